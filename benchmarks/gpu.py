@@ -11,7 +11,6 @@ process of its own:
     choose     label tries (6 and 77 labels), 256 prompts of 600 tokens with 32 new ones (all apart,
                and with 450 tokens in common), the share of the card's measured bfloat16 peak, and
                LoRA steps of rank 16 on rows of 128 and of 600 tokens
-    4bit       LoRA steps over 4-bit weights, where the card is cut to 16 GB
     harness    lm-evaluation-harness (hf), or its way of a row a label where it is not installed
     generate   transformers' `generate`, at its best batch
     trainer    Trainer with PEFT, bfloat16, lengths grouped
@@ -73,16 +72,16 @@ TINY = {
     }
 }  # fmt: skip
 
-# Times faster than the peer, by measurement; GB by kind of weights; share of the peak.
+# Times faster than the peer, by measurement; GB of the card; share of the peak.
 TARGETS = {"labels 77": 5.0, "texts": 3.0, "lora 128": 1.3, "lora 600": 1.3}
-MOST_GB = {"choose": 40.0, "4bit": 16.0}
+MOST_GB = 40.0
 LARGEST = "Llama-3.1-8B"
 LEAST_SHARE = 0.40
 
 # Who measures what choose does, and which package each needs.
 PEERS = {"labels": "harness", "texts": "generate", "lora": "trainer"}
-PACKAGES = {"4bit": "bitsandbytes", "vllm": "vllm"}
-SIDES = ("choose", "4bit", "harness", "generate", "trainer", "vllm")
+PACKAGES = {"vllm": "vllm"}
+SIDES = ("choose", "harness", "generate", "trainer", "vllm")
 
 # What writes the weights, in a process of its own too: one that has used a card keeps memory of it.
 WRITER = "weights"
@@ -255,7 +254,6 @@ def one_side(folder: Path, side: str, work: Work, file: Path) -> None:
     """Write the measurements of one side; one that fails is told with its reason."""
     sides: dict[str, Callable[[], Iterator[Measure]]] = {
         "choose": lambda: _ours(str(folder), work),
-        "4bit": lambda: _four_bit(folder, work),
         "harness": lambda: _scored(folder, work),
         "generate": lambda: _generated(folder, work),
         "trainer": lambda: _trained(folder, work),
@@ -372,17 +370,6 @@ def _twice(work: Callable[[], Any], forget: Callable[[], None], tokens: int) -> 
         tries.append(_timed(work, tokens))
     forget()
     return _least(tries)
-
-
-def _four_bit(folder: Path, work: Work) -> Iterator[Measure]:
-    """Yield LoRA steps over 4-bit weights on a card that is cut to what they may take."""
-    import torch
-
-    if _cuda():
-        whole = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, MOST_GB["4bit"] * 1e9 / whole))
-    for length in work.lengths:
-        yield f"lora {length}", partial(_lora_step, f"4bit:{folder}", work, length)
 
 
 def _share_of_peak(lm: Any, work: Work) -> dict[str, Any]:
@@ -691,12 +678,12 @@ def targets(found: dict[str, dict[str, Found]]) -> Iterator[Target]:
             most = sides.get("trainer", {}).get(name, {}).get("gb")
             own = ours.get(name, {}).get("gb")
             yield _target(f"{model}, {name}: GB, Trainer's", most, own, "{:.1f}", at_least=False)
-        for side, most in MOST_GB.items() if model == LARGEST else ():
-            lora = [sides.get(side, {}).get(name, {}) for name in TARGETS if "lora" in name]
+        if model == LARGEST:
+            lora = [ours.get(name, {}) for name in TARGETS if "lora" in name]
             known = all("reserved_gb" in one for one in lora)
             own = max(one["reserved_gb"] for one in lora) if known else None
-            what = f"{model}, LoRA, {'bfloat16' if side == 'choose' else '4 bits'}: GB of the card"
-            yield _target(what, most, own, "{:.1f}", at_least=False)
+            what = f"{model}, LoRA: GB of the card"
+            yield _target(what, MOST_GB, own, "{:.1f}", at_least=False)
 
 
 def _target(

@@ -244,7 +244,7 @@ class Processes:
             "batch": learnt.batch_size,
             "plan_steps": learnt.steps,
             "max_tokens": 128,
-            "dtype": choice.dtype or ("bfloat16" if trains_in_bfloat16("cpu") else "float32"),
+            "dtype": choice.dtype or ("bfloat16" if trains_in_bfloat16() else "float32"),
         }
         kept = self.keep is not None and self.keep.exists()
         self.done: dict[str, Any] = json.loads(self.keep.read_text()) if kept else {}

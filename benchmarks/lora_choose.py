@@ -156,7 +156,7 @@ def _multiply_again(passes: list[tuple[PackedLayers, int, int]]) -> None:
 
 
 def _dtype() -> torch.dtype:
-    return torch.bfloat16 if trains_in_bfloat16("cpu") else torch.float32
+    return torch.bfloat16 if trains_in_bfloat16() else torch.float32
 
 
 def _bandwidth() -> float:

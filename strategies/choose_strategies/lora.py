@@ -43,13 +43,8 @@ class HeadTuning:
     _model: Any
     _notes: list[str]
 
-    def _head_run(
-        self, examples: Sequence[Example], rows: Any, rate: float, *, labels: Any, sets: Any
-    ) -> Any:
-        """Return a run over rows of token ids, or None where all rows have the same answer.
-
-        `labels` and `sets` are the classes of runs of either kind of task.
-        """
+    def _head_run(self, run: Any, examples: Sequence[Example], rows: Any, *, rate: float) -> Any:
+        """Return a run over rows of token ids, or None where all rows have the same answer."""
         from choose.models.lora.classifier import (
             EPOCHS,
             SET_EPOCHS,
@@ -66,13 +61,13 @@ class HeadTuning:
             members = members_of(self.choices, targets)
             start_from_shares(self._model, members)
             if len(set(targets)) > 1:
-                return sets(self._model, rows, members, schedule, self.seed)
+                return run(self._model, rows, members, schedule, self.seed)
             self.thresholds = Thresholds(np.full(classes, 0.5), never_empty=False)
             self._notes = [alike(examples)]
             return None
         codes = [self.labels.index(target) for target in targets]
         if len(set(codes)) > 1:
-            return labels(self._model, rows, codes, schedule, self.seed)
+            return run(self._model, rows, codes, schedule, self.seed)
         start_from_counts(self._model, codes)
         self._notes = ["The pool holds one class only, so nothing was trained."]
         return None
@@ -88,6 +83,11 @@ class HeadTuning:
             return set_answers(self.choices, self.thresholds(chances), chances, tokens_in=read)
         scores = torch.log_softmax(logits, dim=1).numpy()
         return Answers.from_scores(self.labels, scores, tokens_in=read)
+
+    def facts(self) -> Mapping[str, Any]:
+        from choose.models.lora.training_run import training_facts
+
+        return {**training_facts(self._model), "notes": self._notes}
 
     def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = {**named(self.labels, self.choices), "notes": self._notes}
@@ -188,10 +188,10 @@ class Lora(HeadTuning):
             verify_learning(run)
 
     def side_by_side(self) -> bool:
-        from choose.models.lora.fit import trains_together
+        from choose.models.lora.fused.training_step import supports
         from choose.models.lora.model import load_base
 
-        return trains_together(load_base(self.base))
+        return supports(load_base(self.base).model)
 
     @classmethod
     def fit_group(
@@ -226,7 +226,7 @@ class Lora(HeadTuning):
     ) -> None:
         """Train the runs, together where they adapt the same base."""
         from choose.models.lora.answering_model import AnswerRun
-        from choose.models.lora.classifier import SetRun
+        from choose.models.lora.classifier import ClassifierRun
         from choose.models.lora.fit import engine_notes, train_together
 
         groups: dict[int, list[TrainingRun]] = {}
@@ -235,7 +235,7 @@ class Lora(HeadTuning):
         for group in groups.values():
             train_together(group)
         for strategy, run, pool in zip(strategies, runs, pools, strict=True):
-            if isinstance(run, SetRun):
+            if isinstance(run, ClassifierRun) and strategy.choices:
                 strategy.thresholds = run.thresholds()
             if isinstance(run, AnswerRun) and strategy._writer is not None:
                 strategy._writer.choose_ending(pool, run)
@@ -257,7 +257,7 @@ class Lora(HeadTuning):
         """Return a run that is ready to train, or None where the pool holds one class."""
         from choose.models.lora.answer_writer import AnswerWriter
         from choose.models.lora.batching import tokenise
-        from choose.models.lora.classifier import ClassifierRun, SetRun
+        from choose.models.lora.classifier import ClassifierRun
 
         self.labels, self.choices = labels_and_choices(task)
         self._writer: AnswerWriter | None = None
@@ -273,8 +273,8 @@ class Lora(HeadTuning):
             return answers
         model, self._notes = self._untrained(), []
         rows = tokenise(model.base.tokenizer, [e.text for e in examples], self._limit)
-        self._truncated, rate = rows.truncated, self.learning_rate or RATE
-        return self._head_run(examples, rows.ids, rate, labels=ClassifierRun, sets=SetRun)
+        self._truncated = rows.truncated
+        return self._head_run(ClassifierRun, examples, rows.ids, rate=self.learning_rate or RATE)
 
     def _untrained(self, writes: bool = False) -> Any:
         from choose.models.lora.answer_writer import TEXT_FACTOR
@@ -343,21 +343,6 @@ class Lora(HeadTuning):
 
     def weights(self) -> str:
         return weights_digest(self.base)
-
-    def facts(self) -> Mapping[str, Any]:
-        from choose.models.hardware.compute_settings import megabytes, trains_in_bfloat16
-        from choose.models.hardware.timed_steps import threads_in_use
-        from choose.models.lora.training_run import trained_state
-
-        base = self._model.base
-
-        return {
-            "threads": threads_in_use(),
-            "dtype": "bfloat16" if trains_in_bfloat16(base.device) else "float32",
-            "artefact_mb": megabytes(trained_state(self._model).values()),
-            "base_mb": megabytes(base.model.parameters()),
-            "notes": self._notes,
-        }
 
 
 def alike(examples: Sequence[Example]) -> str:

@@ -95,11 +95,8 @@ class SetFit(_TunedEncoder):
             StrategyError: if training changed nothing.
             ModelError: if the encoder cannot be loaded.
         """
-        from choose.models.lora.encoder_tuning import (
-            ContrastiveRun,
-            contrastive_schedule,
-            train_whole,
-        )
+        from choose.models.lora.encoder_tuning import ContrastiveRun, contrastive_schedule
+        from choose.models.lora.fit import train
 
         self._untrained()
         self.labels, self.choices = labels_and_choices(task)
@@ -116,7 +113,8 @@ class SetFit(_TunedEncoder):
             )
             schedule = contrastive_schedule(len(members), self.learning_rate, self.epochs)
             run = ContrastiveRun(self._model, tokens.ids, members, schedule, self.seed)
-            self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
+            train(run)
+            self._notes = [*run.notes(), *self._cut(tokens.truncated)]
         self.head = fitted_head(10.0, self.choices, self._model.embed(tokens.ids), targets)
 
     def _untrained(self) -> None:
@@ -133,9 +131,9 @@ class SetFit(_TunedEncoder):
         return answers_of(self, self._model.embed(tokens.ids, "predicting"))
 
     def facts(self) -> Mapping[str, Any]:
-        from choose.models.lora.encoder_tuning import training_facts
+        from choose.models.lora.training_run import training_facts
 
-        return {**training_facts(self._model, {}), "notes": self._notes}
+        return {**training_facts(self._model), "notes": self._notes}
 
     def save(self, folder: Path) -> None:
         from choose.models.lora.encoder_tuning import save_weights
@@ -174,14 +172,16 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
             StrategyError: if training changed nothing.
             ModelError: if the encoder cannot be loaded.
         """
-        from choose.models.lora.encoder_tuning import WholeRun, WholeSetRun, train_whole
+        from choose.models.lora.encoder_tuning import WholeRun
+        from choose.models.lora.fit import train
 
         self.labels, self.choices = labels_and_choices(task)
         self._untrained()
-        tokens, rate = self._tokens([e.text for e in examples]), self.learning_rate
-        run = self._head_run(examples, tokens.ids, rate, labels=WholeRun, sets=WholeSetRun)
+        tokens = self._tokens([e.text for e in examples])
+        run = self._head_run(WholeRun, examples, tokens.ids, rate=self.learning_rate)
         if run is not None:
-            self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
+            train(run)
+            self._notes = [*run.notes(), *self._cut(tokens.truncated)]
             self.thresholds = run.thresholds() if self.choices else None
 
     def _untrained(self) -> None:
@@ -196,12 +196,6 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         return self._answers(self._tokens([item.text for item in items]))
-
-    def facts(self) -> Mapping[str, Any]:
-        from choose.models.lora.encoder_tuning import training_facts
-
-        head = self._model.head_parameters
-        return {**training_facts(self._model, head), "notes": self._notes}
 
     def save(self, folder: Path) -> None:
         from choose.models.lora.encoder_tuning import save_weights

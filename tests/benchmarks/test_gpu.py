@@ -1,7 +1,6 @@
 """The benchmark on GPUs, in small on a CPU: every side runs, and every target is told."""
 
 import json
-from importlib.util import find_spec
 
 import pytest
 
@@ -14,10 +13,9 @@ def test_all_sides_run_in_small(tmp_path, capsys, monkeypatch):
     assert gpu.main([*call, "harness,vllm"]) == 0
     assert gpu.read_results(tmp_path / "tiny.results").keys() == {"harness", "vllm"}
     # In this process, which has loaded the libraries.
-    for side in ("choose", "generate", "trainer", "4bit"):
-        if find_spec(gpu.PACKAGES.get(side, "torch")) is not None:
-            file = tmp_path / "tiny.results" / f"{side}.jsonl"
-            gpu.one_side(tmp_path / "tiny", side, gpu.SMALL, file)
+    for side in ("choose", "generate", "trainer"):
+        file = tmp_path / "tiny.results" / f"{side}.jsonl"
+        gpu.one_side(tmp_path / "tiny", side, gpu.SMALL, file)
     capsys.readouterr()
     monkeypatch.setattr(gpu, "find_spec", lambda _: None)
     assert gpu.main([*call, "vllm"]) == 0, "what was measured before is kept"
@@ -30,8 +28,6 @@ def test_all_sides_run_in_small(tmp_path, capsys, monkeypatch):
     assert found["harness"].keys() == {"labels 6", "labels 77"}
     assert found["generate"].keys() == {"texts", "texts shared"}
     assert found["trainer"].keys() == lora
-    if find_spec("bitsandbytes") is not None:
-        assert found["4bit"].keys() == lora
     assert not [one for side in found.values() for name, one in side.items()
                 if "failed" in one and name != "absent"]  # fmt: skip
     assert all(one["tokens_a_second"] > 0 for one in found["choose"].values())

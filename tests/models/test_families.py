@@ -19,8 +19,8 @@ from choose.models.hardware import compute_settings
 from choose.models.lora.answering_model import AnswerRow, AnswerRun, untrained_answers
 from choose.models.lora.batching import tokenise
 from choose.models.lora.classifier import ClassifierRun, untrained_model
-from choose.models.lora.fit import training_step, trains_together
-from choose.models.lora.fused.training_step import FusedEngine
+from choose.models.lora.fit import training_step
+from choose.models.lora.fused.training_step import FusedEngine, supports
 from choose.models.lora.model import AdapterSpec, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun
 from support import families
@@ -162,7 +162,7 @@ def agree(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
 @pytest.mark.parametrize("name", some([*DECODERS]))
 def test_an_adapter_learns_to_write_from_the_gradients_of_transformers(name, targets, folders):
     base = load_base(str(folders(name)), writes=True)
-    assert trains_together(base) is (name in FUSED)
+    assert supports(base.model) is (name in FUSED)
     with seeded(5, "cpu"):
         model = stirred(untrained_answers(base, AdapterSpec(3, targets, 0.0), name))
     prompts = asked(model.template)

@@ -11,7 +11,7 @@ import pytest
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
-from choose.models.causal.generation import Generator, generate_alone, rival_logprob
+from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator, supports_decoding
 from choose.models.causal.packed_attention import divide
 from choose.models.causal.written_answers import (
@@ -29,6 +29,7 @@ from choose.models.output_cache import caching
 from choose.models.weights.spec import DEFAULT_LM
 from choose.progress import TimeLimitReached, time_limit
 from support import tiny_models as tiny
+from support.reference_generation import generate_alone, rival_logprob
 
 Wrote = tuple[list[int], bool]
 

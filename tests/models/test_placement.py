@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from choose.conformance import TASK, pool, questions
-from choose.errors import ModelError, StrategyError, StudyError
+from choose.errors import ModelError, StrategyError
 from choose.models.causal.label_scoring import LabelTrie
 from choose.models.causal.loading import load_causal, load_generator
 from choose.models.causal.written_answers import StopRule
@@ -26,23 +25,20 @@ from choose.models.hardware.memory import (
     limits_of,
     within_memory,
 )
-from choose.models.hardware.placement import Placement, place
+from choose.models.hardware.placement import check_fits
 from choose.models.lora import model as adapters
 from choose.models.lora.classifier import ClassifierRun
 from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
-from choose.models.lora.fit import training_step
+from choose.models.lora.fit import train, training_step
 from choose.models.lora.fused import linear_layers
 from choose.models.lora.fused import training_step as training_step_of_engine
 from choose.models.lora.model import Base, load_base
 from choose.models.lora.training_run import Schedule
 from choose.models.weights.model_size import ModelSize, size_of_folder
 from choose.models.weights.resolve import weights_digest
-from choose.strategy import build
-from choose.study.candidates import candidates_of, check_machine
-from choose.study.config import Study
 from support import tiny_models as tiny
 from support.families import DECODERS, ENCODERS
-from support.tiny_models import train, tuned
+from support.tiny_models import tuned
 
 GB = 10**9
 EIGHT = ModelSize(parameters=8 * GB, linear=7 * GB)
@@ -60,48 +56,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny.causal_lm(tmp_path_factory.mktemp("placed") / "lm", spread=0.5))
 
 
-def on(monkeypatch: pytest.MonkeyPatch, kind: str, *free: float) -> None:
-    monkeypatch.setattr(placement, "device", lambda: kind)
-    monkeypatch.setattr(placement, "free_bytes", lambda _: [int(n * GB) for n in free])
-
-
-def test_weights_go_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    on(monkeypatch, "cuda", 20)
-    one = place(EIGHT, "m", torch.bfloat16, False)
-    assert one.options()["device_map"] == {"": "cuda"}
-    assert one.options()["dtype"] is torch.bfloat16
-    on(monkeypatch, "cuda", 12, 12)
-    two = place(EIGHT, "m", torch.bfloat16, False).options()
-    assert two["device_map"] == "auto"
-    assert two["max_memory"].keys() == {0, 1}
-    assert all(9 * GB < most < 12 * GB for most in two["max_memory"].values())
-    on(monkeypatch, "cpu", 40)
-    assert "device_map" not in place(EIGHT, "m", torch.float32, False).options()
-    on(monkeypatch, "cpu")  # unknown
-    assert place(EIGHT, "m", torch.float32, False) == Placement("cpu", torch.float32)
-
-
-def test_a_card_that_would_hold_a_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch calls the first card by the device's name alone, so that one counts."""
-    on(monkeypatch, "cuda", 2, 70)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    with pytest.raises(ModelError, match=r"16\.0 GB.* 2\.0 GB free.* 70\.0 GB.*DEVICES=1,"):
-        place(EIGHT, "m", torch.bfloat16, False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    with pytest.raises(ModelError, match="DEVICES=6,"):
-        place(EIGHT, "m", torch.bfloat16, False)
-
-
 def test_what_torch_keeps_of_tensors_that_are_gone_is_free(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda card: (3 * GB, 24 * GB))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda card: [19 * GB, 0][card])
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda card: [6 * GB, 0][card])
-    assert memory.free_bytes("cuda") == [16 * GB, 3 * GB]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * GB, 24 * GB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 19 * GB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 6 * GB)
+    assert memory.free_bytes("cuda") == 16 * GB
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 12 * GB)
     monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 5 * GB)
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 11 * GB)
-    assert memory.free_bytes("mps") == [7 * GB]
+    assert memory.free_bytes("mps") == 7 * GB
 
 
 @pytest.mark.parametrize(
@@ -130,7 +93,7 @@ def test_tuning_that_the_machine_does_not_hold_is_refused(folder, monkeypatch):
 @pytest.mark.parametrize("packing", [True, False])
 def test_tuning_without_packed_products_needs_one_copy(packing, folder, monkeypatch):
     base = replace(load_base(folder), engine_state={})
-    size = 2 if trains_in_bfloat16("cpu") else 4
+    size = 2 if trains_in_bfloat16() else 4
     once = size * sum(p.numel() for p in base.model.layers.parameters())
     monkeypatch.setattr(placement, "free_machine_bytes", lambda: once * 3 // 2)
     for module in (training_step_of_engine, linear_layers):
@@ -145,34 +108,26 @@ def tuned_step(base: Base) -> None:
         pass
 
 
-def test_four_bits_fit_where_sixteen_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("bitsandbytes")
-    on(monkeypatch, "cuda", 7)
-    four = place(EIGHT, "m", torch.bfloat16, True).options()
-    assert four["device_map"] == {"": "cuda"}
-    assert four["quantization_config"].bnb_4bit_quant_type == "nf4"
-    assert four["quantization_config"].bnb_4bit_compute_dtype is torch.bfloat16
-
-
 @pytest.mark.parametrize(
-    ("kind", "free", "four_bit", "says"),
+    ("where", "free", "says"),
     [
-        ("cuda", 10, False, 'needs 16.0 GB .* cuda here has 10.0 GB free.* "4bit" would take 5.6 '),
-        ("cuda", 3, False, "at most 1.5 billion weights"),
-        ("cuda", 3, True, "needs 5.6 GB .* at most 5.8 billion weights"),
-        ("cpu", 14, False, "this machine has 14.0 GB free"),
+        ("cuda", 10, "needs 16.0 GB .* cuda here has 10.0 GB free.* 5.0 billion weights, set"),
+        ("cuda", 3, "at most 1.5 billion weights"),
+        ("cpu", 14, "this machine has 14.0 GB free"),
     ],
 )
-def test_too_little_memory_is_said_with_what_would_fit(monkeypatch, kind, free, four_bit, says):
-    if four_bit:
-        pytest.importorskip("bitsandbytes")
-    on(monkeypatch, kind, free)
+def test_too_little_memory_is_said_with_what_would_fit(monkeypatch, where, free, says):
+    monkeypatch.setattr(placement, "free_bytes", lambda _: free * GB)
     with pytest.raises(ModelError, match=says):
-        place(EIGHT, "m", torch.bfloat16, four_bit)
+        check_fits(EIGHT, "m", 2, where)
+    monkeypatch.setattr(placement, "free_bytes", lambda _: 16 * GB)
+    check_fits(EIGHT, "m", 2, where)
+    monkeypatch.setattr(placement, "free_bytes", lambda _: None)
+    check_fits(EIGHT, "m", 2, where)
 
 
 def test_a_model_that_does_not_fit_is_not_loaded(folder, monkeypatch):
-    monkeypatch.setattr(placement, "free_bytes", lambda _: [10_000])
+    monkeypatch.setattr(placement, "free_bytes", lambda _: 10_000)
     with pytest.raises(ModelError, match=r"needs .* its 0 million weights alone, .* has 0 MB free"):
         adapters._loaded.__wrapped__(folder, weights_digest(folder), False)
 
@@ -258,7 +213,7 @@ def test_scores_and_texts_are_the_same_in_smaller_passes(folder: str) -> None:
 
 
 def test_what_no_halving_helps_ends_with_advice() -> None:
-    with pytest.raises(ModelError, match=r"does not suffice for a single text: .*quantise = "):
+    with pytest.raises(ModelError, match=r"does not suffice for a single text: .*max_tokens"):
         within_memory("cpu", exhaust)
     assert halvings("cpu") == MOST_HALVINGS
     memory._HALVINGS.clear()
@@ -287,7 +242,7 @@ def head_gradients(run: ClassifierRun) -> list[torch.Tensor]:
 @pytest.mark.parametrize("room", [36, 12])
 def test_a_batch_is_trained_in_parts_where_memory_runs_out(family, room, tmp_path, monkeypatch):
     """The gradient of a batch is that of its parts, and of layers that are computed twice."""
-    monkeypatch.setattr("choose.models.lora.training_run.trains_in_bfloat16", lambda _: False)
+    monkeypatch.setattr("choose.models.lora.training_run.trains_in_bfloat16", lambda: False)
     known = {**DECODERS, **ENCODERS}[family]
     base = load_base(str(known.save(tmp_path, head=family in DECODERS)))
     whole = head_gradients(a_run(base))
@@ -372,6 +327,17 @@ def test_a_gpu_that_is_not_here_is_refused(value: str, monkeypatch: pytest.Monke
     compute_settings.check_compute()
 
 
+@pytest.mark.parametrize(("has", "kind"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_number_type_is_what_the_processor_multiplies(has, kind, monkeypatch):
+    monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
+    monkeypatch.setattr(compute_settings, "device", lambda: "cpu")
+    monkeypatch.setattr(compute_settings, "dtype", compute_settings.dtype.__wrapped__)
+    monkeypatch.setattr(compute_settings, "multiplies_bfloat16", lambda: has)
+    assert compute_settings.dtype() is kind
+    assert compute_settings.trains_in_bfloat16() is has
+    assert compute_settings.base_dtype() is torch.float32
+
+
 @pytest.mark.parametrize(("newer", "kind"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_macs_hold_bases_in_bfloat16_where_they_can(newer, kind, monkeypatch):
     monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
@@ -379,34 +345,6 @@ def test_macs_hold_bases_in_bfloat16_where_they_can(newer, kind, monkeypatch):
     monkeypatch.setattr(compute_settings, "dtype", compute_settings.dtype.__wrapped__)
     monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: newer)
     assert compute_settings.base_dtype() is kind
-
-
-def test_four_bits_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placement, "find_spec", lambda _: None)
-    study = Study.model_validate({"models": {"quantise": "4bit"}})
-    with pytest.raises(ModelError, match=r"bitsandbytes.*choose-llm\[quantise\]"):
-        check_machine(study)
-    check_machine(Study())
-
-
-def test_quantise_marks_the_local_language_models() -> None:
-    def study(**section: Any) -> Study:
-        own = [{"strategy": "lora", **section}, {"strategy": "knn"}]
-        return Study.model_validate({"candidates": own, "models": {"tune": "org/base"}})
-
-    def params(study: Study) -> dict[str, Any]:
-        return {c.name: c.params for c in candidates_of(study, TASK).candidates}
-
-    assert params(study())["lora"]["base"] == "org/base"
-    assert params(study(quantise="4bit"))["lora"]["base"] == "4bit:org/base"
-    whole = study().model_copy(
-        update={"models": study().models.model_copy(update={"quantise": "4bit"})}
-    )
-    assert params(whole)["lora"]["base"] == "4bit:org/base"
-    assert "4bit" not in str(params(whole)["knn"])
-    served = {"strategy": "prompt", "model": "endpoint:e", "quantise": "4bit"}
-    with pytest.raises(StudyError, match="no model on this machine"):
-        candidates_of(Study.model_validate({"candidates": [served]}), TASK)
 
 
 def test_a_class_that_transformers_does_not_know_is_one_line(folder: str, tmp_path: Path) -> None:
@@ -430,38 +368,3 @@ def test_sizes_are_read_from_headers(name: str, tmp_path: Path) -> None:
     assert size.parameters == sum(p.numel() for p in model.parameters())
     assert size.layers == 2
     assert size.linear < size.parameters
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_four_bit_weights_answer_and_are_tuned(kind, tmp_path, monkeypatch):
-    pytest.importorskip("bitsandbytes")
-    monkeypatch.setenv("CHOOSE_DTYPE", kind)
-    compute_settings.dtype.cache_clear()
-    try:
-        family = replace(DECODERS["Qwen2"], settings={
-            **DECODERS["Qwen2"].settings, "hidden_size": 64, "intermediate_size": 128,
-            "initializer_range": 0.1,
-        })  # fmt: skip
-        spec = f"4bit:{family.save(tmp_path / 'lm')}"
-        lm = load_causal(spec)
-        assert type(lm.model.model.layers[0].mlp.up_proj).__name__ == "Linear4bit"
-        assert lm.tree
-        prompt = lm.template.prompt([("user", "a ripe pear")], 0)
-        trie = LabelTrie.build([lm.template.content(w) for w in ("pear", "tool")], lm.template.end)
-        one_by_one = lm.plain(prompt, trie)
-        tolerance = 2e-3 if kind == "float32" else 0.5
-        assert np.abs(lm.score([prompt], trie).logprobs[0] - one_by_one).max() < tolerance
-        assert load_base(spec).model is lm.model.model, "one set of weights in memory"
-        strategy = build("lora", seed=0, base=spec, epochs=4.0)
-        strategy.fit(TASK, pool())
-        notes = strategy.facts()["notes"]
-        assert "Weights are held in 4 bits (NF4)." in notes
-        answers = strategy.predict(questions())
-        strategy.save(tmp_path / "adapter")
-        again = build("lora", seed=0, base=spec)
-        again.load(tmp_path / "adapter")
-        assert np.array_equal(again.predict(questions()).scores, answers.scores)
-        assert weights_digest(spec) != weights_digest(spec.removeprefix("4bit:"))
-    finally:
-        compute_settings.dtype.cache_clear()

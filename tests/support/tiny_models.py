@@ -11,7 +11,6 @@ import numpy as np
 from choose.conformance import HOSTILE, pool
 from choose.models.causal.written_answers import Written
 from choose.models.lora.classifier import untrained_model
-from choose.models.lora.fit import train_together, verify_learning
 from choose.models.lora.model import AdapterSpec, seeded
 
 CHAT = (
@@ -197,9 +196,3 @@ def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
     """Return rows of random tokens, none of them the first two."""
     chooser = random.Random(3)
     return [[chooser.randrange(2, words) for _ in range(length)] for length in lengths]
-
-
-def train(run):
-    """Train one run, and check that it learnt."""
-    train_together([run])
-    verify_learning(run)

@@ -216,11 +216,11 @@ def run_study(
     """
     from choose.run.cluster.ray_executor import on_cluster
     from choose.run.rounds import Budget
-    from choose.study.candidates import check_machine, check_names
+    from choose.study.candidates import check_names
 
     most = study.grid.max_usd
     budget = Budget(study.grid.budget_seconds, most, CLOSING, started or perf_counter())
-    check_machine(study)
+    check_compute()
     watch, folder, home = observer or Silent(), Path(out) if out else None, stored_in(file)
     study, pools = (read := divided(study, rows)).study, read.pools
     check_store(path := folder or folder_of(study, pools.dataset, home), study, pools.dataset)

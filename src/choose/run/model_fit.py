@@ -11,7 +11,7 @@ from choose.errors import ChooseError
 from choose.models.environment_settings import device_setting
 from choose.models.hardware.memory import free_bytes, free_machine_bytes, limits_of
 from choose.models.weights.model_size import ModelSize, size_of_spec
-from choose.models.weights.spec import endpoint_name, without_bits
+from choose.models.weights.spec import endpoint_name
 from choose.schema.plan import LARGE_MODEL, ModelFit
 from choose.types import Candidate
 
@@ -40,27 +40,22 @@ def _fit(spec: str, tuned: bool, names: tuple[str, ...]) -> ModelFit:
         size = size_of_spec(spec)
     except ChooseError as error:
         return replace(fit, why_not=str(error))
-    four_bit, card = without_bits(spec)[1], gpu_here()
+    card = gpu_here()
     itemsize, packed = _itemsizes(size, tuned, card)
-    return replace(
-        fit,
-        parameters=size.parameters,
-        needed=needed_bytes(size, tuned, itemsize, four_bit, card, packed),
-        free=free_here(card),
-        four_bit=needed_bytes(size, tuned, itemsize, True, card, packed),
-    )
+    needed = needed_bytes(size, tuned, itemsize=itemsize, card=card, packed=packed)
+    return replace(fit, parameters=size.parameters, needed=needed, free=free_here(card))
 
 
 def needed_bytes(
-    size: ModelSize, tuned: bool, itemsize: int, four_bit: bool, card: bool, packed: int = 4
+    size: ModelSize, tuned: bool, *, itemsize: int, card: bool, packed: int = 4
 ) -> int:
     """Return the bytes that a model takes: weights, and a pass or a training step.
 
     A CPU holds the frozen matrices of a tuned model in a layout of its own for each direction, of
     `packed` bytes a weight.
     """
-    weights = size.bytes(itemsize, four_bit)
-    if tuned and not card and not four_bit:
+    weights = size.parameters * itemsize
+    if tuned and not card:
         weights += 2 * size.linear * packed
     limits = limits_of("cuda" if card else "cpu")
     if tuned:
@@ -83,12 +78,12 @@ def gpu_here() -> bool:
 
 
 def free_here(card: bool) -> int | None:
-    """Return the bytes that are free for models: of the cards together, or of the machine."""
+    """Return the bytes that are free for models: of the card, or of the machine."""
     if not card:
         return free_machine_bytes()
     from choose.models.hardware.compute_settings import device
 
-    return sum(free_bytes(device())) or None
+    return free_bytes(device())
 
 
 def _itemsizes(size: ModelSize, tuned: bool, card: bool) -> tuple[int, int]:
@@ -102,4 +97,4 @@ def _itemsizes(size: ModelSize, tuned: bool, card: bool) -> tuple[int, int]:
     from choose.models.hardware.compute_settings import base_dtype, dtype, trains_in_bfloat16
 
     held = base_dtype() if tuned else dtype()
-    return held.itemsize, 2 if trains_in_bfloat16("cpu") else 4
+    return held.itemsize, 2 if trains_in_bfloat16() else 4

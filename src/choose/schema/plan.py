@@ -304,7 +304,6 @@ class ModelFit:
         parameters: its weights; None where its size is not known.
         needed: bytes of weights, activations and cached keys on this machine.
         free: bytes that are free here; None where this is not known.
-        four_bit: bytes that it would need in 4 bits.
         why_not: why nothing is known, as a sentence.
     """
 
@@ -314,7 +313,6 @@ class ModelFit:
     parameters: int | None = None
     needed: int | None = None
     free: int | None = None
-    four_bit: int | None = None
     why_not: str | None = None
 
     @property

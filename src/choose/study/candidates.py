@@ -13,9 +13,8 @@ from choose.formatting import short_models
 from choose.judge.evidence import CandidateInfo, billions_in
 from choose.models.endpoints.providers import provider_of
 from choose.models.endpoints.settings import Endpoint
-from choose.models.hardware.compute_settings import check_compute
 from choose.models.prompting.own_prompts import LABELS
-from choose.models.weights.spec import FOUR_BIT, endpoint_name
+from choose.models.weights.spec import endpoint_name
 from choose.schema.plan import LeftOut
 from choose.strategy import (
     Refuses,
@@ -82,9 +81,6 @@ ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
 _NO_SLASH = re.compile(r"[/\\]+")
 # The hyperparameter that a prompt of the user's fills.
 TEMPLATE = "template"
-
-# Hyperparameters that name models which can be held in 4 bits.
-_LARGE = ("model", "base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,25 +257,8 @@ def _candidate(section: CandidateSection, models: Models, kind: str) -> Candidat
             f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "
             f'the study file, for example {lacking[0]} = "openai:gpt-4o-mini" or "endpoint:NAME".'
         )
-    if section.quantise or models.quantise:
-        params = _in_four_bits(name, params, named=section.quantise is not None)
     build(section.strategy, seed=0, **params)  # raises for unknown hyperparameters
     return Candidate(name=name, strategy=section.strategy, params=params)
-
-
-def _in_four_bits(name: str, params: Mapping[str, Any], named: bool) -> Mapping[str, Any]:
-    """Return hyperparameters whose local language models are held in 4 bits."""
-    local = {
-        key: spec if spec.startswith(FOUR_BIT) else f"{FOUR_BIT}{spec}"
-        for key, spec in params.items()
-        if key in _LARGE and isinstance(spec, str) and endpoint_name(spec) is None
-    }
-    if named and not local:
-        raise StudyError(
-            f"The candidate {name!r} has no model on this machine that could be held in 4 bits. "
-            "Leave quantise out."
-        )
-    return {**params, **local}
 
 
 def _specs(models: Specs) -> dict[str, str]:
@@ -384,20 +363,6 @@ def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
     # A candidate that does not run this time keeps its resources in the file.
     names = sorted({c.name for c in candidates} | set(names_of(study)) | set(available()))
     _check_known("run.resources", study.run.resources, [*FAMILIES, *names])
-
-
-def check_machine(study: Study) -> None:
-    """Refuse settings that this machine cannot compute with, before anything runs.
-
-    Raises:
-        ModelError: if a variable has another value than it can have, a GPU that is asked for is not
-            here, or the package for 4-bit weights is missing.
-    """
-    check_compute()
-    if study.models.quantise or any(section.quantise for section in study.candidates):
-        from choose.models.hardware.placement import check_four_bit
-
-        check_four_bit()
 
 
 def _check_known(key: str, given: Iterable[str], known: Sequence[str]) -> None:

@@ -195,12 +195,6 @@ class Specs(Settings):
         default=None, description="Model that embeds texts: a hub id or a folder."
     )
 
-    quantise: Literal["4bit"] | None = Field(
-        default=None,
-        description="Hold prompted and tuned models in 4 bits (NF4), for cards with too little "
-        "memory: 4bit. Needs the extra `quantise`.",
-    )
-
     @field_validator("model")
     @classmethod
     def _different_models(cls, named: str | tuple[str, ...] | None) -> object:

@@ -37,7 +37,7 @@ _LONG_KEY = re.compile(r"(?:[\w\"'-]{1,100}[ \t]{0,9}\.[ \t]{0,9}){50}")
 ALL = "all"
 
 # Keys that name models, which may be folders.
-MODELS = tuple(key for key in Specs.model_fields if key != "quantise")
+MODELS = tuple(Specs.model_fields)
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from choose.models.lora.classifier import untrained_model
-from choose.models.lora.fused.training_step import supports_model
+from choose.models.lora.fused.training_step import supports
 from choose.models.lora.model import AdapterSpec, Base, is_causal, load_base, seeded
 from support import tiny_models as tiny
 
@@ -52,7 +52,7 @@ def test_answers_do_not_depend_on_their_company(base: Base) -> None:
     assert not base.causal
     assert base.pooling == "mean"
     # Autograd, which trains them, sees both ways.
-    assert not supports_model(base.model)
+    assert not supports(base.model)
 
 
 def test_a_plain_decoder_sees_what_came_before() -> None:

@@ -78,7 +78,7 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     """Compare the bytes saved for rows with what is counted before; return the saved ones."""
     decoder, rows = found.decoder, [[1] * length] * 3
     noise = [(3, (0,))]
-    part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), found.dropout, noise)
+    part = RunPart(None, found.matrices(), found.dropout, False, rows, [-1] * 3, [0, 1, 2], noise)
     batch = ragged_batch(rows, "cpu")
     stream = decoder.embed(batch)
     adapted = _adapted_runs(decoder, [part])

@@ -14,12 +14,12 @@ from choose.models.hardware import memory
 from choose.models.hardware.memory import halvings, within_memory
 from choose.models.lora.batching import pad
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun
-from choose.models.lora.fit import AutogradEngine, train_together, training_step
+from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.packed_layers import PackedLayers
 from choose.models.lora.model import Base
 from choose.models.lora.training_run import Schedule, trained_state
-from support.tiny_models import some_rows, train, tuned
+from support.tiny_models import some_rows, tuned
 
 KINDS = ("bert", "roberta")
 
@@ -27,7 +27,7 @@ KINDS = ("bert", "roberta")
 @pytest.fixture(autouse=True)
 def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("training_run", "fused.training_step"):
-        monkeypatch.setattr(f"choose.models.lora.{name}.trains_in_bfloat16", lambda _: False)
+        monkeypatch.setattr(f"choose.models.lora.{name}.trains_in_bfloat16", lambda: False)
 
 
 def encoder(kind: str = "bert", first: bool = False, **more: Any) -> Base:
@@ -180,5 +180,5 @@ def test_no_attribute_of_a_module_is_set_in_a_step(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("odd", [{"hidden_act": "relu"}, {"is_decoder": True}])
 def test_other_layers_are_left_to_autograd(odd: dict[str, Any]) -> None:
-    assert engine.supports_model(encoder().model)
-    assert not engine.supports_model(encoder(**odd).model)
+    assert engine.supports(encoder().model)
+    assert not engine.supports(encoder(**odd).model)

@@ -16,7 +16,13 @@ from choose.models.lora.classifier import (
     HeadObjective,
     untrained_model,
 )
-from choose.models.lora.fit import AutogradEngine, engine_notes, train_together, training_step
+from choose.models.lora.fit import (
+    AutogradEngine,
+    engine_notes,
+    train,
+    train_together,
+    training_step,
+)
 from choose.models.lora.fused import attention, layers, linear_layers
 from choose.models.lora.fused import forward_backward as passes
 from choose.models.lora.fused import packed_layers as packed_layers
@@ -34,14 +40,14 @@ from choose.models.lora.fused.packed_layers import Decoder
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
-from support.tiny_models import some_rows, train, tuned
+from support.tiny_models import some_rows, tuned
 
 KINDS = ("llama", "qwen2", "mistral")
 
 
 @pytest.fixture(autouse=True)
 def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda _: False)
+    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda: False)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +83,8 @@ def run_part(
     rows: list[list[int]], matrices: Any, dropout: float, seeds: Any, objective: Any = None
 ) -> RunPart:
     """Rows without a prefix."""
-    none, every = [-1] * len(rows), range(len(rows))
-    return RunPart(rows, none, every, objective, matrices, dropout, seeds)
+    none, every = [-1] * len(rows), [*range(len(rows))]
+    return RunPart(objective, matrices, dropout, False, rows, none, every, seeds)
 
 
 def gradients(
@@ -95,7 +101,7 @@ def gradients(
     part = run_part(rows, adapters.matrices(), 0.0, [(6, (0,))], loss)
     part = replace(part, recompute=recompute)
     (one,) = forward_backward(decoder, [part], "cpu")
-    adapters.set_gradients([one.matrices])
+    adapters.set_gradients([one.adapters])
     assert adapters.flat.grad is not None
     flat, start, named = adapters.flat.grad, 0, {}
     names = {id(p): name for name, p in found.adapter.named_parameters()}
@@ -214,8 +220,8 @@ def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
                 states = stream[torch.cat(read)]
                 gradient = torch.zeros_like(stream).index_add_(0, torch.cat(read), weights)
             decoder.backward(gradient, layout, saved)
-        matrices = [m for run in runs for m in run.gradients.values()]
-        found.append([states, *(m.a for m in matrices), *(m.b for m in matrices)])
+        products = [one for run in runs for one in run.values()]
+        found.append([states, *(one.to_a for one in products), *(one.to_b for one in products)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
         assert float(one.abs().max()) > 1e-4
@@ -249,8 +255,8 @@ def test_a_base_on_a_card_is_held_once_and_layers_may_be_computed_again(kind, mo
 
 def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
     sliding = other("mistral", sliding_window=4)
-    assert not engine.supports_model(sliding.model)
-    assert engine.supports_model(base.model)
+    assert not engine.supports(sliding.model)
+    assert engine.supports(base.model)
     run = ClassifierRun(
         tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Schedule(3, 3, 1e-2, 0), 0
     )
@@ -302,7 +308,7 @@ def test_the_number_of_cores_changes_nothing(base, count, monkeypatch):
     for threads in (count, "2"):
         monkeypatch.setenv("CHOOSE_THREADS", threads)
         one = training_run(base, 1, 30, 3, Schedule(12, 8, 1e-2, 0))
-        train(ClassifierRun(one.model, one.all_rows, one.all_targets, one.schedule, 1))
+        train(ClassifierRun(one.model, one.all_rows, one.all_targets.tolist(), one.schedule, 1))
         assert torch.get_num_threads() == int(threads)
         states.append(trained_state(one.model))
     for name, tensor in states[0].items():

@@ -19,12 +19,12 @@ from choose.models.lora.batching import (
     tokenise,
 )
 from choose.models.lora.classifier import ClassifierRun, class_weights, schedule_for
+from choose.models.lora.fit import train
 from choose.models.lora.training_run import Schedule
 from choose.strategy import Saves, build
 from choose.tasks.labels import Classification
 from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
-from support.tiny_models import train
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +202,8 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(bases, kind, 
     from choose.models.lora.fused import training_step as engine
     from choose.models.lora.training_run import trained_state
 
-    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda _: True)
-    monkeypatch.setattr(training_run, "trains_in_bfloat16", lambda _: True)
+    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda: True)
+    monkeypatch.setattr(training_run, "trains_in_bfloat16", lambda: True)
     once = trained_state(fitted(bases[kind])._model)
     monkeypatch.setattr(training_run, "bfloat16_weights", lambda *_: nullcontext())
     model = fitted(bases[kind])._model

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from time import perf_counter
@@ -41,9 +39,8 @@ from choose.models.causal.written_answers import (
     in_order,
     prompt_key,
 )
-from choose.models.hardware.memory import limits_of, within_memory
+from choose.models.hardware.memory import limits_of, memory_notes, within_memory
 from choose.models.hardware.packed_products import packed_products
-from choose.models.hardware.placement import placement_notes
 from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.output_cache import ResultCache
 from choose.progress import report_progress
@@ -197,89 +194,17 @@ def _attend(
     return early.view(query.shape) + late.view(n, heads, groups, width).permute(1, 2, 0, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class _Forced:
-    """The rule as transformers asks for it after each token; `read` are the prompt's tokens."""
-
-    read: int
-    rule: StopRule
-    words: TokenTexts
-
-    def suppress(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Keep an answer from beginning with a newline."""
-        if not any(self.words[token].strip() for token in ids[0, self.read :].tolist()):
-            while not self.rule.may_begin(self.words[int(scores[0].argmax())]):
-                scores[0, int(scores[0].argmax())] = -math.inf
-        return scores
-
-    def complete(self, ids: torch.Tensor, scores: Any, **more: Any) -> torch.Tensor:
-        """Return (1,) whether the rule ends the answer."""
-        written = ids[0, self.read :].tolist()
-        ended = self.rule.may_end(self.words[written[-1]]) and (
-            self.rule.end_of(self.words.decode(written)) is not None
-        )
-        return torch.tensor([ended or self.rule.cuts(written)], device=ids.device)
-
-
-def generate_alone(
-    model: Any, prompt: Sequence[int], rule: StopRule, words: TokenTexts, ends: AbstractSet[int]
-) -> tuple[list[int], float, bool]:
-    """Return the new tokens, their log-probability, and whether the limit or a loop ended them.
-
-    For models that ignore positions or attend in a way of their own, whatever cache they have.
-    """
-    from transformers import GenerationConfig
-
-    step = _Forced(len(prompt), rule, words)
-    ids = torch.tensor([list(prompt)], device=model.device)
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=False,
-        max_new_tokens=rule.limit,
-        eos_token_id=sorted(ends),
-        pad_token_id=min(ends),
-        return_dict_in_generate=True,
-        output_logits=True,
-    )
-    with _own_settings_only(model), torch.inference_mode():
-        output = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=config,
-            logits_processor=[step.suppress],
-            stopping_criteria=[step.complete],
-        )
-    tokens = output.sequences[0, len(prompt) :].tolist()
-    rows = [row[0].float() for row in output.logits]
-    logprob = sum(
-        float(row[token] - row.logsumexp(-1)) for row, token in zip(rows, tokens, strict=True)
-    )
-    ended = tokens[-1] in ends or rule.end_of(words.decode(tokens)) is not None
-    return tokens, logprob, not ended
-
-
-def rival_logprob(model: Any, prompt: Sequence[int], rival: int) -> float:
-    """Return the log-probability of a token in the place of the last one, less that of the last."""
-    ids = torch.tensor([list(prompt[:-1])], device=model.device)
-    with torch.inference_mode():
-        row = model(input_ids=ids, use_cache=False).logits[0, -1].float()
-    return float(row[rival] - row[prompt[-1]])
-
-
-@contextmanager
-def _own_settings_only(model: Any) -> Iterator[None]:
-    """Leave out the model's own defaults, such as a temperature or a penalty of repetitions."""
-    from transformers import GenerationConfig
-
-    before = model.generation_config
-    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        model.generation_config = before
+def _compare_rival(answer: Answer, row: torch.Tensor) -> None:
+    """Compare the prompt's last token with its rival by the (vocabulary,) logits before it."""
+    row = row.float()
+    answer.rival = float(row[answer.rule.rival] - row[answer.parts[-1][-1]])
 
 
 # Most answers in memory; studies have fewer, a stream can have millions.
 MAX_ANSWERS_IN_MEMORY = 100_000
+
+# What models call the state of the tokens that they have read.
+_PASTS = ("past_key_values", "cache_params", "cache")
 
 # Answers join those under way when this share of the slots is free: few at a time read slowly.
 FREE_SHARE = 0.25
@@ -343,7 +268,7 @@ class Generator:
 
     def notes(self) -> list[str]:
         slow = "Its attention cannot be shared: answers are written one by one."
-        return [*placement_notes(self.model), *([] if self.packed else [slow])]
+        return [*memory_notes(self.model.device.type), *([] if self.packed else [slow])]
 
     def write(self, prompts: Sequence[Prompt], rule: StopRule | Sequence[StopRule]) -> Written:
         """Return the greedy answer to each prompt, under one rule or one for each.
@@ -393,7 +318,6 @@ class Generator:
         return text[: rule.end_of(text)]
 
     def _write_new(self, answers: Sequence[Answer]) -> None:
-        """Write answers that are not known, and remember them."""
         for answer in answers:
             self._check_fits(answer.most)
         if not answers:
@@ -493,8 +417,7 @@ class Generator:
         last = np.cumsum(wanted) - 1
         for answer, place in zip(answers, last.tolist(), strict=True):
             if answer.rule.rival is not None:
-                before = rows[place - 1].float()
-                answer.rival = float(before[answer.rule.rival] - before[answer.parts[-1][-1]])
+                _compare_rival(answer, rows[place - 1])
         return rows[last]
 
     def _advance(
@@ -510,9 +433,7 @@ class Generator:
         # From the last one on: the last answer under way takes the place of one that leaves.
         for slot, (token, logprob) in reversed(list(enumerate(chosen, first))):
             answer = under_way[slot]
-            answer.tokens.append(token)
-            answer.logprob += logprob
-            answer.visible = answer.visible or bool(self.words[token].strip())
+            self._add(answer, token, logprob)
             tokens += 1
             if self._ended(answer):
                 tokens += answer.rule.limit - len(answer.tokens)
@@ -521,6 +442,11 @@ class Generator:
                 under_way[slot] = under_way[-1]
                 under_way.pop()
         progress.add(tokens)
+
+    def _add(self, answer: Answer, token: int, logprob: float) -> None:
+        answer.tokens.append(token)
+        answer.logprob += logprob
+        answer.visible = answer.visible or bool(self.words[token].strip())
 
     def _choose(self, rows: torch.Tensor, answers: Sequence[Answer]) -> list[tuple[int, float]]:
         """Return the best token that each answer may go on with, and its log-probability."""
@@ -549,16 +475,32 @@ class Generator:
         return answer.cut
 
     def _write_alone(self, answer: Answer) -> None:
-        rule = answer.rule
+        """Write an answer with a model that ignores positions or attends in a way of its own."""
         start = perf_counter()
-        prompt = [token for part in answer.parts for token in part]
-        with self.reading.step(len(prompt)):
-            found = generate_alone(self.model, prompt, rule, self.words, self.ends)
-            answer.tokens, answer.logprob, answer.cut = found
-            if rule.rival is not None:
-                answer.rival = rival_logprob(self.model, prompt, rule.rival)
+        text = [token for part in answer.parts for token in part]
+        with self.reading.step(len(text)):
+            for rows in self._plain_rows(text):
+                if answer.rule.rival is not None and not answer.tokens:
+                    _compare_rival(answer, rows[-2])
+                [(token, logprob)] = self._choose(rows[-1:], [answer])
+                self._add(answer, token, logprob)
+                text.append(token)
+                if self._ended(answer):
+                    break
         answer.seconds = perf_counter() - start
         self._remember(answer)
+
+    def _plain_rows(self, text: list[int]) -> Iterator[torch.Tensor]:
+        """Yield (2, vocabulary) the last logits of a text, which grows by a token after each."""
+        past, read, stable = dict[str, Any](), 0, max_stable_length(self.model.config)
+        while True:
+            if not past or len(text) == stable + 1:  # earlier keys are of other positions then
+                past, read = {}, 0
+            ids = torch.tensor([text[read:]], device=self.model.device)
+            with torch.inference_mode():
+                output = self.model(input_ids=ids, use_cache=True, logits_to_keep=2, **past)
+            past, read = {name: output[name] for name in _PASTS if name in output}, len(text)
+            yield output.logits[0]
 
     def _remember(self, answer: Answer) -> None:
         facts = (answer.cut, answer.logprob, answer.rival, len(answer.parts[-1]))

@@ -25,8 +25,7 @@ from choose.models.causal.packed_attention import (
     max_stable_length,
     pass_work,
 )
-from choose.models.hardware.memory import limits_of, within_memory
-from choose.models.hardware.placement import placement_notes
+from choose.models.hardware.memory import limits_of, memory_notes, within_memory
 from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.output_cache import ResultCache
 from choose.progress import report_progress
@@ -65,7 +64,6 @@ class LabelTrie:
 
     @classmethod
     def build(cls, labels: Sequence[Sequence[int]], end: int) -> LabelTrie:
-        """Build the trie of the labels' tokens, each label closed by `end`."""
         return cls.of([(*label, end) for label in labels])
 
     @classmethod
@@ -191,7 +189,6 @@ class CausalLM:
 
     @cached_property
     def shared(self) -> SharedPast:
-        """Return the keys and values of prefixes."""
         return SharedPast(self.model)
 
     @cached_property
@@ -201,7 +198,7 @@ class CausalLM:
 
     def notes(self) -> list[str]:
         slow = "Its attention cannot be shared: each label is scored in a pass of its own."
-        return [*placement_notes(self.model), *([] if self.tree else [slow])]
+        return [*memory_notes(self.model.device.type), *([] if self.tree else [slow])]
 
     def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> ScoredPrompts:
         """Return the labels' log-probabilities, each distinct prompt computed once a process.

@@ -13,13 +13,10 @@ from choose.models.causal.generation import Generator
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
 from choose.models.causal.packed_attention import Parts, max_stable_length
 from choose.models.hardware.compute_settings import device_name, dtype
-from choose.models.hardware.memory import share_weights
-from choose.models.hardware.placement import is_quantised, load_placed
+from choose.models.hardware.placement import load_placed
 from choose.models.hardware.timed_steps import set_spare_threads
 from choose.models.output_cache import ResultCache
-from choose.models.weights.folder_checks import check_complete
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.models.weights.spec import without_bits
 
 # Longest prompt of the test, in tokens.
 MAX_TRIAL_TOKENS = 1024
@@ -41,12 +38,9 @@ def load_causal(spec: str) -> CausalLM:
 def _loaded(spec: str, digest: str) -> CausalLM:
     from transformers import AutoModelForCausalLM
 
-    folder, four_bit = resolve(spec), without_bits(spec)[1]
-    what = "a causal language model"
-    tokenizer, model, report = load_placed(AutoModelForCausalLM, folder, dtype(), four_bit, what)
-    # An encoder loads too, with a head of random numbers in place of the one it lacks.
-    check_complete(folder, report["missing_keys"], what.removeprefix("a "))
-    share_weights(model, digest)
+    tokenizer, model = load_placed(
+        AutoModelForCausalLM, resolve(spec), digest, dtype=dtype(), kind="causal language model"
+    )
     lm = CausalLM(model, ChatTemplate(tokenizer), digest)
     set_spare_threads()
     lm.tree = supports_tree_attention(lm)
@@ -79,8 +73,7 @@ def _generator(spec: str, digest: str) -> Generator:
 
 def _weights(lm: CausalLM) -> tuple[str, ...]:
     """Return what a cached result depends on besides the question."""
-    kind = f"{lm.model.dtype}{' 4bit' if is_quantised(lm.model) else ''}"
-    return lm.digest, kind, device_name(lm.model.device)
+    return lm.digest, str(lm.model.dtype), device_name(lm.model.device)
 
 
 def supports_tree_attention(lm: CausalLM) -> bool:

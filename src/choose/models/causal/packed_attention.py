@@ -346,7 +346,7 @@ def _split(some: _Open, rests: Sequence[Prompt]) -> list[_Open]:
     """Return the groups of prompts that agree further, below the part that all of them share."""
     first, last = rests[some.places[0]].rest, rests[some.places[-1]].rest
     # In order, so what the first and the last share is shared by all; each keeps two tokens.
-    shared = min(_alike(first, last), max(len(first) - 2, 0))
+    shared = min(count_alike(first, last), max(len(first) - 2, 0))
     start, parts = some.start, some.parts
     if shared - start >= SHORTEST_PART:
         start, parts = shared, (*parts, first[start:shared])
@@ -368,7 +368,7 @@ def common_parts(divided: Sequence[Parts]) -> Parts:
     return divided[0][:shortest]
 
 
-def _alike(first: Sequence[object], second: Sequence[object]) -> int:
+def count_alike(first: Sequence[object], second: Sequence[object]) -> int:
     """Return how many elements two sequences begin with in common."""
     for place, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:

@@ -131,7 +131,6 @@ def fit_limits(device: str, free: int | None) -> None:
 
 
 def halvings(device: str) -> int:
-    """Return how often the limits of a device were halved after an error."""
     return _HALVINGS[device.partition(":")[0]]
 
 
@@ -159,7 +158,7 @@ def _halve(device: str, reason: str) -> None:
     if _HALVINGS[kind] >= MOST_HALVINGS:
         raise ModelError(
             f"The memory of {kind} does not suffice for a single text: {reason}. Use shorter "
-            'texts (max_tokens), quantise = "4bit", a smaller model, or a machine with more memory.'
+            "texts (max_tokens), a smaller model, or a machine with more memory."
         )
     _HALVINGS[kind] += 1
     release_memory()
@@ -188,25 +187,20 @@ def memory_notes(device: str) -> list[str]:
     return [f"Memory ran out, so batches were cut to 1/{1 << times} of their usual size."]
 
 
-def free_bytes(device: str) -> list[int]:
-    """Return the free bytes of each card of a device, or of the machine; empty if unknown.
+def free_bytes(device: str) -> int | None:
+    """Return the free bytes of a device; None if unknown.
 
     What torch keeps of tensors that are gone is free too: it uses it again.
     """
     import torch
 
     if device.startswith("cuda"):
-        return [
-            torch.cuda.mem_get_info(card)[0]
-            + torch.cuda.memory_reserved(card)
-            - torch.cuda.memory_allocated(card)
-            for card in range(torch.cuda.device_count())
-        ]
+        kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return torch.cuda.mem_get_info()[0] + kept
     if device.startswith("mps"):
         most = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-        return [max(0, int(most))]
-    known = free_machine_bytes()
-    return [] if known is None else [known]
+        return max(0, int(most))
+    return free_machine_bytes()
 
 
 def free_machine_bytes(root: Path = Path("/")) -> int | None:

@@ -128,7 +128,6 @@ def set_spare_threads() -> None:
 
 
 def threads_in_use() -> int:
-    """Return the number of threads of the last step."""
     import torch
 
     return threads_setting() or torch.get_num_threads()

@@ -17,7 +17,6 @@ from choose.models.causal.label_scoring import CausalLM
 from choose.models.causal.loading import supports_tree_attention
 from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
 from choose.models.hardware.memory import limits_of
-from choose.models.hardware.placement import is_quantised
 from choose.models.lora.batching import batches_of_units, shared_beginnings
 from choose.models.lora.model import (
     Adapted,
@@ -27,7 +26,7 @@ from choose.models.lora.model import (
     attach_adapter,
     shared_copy,
 )
-from choose.models.lora.training_run import Schedule, TrainingRun, frozen_weights
+from choose.models.lora.training_run import Schedule, TrainingRun, computed_for_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,6 @@ class AnswerRow:
     @property
     def tokens(self) -> tuple[int, ...]:
         return (*self.prompt, *self.answer[:-1])
-
-    @property
-    def asked(self) -> range:
-        """Return the places in `tokens` after each of which a token of the answer comes."""
-        return range(len(self.prompt) - 1, len(self.tokens))
 
 
 # Rows that begin alike, and how many tokens they share.
@@ -135,13 +129,8 @@ class AnsweringModel(Adapted):
         self.adapter.eval()
         passes = self.logits(prefix, rows)
         step = self.base.steps["rating"].step(sum(len(row.tokens) for row in rows))
-        with step, torch.inference_mode(), frozen_weights(self.adapter, self.base) as cast:
-            while True:
-                with cast():
-                    found = next(passes, None)
-                if found is None:
-                    break
-                some, logits = found
+        with step, torch.inference_mode():
+            for some, logits in computed_for_training(passes, self.adapter, self.base):
                 targets = answer_tokens([rows[i] for i in some], logits.device)
                 chosen = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0].cpu()
                 right, start = (logits.argmax(-1) == targets).cpu(), 0
@@ -218,11 +207,8 @@ def untrained_answers(base: Base, spec: AdapterSpec, name: str) -> AnsweringMode
 def merged(adapter: Any, model: Any) -> Any:
     """Return a copy of a causal LM, of any number type, with an adapter merged into its weights.
 
-    The copy shares all tensors that the adapter does not change. Nothing is merged into weights of
-    4 bits, which would be rounded again: the adapter's own layers compute.
+    The copy shares all tensors that the adapter does not change.
     """
-    if is_quantised(model):
-        return adapter.get_base_model().eval()
     copy = shared_copy(model)
     for name, module in adapter.get_base_model().named_modules():
         if hasattr(module, "get_delta_weight"):

@@ -6,11 +6,12 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ContentTokenizer
+from choose.models.causal.packed_attention import count_alike
 
 # Training batches are cut from groups of this many batches of similar length: little padding, and
 # still a different mixture in each epoch.
@@ -118,18 +119,12 @@ def shared_beginnings(rows: Sequence[Sequence[int]]) -> list[tuple[list[int], in
     for i in order:
         if units:
             unit, shared = units[-1]
-            common = _common(rows[unit[0]][: shared or None], rows[i])
+            common = count_alike(rows[unit[0]][: shared or None], rows[i])
             if common >= SHORTEST_SHARED:
                 units[-1] = [*unit, i], common
                 continue
         units.append(([i], 0))
     return units
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    return next(
-        (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
 
 
 def batches_of_units(
@@ -157,38 +152,38 @@ def pad(rows: Sequence[Sequence[int]], device: str) -> tuple[torch.Tensor, torch
 GROUP_SLACK = 16
 
 
-@dataclass(frozen=True, slots=True)
-class LengthGroup:
-    """Rows of similar length, as a grid `longest` wide; `rows` are their indices in the batch.
+class LengthGroup(NamedTuple):
+    """Rows of similar length, by their indices in the batch.
 
-    Each continues a prefix of `shared` tokens.
+    Each continues a prefix of `shared` tokens. `grid` (rows, shared + longest) holds the index of
+    the token in each cell, -1 where a cell is padding.
     """
 
     rows: tuple[int, ...]
     shared: int
-    longest: int
+    grid: torch.Tensor
+
+    @property
+    def longest(self) -> int:
+        return self.grid.shape[1] - self.shared
 
 
 @dataclass(frozen=True, slots=True)
 class RaggedBatch:
     """A batch of rows end to end: ids (tokens,), lengths (rows,), and its groups.
 
-    `cells` holds the token index of each cell of the groups' grids, group after group, and -1
-    where a cell is padding. `shared_cells` holds the token indices of the prefix of each row of
-    the groups, and `prefixes` (rows,) the index of the row that a row continues, or -1.
+    `prefixes` (rows,) are the rows that a row continues, -1 for none.
     """
 
     ids: torch.Tensor
     lengths: torch.Tensor
     groups: tuple[LengthGroup, ...]
-    cells: torch.Tensor
-    shared_cells: torch.Tensor
     prefixes: tuple[int, ...]
 
     @property
     def longest(self) -> int:
         """Return the tokens of the longest row, its prefix included."""
-        return max(group.shared + group.longest for group in self.groups)
+        return max(group.grid.shape[1] for group in self.groups)
 
     @property
     def positions(self) -> torch.Tensor:
@@ -204,15 +199,6 @@ class RaggedBatch:
         return self.lengths.cumsum(0) - self.lengths
 
 
-def causal_mask(queries: int, shared: int, device: torch.device) -> torch.Tensor:
-    """Return (shared + queries, queries): minus infinity where a key, its row, comes after a query.
-
-    It is zero elsewhere.
-    """
-    mask = torch.full((shared + queries, queries), -torch.inf, device=device)
-    return mask.tril(-1 - shared)
-
-
 def ragged_batch(
     rows: Sequence[Sequence[int]], device: str, prefixes: Sequence[int] = ()
 ) -> RaggedBatch:
@@ -222,23 +208,15 @@ def ragged_batch(
     starts = lengths.cumsum(0) - lengths
     ids = torch.tensor([token for row in rows for token in row])
     before = [0 if prefix < 0 else len(rows[prefix]) for prefix in prefixes]
-    groups, cells, shared_cells = [], [], []
+    groups = []
     for indices in _length_groups(lengths.tolist(), before):
-        longest, shared = int(lengths[indices].max()), before[indices[0]]
-        groups.append(LengthGroup(tuple(indices), shared, longest))
-        column = torch.arange(longest).expand(len(indices), -1)
-        token = starts[indices][:, None] + column
-        cells.append(token.where(column < lengths[indices][:, None], -1).flatten())
-        continued = starts[[max(0, prefixes[i]) for i in indices]]
-        shared_cells.append((continued[:, None] + torch.arange(shared)).flatten())
-    return RaggedBatch(
-        ids.to(device),
-        lengths.to(device),
-        tuple(groups),
-        torch.cat(cells).to(device),
-        torch.cat(shared_cells).to(device),
-        prefixes,
-    )
+        shared, own = before[indices[0]], lengths[indices][:, None]
+        column = torch.arange(int(own.max()))
+        cells = (starts[indices][:, None] + column).where(column < own, -1)
+        continued = starts[[max(0, prefixes[i]) for i in indices]][:, None] + torch.arange(shared)
+        grid = torch.cat([continued, cells], 1).to(device)
+        groups.append(LengthGroup(tuple(indices), shared, grid))
+    return RaggedBatch(ids.to(device), lengths.to(device), tuple(groups), prefixes)
 
 
 def _length_groups(lengths: Sequence[int], before: Sequence[int]) -> Iterator[list[int]]:

@@ -95,7 +95,7 @@ class AdaptedModel(Adapted):
         from choose.models.lora.fused import training_step as fused
 
         peft = hasattr(self.adapter, "peft_config")
-        if self.base.causal or not peft or not fused.supports(self.base, [self.adapter]):
+        if self.base.causal or not peft or not fused.supports(self.base.model):
             return None
         reader = fused.Reader(self.base, self.adapter if adapted else None)
 
@@ -144,7 +144,7 @@ def pool_rows(states: torch.Tensor, lengths: torch.Tensor, pooling: Pooling) -> 
 
 
 def untrained_model(base: Base, spec: AdapterSpec, classes: int, name: str) -> AdaptedModel:
-    """Return an untrained adapter under a head that gives every class the same logit."""
+    """Return an untrained adapter under a head; call it inside `seeded`."""
     head = untrained_head(base, classes)
     return AdaptedModel(base, attach_adapter(base, spec, name), head)
 
@@ -235,11 +235,24 @@ def _initial_remainders(targets: Sequence[int], validation_rows: int) -> Counter
     return Counter({kind: whole - remainders[kind] for kind in largest[:short]})
 
 
+def row_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return (rows,) losses of classes (rows,), or of members (rows, labels) of sets.
+
+    That of a set is the sum of all labels' binary cross-entropies, as large as a softmax's.
+    """
+    if targets.dim() == 1:
+        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    each = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits.float(), targets, reduction="none"
+    )
+    return each.sum(dim=1)
+
+
 @dataclass(frozen=True, slots=True)
 class HeadObjective:
-    """The weighted cross-entropy of rows' classes, read from each row's pooled states.
+    """The weighted losses of rows' targets, read from each row's pooled states.
 
-    `lengths`, `targets` and `weights` are (rows,).
+    `lengths` and `weights` are (rows,); `targets` are as those of `row_losses`.
     """
 
     lengths: torch.Tensor
@@ -255,13 +268,6 @@ class HeadObjective:
             return (starts - before).repeat_interleave(self.lengths) + steps
         return starts if self.pooling == "first" else starts + self.lengths - 1
 
-    def pool(self, states: torch.Tensor) -> torch.Tensor:
-        """Return (rows, width) from the states at `places`."""
-        return pool_rows(states, self.lengths, "mean") if self.pooling == "mean" else states
-
-    def row_losses(self, logits: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(logits, self.targets, reduction="none")
-
     def gradients(
         self, states: torch.Tensor, vocabulary: Any
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -269,14 +275,22 @@ class HeadObjective:
             # Copies, since parts of one batch in one pass each need their own gradient.
             head = [p.detach().requires_grad_() for p in self.head.parameters()]
             states = states.detach().requires_grad_()
-            logits = head_logits(self.pool(states), *head)
-            losses = self.row_losses(logits)
+            pooled = pool_rows(states, self.lengths, "mean") if self.pooling == "mean" else states
+            losses = row_losses(head_logits(pooled, *head), self.targets)
             to_states, *rest = torch.autograd.grad((losses * self.weights).sum(), [states, *head])
         return to_states, tuple(rest)
 
 
+# The threshold that is best for F1 is half of the F1 reached (Lipton, Elkan and Naryanaswamy 2014);
+# pools without validation rows take that of an F1 of 0.8.
+USUAL_THRESHOLD = 0.4
+
+
 class ClassifierRun(TrainingRun):
-    """Rows of token ids with their classes, and a model with a head for these."""
+    """Rows of token ids with their targets, and a model with a head for these.
+
+    Targets are classes, or (rows, labels) members of sets, which get a logit for each label.
+    """
 
     model: AdaptedModel
 
@@ -284,37 +298,36 @@ class ClassifierRun(TrainingRun):
         self,
         model: AdaptedModel,
         rows: Sequence[Sequence[int]],
-        targets: Sequence[int],
+        targets: Sequence[int] | Members,
         schedule: Schedule,
         seed: int,
-        division: tuple[list[int], list[int]] | None = None,
     ) -> None:
-        chooser = random.Random(f"lora-{seed}")
-        division = division or split_validation(targets, schedule.validation_rows, chooser)
+        chooser, device = random.Random(f"lora-{seed}"), model.base.device
+        sets = isinstance(targets, np.ndarray)
+        codes = _rarest_labels(targets) if isinstance(targets, np.ndarray) else targets
+        division = split_validation(codes, schedule.validation_rows, chooser)
         super().__init__(model, rows, division, schedule, seed, chooser)
-        self.all_rows, self.all_targets, self._loss_before = rows, targets, math.inf
-        own = [targets[i] for i in self.training_indices]
-        self.targets = torch.tensor(own, device=model.base.device)
-        self.weights = class_weights(own, model.head.out_features).to(model.base.device)
+        self.all_rows, self._loss_before = rows, math.inf
+        self.all_targets = torch.tensor(targets, dtype=torch.float32 if sets else torch.long)
+        self.targets = self.all_targets[self.training_indices].to(device)
+        own = [codes[i] for i in self.training_indices]
+        weights = class_weights(own, model.head.out_features)[own]
+        self.weights = (torch.ones_like(weights) if sets else weights).to(device)
 
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> HeadObjective:
-        targets = self.targets[list(indices)]
-        lengths = torch.tensor([len(self.rows[i]) for i in indices], device=targets.device)
-        weights = self.weights[targets] / len(batch)
-        return HeadObjective(lengths, targets, weights, self.model.head, self.model.base.pooling)
+        some, base = list(indices), self.model.base
+        lengths = torch.tensor([len(self.rows[i]) for i in some], device=base.device)
+        weights = self.weights[some] / len(batch)
+        return HeadObjective(lengths, self.targets[some], weights, self.model.head, base.pooling)
 
     def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
         size = max(1, len(batch) >> halvings(self.model.base.device))
         for start in range(0, len(batch), size):
             part = list(batch[start : start + size])
             ids, lengths = pad([self.rows[i] for i in part], self.model.base.device)
-            loss = self.row_losses(self.model.logits(ids, lengths), part).mean()
+            each = row_losses(self.model.logits(ids, lengths), self.targets[part])
+            loss = (each * self.weights[part]).mean()
             yield loss if len(part) == len(batch) else loss * len(part) / len(batch)
-
-    def row_losses(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        wanted = self.targets[list(indices)]
-        losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
-        return losses * self.weights[wanted]
 
     def validation_loss(self) -> float:
         return self._loss(self.validation_indices)
@@ -326,41 +339,32 @@ class ClassifierRun(TrainingRun):
         sample = self.check_sample()
         rows = [self.all_rows[i] for i in sample]
         logits = self.model.predict_logits(rows)
-        after = float(self.each_loss(logits, sample).mean())
+        after = float(row_losses(logits, self.all_targets[sample]).mean())
         change = float((logits - self._untrained_logits(rows)).abs().max())
         self.model.learning = LearningCheck(self._loss_before, after, change)
 
     def _untrained_logits(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         return self.model.predict_logits(rows, adapted=False)
 
-    def each_loss(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        targets = torch.tensor([self.all_targets[i] for i in indices])
-        return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-
     def _loss(self, indices: Sequence[int]) -> float:
-        rows = [self.all_rows[i] for i in indices]
-        return float(self.each_loss(self.model.predict_logits(rows), indices).mean())
+        logits = self.model.predict_logits([self.all_rows[i] for i in indices])
+        return float(row_losses(logits, self.all_targets[list(indices)]).mean())
+
+    def thresholds(self) -> Thresholds:
+        """Return thresholds of sets chosen on the validation rows; the usual one without any."""
+        members = self.all_targets.numpy() > 0.5
+        if not self.validation_indices:
+            usual = np.full(members.shape[1], USUAL_THRESHOLD)
+            return Thresholds(usual, bool(members.any(axis=1).all()))
+        rows = [self.all_rows[i] for i in self.validation_indices]
+        chances = self.model.predict_logits(rows).double().sigmoid().numpy()
+        return Thresholds.chosen(chances, members[self.validation_indices])
 
 
-# The threshold that is best for F1 is half of the F1 reached (Lipton, Elkan and Naryanaswamy 2014);
-# pools without validation rows take that of an F1 of 0.8.
-USUAL_THRESHOLD = 0.4
-
-
-def set_losses(logits: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
-    """Return (rows,) the binary cross-entropies of all labels, summed as a softmax's is."""
-    each = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits.float(), members, reduction="none"
-    )
-    return each.sum(dim=1)
-
-
-@dataclass(frozen=True, slots=True)
-class SetObjective(HeadObjective):
-    """The loss of sets, read from each row's last token; `targets` are (rows, labels) members."""
-
-    def row_losses(self, logits: torch.Tensor) -> torch.Tensor:
-        return set_losses(logits, self.targets)
+def _rarest_labels(members: Members) -> list[int]:
+    """Return the rarest label of each row's set, by which validation rows are stratified."""
+    rarity = np.argsort(members.sum(axis=0), kind="stable")
+    return [int(rarity[row[rarity].argmax()]) for row in members]
 
 
 def start_from_counts(model: AdaptedModel, codes: Sequence[int]) -> None:
@@ -379,45 +383,3 @@ def start_from_shares(model: AdaptedModel, members: Members) -> None:
     chances = (members.sum(axis=0) + 1.0) / (len(members) + 2.0)
     with torch.no_grad():
         model.head.bias.copy_(torch.from_numpy(np.log(chances / (1 - chances))))
-
-
-class SetRun(ClassifierRun):
-    """Rows of token ids with (rows, labels) members, and a model with a logit for each label."""
-
-    def __init__(
-        self,
-        model: AdaptedModel,
-        rows: Sequence[Sequence[int]],
-        members: Members,
-        schedule: Schedule,
-        seed: int,
-        division: tuple[list[int], list[int]] | None = None,
-    ) -> None:
-        # Validation rows are stratified by the rarest label of each row.
-        rarity = np.argsort(members.sum(axis=0), kind="stable")
-        codes = [int(rarity[row[rarity].argmax()]) for row in members]
-        super().__init__(model, rows, codes, schedule, seed, division)
-        self.all_members = torch.from_numpy(members.astype(np.float32))
-        self.members = self.all_members[self.training_indices].to(model.base.device)
-
-    def objective(self, indices: Sequence[int], batch: Sequence[int]) -> SetObjective:
-        members = self.members[list(indices)]
-        lengths = torch.tensor([len(self.rows[i]) for i in indices], device=members.device)
-        weights = torch.full((len(members),), 1 / len(batch), device=members.device)
-        return SetObjective(lengths, members, weights, self.model.head, self.model.base.pooling)
-
-    def row_losses(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        return set_losses(logits, self.members[list(indices)])
-
-    def each_loss(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        return set_losses(logits, self.all_members[list(indices)])
-
-    def thresholds(self) -> Thresholds:
-        """Return thresholds chosen on the validation rows; the usual one without any."""
-        members = self.all_members.numpy() > 0.5
-        if not self.validation_indices:
-            usual = np.full(members.shape[1], USUAL_THRESHOLD)
-            return Thresholds(usual, bool(members.any(axis=1).all()))
-        rows = [self.all_rows[i] for i in self.validation_indices]
-        chances = self.model.predict_logits(rows).double().sigmoid().numpy()
-        return Thresholds.chosen(chances, members[self.validation_indices])

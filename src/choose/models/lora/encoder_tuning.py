@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from choose.errors import StrategyError
-from choose.formatting import plural
 from choose.models.classical import Members
 from choose.models.lora.batching import pad
 from choose.models.lora.classifier import (
     AdaptedModel,
     ClassifierRun,
-    SetRun,
     compute_in_batches,
     pooled_states,
 )
-from choose.models.lora.fit import train_together
 from choose.models.lora.model import Adapted, Base, LearningCheck
 from choose.models.lora.training_run import Objective, Schedule, TrainingRun
 from choose.models.saving import read_tensors
@@ -69,7 +65,6 @@ def own_copy(base: Base) -> Any:
 
 
 def save_weights(model: Any, folder: Path) -> None:
-    """Write a model's weights as safetensors."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +88,8 @@ def load_weights(model: Any, folder: Path) -> None:
 class WholeRun(ClassifierRun):
     """A run that trains all weights of an encoder under a head."""
 
+    trained = "all weights of the encoder trained"
+
     def parameter_groups(self, adapter_parameters: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the encoder's weights, and the head's with a higher learning rate."""
         head = list(self.model.head_parameters.values())
@@ -104,10 +101,6 @@ class WholeRun(ClassifierRun):
         return AdaptedModel(base, base.model, self.model.head).predict_logits(rows)
 
 
-class WholeSetRun(WholeRun, SetRun):
-    """A run that trains all weights of an encoder under a head with a logit for each label."""
-
-
 class ContrastiveRun(TrainingRun):
     """A run that draws rows of one label together and others apart; `members` are (rows, labels).
 
@@ -116,6 +109,8 @@ class ContrastiveRun(TrainingRun):
     pairs instead, of which as many rows give far fewer a step. Rows with sets of labels are drawn
     together by the overlap of their sets (see `overlaps`).
     """
+
+    trained, output = "all weights of the encoder trained", "a number of a vector"
 
     def __init__(
         self,
@@ -220,39 +215,3 @@ def contrastive_schedule(rows: int, rate: float, passes: float | None) -> Schedu
     if passes is None:
         steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
     return Schedule(max(1, steps), CONTRASTED_ROWS, rate, 0)
-
-
-def train_whole(run: TrainingRun) -> list[str]:
-    """Train one run and return sentences on it.
-
-    Raises:
-        StrategyError: if the loss did not fall.
-    """
-    train_together([run])
-    learning, schedule = run.model.learning, run.schedule
-    assert learning is not None
-    if not learning.loss_after < learning.loss_before:
-        raise StrategyError(
-            f"Fine-tuning did not learn: the loss on its own rows went from "
-            f"{learning.loss_before:.4f} to {learning.loss_after:.4f}. Try a lower learning_rate, "
-            "or more epochs."
-        )
-    return [
-        *run.shortening(),
-        f"{plural(run.step, 'step')} of {schedule.batch_size} rows at learning rate "
-        f"{schedule.learning_rate:g}, all weights of the encoder trained; loss "
-        f"{learning.loss_before:.3f} before and {learning.loss_after:.3f} after training.",
-    ]
-
-
-def training_facts(model: Adapted, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """Return threads, number type and sizes; nothing of a tuned encoder is shared by tasks."""
-    from choose.models.hardware.compute_settings import megabytes, trains_in_bfloat16
-    from choose.models.hardware.timed_steps import threads_in_use
-
-    return {
-        "threads": threads_in_use(),
-        "dtype": "bfloat16" if trains_in_bfloat16(model.base.device) else "float32",
-        "artefact_mb": megabytes([*model.adapter.parameters(), *trained.values()]),
-        "base_mb": 0.0,
-    }

@@ -9,16 +9,16 @@ from time import perf_counter
 from typing import Any
 
 from choose.errors import StrategyError
-from choose.models.hardware.memory import halvings, release_memory, within_memory
-from choose.models.hardware.placement import placement_notes
+from choose.models.hardware.memory import halvings, memory_notes, release_memory, within_memory
 from choose.models.lora.fused import training_step as fused
+from choose.models.lora.fused.packed_layers import is_compiled
 from choose.models.lora.model import Base, attention_layers, seeded
 from choose.models.lora.training_run import (
     PROGRESS_LABEL,
     RunBatches,
     Step,
     TrainingRun,
-    frozen_weights,
+    computed_for_training,
 )
 from choose.progress import decided_in_time, report_progress, seconds_left, seconds_to_aim
 from choose.types import SHARE_READ
@@ -38,18 +38,14 @@ MAX_STEPS = 10**6
 CHECKPOINT_AFTER = 2
 
 
-def trains_together(base: Base) -> bool:
-    """Return whether runs over a base share its products, so that training them together pays."""
-    return fused.supports(base)
-
-
 def engine_notes(base: Base, targets: str) -> list[str]:
     """Return how a base is held and what about it is trained in a slower or another way."""
     kind = type(base.model).__name__
-    notes = placement_notes(base.model)
-    if base.causal and not fused.supports(base):
+    notes = memory_notes(base.device)
+    supported = fused.supports(base.model)
+    if base.causal and not supported:
         notes.append(f"{kind} is trained by autograd, which is slower than the engine for Llamas.")
-    elif fused.supports(base) and not fused.compiles(base):
+    elif supported and base.device == "cpu" and not is_compiled():
         notes.append("torch could not compile the layers: steps take up to 1.6 times as long.")
     if targets == "attention" and attention_layers(base) is None:
         notes.append(f"PEFT knows no query and value layers of {kind}: all layers have adapters.")
@@ -61,16 +57,15 @@ def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
 
     The function takes some of the runs, each with the row indices of its batch.
     """
-    adapters = [run.model.adapter for run in runs]
     # A model whose own weights are trained is no PEFT model.
-    peft = all(hasattr(adapter, "peft_config") for adapter in adapters)
-    if peft and fused.supports(runs[0].model.base, adapters):
+    peft = all(hasattr(run.model.adapter, "peft_config") for run in runs)
+    if peft and fused.supports(runs[0].model.base.model):
         return fused.training_step(runs)
     return nullcontext(AutogradEngine(runs).step)
 
 
 def train_together(runs: Sequence[TrainingRun]) -> None:
-    """Train several runs over one base, step by step; see `verify_learning`."""
+    """Train several runs over one base, step by step."""
     report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)
     for run in runs:
         run.start_check()
@@ -130,23 +125,29 @@ def _share_of_step(run: TrainingRun, indices: Sequence[int]) -> float:
     return sum(len(run.rows[index]) for index in indices) / average
 
 
+def train(run: TrainingRun) -> None:
+    """Train one run; see `verify_learning`."""
+    train_together([run])
+    verify_learning(run)
+
+
 def verify_learning(run: TrainingRun) -> None:
     """Check that a finished training changed the model for the better.
 
     Raises:
-        StrategyError: if the loss did not fall or the adapter changes no logit.
+        StrategyError: if the loss did not fall or no output changed.
     """
     assert run.model.learning is not None
     before, after, effect = run.model.learning
     if not after < before:
         raise StrategyError(
-            f"LoRA did not learn: the loss on its own rows went from {before:.4f} to {after:.4f}. "
-            "Try a lower learning_rate, or more epochs."
+            f"Training did not learn: the loss on its own rows went from {before:.4f} to "
+            f"{after:.4f}. Try a lower learning_rate, or more epochs."
         )
     if not effect > 1e-6:
         raise StrategyError(
-            f"The adapter changes no answer: the largest change of a logit is {effect:.2g}, while "
-            f"the loss went from {before:.4f} to {after:.4f}. Try a higher learning_rate."
+            f"Training changes no answer: the largest change of {run.output} is {effect:.2g}, "
+            f"while the loss went from {before:.4f} to {after:.4f}. Try a higher learning_rate."
         )
 
 
@@ -186,13 +187,5 @@ class AutogradEngine:
             parameter.grad = None
         if halvings(model.base.device) >= CHECKPOINT_AFTER:
             recompute_layers(model.adapter)
-        with frozen_weights(model.adapter, model.base) as cast:
-            losses = run.losses(batch)
-            while True:
-                # Opened anew for each pass: autocast keeps cast weights until its context ends, so
-                # one context around the loop would train against the first step's adapter for ever.
-                with cast():
-                    loss = next(losses, None)
-                if loss is None:
-                    break
-                loss.backward()  # type: ignore[no-untyped-call]
+        for loss in computed_for_training(run.losses(batch), model.adapter, model.base):
+            loss.backward()  # type: ignore[no-untyped-call]

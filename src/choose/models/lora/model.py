@@ -23,12 +23,10 @@ from choose.models.hardware.compute_settings import (
     device,
     quiet_loading,
 )
-from choose.models.hardware.memory import share_weights
 from choose.models.hardware.placement import load_placed
 from choose.models.hardware.timed_steps import TimedSteps
-from choose.models.weights.folder_checks import check_complete, loading_error, missing_keys
+from choose.models.weights.folder_checks import loading_error
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.models.weights.spec import without_bits
 
 Pooling = Literal["first", "last", "mean"]
 
@@ -62,7 +60,7 @@ class Base:
     """A frozen model with its tokenizer; shared, so neither may be changed.
 
     On a CPU it is in float32, as encoders are; decoders elsewhere in the number type that is fast
-    there, or in 4 bits.
+    there.
 
     Attributes:
         model: what reads texts, without a head, and without what reads images.
@@ -123,7 +121,7 @@ def load_base(spec: str, writes: bool = False) -> Base:
 def _loaded(spec: str, digest: str, writes: bool) -> Base:
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-    folder, four_bit = resolve(spec), without_bits(spec)[1]
+    folder = resolve(spec)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # damaged files can raise anything
@@ -137,17 +135,15 @@ def _loaded(spec: str, digest: str, writes: bool) -> Base:
         raise ModelError(
             f"{config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and encoders."
         )
-    if _has_head(config) and (four_bit or device() != "cpu"):
+    if _has_head(config) and device() != "cpu":
         # The prompted model has the same number type, so it is the base too.
         prompted = load_causal(spec)
         tokenizer, model = prompted.template.tokenizer, prompted.model
     else:
-        loader, what = AutoModelForCausalLM if writes else AutoModel, "a base model"
         # Encoders are small, and some train all of their weights.
-        kind = base_dtype() if is_causal(config) else torch.float32
-        tokenizer, model, report = load_placed(loader, folder, kind, four_bit, what)
-        check_complete(folder, missing_keys(report), what.removeprefix("a "))
-        share_weights(model, digest)
+        dtype = base_dtype() if is_causal(config) else torch.float32
+        loader = AutoModelForCausalLM if writes else AutoModel
+        tokenizer, model = load_placed(loader, folder, digest, dtype=dtype, kind="base model")
     inner = model.base_model
     # What reads texts, in a model that reads images too.
     inner = getattr(inner, "language_model", inner)
@@ -212,7 +208,6 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
 
 
 def shared_copy(model: Any) -> Any:
-    """Return a copy of a model's modules over the same tensors."""
     tensors = (*model.parameters(), *model.buffers())
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 

@@ -6,16 +6,19 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from choose.errors import StrategyError
-from choose.models.hardware.compute_settings import trains_in_bfloat16
+from choose.models.hardware.compute_settings import megabytes, trains_in_bfloat16
+from choose.models.hardware.timed_steps import threads_in_use
 from choose.models.lora.batching import shuffled_batches
 from choose.models.lora.model import Adapted, Base
+
+T = TypeVar("T")
 
 # The share of steps in which the learning rate rises.
 WARM_UP = 0.1
@@ -75,6 +78,8 @@ class TrainingRun(ABC):
         planned_steps: the schedule's own, where time made it shorter; else 0.
     """
 
+    # What is trained and what it changes, in notes.
+    trained, output = "an adapter trained", "a logit"
     prefix: tuple[int, ...] = ()
 
     def __init__(
@@ -165,7 +170,7 @@ class TrainingRun(ABC):
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, 1.0))
         if not math.isfinite(norm):
             raise StrategyError(
-                f"LoRA's loss or its gradient is NaN or infinite at step {self.step + 1} of "
+                f"The loss or its gradient is NaN or infinite at step {self.step + 1} of "
                 f"{self.schedule.steps}, so training was stopped. Try a lower learning_rate (it is "
                 f"{self.schedule.learning_rate:g}), or another base."
             )
@@ -195,10 +200,10 @@ class TrainingRun(ABC):
             checked = f"checked on {len(self.validation_indices)} rows, {end}"
         return [
             *self.shortening(),
-            f"Steps planned: {schedule.steps}, of {schedule.batch_size} rows each, at "
-            f"learning rate {schedule.learning_rate:g}; {checked}.",
+            f"Steps planned: {schedule.steps}, of {schedule.batch_size} rows each, at learning rate "
+            f"{schedule.learning_rate:g}, {self.trained}; {checked}.",
             f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; "
-            f"the adapter moves a logit by up to {learning.largest_change:.2f}.",
+            f"the largest change of {self.output} is {learning.largest_change:.2f}.",
         ]
 
     def shortening(self) -> list[str]:
@@ -213,7 +218,6 @@ class TrainingRun(ABC):
         ]
 
     def restore_best(self) -> None:
-        """Put back the weights with the lowest validation loss."""
         if self._best is not None:
             with torch.no_grad():
                 for name, tensor in trained_tensors(self.model).items():
@@ -228,24 +232,37 @@ Step = Callable[[RunBatches], None]
 
 
 def trained_tensors(model: Adapted) -> dict[str, torch.Tensor]:
-    """Return all tensors that training changes, by name."""
     parts = {n: p for n, p in model.adapter.named_parameters() if p.requires_grad}
     return parts | {f"head.{n}": p for n, p in model.head_parameters.items()}
 
 
 def trained_state(model: Adapted) -> dict[str, torch.Tensor]:
-    """Return a copy of all trained tensors, by name."""
     return {name: tensor.detach().clone() for name, tensor in trained_tensors(model).items()}
 
 
-@contextmanager
-def frozen_weights(
-    adapter: Any, base: Base
-) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Yield a context for one pass in the number type of training; see `bfloat16_weights`."""
-    half, kind = trains_in_bfloat16(base.device), torch.device(base.device).type
+def training_facts(model: Adapted) -> dict[str, Any]:
+    """Return threads, number type, and MB of what is trained and of what it shares with others."""
+    frozen = [p for p in model.adapter.parameters() if not p.requires_grad]
+    return {
+        "threads": threads_in_use(),
+        "dtype": "bfloat16" if trains_in_bfloat16() else "float32",
+        "artefact_mb": megabytes(trained_tensors(model).values()),
+        "base_mb": megabytes(frozen),
+    }
+
+
+def computed_for_training(passes: Iterator[T], adapter: Any, base: Base) -> Iterator[T]:
+    """Yield what passes compute, in the number type of training; see `bfloat16_weights`."""
+    half, kind = trains_in_bfloat16(), torch.device(base.device).type
     with bfloat16_weights(adapter, base) if half else nullcontext():
-        yield lambda: torch.autocast(kind, torch.bfloat16, enabled=half)
+        while True:
+            # Opened anew for each pass: autocast keeps cast weights until its context ends, so one
+            # context around the loop would train against the first step's adapter for ever.
+            with torch.autocast(kind, torch.bfloat16, enabled=half):
+                found = next(passes, None)
+            if found is None:
+                return
+            yield found
 
 
 @contextmanager

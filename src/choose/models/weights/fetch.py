@@ -11,7 +11,8 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
@@ -73,60 +74,42 @@ def check_cached(wheel: Wheel) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefaultWeights:
-    """Weights that candidates use unless a model is named."""
-
-    role: str
-    spec: str
-    licence: str
-
-
-DEFAULTS = (
-    DefaultWeights(role="prompted and tuned", spec=DEFAULT_LM, licence="Apache-2.0"),
-    DefaultWeights(
-        role="embeds", spec=DEFAULT_ENCODER, licence="Apache-2.0 (model), MIT (package)"
-    ),
-)
+# By spec: what candidates use the weights for unless a model is named, and their licence.
+DEFAULTS = {
+    DEFAULT_LM: ("prompted and tuned", "Apache-2.0"),
+    DEFAULT_ENCODER: ("embeds", "Apache-2.0 (model), MIT (package)"),
+}
 
 
 def inventory(paths: bool = False) -> list[Entry]:
     """List the default weights, then other weights in the cache."""
-    return [*_defaults(paths), *_others(paths)]
-
-
-def _defaults(paths: bool) -> Iterator[Entry]:
-    for model in DEFAULTS:
-        wheel = parse_wheel(model.spec)
+    found, known = [], set[Path]()
+    for spec, (role, licence) in DEFAULTS.items():
+        wheel = parse_wheel(spec)
         assert wheel is not None
-        folder = cached(wheel)
-        size = wheel.pin.wheel_bytes
-        yield Entry(
+        size, folder = wheel.pin.wheel_bytes, cache_folder(wheel)
+        known.add(folder)
+        entry = Entry(
             name=wheel.pin.name,
-            role=model.role,
-            spec=model.spec,
-            licence=model.licence,
+            role=role,
+            spec=spec,
+            licence=licence,
             download_mb=None if size is None else size / 1e6,
-            cached_mb=None if folder is None else _megabytes(folder),
             damage=damage(wheel),
-            path=str(folder) if paths and folder else None,
         )
-
-
-def _others(paths: bool) -> Iterator[Entry]:
-    known = {cached(wheel) for model in DEFAULTS if (wheel := parse_wheel(model.spec))}
+        found.append(_measured(entry, folder, paths) if folder.is_dir() else entry)
     root = cache_dir() / "models"
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.is_dir() and folder not in known and not folder.name.startswith("."):
-            yield Entry(
-                name=folder.name,
-                cached_mb=_megabytes(folder),
-                path=str(folder) if paths else None,
-            )
+    others = (
+        folder
+        for folder in (sorted(root.iterdir()) if root.is_dir() else ())
+        if folder.is_dir() and folder not in known and not folder.name.startswith(".")
+    )
+    return found + [_measured(Entry(name=folder.name), folder, paths) for folder in others]
 
 
-def _megabytes(folder: Path) -> float:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+def _measured(entry: Entry, folder: Path, paths: bool) -> Entry:
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return replace(entry, cached_mb=size / 1e6, path=str(folder) if paths else None)
 
 
 def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
@@ -219,10 +202,8 @@ def _largest_file(folder: Path) -> int:
     largest = 0
     for root, _, names in os.walk(folder):
         for name in names:
-            try:
+            with suppress(OSError):  # moved in the meantime
                 largest = max(largest, os.stat(os.path.join(root, name)).st_size)
-            except OSError:  # moved in the meantime
-                continue
     return largest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
@@ -55,11 +55,13 @@ _IMPLEMENTATIONS = (None, "eager", "sdpa", "grouped_mm", "batched_mm")
 MAX_LAYERS = 1_000
 _LAYERS = re.compile(r"(num|n)_(\w+_)?layers?|\w+_layers")
 
+AGAIN = "Fetch or save the model again."
+
 _PATCHING = RLock()
 
 
 def content_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder that can change an answer, in a fixed order."""
+    """Return the files of a model folder that can change an answer."""
     return sorted({file for pattern in FILES for file in folder.rglob(pattern)})
 
 
@@ -110,37 +112,37 @@ def _check_regular_files(folder: Path) -> None:
             check_regular(file, LARGEST_TEXT if file.suffix == ".json" else float("inf"))
         except OSError as error:
             raise ModelError(
-                f"Cannot read {str(file)!r}: {error.strerror or error}. Fetch or save the model "
-                "again."
+                f"Cannot read {str(file)!r}: {error.strerror or error}. {AGAIN}"
             ) from error
 
 
 def _check_place(place: Path) -> None:
+    """Refuse an adapter, settings that load from elsewhere, and configurations that run code."""
     if (place / "adapter_config.json").exists():
         raise ModelError(
             f"{str(place)!r} holds an adapter (adapter_config.json) over other weights, which its "
             "digest would not cover. Merge the adapter into its base and save the whole model."
         )
     for file in sorted(place.glob("sentence_*_config.json")):
-        _check_settings(file, _read(file))
+        settings = _read(file)
+        if not isinstance(settings, dict):
+            raise ModelError(f"{str(file)!r} holds no settings. {AGAIN}")
+        if unknown := _unknown_settings(settings):
+            raise ModelError(
+                f"{str(file)!r} sets {unknown[0]}, which can load files or code that the model's "
+                "digest does not cover. Save the model whole, without it."
+            )
+        _check_config(file, settings)
     for file in sorted(place.glob("config*.json")):
         _check_config(file, _read(file))
 
 
-def _check_settings(file: Path, settings: Any) -> None:
-    """Refuse settings of a module that are not known to load nothing from elsewhere."""
-    if not isinstance(settings, dict):
-        raise ModelError(f"{str(file)!r} holds no settings. Fetch or save the model again.")
-    named = [key for key in settings if key not in _SETTINGS | _PASSED_ON]
+def _unknown_settings(settings: Mapping[str, Any]) -> list[str]:
+    unknown = [key for key in settings if key not in _SETTINGS | _PASSED_ON]
     for key in _PASSED_ON & settings.keys():
-        arguments = settings[key] or {}
-        named += [key] if not isinstance(arguments, dict) else sorted(arguments.keys() - _ARGUMENTS)
-    if named:
-        raise ModelError(
-            f"{str(file)!r} sets {named[0]}, which can load files or code that the model's digest "
-            "does not cover. Save the model whole, without it."
-        )
-    _check_config(file, settings)
+        given = settings[key] or {}
+        unknown += sorted(given.keys() - _ARGUMENTS) if isinstance(given, dict) else [key]
+    return unknown
 
 
 def _check_config(file: Path, settings: Any) -> None:
@@ -156,12 +158,11 @@ def _check_config(file: Path, settings: Any) -> None:
         elif _LAYERS.fullmatch(key) and type(value) is int and value > MAX_LAYERS:
             raise ModelError(
                 f"{str(file)!r} sets {key} to {value:,}, and at most {MAX_LAYERS:,} layers are "
-                "loaded: it is damaged. Fetch or save the model again."
+                f"loaded: it is damaged. {AGAIN}"
             )
 
 
 def _pairs(settings: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the keys and values of JSON at any depth."""
     parts = [settings]
     while parts:
         part = parts.pop()
@@ -178,19 +179,20 @@ def _modules(folder: Path) -> Iterator[tuple[Path, str]]:
     if not listed.is_file():
         return
     entries = _read(listed)
-    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
+    named = [
+        (entry["path"], entry["type"])
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and all(isinstance(entry.get(k), str) for k in ("type", "path"))
+    ]
+    if not isinstance(entries, list) or len(named) < len(entries):
         raise ModelError(f"{str(listed)!r} is no list of modules with a type and a path each.")
-    for entry in entries:
-        place = _inside(folder, entry["path"])
-        yield place, entry["type"]
+    for path, kind in named:
+        place = _inside(folder, path)
+        yield place, kind
         for name in ("router_config.json", "config.json"):
             types = _read(place / name).get("types") if (place / name).is_file() else None
-            for path, kind in types.items() if isinstance(types, dict) else ():
-                yield _inside(place, path), str(kind)
-
-
-def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, dict) and all(isinstance(entry.get(k), str) for k in ("type", "path"))
+            for below, of_type in types.items() if isinstance(types, dict) else ():
+                yield _inside(place, below), str(of_type)
 
 
 def _inside(folder: Path, path: str) -> Path:
@@ -212,9 +214,7 @@ def _read(file: Path) -> Any:
     try:
         return json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"Cannot read {str(file)!r}: {error}. Fetch or save the model again."
-        ) from error
+        raise ModelError(f"Cannot read {str(file)!r}: {error}. {AGAIN}") from error
 
 
 @contextmanager
@@ -293,7 +293,7 @@ def check_tokenizer(tokenizer: Any, vocabulary: int | None, folder: Path) -> Non
         raise ModelError(
             f"The tokenizer of {str(folder)!r} has {len(tokenizer):,} tokens and the model "
             f"{vocabulary:,}: its files (such as tokenizer.json) are missing or another model's. "
-            "Fetch or save the model again."
+            f"{AGAIN}"
         )
     places = range(0, len(tokenizer), 1 + len(tokenizer) // 1_000)
     tokens = tokenizer.convert_ids_to_tokens([*places])
@@ -304,7 +304,7 @@ def check_tokenizer(tokenizer: Any, vocabulary: int | None, folder: Path) -> Non
     }:
         raise ModelError(
             f"The tokenizer of {str(folder)!r} maps every word to its unknown token: its files are "
-            "damaged or missing. Fetch or save the model again."
+            f"damaged or missing. {AGAIN}"
         )
 
 
@@ -318,23 +318,8 @@ def check_finite(model: Any, folder: Path) -> None:
         if not is_finite(tensor):
             raise ModelError(
                 f"{_holder(folder)} holds NaN or infinity in {name}: the weights are damaged. "
-                "Fetch or save the model again."
+                f"{AGAIN}"
             )
-
-
-def check_finite_files(folder: Path) -> None:
-    """Refuse a folder whose files hold a weight that is NaN or infinite, as `check_finite` does.
-
-    For weights that are held in another form than the files have.
-
-    Raises:
-        ModelError: naming the file.
-    """
-    if (holder := _holder(folder)) != folder:
-        raise ModelError(
-            f"{holder} holds NaN or infinity: the weights are damaged. Fetch or save the model "
-            "again."
-        )
 
 
 def is_finite(tensor: Any) -> bool:

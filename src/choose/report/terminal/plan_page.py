@@ -250,8 +250,6 @@ def _model_sentences(one: ModelFit) -> Iterator[str]:
         yield f"It fits: about {_gb(one.needed)} of {_gb(one.free)} that are free."
     else:
         yield f"It does not fit: about {_gb(one.needed)}, and {_gb(one.free)} are free."
-        if one.four_bit is not None and one.free is not None and one.four_bit <= one.free:
-            yield f"In 4 bits (models.quantise) it would: about {_gb(one.four_bit)}."
 
 
 def _gb(count: int | None) -> str:

@@ -1,4 +1,1 @@
-"""A LoRA training engine for Llama-like decoders with a hand-written backward pass.
-
-`engine` is the only module that code outside this folder imports.
-"""
+"""LoRA for Llama-like decoders and BERT-like encoders, with a backward pass by hand."""

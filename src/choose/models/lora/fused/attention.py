@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from choose.models.lora.batching import LengthGroup, RaggedBatch, causal_mask
+from choose.models.lora.batching import LengthGroup, RaggedBatch
 
 # Rows from this many tokens on are computed `POSITIONS` at a time: on a core with AVX-512, forward
 # and backward take 0.6 of the time at 256 tokens, 0.5 at 512 and 0.3 at 1,024. On an accelerator
@@ -90,17 +90,17 @@ def attention_layout(
     groups, projected, owned, outputs = [], [], [], []
     shared: list[tuple[torch.Tensor, torch.Tensor]] = []
     start = output_start = 0
-    for group, grid in zip(batch.groups, _grids(batch), strict=True):
+    for group in batch.groups:
         blocks, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
-        keys = group.shared + group.longest
-        mask, long = _mask(group, heads, grid), group.longest >= LONG and not heads.both_ways
+        keys = group.grid.shape[1]
+        mask, long = _mask(group, heads), group.longest >= LONG and not heads.both_ways
         place = blocks, queries, keys, group.longest, start, output_start
         groups.append(GroupLayout(*place, mask, long))
-        projected.append(_projected_indices(grid, group, heads))
-        places = _shared_places(group, blocks, queries).to(grid.device)
+        projected.append(_projected_indices(group, heads))
+        places = _shared_places(group, blocks, queries).to(batch.ids.device)
         owned.append(projected[-1].index_fill(0, places.flatten(), -1))
         shared += _shared_vectors(batch, group, projected[-1], places, start)
-        outputs.append(_output_indices(grid, group, heads))
+        outputs.append(_output_indices(group, heads))
         start += len(projected[-1])
         output_start += len(outputs[-1])
     spread, output = torch.cat(projected), torch.cat(outputs)
@@ -130,32 +130,22 @@ def _rotation(
     return rotation
 
 
-def _mask(group: LengthGroup, heads: AttentionHeads, grid: torch.Tensor) -> torch.Tensor:
+def _mask(group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
     """Return the mask of a group; see `GroupLayout`."""
-    device = grid.device
+    grid, queries, shared = group.grid, group.longest, group.shared
     if heads.both_ways:
-        mask = torch.zeros(grid.shape, device=device).masked_fill_(grid < 0, -torch.inf)
+        mask = torch.zeros(grid.shape, device=grid.device).masked_fill_(grid < 0, -torch.inf)
         return mask.repeat_interleave(heads.key_heads, 0)[:, :, None]
-    if group.longest >= LONG:
-        return causal_mask(POSITIONS if device.type == "cpu" else POSITIONS_THERE, 0, device)
-    return causal_mask(group.longest, group.shared, device).repeat(1, heads.group_size)
+    if long := queries >= LONG:
+        queries, shared = POSITIONS if grid.device.type == "cpu" else POSITIONS_THERE, 0
+    # A key that comes after a query, its column, is hidden.
+    mask = torch.full((shared + queries, queries), -torch.inf, device=grid.device)
+    return mask.tril_(-1 - shared).repeat(1, 1 if long else heads.group_size)
 
 
-def _grids(batch: RaggedBatch) -> Iterator[torch.Tensor]:
-    """Yield each group's token indices (rows, shared + longest), -1 where a cell is padding."""
-    cell = shared_cell = 0
-    for group in batch.groups:
-        count = len(group.rows)
-        own = batch.cells[cell : cell + count * group.longest].view(count, -1)
-        shared = batch.shared_cells[shared_cell : shared_cell + count * group.shared]
-        yield torch.cat([shared.view(count, group.shared), own], 1)
-        cell, shared_cell = cell + own.numel(), shared_cell + shared.numel()
-
-
-def _projected_indices(
-    grid: torch.Tensor, group: LengthGroup, heads: AttentionHeads
-) -> torch.Tensor:
+def _projected_indices(group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
     """Return the projected vector of each place of a group, -1 where a cell is padding."""
+    grid = group.grid
     head = torch.arange(heads.query_heads + 2 * heads.key_heads, device=grid.device)
     values = heads.query_heads + heads.key_heads
     parts = head[: heads.query_heads], head[heads.query_heads : values], head[values:]
@@ -168,10 +158,11 @@ def _projected_indices(
     )
 
 
-def _output_indices(grid: torch.Tensor, group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
+def _output_indices(group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
     """Return the output vector of each place of a group, -1 where a cell is padding."""
-    head = torch.arange(heads.query_heads, device=grid.device).view(heads.key_heads, -1)
-    return _vector_indices(grid[:, group.shared :], head, heads.query_heads)
+    cells = group.grid[:, group.shared :]
+    head = torch.arange(heads.query_heads, device=cells.device).view(heads.key_heads, -1)
+    return _vector_indices(cells, head, heads.query_heads)
 
 
 def _vector_indices(cells: torch.Tensor, head: torch.Tensor, columns: int) -> torch.Tensor:
@@ -182,7 +173,7 @@ def _vector_indices(cells: torch.Tensor, head: torch.Tensor, columns: int) -> to
 
 def _shared_places(group: LengthGroup, blocks: int, queries: int) -> torch.Tensor:
     """Return (rows, vectors) the places of the prefixes' keys and values in a group's vectors."""
-    longest = group.shared + group.longest
+    longest = group.grid.shape[1]
     keys = torch.arange(blocks * longest).view(len(group.rows), -1, longest)[..., : group.shared]
     both = torch.cat([keys, keys + blocks * longest], 1) + blocks * queries
     return both.flatten(1)

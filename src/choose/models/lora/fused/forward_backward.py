@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from choose.models.hardware.memory import halvings, limits_of
 from choose.models.lora.batching import RaggedBatch, ragged_batch, split_batch
-from choose.models.lora.fused.linear_layers import AdaptedRun, FlatAdapters, LoraMatrices
+from choose.models.lora.fused.linear_layers import FlatAdapters, LoraMatrices, RunAdapters
 from choose.models.lora.fused.packed_layers import FLOAT32_BYTES, PackedLayers
 from choose.models.lora.training_run import Objective
 
@@ -29,21 +29,26 @@ class RunPart:
     other rows of the pass. With `recompute`, activations of a layer are computed again in backward.
     """
 
-    rows: Sequence[Sequence[int]]
-    prefixes: Sequence[int]
-    asked: Sequence[int]
     objective: Objective
     matrices: Mapping[str, LoraMatrices]
     dropout: float
-    dropout_seeds: Sequence[tuple[int, tuple[int, ...]]]
     recompute: bool = False
+    rows: list[Sequence[int]] = field(default_factory=list)
+    prefixes: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    dropout_seeds: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+
+    def add(self, row: Sequence[int], prefix: int = -1) -> int:
+        self.rows.append(row)
+        self.prefixes.append(prefix)
+        return len(self.rows) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class RunGradients:
-    """A part's gradients: of the adapters by product, and of the head's weight and bias."""
+    """A part's adapters with their gradients by product, and those of the head's parameters."""
 
-    matrices: Mapping[str, LoraMatrices]
+    adapters: Mapping[str, RunAdapters]
     head: tuple[torch.Tensor, ...]
 
 
@@ -64,16 +69,20 @@ def forward_backward(
         stream, saved = decoder.forward(decoder.embed(batch), layout, runs, recompute, places)
         to_stream, heads = _head_gradients(decoder, places, stream, parts)
         decoder.backward(to_stream, layout, saved)
-    return [RunGradients(run.gradients, head) for run, head in zip(runs, heads, strict=True)]
+    return [RunGradients(run, head) for run, head in zip(runs, heads, strict=True)]
 
 
-def _adapted_runs(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[AdaptedRun]:
+def _adapted_runs(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[dict[str, RunAdapters]]:
+    """Return the adapters of each part by product, with memory for their gradients."""
     runs, start = [], 0
     for part in parts:
-        tokens = slice(start, start + sum(map(len, part.rows)))
-        gradients = {name: matrices.empty() for name, matrices in part.matrices.items()}
-        runs.append(AdaptedRun(tokens, part.matrices, gradients, _dropout_masks(decoder, part)))
-        start = tokens.stop
+        stop, masks = start + sum(map(len, part.rows)), _dropout_masks(decoder, part)
+        run = {}
+        for name, (a, b) in part.matrices.items():
+            empty = torch.empty_like(a), torch.empty_like(b)
+            run[name] = RunAdapters(start, stop, a, b, *empty, masks.get(name))
+        runs.append(run)
+        start = stop
     return runs
 
 

@@ -21,7 +21,7 @@ from choose.models.lora.fused.attention import (
     attention_backward,
     attention_forward,
 )
-from choose.models.lora.fused.linear_layers import PackedLinear, multiply
+from choose.models.lora.fused.linear_layers import PackedLinear, RunAdapters, multiply
 
 
 class Layer(NamedTuple):
@@ -35,21 +35,6 @@ class Layer(NamedTuple):
     norms: dict[str, list[torch.Tensor]]
     heads: AttentionHeads
     epsilon: float
-
-
-class RunAdapters(NamedTuple):
-    """The adapters of one run and product in a pass, by layer, as an `AdaptedRun` has them.
-
-    The run's tokens are those from `start` to `stop`; `to_a` and `to_b` are the gradients.
-    """
-
-    start: int
-    stop: int
-    a: torch.Tensor
-    b: torch.Tensor
-    to_a: torch.Tensor
-    to_b: torch.Tensor
-    mask: torch.Tensor | None
 
 
 class PassAdapters(NamedTuple):

@@ -5,7 +5,7 @@ LoRA matrices are one flat vector, with PEFT's matrices as views of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -38,12 +38,10 @@ NORMS = {"qkv": "input_layernorm", "rise": "post_attention_layernorm"}
 
 
 def layers_of(model: Any) -> list[Any]:
-    """Return the layers of a decoder or an encoder, from the lowest to the uppermost."""
     return list(model.encoder.layer if hasattr(model, "encoder") else model.layers)
 
 
 def products_of(layer: Any) -> Mapping[str, tuple[str, ...]]:
-    """Return the paths of a layer's linear layers by product."""
     return ENCODER_PRODUCTS if hasattr(layer, "attention") else PRODUCTS
 
 
@@ -67,7 +65,6 @@ class PackedLinear(NamedTuple):
         biases: Sequence[torch.Tensor | None],
         dtype: torch.dtype,
     ) -> Self:
-        """Return the product of some matrices in a number type."""
         with torch.no_grad():
             whole = torch.cat([matrix.detach() for matrix in matrices]).to(dtype)
             packed = whole.device.type == "cpu" and can_pack(dtype)
@@ -176,9 +173,8 @@ class AdaptedLinear:
     scaling: float
 
 
-@dataclass(frozen=True, slots=True)
-class LoraMatrices:
-    """The stacked LoRA matrices of one product in every adapted layer, or their gradients.
+class LoraMatrices(NamedTuple):
+    """The stacked LoRA matrices of one product in every adapted layer.
 
     `a` is (layers, ranks, inputs), multiplied by the norm before the product; `b` is (layers,
     ranks, outputs), multiplied by LoRA's scaling, and zero outside a linear's own columns.
@@ -187,32 +183,21 @@ class LoraMatrices:
     a: torch.Tensor
     b: torch.Tensor
 
-    def empty(self) -> Self:
-        return replace(self, a=torch.empty_like(self.a), b=torch.empty_like(self.b))
 
+class RunAdapters(NamedTuple):
+    """The adapters of one run and product in a pass: `LoraMatrices`, and their gradients to fill.
 
-@dataclass(frozen=True, slots=True)
-class AdaptedRun:
-    """One trial's adapters in a pass: its tokens, its matrices by product, and their gradients.
-
-    `dropout_masks` (layers, tokens, inputs) by product multiply the adapters' inputs; a product
-    without a mask has no dropout.
+    The run's tokens are those from `start` to `stop`. `mask` (layers, tokens, inputs) multiplies
+    the adapters' inputs, where they have dropout.
     """
 
-    tokens: slice
-    matrices: Mapping[str, LoraMatrices]
-    gradients: Mapping[str, LoraMatrices]
-    dropout_masks: Mapping[str, torch.Tensor]
-
-    def narrowed(self, wanted: torch.Tensor, start: int) -> Self:
-        """Return the run with its `wanted` tokens only, which stand from `start` on."""
-        own = wanted - self.tokens.start
-        masks = {
-            name: mask[-1].index_select(0, own).expand(len(mask), -1, -1)
-            for name, mask in self.dropout_masks.items()
-            if name != "qkv"
-        }
-        return replace(self, tokens=slice(start, start + len(own)), dropout_masks=masks)
+    start: int
+    stop: int
+    a: torch.Tensor
+    b: torch.Tensor
+    to_a: torch.Tensor
+    to_b: torch.Tensor
+    mask: torch.Tensor | None
 
 
 class FlatAdapters:
@@ -296,15 +281,15 @@ class FlatAdapters:
                 stacked[name] = product
         return stacked
 
-    def set_gradients(self, parts: Sequence[Mapping[str, LoraMatrices]]) -> None:
+    def set_gradients(self, parts: Sequence[Mapping[str, RunAdapters]]) -> None:
         """Set the flat gradient to the sum over the parts of a batch."""
         self.flat.grad = self._gradient
         with torch.no_grad():
             for name, linears in self._gradients.items():
                 norm = self.decoder.norms(name)
                 for own in linears:
-                    own.a.copy_(_sum(part[name].a[:, own.ranks] for part in parts))
-                    b = _sum(part[name].b[:, own.ranks, own.columns] for part in parts).mT
+                    own.a.copy_(_sum(part[name].to_a[:, own.ranks] for part in parts))
+                    b = _sum(part[name].to_b[:, own.ranks, own.columns] for part in parts).mT
                     own.b[:, slice(None) if own.order is None else own.order] = b * own.scaling
                     if norm is not None:
                         own.a.mul_(norm)
@@ -322,14 +307,6 @@ def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:
     for other in others:
         first = first + other
     return first
-
-
-def is_plain_lora(adapter: Any) -> bool:
-    """Return whether all layers adapt the same linears, by plain LoRA (no DoRA, no biases)."""
-    paths = [_adapted_paths(layer) for layer in layers_of(adapter.get_base_model().base_model)]
-    config = adapter.peft_config[ADAPTER_NAME]
-    alike = bool(paths[0]) and all(layer == paths[0] for layer in paths)
-    return alike and not config.use_dora and not config.lora_bias
 
 
 def _adapted_paths(layer: Any) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import accumulate
 from typing import Any
@@ -26,7 +26,6 @@ from choose.models.lora.fused.attention import (
 from choose.models.lora.fused.layers import (
     Layer,
     PassAdapters,
-    RunAdapters,
     layers_backward,
     layers_forward,
     scattered,
@@ -35,7 +34,7 @@ from choose.models.lora.fused.linear_layers import (
     ENCODER_PRODUCTS,
     NORMS,
     PRODUCTS,
-    AdaptedRun,
+    RunAdapters,
     column_order,
     layers_of,
     packed_product_of,
@@ -109,7 +108,6 @@ class PackedLayers(ABC):
         return product.inputs, product.outputs
 
     def columns(self, name: str, path: str) -> slice:
-        """Return the columns of a linear layer in its product."""
         start, layer = 0, layers_of(self.model)[0]
         for other in products_of(layer)[name]:
             size = layer.get_submodule(other).out_features
@@ -127,7 +125,7 @@ class PackedLayers(ABC):
         self,
         hidden: torch.Tensor,
         layout: AttentionLayout,
-        runs: Sequence[AdaptedRun],
+        runs: Sequence[Mapping[str, RunAdapters]],
         recompute: bool = False,
         wanted: Sequence[torch.Tensor] = (),
     ) -> tuple[torch.Tensor, Any]:
@@ -202,29 +200,31 @@ class Decoder(PackedLayers):
         return norms + FLOAT32_BYTES * (projected + weights) + gate
 
 
-def pass_adapters(runs: Sequence[AdaptedRun], wanted: Sequence[torch.Tensor]) -> PassAdapters:
+def pass_adapters(
+    runs: Sequence[Mapping[str, RunAdapters]], wanted: Sequence[torch.Tensor]
+) -> PassAdapters:
     """Return the adapters of a pass; `wanted` are the tokens of each run that are read, if any."""
     last = runs
     if wanted:
         starts = accumulate((len(some) for some in wanted), initial=0)
         each = zip(runs, wanted, starts, strict=False)  # the last start is the end
-        last = [run.narrowed(own, start) for run, own, start in each]
-    by_product = [{name: _of_product(name, some) for name in PRODUCTS} for some in (runs, last)]
-    return PassAdapters(by_product[0], by_product[1], torch.cat(list(wanted)) if wanted else None)
+        last = [
+            {name: _narrowed(one, own, start) for name, one in run.items() if name != "qkv"}
+            for run, own, start in each
+        ]
+    every, few = (
+        {name: [run[name] for run in some if name in run] for name in PRODUCTS}
+        for some in (runs, last)
+    )
+    return PassAdapters(every, few, torch.cat(list(wanted)) if wanted else None)
 
 
-def _of_product(name: str, runs: Sequence[AdaptedRun]) -> list[RunAdapters]:
-    return [
-        RunAdapters(
-            run.tokens.start,
-            run.tokens.stop,
-            *(run.matrices[name].a, run.matrices[name].b),
-            *(run.gradients[name].a, run.gradients[name].b),
-            run.dropout_masks.get(name),
-        )
-        for run in runs
-        if name in run.matrices
-    ]
+def _narrowed(run: RunAdapters, wanted: torch.Tensor, start: int) -> RunAdapters:
+    """Return a run's adapters in the last layer for its `wanted` tokens, which begin at `start`."""
+    mask = run.mask
+    if mask is not None:
+        mask = mask[-1].index_select(0, wanted - run.start).expand(len(mask), -1, -1)
+    return run._replace(start=start, stop=start + len(wanted), mask=mask)
 
 
 def _decoder_layer(layer: Any, dtype: torch.dtype, shares: bool) -> Layer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -14,7 +14,7 @@ from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import limits_of
 from choose.models.hardware.packed_products import can_pack
-from choose.models.hardware.placement import check_room, is_quantised, is_spread
+from choose.models.hardware.placement import check_room
 from choose.models.lora.batching import PARTS_PER_BATCH, ragged_batch, split_batch
 from choose.models.lora.fused.forward_backward import (
     RunGradients,
@@ -26,17 +26,15 @@ from choose.models.lora.fused.forward_backward import (
     tokens_in_memory,
 )
 from choose.models.lora.fused.linear_layers import (
-    AdaptedRun,
     FlatAdapters,
     LoraMatrices,
-    is_plain_lora,
+    RunAdapters,
     layers_of,
 )
 from choose.models.lora.fused.packed_layers import (
     Decoder,
     Encoder,
     PackedLayers,
-    is_compiled,
     is_encoder,
 )
 from choose.models.lora.model import Base, is_causal
@@ -45,18 +43,12 @@ from choose.models.lora.training_run import RunBatches, Step, TrainingRun
 T = TypeVar("T")
 
 
-def supports(base: Base, adapters: Sequence[Any] = ()) -> bool:
-    """Return whether the engine trains these PEFT models over a base, all of them together."""
-    if not supports_model(base.model):
-        return False
-    return all(is_plain_lora(adapter) for adapter in adapters)
+def supports(model: Any) -> bool:
+    """Return whether the engine computes models of this architecture and configuration.
 
-
-def supports_model(model: Any) -> bool:
-    """Return whether the engine computes models of this architecture and configuration."""
+    Adapters over such a base are trained together: they share its products.
+    """
     config = model.config
-    if is_quantised(model) or is_spread(model):
-        return False
     return is_encoder(model) or (
         type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
         and getattr(config, "hidden_act", None) == "silu"
@@ -64,11 +56,6 @@ def supports_model(model: Any) -> bool:
         and is_causal(config)
         and not _has_sliding_window(config)
     )
-
-
-def compiles(base: Base) -> bool:
-    """Return whether the layers of a base are compiled, as they should be on a CPU."""
-    return base.device != "cpu" or is_compiled()
 
 
 def _has_sliding_window(config: Any) -> bool:
@@ -83,7 +70,7 @@ def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
     """Yield the function that computes one step's gradients for runs over one base."""
     engine = FusedEngine(runs)
     precision = torch.get_float32_matmul_precision()
-    if runs[0].model.base.device == "cuda" and trains_in_bfloat16("cuda"):
+    if runs[0].model.base.device == "cuda" and trains_in_bfloat16():
         # Attention is in float32: with a mantissa as long as bfloat16's it is several times faster.
         torch.set_float32_matmul_precision("high")
     try:
@@ -100,7 +87,7 @@ class FusedEngine:
 
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
         base = runs[0].model.base
-        dtype = torch.bfloat16 if trains_in_bfloat16(base.device) else torch.float32
+        dtype = torch.bfloat16 if trains_in_bfloat16() else torch.float32
         self._decoder = packed_layers(base, dtype)
         self._device, self._steps = base.device, base.steps
         # Most passes at a time; the threads of the present step, and those of a pass.
@@ -165,7 +152,7 @@ class FusedEngine:
         return forward_backward(self._decoder, parts, self._device)
 
     def _set_gradients(self, run: TrainingRun, gradients: Sequence[RunGradients]) -> None:
-        self._adapters[id(run)].set_gradients([each.matrices for each in gradients])
+        self._adapters[id(run)].set_gradients([each.adapters for each in gradients])
         for index, parameter in enumerate(run.model.head_parameters.values()):
             first, *others = (each.head[index] for each in gradients)
             parameter.grad = sum(others, first)
@@ -186,29 +173,15 @@ class FusedEngine:
         ]
         together = sum(lengths) + len(run.prefix) * len(numbered) <= max_tokens
         for some in [numbered] if together else [[one] for one in numbered]:
-            laid_out = [_with_prefixes(run, part, self._decoder.multiple) for _, part in some]
-            whole = _joined(laid_out)
-            yield RunPart(
-                rows=whole.rows,
-                prefixes=whole.prefixes,
-                asked=whole.asked,
-                objective=run.objective([i for _, part in some for i in part], indices),
+            part = RunPart(
+                objective=run.objective([i for _, rows in some for i in rows], indices),
                 matrices=matrices,
                 dropout=adapters.dropout,
-                dropout_seeds=[
-                    (len(laid.rows), (run.seed, run.step, n))
-                    for (n, _), laid in zip(some, laid_out, strict=True)
-                ],
                 recompute=needs_recomputing(adapters, longest, self._device),
             )
-
-
-class _Laid(NamedTuple):
-    """Rows with the prefixes that they continue; which row each continues or -1; and own rows."""
-
-    rows: list[Sequence[int]]
-    prefixes: list[int]
-    asked: list[int]
+            for number, rows in some:
+                _lay_out(part, run, rows, number=number, multiple=self._decoder.multiple)
+            yield part
 
 
 def _units(run: TrainingRun, indices: Sequence[int]) -> list[list[int]]:
@@ -230,37 +203,22 @@ def _unit_length(run: TrainingRun, unit: Sequence[int]) -> int:
     return shared + sum(len(run.rows[i]) for i in unit)
 
 
-def _with_prefixes(run: TrainingRun, part: Sequence[int], multiple: int) -> _Laid:
-    """Return the rows of one part of a batch, each prefix once before those that continue it.
+def _lay_out(
+    part: RunPart, run: TrainingRun, indices: Sequence[int], *, number: int, multiple: int
+) -> None:
+    """Add the rows of one part of a batch, each prefix once before those that continue it.
 
     A row that no loss asks for fills them up to a multiple of tokens.
     """
-    laid = _Laid([], [], [])
-    places: dict[tuple[int, ...], int] = {(): -1}
-    for i in part:
+    first, places = len(part.rows), dict[tuple[int, ...], int]({(): -1})
+    for i in indices:
         prefix = run.prefix_of(i)
         if prefix not in places:
-            places[prefix] = len(laid.rows)
-            laid.rows.append(prefix)
-            laid.prefixes.append(-1)
-        laid.asked.append(len(laid.rows))
-        laid.rows.append(run.rows[i])
-        laid.prefixes.append(places[prefix])
-    if filler := -sum(map(len, laid.rows)) % multiple:
-        laid.rows.append((0,) * filler)
-        laid.prefixes.append(-1)
-    return laid
-
-
-def _joined(parts: Sequence[_Laid]) -> _Laid:
-    """Return several parts as one."""
-    joined = _Laid([], [], [])
-    for laid in parts:
-        start = len(joined.rows)
-        joined.rows.extend(laid.rows)
-        joined.prefixes.extend(place if place < 0 else start + place for place in laid.prefixes)
-        joined.asked.extend(start + row for row in laid.asked)
-    return joined
+            places[prefix] = part.add(prefix)
+        part.asked.append(part.add(run.rows[i], places[prefix]))
+    if filler := -sum(map(len, part.rows[first:])) % multiple:
+        part.add((0,) * filler)
+    part.dropout_seeds.append((len(part.rows) - first, (run.seed, run.step, number)))
 
 
 class Reader:
@@ -278,9 +236,11 @@ class Reader:
     def states(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the last states (tokens, width) of rows, one after another."""
         batch = ragged_batch(rows, self._device)
-        tokens = slice(0, len(batch.ids))
+        run = {  # without a backward pass no gradient is filled
+            name: RunAdapters(0, len(batch.ids), a, b, a, b, None)
+            for name, (a, b) in self._matrices.items()
+        }
         with torch.no_grad():
-            run = AdaptedRun(tokens, self._matrices, self._matrices, {})
             hidden, layout = self._layers.embed(batch), self._layers.layout(batch)
             # Nothing is kept for a backward pass.
             stream, _ = self._layers.forward(hidden, layout, [run], recompute=True)
