@@ -188,10 +188,10 @@ class Lora(HeadTuning):
             verify_learning(run)
 
     def side_by_side(self) -> bool:
-        from choose.models.lora.fused.training_step import supports
+        from choose.models.lora.fit import trains_together
         from choose.models.lora.model import load_base
 
-        return supports(load_base(self.base).model)
+        return trains_together(load_base(self.base))
 
     @classmethod
     def fit_group(

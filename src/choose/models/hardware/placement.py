@@ -38,23 +38,13 @@ def load_placed(
         ModelError: if a file is damaged, weights are missing, transformers does not know the class,
             or memory does not suffice.
     """
-    from transformers import AutoTokenizer
-
     where = device()
     check_fits(size_of_folder(folder), str(folder), dtype.itemsize, where)
     # Straight to the card: a copy in the machine's memory would have to fit there too.
     to_card = {"device_map": {"": where}} if where == "cuda" else {}
     with quiet_loading():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model, report = loader.from_pretrained(
-                folder,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=dtype,
-                output_loading_info=True,
-                **to_card,
-            )
+            tokenizer, model, report = _loaded(loader, folder, dtype=dtype, **to_card)
         except ModelError:
             raise
         except Exception as error:  # damaged files can raise anything
@@ -62,8 +52,7 @@ def load_placed(
     words = getattr(model.config.get_text_config(), "vocab_size", None)
     check_tokenizer(tokenizer, words, folder)
     check_finite(model, folder)
-    # An encoder loads as a causal LM too, with a head of random numbers in place of the one it
-    # lacks.
+    # An encoder loads as a causal LM too, with random numbers for the head that it lacks.
     check_complete(folder, missing_keys(report), kind)
     model.requires_grad_(False).eval()
     if not to_card:
@@ -71,6 +60,14 @@ def load_placed(
     share_weights(model, digest)
     fit_limits(where, free_bytes(where))
     return tokenizer, model
+
+
+def _loaded(loader: Any, folder: Path, **options: Any) -> tuple[Any, Any, Any]:
+    from transformers import AutoTokenizer
+
+    safe = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return tokenizer, *loader.from_pretrained(folder, **safe, **options)
 
 
 def check_fits(size: ModelSize, name: str, itemsize: int, where: str) -> None:

@@ -38,11 +38,16 @@ MAX_STEPS = 10**6
 CHECKPOINT_AFTER = 2
 
 
+def trains_together(base: Base) -> bool:
+    """Return whether runs over a base share its products, so that training them together pays."""
+    return fused.supports(base.model)
+
+
 def engine_notes(base: Base, targets: str) -> list[str]:
     """Return how a base is held and what about it is trained in a slower or another way."""
     kind = type(base.model).__name__
     notes = memory_notes(base.device)
-    supported = fused.supports(base.model)
+    supported = trains_together(base)
     if base.causal and not supported:
         notes.append(f"{kind} is trained by autograd, which is slower than the engine for Llamas.")
     elif supported and base.device == "cpu" and not is_compiled():
@@ -59,7 +64,7 @@ def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
     """
     # A model whose own weights are trained is no PEFT model.
     peft = all(hasattr(run.model.adapter, "peft_config") for run in runs)
-    if peft and fused.supports(runs[0].model.base.model):
+    if peft and trains_together(runs[0].model.base):
         return fused.training_step(runs)
     return nullcontext(AutogradEngine(runs).step)
 
