@@ -65,9 +65,11 @@ def load_placed(
 def _loaded(loader: Any, folder: Path, **options: Any) -> tuple[Any, Any, Any]:
     from transformers import AutoTokenizer
 
-    safe = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    return tokenizer, *loader.from_pretrained(folder, **safe, **options)
+    model, report = loader.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
+    )
+    return tokenizer, model, report
 
 
 def check_fits(size: ModelSize, name: str, itemsize: int, where: str) -> None:

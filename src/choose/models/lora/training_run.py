@@ -200,8 +200,8 @@ class TrainingRun(ABC):
             checked = f"checked on {len(self.validation_indices)} rows, {end}"
         return [
             *self.shortening(),
-            f"Steps planned: {schedule.steps}, of {schedule.batch_size} rows each, at learning rate "
-            f"{schedule.learning_rate:g}, {self.trained}; {checked}.",
+            f"Steps planned: {schedule.steps}, of {schedule.batch_size} rows each, at learning "
+            f"rate {schedule.learning_rate:g}, {self.trained}; {checked}.",
             f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; "
             f"the largest change of {self.output} is {learning.largest_change:.2f}.",
         ]
