@@ -139,7 +139,7 @@ def test_the_core_names_no_strategy() -> None:
     [
         "import choose.cli.app",
         "from choose.strategy import find, available\nfor n in available(): find(n)",
-        "import choose.report.terminal.decision_page, choose.api.compare, choose.judge.verdict",
+        "import choose.report.terminal.pages, choose.api.compare, choose.judge.verdict",
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:

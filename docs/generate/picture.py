@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.pages import render
 from choose.schema.decision import Decision
 
 # The record of a real run of `choose demo`; `make picture` takes a new one.

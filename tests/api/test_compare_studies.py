@@ -12,9 +12,8 @@ import pytest
 from choose.api.compare import compare_stores
 from choose.errors import StoreError
 from choose.judge.stats.paired import mcnemar_midp
-from choose.report.html.page import render_versus_html
-from choose.report.markdown import render_versus_markdown
-from choose.report.study_comparison_text import headline
+from choose.report.comparison_words import headline
+from choose.report.write import render_versus_html, render_versus_markdown
 from choose.schema.base import Interval
 from choose.schema.study_changes import Cause, Change, CommonRows, Shift, Side, Versus
 from choose.store.store import Store
@@ -242,7 +241,7 @@ def test_hostile_text_is_shown_and_not_followed(evil: str) -> None:
 def test_nothing_hostile_reaches_the_terminal(width: int) -> None:
     from rich.console import Console
 
-    from choose.report.terminal.decision_page import versus_page
+    from choose.report.terminal.pages import versus_page
 
     console = Console(width=width, force_terminal=False, record=True, file=StringIO())
     console.print(versus_page(poisoned(decisions.HOSTILE)))

@@ -19,7 +19,7 @@ from choose.conformance import pool
 from choose.data.dataset import load_dataset
 from choose.formatting import measured
 from choose.report import check_words
-from choose.report.terminal.decision_page import typed_here
+from choose.report.terminal.pages import typed_here
 from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.standings import Step

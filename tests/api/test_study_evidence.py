@@ -15,8 +15,8 @@ from choose.errors import StudyError
 from choose.formatting import DASH
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.html.page import render_html
-from choose.report.html.page_tables import measured
+from choose.report.blocks import is_figure, table
+from choose.report.write import render_html
 from choose.store.store import PAGE, Store
 from choose.study.config import Study
 from choose.tasks.labels import Classification
@@ -55,7 +55,7 @@ def test_the_settings_of_a_record_are_a_study_file(tmp_path: Path) -> None:
     page = render_html(outcome.decision)
     # D12: no package index has choose, so the page names a checkout or a wheel.
     assert "pip install choose-llm" not in page
-    assert "pip install PATH-TO-CHOOSE" in page
+    assert "no package index has it" in page
     assert "seeds = 1" in page
 
 
@@ -73,19 +73,19 @@ def test_prompts_are_what_the_strategies_say() -> None:
 
 
 def test_what_was_not_measured_leaves_the_table_and_is_named() -> None:
-    kept = measured(["name", "x", "y"], [["a", "1", DASH], ["b", DASH, DASH]])
-    assert kept == (["name", "x"], [["a", "1"]], [False, True], ["y", "b"])
-    nothing = measured(["name", "x"], [["a", DASH]])
-    assert not nothing.heads
-    assert not nothing.missing
+    rows = [{"name": "a", "x": "1", "y": DASH}, {"name": "b", "x": DASH, "y": DASH}]
+    kept, note = table("", rows, noted=True)
+    assert (kept.heads, kept.rows, kept.figures) == (["name", "x"], [["a", "1"]], [False, True])
+    assert note.text == "Not measured: y, b."
+    assert not [*table("", [{"name": "a", "x": DASH}], noted=True)]
 
 
 @pytest.mark.parametrize(
-    "cell", ["83.0", "\u22125.4 (\u22128.9 to \u22121.9)", "<0.001", "2 of 3", "2027-09-01"]
+    "cell", ["83.0", "\u22125.4 (\u22128.9 to \u22121.9)", "<0.001", "2 of 3", "2027-09-01", DASH]
 )
 def test_figures_are_told_from_words(cell: str) -> None:
-    assert measured(["name", "x"], [["a", cell], ["b", DASH]]).figures == [False, True]
-    assert measured(["name", "x"], [["a", cell], ["b", "gpt-4"]]).figures == [False, False]
+    assert is_figure(cell)
+    assert not is_figure("gpt-4")
 
 
 def test_notes_of_a_form_are_told_once_with_the_range_of_their_numbers() -> None:

@@ -10,7 +10,7 @@ from check.test_targets import booking, question, summary
 from choose.api import plan
 from choose.api.notebook_views import printed
 from choose.conformance import pool
-from choose.report.terminal.check_page import check_page
+from choose.report.terminal.pages import check_page
 from choose.schema.check import Check
 from report.test_approved import approve
 from support.studies import write_csv

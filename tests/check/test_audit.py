@@ -15,7 +15,8 @@ from choose.api import plan
 from choose.api.plan import Checked, resolve
 from choose.conformance import pool
 from choose.report import check_words as words
-from choose.report.markdown import render_check_markdown
+from choose.report.blocks import check_blocks
+from choose.report.markdown import markdown_page
 from choose.report.write import render_issues
 from choose.schema.check import Check
 from support.studies import write_csv
@@ -114,7 +115,7 @@ def test_what_was_matched_is_nowhere(faulty: tuple[Path, Path]) -> None:
     checked = plan.check(faulty[0])
     written = [
         checked.record.model_dump_json(),
-        render_check_markdown(checked.record),
+        markdown_page(check_blocks(checked.record)),
         render_issues(checked.record, checked.texts),
     ]
     for text in written:

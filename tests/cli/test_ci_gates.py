@@ -8,7 +8,7 @@ import pytest
 from choose.cli.ci_gates import check_words, expect, least_share, not_under
 from choose.conformance import pool
 from choose.errors import StudyError
-from choose.report.markdown import render_markdown
+from choose.report.write import render_markdown
 from choose.schema.decision import Decision
 from support import decisions
 from support.studies import write_csv

@@ -24,7 +24,7 @@ from choose.judge.measures.curve_forecast import CurveForecasts, ensemble, horiz
 from choose.judge.scores.promised_score import DRIFT, RATE_SD, promised_gain, promised_score
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.report.decision_text import forecast_lines
+from choose.report.words import forecast_lines
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.types import Floats

@@ -12,7 +12,7 @@ from choose.judge.goal import Rule
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge, standings_of
-from choose.report.html.page import render_html
+from choose.report.write import render_html
 from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorOverlap
 from support import answered_studies as answered

@@ -15,8 +15,8 @@ from choose.judge.measures import drift_and_new_class
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.report.candidate_order import family_table
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.first_screen import family_table
+from choose.report.terminal.pages import render
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from simulation.setting import SimulatedCandidate

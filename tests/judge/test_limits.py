@@ -15,7 +15,7 @@ from choose.judge.evidence import GIVEN, Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.report.decision_text import words_in
+from choose.report.words import words_in
 from choose.schema.decision import Decision
 from support import answered_studies as answered
 

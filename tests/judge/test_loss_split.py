@@ -15,8 +15,7 @@ from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import Measure, Rule
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.judge.verdict import judge
-from choose.report.decision_text import coverage_line
-from choose.report.text_answers import loss_steps, reading_notes
+from choose.report.words import coverage_line, reading_notes
 from choose.schema.base import ABOUT, Interval, Record
 from choose.schema.diagnosis import LossSplit
 from choose.tasks.answering import Answering
@@ -55,10 +54,6 @@ def test_the_gaps_add_up_to_the_whole_loss() -> None:
     assert found.gaps[0].loss.value == max(gap.loss.value for gap in found.gaps)
     assert found.knowledge.value == pytest.approx(found.gold.value - found.nothing.value)
     assert (found.rows, found.documents) == (384, 48)
-
-
-def steps_of(found: LossSplit) -> dict[str, float]:
-    return {step.name: step.end - step.start for step in loss_steps(found)}
 
 
 def test_with_one_passage_distraction_is_not_measured_and_sums_stay_right() -> None:
@@ -182,18 +177,13 @@ def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
     [plain] = loss_splits(*_study(evidence(scores, documents)))
     assert plain.as_written is None
     assert (plain.format.loss.value, plain.format.loss.low, plain.format.largest) == (0, None, 0)
-    assert steps_of(plain)["+ format"] == 0
-    assert "as written" not in steps_of(plain)
     # "word0 ... word5 tq000" for "tq000" has F1 2 * 1 / (7 + 1) = .25, in every row.
     [found] = loss_splits(*_study(formed(evidence(scores, documents), words=6)))
     assert found.as_written.value == pytest.approx(0.25)
     assert found.format.loss.value == pytest.approx(0.75)
     assert found.format.largest == 1
     assert 0.7 < found.format.loss.low < 0.75
-    steps = loss_steps(found)
-    assert [step.name for step in steps[:3]] == ["as written", "+ format", "reached"]
-    lost = sum(step.end - step.start for step in steps if step.is_loss)
-    assert found.as_written.value + lost == pytest.approx(1)
+    assert found.as_written.value + found.format.loss.value == pytest.approx(found.retrieved.value)
 
 
 def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
@@ -204,7 +194,6 @@ def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
     [found] = loss_splits(study, study_scores(study))
     assert found.shortened is None
     assert (found.format, found.as_written) == (None, None)  # unknown, and not 0
-    assert "+ format" not in steps_of(found)
 
 
 def test_shares_of_resamples_follow_the_documents() -> None:
@@ -561,13 +550,9 @@ def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_com
     assert found.ceiling.value == pytest.approx(0.9)
     assert found.gap("reading").loss.value == pytest.approx(0.25)
     assert found.to_ceiling.value == pytest.approx(0.9 - 0.75)
-    steps = steps_of(found)
-    assert steps["+ reading"] == pytest.approx(0.15)
-    assert steps["+ labels in doubt"] == pytest.approx(0.1)
-    lost = sum(size for name, size in steps.items() if name.startswith("+ "))
-    assert found.retrieved.value + lost == pytest.approx(1)
-    [top, rest, every] = loss_steps(found)[-3:]
-    assert (top.end, rest.start, every.end) == (found.ceiling.value, found.ceiling.value, 1.0)
+    others = (gap.loss.value for gap in found.gaps if gap.name != "reading")
+    lost = found.to_ceiling.value + sum(others)
+    assert found.retrieved.value + lost == pytest.approx(found.ceiling.value)
 
 
 def test_f6_a_perfect_reader_gains_on_rows_whose_evidence_was_read_alone() -> None:

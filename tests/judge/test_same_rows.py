@@ -22,11 +22,9 @@ from choose.formatting import MINUS
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
-from choose.report.candidate_order import rows_noted
-from choose.report.html.drawings import curves
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
+from choose.report.blocks import learning_curve, rows_noted
 from choose.report.words import headline
+from choose.report.write import render_html, render_markdown
 from choose.schema.base import Interval, Record
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
@@ -383,13 +381,12 @@ def test_charts_of_a_part_of_the_rows_say_so() -> None:
         )
         for card in found.scorecards
     )
-    of_curves = curves(found.model_copy(update={"scorecards": fold}))
-    assert f"On 120 of {ROWS} test rows." in of_curves.caption
+    chart = next(learning_curve(found.model_copy(update={"scorecards": fold})))
+    assert f"On 120 of {ROWS} test rows." in chart.caption
     whole = decided("even")
-    sets = {"tfidf": f"{ROWS}:a", "knn": "240:b", "probe": "120:c", "lora": None}
-    noted = rows_noted(whole, sets)
-    assert noted == f"Test rows: probe on 120, knn on 240 and tfidf on {ROWS} of {ROWS}."
-    assert rows_noted(whole, {"tfidf": f"{ROWS}:a", "lora": None}) == ""
+    noted = rows_noted(whole, [f"{ROWS}:a", "240:b", "120:c", None])
+    assert noted == f"On 120 to {ROWS} of {ROWS} test rows."
+    assert rows_noted(whole, [f"{ROWS}:a", None]) == ""
 
 
 def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:

@@ -21,9 +21,8 @@ from choose.judge.decision.remarks import other_metric
 from choose.judge.evidence import items_of
 from choose.judge.measures import text_metrics
 from choose.judge.scores.score_tables import study_scores
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.pages import render
+from choose.report.write import render_html, render_markdown
 from choose.schema.decision import Decision
 from choose.store.store import SCORES, Store
 from choose.tasks.extraction import Extraction, as_text

@@ -13,8 +13,8 @@ import pytest
 
 from choose.api.notebook_views import printed
 from choose.report import words
-from choose.report.markdown import render_markdown
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.pages import render
+from choose.report.write import render_markdown
 from choose.schema.base import Interval
 from choose.schema.decision import Caveat, CaveatCode, Decision, Gate, GateCode, Remark, RemarkCode
 from choose.schema.diagnosis import Audit, NoiseBand, Suspect

@@ -7,8 +7,7 @@ import pytest
 from choose.formatting import MINUS, dollars, months, rough
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
+from choose.report.write import render_html, render_markdown
 from choose.schema.decision import Decision
 from support.decisions import HOSTILE
 from support.html import page_of

@@ -13,10 +13,9 @@ from rich.console import Console
 
 from choose.formatting import MINUS
 from choose.report import words
-from choose.report.candidate_order import family_table
 from choose.report.screen_text import command_lines, fold
-from choose.report.terminal.decision_page import render
-from choose.report.terminal.first_screen import PIPED, first_sentences
+from choose.report.terminal.first_screen import PIPED, family_table, first_sentences
+from choose.report.terminal.pages import render
 from choose.schema.base import Interval
 from choose.schema.decision import Caveat, Decision
 from choose.schema.standings import Step

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from choose.report import words
-from choose.report.markdown import render_markdown
+from choose.report.write import render_markdown
 from choose.schema.decision import Decision, Method, Note, PromptText
 from choose.schema.diagnosis import Audit, Suspect
 from choose.types import Kind

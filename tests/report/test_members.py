@@ -3,7 +3,7 @@
 import pytest
 
 from choose.report import words
-from choose.report.candidate_order import family_table
+from choose.report.terminal.first_screen import family_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import ErrorOverlap

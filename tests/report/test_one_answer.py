@@ -12,10 +12,9 @@ from choose.api.notebook import Decision as Shown
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
-from choose.report.study_comparison_text import verdict as in_brief
-from choose.report.terminal.decision_page import render_full
+from choose.report.comparison_words import verdict as in_brief
+from choose.report.terminal.pages import render_full
+from choose.report.write import render_html, render_markdown
 from choose.schema.decision import Decision
 from choose.schema.standings import FamilyResult
 from choose.types import Kind

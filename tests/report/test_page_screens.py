@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 from html import unescape
 
 import pytest
@@ -10,17 +11,20 @@ from typer.testing import CliRunner
 from choose.cli.app import app
 from choose.formatting import MINUS
 from choose.report import words
-from choose.report.candidate_order import contending, marked, titles
-from choose.report.html.drawings import (
-    apart,
-    curves,
-    drawable,
-    nice_ticks,
+from choose.report.blocks import (
+    PRICES,
+    Block,
+    Table,
+    candidates,
+    contending,
+    labels,
+    learning_curve,
+    marked,
     round_ticks,
     scores_by,
-    spaced,
+    titles,
 )
-from choose.report.html.page_tables import PRICES, data_risk, label_rows, standings_table
+from choose.report.html.drawings import apart, draw_bar, draw_chart, nice_ticks, spaced
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import (
@@ -78,6 +82,10 @@ def answered(**facts: object) -> Decision:
     return base.model_copy(update={"verdict": base.verdict.model_copy(update=told)})
 
 
+def tables(blocks: Iterable[Block]) -> list[Table]:
+    return [block for block in blocks if isinstance(block, Table)]
+
+
 def text_of(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
@@ -110,20 +118,21 @@ def test_three_screens_and_everything_else_folded_without_a_script() -> None:
 
 def test_scores_are_drawn_against_what_answers_take_where_that_is_known() -> None:
     decision = decisions.answered()
-    assert scores_by(decision, "usd_per_1k") is None, "no price is known"
-    figure = scores_by(decision, "ms_per_answer")
+    assert not [*scores_by(decision, "usd_per_1k")], "no price is known"
+    (chart,) = scores_by(decision, "ms_per_answer")
+    drawing = draw_chart(chart)
     for name in ("probe", "tfidf", "knn"):
-        assert f">{name}<" in figure.drawing
+        assert f">{name}<" in drawing
     for name in ("lora", "retrieval"):
-        assert f">{name}<" not in figure.drawing, "it answered fewer rows than tfidf"
-    assert "probe scores highest" in figure.caption
+        assert f">{name}<" not in drawing, "it answered fewer rows than tfidf"
+    assert "probe scores highest" in chart.caption
     unknown = tuple(
         s.model_copy(update={"ms_per_answer": None}) if s.candidate == "knn" else s
         for s in decision.standings
     )
-    figure = scores_by(decision.model_copy(update={"standings": unknown}), "ms_per_answer")
-    assert ">knn<" not in figure.drawing
-    assert "Without a figure, or on fewer rows: knn, lora" in figure.caption
+    (chart,) = scores_by(decision.model_copy(update={"standings": unknown}), "ms_per_answer")
+    assert "knn" not in chart.lines
+    assert "Without a figure, or on fewer rows: knn, lora" in chart.caption
 
 
 @pytest.mark.parametrize(
@@ -148,15 +157,17 @@ def test_names_are_readable_and_fewer_rows_are_marked() -> None:
     """D9: a candidate that answered 121 of 602 rows stood second without a mark."""
     decision = answered()
     assert titles(decision)["tfidf"] == "words + logistic regression (tfidf)"
-    table = standings_table(decision)
+    table, *_ = candidates(decision)
     cells = {s.candidate: row[1:] for s, row in zip(STANDINGS, table.rows, strict=True)}
     assert "121 of 600" in cells["lora"]
     assert f"+1.8 ({MINUS}1.2 to +4.8)" in cells["lora"]
     assert table.mark == "embeddings + logistic regression (probe)"
-    assert "Hollow: compared on fewer rows." in table.caption
-    hollow = [name for name, row in cells.items() if "var(--paper)" in str(row[-1])]
+    assert "Hollow: compared on fewer rows." in table.drawn
+    hollow = [
+        n for n, bar in zip(cells, table.bars, strict=True) if "var(--paper)" in draw_bar(bar)
+    ]
     assert hollow == ["lora"]  # prompt, on few rows too, is beyond the left edge
-    states = {name: row[-2] for name, row in cells.items()}
+    states = {name: row[-1] for name, row in cells.items()}
     assert set(states.values()) == {"open", "use", "behind"}
 
 
@@ -167,28 +178,26 @@ def test_rows_are_marked_where_every_candidate_answered_a_part() -> None:
     part = answered(standings=alike).model_copy(update={"scorecards": few})
     total = part.dataset.test_rows
     assert total > 121
-    table = standings_table(part)
+    table, *_ = candidates(part)
     assert all(f"121 of {total}" in row for row in table.rows)
-    assert "Hollow" not in table.caption
+    assert "Hollow" not in table.drawn
     assert {marked(part, card) for card in few} == {f"{c.candidate} (121 of {total})" for c in few}
 
 
 def test_bars_span_the_contenders_and_the_rest_is_an_arrow_at_their_edge() -> None:
     decision = answered()
     assert contending(decision) == ["lora", "probe", "tfidf"]
-    rows = zip(STANDINGS, standings_table(decision).rows, strict=True)
-    bars = {standing.candidate: str(row[-1]) for standing, row in rows}
+    table, *_ = candidates(decision)
+    bars = {s.candidate: draw_bar(bar) for s, bar in zip(STANDINGS, table.bars, strict=True)}
     assert [name for name, bar in bars.items() if "<circle" not in bar] == ["prompt", "majority"]
     places = [float(x) for bar in bars.values() for x in re.findall(r'cx="([\d.]+)"', bar)]
     assert all(0 < place < 240 for place in places)
-    assert f"from {MINUS}9 to +5" in standings_table(decision).caption
-    assert {c.candidate for c in drawable(decision)} <= {"lora", "probe", "tfidf"}
+    assert f"from {MINUS}9 to +5" in table.drawn
+    assert {*next(learning_curve(decision)).lines} <= {"lora", "probe", "tfidf"}
 
 
 def test_lines_differ_in_colour_and_dash_and_have_their_name_at_the_end() -> None:
-    figure = curves(decisions.answered())
-    assert figure is not None
-    wide, narrow = str(figure.drawing).split("</svg>")[:2]
+    wide, narrow = draw_chart(next(learning_curve(decisions.answered()))).split("</svg>")[:2]
     for drawing in (wide, narrow):
         lines = re.findall(
             r'<polyline [^>]*stroke="(#\w+)"[^>]*stroke-dasharray="([^"]+)"', drawing
@@ -204,10 +213,9 @@ def test_a_name_in_a_drawing_is_text() -> None:
     card = next(c for c in decisions.cards() if c.candidate == "probe")
     hostile = card.model_copy(update={"candidate": "<b>x"})
     standings = (standing("<b>x", "baseline", 0.0, chosen=True),)
-    figure = curves(answered(standings=standings, scorecards=(hostile,)))
-    assert figure is not None
-    assert "&lt;b&gt;x</text>" in figure.drawing
-    assert "<b>" not in figure.drawing
+    drawing = draw_chart(next(learning_curve(answered(standings=standings, scorecards=(hostile,)))))
+    assert "&lt;b&gt;x</text>" in drawing
+    assert "<b>" not in drawing
 
 
 def test_names_at_the_ends_of_lines_are_apart_and_ticks_are_round_and_have_room() -> None:
@@ -237,14 +245,14 @@ def test_the_labels_to_check_are_one_list_with_ids_to_copy() -> None:
         oracle=Interval(value=0.9),
     )
     decision = answered(audit=suspects(12), overlap=overlap, personal=("T3",))
-    rows = label_rows(decision, {f"T{i}": f"text {i}" for i in range(100)})
-    assert len(rows.first) + len(rows.rest) == 12
-    assert [row[0] for row in rows.missed] == ["T99"]
-    assert rows.ids.split() == [f"T{i}" for i in range(12)]
-    assert rows.first[3][-1] == "(not shown: it may hold personal data)"
+    doubted, missed = tables(labels(decision, {f"T{i}": f"text {i}" for i in range(100)}))[:2]
+    assert len(doubted.rows) == 12
+    assert [row[0] for row in missed.rows] == ["T99"]
+    assert doubted.rows[3][-1] == "(not shown: it may hold personal data)"
     page = page_of(decision, {"T0": "text 0"})
     assert page.index('id="labels"') < page.index('id="evidence"')
-    assert f'<pre class="copy"><code>{rows.ids}</code></pre>' in page
+    ids = " ".join(f"T{i}" for i in range(12))
+    assert f'<pre class="copy"><code>{ids}</code></pre>' in page
     # What candidates agree on is no suggestion: the audit doubts none of these labels.
     missed = page[page.index("Wrong in all, and not among") :]
     assert "most answer" in missed
@@ -282,18 +290,18 @@ def test_rows_where_the_contenders_differ_are_shown_escaped_and_cut() -> None:
 
 
 def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None:
-    assert "no text left it" in data_risk(answered())
+    assert "no text left it" in words.data_risk(answered())
     served = decisions.served()
     counted = served.dataset.model_copy(update={"personal": 5})
-    told = data_risk(served.model_copy(update={"dataset": counted}))
+    told = words.data_risk(served.model_copy(update={"dataset": counted}))
     assert "prompt and few-shot send every text to api.example.com" in told
     assert "5 rows of 600 may hold personal data" in told
     page = page_of(answered())
     assert PRICES in unescape(page)
-    words = shlex.split(PRICES)
-    known = CliRunner().invoke(app, [words[1], "--help-all"]).output
-    assert all(flag in known for flag in words if flag.startswith("--"))
-    assert words[-1].partition("=")[0] in Costs.model_fields
+    typed = shlex.split(PRICES)
+    known = CliRunner().invoke(app, [typed[1], "--help-all"]).output
+    assert all(flag in known for flag in typed if flag.startswith("--"))
+    assert typed[-1].partition("=")[0] in Costs.model_fields
 
 
 def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None:

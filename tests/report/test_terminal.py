@@ -23,9 +23,9 @@ from choose.formatting import (
     signed_points,
     span,
 )
-from choose.report.markdown import render_markdown
 from choose.report.screen_text import shorten
-from choose.report.terminal.decision_page import render_full
+from choose.report.terminal.pages import render_full
+from choose.report.write import render_markdown
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
@@ -183,7 +183,7 @@ def test_shortening_counts_columns_and_keeps_both_ends() -> None:
 
 def test_the_report_loads_nothing_heavy() -> None:
     code = (
-        "import sys, choose.report.terminal.decision_page, choose.report.terminal.live_progress\n"
+        "import sys, choose.report.terminal.pages, choose.report.terminal.live_progress\n"
         "heavy = {'torch', 'scipy', 'sklearn', 'statsmodels', 'polars', 'transformers'}\n"
         "found = {m for m in sys.modules if m in heavy or m.startswith('choose_')}\n"
         "assert not found, found"

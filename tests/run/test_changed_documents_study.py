@@ -13,9 +13,8 @@ from choose.api.compare import decide
 from choose.api.study_evidence import evidence_of
 from choose.corpus import CONDITIONS, GOLD, UPDATED, is_drill
 from choose.data.scenarios import Pools
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
 from choose.report.words import after_changes
+from choose.report.write import render_html, render_markdown
 from choose.run.predict_test_rows import asking_order
 from choose.run.records import GroupRequest
 from choose.run.trial import run_trial

@@ -10,9 +10,8 @@ import choose
 from choose.api.compare import decide
 from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of
-from choose.report.html.page import render_html
-from choose.report.markdown import render_markdown
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.pages import render
+from choose.report.write import render_html, render_markdown
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.tasks.answering import NO_ANSWER, Answering

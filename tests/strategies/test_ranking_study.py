@@ -21,7 +21,7 @@ from choose.export.exported_model import Model
 from choose.models.retrieval import tuned_encoder
 from choose.progress import TimeLimitReached, time_limit
 from choose.report import check_words
-from choose.report.text_answers import answer_parts
+from choose.report.words import answer_parts
 from choose.schema.check import Check
 from choose.store.store import Store
 from choose.strategy import build

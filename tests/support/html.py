@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from html.parser import HTMLParser
 
-from choose.report.html.page import render_html
+from choose.report.write import render_html
 from choose.schema.decision import Decision
 
 VOID = {"meta", "br", "img", "hr", "input", "link"}

@@ -122,7 +122,7 @@ class Decision(record.Decision):
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return the report as one HTML page without scripts; with `path`, also write it there."""
-        from choose.report.html.page import render_html
+        from choose.report.write import render_html
 
         if path is not None:
             self.write(path)

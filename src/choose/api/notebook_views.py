@@ -14,7 +14,7 @@ from rich.console import Console
 
 from choose.api.arguments import as_call, in_keywords
 from choose.formatting import clean
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.pages import render
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
 from choose.schema.scorecard import Scorecard
@@ -237,7 +237,7 @@ class Audited(Page):
     """The audit of a labelled set."""
 
     def __init__(self, checked: Checked) -> None:
-        from choose.report.terminal.check_page import check_page
+        from choose.report.terminal.pages import check_page
 
         super().__init__(checked.record, check_page(checked.record, "the field issues", _in_calls))
         self._texts = checked.texts

@@ -49,7 +49,7 @@ def check(
     if as_json:
         print_record(result.record.model_dump_json(by_alias=True, indent=1))
     else:
-        from choose.report.terminal.check_page import check_page
+        from choose.report.terminal.pages import check_page
 
         stdout().print(check_page(result.record))
     for path in output or ():

@@ -142,7 +142,7 @@ def print_decision(
     decision: Decision, store: Path, as_json: bool = False, full: bool = False
 ) -> None:
     """Print a decision to stdout: its record, its first screen or the full report."""
-    from choose.report.terminal.decision_page import render, render_full
+    from choose.report.terminal.pages import render, render_full
     from choose.study.study_folder import stored_studies
 
     if as_json:

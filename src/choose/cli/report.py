@@ -116,7 +116,7 @@ def report_change(
     """Print what changed between two studies, on the rows that both evaluated."""
     from choose.api.compare import compare_stores
     from choose.cli.console import check_outputs, print_record, say, stdout
-    from choose.report.terminal.decision_page import versus_page
+    from choose.report.terminal.pages import versus_page
     from choose.report.write import write
 
     if gates != Gates():

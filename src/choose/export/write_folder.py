@@ -39,9 +39,8 @@ from choose.files import (
 from choose.formatting import clean, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided
-from choose.report.decision_text import covered_by, words_in
 from choose.report.markdown import code, literal, sentence
-from choose.report.words import evidence, headline, low_confidence
+from choose.report.words import covered_by, evidence, headline, low_confidence, words_in
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision, Verdict

@@ -6,7 +6,11 @@ is called sure from 95 %, likely from 80 %, and open ("only 43 % sure") below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+from typing import Any, NamedTuple
 
 from choose.errors import quoted, rows_named
 from choose.formatting import (
@@ -15,6 +19,7 @@ from choose.formatting import (
     clean,
     dollars,
     duration,
+    figure,
     gain,
     in_percent,
     in_points,
@@ -25,19 +30,33 @@ from choose.formatting import (
     months,
     number,
     per_100,
+    percent,
     percent_interval,
     plural,
     points,
+    rough,
     short_model,
     signed_points,
     size_in_points,
+    span,
 )
-from choose.report.decision_text import quantity, score_noun, words_in
-from choose.report.score_words import COUNTED, amount, is_share, right, scored
-from choose.schema.base import Interval, above_0
+from choose.report.score_words import (
+    AGREEMENT,
+    COUNTED,
+    Words,
+    amount,
+    is_share,
+    noun_of,
+    right,
+    scored,
+    words_of,
+)
+from choose.report.screen_text import shorten
+from choose.schema.base import ABOUT, Interval, above_0
 from choose.schema.decision import (
     Caveat,
     CaveatCode,
+    DatasetRecord,
     Decision,
     Gate,
     GateCode,
@@ -50,11 +69,19 @@ from choose.schema.diagnosis import (
     DocumentDrill,
     Gap,
     GapName,
+    LabelOverlap,
     LossSplit,
     Takeover,
     best_first,
 )
-from choose.schema.scorecard import NAMES, Scorecard
+from choose.schema.scorecard import (
+    NAMES,
+    RANKING_METRICS,
+    Breakeven,
+    Needed,
+    Requests,
+    Scorecard,
+)
 from choose.schema.standings import (
     Beyond,
     FamilyResult,
@@ -65,6 +92,197 @@ from choose.schema.standings import (
     StepKind,
 )
 from choose.types import FAMILIES, Family, Kind
+
+# What is measured, on which rows, for which goal.
+
+DIVISIONS = {
+    "cross-fit": "compare predicts each row with a model that was not trained on it",
+    "held-out": "compare trains on one part of the rows and tests on the other",
+}
+
+LIMITS = (
+    "No label was changed: only a person can tell a wrong label from a hard row. Languages are "
+    "guessed from scripts and common words; names and postal addresses are not searched for."
+)
+
+# What an interval covers, by its estimand.
+COVERS = {
+    "this artefact": "the choice of test rows, not retraining",
+    "retraining on this pool": "the choice of test rows and retraining on the same training pool",
+}
+COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
+
+
+# In place of a text.
+PERSONAL = "(not shown: it may hold personal data)"
+
+OVERLAPS = 3
+
+LABEL_WIDTH = 28
+
+
+def quantity(facts: Mapping[str, Any], key: str) -> float | None:
+    """Return a number from a mapping without a schema, or None."""
+    value = facts.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def score_noun(goal: Mapping[str, Any]) -> str:
+    """Return what a score of a study is a percentage of: ``right``, ``mean recall``."""
+    if teacher := goal.get("agreement"):
+        return f"{AGREEMENT} {clean(teacher)}"
+    return noun_of((goal.get("measure") or {}).get("metric", "accuracy"))
+
+
+def score_head(goal: Mapping[str, Any]) -> str:
+    """Return the head of a column of scores: ``% right``, or ``100 x chrF``."""
+    noun = score_noun(goal)
+    return f"% {noun}" if is_share(noun) else f"100 x {clean(noun)}"
+
+
+def found_head(decision: Decision) -> str:
+    """Return the head of a column on rows of a new label, or on rows that fill a new field."""
+    return "% found" if decision.dataset.labels else score_head(decision.goal)
+
+
+def others_named(decision: Decision) -> str:
+    """Return what rows without a new label, or without a new field, are called."""
+    return "other labels" if decision.dataset.labels else "rows without it"
+
+
+def words_in(decision: Decision) -> Words:
+    """Return the words for answers that are labels, or texts."""
+    metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
+    words = words_of(decision.dataset.labels, metric)
+    if decision.goal.get("agreement"):
+        words = replace(words, score=score_noun(decision.goal))
+    return replace(words, local=bool(decision.goal.get("on_premises")))
+
+
+def goal_line(goal: Mapping[str, Any]) -> str:
+    """Return the target and the margin of a study; empty without either."""
+    parts = []
+    if (target := quantity(goal, "target")) is not None:
+        noun = score_noun(goal)
+        least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
+        parts.append(f"at least {least}")
+    if (margin := quantity(goal, "margin")) is not None:
+        parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
+    return "; ".join(parts)
+
+
+def _priced(goal: Mapping[str, Any]) -> str:
+    if goal.get("margin_from") != "derived":
+        return ""
+    return ", and for a more expensive candidate the gain that covers its price"
+
+
+def division_line(data: DatasetRecord) -> str:
+    """Return the number of test rows, and how they were separated from training rows."""
+    tested = plural(data.test_rows, "test row")
+    if data.division == "cross-fit":
+        how = "each predicted by a model that was not trained on it (cross-fit)"
+    else:
+        how = f"none of them used for training ({clean(data.division)})"
+    return f"{tested}, {how}{pool_note(data)}"
+
+
+def pool_note(data: DatasetRecord) -> str:
+    """Say how much of its pool a study trained on, to be added to a sentence; empty for all."""
+    if data.learnt is None or data.pool is None or data.learnt >= data.pool:
+        return ""
+    what = "labels" if data.labels else "rows"
+    return f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
+
+
+def looks_line(decision: Decision) -> str:
+    """Say how often these test rows were judged, and what follows from several times."""
+    if decision.looks <= 1:
+        return "These test rows have been judged once."
+    return (
+        f"These test rows have been judged {decision.looks} times with different settings or "
+        "goals. Each additional look makes a winner by chance more likely."
+    )
+
+
+def coverage_line(decision: Decision) -> str:
+    """Say what the intervals of the scorecards cover; empty where there are none."""
+    return covered_by(card.accuracy for card in decision.scorecards)
+
+
+def covered_by(intervals: Iterable[Interval | None]) -> str:
+    """Say what these intervals cover; empty where no estimand is known."""
+    estimands = {
+        clean(interval.estimand) for interval in intervals if interval and interval.estimand
+    }
+    about = next((a for a in ABOUT.values() if all(e.endswith(f"; {a}") for e in estimands)), "")
+    covered = {estimand.removesuffix(f"; {about}") for estimand in estimands}
+    parts = sorted(COVERS.get(estimand, estimand) for estimand in covered)
+    said = COVERS_BOTH if covered == COVERS.keys() else "; ".join(parts)
+    figures = f"Figures are about {about}. " if about else ""
+    return f"{figures}Intervals cover {said}." if parts else ""
+
+
+def fit_notes(decision: Decision) -> Iterator[str]:
+    """Yield what fits noted, with the candidate."""
+    for note in decision.method.notes if decision.method else ():
+        fits = "" if note.fits == 1 else f" ({plural(note.fits, 'fit')})"
+        yield f"{clean(note.candidate)}: {note.text}{fits}"
+
+
+def forecast_lines(decision: Decision) -> Iterator[str]:
+    """Yield how many labels each candidate needs, where a learning curve tells."""
+    for forecast in decision.forecasts:
+        if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
+            yield f"{clean(forecast.candidate)}: {'; '.join(parts)}."
+
+
+def _needed(needed: Needed) -> str:
+    what = f"{per_100(needed.accuracy)} %" if needed.accuracy is not None else ""
+    what = what or f"a gain of {points(needed.gain or 0.0)}"
+    sure = f"{chance(needed.probability)} probability"
+    if needed.labels is None:
+        return f"{what} not within {needed.within:,} ({sure} that it is)"
+    return f"{what} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
+
+
+def label_sentences(audit: Audit) -> Iterator[str]:
+    """Yield the findings of the label audit, a sentence each."""
+    if audit.noise is not None and audit.ceiling is not None:
+        noise = audit.noise
+        yield (
+            f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
+            f"wrong. (Confident learning estimates {per_100(noise.confident_learning)} %, but "
+            "counts the auditing model's own mistakes.) On labels like these, perfect answers "
+            f"would score {span(audit.ceiling)} %. The low end takes wrong labels to be at least "
+            "as frequent on hard rows as on easy ones; the high end misses those that follow a "
+            "rule which the auditor learned."
+        )
+    if audit.gain is not None:
+        gain = audit.gain
+        yield (
+            f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
+            f"{size_in_points(gain.gain)} to the accuracy of {gain.candidate}."
+        )
+    yield from map(_label_overlap, audit.overlaps[:OVERLAPS])
+
+
+def _label_overlap(pair: LabelOverlap) -> str:
+    names = f"{shorten(clean(pair.a), LABEL_WIDTH)} and {shorten(clean(pair.b), LABEL_WIDTH)}"
+    return f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
+
+
+def suspects_note(audit: Audit) -> str:
+    """Say how the doubted labels were selected."""
+    accuracy = f" ({percent(audit.accuracy.value)} % accurate)" if audit.accuracy else ""
+    first = f"; check these {audit.suspected:,} first" if audit.suspected else ""
+    return (
+        f"The cross-validated answers of {' + '.join(audit.auditors)}{accuracy} disagree with "
+        f"{plural(audit.contradicted, 'label')}{first}."
+    )
+
+
+# The answer, and how sure it is.
 
 # A chance from which on a choice is called so; below the second, it is open.
 SURE, LIKELY = 0.95, 0.80
@@ -456,6 +674,13 @@ _PAY = (
 def step(decision: Decision, found: Step) -> list[str]:
     """Return what a step says to do, in the first sentence, and why."""
     return list(_STEPS[found.kind](decision, found))
+
+
+def command(found: Step) -> str | None:
+    """Return what to type, in the short form where a stored study goes on."""
+    if found.command is None:
+        return None
+    return re.sub(r"^choose compare -c (?!\S*\.toml)", "choose continue ", found.command)
 
 
 def step_text(decision: Decision, found: Step) -> str:
@@ -1064,3 +1289,334 @@ def won_and_lost(standing: Standing) -> str:
     if standing.won is None or standing.lost is None:
         return ""
     return f"{standing.won:,}:{standing.lost:,}"
+
+
+# Money, time, endpoints, and where texts go.
+
+
+def has_totals(decision: Decision) -> bool:
+    """Return whether the cost of training is known for some candidate."""
+    return any(card.cost.training_usd is not None for card in decision.scorecards)
+
+
+def breakevens(decision: Decision) -> Iterator[str]:
+    """Yield when the chosen candidate pays off against each other one, or the other way round."""
+    pick = decision.pick
+    for breakeven in decision.breakeven:
+        if pick in (breakeven.a, breakeven.b):
+            yield _breakeven(breakeven)
+
+
+def _breakeven(breakeven: Breakeven) -> str:
+    a, b, needed = clean(breakeven.a), clean(breakeven.b), breakeven.requests
+    expected = f"{rough(breakeven.expected)} are expected in a year"
+    costs = f"{a} costs {dollars(breakeven.extra_usd)} more to train than {b}"
+    if needed.value is None and needed.low is None:
+        return f"{costs} and never pays off: it gains and saves too little per answer."
+    if needed.high is not None and needed.high < 1:
+        return f"{a} pays off against {b} from the first answer."
+    when = f"about {rough(needed.value)}" if needed.value is not None else "an unknown number of"
+    return (
+        f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected}. "
+        f"It pays off with {chance(breakeven.probability)} probability."
+    )
+
+
+def _bounds(needed: Requests) -> str:
+    low = rough(needed.low) if needed.low is not None else DASH
+    high = rough(needed.high) if needed.high is not None else "unbounded"
+    return f" ({low} to {high})"
+
+
+def serving(decision: Decision) -> Iterator[str]:
+    """Yield the memory of one more task on the same base model."""
+    for card in decision.scorecards:
+        cost, name = card.cost, clean(card.candidate)
+        if cost.artefact_mb is not None and cost.base_mb is not None:
+            # A model that is saved whole stands on no base.
+            base = f"on one base of {figure(cost.base_mb)} MB, " if cost.base_mb else ""
+            yield f"{name}: {base}each further task adds {figure(cost.artefact_mb)} MB."
+
+
+def cost_notes(decision: Decision) -> Iterator[str]:
+    """Yield what a month costs, how costs were counted, or which prices the study file lacks."""
+    yield from filter(None, [payback(decision)])
+    yield from _indexes(decision)
+    if decision.breakeven:
+        yield _counted(decision)
+    lacks = list(dict.fromkeys(key for card in decision.scorecards for key in card.cost.missing))
+    if decision.breakeven:
+        return
+    if has_totals(decision):
+        lacks = lacks or ["costs.value_per_right_answer"]
+        yield f"No break-even: the study file lacks {', '.join(map(clean, lacks))}."
+
+
+def _indexes(decision: Decision) -> Iterator[str]:
+    """Yield how long indexing all documents takes, where answers are rankings of them."""
+    timed = [card for card in decision.scorecards if card.cost.index_seconds is not None]
+    if (decision.goal.get("measure") or {}).get("metric") in RANKING_METRICS and timed:
+        each = (f"{clean(c.candidate)} {duration(c.cost.index_seconds or 0.0)}" for c in timed)
+        yield (
+            f"Indexing all documents, as after a change of them, takes: {', '.join(each)}. "
+            "Milliseconds per item are those of a search."
+        )
+
+
+def _counted(decision: Decision) -> str:
+    text = "The labels of this study count as already paid."
+    value, volume = (
+        quantity(decision.goal, key) for key in ("value_per_right_answer", "volume_per_month")
+    )
+    if value is None or volume is None:
+        return text
+    return (
+        f"Counted over a year at {rough(volume)} answers a month; a right answer is worth "
+        f"{dollars(value)}. {text}"
+    )
+
+
+ENDPOINT_NOTE = (
+    "Seconds from request to answer, without queueing and failed requests. Change: a different "
+    "answer to the same question."
+)
+
+
+def of_endpoint(card: Scorecard) -> Iterator[str]:
+    """Yield which server answers for a candidate, and which answers are unusable or change."""
+    name, service = clean(card.candidate), card.service
+    if service is None:
+        return
+    yield f"{name} uses {clean(service.behind)}."
+    kinds = {
+        "refused": service.refused,
+        "empty": service.empty,
+        "cut": service.cut,
+        "off-list": service.off_list,
+    }
+    if parts := [f"{percent(share)} % {kind}" for kind, share in kinds.items() if share]:
+        yield f"{name}: unusable answers count as wrong ({', '.join(parts)})."
+    if service.instability is not None:
+        yield (
+            f"{name} answered {plural(service.repeated_rows, 'row')} {service.repeats} times; "
+            f"{percent(service.instability)} % of them got different answers."
+        )
+
+
+def where(card: Scorecard) -> str:
+    """Return the host that reads the texts of a candidate, or that they stay on the machine."""
+    if card.service is not None:
+        return clean(card.service.behind.rpartition(" at ")[2])
+    if (card.model or "").startswith("endpoint:"):
+        return f"the endpoint {clean(card.model or '').removeprefix('endpoint:')}"
+    return "this machine"
+
+
+def data_risk(decision: Decision) -> str:
+    """Say which candidates send texts away, and how many rows seem to hold personal data."""
+    cards = [card for card in decision.scorecards if card.accuracy]
+    hosts: dict[str, list[str]] = {}
+    for card in cards:
+        hosts.setdefault(where(card), []).append(clean(card.candidate))
+    away = {host: names for host, names in hosts.items() if host != "this machine"}
+    told = [
+        f"{listed(names)} {'sends' if len(names) == 1 else 'send'} every text to {host}."
+        for host, names in away.items()
+    ]
+    if not away:
+        told = ["All candidates ran on this machine; no text left it."]
+    found = decision.dataset.personal
+    if found is not None:
+        told.append(
+            f"{plural(found, 'row') if found else 'No row'} of {decision.dataset.rows:,} "
+            f"{'may hold' if found else 'seems to hold'} personal data "
+            "(addresses, numbers, keys; names are not searched for)."
+        )
+    return " ".join(told)
+
+
+# Rows, curves, and answers that are texts.
+
+
+def differing_line(decision: Decision) -> str:
+    """Say on how many rows the choice and its rival differ, and which of them is right."""
+    if (found := decision.disagreement) is None:
+        return ""
+    wrong, right = wrong_and_right(decision)
+    both = found.differing - found.only_chosen_right - found.only_rival_right
+    parts = [c for c in decision.verdict.caveats if c.code == "part-of-labels"]
+    pools = {name: part.rows for part in parts for name in part.names}
+    unlike = "; they were trained on unequal numbers of rows"
+    unlike *= pools.get(found.chosen) != pools.get(found.rival)
+    return (
+        f"{found.differing:,} of {plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
+        f"{right} on {found.only_chosen_right:,}, only {clean(found.rival)} on "
+        f"{found.only_rival_right:,}, both are {wrong} on {both:,}{unlike}."
+    )
+
+
+def steepest(decision: Decision, cards: Sequence[Scorecard]) -> str:
+    """Say which candidate gained most between its last two numbers of labels."""
+    rises = {card.candidate: card.curve[-1].value - card.curve[-2].value for card in cards}
+    name = max(rises, key=lambda name: rises[name])
+    before, last = next(card for card in cards if card.candidate == name).curve[-2:]
+    step = f"between {before.labels:,} and {plural(last.labels, words_in(decision).label)}"
+    if rises[name] < NO_LOSS:
+        return f"No candidate rises {step}."
+    return f"{clean(name)} rises most {step}: {signed_points(rises[name])} points."
+
+
+# The gaps in the order in which they lead from what is reached to every answer right.
+GAPS: dict[GapName, str] = {
+    "retrieval": "retrieval",
+    "distraction": "other passages",
+    "reading": "reading",
+}
+
+
+def splits_of(decision: Decision) -> list[LossSplit]:
+    """Return what candidates that read documents lose, that of the chosen one or the best first."""
+    return best_first(decision.loss_splits, decision.pick)
+
+
+def reading_notes(decision: Decision) -> Iterator[str]:
+    """Yield how to read the split, what would help, and rows without evidence."""
+    splits = splits_of(decision)
+    for split in splits[:1]:
+        rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
+        yield (
+            f"{clean(split.candidate)} answered {rows} with evidence in {documents}, each with "
+            "every kind of passages. Shown: the whole interval of a loss, by documents and "
+            "repetitions, is above 0. Largest: % of resamples of the documents in which it is."
+        )
+        if split.to_ceiling is not None:
+            yield (
+                "Ceiling: the rows whose label independent candidates do not doubt, which is what "
+                "a perfect reader reaches for certain."
+            )
+    for split in splits:
+        if (more := split.shortened) is not None:
+            sure = "its scores include" if above_0(more) else "may be chance"
+            yield (
+                f"{clean(split.candidate)} leaves the words of the question out of its answers. "
+                f"That changes its score with the right passage by {in_points(more)}, which {sure}."
+            )
+    for split in splits[:1]:
+        yield from _what_helps(split)
+    if unanswered := decision.without_evidence:
+        known = plural(len(unanswered), "question")
+        yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
+    for split in splits[:1]:
+        if split.found is not None and (missed := split.found.missed):
+            of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
+            yield f"{clean(split.candidate)} read no evidence of {of}: {_listed(missed)}."
+
+
+def _what_helps(split: LossSplit) -> Iterator[str]:
+    """Yield what retrieval and reading would each gain alone, and the best other reader."""
+    if (reading := split.reading_alone) is not None and (found := split.found) is not None:
+        retrieval, rows = split.gap("retrieval").loss.value, plural(found.rows, "row")
+        yield (
+            f"Alone, perfect retrieval gains {clean(split.candidate)} {measured(retrieval)}; a "
+            f"perfect reader of what it reads about {measured(reading)}, since that holds the "
+            f"evidence of {in_percent(found.any.value)} of {rows}; all that is lost is "
+            f"{measured(1 - split.retrieved.value)}."
+        )
+    if split.best_reader is not None and split.reader_gain is not None:
+        told = gain(clean(split.best_reader), clean(split.candidate), split.reader_gain)
+        yield f"Best of the other candidates with the right passage, on common rows: {told}."
+
+
+# Ids of rows in a sentence.
+LISTED = 20
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = " (all are in decision.json)" if len(ids) > LISTED else ""
+    return f"{clean(rows_named(ids, LISTED))}{more}"
+
+
+def drill_note(drill: DocumentDrill) -> str:
+    """Return what the table of changed facts means."""
+    return (
+        f"{plural(drill.facts, 'fact')} of the documents were exchanged after training; "
+        f"{plural(drill.rows, 'row')} on {plural(drill.documents, 'document')} (95 % CI). "
+        "Candidates that read no documents answer as before."
+    )
+
+
+class PartWords(NamedTuple):
+    """What the parts of an answer are called: values of fields, or labels of a set."""
+
+    field: str
+    value: str
+    checked: str
+
+
+FIELD_WORDS = PartWords(
+    "field",
+    "value",
+    "that two or more independent candidates give instead, and that occur in the input",
+)
+LABEL_WORDS = PartWords(
+    "label",
+    "label",
+    "that two or more independent candidates would add (instead) or leave out (given)",
+)
+
+
+def part_words(decision: Decision) -> PartWords:
+    """Return what the parts of this study's answers are called."""
+    texts = (card.text for card in decision.scorecards)
+    sets = any(text is not None and text.macro_f1 is not None for text in texts)
+    return LABEL_WORDS if sets else FIELD_WORDS
+
+
+def text_notes(decision: Decision) -> Iterator[str]:
+    """Yield the format gap of each candidate, and what dropping invented values gains it."""
+    for card in decision.scorecards:
+        if card.text is not None and card.text.format_gap is not None:
+            yield (
+                f"{clean(card.candidate)} would gain {in_points(card.text.format_gap)} if its "
+                "unusable answers were repaired (the format gap)."
+            )
+    if any(card.text is not None and card.text.abstentions for card in decision.scorecards):
+        yield (
+            "Some rows have no answer. Answered: rows on which a candidate gave one. False "
+            "answers: of the rows without one. Withheld: of the rows with one, those on which it "
+            "said that there is none."
+        )
+    for card in decision.scorecards:
+        fix = card.text.dropped if card.text is not None else None
+        if fix is not None and fix.low is not None and fix.low > 0:
+            yield (
+                f"{clean(card.candidate)} gains {in_points(fix)} if values that do not occur in "
+                "the input are dropped; that needs no training."
+            )
+
+
+def differing_words(right: str, said: str) -> Iterator[tuple[str, str]]:
+    """Yield the parts of an answer with what they are: ``same``, ``added``, or ``missing`` in it.
+
+    Words and the signs between them are compared, so that a record is compared value by value.
+    """
+    a, b = (re.findall(r"\w+|\s+|[^\w\s]", text) for text in (right, said))
+    for kind, i, j, k, m in SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
+        if kind in ("delete", "replace"):
+            yield "".join(a[i:j]), "missing"
+        if kind in ("insert", "replace"):
+            yield "".join(b[k:m]), "added"
+        if kind == "equal":
+            yield "".join(b[k:m]), "same"
+
+
+def answer_parts(decision: Decision, right: str, said: str) -> list[tuple[str, str]]:
+    """Return an answer in parts (`differing_words`).
+
+    In one part if little is the same, and for rankings, which tell their ranks.
+    """
+    if words_in(decision).ranks:
+        return [(said, "same")]
+    parts = [*differing_words(right, said)]
+    same = sum(len(part) for part, kind in parts if kind == "same")
+    return parts if 2 * same >= max(len(right), len(said)) else [(said, "same")]

@@ -12,7 +12,8 @@ from choose.errors import StudyError
 from choose.files import csv_cell, write_text
 from choose.formatting import harmless_json
 from choose.report import check_words as words
-from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
+from choose.report.blocks import check_blocks, comparison_blocks, decision_blocks
+from choose.report.markdown import markdown_page
 from choose.schema.base import Expectation
 from choose.schema.check import Check
 from choose.schema.decision import Decision
@@ -86,32 +87,49 @@ def _json(record: Decision | Check | Versus, texts: Texts, checks: Checks) -> st
     return harmless_json(record.model_dump_json(by_alias=True, indent=1)) + "\n"
 
 
-def _decision_html(decision: Decision, texts: Texts, checks: Checks) -> str:
-    # Drawing charts takes a second to import.
-    from choose.report.html.page import render_html
+def render_html(decision: Decision, texts: Texts | None = None) -> str:
+    """Return the report as a self-contained HTML page.
 
-    return render_html(decision, texts)
+    Args:
+        decision: the record with everything on the page.
+        texts: row id -> text, for the sections that show rows; None where no text was stored.
+    """
+    # A page is drawn by libraries that other forms need not import.
+    from choose.report.html.page import html_page
+
+    return html_page(decision_blocks(decision, texts))
 
 
-def _comparison_html(versus: Versus, texts: Texts, checks: Checks) -> str:
-    from choose.report.html.page import render_versus_html
+def render_markdown(decision: Decision, checks: Checks = ()) -> str:
+    """Return a decision as Markdown, without texts of rows; `checks` are the gates of a build."""
+    return markdown_page(decision_blocks(decision, checks=checks))
 
-    return render_versus_html(versus)
+
+def render_versus_html(versus: Versus) -> str:
+    """Return a comparison of two studies as a self-contained HTML page."""
+    from choose.report.html.page import html_page
+
+    return html_page(comparison_blocks(versus))
+
+
+def render_versus_markdown(versus: Versus) -> str:
+    """Return a comparison of two studies as Markdown."""
+    return markdown_page(comparison_blocks(versus))
 
 
 FORMS: dict[Kind, dict[str, Callable[[Any, Texts, Checks], str]]] = {
     "decision": {
-        ".html": _decision_html,
+        ".html": lambda decision, texts, checks: render_html(decision, texts),
         ".md": lambda decision, texts, checks: render_markdown(decision, checks),
         ".json": _json,
     },
     "check": {
         ".csv": lambda check, texts, checks: render_issues(check, texts),
         ".json": _json,
-        ".md": lambda check, texts, checks: render_check_markdown(check),
+        ".md": lambda check, texts, checks: markdown_page(check_blocks(check)),
     },
     "comparison": {
-        ".html": _comparison_html,
+        ".html": lambda versus, texts, checks: render_versus_html(versus),
         ".md": lambda versus, texts, checks: render_versus_markdown(versus),
         ".json": _json,
     },

@@ -16,13 +16,23 @@ from rich.padding import Padding
 from rich.segment import Segment
 from rich.text import Text
 
-from choose.formatting import clean, plural
+from choose.formatting import (
+    DASH,
+    clean,
+    figure,
+    in_percent,
+    in_points,
+    interval,
+    plural,
+    signed_points,
+)
 from choose.report import words
-from choose.report.candidate_order import family_table
-from choose.report.decision_text import words_in
+from choose.report.blocks import chance_cell, out_of, standings
+from choose.report.score_words import is_share
 from choose.report.screen_text import clip, command_lines, fold, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
 from choose.schema.decision import Decision
+from choose.schema.standings import FamilyResult, Standing
 
 # Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
 LINES, BELOW = 36, 2
@@ -103,7 +113,7 @@ def first_screen(
 ) -> Iterator[RenderableType]:
     """Yield the parts of the screen, for so many columns."""
     if room.context:
-        yield note(clip(f"{words_in(decision).question}?   {context(decision)}", width))
+        yield note(clip(f"{words.words_in(decision).question}?   {context(decision)}", width))
         yield Text()
     yield _answer(decision, width)
     told = [*words.doubts(decision)][: room.doubts]
@@ -200,3 +210,124 @@ def first_sentences(sentences: list[str], columns: int) -> str:
             break
         first = f"{first} {sentence}"
     return first
+
+
+# Columns of a member's name, and of the label in a head.
+NAME, SHORT = 20, 8
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyTable:
+    """Heads and rows of cells, and what differences are of.
+
+    The first row is of the candidate at the mark, if there is one.
+    """
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    mark: str
+    compared: str
+
+
+def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
+    """Return the families, each by its member to use; those that were not measured come last.
+
+    Where none is usable, the reference that none beats is the first row.
+
+    Args:
+        decision: the record.
+        bounds: whether a difference has its interval, or half its width where that says as much.
+    """
+    known = {standing.candidate: standing for standing in standings(decision)}
+    families, usable = decision.verdict.families, decision.verdict.usable
+    if not usable and (floor := words.best_reference(decision)):
+        families = (FamilyResult(family="reference", best=floor), *families)
+    shown = [(family, known[family.best or ""]) for family in families if family.best in known]
+    rows = [_row(decision, family, standing, bounds) for family, standing in shown]
+    rows += _not_measured(decision) if rows else ()
+    first = shown[0][1] if shown else None
+    heads = _heads(decision, bool(first and first.chosen))
+    mark = "▶" if decision.verdict.recommended else "▷"
+    kept = [i for i, head in enumerate(heads) if head and any(row[i] != DASH for row in rows)]
+    return FamilyTable(
+        heads=tuple(heads[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in rows),
+        mark=mark if usable and first and first.chosen and not first.beyond else " ",
+        compared=words.compared_on(decision, [s.candidate for _, s in shown]) if shown[1:] else "",
+    )
+
+
+def _not_measured(decision: Decision) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of chances without a figure: what was not measured, and that none will do."""
+    chances, blank = decision.verdict.chance, (DASH,) * 5
+    for family in decision.verdict.unmeasured:
+        told = chance_cell(decision, chances.get(family))
+        yield clean(family), DASH, "not measured", *blank, told
+    rest = 1 - sum(chances.values())
+    if decision.chance is not None and rest >= words.POSSIBLE:
+        yield "none of these", DASH, DASH, *blank, chance_cell(decision, rest)
+
+
+def _heads(decision: Decision, is_first: bool) -> tuple[str, ...]:
+    """Return the heads; a long name of the chosen one, if it is the first row, is not cut."""
+    noun, pick = words.score_noun(decision.goal), clean(decision.pick)
+    rare = decision.verdict.rare[:1]
+    return (
+        "family",
+        noun if noun == "right" else "score",
+        "rows",
+        f"“{shorten(clean(rare[0].label), SHORT)}”" if rare else "",
+        "vs first" if is_first and len(pick) > SHORT else f"vs {shorten(pick, SHORT)}",
+        "won:lost",
+        "s/1,000",
+        "$/month" if _volume(decision) else "$/1,000",
+        "chance",
+    )
+
+
+def _row(
+    decision: Decision, family: FamilyResult, standing: Standing, bounds: bool
+) -> tuple[str, ...]:
+    noun = clean(family.family)
+    member = shorten(clean(standing.candidate), NAME)
+    total = decision.dataset.test_rows
+    return (
+        noun if member == noun else f"{noun}: {member}",
+        _score(decision, standing) + "*" * words.apart(decision, standing),
+        out_of(standing.common, total) if 0 < standing.common < total else DASH,
+        words.recall_of(decision, standing.candidate) or DASH,
+        _difference(standing, bounds),
+        words.won_and_lost(standing) or DASH,
+        figure(standing.ms_per_answer),
+        _usd(decision, standing),
+        chance_cell(decision, decision.verdict.chance.get(family.family)),
+    )
+
+
+def _volume(decision: Decision) -> float | None:
+    return words.quantity(decision.goal, "volume_per_month")
+
+
+def _usd(decision: Decision, standing: Standing) -> str:
+    """Return dollars of a month's answers, or of 1,000 where their number is not known."""
+    usd, volume = standing.usd_per_1k, _volume(decision)
+    return figure(usd) if usd is None or volume is None else figure(usd * volume / 1000)
+
+
+def _score(decision: Decision, standing: Standing) -> str:
+    if standing.accuracy is None:
+        return DASH
+    value = standing.accuracy.value
+    return in_percent(value) if is_share(words.score_noun(decision.goal)) else f"{value:.2f}"
+
+
+def _difference(standing: Standing, bounds: bool) -> str:
+    gap = standing.difference
+    if gap is None:
+        return DASH
+    if bounds or gap.low is None or gap.high is None:
+        return in_points(gap)
+    half = max(gap.high - gap.value, gap.value - gap.low)
+    if abs(gap.value) + half > 1:  # no difference is that large
+        return interval(gap)
+    return f"{signed_points(gap.value)} ±{100 * half:.1f}"

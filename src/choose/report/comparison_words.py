@@ -15,13 +15,9 @@ from choose.formatting import (
     points,
     signed_points,
 )
-from choose.report.decision_text import covered_by
 from choose.report.score_words import Words, amount, is_share, noun_of, words_by
+from choose.report.words import covered_by
 from choose.schema.study_changes import Cause, Shift, Side, Versus
-
-COMPARISON_HEADS = ("candidate", "before", "now", "difference (95 % CI)", "p (Holm)", "p", "rows")
-
-CHANGE_HEADS = ("what", "before", "now")
 
 
 def headline(versus: Versus) -> str:
@@ -64,18 +60,18 @@ def who(shift: Shift) -> str:
     return shift.after if shift.before == shift.after else f"{shift.before} → {shift.after}"
 
 
-def cells(shift: Shift) -> list[str]:
-    """Return a shift as a row under `HEADS`."""
+def cells(shift: Shift) -> dict[str, str]:
+    """Return a shift as a row of a table."""
     same = shift.same_fits
-    return [
-        who(shift),
-        percent(shift.accuracy_before),
-        percent(shift.accuracy_after),
-        "0.0 (identical)" if same else difference(shift.difference),
-        p_value(shift.p_holm),
-        p_value(shift.p),
-        f"{shift.rows:,}",
-    ]
+    return {
+        "candidate": who(shift),
+        "before": percent(shift.accuracy_before),
+        "now": percent(shift.accuracy_after),
+        "difference (95 % CI)": "0.0 (identical)" if same else difference(shift.difference),
+        "p (Holm)": p_value(shift.p_holm),
+        "p": p_value(shift.p),
+        "rows": f"{shift.rows:,}",
+    }
 
 
 def words_of_both(versus: Versus) -> Words:

@@ -1,0 +1,1409 @@
+"""What a report shows: a decision, or a comparison of two studies, as a list of blocks.
+
+Renderers (`html.page`, `markdown`, `terminal.full_report`) know blocks and nothing of decisions.
+Text in a block comes as it was found: each renderer makes it harmless.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import ceil, floor, log10
+from typing import Literal, NamedTuple
+
+from choose.corpus import LOOKED
+from choose.formatting import (
+    DASH,
+    MINUS,
+    clean,
+    difference,
+    dollars,
+    duration,
+    figure,
+    listed,
+    milliseconds,
+    moment,
+    p_value,
+    percent,
+    plural,
+    points,
+    short_model,
+    short_models,
+    span,
+)
+from choose.report import check_words, comparison_words, words
+from choose.report.screen_text import shorten
+from choose.schema.base import Expectation, Interval
+from choose.schema.check import Check
+from choose.schema.decision import Decision
+from choose.schema.diagnosis import DifferingRow, LossSplit
+from choose.schema.scorecard import NAMES, CurvePoint, Scorecard
+from choose.schema.standings import Standing
+from choose.schema.study_changes import Versus
+
+Tone = Literal["", "because", "doubt", "warning", "note", "caption", "fail"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The title: what was asked of which data, how large it is, the answer, and how sure it is."""
+
+    question: str
+    data: str
+    size: str
+    text: str
+    sure: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A title: level 2 with an id opens a section, 3 a part of it that a page folds.
+
+    `finding` is what a folded part says, in a line.
+    """
+
+    text: str
+    id: str = ""
+    level: int = 2
+    finding: str = ""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A text, and how it is meant."""
+
+    text: str
+    tone: Tone = ""
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """Sentences, of which a page shows the first few at once."""
+
+    items: Sequence[str]
+    shown: int = 99
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What to do next, each a text with its command, if it has one."""
+
+    items: Sequence[tuple[str, str | None]]
+
+
+class Fact(NamedTuple):
+    """A named fact; a check has a status, ``pass``, ``good``, ``fail``, ``look`` or ``unknown``."""
+
+    name: str
+    text: str
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Named facts, one below the other."""
+
+    items: Sequence[Fact]
+
+
+class Bar(NamedTuple):
+    """A difference as a share against zero and a margin, on an axis from `low` to `high` points.
+
+    A hollow mark rests on fewer rows.
+    """
+
+    gap: Interval | None
+    low: float
+    high: float
+    margin: float
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells under heads; the first column names the rows, and the row `mark` stands out.
+
+    Attributes:
+        wide: whether the last column is text, so that a phone reads a row downwards.
+        shown: rows that are shown at once.
+        bars: one beside each row, or none.
+        drawn: how to read the bars.
+    """
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    mark: str = ""
+    wide: bool = False
+    shown: int | None = None
+    bars: Sequence[Bar | None] = ()
+    drawn: str = ""
+
+    @property
+    def figures(self) -> list[bool]:
+        """Return by column whether it holds figures, ranges or dashes, which align right."""
+        columns = list(zip(*self.rows, strict=True))
+        return [place > 0 and all(map(is_figure, cells)) for place, cells in enumerate(columns)]
+
+
+class At(NamedTuple):
+    """A point of a line: a number of labels or a cost, and a score with its range."""
+
+    x: float
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Scores by name against labels or costs, which have a logarithmic axis with these ticks."""
+
+    lines: Mapping[str, Sequence[At]]
+    below: str
+    beside: str
+    caption: str
+    ticks: Sequence[float]
+
+    @property
+    def as_table(self) -> Table | None:
+        """Return the scores of lines by tick; None where each is a point, which a table has."""
+        if not any(line[1:] for line in self.lines.values()):
+            return None
+        scores = {name: {at.x: at.value for at in line} for name, line in self.lines.items()}
+        rows = [[name, *(percent(own.get(x)) for x in self.ticks)] for name, own in scores.items()]
+        heads = ["candidate", *(f"{x:,.9g}" for x in self.ticks)]
+        return Table(f"{self.beside} by {self.below}", heads, rows)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A text of several lines to copy; one with a title is folded on a page."""
+
+    text: str
+    title: str = ""
+
+
+class Given(NamedTuple):
+    """What a candidate answered, in parts that are ``same``, ``added`` or ``missing``.
+
+    Without parts there was no usable answer; `raw` is what it wrote.
+    """
+
+    candidate: str
+    score: str
+    parts: Sequence[tuple[str, str]]
+    raw: str
+
+    @property
+    def said(self) -> str:
+        """Return the answer as one text."""
+        whole = "".join(text for text, kind in self.parts if kind != "missing")
+        return whole or f"{NO_ANSWER}{': ' * bool(self.raw)}{self.raw}"
+
+
+class Row(NamedTuple):
+    """A test row: its input, the right answer, others that are accepted, and those given."""
+
+    id: str
+    text: str
+    right: str
+    accepted: Sequence[str]
+    given: Sequence[Given]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Test rows side by side, of which a page shows the first few at once."""
+
+    items: Sequence[Row]
+    shown: int = 8
+
+
+Block = Answer | Heading | Paragraph | Bullets | Steps | Facts | Table | Chart | Listing | Rows
+
+# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``.
+_LETTERS = re.compile(r"\b(?!(?:to|of)\b)[^\W\d_]+")
+
+
+def is_figure(cell: str) -> bool:
+    """Return whether a cell holds a figure, a range or a dash."""
+    return cell == DASH or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
+
+
+def table(
+    caption: str,
+    rows: Iterable[Mapping[str, str]],
+    *,
+    mark: str = "",
+    wide: bool = False,
+    noted: bool = False,
+    shown: int | None = None,
+) -> Iterator[Block]:
+    """Yield a table of rows as cells by head, without columns and rows that were not measured.
+
+    Without any measurement nothing is yielded. A noted table names what was not measured.
+    """
+    every = list(rows)
+    first, *heads = dict.fromkeys(head for row in every for head in row) or ("",)
+    kept = [head for head in heads if any(row.get(head, DASH) != DASH for row in every)]
+    known = [row for row in every if any(row.get(head, DASH) != DASH for head in kept)]
+    if not known:
+        return
+    columns = [first, *kept]
+    cells = [[row.get(head, DASH) for head in columns] for row in known]
+    yield Table(caption, columns, cells, mark, wide, shown)
+    missing = [head for head in heads if head not in kept]
+    missing += [row[first] for row in every if row not in known]
+    if missing and noted:
+        yield Paragraph(f"Not measured: {', '.join(missing)}.", "note")
+
+
+def part(
+    title: str, *blocks: Iterable[Block], id: str = "", level: int = 3, finding: str = ""
+) -> Iterator[Block]:
+    """Yield blocks under a title; nothing without any."""
+    if inside := [block for some in blocks for block in some]:
+        yield Heading(title, id, level, finding)
+        yield from inside
+
+
+def bullets(sentences: Iterable[str], shown: int = 99) -> Iterator[Block]:
+    """Yield a list of sentences; nothing without any."""
+    if said := list(sentences):
+        yield Bullets(said, shown)
+
+
+def decision_blocks(
+    decision: Decision, texts: Mapping[str, str] | None = None, checks: Sequence[Expectation] = ()
+) -> list[Block]:
+    """Return what a report shows of a decision.
+
+    Args:
+        decision: the record with everything in it.
+        texts: row id -> text, for the sections that show rows; None where no text was stored.
+        checks: the gates of a build.
+    """
+    labelled, stored = bool(decision.dataset.labels), texts or {}
+    return [
+        *answer(decision),
+        *part(
+            "Gates of the build",
+            bullets(f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in checks),
+            level=2,
+        ),
+        *candidates(decision),
+        *next_steps(decision),
+        *part(
+            "See for yourself",
+            differing_rows(decision, stored),
+            prompts(decision, stored),
+            id="see",
+            level=2,
+        ),
+        *reading_losses(decision),
+        *(labels(decision, stored) if labelled else answers(decision, stored)),
+        *money(decision),
+        Heading("For reviewers", "evidence"),
+        *learning_curve(decision),
+        *scores(decision),
+        *comparisons(decision),
+        *endpoints(decision),
+        *noise_and_typos(decision),
+        *changed_documents(decision),
+        *task_changes(decision),
+        *method(decision),
+        *reproduce(decision),
+    ]
+
+
+# The answer and what to do, the first section.
+
+
+def answer(decision: Decision) -> Iterator[Block]:
+    """Yield the answer, what could change it, and what could be misleading."""
+    data, asked = decision.dataset, words.words_in(decision).question
+    size = plural(data.rows, "labelled row")
+    size += f", {plural(len(data.labels), 'label')}" if data.labels else ""
+    sure = words.how_sure(decision)
+    yield Answer(f"{asked} for", data.name, size, words.answer(decision), sure)
+    yield from (Paragraph(text, "because") for text in words.doubts(decision))
+    yield from (Paragraph(text, "doubt") for text in words.caveats(decision))
+    for rare in decision.verdict.rare:
+        yield Paragraph(words.rare_sentence(rare), "warning")
+
+
+def candidates(decision: Decision) -> Iterator[Block]:
+    """Yield every candidate against the chosen one on common rows: the table that is the chart."""
+    named, near = titles(decision), set(contending(decision))
+    placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
+    low, high = bar_ends(s.difference for s in placed if s.candidate in near)
+    margin = words.quantity(decision.goal, "margin") or 0.0
+    pick, whole = next(((s.candidate, s.common) for s in placed if s.chosen), ("", 0))
+    caption = "All candidates, on the rows that each shares with the chosen one"
+    rows = ({"candidate": named[s.candidate], **_standing(decision, s)} for s in placed)
+    bars = [Bar(s.difference, low, high, margin, s.common < whole) for s in placed]
+    ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
+    drawn = (
+        f"Bars: points against {clean(pick)} on the same rows with the likely range (95 %), from "
+        f"{ends}.",
+        f"Shaded: less than the margin of {points(margin)}." if margin else "",
+        "Hollow: compared on fewer rows." if any(bar.hollow for bar in bars) else "",
+    )
+    for block in table(caption, rows, mark=named.get(pick, ""), wide=True):
+        if isinstance(block, Table):
+            yield replace(block, bars=bars, drawn=" ".join(filter(None, drawn)))
+    others = [clean(s.candidate) for s in standings(decision) if s not in placed]
+    told = (
+        words.compared_on(decision, [s.candidate for s in placed]),
+        words.beyond_limits(decision),
+        f"Not measured or not compared: {listed(others)}." if others else "",
+    )
+    yield from (Paragraph(text, "note") for text in told if text)
+
+
+# Points to each side of zero that bars span at least, and at most.
+LEAST, MOST = 5.0, 35.0
+
+
+def bar_ends(gaps: Iterable[Interval | None]) -> tuple[float, float]:
+    """Return the points that bars span: these differences with their ranges, and zero."""
+    known = [gap for gap in gaps if gap]
+    lows = [100 * (gap.value if gap.low is None else gap.low) for gap in known]
+    highs = [100 * (gap.value if gap.high is None else gap.high) for gap in known]
+    return max(min([*lows, -LEAST]), -MOST), min(max([*highs, LEAST]), MOST)
+
+
+def _standing(decision: Decision, standing: Standing) -> dict[str, str]:
+    total, ms, score = decision.dataset.test_rows, standing.ms_per_answer, standing.accuracy
+    unlike = any(s.common != s.rows for s in decision.standings) and not standing.chosen
+    best = {family.best: family.family for family in decision.verdict.families}
+    chance = decision.verdict.chance.get(best.get(standing.candidate, ""))
+    found = {
+        f"“{clean(rare.label)}” found": words.recall_of(decision, standing.candidate) or DASH
+        for rare in decision.verdict.rare[:1]
+    }
+    return {
+        words.score_head(decision.goal): score_cell(score) + "*" * words.apart(decision, standing),
+        "rows": out_of(standing.rows, total),
+        "difference": DASH if standing.chosen else difference(standing.difference),
+        "won:lost": words.won_and_lost(standing) or DASH,
+        "shared rows": out_of(standing.common, total) if unlike else DASH,
+        **found,
+        "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
+        "$ per 1,000": figure(standing.usd_per_1k),
+        "chance": chance_cell(decision, chance),
+        "state": _state(decision, standing),
+    }
+
+
+def _state(decision: Decision, standing: Standing) -> str:
+    verdict, gap = decision.verdict, standing.difference
+    if standing.beyond:
+        return "beyond a limit"
+    if standing.chosen:
+        own = "use" if verdict.recommended else "use for now"
+        own = own if verdict.usable else "not usable"
+        return "reference" if words.only_references(decision) else own
+    if gap and gap.high is not None and gap.high < 0:
+        return "behind"
+    return "ahead" if gap and gap.low is not None and gap.low > 0 else "open"
+
+
+def next_steps(decision: Decision) -> Iterator[Block]:
+    """Yield what to do next, what reading loses, and what else matters."""
+    steps = [(words.step_text(decision, s), words.command(s)) for s in decision.verdict.steps]
+    none = Paragraph("No open question that this study could answer.")
+    yield from part("Do next", [Steps(steps) if steps else none], level=2)
+    yield from part("What reading loses", bullets(words.reading(decision)), level=2)
+    yield from part("What else matters", bullets(words.what_else(decision), 3), level=2)
+
+
+# Candidates as every section orders, names and marks them.
+
+# Points behind the chosen candidate from which on a candidate is no contender: it is an arrow at
+# the edge of the chart.
+BEHIND = 15.0
+
+
+def standings(decision: Decision) -> tuple[Standing, ...]:
+    """Return every candidate that has a card against the chosen one, on the rows of both.
+
+    Ranked by that difference; candidates that share no row with the chosen one come last.
+    """
+    known = {card.candidate for card in decision.scorecards}
+    return tuple(s for s in decision.standings if s.candidate in known)
+
+
+def ranked(decision: Decision) -> list[Scorecard]:
+    """Return the candidates in the order of `standings`; those without an accuracy come last."""
+    places = {s.candidate: place for place, s in enumerate(standings(decision))}
+    cards = decision.scorecards
+    return sorted(cards, key=lambda card: (card.accuracy is None, places.get(card.candidate, 0)))
+
+
+def readers(decision: Decision) -> list[Scorecard]:
+    """Return the candidates whose answers depend on the rows, the best first.
+
+    What finds one label at most says nothing of noise, typos or new labels.
+    """
+    found = {c.candidate: sum(bool(row.recall) for row in c.per_class) for c in decision.scorecards}
+    return [c for c in ranked(decision) if not c.per_class or found[c.candidate] > 1]
+
+
+def chosen_card(decision: Decision) -> Scorecard | None:
+    """Return the scorecard of the named candidate."""
+    return next((card for card in decision.scorecards if card.candidate == decision.pick), None)
+
+
+def titles(decision: Decision) -> dict[str, str]:
+    """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
+    stored, found = {s.candidate: clean(s.title) for s in decision.standings}, {}
+    for card in decision.scorecards:
+        name = clean(card.candidate)
+        title = stored.get(card.candidate) or (short_model(card.model) if card.model else "")
+        found[card.candidate] = f"{title} ({name})" if title not in ("", name) else name
+    return found
+
+
+def contending(decision: Decision) -> list[str]:
+    """Return the chosen candidate and those less than `BEHIND` points behind it, the best first.
+
+    If none is that close, the closest one is shown instead.
+    """
+    placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
+    ahead = {s.candidate: 100 * s.difference.value if s.difference else 0.0 for s in placed}
+    near = [s.candidate for s in placed if s.chosen or ahead[s.candidate] > -BEHIND]
+    return near if len(near) > 1 else [s.candidate for s in placed[:2]]
+
+
+def out_of(count: int, total: int) -> str:
+    """Return ``602``, or ``121 of 602`` where that is not all."""
+    return f"{count:,} of {total:,}" if count < total else f"{count:,}"
+
+
+def marked(decision: Decision, card: Scorecard) -> str:
+    """Return a candidate's name, with the test rows that it answered if they are not all."""
+    most = max([decision.dataset.test_rows, *(c.rows for c in decision.scorecards)])
+    name = clean(card.candidate)
+    return f"{name} ({out_of(card.rows, most)})" if 0 < card.rows < most else name
+
+
+def of_rows(estimate: Interval | None, decision: Decision, rows: int = 0) -> str:
+    """Return how many rows a figure rests on: ``602``, or ``121 of 602`` if these are not all.
+
+    `rows` is the number where the figure does not say which rows these are.
+    """
+    if estimate and estimate.row_set:
+        rows = _rows_in(estimate.row_set)
+    return out_of(rows, decision.dataset.test_rows) if rows else DASH
+
+
+def _rows_in(row_set: str) -> int:
+    """Return the number of rows behind a figure, which the record names with a checksum of them."""
+    return int(row_set.partition(":")[0])
+
+
+def score_cell(score: Interval | None) -> str:
+    """Return a score out of 100."""
+    return percent(score.value if score else None)
+
+
+def chance_cell(decision: Decision, chance: float | None) -> str:
+    """Return a chance as in a table: ``88 %``, ``>99 %``."""
+    if chance is None or decision.chance is None:
+        return DASH
+    return ">99 %" if chance > 0.99 else "<1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
+
+
+# Rows to look at.
+
+# Rows of a table with texts that are shown at once; doubted rows, ids to copy, and rows that every
+# candidate gets wrong, at most.
+SHOWN, DOUBTED, COPIED, MISSED = 5, 50, 500, 15
+
+# Characters of a row's text; the record has all of it.
+LONGEST = 300
+
+NO_ANSWER, NO_LABEL = "no usable answer", "no label"
+
+
+def text_of(decision: Decision, texts: Mapping[str, str], id: str) -> str:
+    """Return the text of a row, if it was stored and seems to hold no personal data."""
+    text = words.PERSONAL if id in decision.personal else clean(texts.get(id, DASH))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def differing_rows(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
+    """Yield the rows that the chosen candidate and its rival answer differently."""
+    found = decision.disagreement
+    if found is None or not found.listed:
+        return
+    few = f" {len(found.listed)} of {found.differing:,} are listed, a part of each kind."
+    listed_all = len(found.listed) == found.differing
+    yield Paragraph(words.differing_line(decision) + ("" if listed_all else few))
+    chosen, rival = clean(found.chosen), clean(found.rival)
+    both = found.differing - found.only_chosen_right - found.only_rival_right
+    kinds = (
+        f"Only {chosen} is right: {plural(found.only_chosen_right, 'row')}",
+        f"Only {rival} is right: {plural(found.only_rival_right, 'row')}",
+        f"Both are wrong: {plural(both, 'row')}",
+    )
+    for kind, group in groupby(found.listed, key=_kind):
+        rows = (
+            {
+                "row": row.id,
+                "label": row.label,
+                f"{chosen} says": row.chosen or NO_ANSWER,
+                f"{rival} says": row.rival or NO_ANSWER,
+                "text": text_of(decision, texts, row.id),
+            }
+            for row in group
+        )
+        yield from table(kinds[kind], rows, wide=True, shown=SHOWN)
+
+
+def _kind(row: DifferingRow) -> int:
+    return 0 if row.chosen == row.label else 1 if row.rival == row.label else 2
+
+
+def prompts(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
+    """Yield the prompts of candidates and settings that answered, and wrong replies to them."""
+    cards = [card for card in decision.scorecards if card.accuracy]
+    used = {(card.candidate, "") for card in cards}
+    used |= {(card.candidate, point.setting) for card in cards for point in card.settings}
+    every = decision.method.prompts if decision.method else ()
+    if not (told := [one for one in every if (one.candidate, one.setting) in used]):
+        return
+    rows = decision.side_by_side if decision.dataset.labels else ()
+    replies = (
+        {
+            "row": row.id,
+            "label": row.target,
+            "answer": NO_LABEL if given.output is None else given.output,
+            "reply": DASH if given.raw is None else given.raw,
+            "text": text_of(decision, texts, row.id),
+        }
+        for row in rows
+        for given in row.answers
+    )
+    title, said = f"Prompts{' and replies' * bool(rows)}", "What each candidate says to its model."
+    yield Heading(title, "prompts", 3, said)
+    for one in told:
+        yield Listing(one.text, ", ".join(filter(None, (one.candidate, one.setting))))
+    said = "Angle brackets mark what differs from row to row. Other candidates use no prompt."
+    yield Paragraph(said, "note")
+    name = clean(rows[0].answers[0].candidate) if rows else ""
+    yield from table(f"Rows that {name} gets wrong", replies, wide=True)
+
+
+def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
+    """Yield the labels to check, rows that all get wrong, and how each label fares."""
+    audit = decision.audit
+    yield Heading("Labels to check", "labels")
+    if audit and audit.doubted:
+        note = "Only a person can tell a wrong label from a hard row."
+        yield Paragraph(f"{words.suspects_note(audit)} {note}")
+        rows = (
+            {
+                "row": row.id,
+                "given label": row.label,
+                "suggested label": row.suggested,
+                "agree": f"{row.agree} of {row.answered}",
+                "text": text_of(decision, texts, row.id),
+            }
+            for row in audit.doubted[:DOUBTED]
+        )
+        yield from table("The most doubted labels", rows, wide=True, shown=SHOWN)
+        every = len(audit.doubted)
+        which = f"All {every}" if every <= COPIED else f"The first {COPIED}"
+        yield Paragraph(f"{which} ids, to copy:", "caption")
+        yield Listing(" ".join(clean(row.id) for row in audit.doubted[:COPIED]))
+    else:
+        yield Paragraph(words.silent(audit) or "No label is doubted.")
+    yield from missed_by_all(decision, texts)
+    if audit and not audit.weak and (audited := list(words.label_sentences(audit))):
+        title = "How many labels are wrong"
+        yield from part(title, bullets(audited), id="audit", finding=audited[0])
+    yield from part("Label by label", label_by_label(decision), id="classes")
+
+
+def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
+    """Yield the errors that candidates share; what most answer is no suggestion."""
+    overlap, shared = decision.overlap, list(words.shared_errors(decision))
+    doubted = {row.id for row in decision.audit.doubted} if decision.audit else set()
+    rows = [
+        {
+            "row": row.id,
+            "given label": row.label,
+            "most answer": row.instead or DASH,
+            "agree": f"{row.agree} of {len(overlap.candidates)}",
+            "text": text_of(decision, texts, row.id),
+        }
+        for row in (overlap.doubtful if overlap else ())
+        if overlap and row.id not in doubted
+    ]
+    yield from part(
+        "Rows that every candidate gets wrong",
+        bullets(shared),
+        table("Wrong in all, and not among the doubted labels", rows[:MISSED], wide=True),
+        id="missed",
+        finding="".join(shared[:1]),
+    )
+
+
+def label_by_label(decision: Decision) -> Iterator[Block]:
+    """Yield precision and recall of each label, and what rows of it are taken for."""
+    pick = chosen_card(decision)
+    if pick is None or not pick.per_class:
+        return
+    others = [c for c in readers(decision) if c.per_class and c.candidate != pick.candidate]
+    cards = {c.candidate: {row.label: row for row in c.per_class} for c in (pick, *others)}
+    caption = (
+        "Precision / recall in %: answers with the label that are right, and rows of the label "
+        "that are found, of the rows that each candidate answered"
+    )
+    rows = (
+        {
+            "label": row.label,
+            "rows": f"{row.support}",
+            **{
+                name: f"{percent(own.precision, 0)} / {percent(own.recall, 0)}" if own else DASH
+                for name, known in cards.items()
+                for own in (known.get(row.label),)
+            },
+        }
+        for row in sorted(pick.per_class, key=lambda row: -row.support)
+    )
+    yield from table(caption, rows, noted=True)
+    name = clean(pick.candidate)
+    yield from table(f"What {name} answers to rows of each label", confusion(decision))
+    if low := words.low_confidence(decision, pick):
+        yield Paragraph(low)
+
+
+# Labels of a matrix, at most; of more, so many pairs that are taken for each other.
+MATRIX, CONFUSED = 12, 20
+
+
+def confusion(decision: Decision) -> Iterator[dict[str, str]]:
+    """Yield each label by what was answered, or the pairs that are confused most often."""
+    counts = {(one.label, one.answer): one.rows for one in decision.confusion}
+    known = decision.dataset.labels
+    if len(known) <= MATRIX and counts:
+        given = [*known, *[None] * any(answer is None for _, answer in counts)]
+        heads = {a: NO_LABEL if a is None else f"as {clean(a)}" for a in given}
+        for label in known:
+            yield {
+                "label": label,
+                **{h: f"{counts.get((label, a), 0):,}" for a, h in heads.items()},
+            }
+        return
+    wrong = sorted((pair for pair in counts if pair[0] != pair[1]), key=lambda p: -counts[p])
+    for label, answer in wrong[:CONFUSED]:
+        rows = f"{counts[label, answer]:,}"
+        yield {"label": label, "answered": NO_LABEL if answer is None else answer, "rows": rows}
+
+
+# Money and curves.
+
+# What shows dollars: the answers you need, what the machine costs, what a right answer is worth.
+PRICES = (
+    "choose continue STUDY --volume 10000/month --usd-per-hour 0.50 "
+    "--set value_per_right_answer=0.20"
+)
+
+
+def money(decision: Decision) -> Iterator[Block]:
+    """Yield what training and answers take and cost, and where texts go."""
+    yield Heading("Money, time and data", "money")
+    yield Paragraph(words.data_risk(decision))
+    yield from scores_by(decision, "usd_per_1k")
+    yield from scores_by(decision, "ms_per_answer")
+    named, learned = titles(decision), words.words_in(decision).labels
+    rows = (
+        {
+            "candidate": named[card.candidate],
+            "training": DASH if cost.fit_seconds is None else duration(cost.fit_seconds),
+            "1,000 answers": DASH if cost.ms_per_item is None else duration(cost.ms_per_item),
+            **{
+                head: DASH if usd is None else dollars(usd)
+                for head, usd in (
+                    ("$ per 1,000", cost.usd_per_1k),
+                    ("$ to train", cost.training_usd),
+                    ("$ a year", cost.total_usd),
+                )
+            },
+            "MB on disk": figure(cost.artefact_mb),
+            "texts go to": words.where(card),
+        }
+        for card in ranked(decision)
+        if card.accuracy and (cost := card.cost)
+    )
+    caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
+    yield from table(caption, rows, mark=named.get(decision.pick, ""), noted=True)
+    yield from bullets([*words.breakevens(decision), *words.serving(decision)])
+    yield from (Paragraph(text, "note") for text in words.cost_notes(decision))
+    if not words.has_totals(decision):
+        yield Listing(PRICES, "Add prices to see dollars; stored answers are reused")
+
+
+# Characters of a name in a drawing.
+NAME = 20
+
+
+def learning_curve(decision: Decision) -> Iterator[Block]:
+    """Yield the score by the number of training rows, and how many more candidates need."""
+    near, word = contending(decision), words.words_in(decision)
+    cards = [c for c in readers(decision) if c.accuracy and c.candidate in near and c.curve[1:]]
+    if cards:
+        still = f"A line that still rises at its right end means that more {word.labels} help."
+        sets = {c.curve[-1].row_set for c in cards}
+        told = (words.steepest(decision, cards), rows_noted(decision, sets), still)
+        yield Chart(
+            lines={shorten(clean(c.candidate), NAME): [*map(_at, c.curve)] for c in cards},
+            below=f"training {word.label}s",
+            beside=f"{word.score} in %",
+            caption=" ".join(filter(None, told)),
+            ticks=sorted({float(point.labels) for c in cards for point in c.curve}),
+        )
+    needed = list(words.forecast_lines(decision))
+    title, finding = f"More {word.labels}", "".join(needed[:1])
+    yield from part(title, bullets(needed), id="forecasts", finding=finding)
+
+
+def rows_noted(decision: Decision, sets: Iterable[str | None]) -> str:
+    """Say on how many test rows figures rest, by their sets of rows; empty if on all of them."""
+    total = decision.dataset.test_rows
+    counts = sorted({_rows_in(rows) for rows in sets if rows is not None})
+    if not counts or counts == [total]:
+        return ""
+    few = " to ".join(f"{count:,}" for count in sorted({counts[0], counts[-1]}))
+    return f"On {few} of {total:,} test rows."
+
+
+def _at(point: CurvePoint) -> At:
+    return At(point.labels, point.value, point.low, point.high)
+
+
+def scores_by(
+    decision: Decision, figure: Literal["usd_per_1k", "ms_per_answer"]
+) -> Iterator[Chart]:
+    """Yield scores of contenders against the dollars, or the seconds, of 1,000 answers.
+
+    A score is that of the chosen candidate and the difference to it; those that answered fewer
+    rows than it are left out. Nothing with fewer than two candidates whose figure is above 0.
+    """
+    near, word = contending(decision), words.words_in(decision)
+    placed = [s for s in standings(decision) if s.candidate in near]
+    own = next((s.accuracy.value for s in placed if s.chosen and s.accuracy), None)
+    rows = next((s.rows for s in placed if s.chosen), 0)
+    lines: dict[str, Sequence[At]] = {}
+    for s in placed:
+        cost, gap = getattr(s, figure), s.difference or Interval(value=0.0)
+        if own is not None and cost and (s.chosen or s.common >= rows):
+            low, high = (None if end is None else own + end for end in (gap.low, gap.high))
+            lines[shorten(clean(s.candidate), NAME)] = [At(cost, own + gap.value, low, high)]
+    if len(lines) < 2:
+        return
+    unit = "dollars" if figure == "usd_per_1k" else "seconds"
+    missing = [n for name in near if (n := shorten(clean(name), NAME)) not in lines]
+    caption = f"Up and left is better; scores are {clean(decision.pick)}'s and differences to it."
+    caption += f" Without a figure, or on fewer rows: {listed(missing)}." * bool(missing)
+    ticks = round_ticks([point.x for line in lines.values() for point in line])
+    below = f"{unit} for 1,000 answers"
+    yield Chart(lines, below, f"{word.score} in %", caption, ticks)
+
+
+def round_ticks(values: Sequence[float]) -> list[float]:
+    """Return the figures 1, 2 and 5 of each power of ten that enclose some values above 0."""
+    powers = range(floor(log10(min(values))), ceil(log10(max(values))) + 1)
+    steps = [part * 10.0**power for power in powers for part in (1, 2, 5)]
+    low = max(step for step in steps if step <= min(values) * (1 + 1e-9))
+    high = min(step for step in steps if step >= max(values) * (1 - 1e-9) and step > low)
+    return [step for step in steps if low <= step <= high]
+
+
+# Evidence for reviewers.
+
+
+def scores(decision: Decision) -> Iterator[Block]:
+    """Yield the score of every candidate, other settings, and failures."""
+    cards, named, verdict = ranked(decision), titles(decision), decision.verdict
+    models = short_models(card.model for card in decision.scorecards)
+    rows = (
+        {
+            "candidate": named[card.candidate],
+            words.score_head(decision.goal): score_cell(card.accuracy),
+            "95 % CI": span(card.accuracy),
+            "family": card.family,
+            "model": models[card.model],
+            "macro F1": score_cell(card.macro_f1),
+            "rows": of_rows(card.accuracy, decision, card.rows),
+            "runs": str(card.repetitions or DASH),
+            "% usable": percent(card.format_valid),
+            "tokens in": figure(card.cost.tokens_in),
+            "tokens out": figure(card.cost.tokens_out),
+        }
+        for card in cards
+    )
+    settings = (
+        {
+            "candidate": card.candidate,
+            "setting": point.setting,
+            "difference (95 % CI)": difference(point.change),
+            "rows": of_rows(point.change, decision),
+        }
+        for card in cards
+        for point in card.settings
+    )
+    caption = f"{words.words_in(decision).title} of each candidate, and what an answer takes"
+    others = (
+        "Other settings against the candidate's own, on the same rows, in points; none is chosen "
+        "on test rows"
+    )
+    role = "recommended" if verdict.recommended else "to use for now"
+    note = f"The highlighted row is {role}. " if verdict.usable else ""
+    note += f"{DASH}: not measured, never zero. {words.coverage_line(decision)}"
+    yield Heading("All candidates", "candidates", 3)
+    yield from table(caption, rows, mark=named.get(decision.pick, ""))
+    yield from table(others, settings)
+    yield Paragraph(note.strip(), "note")
+    for card in cards:
+        for error in card.errors:
+            yield Paragraph(f"{clean(card.candidate)} failed: {clean(error)}", "fail")
+
+
+def comparisons(decision: Decision) -> Iterator[Block]:
+    """Yield the planned comparisons on the same rows."""
+    planned = [pair for pair in decision.pairs if pair.declared]
+    rows = (
+        {
+            "pair": f" {MINUS} ".join(shorten(clean(side), 60) for side in (pair.a, pair.b)),
+            "difference (95 % CI)": difference(pair.difference),
+            "p (Holm)": p_value(pair.p_holm),
+            "p": p_value(pair.p),
+            "rows": of_rows(pair.difference, decision, pair.rows),
+            "method": pair.method,
+        }
+        for pair in planned
+    )
+    caption = f"In points of {words.words_in(decision).score}; decision.json has the other pairs"
+    found = f"{plural(len(planned), 'planned comparison')}, corrected for their number."
+    title = "Pairs on the same rows"
+    yield from part(title, table(caption, rows, noted=True), id="differences", finding=found)
+
+
+def endpoints(decision: Decision) -> Iterator[Block]:
+    """Yield the speed and the stability of candidates that an endpoint answers for."""
+    served = [(card, card.service) for card in ranked(decision) if card.service is not None]
+    if not served:
+        return
+    rows = (
+        {
+            "candidate": card.candidate,
+            "seconds, median": figure(service.latency_p50),
+            "seconds, 95th percentile": figure(service.latency_p95),
+            "concurrent requests": str(service.concurrency or DASH),
+            "tokens in": figure(card.cost.tokens_in),
+            "tokens out": figure(card.cost.tokens_out),
+            "% of tokens cached": percent(service.cached_share),
+            "% of answers unusable": percent(
+                service.refused + service.empty + service.cut + service.off_list
+            ),
+            "% of answers that change": percent(service.instability),
+        }
+        for card, service in served
+    )
+    told = list(dict.fromkeys(text for card, _ in served for text in words.of_endpoint(card)))
+    yield Heading("Behind endpoints", "endpoints", 3, told[0])
+    yield from table("Speed and stability of served models", rows, noted=True)
+    yield Bullets(told)
+    yield Paragraph(words.ENDPOINT_NOTE, "note")
+
+
+def change(loss: Interval | None) -> str:
+    """Return a loss as a change with its interval, in points: a loss is negative."""
+    return difference(loss.negated() if loss else None)
+
+
+def noise_and_typos(decision: Decision) -> Iterator[Block]:
+    """Yield what wrong training labels cost, and what typos, casing and spacing change."""
+    cards, word = readers(decision), words.words_in(decision)
+    head = words.score_head(decision.goal)
+    noise = (
+        {
+            "candidate": marked(decision, card),
+            "% wrong": percent(kind.rate),
+            head: percent(kind.accuracy.value),
+            "change (95 % CI)": change(kind.loss),
+            "rows": of_rows(kind.loss, decision),
+        }
+        for card in cards
+        for kind in card.noise.kinds
+    )
+    views = (
+        {
+            "candidate": marked(decision, card),
+            **{view.view: difference(view.change) for view in card.stability.views},
+            **{
+                f"% of answers kept, {view.view}": percent(view.agreement)
+                for view in card.stability.views
+            },
+            "rows": of_rows(first.change, decision, first.rows),
+        }
+        for card in cards
+        for first in card.stability.views[:1]
+    )
+    caption = (
+        f"Change of {word.score} in points at each rate of wrong training {word.target}s, on the "
+        "same rows"
+    )
+    yield from part(f"{word.target.capitalize()} noise", table(caption, noise), id="noise")
+    caption = "Points by which the score changes on perturbed rows, against the same rows before"
+    yield from part("Typos, casing and spacing", table(caption, views), id="views")
+
+
+def changed_documents(decision: Decision) -> Iterator[Block]:
+    """Yield what candidates answer after facts in the documents changed."""
+    if (drill := decision.document_drill) is None:
+        return
+    said = words.after_changes(drill)
+    rows = (
+        {
+            "candidate": one.candidate,
+            "score before": percent(one.clean.value),
+            "score after": with_span(one.updated),
+            "% old fact": with_span(one.stale),
+        }
+        for one in drill.outcomes
+    )
+    yield Heading("When documents change", "documents", 3, said)
+    yield Paragraph(said)
+    yield from table("Facts that change in the documents", rows)
+    yield Paragraph(words.drill_note(drill), "note")
+
+
+def task_changes(decision: Decision) -> Iterator[Block]:
+    """Yield what happens with a new label, another source, later rows and retraining."""
+    parts = (new_classes(decision), other_sources(decision), variation(decision))
+    yield from part("When the task changes", *parts, id="change")
+
+
+def new_classes(decision: Decision) -> Iterator[Block]:
+    """Yield what a label or field does that was withheld, then added with a few examples."""
+    added = [(c, new) for c in readers(decision) if (new := c.stability.new_class)]
+    others = f"change on {words.others_named(decision)}, points"
+    rows = (
+        {
+            "candidate": marked(decision, card),
+            "examples added": str(point.examples),
+            words.found_head(decision): percent(point.recall.value),
+            "95 % CI": span(point.recall),
+            others: change(point.loss),
+            "training seconds": figure(point.fit_seconds),
+        }
+        for card, new in added
+        for point in new.points
+    )
+    names = ", ".join(dict.fromkeys(clean(new.label) for _, new in added))
+    what = words.words_in(decision).new
+    caption = f"A {what} ({names}) that was withheld, then added with a few examples"
+    yield from table(caption, rows, noted=True)
+
+
+def other_sources(decision: Decision) -> Iterator[Block]:
+    """Yield what candidates lose on sources that no training row is from."""
+    head = words.score_head(decision.goal)
+    rows = (
+        {
+            "candidate": marked(decision, card),
+            "change over all sources, points": change(card.stability.source_loss),
+            "worst source": worst.source,
+            "change there, points": change(worst.loss),
+            f"{head} trained on all": percent(worst.seen),
+            f"{head} trained on others": percent(worst.unseen),
+            "rows": str(worst.rows),
+        }
+        for card in readers(decision)
+        for worst in card.stability.sources[:1]
+    )
+    caption = (
+        "Rows of a source, after training on equally many rows of all sources and of the others "
+        "alone; each source in turn"
+    )
+    yield from table(caption, rows, noted=True)
+
+
+def variation(decision: Decision) -> Iterator[Block]:
+    """Yield what later rows and retraining change, and the variance from each source."""
+    rows = (
+        {
+            "candidate": marked(decision, card),
+            "change on later rows, points": change(card.stability.temporal_drop),
+            "% of answers that change on retraining": percent(card.churn),
+            **{f"sd of {name.replace('test_', '')}": percent(sd) for name, sd in card.variance},
+        }
+        for card in readers(decision)
+    )
+    score = words.words_in(decision).score
+    caption = (
+        f"Later rows, retraining, and the standard deviation (sd) of {score} from each source alone"
+    )
+    yield from table(caption, rows, noted=True)
+
+
+# Labels that the method names.
+NAMED = 40
+
+
+def method(decision: Decision) -> Iterator[Block]:
+    """Yield the checks of the verdict, how the study was made, and what it left out."""
+    counts = Counter(gate.status for gate in decision.gates)
+    found = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    gates = [Fact(g.name, words.evidence(decision, g), g.status) for g in decision.gates]
+    if gates:
+        yield from part("Checks", [Facts(gates)], id="checks", finding=found)
+    division, notes = words.division_line(decision.dataset), words.fit_notes(decision)
+    left_out = (one.sentence for one in decision.left_out)
+    yield Heading("Method", "method", 3, f"{division}.")
+    yield Facts([Fact(name, text) for name, text in _facts(decision) if text])
+    yield from part("Left out", bullets(left_out), level=4)
+    yield from part("About the data", bullets(decision.dataset.findings), level=4)
+    yield from part("Notes from training", bullets(notes), level=4)
+
+
+def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
+    data, goal, how = decision.dataset, words.goal_line(decision.goal), decision.method
+    division, more = words.division_line(data), len(data.labels) - NAMED
+    models = short_models(card.model for card in decision.scorecards)
+    looks = (f"{moment(look.when)} (rule {look.rule})" for look in (how.looks if how else ()))
+    rows = f"{clean(data.name)}: {plural(data.rows, 'row')}"
+    yield "Data", f"{rows}; {division}; fingerprint {clean(data.fingerprint)}"
+    if how:
+        yield "Shared", "Test rows, training pools and noise are the same for all candidates."
+    labels = ", ".join(map(clean, data.labels[:NAMED]))
+    yield "Labels", labels + (f" and {more} more" if more > 0 else "")
+    yield "Goal", f"{goal}. Fixed before the run." if goal else "Fixed before the run."
+    yield "Test rows", words.looks_line(decision)
+    yield "Judged on", "; ".join(looks)
+    named = (f"{short}: {clean(spec)}" for spec, short in models.items() if spec)
+    yield "Models", "; ".join(named) or "none"
+    versions = [f"choose {clean(decision.choose)}", f"rule {clean(decision.rule)}"]
+    versions += [f"{clean(key)} {clean(value)}" for key, value in decision.machine.items()]
+    yield "Versions", ", ".join(versions)
+
+
+def reproduce(decision: Decision) -> Iterator[Block]:
+    """Yield the commands that make the report again."""
+    found = "From the stored answers or from the data, with the commands to copy."
+    yield Heading("Reproduce", "again", 3, found)
+    yield Paragraph(
+        "From the study's folder, without any model: its decision.json has every figure, and its "
+        "Parquet files have the answers."
+    )
+    yield Listing("choose report FOLDER -o report.html")
+    if not (settings := decision.method.settings if decision.method else ""):
+        yield Listing("choose compare -c FOLDER/study.toml --out NEW-FOLDER")
+        return
+    yield Paragraph(
+        "From the data alone: save the settings below as choose.toml next to the data (fingerprint "
+        f"{clean(decision.dataset.fingerprint)} when read), install choose "
+        f"{clean(decision.choose)} from a checkout or wheel (no package index has it), then run:"
+    )
+    yield Listing("choose compare -c choose.toml --out again -o again.html")
+    yield Paragraph("To compare the new study with this one, in pairs on the same rows:")
+    yield Listing("choose report FOLDER again")
+    yield Listing(settings, "The settings: choose.toml")
+    yield Paragraph(
+        "Local folders and passwords in addresses are removed. Within a time budget, a slower "
+        "machine may finish fewer trials.",
+        "note",
+    )
+
+
+# Answers that are texts, and what models that read documents lose.
+
+
+def with_span(interval: Interval | None) -> str:
+    """Return a score in percent with its interval."""
+    if interval is None:
+        return DASH
+    return f"{percent(interval.value)} ({span(interval)})".removesuffix(f" ({DASH})")
+
+
+def reading_losses(decision: Decision) -> Iterator[Block]:
+    """Yield what is lost to what, the scores by what is read, and how well it was retrieved."""
+    splits, mark = words.splits_of(decision), clean(decision.pick)
+    if not splits:
+        return
+    conditions = (
+        {
+            "candidate": split.candidate,
+            "as written": with_span(split.as_written),
+            "as retrieved": with_span(split.retrieved),
+            "no passage": with_span(split.nothing),
+            "right passage": with_span(split.gold),
+            "right and others": with_span(split.among_others),
+            "perfect reader": with_span(split.ceiling),
+            "rows": f"{split.rows:,}",
+            "documents": f"{split.documents:,}",
+        }
+        for split in splits
+    )
+    evidence = (
+        {
+            "candidate": split.candidate,
+            "hit@1 (95 % CI)": with_span(found.first),
+            "hit@k (95 % CI)": with_span(found.any),
+            "k": f"{found.k:,}",
+            "% ranked too low": with_span(found.ranked_low),
+            f"% not in first {LOOKED}": with_span(found.not_found),
+            "MRR": f"{found.reciprocal_rank:.2f}",
+            "nDCG": f"{found.ndcg:.2f}",
+            "rows": f"{found.rows:,}",
+        }
+        for split in splits
+        if (found := split.found)
+    )
+    yield Heading("Reading: what is lost, and to what", "reading")
+    yield from table("Points that each candidate loses", map(_losses, splits), mark=mark)
+    caption = f"Scores by what is read ({words.score_head(decision.goal)}, 95 % CI)"
+    yield from table(caption, conditions, mark=mark)
+    yield from table("Evidence among the passages that were retrieved", evidence, mark=mark)
+    yield Bullets(list(words.reading_notes(decision)))
+
+
+def _losses(split: LossSplit) -> dict[str, str]:
+    """Return what a candidate loses by cause: 0.0 is measured, a dash is one passage only."""
+    losses = {gap.name: gap.loss for gap in split.gaps}
+    largest = split.gaps[0]
+    return {
+        "candidate": split.candidate,
+        "format (95 % CI)": difference(split.format.loss if split.format else None),
+        **{f"{said} (95 % CI)": difference(losses.get(n)) for n, said in words.GAPS.items()},
+        "reading, of labels not in doubt": difference(split.to_ceiling),
+        "largest": f"{words.GAPS[largest.name]} {percent(largest.largest, 0)} %",
+    }
+
+
+def answers(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
+    """Yield rows side by side, right values to check, fields or labels, and other metrics."""
+    part_of, rows = words.part_words(decision), side_by_side(decision, texts)
+    yield Heading("Rows side by side", "rows")
+    if rows:
+        yield Rows(rows)
+    said = "No row is listed: candidates answer alike, or the rows seem to hold personal data."
+    if rows and not words.words_in(decision).ranks:
+        said = (
+            "Underlined: said, and not in the right answer. Struck through: in the right answer, "
+            "and not said."
+        )
+    if not rows or not words.words_in(decision).ranks:
+        yield Paragraph(said, "note")
+    if (values := decision.suspect_values) is not None:
+        suspects = (
+            {
+                "row": one.id,
+                part_of.field: one.field,
+                "given": DASH if one.given is None else one.given,
+                "instead": DASH if one.suggested is None else one.suggested,
+                "candidates": listed([clean(name) for name in one.candidates]),
+            }
+            for one in values.suspects
+        )
+        caption = f"{part_of.value.capitalize()}s {part_of.checked}"
+        found = plural(values.suspected, part_of.value)
+        found += " that independent candidates contradict alike."
+        shown = table(caption, suspects, wide=True)
+        yield from part("Right values to check", shown, id="suspects", finding=found)
+    yield from fields(decision)
+    yield from other_metrics(decision)
+
+
+def side_by_side(decision: Decision, texts: Mapping[str, str]) -> list[Row]:
+    """Return the rows on which candidates differ, each answer in `words.answer_parts`."""
+    found = []
+    for row in decision.side_by_side:
+        right, given = clean(row.target), []
+        for one in row.answers:
+            said = None if one.output is None else clean(one.output)
+            parts = () if said is None else words.answer_parts(decision, right, said)
+            given.append(Given(clean(one.candidate), f"{one.score:.2f}", parts, one.raw or ""))
+        accepted = [clean(text) for text in row.accepted]
+        found.append(Row(clean(row.id), clean(texts.get(row.id, "")), right, accepted, given))
+    return found
+
+
+def fields(decision: Decision) -> Iterator[Block]:
+    """Yield precision and recall by field, or by label of sets, of the named candidate."""
+    pick, part_of = chosen_card(decision), words.part_words(decision)
+    if pick is None or pick.text is None:
+        return
+    rows = (
+        {
+            part_of.field: found.field,
+            f"{part_of.value}s" if part_of.field != part_of.value else "rows": f"{found.support:,}",
+            "precision": percent(found.precision),
+            "recall": percent(found.recall),
+        }
+        for found in pick.text.fields
+    )
+    caption = (
+        f"Precision: % of its {part_of.value}s that are right. Recall: % of right "
+        f"{part_of.value}s that it gives."
+    )
+    title = f"{part_of.field.capitalize()} by {part_of.field}: {clean(pick.candidate)}"
+    yield from part(title, table(caption, rows, noted=True), id="fields")
+
+
+def other_metrics(decision: Decision) -> Iterator[Block]:
+    """Yield the figures beside the score of texts that some candidate has."""
+    cards = [(card, card.text) for card in decision.scorecards if card.text is not None]
+    notes = list(words.text_notes(decision))
+    rows = (
+        {
+            "candidate": card.candidate,
+            **{
+                f"% {NAMES.get(name, clean(name))}": score_cell(found)
+                for name in dict.fromkeys(name for _, own in cards for name in own.metrics)
+                for found in (text.metrics.get(name),)
+            },
+            "micro F1": percent(text.micro_f1),
+            "macro F1": percent(text.macro_f1),
+            **{
+                head: percent(getattr(text.abstentions, name, None))
+                for head, name in ABSTENTIONS.items()
+            },
+            "% usable": percent(card.format_valid),
+            "length ratio": DASH if text.length is None else f"{text.length:.2f}",
+        }
+        for card, text in cards
+    )
+    yield from part(
+        "Other metrics",
+        table("Other metrics of each candidate", rows, mark=clean(decision.pick)),
+        bullets(notes),
+        id="other-metrics",
+        finding="".join(notes[:1]),
+    )
+
+
+# How a candidate deals with rows without an answer, by the head of its column.
+ABSTENTIONS = {
+    "% answered": "answered",
+    "% score of these": "score",
+    "% false answers": "false_answers",
+    "% withheld": "needless",
+}
+
+
+# Two studies.
+
+
+def comparison_blocks(versus: Versus) -> list[Block]:
+    """Return what a report shows of two studies."""
+    before, after = clean(versus.before.name), clean(versus.after.name)
+    why = "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
+    only = part("In one study only", bullets(comparison_words.others(versus)), level=4)
+    prints = f"{clean(versus.before.fingerprint)} and {clean(versus.after.fingerprint)}"
+    return [
+        Answer(
+            question=f"What changed from {before} to",
+            data=after,
+            size=f"{plural(versus.rows.common, 'common row')}, "
+            f"{plural(len(versus.shifts), 'candidate')}",
+            text=comparison_words.headline(versus),
+        ),
+        Paragraph(f"Before: {versus.before.headline}", "because"),
+        Paragraph(f"Now: {versus.after.headline}", "because"),
+        *part(why, bullets(comparison_words.why(versus), 3), level=2),
+        Heading("Candidates on the common rows", "candidates"),
+        *shifts(versus),
+        Heading("Which rows are compared", "rows"),
+        Bullets(list(comparison_words.rows(versus))),
+        *only,
+        Heading("What changed in the study", "changes"),
+        *changes(versus),
+        Paragraph(f"Data: {prints}. Reproduce: choose report FIRST SECOND", "note"),
+    ]
+
+
+def shifts(versus: Versus) -> Iterator[Block]:
+    """Yield what each candidate reaches before and now."""
+    low, high = bar_ends(shift.difference for shift in versus.shifts)
+    title = comparison_words.words_of_both(versus).title
+    caption = f"{title} in % before and now, on the test rows of both studies"
+    bars = [
+        None if shift.same_fits else Bar(shift.difference, low, high, versus.margin)
+        for shift in versus.shifts
+    ]
+    drawn = (
+        "Bars: right of the line is better now, left of it worse. A range that contains zero shows "
+        "no change; one inside the shaded band shows that no change matters."
+    )
+    for block in table(caption, map(comparison_words.cells, versus.shifts), wide=True):
+        if isinstance(block, Table):
+            yield replace(block, bars=bars, drawn=drawn)
+    yield Paragraph(comparison_words.about(versus), "note")
+
+
+def changes(versus: Versus) -> Iterator[Block]:
+    """Yield what was fixed before the run and differs."""
+    rows = (
+        {"what": one.what, "before": _cut(one.before), "now": _cut(one.after)}
+        for one in versus.changes
+    )
+    caption = "Data, settings, prices, models, prompts and versions that differ"
+    yield from table(caption, rows, wide=True)
+    if not versus.changes:
+        yield Paragraph("Nothing: data, settings, models, prompts and versions are the same.")
+
+
+# An audit of labelled rows.
+
+
+def check_blocks(
+    check: Check, issues: str = "-o issues.csv", said: Callable[[str], str] = str
+) -> list[Block]:
+    """Return what a report shows of an audit: what to do first, then a line for each check.
+
+    `issues` is what lists all rows that need a look; `said` writes commands in sentences as the
+    reader types them.
+    """
+    size = f"{plural(check.rows, 'row')}, {check.answers}; {words.DIVISIONS[check.division]}"
+    # Findings come first; otherwise the order stays.
+    lines = sorted(check.lines, key=lambda line: ("look", "good", "unknown").index(line.status))
+    facts = [
+        Fact(check_words.topic(line), said(check_words.line(check, line)), line.status)
+        for line in lines
+    ]
+    doubted = (
+        {"row": row.id, "given label": row.label, "suggested label": row.suggested}
+        for row in (check.audit.doubted if check.audit else ())
+    )
+    closing = words.LIMITS
+    if check.issues:
+        rows = plural(len(check.issues), "row")
+        closing += f" {issues[0].upper()}{issues[1:]} lists {rows} with issues."
+    closing += f" Took {duration(check.seconds)}; no model was loaded."
+    steps = {
+        title: [(said(check_words.step(check, s)), None) for s in check.first if s.first is urgent]
+        for title, urgent in (("Do first", True), ("Can wait", False))
+    }
+    return [
+        Answer("", check.name, size, check_words.headline(check)),
+        *(Paragraph(left, "warning") for left in check.dropped),
+        *(one for title, own in steps.items() if own for one in (Heading(title), Steps(own))),
+        Heading("Checks"),
+        Facts(facts),
+        *part("Labels to check first", table("", doubted, shown=SHOWN), level=2),
+        Paragraph(closing, "note"),
+    ]
+
+
+def _cut(value: str | None) -> str:
+    return DASH if value is None else shorten(clean(value), LONGEST)
