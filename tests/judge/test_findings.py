@@ -161,7 +161,7 @@ def test_f19_a_family_without_an_answer_has_no_figure() -> None:
     seen = study([majority(), probe(0.7), lora(0.8)], 300, 2)
     runs = tuple(r for r in seen.runs if r.trial.candidate != "lora")
     table = family_table(judge(replace(seen, runs=runs), Rule()))
-    assert [row[0] for row in table.rows][:2] == ["classifier: probe", "fine-tuning"]
+    assert [row[0] for row in table.rows][:2] == ["baseline: probe", "fine-tuning"]
     assert {*table.rows[1][1:-1]} == {"not measured", DASH}
     percent = [int(row[-1].removesuffix(" %")) for row in table.rows]
     assert sum(percent) == pytest.approx(100, abs=1)

@@ -125,7 +125,7 @@ def test_scores_are_drawn_against_what_answers_take_where_that_is_known() -> Non
         assert f">{name}<" in drawing
     for name in ("lora", "retrieval"):
         assert f">{name}<" not in drawing, "it answered fewer rows than tfidf"
-    assert "probe scores highest" in chart.caption
+    assert "scores are tfidf's and differences to it" in chart.caption
     unknown = tuple(
         s.model_copy(update={"ms_per_answer": None}) if s.candidate == "knn" else s
         for s in decision.standings

@@ -288,13 +288,10 @@ def decision_blocks(
         checks: the gates of a build.
     """
     labelled, stored = bool(decision.dataset.labels), texts or {}
+    met = (f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in checks)
     return [
         *answer(decision),
-        *part(
-            "Gates of the build",
-            bullets(f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in checks),
-            level=2,
-        ),
+        *part("Gates of the build", bullets(met), level=2),
         *candidates(decision),
         *next_steps(decision),
         *part(
@@ -850,31 +847,36 @@ def scores(decision: Decision) -> Iterator[Block]:
         }
         for card in cards
     )
-    settings = (
+    caption = f"{words.words_in(decision).title} of each candidate, and what an answer takes"
+    role = "recommended" if verdict.recommended else "to use for now"
+    note = f"The highlighted row is {role}. " if verdict.usable else ""
+    note += f"{DASH}: not measured, never zero. {words.coverage_line(decision)}"
+    yield Heading("All candidates", "candidates", 3)
+    yield from table(caption, rows, mark=named.get(decision.pick, ""))
+    yield from other_settings(decision)
+    yield Paragraph(note.strip(), "note")
+    for card in cards:
+        for error in card.errors:
+            yield Paragraph(f"{clean(card.candidate)} failed: {clean(error)}", "fail")
+
+
+def other_settings(decision: Decision) -> Iterator[Block]:
+    """Yield what other settings of candidates reach."""
+    rows = (
         {
             "candidate": card.candidate,
             "setting": point.setting,
             "difference (95 % CI)": difference(point.change),
             "rows": of_rows(point.change, decision),
         }
-        for card in cards
+        for card in ranked(decision)
         for point in card.settings
     )
-    caption = f"{words.words_in(decision).title} of each candidate, and what an answer takes"
-    others = (
+    caption = (
         "Other settings against the candidate's own, on the same rows, in points; none is chosen "
         "on test rows"
     )
-    role = "recommended" if verdict.recommended else "to use for now"
-    note = f"The highlighted row is {role}. " if verdict.usable else ""
-    note += f"{DASH}: not measured, never zero. {words.coverage_line(decision)}"
-    yield Heading("All candidates", "candidates", 3)
-    yield from table(caption, rows, mark=named.get(decision.pick, ""))
-    yield from table(others, settings)
-    yield Paragraph(note.strip(), "note")
-    for card in cards:
-        for error in card.errors:
-            yield Paragraph(f"{clean(card.candidate)} failed: {clean(error)}", "fail")
+    yield from table(caption, rows)
 
 
 def comparisons(decision: Decision) -> Iterator[Block]:
