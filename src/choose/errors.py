@@ -45,9 +45,6 @@ def reading(what: str) -> Iterator[None]:
 
     Args:
         what: the input, as the subject of a sentence has it, such as ``'tickets.csv'``.
-
-    Raises:
-        DataError: naming the input and the error.
     """
     try:
         yield

@@ -49,7 +49,6 @@ class NotRegularError(OSError):
         super().__init__(errno.EINVAL, why, str(path))
 
     def __str__(self) -> str:
-        """Return the reason alone."""
         return str(self.strerror)
 
 
@@ -116,11 +115,7 @@ def neighbours(path: Path) -> list[str]:
 
 @contextmanager
 def explained_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the system within a block that writes `path` into errors that say what to do.
-
-    Raises:
-        StoreError: if the folder cannot be written or the disk is full.
-    """
+    """Turn errors of the system in a block that writes `path` into ones that say what to do."""
     try:
         yield
     except Exception as error:
@@ -161,11 +156,6 @@ def write_table(path: Path, table: Any) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there.
-
-    Raises:
-        StoreError: if its folder cannot be written.
-    """
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

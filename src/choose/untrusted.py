@@ -93,11 +93,7 @@ def number(
     high: float = LARGEST,
     error: type[ChooseError] = StudyError,
 ) -> float:
-    """Return a finite number between `low` and `high`, both included; `key` names it in messages.
-
-    Raises:
-        ChooseError: of the type `error`, naming the key and what is allowed.
-    """
+    """Return a number between `low` and `high`, both included; `key` names it in messages."""
     figure = finite(value, low, high)
     if figure is None or 0 < abs(figure) < SMALLEST:
         allowed = f"a number from {low:g} to {high:g}"
@@ -108,11 +104,7 @@ def number(
 def whole(
     value: object, key: str, low: int, high: int, error: type[ChooseError] = StudyError
 ) -> int:
-    """Return a whole number between `low` and `high`, both included; `key` names it in messages.
-
-    Raises:
-        ChooseError: of the type `error`, naming the key and what is allowed.
-    """
+    """Return a whole number between `low` and `high`, both included; `key` names it in messages."""
     figure = finite(value, low, high)
     if figure is None or not figure.is_integer():
         raise error(f"{key} is {shown(value)}; it must be a whole number from {low:,} to {high:,}.")
@@ -128,10 +120,6 @@ def check_values(value: object, key: str, free: bool = False, depth: int = 0) ->
         free: whether it is passed on as it is (hyperparameters, request bodies): integers may take
             64 bits, and dates, which neither takes, are refused.
         depth: levels above.
-
-    Raises:
-        StudyError: for NaN, infinity, absurd sizes, nesting, lone surrogates, and objects that no
-            study file can hold.
     """
     if depth > DEPTH:
         raise StudyError(f"{key} is nested more than {DEPTH} levels deep. Write it flat.")
@@ -173,11 +161,7 @@ def _check_scalar(value: object, key: str, free: bool) -> None:
 
 
 def check_text(text: str, what: str, error: type[ChooseError] = StudyError) -> str:
-    """Return a text that UTF-8 can hold.
-
-    Raises:
-        ChooseError: of the type `error`, for half characters (bytes that are not UTF-8).
-    """
+    """Return a text that UTF-8 can hold."""
     if not text.isascii() and _LONE.search(text):
         raise error(f"{what} {shown(text)} is not UTF-8. Rename it, or write it in UTF-8.")
     return text

@@ -11,7 +11,6 @@ TOOL = "a batch service"
 
 
 def wrote(path: str, head: Mapping[str, Any]) -> bool:
-    """Return whether a file is an output of a batch."""
     return "custom_id" in head and bool({"response", "result"} & head.keys())
 
 

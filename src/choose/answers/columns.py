@@ -88,9 +88,6 @@ def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) ->
     """Lay answers out with a row a question and a column a candidate and draw.
 
     Where no question has a right answer, the tool's own scores are taken.
-
-    Raises:
-        DataError: if there are no answers, or two to one question of one draw.
     """
     rows: dict[str, Answered] = {}
     columns: dict[str, dict[str, Answered]] = {}
@@ -170,11 +167,7 @@ def _table(
 
 
 def json_lines(path: str) -> Iterable[tuple[int, dict[str, Any]]]:
-    """Yield the number and the object of each line that is not blank.
-
-    Raises:
-        DataError: naming the line that is no object.
-    """
+    """Yield the number and the object of each line that is not blank."""
     with Path(path).open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -284,11 +277,6 @@ class Wanted:
 
 
 def wanted(section: AnswersSection) -> Wanted:
-    """Read what the flag holds.
-
-    Raises:
-        StudyError: if a part is no column, file or price.
-    """
     columns: list[str] = []
     files: list[tuple[str, str]] = []
     prices: dict[str, float] = {}
@@ -314,11 +302,7 @@ def _parts(texts: Iterable[str]) -> list[str]:
 
 
 def price(text: str, name: str) -> float:
-    """Read ``2.50/1k`` as dollars for 1,000 answers.
-
-    Raises:
-        StudyError: if it is no price.
-    """
+    """Read ``2.50/1k`` as dollars for 1,000 answers."""
     match = _PRICE.fullmatch(text)
     if match is None:
         lost = text.startswith(".") or text.startswith("/")
@@ -366,11 +350,7 @@ def _words(name: str) -> str:
 
 
 def families_said(texts: Iterable[str]) -> dict[str, Family]:
-    """Read ``my_model=fine-tuning``.
-
-    Raises:
-        StudyError: for another family.
-    """
+    """Read ``my_model=fine-tuning``."""
     found: dict[str, Family] = {}
     for part in _parts(texts):
         name, equals, family = (piece.strip() for piece in part.partition("="))
@@ -384,11 +364,6 @@ def families_said(texts: Iterable[str]) -> dict[str, Family]:
 
 
 def gold_column(file: AnswerFile, section: DataSection, answers: Sequence[str]) -> str:
-    """Return the column of right answers.
-
-    Raises:
-        DataError: if there is none, naming the columns that were seen.
-    """
     columns = [name for name in file.table.columns if name != ROW]
     if section.label_column is not None:
         found = column_named(columns, section.label_column, "gold")
@@ -462,9 +437,6 @@ def spread_runs(table: pl.DataFrame, key: str | None, answers: Sequence[str]) ->
     """Return a table with a row a question where a column numbers the runs of each question.
 
     Answers of each run become a column ``NAME#RUN``.
-
-    Raises:
-        DataError: if a question occurs twice in a run, or twice without runs.
     """
     if key is None or not table[key].is_duplicated().any():
         return table
@@ -498,11 +470,7 @@ def with_files(specs: Iterable[str], change: Callable[[str], str]) -> list[str]:
 
 
 def named_answers(table: pl.DataFrame, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of answers that the user names; draws of a name are several.
-
-    Raises:
-        DataError: if one is not there.
-    """
+    """Return the columns of answers that the user names; draws of a name are several."""
     columns = [name for name in table.columns if name != ROW]
     found: list[str] = []
     for name in wanted:
@@ -512,12 +480,10 @@ def named_answers(table: pl.DataFrame, wanted: Sequence[str]) -> tuple[str, ...]
 
 
 def id_column(table: pl.DataFrame) -> str | None:
-    """Return the column of ids, if one has a usual name."""
     return usual([name for name in table.columns if name != ROW], ID)
 
 
 def text_column(table: pl.DataFrame) -> str | None:
-    """Return the column of texts, if one has a usual name."""
     return usual([name for name in table.columns if name != ROW], TEXTS)
 
 

@@ -15,11 +15,7 @@ from choose.errors import ChooseError, DataError
 
 
 def read_answers(path: str, scores: bool = False) -> AnswerFile:
-    """Read a file of answers; with `scores`, what a tool scored in place of what models wrote.
-
-    Raises:
-        DataError: if it cannot be read, naming the row if there is one.
-    """
+    """Read a file of answers; with `scores`, what a tool scored in place of what models wrote."""
     head = _head(path)
     for tool in (inspect_log, promptfoo, lm_eval, batches):
         if Path(path).is_file() and tool.wrote(path, head):

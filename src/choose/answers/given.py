@@ -61,11 +61,7 @@ _PEOPLE = re.compile(r"(.+?)[ _.-](?:people|human|humans)", re.IGNORECASE)
 
 
 def corrected(given: Sequence[Given], dataset: Dataset) -> Iterator[Given]:
-    """Yield the candidates, with judges' scores corrected by people's of a random part of the rows.
-
-    Raises:
-        DataError: if a score is no number from 0 to 1.
-    """
+    """Yield candidates, with judges' scores corrected by people's of a random part of the rows."""
     found = {one.name: _scores(one, dataset)[0] for one in given}
     people = {_whose(name): found[name] for name in found if _whose(name) in found}
     rated = {n: {i: s for i, s in own.items() if i in found[n]} for n, own in people.items()}
@@ -123,7 +119,6 @@ def _weight(
 
 
 def _scores(one: Given, dataset: Dataset) -> list[Mapping[str, float]]:
-    """Return the scores of each draw."""
     found: list[Mapping[str, float]] = []
     for draw in one.draws.values():
         scores: dict[str, float] = {}
@@ -206,12 +201,7 @@ class AnswerSet:
 
 
 def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
-    """Read the rows and the answers that a study names; `tables` replace its file.
-
-    Raises:
-        DataError: if there are no right answers or no answers, or they cannot be read.
-        StudyError: if a flag names what is not there.
-    """
+    """Read the rows and the answers that a study names; `tables` replace its file."""
     asked, section = wanted(study.given), study.data
     file = _main_file(study, tables)
     columns = file.answers or named_answers(file.table, asked.columns)
@@ -277,10 +267,6 @@ def given_beside(study: Study, dataset: Dataset) -> tuple[Given, ...]:
     """Return the candidates whose answers a study names beside those that it runs.
 
     A column is one of the test file, or else of the labelled set. Rows are joined by id or text.
-
-    Raises:
-        DataError: if answers cannot be read, or are to other rows.
-        StudyError: if a flag names what is not there.
     """
     asked, own = wanted(study.given), study.data.test or study.data.path
     given = [*_from_files(asked, dataset)]
@@ -308,12 +294,7 @@ def _main_file(study: Study, tables: Tables | None) -> AnswerFile:
 
 
 def with_teacher(read: Rows, study: Study) -> Rows:
-    """Read a teacher's answers as answers of the task; they are the targets of unlabelled rows.
-
-    Raises:
-        DataError: if there are none, or most are none of the task.
-        StudyError: for tasks that no teacher's answers can be learned for.
-    """
+    """Read a teacher's answers as answers of the task; they are the targets of unlabelled rows."""
     column = read.roles.teacher
     if column is None:
         return read
@@ -369,11 +350,7 @@ def _taught(dataset: Dataset, asked: Wanted) -> Iterator[Given]:
 
 
 def _examples(file: AnswerFile, study: Study, roles: Roles, kind: str) -> list[Example]:
-    """Return the rows with a text and a right answer.
-
-    Raises:
-        DataError: if there is none.
-    """
+    """Return the rows with a text and a right answer."""
     rows = examples_from(file.table, study.data, roles, kind)
     if rows := [row for row in rows if row.target and row.text.strip()]:
         return rows
@@ -467,11 +444,7 @@ def _from_files(asked: Wanted, dataset: Dataset) -> Iterator[Given]:
 
 
 def _answers_in(file: AnswerFile, name: str, reader: AnswerReader) -> tuple[str, ...]:
-    """Return the columns of answers of a further file: one of a usual name, or all that read so.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """Return the columns of answers of a further file: one of a usual name, or all that read so."""
     columns = [n for n in file.table.columns if n != ROW]
     if name and (usually := usual(columns, (name.casefold(), *ANSWER))) is not None:
         return (usually,)
@@ -485,11 +458,7 @@ def _answers_in(file: AnswerFile, name: str, reader: AnswerReader) -> tuple[str,
 
 
 def _joined(file: AnswerFile, dataset: Dataset) -> list[Sequence[str]]:
-    """Return the ids of the rows that each row of a file answers, by its id or else its text.
-
-    Raises:
-        DataError: if no row is one of the set.
-    """
+    """Return the ids of the rows that each row of a file answers, by its id or else its text."""
     key, text = id_column(file.table), text_column(file.table)
     found: list[Sequence[str]] = []
     if key is not None:  # ids of a test file may have a prefix
@@ -509,11 +478,7 @@ def _joined(file: AnswerFile, dataset: Dataset) -> list[Sequence[str]]:
 
 
 def _checked(given: Sequence[Given], study: Study, taken: Sequence[str] = ()) -> tuple[Given, ...]:
-    """Return candidates with their stated families, and names that a report can show.
-
-    Raises:
-        StudyError: if a flag names a candidate that is not there, or two have one name.
-    """
+    """Return candidates with their stated families, and names that a report can show."""
     said, prices = families_said(study.given.family), wanted(study.given).prices
     names = [one.name for one in given]
     for flag, name in [
@@ -664,7 +629,6 @@ _BY = {
 
 
 def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
-    """Say which columns are what, and how to name others."""
     named = {
         "right answers": [roles.label] if roles.label != SCORES else [],
         "answers": list(dict.fromkeys(drawn(column)[0] for column in columns)),
@@ -678,7 +642,6 @@ def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
 
 
 def remarks(given: Sequence[Given], dataset: Dataset) -> Iterator[str]:
-    """Say what is remarkable in answers."""
     yield from _families(given)
     trained = [one.name for one in given if one.family.family in ("baseline", "fine-tuning")]
     if trained:

@@ -25,16 +25,11 @@ _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
 
 def wrote(path: str, head: Mapping[str, Any]) -> bool:
-    """Return whether a file is of this tool."""
     return path.lower().endswith(".eval") or {"eval", "status", "version"} <= head.keys()
 
 
 def read(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
-    """Yield the answers of a log; epochs are draws, and samples with an error have none.
-
-    Raises:
-        DataError: if it cannot be read, or holds no samples.
-    """
+    """Yield the answers of a log; epochs are draws, and samples with an error have none."""
     log = head or _archive(path)
     if not log.get("samples"):
         raise DataError(f"{path!r} holds no samples: it was written with --no-log-samples.")

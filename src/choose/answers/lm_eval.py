@@ -13,7 +13,6 @@ TOOL = "lm-eval"
 
 
 def wrote(path: str, head: Mapping[str, Any]) -> bool:
-    """Return whether a file is of this tool."""
     return {"doc_id", "filtered_resps", "target"} <= head.keys()
 
 

@@ -21,16 +21,11 @@ _EQUAL = ("equals", "iequals", "icontains", "contains", "is-equal")
 
 
 def wrote(path: str, head: Mapping[str, Any]) -> bool:
-    """Return whether a file is of this tool."""
     return "evalId" in head and isinstance(head.get("results"), Mapping)
 
 
 def read(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
-    """Yield the answers of a file; those of one provider to several prompts are several candidates.
-
-    Raises:
-        DataError: if it is of another version.
-    """
+    """Yield the answers of a file; each prompt of a provider is a candidate of its own."""
     found = head["results"]
     results = found.get("results")
     if found.get("version") != VERSION or not isinstance(results, list):

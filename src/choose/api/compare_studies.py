@@ -146,7 +146,6 @@ def _common_scores(
 
 
 def summary_of(decision: Decision) -> Side:
-    """Return the decision of a study in brief."""
     verdict = decision.verdict
     return Side(
         name=decision.dataset.name,

@@ -215,20 +215,17 @@ class Page:
         self.record, self._page = record, page
 
     def __repr__(self) -> str:
-        """Return the page as text of 80 columns."""
         return in_keywords(printed(self._page))
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
 
     def __getattr__(self, name: str) -> Any:
-        """Return a field of the record."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.record, name)
 
     def __dir__(self) -> list[str]:
-        """List the fields of the record."""
         own = [name for name in vars(type(self)) if not name.startswith("_")]
         return sorted({"record", *own, *(n for n in dir(self.record) if not n.startswith("_"))})
 

@@ -53,7 +53,6 @@ def resolve(
 
 
 def names(study: Study) -> tuple[str, ...]:
-    """Return the names of a study's candidates."""
     from choose.study.candidates import names_of
 
     return names_of(study)
@@ -124,7 +123,6 @@ class TrialPlan:
 
     @property
     def jobs(self) -> list[Job]:
-        """Return the jobs of all rounds, in order."""
         return [job for round in self.rounds for job in round.jobs]
 
 
@@ -138,7 +136,6 @@ class Divided:
 
 
 def divided(study: Study, rows: Tables | None) -> Divided:
-    """Read the rows of a study and divide them."""
     from choose.answers.given import with_teacher
     from choose.data.columns import LABELS_ALONE
     from choose.data.dataset import dataset_from, read_rows
@@ -199,7 +196,6 @@ def plan_study(
 
 
 def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
-    """Forecast a plan of which some runs are stored."""
     from choose.run.forecast import Pace, reach
     from choose.run.model_fit import model_fits
     from choose.study.spending_forecast import spending_of
@@ -224,7 +220,6 @@ def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
 
 
 def _stored_runs(plan: TrialPlan, stores: Sequence[Store]) -> Iterator[Run]:
-    """Yield the runs of a plan that succeeded."""
     for trial in {job.trial.key: job.trial for job in plan.jobs}.values():
         run = next((run for store in stores if (run := store.get(trial))), None)
         if run is not None and run.error is None:

@@ -39,12 +39,10 @@ LEVEL, LABEL_SHIFT, TEXT_AUC = 0.01, 0.05, 0.6
 
 
 def line(topic: Topic, looks: object) -> Line:
-    """Return a topic that needs a look, or one that does not."""
     return Line(topic=topic, status="look" if looks else "good")
 
 
 def lines_of(facts: Facts) -> Iterator[Line]:
-    """Yield a line a topic."""
     labelled, test, rows = bool(facts.dataset.task.labels), facts.test, facts.rows
     repeats, across = facts.duplicate_counts
     yield line("size", facts.reach.usual is None or facts.reach.usual > facts.reach.margin)
@@ -176,7 +174,6 @@ def _secrets(facts: Facts) -> Iterator[Step]:
 
 
 def _metric(facts: Facts, labelled: bool) -> Iterator[Step]:
-    """Yield the step for labels that accuracy hides."""
     if labelled and facts.hidden:
         yield Step(code="metric", command=f"{facts.target} --metric balanced")
 
@@ -201,7 +198,6 @@ def _of_labels(facts: Facts) -> Iterator[Step]:
 
 
 def _rare(facts: Facts, labelled: bool) -> Iterator[Step]:
-    """Yield the step for labels, or fields, that hardly any row has."""
     if not labelled:
         if rare := facts.targets.facts.rare:
             yield Step(code="rare-fields", names=rare)
@@ -245,7 +241,6 @@ def _of_targets(targets: Targets) -> Iterator[Step]:
 
 
 def _of_documents(targets: Targets) -> Iterator[Step]:
-    """Yield the steps of answers, and of the documents that they are in."""
     rows = len(targets.rows)
     if (audit := targets.corpus_audit) is not None:
         asked = max(len(audit.answered), 1)
@@ -336,9 +331,6 @@ def check_set(
 
     `tables` replace the files of the study. `audits` finds a finished study of the rows
     and its audit of the labels.
-
-    Raises:
-        DataError: if the rows cannot be read, used or split.
     """
     start = perf_counter()
     rows = _sampled(read_rows(study.data, tables, study.task.kind))
@@ -364,7 +356,6 @@ def _sampled(rows: Rows) -> Rows:
 
 
 def compare_command(study: Study) -> str:
-    """Return the command that compares on the rows of a study, with the columns it names."""
     data, usual = study.data, Study().data
     words = ["choose", "compare", str(data.path) if data.path is not None else "DATA"]
     columns = ("text_column", "label_column", "evidence_column")
@@ -413,7 +404,6 @@ def _record(facts: Facts, start: float) -> Check:
 
 
 def _about_labels(facts: Facts) -> dict[str, Any]:
-    """Return the fields of the record that are about labels alone."""
     hidden = facts.hidden
     return {
         "balance": facts.balance,

@@ -194,17 +194,14 @@ class Facts:
 
     @cached_property
     def pool(self) -> list[Example]:
-        """Return the usable rows of the labelled set."""
         return usable_rows(self.rows.pool, None)[0]
 
     @cached_property
     def test(self) -> list[Example] | None:
-        """Return the usable rows of the test file."""
         return usable_rows(self.rows.pool, self.rows.test)[1]
 
     @cached_property
     def all(self) -> list[Example]:
-        """Return all usable rows."""
         return [*self.pool, *(self.test or ())]
 
     @cached_property
@@ -236,7 +233,6 @@ class Facts:
 
     @cached_property
     def conflicts(self) -> list[list[Example]]:
-        """Return the rows of each text that has several labels."""
         return conflicting_texts(self.all)
 
     @cached_property
@@ -275,7 +271,6 @@ class Facts:
 
     @cached_property
     def order_of_rows(self) -> tuple[str, ...]:
-        """Say whether the rows are sorted by label."""
         return tuple(sorted_input(self.pool))
 
     @cached_property
@@ -287,7 +282,6 @@ class Facts:
 
     @cached_property
     def balance(self) -> Balance:
-        """Count the rows of each label."""
         return balance_of(self.all)
 
     @cached_property
@@ -297,17 +291,14 @@ class Facts:
 
     @property
     def dominant(self) -> bool:
-        """Return whether one label has most rows."""
         return self.balance.majority >= MAJORITY
 
     @cached_property
     def lengths(self) -> Lengths:
-        """Measure the lengths of the texts."""
         return lengths_of(self.all)
 
     @cached_property
     def languages(self) -> Languages:
-        """Return the languages of the texts."""
         return languages_of(self.all)
 
     @cached_property
@@ -323,7 +314,6 @@ class Facts:
 
     @cached_property
     def reach(self) -> DetectableGains:
-        """Return the differences that the test rows can detect."""
         data = self.dataset
         clusters = [data.clusters.get(id, f"alone {id}") for id in data.asked]
         return detectable_gains(clusters, self.margin)
@@ -335,7 +325,6 @@ class Facts:
 
     @property
     def is_sampled(self) -> bool:
-        """Return whether labels of a sample are audited only."""
         return self.study is None and len(self.audited) < len(self.dataset.examples)
 
     @cached_property

@@ -76,7 +76,6 @@ class CorpusAudit:
 
     @cached_property
     def facts(self) -> CorpusFacts:
-        """Return the record of all this."""
         documents = self.corpus.documents
         return CorpusFacts(
             documents=len(documents),
@@ -96,7 +95,6 @@ class CorpusAudit:
         return len(touched) / max(len(self.answered), 1)
 
     def issues(self) -> Iterator[Issue]:
-        """Yield the rows that need a look."""
         yield from (Issue(row=id, kind="not in documents") for id in self.without)
         yield from (Issue(row=id, kind="reworded") for id in self.reworded)
 
@@ -110,7 +108,6 @@ class AnswerAudit:
 
     @cached_property
     def answered(self) -> list[Example]:
-        """Return the rows that have an answer."""
         return [e for e in self.rows if not abstains(e.target)]
 
     @cached_property
@@ -128,13 +125,11 @@ class AnswerAudit:
 
     @cached_property
     def corpus(self) -> CorpusAudit | None:
-        """Return the audit of the documents that answers are in; None where there are none."""
         corpus = corpus_of(self.task)
         return None if corpus is None else CorpusAudit(corpus, self.answered)
 
     @cached_property
     def facts(self) -> AnswerFacts:
-        """Return the findings as a record."""
         passage = passage_field(self.task)
         none = len(self.rows) - len(self.answered)
         return AnswerFacts(
@@ -148,7 +143,6 @@ class AnswerAudit:
         )
 
     def issues(self) -> Iterator[Issue]:
-        """Yield the rows that need a look."""
         if self.corpus is not None:
             yield from self.corpus.issues()
         yield from (Issue(row=id, kind="not in passage") for id in self.absent)
@@ -156,7 +150,6 @@ class AnswerAudit:
 
 
 def relevance_of(rows: Sequence[Example], corpus: CorpusFacts) -> RelevanceFacts:
-    """Describe the relevant documents of rows."""
     counts = [len(read_scores(e.target)) for e in rows]
     return RelevanceFacts(
         mean=sum(counts) / len(counts),
@@ -204,7 +197,6 @@ class Targets:
 
     @cached_property
     def rows(self) -> list[Example]:
-        """Return all rows."""
         return [*self.pool, *(self.test or ())]
 
     @cached_property
@@ -368,7 +360,6 @@ class Targets:
 
     @property
     def corpus(self) -> CorpusFacts | None:
-        """Return what is found of these documents."""
         return None if self.corpus_audit is None else self.corpus_audit.facts
 
     @cached_property
@@ -407,7 +398,6 @@ class Targets:
 
     @cached_property
     def facts(self) -> TargetFacts:
-        """Return the record of all this."""
         parted = self.records or self.sets is not None or self.relevance is not None
         texts, classes = not parted, self.dataset.task.classes
         answered = self.rows if self.answers is None else self.answers.answered
@@ -440,7 +430,6 @@ class Targets:
         )
 
     def issues(self) -> Iterator[Issue]:
-        """Yield the rows that need a look."""
         for pair in self.unlike:
             score = f"{pair.score:.2f}"
             yield Issue(row=pair.row, kind="unlike target", other=pair.other, detail=score)

@@ -32,11 +32,7 @@ Expect = Annotated[
 
 
 def least_share(text: str) -> float:
-    """Read ``0.85`` or ``85%`` as the least score.
-
-    Raises:
-        StudyError: saying how to write it, and what it is held against.
-    """
+    """Read ``0.85`` or ``85%`` as the least score."""
     try:
         return number(share(text), "--fail-under", 0, 1)
     except (ValueError, StudyError) as error:
@@ -84,7 +80,6 @@ class Gates:
             check_words(self.expect, candidates)
 
     def evaluate(self, decision: Decision) -> tuple[Expectation, ...]:
-        """Return each expectation with the actual result."""
         checks = [expect(decision, expected) for expected in self.expect]
         if self.fail_under is not None:
             checks.append(not_under(decision, self.fail_under))
@@ -104,11 +99,7 @@ class Gates:
 
 
 def check_words(wanted: Iterable[str], candidates: Sequence[str]) -> None:
-    """Refuse an expectation that no decision on these candidates could meet.
-
-    Raises:
-        StudyError: naming what can be expected.
-    """
+    """Refuse an expectation that no decision on these candidates could meet."""
     known = [*get_args(Kind), *FAMILIES, *candidates]
     for word in (word for text in wanted for word in _words(text)):
         if word not in known:

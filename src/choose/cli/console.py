@@ -29,12 +29,10 @@ WIDEST = 1_000
 
 
 def stdout() -> Console:
-    """Return the console for results."""
     return _bounded(Console(highlight=False))
 
 
 def stderr() -> Console:
-    """Return the console for messages and progress."""
     return _bounded(Console(stderr=True, highlight=False))
 
 
@@ -90,11 +88,7 @@ class Consent:
         self.yes = yes
 
     def __call__(self, spending: Spending) -> None:
-        """Return if the requests may be sent.
-
-        Raises:
-            StudyError: if they are declined, or there is no terminal to confirm them at.
-        """
+        """Return if the requests may be sent."""
         from choose.errors import StudyError
         from choose.report.terminal.request_lines import plan_lines
 

@@ -308,11 +308,7 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
 
 
 def overrides(context: typer.Context, **more: Any) -> dict[str, dict[str, Any]]:
-    """Return what the command's flags set in a study, by section; `more` adds keys.
-
-    Raises:
-        StudyError: naming the flag that cannot be read.
-    """
+    """Return what the command's flags set in a study, by section; `more` adds keys."""
     known, flags = study_file.keywords(), context.params
     named = {name: key for section in PANELS for name, key, _ in study_fields(section)}
     given = {

@@ -75,11 +75,7 @@ def plan(
 
 
 def wishes(flags: Mapping[str, Any], data: str | None) -> Wishes:
-    """Check the assumptions of a plan without data; `gain` is in points.
-
-    Raises:
-        StudyError: naming the flag and what it allows.
-    """
+    """Check the assumptions of a plan without data; `gain` is in points."""
     from choose.models.endpoints.providers import token_prices
     from choose.schema.plan import Wishes
 

@@ -85,17 +85,11 @@ class Roles:
 
     @property
     def named(self) -> list[str]:
-        """Return the columns of all roles."""
         others = (self.label, self.time, self.group, self.source, self.id, self.teacher)
         return [*self.text, *self.fields, *(name for name in others if name)]
 
 
 def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
-    """Find the column of each role.
-
-    Raises:
-        DataError: if a column that is needed or named is missing, or several are as likely.
-    """
     columns = [name for name in table.columns if name != ROW]
     known = [*columns, *nested_paths(table)]
     named = _by_name(table, section, columns, known)
@@ -198,10 +192,6 @@ def ranked_documents(
     """Return the section and the kind of rows that name relevant documents, and a note on it.
 
     Without a stated kind, they are to be ranked where there is such a column in place of answers.
-
-    Raises:
-        StudyError: if documents are to be ranked and none are named.
-        DataError: if no column names relevant ones.
     """
     if stated is None and section.documents is not None and section.label_column is None:
         columns = [name for name in table.columns if name != ROW]
@@ -266,11 +256,6 @@ def _text_and_label(
 def _fields(
     known: Sequence[str], wanted: Sequence[str], taken: Sequence[str | None]
 ) -> tuple[str, ...]:
-    """Return the columns of further input.
-
-    Raises:
-        DataError: if one is missing, or is the text or the label.
-    """
     named = [column_named(known, name, "field") for name in wanted]
     fields = tuple(dict.fromkeys(name for name in named if name is not None))
     for name in fields:
@@ -333,9 +318,6 @@ def text_and_id_columns(
     """Find the columns of the text and the id, for rows without labels.
 
     Where documents answer (`asks`), a column called a question comes first, as in training.
-
-    Raises:
-        DataError: if there is no text column.
     """
     known = (*QUESTION, *TEXT) if asks else TEXT
     id, name = usual(columns, ("id",)), usual(columns, known)

@@ -88,12 +88,7 @@ class Tables:
 
 
 def read_rows(section: DataSection, tables: Tables | None = None, kind: str | None = None) -> Rows:
-    """Read the files of a study, or take `tables` instead; `kind` is that of the task, if stated.
-
-    Raises:
-        DataError: if one cannot be read.
-        StudyError: if none is named, there is no such kind, or settings of documents have none.
-    """
+    """Read the files of a study, or take `tables`; `kind` is that of the task, if stated."""
     with reading(_named(section)):
         check_kind(kind)
         check_documents(section)
@@ -189,12 +184,7 @@ def _kind(
 def with_separator(
     table: pl.DataFrame, section: DataSection, roles: Roles, kind: str
 ) -> tuple[DataSection, list[str]]:
-    """Return the section with what parts labels in cells, of both files, and a sentence about it.
-
-    Raises:
-        StudyError: if a separator is stated where no cell holds a set of labels, or another sign
-            parts them.
-    """
+    """Return the section with what parts labels in cells, and a sentence about it."""
     if kind != MULTILABEL:
         if section.separator is not None:
             raise StudyError(
@@ -276,10 +266,6 @@ def load_dataset(
     """Read, check and split the labelled set of a study; `tables` replace its files.
 
     `metric` is that of the study's goal.
-
-    Raises:
-        DataError: if it cannot be read or used.
-        StudyError: if the settings contradict the data, or name none.
     """
     return dataset_from(read_rows(section, tables, task.kind), section, task, metric)
 
@@ -287,12 +273,7 @@ def load_dataset(
 def dataset_from(
     rows: Rows, section: DataSection, task: TaskSection, metric: str = LABEL_METRICS[0]
 ) -> Dataset:
-    """Check and split rows that were read.
-
-    Raises:
-        DataError: if they cannot be used.
-        StudyError: if the settings contradict them.
-    """
+    """Check and split rows that were read."""
     options = SplitOptions(
         test_rows=section.test_rows,
         folds=section.folds,
@@ -316,11 +297,7 @@ def dataset_from(
 
 
 def _source_notes(dataset: Dataset, named: str | None) -> list[str]:
-    """Return that no source can be left out, where a column of sources is named.
-
-    Raises:
-        StudyError: if all rows are of one source.
-    """
+    """Return that no source can be left out, where a column of sources is named."""
     if named is None or sources(dataset):
         return []
     if len({e.source for e in dataset.examples.values()} - {None}) < 2:

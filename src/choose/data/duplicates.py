@@ -207,7 +207,6 @@ def duplicates_within(rows: Sequence[Example], index: TextIndex) -> list[Duplica
 def duplicates_across(
     test: Sequence[Example], pool: Sequence[Example], index: TextIndex
 ) -> list[Duplicate]:
-    """Return the test rows that repeat a pool row."""
     return _duplicates(test, pool, index)
 
 

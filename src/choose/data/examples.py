@@ -27,7 +27,6 @@ MINIMUM = 8
 
 
 def target_values(table: pl.DataFrame, section: DataSection, roles: Roles) -> list[Any]:
-    """Return the cells of the column of targets."""
     return with_paths(origin(section), table, [roles.label])[roles.label].to_list()
 
 
@@ -44,10 +43,6 @@ def examples_from(
 
     Dates that cannot be read are refused only in a column that was named. Ids come from a column
     ``id`` with unique cells, or else are row numbers. The `kind` is by default that of the targets.
-
-    Raises:
-        DataError: if a column is missing, or a row holds a target of another kind, nested values,
-            or a date that cannot be read.
     """
     roles = roles or roles_of(table, section)
     table = with_paths(origin(section), table, roles.named)
@@ -111,11 +106,7 @@ def _cells(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
 
 
 def cell_text(value: Any, name: str, row: int) -> str:
-    """Return a value as text, null as an empty string.
-
-    Raises:
-        DataError: if it is not a scalar.
-    """
+    """Return a value as text, null as an empty string."""
     if isinstance(value, list | dict | bytes):
         raise DataError(
             f"Row {row} holds {type_name(value)} in the column {name!r}. It must be plain text: "
@@ -169,11 +160,7 @@ def _with_other_ids(test: list[Example], pool: Sequence[Example]) -> list[Exampl
 
 
 def check_filled(kind: Kind, rows: Sequence[Example]) -> None:
-    """Refuse rows with a text and no target, where such rows are not simply unlabelled.
-
-    Raises:
-        DataError: naming the rows.
-    """
+    """Refuse rows with a text and no target, where such rows are not simply unlabelled."""
     empty = [e.id for e in rows if e.text.strip() and not e.target]
     if empty and kind.unfilled is not None:
         named = rows_named(empty)
@@ -185,11 +172,7 @@ def check_filled(kind: Kind, rows: Sequence[Example]) -> None:
 
 
 def check_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Kind) -> None:
-    """Refuse too few rows and repeated ids.
-
-    Raises:
-        DataError: naming what is needed.
-    """
+    """Refuse too few rows and repeated ids."""
     ids = Counter(e.id for e in [*pool, *(test or ())])
     if twice := [id for id, n in ids.items() if n > 1]:
         raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")

@@ -20,7 +20,6 @@ LONG = 256
 
 
 def balance_of(rows: Sequence[Example]) -> Balance:
-    """Count the rows of each label."""
     counts = sorted(Counter(e.target for e in rows).items(), key=lambda c: (-c[1], c[0]))
     return Balance(
         counts=tuple(LabelCount(label=label, rows=n) for label, n in counts),
@@ -41,7 +40,6 @@ def hardly_counted(balance: Balance) -> tuple[LabelCount, ...]:
 
 
 def lengths_of(rows: Sequence[Example]) -> Lengths:
-    """Measure the texts."""
     words = np.array([len(e.text.split()) for e in rows])
     return Lengths(
         words=float(np.median(words)),

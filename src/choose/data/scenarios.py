@@ -46,9 +46,6 @@ def noisy(
     the seed alone, so that a higher rate changes a superset of the rows in the same way. What a row
     takes from other rows, it takes from `donors` (by default the pool), which should be the whole
     pool of a fold, so that smaller pools get the same noise.
-
-    Raises:
-        StudyError: if the rate is no share below 1.
     """
     if not 0 <= rate < 1:
         raise StudyError(
@@ -83,7 +80,6 @@ def _disturbed(
 
 
 def _flipped(row: Example, labels: Sequence[str], seed: int) -> Example:
-    """Give a row one of the other labels, each as often."""
     others = [label for label in labels if label != row.target]
     return replace(row, target=others[int(_uniform("label", seed, row.id) * len(others))])
 
@@ -123,9 +119,6 @@ def view(
 
     `copied` are, by id, texts that a right answer copies from the input: where a view changes
     letters, these stay as they are, or it would change what is right.
-
-    Raises:
-        StudyError: if there is no such view.
     """
     if name not in VIEWS:
         raise StudyError(
@@ -168,7 +161,6 @@ def sample_rows(
 
 
 def clean(text: str, random: Random) -> str:
-    """Leave the text as it is."""
     return text
 
 
@@ -391,7 +383,6 @@ class Split:
 
     @property
     def size(self) -> int:
-        """Return the number of training and test rows."""
         return len(self.pool) + len(self.questions)
 
 
@@ -462,7 +453,6 @@ def _test_rows(dataset: Dataset, spec: SplitSpec) -> tuple[str, ...]:
 
 
 def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
-    """Return the split that a trial uses."""
     size = None
     if trial.scenario.kind in ("standard", "noise"):
         whole = pool_rows(dataset, trial.taught)[trial.fold]
@@ -549,7 +539,6 @@ class Pools:
     _size: int = 0
 
     def of(self, trial: Trial) -> Split:
-        """Return the rows of a trial."""
         return self.at(split_spec(trial, self.dataset))
 
     def at(self, spec: SplitSpec) -> Split:

@@ -89,10 +89,6 @@ def build_dataset(
     With test rows, or from 5,000 rows on unless `folds` is given, there is one fold. Otherwise
     every row is tested once. Rows of one group and near-duplicates are never on both sides of a
     split; with a test file, the pool rows are removed. `test_rows` limits the test rows.
-
-    Raises:
-        DataError: if the rows cannot be used or split.
-        StudyError: if the options contradict the rows.
     """
     options = options or SplitOptions()
     if test is not None and options.folds is not None:
@@ -131,11 +127,7 @@ def _split(
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
-    """Return the folds, each pool in the order of draw 0.
-
-    Raises:
-        DataError: if a pool has only one class.
-    """
+    """Return the folds, each pool in the order of draw 0."""
     targets = strata_of(task, division.rows)
     folds = []
     for test_ids, excluded in zip(division.test, division.excluded, strict=True):
@@ -184,12 +176,7 @@ def _findings(
 def split_by_test_file(
     pool: Sequence[Example], test: Sequence[Example], task: Task, limit: int | None, seed: int
 ) -> Division:
-    """Test on a stratified sample of the test file; remove pool rows that repeat a test row.
-
-    Raises:
-        DataError: if too few pool rows remain, or the test rows have one label, on which a constant
-            answer is always right.
-    """
+    """Test on a stratified sample of the test file; remove pool rows that repeat a test row."""
     if task.labels and len(found := {e.target for e in test}) == 1:
         raise DataError(
             f"All {len(test):,} rows of the test file have the label {quoted(found.pop())}. There "
@@ -218,12 +205,7 @@ def split_by_test_file(
 
 
 def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: int) -> Division:
-    """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows.
-
-    Raises:
-        DataError: if clusters are too large to hold any out.
-        StudyError: if the part would be larger than the rest.
-    """
+    """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows."""
     count = limit or min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(rows)))
     if 2 * count > len(rows):
         raise StudyError(
@@ -249,9 +231,6 @@ def cross_fit(
 
     The folds are balanced by how hard the rows are for a cheap baseline, cross-fitted on other
     folds: a candidate that the time lets answer one fold is then asked rows like the others.
-
-    Raises:
-        DataError: if there are fewer clusters than folds.
     """
     count = folds or FOLDS
     index, clusters, findings = _cluster(rows, len(rows) // count, task)
@@ -304,7 +283,6 @@ def _without_leaks(
 
 
 def _groups(rows: Sequence[Example]) -> set[str]:
-    """Return the groups of rows."""
     return {e.group for e in rows if e.group is not None}
 
 

@@ -161,7 +161,6 @@ class _Parts:
         self.of: dict[str, int] = {}
 
     def add(self, unit: Sequence[str], part: int, targets: Mapping[str, str]) -> None:
-        """Add a cluster, or a single row, to a part."""
         for id in unit:
             self.have[targets[id]][part] += 1
             self.hard[part] += self.difficulty.get(id, 0.0)

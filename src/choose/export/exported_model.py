@@ -116,16 +116,10 @@ class Manifest(BaseModel):
 
     @cached_property
     def task(self) -> Task:
-        """The task it answers."""
         return read_task(self.stored_task)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of an exported folder.
-
-    Raises:
-        StoreError: if it is no export, or this version cannot read it.
-    """
     try:
         text = read_text(folder / MANIFEST_FILE)
     except NotRegularError as error:
@@ -175,13 +169,6 @@ def foreign_files(folder: Path) -> list[str]:
 
 
 def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
-    """Load the fitted strategy of an exported folder.
-
-    Raises:
-        StrategyError: if it is not installed, has changed since, or cannot read its files, or one
-            is not what was exported.
-        ModelError: if its weights are missing.
-    """
     if find(manifest.strategy).revision != manifest.revision:
         raise StrategyError(
             f"{str(folder)!r} was written by revision {manifest.revision} of "
@@ -292,13 +279,7 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
-        """Load a folder that `choose export` wrote.
-
-        Raises:
-            StoreError: if the folder is no export.
-            StrategyError: if its strategy is not installed or cannot read its files.
-            ModelError: if its weights are missing, or CHOOSE_THREADS or CHOOSE_DTYPE is invalid.
-        """
+        """Load a folder that `choose export` wrote."""
         check_compute()
         path = Path(folder)
         manifest = read_manifest(path)
@@ -350,11 +331,7 @@ class Model:
     def predict_proba(
         self, texts: Sequence[str], fields: Sequence[Mapping[str, Any]] | None = None
     ) -> np.ndarray:
-        """Return an array (n, labels) of probabilities, columns as in `classes_`; empty texts nan.
-
-        Raises:
-            StrategyError: if the strategy gives no probability for each label.
-        """
+        """Return (n, labels) probabilities, columns as in `classes_`; nan for empty texts."""
         items = self._items([texts] if isinstance(texts, str) else texts, fields)
         asked = [place for place, item in enumerate(items) if item.text.strip()]
         answers = self._answers([replace(items[place], id=f"asked {place}") for place in asked])
@@ -386,9 +363,6 @@ class Model:
         JSON lists; of rankings, ``ranking``, with scores by id, best first. `fields` are the
         further inputs of each text by name, such as ``[{"received": "2025-03-01"}]``, for a model
         that was fitted with some (``manifest.fields``); others are not read.
-
-        Raises:
-            DataError: if there is not one mapping for each text, or one lacks a field.
         """
         items = self._items([texts] if isinstance(texts, str) else texts, fields)
         predictions = list(self.stream(items, min_confidence))
@@ -445,12 +419,7 @@ class Model:
     def stream(
         self, items: Iterable[Item], min_confidence: float | None = None
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each item, in order, holding one chunk in memory.
-
-        Raises:
-            StudyError: if `min_confidence` is not between 0 and 1.
-            StrategyError: if it is set and the strategy gives no confidence.
-        """
+        """Yield a prediction for each item, in order, holding one chunk in memory."""
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise StudyError(
                 f"The smallest confidence is {min_confidence:g}; it must be between 0 and 1."
@@ -489,7 +458,6 @@ class Model:
     def _judged(
         self, label: str, status: str, chance: float, threshold: float | None
     ) -> tuple[str | None, str]:
-        """Return a label and its status, by its confidence."""
         router = self.manifest.router
         if threshold is None and router is not None and chance < router.threshold:
             return None, f"ask {router.to}"

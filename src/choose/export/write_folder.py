@@ -123,7 +123,6 @@ class CardFacts:
 
     @property
     def models(self) -> dict[str, str]:
-        """Model specs by hyperparameter."""
         params = self.choice.params
         named = {role: str(params[role]) for role in ROLES.values() if role in params}
         further = str(params.get("other_encoders") or "").split(",")
@@ -288,10 +287,6 @@ def select(store: Store, verdict: Verdict, name: str | None) -> Selection:
     """Select a candidate by name, else the recommended one, else the one to use meanwhile.
 
     Its training rows are all labelled rows of the study.
-
-    Raises:
-        StudyError: if the study has no such candidate.
-        StoreError: if the study was stored without texts.
     """
     why: Why = "named" if name else "recommended" if verdict.recommended else "meanwhile"
     wanted = name or verdict.recommended or verdict.use_meanwhile
@@ -331,11 +326,6 @@ def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
 
 
 def fit_selection(choice: Selection, task: Task) -> Strategy:
-    """Fit the selected candidate.
-
-    Raises:
-        StudyError: if the strategy cannot be saved, or has changed since the study.
-    """
     strategy = build(choice.strategy, seed=choice.seed, **choice.params)
     _check_same(choice, strategy)
     if isinstance(strategy, Prepares):
@@ -383,11 +373,7 @@ def _with_texts(store: Store) -> Store:
 
 @contextmanager
 def atomic_folder(folder: Path, force: bool) -> Iterator[Path]:
-    """Yield a temporary folder next to `folder`, and rename it to `folder` at the end.
-
-    Raises:
-        StoreError: if `folder` may not be replaced, or the folder cannot be written.
-    """
+    """Yield a temporary folder next to `folder`, and rename it to `folder` at the end."""
     place = folder.resolve()
     check_replaceable(place, folder, force)
     temporary = temporary_name(place)
@@ -533,13 +519,7 @@ def write_export(
     force: bool = False,
     router: Router | None = None,
 ) -> Exported:
-    """Fit, save, verify that the loaded model predicts the same, and write the model card.
-
-    Raises:
-        StudyError: if the strategy cannot be saved or has changed since the study.
-        StoreError: if the folder is not empty, or cannot be written.
-        StrategyError: if the loaded model predicts differently from the fitted one.
-    """
+    """Fit, save, verify that the loaded model predicts the same, and write the model card."""
     manifest = _manifest(store, decision, choice).model_copy(update={"router": router})
     with atomic_folder(folder, force) as temporary:
         strategy = fit_selection(choice, store.dataset.task)

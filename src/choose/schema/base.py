@@ -79,7 +79,6 @@ class Interval(Record):
 
 
 def above_0(interval: Interval) -> bool:
-    """Return whether a whole interval lies above 0."""
     return interval.low is not None and interval.low > 0
 
 
@@ -120,5 +119,4 @@ class Expectation:
 
     @property
     def sentence(self) -> str:
-        """Say both in one line."""
         return f"Expected {self.expected}, found {self.found}."

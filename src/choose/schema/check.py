@@ -210,7 +210,6 @@ class Repeats:
 
     @property
     def all(self) -> int:
-        """Return the rows of any likeness."""
         return self.exact + self.normalised + self.near
 
 

@@ -360,7 +360,6 @@ class Decision(Record):
 
     @property
     def family(self) -> str:
-        """Return the family of the candidate to use."""
         return next((c.family for c in self.scorecards if c.candidate == self.pick), "")
 
     @property

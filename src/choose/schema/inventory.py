@@ -32,7 +32,6 @@ class Entry:
     damage: str | None = None
 
     def record(self) -> dict[str, Any]:
-        """Return the entry as plain values."""
         return asdict(self)
 
 
@@ -45,7 +44,6 @@ class CacheUsage:
     path: str | None
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain values."""
         return asdict(self)
 
 
@@ -64,7 +62,6 @@ class StoredStudy:
     unmeasured: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain values."""
         return {**asdict(self), "written": self.written.isoformat(timespec="seconds")}
 
 

@@ -120,7 +120,6 @@ class LeftOut(Record):
 
     @property
     def sentence(self) -> str:
-        """Return it as reports say it."""
         return f"{self.candidate}: {self.text}" if self.candidate else self.text
 
 
@@ -344,7 +343,6 @@ class Planning:
 
     @property
     def jobs(self) -> list[Job]:
-        """Return the jobs of all rounds."""
         return [job for round in self.rounds for job in round.jobs]
 
 

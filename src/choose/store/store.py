@@ -72,11 +72,7 @@ SCORING = "scoring"
 
 
 def write_run(folder: Path, run: Run, dataset: Dataset | None, traceback: str | None) -> None:
-    """Write a run; `trial.json` comes last, so that its presence means that all is there.
-
-    Raises:
-        StoreError: if the folder cannot be written.
-    """
+    """Write a run; `trial.json` comes last, so that its presence means that all is there."""
     for (view, repeat), answers in run.answers.items():
         table = answers_table(answers, run.asked[view, repeat])
         write_table(folder / f"{view}-{repeat}.parquet", table)
@@ -117,11 +113,7 @@ def read_run(
 
 
 def write_scores(folder: Path, run: Run, dataset: Dataset) -> None:
-    """Write the scores of a run, a file for each view and repeat, into the folder of its trial.
-
-    Raises:
-        StoreError: if the folder cannot be written.
-    """
+    """Write the scores of a run, a file for each view and repeat, into the folder of its trial."""
     for (view, repeat), scores in run.scores.items():
         columns = {name: pl.Series(v.tolist(), dtype=pl.Float64) for name, v in scores.items()}
         scoring = pl.lit(scoring_digest(dataset, run.asked[view, repeat])).alias(SCORING)
@@ -133,9 +125,6 @@ def with_scores(folder: Path, run: Run, dataset: Dataset) -> Run:
     """Return a run with its stored scores, and its answers scored where these are missing.
 
     Scores by another rule or against other targets count as missing. Labels need no scores.
-
-    Raises:
-        StudyError: if a metric fails.
     """
     if dataset.task.labels:
         return run
@@ -177,7 +166,6 @@ def answers_table(answers: Answers, ids: Sequence[str]) -> pl.DataFrame:
 
 
 def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
-    """Return the answers and row ids of a table that `answers_table` wrote."""
     facts: dict[str, Any] = {}
     for name in table.columns:
         column, kind = table[name], _MEASURED.get(name, pl.String)
@@ -214,7 +202,6 @@ def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset, view: 
 
 
 def run_facts(run: Run) -> dict[str, Any]:
-    """Return the content of a run's `trial.json`."""
     facts = {name: getattr(run, name) for name in RUN_FACTS}
     return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}
 
@@ -338,7 +325,6 @@ def _example(row: Mapping[str, Any]) -> Example:
 
 
 def documents_table(corpus: Corpus) -> pl.DataFrame:
-    """Return the documents as rows, in their order."""
     rows = corpus.documents
     return pl.DataFrame(
         {
@@ -377,11 +363,7 @@ def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turn any error of a damaged file of a store into one line.
-
-    Raises:
-        StoreError: if reading or interpreting `file` fails.
-    """
+    """Turn any error of a damaged file of a store into one line."""
     try:
         yield
     except StoreError:
@@ -446,11 +428,7 @@ class Store:
 
     @classmethod
     def create(cls, path: Path) -> Store:
-        """Open a folder for writing, creating it if needed; its mark is written first.
-
-        Raises:
-            StoreError: if it cannot be written, or holds something that is not a study.
-        """
+        """Open a folder for writing, creating it if needed; its mark is written first."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             cls.check(path)
@@ -464,11 +442,7 @@ class Store:
 
     @contextmanager
     def held(self) -> Iterator[Store]:
-        """Hold the study while it runs; the system lets go of it however the command ends.
-
-        Raises:
-            StoreError: if another command runs it.
-        """
+        """Hold the study while it runs; the system lets go of it however the command ends."""
         lock = FileLock(self.path / LOCK)
         try:
             lock.acquire(timeout=0)
@@ -484,11 +458,7 @@ class Store:
 
     @classmethod
     def check(cls, path: Path) -> None:
-        """Check that `create` would accept the content of a folder, without writing.
-
-        Raises:
-            StoreError: if it holds something that is not a study.
-        """
+        """Check that `create` would accept the content of a folder, without writing."""
         if not path.is_dir():
             return
         if is_store(path):
@@ -528,7 +498,6 @@ class Store:
         self.__dict__.pop("dataset", None)
 
     def plan(self, trials: Iterable[Trial], candidates: Iterable[Mapping[str, Any]]) -> None:
-        """Write the grid: the candidates and their trials."""
         grid = {"candidates": list(candidates), "trials": [asdict(trial) for trial in trials]}
         write_json(self.path / "grid.json", grid)
 

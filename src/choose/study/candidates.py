@@ -52,12 +52,7 @@ def costs_per_row(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> bo
 
 
 def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
-    """Check the constraints of the study before anything is sent.
-
-    Raises:
-        StudyError: if rows would leave the machine against the constraints, or --max-usd applies to
-            an endpoint without prices.
-    """
+    """Check the constraints of the study before anything is sent."""
     for candidate in candidates:
         for name, endpoint in endpoints_of(candidate, study.endpoints).items():
             if not study.constraints.data_may_leave and not endpoint.is_local:
@@ -96,10 +91,6 @@ def candidates_of(study: Study, task: Task, labels: bool = True) -> ResolvedCand
 
     A strategy for other kinds of tasks is a refusal only if the study names it. Without `labels` to
     learn from, all learn from the teacher.
-
-    Raises:
-        StudyError: if two candidates have one name, a hyperparameter is unknown, or none of those
-            that the study names can run.
     """
     sections = [s for s in _sections(study) if labels or s.learns_from != "labels"]
     candidates = [_candidate(section, study.models, task.kind) for section in sections]
@@ -355,11 +346,7 @@ def model_of(candidate: Candidate) -> str | None:
 
 
 def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
-    """Refuse resources of what the study does not have.
-
-    Raises:
-        StudyError: naming the key and what is allowed.
-    """
+    """Refuse resources of what the study does not have."""
     # A candidate that does not run this time keeps its resources in the file.
     names = sorted({c.name for c in candidates} | set(names_of(study)) | set(available()))
     _check_known("run.resources", study.run.resources, [*FAMILIES, *names])

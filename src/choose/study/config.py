@@ -206,7 +206,6 @@ class Specs(Settings):
 
     @property
     def prompted(self) -> tuple[str, ...]:
-        """Return the models to prompt."""
         return (self.model,) if isinstance(self.model, str) else self.model or ()
 
 

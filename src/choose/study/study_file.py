@@ -43,11 +43,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(text: str | None, what: str) -> float | None:
-    """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds; `what` names it in the message.
-
-    Raises:
-        StudyError: if it is no time, or none at all.
-    """
+    """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds; `what` names it in the message."""
     if text is None:
         return None
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smh]?)", text.strip().lower())
@@ -71,9 +67,6 @@ def load_study(
     be the folder of a stored study, which names no code and no address: those come from
     `overrides`. A relative path in a study file is relative to the file's
     folder if the target exists there, else to the working folder.
-
-    Raises:
-        StudyError: naming the key, what is allowed and, for unknown keys, the closest known one.
     """
     if isinstance(path, Path):
         from choose.store.destination import is_store
@@ -101,9 +94,6 @@ def study_file_here() -> Path | None:
 
     The folder may be someone else's, so what could run code, connect or send a key counts only in a
     file that the user named.
-
-    Raises:
-        StudyError: saying what to type.
     """
     if not HERE.is_file():
         return None
@@ -131,9 +121,6 @@ def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dic
     """Return the settings of a stored study without where it ran and the servers it asked.
 
     Servers of the table of providers stay, as do the settings of one whose address a flag names.
-
-    Raises:
-        StudyError: if its metric is a function, and no flag names a metric.
     """
     metric = _code_in(settings)
     if metric is not None and overrides.get("goal", {}).get("metric") is None:
@@ -376,9 +363,6 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
     """Return what ``--set KEY=VALUE`` sets, by keyword of a call; the last one of a key counts.
 
     A key may have its section before it, as in ``grid.seeds=5``.
-
-    Raises:
-        StudyError: for a text without ``=``, or a key that no study file has.
     """
     known, found = {n: k for n, k in keywords().items() if n != "quick"}, dict[str, Any]()
     for text in texts:
@@ -442,11 +426,7 @@ def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
 
 
 def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort keywords into the sections of a study; None is a keyword that was not given.
-
-    Raises:
-        StudyError: for one that does not exist, with the closest that does.
-    """
+    """Sort keywords into the sections of a study; None is a keyword that was not given."""
     known, sections = keywords(), dict[str, dict[str, Any]]()
     for name, value in given.items():
         if name not in known:

@@ -176,7 +176,6 @@ def giving_stores(folder: Path, home: Path | None = None) -> list[Store]:
 
 
 def _known(home: Path | None) -> list[Path]:
-    """Return `home` and the studies in `.choose`."""
     return [*filter(None, [home]), *(Path(study.path) for study in stored_studies())]
 
 
@@ -215,11 +214,7 @@ def _decided(folder: Path) -> dict[str, Any]:
 
 
 def numbered_study(number: int = 1) -> Path:
-    """Return the study in `.choose` that was written last, or the one before it (2), and so on.
-
-    Raises:
-        StoreError: if there is none.
-    """
+    """Return the study in `.choose` that was written last, or the one before it (2), and so on."""
     studies = stored_studies()
     if not studies:
         raise StoreError(

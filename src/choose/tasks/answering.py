@@ -76,11 +76,7 @@ def passage_field(task: Task) -> str | None:
 
 
 def corpus_of(task: Task) -> Corpus | None:
-    """Return the documents that answers are read from, or that are ranked, if a task has any.
-
-    Raises:
-        DataError: if it has some and they were not read, as in a store whose file of them is lost.
-    """
+    """Return the documents that answers are read from, or that are ranked, if a task has any."""
     if not isinstance(task, FromDocuments) or not task.documents:
         return None
     if task.corpus is None:
@@ -89,11 +85,7 @@ def corpus_of(task: Task) -> Corpus | None:
 
 
 def with_corpus(task: Task, corpus: Corpus) -> Task:
-    """Return a task whose answers are read from documents, or are documents.
-
-    Raises:
-        StudyError: if it is of another kind, or its questions have a passage of their own.
-    """
+    """Return a task whose answers are read from documents, or are documents."""
     if not isinstance(task, FromDocuments):
         raise no_questions(task.kind)
     if isinstance(task, Answering) and task.passage is not None:
@@ -141,7 +133,6 @@ class Answering(BaseTask):
     kind: Literal["answering"] = "answering"
 
     def scored_by(self) -> tuple[Any, ...]:
-        """Return how dates are read."""
         return (self.day_first,)
 
     def guidance(self) -> str:
@@ -244,7 +235,6 @@ def _readings(text: str, day_first: bool) -> tuple[str, Any, str | None]:
 
 
 def one_line(text: str) -> str:
-    """Return the first line of a text that is not blank."""
     return " ".join(text.strip().partition("\n")[0].split())
 
 

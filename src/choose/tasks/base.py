@@ -136,9 +136,6 @@ def read_cells(
     """Return the right answers in each cell of a column; none of an empty one.
 
     `cell` reads one, and raises ValueError saying what is wrong with it.
-
-    Raises:
-        DataError: naming the rows and the column, what is wrong and what is `expected`.
     """
     found: list[tuple[str, ...]] = []
     wrong: dict[int, str] = {}

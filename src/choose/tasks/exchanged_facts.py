@@ -55,7 +55,6 @@ class Drill:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """Return the test rows, sorted."""
         return tuple(sorted(self.targets))
 
     @cached_property
@@ -154,7 +153,6 @@ class _Exchange:
         self.sentences = Sentences.around((p for p in places if p is not None), corpus)
 
     def try_row(self, row: Example) -> None:
-        """Exchange the fact of a row, if it can be."""
         span = self._place(row)
         if span is None or row.id in self.targets or not self._alone(span):
             return

@@ -53,7 +53,6 @@ class Extraction(BaseTask):
     kind: Literal["extraction"] = "extraction"
 
     def scored_by(self) -> tuple[Any, ...]:
-        """Return the types of the fields, and how dates are read."""
         return dict(self.fields), self.day_first
 
     def problem_with(self, output: str) -> str | None:
@@ -315,11 +314,7 @@ def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> No
 def extraction_from(
     pool: Sequence[Example], test: Sequence[Example], section: TaskSection
 ) -> Extraction:
-    """Return the task of the pool's records, with the types that the study file gives.
-
-    Raises:
-        StudyError: if the study file names a field that no record has, or an unknown type.
-    """
+    """Return the task of the pool's records, with the types that the study file gives."""
     found = fields_of(target for e in pool for target in e.targets)
     known = sorted({*found, *fields_of(target for e in test for target in e.targets)})
     check_named("fields", section.fields, known, "field")

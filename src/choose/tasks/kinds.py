@@ -175,11 +175,7 @@ TEXT_METRICS = tuple(score for kind in KINDS.values() for score in kind.scores)
 def read_targets(
     kind: str, values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None
 ) -> list[tuple[str, ...]]:
-    """Return the right answers in each cell of a column; a separator parts the labels of a set.
-
-    Raises:
-        DataError: naming the rows and the column of cells that hold something else.
-    """
+    """Return the right answers in each cell of a column; a separator parts the labels of a set."""
     cell, expected = KINDS[kind].cell, KINDS[kind].expected
     if cell is None:
         return label_cells(values, rows, column)
@@ -203,12 +199,6 @@ def read_task(facts: Mapping[str, Any]) -> Task:
 def make_task(
     kind: str, pool: Sequence[Example], test: Sequence[Example], section: TaskSection
 ) -> Task:
-    """Return the task of a pool and test rows.
-
-    Raises:
-        StudyError: if the study file has a key that is for other kinds of tasks, or says of labels
-            or fields what the rows contradict.
-    """
     for key in DESCRIPTIONS:
         if getattr(section, key) and key not in KINDS[kind].describes:
             takes = [name for name, other in KINDS.items() if key in other.describes]
@@ -220,11 +210,7 @@ def make_task(
 
 
 def check_kind(kind: str | None) -> None:
-    """Refuse a kind that does not exist.
-
-    Raises:
-        StudyError: naming those that do.
-    """
+    """Refuse a kind that does not exist."""
     if kind is not None and kind not in KINDS:
         raise StudyError(
             f"There is no kind of task {kind!r}.{did_you_mean(kind, KINDS)} "
@@ -233,11 +219,7 @@ def check_kind(kind: str | None) -> None:
 
 
 def with_metric(task: Task, metric: str, target: str) -> Task:
-    """Return a task that is scored by a metric first; `target` is a right answer to try it on.
-
-    Raises:
-        StudyError: if the metric is not for this kind of task, or cannot be used.
-    """
+    """Return a task that is scored by a metric first; `target` is a right answer to try it on."""
     labels, kind = metric in LABEL_METRICS, KINDS[task.kind]
     if metric == LABEL_METRICS[0] or (labels and task.labels):
         return task

@@ -28,7 +28,6 @@ class Classification(BaseTask):
     kind: Literal["classification"] = "classification"
 
     def __post_init__(self) -> None:
-        """Refuse labels without names."""
         check_aligned(self.labels, self.names)
 
     def problem_with(self, output: str) -> str | None:
@@ -51,11 +50,7 @@ _LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
 
 
 def label_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
-    """Return the label of each cell of a column, stripped; none of an empty cell.
-
-    Raises:
-        DataError: for nested values, values of mixed type, and several labels in a cell.
-    """
+    """Return the label of each cell of a column, stripped; none of an empty cell."""
     nested = [row for row, v in zip(rows, values, strict=True) if isinstance(v, list | dict)]
     if nested:
         raise DataError(
@@ -78,11 +73,7 @@ def label_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list
 
 
 def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> None:
-    """Refuse cells that hold several labels, such as ``a;b`` where ``a`` and ``b`` are labels too.
-
-    Raises:
-        DataError: naming the rows.
-    """
+    """Refuse cells that hold several labels, such as ``a;b`` where ``a`` and ``b`` are labels."""
     known = set(labels) - {""}
     several = {label for label in known if _is_list(label) or _is_joined(label, known)}
     if several:
@@ -96,11 +87,7 @@ def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> Non
 
 
 def check_classes(labels: Sequence[str]) -> None:
-    """Refuse labels that make no classification task.
-
-    Raises:
-        DataError: if there is one class, or nearly as many classes as rows.
-    """
+    """Refuse labels that make no classification task."""
     distinct = set(labels)
     if len(distinct) == 1:
         raise DataError(
@@ -143,12 +130,7 @@ _CAMEL = re.compile(r"[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z][A-Z][a-z])[A-Za-z0-9]*"
 
 
 def task_from(examples: Iterable[Example], section: TaskSection | None = None) -> Task:
-    """Return the task with sorted labels (numbers by value) and readable names.
-
-    Raises:
-        StudyError: if a name or description is for an unknown label, or if two labels get the
-            same name.
-    """
+    """Return the task with sorted labels (numbers by value) and readable names."""
     section = section or TaskSection()
     labels = tuple(sorted({e.target for e in examples}, key=label_order))
     return Classification(
@@ -257,11 +239,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,60}\.?[0-9]{0,60}|\.[0-9]{1,60})")
 
 
 def check_targets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse rows that make no classification, and a test file with other labels.
-
-    Raises:
-        DataError: naming what is needed.
-    """
+    """Refuse rows that make no classification, and a test file with other labels."""
     check_numbers({e.target for e in [*pool, *(test or ())]})
     if len({e.target for e in pool}) == 1:
         check_classes([e.target for e in pool])
@@ -275,11 +253,7 @@ def check_targets(pool: Sequence[Example], test: Sequence[Example] | None) -> No
 
 
 def check_numbers(labels: Collection[str]) -> None:
-    """Refuse a number written in two ways, such as ``1`` and ``1.0``.
-
-    Raises:
-        DataError: naming both.
-    """
+    """Refuse a number written in two ways, such as ``1`` and ``1.0``."""
     written: dict[Decimal, str] = {}
     for label in sorted(labels):
         if not _NUMBER.fullmatch(label):

@@ -156,11 +156,7 @@ def set_cell(value: Any, separator: str | None = None) -> tuple[str, ...]:
 
 
 def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse rows that make no multi-label task, and a test file with other labels.
-
-    Raises:
-        DataError: naming what is needed.
-    """
+    """Refuse rows that make no multi-label task, and a test file with other labels."""
     known, tested = (
         {label for e in rows for label in read_set(e.target)} for rows in (pool, test or ())
     )
@@ -213,7 +209,6 @@ class Multilabel(BaseTask):
     kind: Literal["multilabel"] = "multilabel"
 
     def __post_init__(self) -> None:
-        """Refuse labels without names."""
         check_aligned(self.choices, self.choice_names)
 
     def problem_with(self, output: str) -> str | None:
@@ -326,12 +321,10 @@ def read_set(text: str) -> tuple[str, ...]:
 
 
 def set_text(labels: Iterable[str]) -> str:
-    """Return the text that represents a set of labels."""
     return json.dumps(sorted(set(labels)), ensure_ascii=False)
 
 
 def names_of(task: Multilabel, target: str) -> list[str]:
-    """Return the names of the labels of a set."""
     by_label = dict(zip(task.choices, task.choice_names, strict=True))
     return [by_label[label] for label in read_set(target)]
 

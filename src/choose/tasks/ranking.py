@@ -47,7 +47,6 @@ class Ranking(BaseTask):
     kind: Literal["ranking"] = "ranking"
 
     def problem_with(self, output: str) -> str | None:
-        """Return why a text is no ranking of these documents, or None."""
         try:
             found = read_scores(output)
         except ValueError as error:
@@ -60,7 +59,6 @@ class Ranking(BaseTask):
         return rank_scores([*read_scores(output)], read_scores(targets[0]))
 
     def parts(self, text: str) -> dict[str, float]:
-        """Return scores, or grades, by the ids of documents."""
         return dict(read_scores(text))
 
     def entries(self, text: str) -> list[dict[str, Any]]:
@@ -156,7 +154,6 @@ def relevance_cell(value: Any) -> tuple[str, ...]:
 
 
 def _grades(value: Any) -> dict[str, float]:
-    """Return the grades in a cell by id."""
     if isinstance(value, str):
         value = json_in(value.strip(), "[", "{", '"', "null")
     if value is None or value == "":

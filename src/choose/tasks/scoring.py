@@ -36,9 +36,6 @@ def scored(run: Run, dataset: Dataset) -> Run:
     """Return a run with the scores of all its answers; as it is where answers are labels.
 
     Answers from documents that changed have other targets, so they get no scores here.
-
-    Raises:
-        StudyError: if a metric gives what is no score.
     """
     if dataset.task.labels:
         return run
@@ -53,11 +50,7 @@ def scored(run: Run, dataset: Dataset) -> Run:
 
 
 def scores_of(task: Task, answers: Answers, rows: Sequence[Example]) -> dict[str, Floats]:
-    """Return (n,) scores of answers to these rows: every metric of the task, and `LENIENT`.
-
-    Raises:
-        StudyError: if a metric gives what is no score.
-    """
+    """Return (n,) scores of answers to these rows: every metric of the task, and `LENIENT`."""
     columns: dict[str, list[float]] = {name: [] for name in (*task.metrics, LENIENT)}
     raw = answers.raw or (None,) * len(answers)
     for output, written, row in zip(answers.outputs, raw, rows, strict=True):
@@ -72,11 +65,7 @@ def scores_of(task: Task, answers: Answers, rows: Sequence[Example]) -> dict[str
 
 
 def score(task: Task, output: str | None, targets: Sequence[str]) -> Mapping[str, float]:
-    """Return each metric of one answer, checked.
-
-    Raises:
-        StudyError: if a metric fails, or gives what is no number from 0 to 1.
-    """
+    """Return each metric of one answer, checked."""
     try:
         scores = task.score(output, targets)
     except ChooseError:
@@ -125,11 +114,7 @@ class UserMetric:
     code: str
 
     def score(self, output: Any, targets: Sequence[Any]) -> dict[str, float]:
-        """Return each number for an answer, in [0, 1].
-
-        Raises:
-            StudyError: in one line, if the function fails or returns something else.
-        """
+        """Return each number for an answer, in [0, 1]."""
         if self.name not in _asked:
             raise StudyError(
                 f"The scores of the metric {self.name!r} are not stored, and a stored study may "
@@ -145,7 +130,6 @@ class UserMetric:
         return found
 
     def facts(self) -> dict[str, Any]:
-        """Return the metric as plain values for JSON."""
         return {"name": self.name, "scores": list(self.scores), "code": self.code}
 
 
@@ -169,11 +153,7 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def user_metric(name: str, target: Any) -> UserMetric:
-    """Import a metric, and try it on a right answer.
-
-    Raises:
-        StudyError: in one line, if it cannot be imported, fails, or returns no number from 0 to 1.
-    """
+    """Import a metric, and try it on a right answer."""
     _function.cache_clear()  # a notebook may have changed the file
     function = _function(name)
     _asked.add(name)
@@ -233,11 +213,7 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 
 
 def _checked(name: str, output: Any, targets: Sequence[Any]) -> dict[str, float]:
-    """Call a metric and return its numbers by name.
-
-    Raises:
-        StudyError: if it raises, or returns anything but numbers from 0 to 1.
-    """
+    """Call a metric and return its numbers by name."""
     try:
         found = _function(name)(output, list(targets))
     except StudyError:

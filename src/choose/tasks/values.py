@@ -154,7 +154,6 @@ def as_date(text: str, day_first: bool = True) -> str | None:
 
 
 def type_of(values: Sequence[Any]) -> FieldType:
-    """Return the type of a field from the values that it takes."""
     if any(isinstance(value, list) for value in values):
         return "list"
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):

@@ -546,11 +546,7 @@ def with_header(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.DataFrame:
-    """Return the table of a file; one without a header needs the numbers of its columns.
-
-    Raises:
-        DataError: saying so, with the command.
-    """
+    """Return the table of a file; one without a header needs the numbers of its columns."""
     named = (section.text_column, section.label_column)
     delimited = path is not None and not path.lower().endswith((*JSON, *PARQUET))
     if not delimited or any(name in table.columns for name in named):

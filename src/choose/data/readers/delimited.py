@@ -164,11 +164,7 @@ TOO_LONG = (
 
 
 def check_header(path: Path, names: Sequence[str]) -> list[str]:
-    """Return the column names, those without one numbered.
-
-    Raises:
-        DataError: if two columns have the same name, or there are too many.
-    """
+    """Return the column names, those without one numbered."""
     if len(names) > MOST_COLUMNS:
         raise DataError(
             f"{str(path)!r} has {len(names):,} columns; at most {MOST_COLUMNS:,} are read. Keep "
@@ -197,11 +193,7 @@ class _Unusable(Exception):
 
 
 def read_delimited(path: Path, encoding: Encoding = UTF8) -> pl.DataFrame:
-    """Read a CSV or TSV file; quoted cells may hold line breaks, the delimiter is detected.
-
-    Raises:
-        DataError: naming a broken row.
-    """
+    """Read a CSV or TSV file; quoted cells may hold line breaks, the delimiter is detected."""
     rows = delimited_rows(path, encoding)
     header = next(rows)[1]
     columns: list[list[str]] = [[] for _ in header]

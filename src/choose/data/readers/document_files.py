@@ -76,11 +76,7 @@ class DocumentFiles:
 
 
 def read_documents(name: str) -> DocumentFiles:
-    """Read a folder, a file, or ``sample:NAME``; documents without text are left out and counted.
-
-    Raises:
-        DataError: if there is no document, one cannot be read, or ids repeat.
-    """
+    """Read a folder, a file, or ``sample:NAME``; count and leave out documents without text."""
     check_text(name, "The name of the documents", DataError)
     with _located(name) as path:
         if _is_folder(path):
@@ -119,11 +115,7 @@ def _checked(documents: Sequence[Document], notes: list[str], name: str) -> Docu
 
 
 def _located(name: str) -> AbstractContextManager[Path]:
-    """Return the place of documents; those of a bundled sample are beside its rows.
-
-    Raises:
-        DataError: if a sample has none.
-    """
+    """Return the place of documents; those of a bundled sample are beside its rows."""
     if not name.startswith("sample:"):
         return nullcontext(Path(name))
     sample, _, inner = name.removeprefix("sample:").partition("/")
@@ -137,11 +129,7 @@ def _located(name: str) -> AbstractContextManager[Path]:
 
 
 def _is_folder(path: Path) -> bool:
-    """Return whether documents are in a folder, else in a regular file.
-
-    Raises:
-        DataError: if there is nothing, or something else.
-    """
+    """Return whether documents are in a folder, else in a regular file."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -276,7 +264,6 @@ def _title(path: Path, text: str) -> str:
 
 
 def _table(path: Path) -> tuple[list[Document], list[str]]:
-    """Read a table with a row a document."""
     try:
         source = read_source(path)
     except DataError as error:

@@ -68,11 +68,7 @@ class Linked:
 
 
 def check_documents(section: DataSection) -> None:
-    """Refuse settings that need documents where there are none.
-
-    Raises:
-        StudyError: naming the setting.
-    """
+    """Refuse settings that need documents where there are none."""
     if section.documents is not None:
         return
     for key in ("evidence_column", "estimand"):
@@ -91,9 +87,6 @@ def with_evidence(
     A column names them, or else they are where an answer's text occurs. Where the study is about
     new documents, rows that share one get the same group; of evidence found by text, only the
     document counts that is most like the question.
-
-    Raises:
-        DataError: if the column is missing or names something else.
     """
     rows = [e for part in parts for e in part.rows]
     column, unread = evidence_column(parts[0].table, section.evidence_column, corpus, taken)
@@ -124,9 +117,6 @@ def with_relevance(
     """Return the rows of a file, and of a test file, whose relevant documents all exist.
 
     Where the study is about new documents, rows that share a relevant one get the same group.
-
-    Raises:
-        DataError: naming the rows whose documents do not exist.
     """
     rows = [[_of_corpus(e, corpus) for e in part.rows] for part in parts]
     every = [e for part in rows for e in part]
@@ -196,7 +186,6 @@ def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
 
 
 def _about(section: DataSection, rows: Sequence[Example]) -> str:
-    """Say what figures are about."""
     if section.estimand == "new-documents":
         groups = len({e.group for e in rows} - {None})
         return (
@@ -212,11 +201,7 @@ def _about(section: DataSection, rows: Sequence[Example]) -> str:
 def evidence_column(
     table: pl.DataFrame, wanted: str | None, corpus: Corpus, taken: Sequence[str]
 ) -> tuple[str | None, str | None]:
-    """Return the column of evidence, if there is one, and a note on one that is not read.
-
-    Raises:
-        DataError: if the column that was named is missing.
-    """
+    """Return the column of evidence, if there is one, and a note on one that is not read."""
     columns = [name for name in table.columns if name != ROW]
     if wanted is not None:
         found = wanted if wanted in columns else usual(columns, [wanted.strip().lower()])
@@ -258,11 +243,7 @@ def _known(cell: Any, corpus: Corpus) -> bool:
 
 
 def evidence_cells(table: pl.DataFrame, column: str, corpus: Corpus) -> list[tuple[Place, ...]]:
-    """Return the places that each cell names; none of an empty one.
-
-    Raises:
-        DataError: naming the row of a cell of another form, about no document or no part of one.
-    """
+    """Return the places that each cell names; none of an empty one."""
     found = []
     for number, cell in zip(table[ROW].to_list(), table[column].to_list(), strict=True):
         try:

@@ -291,11 +291,7 @@ _LONE = re.compile("[\ud800-\udfff]")
 
 
 def read_json(path: Path, encoding: Encoding = UTF8) -> pl.DataFrame:
-    """Read JSON objects, one a line or in one array; a missing key or null is an empty cell.
-
-    Raises:
-        DataError: naming the line or item that is no object.
-    """
+    """Read JSON objects, one a line or in one array; a missing key or null is an empty cell."""
     return table_from(path, json_records(path, encoding))
 
 
@@ -327,11 +323,7 @@ def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.
 
 
 def read_parquet(path: Path) -> pl.DataFrame:
-    """Read a Parquet file; class labels of Hugging Face data sets become their names.
-
-    Raises:
-        DataError: if it is damaged.
-    """
+    """Read a Parquet file; class labels of Hugging Face data sets become their names."""
     try:
         table = pl.read_parquet(path, glob=False)
         names = _class_names(path)
@@ -492,11 +484,7 @@ def is_rows(data: object) -> bool:
 
 
 def table_of(data: object) -> pl.DataFrame:
-    """Return rows in memory as `read_table` returns those of a file.
-
-    Raises:
-        DataError: if the object holds no rows.
-    """
+    """Return rows in memory as `read_table` returns those of a file."""
     if isinstance(data, pl.LazyFrame):
         data = data.collect()
     if isinstance(data, pl.DataFrame):
@@ -527,11 +515,6 @@ def _pandas_records(data: Any) -> list[dict[str, Any]]:
 
 
 def _columns(data: Mapping[Any, Any]) -> list[dict[str, Any]]:
-    """Return the rows of a dictionary of lists.
-
-    Raises:
-        DataError: if its values are tables (the splits of a set), or no lists of one length.
-    """
     names = [str(name) for name in data]
     columns = [getattr(column, "tolist", lambda c=column: c)() for column in data.values()]
     if any(hasattr(column, "column_names") for column in columns):

@@ -67,9 +67,6 @@ def read_table(path: str | Path) -> pl.DataFrame:
     """Read a file, or ``sample:NAME``, as columns of strings, and `ROW`.
 
     A JSON or Parquet column of nested or mixed values keeps them, since it may not be needed.
-
-    Raises:
-        DataError: if the file cannot be read, naming the row if there is one.
     """
     return read_source(path).table
 
@@ -101,11 +98,7 @@ def _read(file: Path) -> Source:
 
 @contextmanager
 def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
-    """Give the path of a file after checking its ending, its first bytes and its size.
-
-    Raises:
-        DataError: if they do not fit, or if it has more than `largest` bytes.
-    """
+    """Give the path of a file after checking its ending, its first bytes and its size."""
     check_text(name, "The file name", DataError)
     bundled = name.startswith("sample:")
     with as_file(_sample(name[7:])) if bundled else nullcontext(Path(name)) as path:

@@ -40,10 +40,6 @@ def file_items(
 
     Ids come from a column ``id``, else they are the row numbers. `fields` are further inputs, and
     `asks` tells whether the texts are questions to documents.
-
-    Raises:
-        DataError: if there is no such file, or no column of the text or of a field, or later at a
-            broken row or an object without a field.
     """
     with checked_file(name) as path:
         suffix = path.suffix.lower()
@@ -139,11 +135,7 @@ def _item(
 
 
 def fields_of_row(record: Mapping[str, Any], fields: Sequence[str], number: int) -> dict[str, str]:
-    """Return the further inputs of row `number` by name; null is an empty text.
-
-    Raises:
-        DataError: if the row lacks one, or holds one that is no plain text.
-    """
+    """Return the further inputs of row `number` by name; null is an empty text."""
     for name in fields:
         if not _holds(record, name):
             raise DataError(
