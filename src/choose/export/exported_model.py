@@ -279,7 +279,13 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
-        """Load a folder that `choose export` wrote."""
+        """Load a folder that `choose export` wrote.
+
+        Raises:
+            StoreError: if the folder is no export.
+            StrategyError: if its strategy is not installed or cannot read its files.
+            ModelError: if its weights are missing.
+        """
         check_compute()
         path = Path(folder)
         manifest = read_manifest(path)
@@ -331,7 +337,11 @@ class Model:
     def predict_proba(
         self, texts: Sequence[str], fields: Sequence[Mapping[str, Any]] | None = None
     ) -> np.ndarray:
-        """Return (n, labels) probabilities, columns as in `classes_`; nan for empty texts."""
+        """Return (n, labels) probabilities, columns as in `classes_`; nan for empty texts.
+
+        Raises:
+            StrategyError: if the strategy gives no probability for each label.
+        """
         items = self._items([texts] if isinstance(texts, str) else texts, fields)
         asked = [place for place, item in enumerate(items) if item.text.strip()]
         answers = self._answers([replace(items[place], id=f"asked {place}") for place in asked])
@@ -419,7 +429,12 @@ class Model:
     def stream(
         self, items: Iterable[Item], min_confidence: float | None = None
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each item, in order, holding one chunk in memory."""
+        """Yield a prediction for each item, in order, holding one chunk in memory.
+
+        Raises:
+            StudyError: if `min_confidence` is not between 0 and 1.
+            StrategyError: if it is set and the strategy gives no confidence.
+        """
         if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise StudyError(
                 f"The smallest confidence is {min_confidence:g}; it must be between 0 and 1."
