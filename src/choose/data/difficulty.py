@@ -70,32 +70,22 @@ def by_length(rows: Sequence[Example]) -> dict[str, float]:
 
 
 def _difficulty(matrices: Sequence[Any], codes: Any, learnt: Any, asked: Any) -> Floats:
-    """Return (asked,) one less the mean probability of the true label: words and characters.
+    """Return (asked,) one less the mean probability of the true label: words and characters."""
+    from sklearn.naive_bayes import MultinomialNB
 
-    The probabilities are those of a multinomial naive Bayes classifier.
-    """
-    if not len(learnt) or not len(asked):
-        return np.ones(len(asked))
-    classes, given = np.unique(codes[learnt], return_inverse=True)
-    column = np.searchsorted(classes, codes[asked]).clip(max=len(classes) - 1)
-    members = [np.flatnonzero(given == place) for place in range(len(classes))]
-    prior = np.log([len(rows) for rows in members]) - np.log(len(learnt))
     true = np.zeros(len(asked))
+    if not len(learnt) or not len(asked):
+        return 1 - true
     for matrix in matrices:
-        known = matrix[learnt]
-        counts = np.asarray(np.concatenate([known[rows].sum(axis=0) for rows in members]))
-        counts += SMOOTHING
-        # Features that no row has count for each class too.
-        totals = counts.sum(axis=1, keepdims=True) + SMOOTHING * (FEATURES - matrix.shape[1])
-        joint = matrix[asked] @ (np.log(counts) - np.log(totals)).T + prior
-        chances = np.exp(joint - joint.max(axis=1, keepdims=True))
-        found = chances[np.arange(len(asked)), column] / chances.sum(axis=1)
-        true += np.where(classes[column] == codes[asked], found, 0.0)
+        known = MultinomialNB(alpha=SMOOTHING).fit(matrix[learnt], codes[learnt])
+        column = np.searchsorted(known.classes_, codes[asked]).clip(max=len(known.classes_) - 1)
+        chances = known.predict_proba(matrix[asked])[np.arange(len(asked)), column]
+        true += np.where(known.classes_[column] == codes[asked], chances, 0.0)
     return np.asarray(1 - true / len(matrices), dtype=np.float64)
 
 
 def _features(rows: Sequence[Example]) -> list[Any]:
-    """Return TF-IDF matrices (rows, features that occur), sparse: of words, and of characters."""
+    """Return sparse TF-IDF matrices (rows, FEATURES): of words, and of characters."""
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
     texts = [row.text[:MOST_CHARACTERS] for row in rows]
@@ -106,8 +96,7 @@ def _features(rows: Sequence[Example]) -> list[Any]:
     matrices = []
     for how in options:
         counter = HashingVectorizer(n_features=FEATURES, alternate_sign=False, norm=None, **how)
-        counts = counter.transform(texts).tocsr()
-        counts = counts[:, np.unique(counts.indices)]
+        counts = counter.transform(texts)
         matrices.append(TfidfTransformer(sublinear_tf=True).fit_transform(counts))
     return matrices
 

@@ -24,27 +24,7 @@ HEAD, SAMPLE = 4_096, 4_000_000
 _UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
-# Sequences of UTF-8 for one character; in Windows-1252 they spell nothing.
-_SEQUENCE = re.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
-)
-_HIGH = re.compile(rb"[\x80-\xff]")
-
 _WORD = re.compile(r"[^\W\d_]+")
-_ASCII = re.compile("[A-Za-z]")
-# A sign within a word, other than an apostrophe or a soft hyphen, is a letter in another encoding.
-_MISPLACED = re.compile(
-    "(?<=[a-z])[\u00a1-\u00ac\u00ae-\u00b6\u00b8-\u00bf\u00d7\u00f7\u20ac\u2020-\u2022](?=[a-z])"
-)
-# Quotation marks, dashes, ellipsis, degree, paragraph and currencies: all that some files have.
-_SIGNS = re.compile("[\u2018\u2019\u201c-\u201e\u2013\u2014\u2026\u20ac\u00a3\u00b0\u00a7]")
-
-# Share of the words with letters beyond ASCII that must also have letters of ASCII, and the largest
-# share of such letters among all letters; in French, Spanish or Finnish it is below a tenth.
-WESTERN, ACCENTED = 0.8, 0.3
-
-# Share of the bytes beyond ASCII that UTF-8 accounts for in a file with both encodings.
-MIXED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +99,21 @@ def _decodes(path: Path, name: str) -> bool:
 
 
 def _western(path: Path) -> str | None:
-    """Return a word that shows Windows-1252; None where the bytes are of another encoding.
+    """Return a word that shows Windows-1252; None where its words are of another encoding.
 
     Files in UTF-8 with some broken rows, and texts in Cyrillic, Chinese or Japanese encodings, have
     bytes that Windows-1252 reads as well, but as no words.
     """
-    sample = b"".join(chunk for chunk in _chunks(path, SAMPLE))
-    high = len(_HIGH.findall(sample))
-    if sum(map(len, _SEQUENCE.findall(sample))) > MIXED * high:
+    from charset_normalizer import from_bytes
+
+    lines = b"".join(_chunks(path, SAMPLE)).splitlines()
+    found = from_bytes(
+        b"\n".join(line for line in lines if not line.isascii()), cp_isolation=["cp1252"]
+    ).best()
+    if found is None:
         return None
-    try:
-        text = sample.decode("cp1252")
-    except UnicodeDecodeError:
-        return None
-    words = [word for word in _WORD.findall(text) if not word.isascii()]
-    western = [word for word in words if _ASCII.search(word)]
-    letters = sum(map(str.isalpha, text))
-    accented = sum(letter.isalpha() and not letter.isascii() for letter in text)
-    if len(western) < WESTERN * len(words) or accented > ACCENTED * letters:
-        return None
-    if len(_MISPLACED.findall(text)) > 0.02 * high:
-        return None
-    if not words:
-        signs = _SIGNS.findall(text)
-        return str(signs[0]) if 2 * len(signs) >= high else None
-    return str(max(western, key=len))
+    words = [word for word in _WORD.findall(str(found)) if not word.isascii()]
+    return max(words or [c for c in str(found) if not c.isascii()], key=len)
 
 
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
