@@ -43,10 +43,18 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
 
-from choose.corpus import CONDITIONS, GOLD, Corpus, Document, Passage, Span
+from choose.corpus import (
+    CONDITIONS,
+    GOLD,
+    Corpus,
+    Document,
+    Passage,
+    Span,
+    holds,
+    reciprocal_rank,
+)
 from choose.data.dataset import load_dataset
-from choose.judge.measures.changed_documents import GIVEN
-from choose.judge.measures.reading_measures import retrieval_quality
+from choose.judge.diagnosis.documents import GIVEN
 from choose.models.environment_settings import cores
 from choose.models.retrieval.passage_search import given
 from choose.models.weights.spec import DEFAULT_LM
@@ -222,16 +230,22 @@ def _figures(
     evidence = [row.evidence for row in test]
     reads = getattr(strategy, "reads", False) and answers.evidence is not None
     shown = answers.evidence if reads and answers.evidence else ((),) * len(test)
-    hits = retrieval_quality(shown, evidence).means["hit@1"]
+    hits = hit(1, shown, evidence)
     if isinstance(strategy, Reports):
         print(f"{name} {seed}: {strategy.facts().get('notes')}", file=sys.stderr, flush=True)
     return {
         **scores,
-        "hit@1": hits or 0.0,
+        "hit@1": hits,
         "fit s": spent + fit_cached,
         "fit CPU s": fit_used,
         "1,000 s": 1000 * answering / len(test),
     }
+
+
+def hit(k: int, shown: Sequence[Sequence[str]], evidence: Sequence[Sequence[Span]]) -> float:
+    """Return the share of questions with evidence that one of the first k passages holds."""
+    pairs = [(ids[:k], spans) for ids, spans in zip(shown, evidence, strict=True) if spans]
+    return fmean(any(holds(id, spans) for id in ids) for ids, spans in pairs) if pairs else 0.0
 
 
 def _cached(strategy: Any) -> float:
@@ -464,15 +478,18 @@ def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Name
     def quality(library: Library) -> Figures:
         found = library.search([row.item() for row in test], 10)
         shown = [[passage.id for passage in some] for some in found]
-        means = retrieval_quality(shown, [row.evidence for row in test]).means
-        return {name: means[name] or 0.0 for name in measures}
+        evidence = [row.evidence for row in test]
+        pairs = zip(found, evidence, strict=True)
+        ranks = [reciprocal_rank([p.span for p in some], spans) for some, spans in pairs if spans]
+        hits = {f"hit@{k}": hit(k, shown, evidence) for k in (1, 5, 10)}
+        return {**hits, "mrr@10": fmean(ranks)}
 
     def line(name: str, figures: Figures, seconds: float) -> None:
         print(
             f"{name:24}{''.join(f'{x:10.3f}' for x in figures.values())}{seconds:10.1f}", flush=True
         )
 
-    measures = ("hit@1", "hit@5", "hit@10", "mrr@10", "ndcg@10")
+    measures = ("hit@1", "hit@5", "hit@10", "mrr@10")
     print(
         f"{choice.folder.name}: {len(test)} questions about other documents, {choice.seeds} seeds"
     )

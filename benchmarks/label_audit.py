@@ -33,10 +33,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from choose.judge.diagnosis.label_audit import labels_to_check
-from choose.judge.diagnosis.label_noise import (
+from choose.judge.diagnosis.doubted_labels import (
     SKILLED,
     Auditor,
+    labels_to_check,
     noise_bounds,
     skill,
     weakness,

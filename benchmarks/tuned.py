@@ -33,9 +33,9 @@ from typing import Any
 
 import numpy as np
 
-from choose.judge.stats.paired import paired_difference
 from choose.models.environment_settings import cores
 from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.stats.paired import paired_difference
 from choose.strategy import Prepares, build, hyperparameters
 from choose.tasks.labels import Classification
 from choose.tasks.multilabel import Multilabel, read_set, set_text

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.judge.measures.cost_comparison import cheapest_first
-from choose.judge.measures.cost_sheet import cost_sheet
+from choose.judge.measures.costs import cheapest_first, cost_sheet
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.base import Interval

@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, GOLD, NOTHING, Span
-from choose.judge.diagnosis.loss_split import loss_splits
+from choose.judge.diagnosis.documents import loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import USUAL_MARGIN, Measure, Rule
 from choose.judge.scores.score_tables import study_scores

@@ -10,8 +10,7 @@ import numpy as np
 
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.measures.cost_comparison import cheapest_first
-from choose.judge.measures.cost_sheet import cost_sheet
+from choose.judge.measures.costs import cheapest_first, cost_sheet
 from choose.judge.scores.score_tables import study_scores
 from choose.types import Floats
 from replay import studies as occasions

@@ -10,7 +10,7 @@ from typing import Any
 
 import reliability
 from choose.judge.decision.more_labels import EVEN, LIKELY
-from choose.judge.stats.intervals import wilson
+from choose.stats.intervals import wilson
 from reliability import Stated
 from simulation.grading import Choice, Grade
 

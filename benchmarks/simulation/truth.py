@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from choose.judge.goal import MONTHS
-from choose.judge.stats.paired import smallest_detectable_gain
+from choose.stats.paired import smallest_detectable_gain
 from simulation.evidence import flip_chance
 from simulation.setting import Setting, SimulatedCandidate, grid
 

@@ -11,11 +11,11 @@ import pytest
 
 from choose.api.compare import compare_stores
 from choose.errors import StoreError
-from choose.judge.stats.paired import mcnemar_midp
 from choose.report.comparison_words import headline
 from choose.report.write import render_versus_html, render_versus_markdown
 from choose.schema.base import Interval
 from choose.schema.study_changes import Cause, Change, CommonRows, Shift, Side, Versus
+from choose.stats.paired import mcnemar_midp
 from choose.store.store import Store
 from choose.tasks.labels import Classification
 from choose.types import Answers, Dataset, Example, Fold, Run

@@ -9,7 +9,7 @@ import pytest
 import budgets as bench
 import documents
 import label_audit
-from choose.judge.diagnosis.label_noise import SKILLED
+from choose.judge.diagnosis.doubted_labels import SKILLED
 from choose.models.lora.classifier import untrained_model
 from choose.models.lora.model import AdapterSpec, load_base
 from growth import Series, missed

@@ -32,7 +32,7 @@ from choose.data.splits import build_dataset
 from choose.data.stratify import stratified_folds, training_pool
 from choose.errors import StudyError
 from choose.files import digest_rows
-from choose.judge.measures.drift_and_new_class import drop_of, losses_by_source
+from choose.judge.measures.scorecard import drop_of, losses_by_source
 from choose.judge.scores.out_of_fold import out_of_fold
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import study_scores

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.diagnosis.label_audit import most_doubtful
-from choose.judge.diagnosis.label_noise import auditor_of, confirmed_labels
+from choose.judge.diagnosis.doubted_labels import auditor_of, confirmed_labels, most_doubtful
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
 from choose.schema.plan import LeftOut, Reason

@@ -8,14 +8,11 @@ from sklearn.metrics import f1_score
 
 from choose.judge.evidence import CandidateInfo, Items
 from choose.judge.goal import Rule
-from choose.judge.measures import build_scorecard
-from choose.judge.measures.build_scorecard import scorecard
-from choose.judge.measures.confidence import threshold
-from choose.judge.measures.cost_comparison import cheapest_first
-from choose.judge.measures.cost_sheet import cost_sheet
-from choose.judge.measures.robustness import common_rows
+from choose.judge.measures.costs import cheapest_first, cost_sheet
+from choose.judge.measures.scorecard import common_rows, scorecard, threshold
 from choose.judge.scores.score_tables import CLEAN, study_scores
-from choose.judge.stats.intervals import wilson
+from choose.schema.scorecard import Failure
+from choose.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario
 from support.answered_studies import laid_out
 from support.studies import plain_trial
@@ -90,7 +87,7 @@ def test_accuracy_of_one_artefact_is_wilsons():
     found = card(run(flipped(6)))
     assert found.accuracy.value == pytest.approx(24 / 30)
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson(24, 30))
-    assert found.accuracy.estimand == "this artefact"
+    assert found.accuracy.estimand == "artefact"
     assert (found.rows, found.repetitions) == (30, 1)
 
 
@@ -104,9 +101,9 @@ def test_unusable_answers_are_wrong_and_shown_as_invalid():
 def test_estimand_follows_what_was_varied():
     seeded = (info(seeded=True),)
     runs = [run(flipped(n), draw=d) for d, n in enumerate((4, 6, 8))]
-    assert card(*runs, candidates=seeded).accuracy.estimand == "retraining on this pool"
-    assert card(*runs, candidates=seeded, pool=99).accuracy.estimand == "a new pool of 20 labels"
-    assert card(runs[0], candidates=seeded).accuracy.estimand == "this artefact"
+    assert card(*runs, candidates=seeded).accuracy.estimand == "refits"
+    assert card(*runs, candidates=seeded, pool=99).accuracy.estimand == "new-pools:20"
+    assert card(runs[0], candidates=seeded).accuracy.estimand == "artefact"
 
 
 def test_macro_f1_agrees_with_sklearn():
@@ -120,9 +117,7 @@ def test_sources_that_were_not_varied_are_null():
     found = card(run(flipped(6)))
     assert found.variance.test_rows > 0
     assert (found.variance.seed, found.variance.draw, found.variance.wording) == (None,) * 3
-    assert found.churn is None
-    assert found.noise.slope is None
-    assert found.noise.kinds == ()
+    assert found.noise == ()
 
 
 def test_seed_and_draw_are_two_things():
@@ -133,13 +128,6 @@ def test_seed_and_draw_are_two_things():
     assert whole.seed > 0.1
     assert whole.draw is None
     assert drawn.seed is None
-
-
-@pytest.mark.parametrize("many", [50, 2])
-def test_churn_counts_answers_that_change(many, monkeypatch):
-    monkeypatch.setattr(build_scorecard, "MANY_REPETITIONS", many)
-    runs = [run(TARGETS), run(flipped(6), draw=1), run(TARGETS, draw=2)]
-    assert card(*runs, candidates=(info(seeded=True),)).churn == pytest.approx(2 * 6 / 30 / 3)
 
 
 def test_wordings_are_a_spread_never_a_maximum():
@@ -170,32 +158,24 @@ def test_settings_are_compared_on_the_rows_that_the_candidates_own_setting_answe
     assert point.accuracy.row_set == point.change.row_set
 
 
-def test_noise_has_a_slope():
+def test_noise_loses_by_rate():
     runs = [run(TARGETS)]
     for draw in range(3):
         for rate, lost in ((0.1, 6), (0.2, 12)):
             noise = Scenario(kind="noise", rate=rate)
             runs.append(run(flipped(lost), draw=draw, scenario=noise))
-    found = card(*runs).noise
-    assert [point.rate for point in found.kinds] == [0.1, 0.2]
-    assert found.slope.value == pytest.approx(-0.2)
-    assert found.slope.low < -0.2 < found.slope.high < 0
-    assert found.slope.estimand == "retraining on this pool"
+    low, high = card(*runs).noise
+    assert (low.rate, high.rate) == (0.1, 0.2)
+    assert low.loss.value == pytest.approx(0.2)
+    assert high.loss.value == pytest.approx(0.4)
+    assert low.loss.low < 0.2 < low.loss.high
 
 
 def test_noise_that_changes_nothing_has_an_open_interval():
     noise = Scenario(kind="noise", rate=0.2)
-    found = card(run(TARGETS), run(TARGETS, scenario=noise)).noise
-    assert found.slope.value == 0
-    assert found.slope.low < 0 < found.slope.high
-
-
-def test_noise_of_a_seeded_candidate_is_read_on_its_common_repetitions():
-    noise = Scenario(kind="noise", noise="symmetric", rate=0.1)
-    runs = [run(flipped(n), draw=d) for d, n in enumerate((3, 6, 9))]
-    found = card(*runs, run(flipped(6), scenario=noise), candidates=(info(seeded=True),)).noise
-    assert found.slope.value == pytest.approx(-0.1)
-    assert found.slope.estimand == "this artefact"
+    (found,) = card(run(TARGETS), run(TARGETS, scenario=noise)).noise
+    assert found.loss.value == 0
+    assert found.loss.low < 0 < found.loss.high
 
 
 def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
@@ -213,17 +193,16 @@ def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
 
 
 def test_noise_is_measured_against_clean_labels_on_the_same_rows():
-    noise = Scenario(kind="noise", noise="symmetric", rate=0.1)
-    pair = Scenario(kind="noise", noise="confused-pair", rate=0.1)
+    noise, more = (Scenario(kind="noise", rate=rate) for rate in (0.1, 0.2))
     first = IDS[:20]
     runs = [run(flipped(6, start=20))]
     runs += [run(flipped(2)[:20], ids=first, scenario=noise, draw=d) for d in range(3)]
-    runs += [run(flipped(8)[:20], ids=first, scenario=pair, draw=d) for d in range(3)]
+    runs += [run(flipped(8)[:20], ids=first, scenario=more, draw=d) for d in range(3)]
     found = card(*runs).noise
-    assert [(p.kind, p.rate) for p in found.kinds] == [("confused-pair", 0.1), ("symmetric", 0.1)]
-    assert [p.loss.value for p in found.kinds] == pytest.approx([0.4, 0.1])
-    assert [p.accuracy.value for p in found.kinds] == pytest.approx([0.6, 0.9])
-    assert len({p.accuracy.row_set for p in found.kinds}) == 1
+    assert [p.rate for p in found] == [0.1, 0.2]
+    assert [p.loss.value for p in found] == pytest.approx([0.1, 0.4])
+    assert [p.accuracy.value for p in found] == pytest.approx([0.9, 0.6])
+    assert len({p.accuracy.row_set for p in found}) == 1
 
 
 def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
@@ -243,9 +222,9 @@ def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
     common = common_rows(laid.candidates)
     assert common.noise.sum() == 20, "8 rows of c would cost the others too much"
     a, b, c = (scorecard(x, cost_sheet(x, Rule()).record, Rule(), common) for x in laid.candidates)
-    (noisy,) = a.noise.kinds
+    (noisy,) = a.noise
     assert (noisy.accuracy.value, noisy.loss.value) == (1.0, 0.0), "its errors are on other rows"
-    rows = [card.noise.kinds[0].loss.row_set for card in (a, b, c)]
+    rows = [card.noise[0].loss.row_set for card in (a, b, c)]
     assert rows[0] == rows[1] != rows[2]
     assert rows[2].startswith("8:")
 
@@ -262,7 +241,7 @@ def test_a_candidate_that_failed_has_errors_and_no_figures():
     found = card(broken(), broken(draw=1))
     assert found.accuracy is None
     assert found.rows == 0
-    assert found.errors == ("2 of 2 trials failed: ValueError: no",)
+    assert found.errors == (Failure(trials=2, planned=2, error="ValueError: no"),)
     assert found.cost.fit_seconds is None
 
 
@@ -271,7 +250,7 @@ def test_one_failed_repetition_is_recorded_and_not_scored():
     found = card(*runs, candidates=(info(seeded=True),))
     assert found.repetitions == 2
     assert found.accuracy.value == pytest.approx(0.9)
-    assert found.errors == ("1 of 3 trials failed: ValueError: no",)
+    assert found.errors == (Failure(trials=1, planned=3, error="ValueError: no"),)
 
 
 def test_unfinished_folds_are_scored_on_the_rows_answered():

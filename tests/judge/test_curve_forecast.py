@@ -13,14 +13,17 @@ from scipy.special import ndtri
 
 import regret
 from choose.judge.goal import Rule
-from choose.judge.measures.curve_fit import (
+from choose.judge.measures.learning_curve import (
     CURVE_SHAPES,
+    CurveForecasts,
     CurvePoints,
     Resamples,
+    ensemble,
     fit_curves,
+    horizon,
+    needed,
     points_of,
 )
-from choose.judge.measures.curve_forecast import CurveForecasts, ensemble, horizon, labels_to_reach
 from choose.judge.scores.promised_score import DRIFT, RATE_SD, promised_gain, promised_score
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
@@ -113,12 +116,12 @@ def test_the_interval_of_labels_needed_holds_the_truth(name):
     """120 studies a world; at a true coverage of 0.95 fewer than 0.88 is a chance below 0.001."""
     curve, covered, studies = CURVES[name], 0, 120
     rng = np.random.default_rng(11)
-    needed = 2.0 * SIZES[-1]
+    goal = 2.0 * SIZES[-1]
     for _ in range(studies):
         found = ensemble(points(rng, curve), "a", Resamples(500), rows=True)
-        labels = horizon(found.points)
-        reached = labels_to_reach(found.members(labels) >= curve(needed), labels)
-        covered += (reached.low or np.inf) <= needed <= (reached.high or np.inf)
+        reached = found.members(horizon(found.points)) >= curve(goal)
+        about = needed(found.points, reached).labels
+        covered += about is not None and about.low <= goal <= (about.high or np.inf)
     assert covered / studies >= 0.88, covered / studies
 
 
@@ -126,11 +129,11 @@ def test_labels_for_a_target_are_found_and_the_impossible_is_unlikely():
     """The curve reaches 0.84 at 1,613 labels and ends at 0.9 at most."""
     curve, rng = (lambda n: 0.9 - 1.0 * n**-0.381), np.random.default_rng(2)
     found = ensemble(points(rng, curve, rows=20_000, draws=10), "a", Resamples(20_000), rows=True)
-    labels = horizon(found.points)
-    reached = labels_to_reach(found.members(labels) >= 0.84, labels)
+    members = found.members(horizon(found.points))
+    reached = needed(found.points, members >= 0.84)
     assert reached.probability > 0.8
-    assert reached.low < 1613 < (reached.high or np.inf)
-    never = labels_to_reach(found.members(labels) >= 0.95, labels)
+    assert reached.labels.low < 1613 < (reached.labels.high or np.inf)
+    never = needed(found.points, members >= 0.95)
     assert never.probability < 0.05
     assert never.labels is None
 
@@ -141,9 +144,8 @@ def test_a_flat_curve_promises_no_gain():
     for _ in range(30):
         found = ensemble(points(rng, CURVES["flat"]), "a", Resamples(500), rows=True)
         members = found.members(horizon(found.points))
-        chances.append(
-            labels_to_reach(members - members[:, :1] >= 0.04, horizon(found.points)).probability
-        )
+        gained = members - members[:, :1] >= 0.04
+        chances.append(needed(found.points, gained).probability)
     assert np.mean(chances) < 0.35
 
 

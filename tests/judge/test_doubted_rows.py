@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from choose.corpus import Corpus, Document, Span
-from choose.judge.diagnosis.doubted_rows import doubted_rows
+from choose.judge.diagnosis.doubted_labels import doubted_rows
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.measures.text_metrics import MOST_WORDS, nearest_part
 from choose.judge.scores.score_tables import CLEAN, study_scores

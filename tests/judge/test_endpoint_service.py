@@ -7,9 +7,8 @@ import pytest
 
 from choose.judge.evidence import CandidateInfo, Items, billions_in, strong
 from choose.judge.goal import ACCURACY
-from choose.judge.measures.build_scorecard import service_of
-from choose.judge.scores.score_tables import CandidateScores, score_table
-from choose.judge.scores.scored_rows import rows_of
+from choose.judge.measures.scorecard import service_of
+from choose.judge.scores.score_tables import CandidateScores, rows_of, score_table
 from choose.types import Answers, Run, Status, Trial
 from support.answered_studies import laid_out
 from support.studies import plain_trial

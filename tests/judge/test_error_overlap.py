@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.diagnosis.error_overlap import confusion_of, disagreement_of, overlap_of
+from choose.judge.decision.standings import standings_of
+from choose.judge.diagnosis.differing_rows import confusion_of, disagreement_of, overlap_of
 from choose.judge.goal import Rule
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.verdict import judge, standings_of
+from choose.judge.verdict import judge
 from choose.report.write import render_html
 from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorOverlap

@@ -6,12 +6,12 @@ import pytest
 
 from choose.api.notebook_views import printed
 from choose.formatting import DASH
+from choose.judge.decision import gates
 from choose.judge.decision.chance import SURE
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.decision.label_gates import task_stable
+from choose.judge.decision.gates import task_stable
 from choose.judge.decision.rule import label_shift
 from choose.judge.goal import Rule
-from choose.judge.measures import drift_and_new_class
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.verdict import judge
 from choose.report import words
@@ -134,7 +134,7 @@ def test_f16_a_label_that_is_far_more_common_among_test_rows_is_named() -> None:
 def test_f17_an_answer_that_never_changes_is_not_called_stable(monkeypatch):
     """A constant changed "by 0.0 points", while one label fell from 70 to 53 %."""
     panel = study_scores(study([majority(), probe(0.8)], 100, 1))
-    monkeypatch.setattr(drift_and_new_class, "drop_of", lambda _: pytest.fail("it was asked"))
+    monkeypatch.setattr(gates, "drop_of", lambda _: pytest.fail("it was asked"))
     assert task_stable(panel, "majority", 0.02).status == "unknown"
 
 

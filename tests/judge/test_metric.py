@@ -14,14 +14,14 @@ from choose.cli.app import app
 from choose.errors import StudyError
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.goal import ACCURACY, Measure, Rule, evened
-from choose.judge.measures.build_scorecard import accuracy
-from choose.judge.scores.family_comparison import most_accurate
+from choose.judge.measures.scorecard import accuracy
+from choose.judge.scores.paired_comparison import most_accurate
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.stats.intervals import two_way_interval
-from choose.judge.stats.paired import paired_difference
 from choose.judge.study_comparison import Meeting, shifts
 from choose.judge.verdict import judge
 from choose.report.words import headline
+from choose.stats.intervals import two_way_interval
+from choose.stats.paired import paired_difference
 from choose.study.study_file import check
 from support import answered_studies as answered
 

@@ -11,10 +11,10 @@ from choose.judge.decision.more_labels import rows_to_decide
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import ASSUMED_SD, Pairs, compare, full_pool, other_pool
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.stats.paired import paired_difference
-from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge
 from choose.run.predict_test_rows import asking_order
+from choose.stats.paired import paired_difference
+from choose.stats.two_way import independent_rows
 from choose.types import Example
 from simulation.setting import SimulatedCandidate
 from support.answered_studies import player
@@ -41,7 +41,7 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
         laid = study_scores(study(tied(seeds), 800, seed))
         one, other = laid["lora"], laid["other"]
         first, second = (
-            (one.noise["symmetric", 0.2], other.noise["symmetric", 0.2])
+            (one.noise[0.2], other.noise[0.2])
             if what == "noise"
             else (one.sizes[200], other.sizes[200])
         )

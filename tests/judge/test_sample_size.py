@@ -17,10 +17,10 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.sample_size import PER_CLASS, before_data, detectable_gains, rows_for_target
 from choose.judge.scores.joint_distribution import SPREAD
-from choose.judge.stats.paired import mcnemar_midp, paired_difference, smallest_detectable_gain
-from choose.judge.stats.two_way import independent_rows
 from choose.report.terminal.plan_page import assumed
 from choose.schema.plan import DISCORDANCES, TRAINING_SHARE, Wishes
+from choose.stats.paired import mcnemar_midp, paired_difference, smallest_detectable_gain
+from choose.stats.two_way import independent_rows
 
 
 def test_reach_golden() -> None:

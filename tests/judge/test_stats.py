@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from choose.judge.stats import paired
-from choose.judge.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval, wilson
-from choose.judge.stats.metrics import UNUSABLE, macro_f1, macro_f1_rows, per_label
-from choose.judge.stats.paired import (
+from choose.stats import paired
+from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval, wilson
+from choose.stats.metrics import UNUSABLE, macro_f1_rows, per_label
+from choose.stats.paired import (
     holm,
     mcnemar_midp,
     paired_difference,
     rows_needed,
     smallest_detectable_gain,
 )
-from choose.judge.stats.two_way import BehrensFisher, moderated, two_way, variance_components
+from choose.stats.two_way import BehrensFisher, moderated, two_way
 
 
 @pytest.mark.parametrize("graded", [True, False])
@@ -123,24 +123,18 @@ def test_crossed_matches_the_mean_squares():
     assert parts.items == pytest.approx(ms_items / (n * s))
     assert parts.columns == pytest.approx(ms_columns / (n * s))
     assert parts.residual == pytest.approx(ms_rest / (n * s))
-    components = variance_components(y)
-    assert components.item == pytest.approx(sqrt(max(0, (ms_items - ms_rest) / s)))
-    assert components.repetition == pytest.approx(sqrt(max(0, (ms_columns - ms_rest) / n)))
-    assert components.residual == pytest.approx(sqrt(ms_rest))
+    assert parts.sd_of_repetitions == pytest.approx(sqrt(max(0, (ms_columns - ms_rest) / n)))
 
 
-def test_components_are_recovered():
+def test_the_deviation_of_repetitions_is_recovered():
     rng = np.random.default_rng(3)
     y = rng.normal(0, 0.4, (2000, 1)) + rng.normal(0, 0.05, (1, 40))
     y = y + rng.normal(0, 0.2, (2000, 40))
-    found = variance_components(y)
-    assert found.item == pytest.approx(0.4, rel=0.05)
-    assert found.repetition == pytest.approx(0.05, rel=0.3)
-    assert found.residual == pytest.approx(0.2, rel=0.05)
+    assert two_way(y).sd_of_repetitions == pytest.approx(0.05, rel=0.3)
 
 
-def test_one_repetition_has_no_components():
-    assert variance_components(np.ones((5, 1))).repetition is None
+def test_one_repetition_has_no_deviation():
+    assert two_way(np.ones((5, 1))).sd_of_repetitions is None
 
 
 def test_clusters_agree_with_statsmodels():
@@ -503,7 +497,6 @@ def test_macro_f1_agrees_with_sklearn():
     rng = np.random.default_rng(30)
     targets, outputs = rng.integers(0, 5, 200), rng.integers(0, 5, 200)
     expected = f1_score(targets, outputs, average="macro")
-    assert macro_f1(targets, outputs, 5) == pytest.approx(expected)
     assert macro_f1_rows(targets, outputs, 5).mean() == pytest.approx(expected)
     found = per_label(targets, outputs, 5)
     precision, recall, _, support = precision_recall_fscore_support(targets, outputs)
@@ -514,24 +507,27 @@ def test_macro_f1_agrees_with_sklearn():
 
 def test_macro_f1_averages_labels_that_occur():
     targets = np.array([0, 0, 1, 1])
-    assert macro_f1(targets, np.array([0, 0, 2, UNUSABLE]), 3) == pytest.approx(0.5)
-    assert macro_f1(targets, targets, 3) == 1.0
+    said = np.array([0, 0, 2, UNUSABLE])
+    assert macro_f1_rows(targets, said, 3).mean() == pytest.approx(0.5)
+    assert macro_f1_rows(targets, targets, 3).mean() == pytest.approx(1.0)
 
 
 def test_macro_f1_interval_agrees_with_the_bootstrap():
+    from sklearn.metrics import f1_score
+
     rng = np.random.default_rng(31)
     targets = rng.integers(0, 4, 400)
     outputs = np.where(rng.random(400) < 0.75, targets, rng.integers(0, 4, 400))
     analytic = two_way_interval(macro_f1_rows(targets, outputs, 4))
     drawn = bootstrap(
         (np.arange(400),),
-        lambda rows: macro_f1(targets[rows], outputs[rows], 4),
+        lambda rows: macro_f1_rows(targets[rows], outputs[rows], 4).mean(),
         n_resamples=600,
         vectorized=False,
         method="percentile",
         random_state=0,
     ).confidence_interval
-    assert analytic.value == pytest.approx(macro_f1(targets, outputs, 4))
+    assert analytic.value == pytest.approx(f1_score(targets, outputs, average="macro"))
     assert analytic.high - analytic.low == pytest.approx(drawn.high - drawn.low, rel=0.12)
 
 

@@ -9,10 +9,10 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.diagnosis.cascade import levels_of, safe_threshold, takeover_of
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.stats.intervals import clopper_pearson
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.schema.base import Interval
+from choose.stats.intervals import clopper_pearson
 from support import answered_studies as answered
 
 LABELS = "abc"

@@ -5,14 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.decision.label_gates import task_stable
+from choose.judge.decision.gates import task_stable
 from choose.judge.evidence import Evidence, Items
 from choose.judge.goal import Rule
-from choose.judge.measures.drift_and_new_class import (
-    drop_of,
-    losses_by_source,
-    new_class_of,
-)
+from choose.judge.measures.scorecard import drop_of, losses_by_source, new_class_of
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.words import remarks

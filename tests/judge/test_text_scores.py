@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,7 @@ from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of, rule_of
 from choose.cli.ci_gates import not_under
 from choose.errors import StudyError
-from choose.judge.decision.remarks import other_metric
 from choose.judge.evidence import items_of
-from choose.judge.measures import text_metrics
 from choose.judge.scores.score_tables import study_scores
 from choose.report.terminal.pages import render
 from choose.report.write import render_html, render_markdown
@@ -193,15 +190,6 @@ def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:
     assert run.scores[CLEAN].keys() >= {"field-f1", "exact-record", LENIENT}
 
 
-def test_invented_values_dropped_are_a_free_fix(stored: tuple[Decision, Store]) -> None:
-    """The fake invents "midnight" and 99, which occur in no e-mail."""
-    decision, _ = stored
-    assert decision.suspect_values.literal == ("name", "people", "time")
-    fix = card(decision, "reader").text.dropped
-    assert fix.low > 0
-    assert card(decision, "empty").text.dropped is None  # it says nothing that could be dropped
-
-
 def test_rows_stand_side_by_side(stored: tuple[Decision, Store]) -> None:
     decision, store = stored
     rows_ = decision.side_by_side
@@ -372,33 +360,3 @@ def test_who_lost_by_the_format_of_its_answers_alone_is_named(lost, stored):
     chatty = stored[0]
     assert card(chatty, "chatty").text.format_gap.value > 0.1
     assert all(step.kind != "fix-format" for step in chatty.verdict.steps)
-
-
-def test_a_metric_by_which_another_family_leads_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By chrF a copy of the dialogue beat the adapter, by ROUGE-L it lost: rows of both count."""
-    scores = {
-        "copy": {"rouge-l": [[0.1], [0.2], [0.9]], "length": [[0.5], [0.5], [0.5]]},
-        "lora": {"rouge-l": [[0.4], [0.3], [0.0]], "length": [[0.4], [0.4], [0.4]]},
-    }
-    names = dict.fromkeys(("chrf", "rouge-l", "length", LENIENT))
-
-    def main(name: str, *answered: bool) -> Any:
-        runs = [SimpleNamespace(scores={CLEAN: names})]
-        table = SimpleNamespace(name=name, complete=np.array(answered), runs=runs)
-        return SimpleNamespace(main=table)
-
-    found = {LENIENT: [[1.0]] * 3}
-    monkeypatch.setattr(
-        text_metrics, "_stored", lambda t, metric: np.array((scores[t.name] | found)[metric])
-    )
-    panel = {"copy": main("copy", True, True, True), "lora": main("lora", True, True, False)}
-    (lead,) = text_metrics.leads_by_other_metrics(panel["copy"].main, panel["lora"].main)
-    assert lead == ("rouge-l", pytest.approx(0.35), pytest.approx(0.15), 2)
-    best = {"baseline": "copy", "fine-tuning": "lora"}
-    facts = {"name": "copy", "family": "baseline", "written": True, "margin": 0.1}
-    case: Any = SimpleNamespace(contenders=SimpleNamespace(panel=panel, best=best), **facts)
-    [ahead] = other_metric(case)
-    assert (ahead.names, ahead.what, ahead.rows) == (("lora", "copy"), "rouge-l", 2)
-    assert ahead.value.value == pytest.approx(0.2)
-    case.margin = 0.3
-    assert [*other_metric(case)] == []

@@ -27,12 +27,12 @@ from choose.judge.decision.more_labels import rows_to_decide
 from choose.judge.decision.rule import target_status
 from choose.judge.evidence import CandidateInfo, billions_of, strong
 from choose.judge.goal import RULE, Rule
-from choose.judge.stats.paired import Difference
-from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.score_words import right
 from choose.schema.plan import LeftOut
+from choose.stats.paired import Difference
+from choose.stats.two_way import BehrensFisher
 from simulation.thinned import thin
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
@@ -345,7 +345,7 @@ def test_a_failed_fit_bars_a_candidate_from_recommendation():
     runs[place] = replace(runs[place], answers={}, asked={}, error="RuntimeError: diverged")
     found = judge(replace(world, runs=tuple(runs)), Rule())
     assert found.verdict.recommended != "lora"
-    assert "diverged" in next(c.errors[0] for c in found.scorecards if c.candidate == "lora")
+    assert "diverged" in next(c.errors[0].error for c in found.scorecards if c.candidate == "lora")
 
 
 def test_the_same_facts_give_the_same_decision():

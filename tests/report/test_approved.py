@@ -50,7 +50,7 @@ AUDIT = Audit(
     auditors=("tfidf", "probe"),
     rows=600,
     accuracy=Interval(value=0.84),
-    noise=NoiseBand(low=0.01, high=0.09, confident_learning=0.06),
+    noise=NoiseBand(low=0.01, high=0.09),
     suspected=1,
     suspects=(Suspect(id="T009", label="a", suggested="b", score=2.0, agree=2, answered=3),),
 )

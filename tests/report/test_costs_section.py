@@ -27,7 +27,8 @@ def priced() -> Decision:
 @pytest.mark.parametrize("form", [render_markdown, page_of])
 def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
     text = " ".join(form(priced).replace("\\", "").split())
-    pair = next(b for b in priced.breakeven if (b.a, b.b) == ("lora", "probe"))
+    pair = priced.breakeven
+    assert (pair.a, pair.b) == ("lora", "probe")
     assert f"costs {dollars(pair.extra_usd)} more to train" in text
     assert f"pays off after about {rough(pair.requests.value)} answers" in text
     assert "lora: on one base of 300 MB, each further task adds 4" in text
@@ -55,9 +56,7 @@ def test_one_missing_price_is_named():
 def test_hostile_names_do_nothing(priced):
     changed = priced.model_copy(
         update={
-            "breakeven": tuple(
-                b.model_copy(update={"a": HOSTILE, "b": HOSTILE}) for b in priced.breakeven
-            ),
+            "breakeven": priced.breakeven.model_copy(update={"a": HOSTILE, "b": HOSTILE}),
             "scorecards": tuple(
                 c.model_copy(update={"candidate": f"{HOSTILE}{i}"})
                 for i, c in enumerate(priced.scorecards)

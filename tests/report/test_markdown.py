@@ -68,8 +68,7 @@ def found(**facts):
         "auditors": ("probe", "tfidf"),
         "rows": 602,
         "accuracy": Interval(value=0.857, low=0.827, high=0.883),
-        "net_accuracy": 0.893,
-        "noise": NoiseBand(low=0.018, high=0.173, confident_learning=0.078),
+        "noise": NoiseBand(low=0.018, high=0.173),
         "ceiling": Interval(value=0.959, low=0.827, high=0.982),
         "contradicted": 86,
         "suspected": 28,
@@ -105,9 +104,7 @@ def test_the_section_says_what_the_record_holds():
 
 def test_intervals_of_single_and_of_several_runs_are_told_apart():
     """ "... and retraining on the same training pool; the choice of test rows, not retraining"."""
-    once, often = (
-        Interval(value=0.8, estimand=e) for e in ("this artefact", "retraining on this pool")
-    )
+    once, often = (Interval(value=0.8, estimand=e) for e in ("artefact", "refits"))
     assert covered_by([once]) == "Intervals cover the choice of test rows, not retraining."
     assert covered_by([once, often]) == (
         "Intervals cover the choice of test rows, and after several runs retraining on the same "

@@ -260,7 +260,7 @@ def test_the_labels_to_check_are_one_list_with_ids_to_copy() -> None:
 
 
 def test_an_auditor_that_cannot_know_leaves_no_list_but_its_reason() -> None:
-    weak = WeakAuditor(least=0.5, by_chance=0.4, needed=0.8)
+    weak = WeakAuditor(by_chance=0.4, needed=0.8)
     silent = Audit(auditors=("tfidf",), rows=60, accuracy=Interval(value=0.52), weak=weak)
     section = text_of(page_of(answered(audit=silent)))
     assert "tfidf predicts 52 % of 60 labels" in section

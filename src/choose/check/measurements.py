@@ -32,10 +32,9 @@ from choose.data.languages import languages_of
 from choose.data.personal_data import hints_by_row
 from choose.data.scenarios import MIN_DATED, MIN_ROWS, moment_of
 from choose.data.stratify import sampling_order, stratified_folds
-from choose.judge.diagnosis.label_audit import audit_labels
+from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
 from choose.judge.sample_size import detectable_gains
-from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.check import (
     FEW,
@@ -52,6 +51,7 @@ from choose.schema.check import (
 )
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
+from choose.stats.intervals import wilson
 from choose.strategy import build, find
 from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS
@@ -147,7 +147,7 @@ def text_drift(scores: npt.ArrayLike, later: Sequence[bool]) -> TextChange:
             value=auc,
             low=max(low, 0.0),
             high=min(high, 1.0),
-            estimand="other rows of the same two times",
+            estimand="same-two-times",
         ),
         p=p,
     )

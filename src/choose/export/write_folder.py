@@ -165,7 +165,8 @@ def _evaluation(facts: CardFacts) -> Iterator[str]:
     else:
         yield (
             f"{title} in the study: **{percent(measured.accuracy.value)} %** (95 % CI "
-            f"{span(measured.accuracy)}). {covered_by([measured.accuracy])}"
+            f"{span(measured.accuracy)}). "
+            f"{covered_by([measured.accuracy], facts.decision.dataset.about)}"
         )
     yield (
         f"\n**This is the {score} of the study's fits, on rows that they were not trained on. It "

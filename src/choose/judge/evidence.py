@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Any, Protocol, runtime_checkable
@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.scorecard import TokenPrices
+from choose.schema.study_sections import Estimand
 from choose.types import Dataset, Family, Item, Run, Task
 
 
@@ -42,9 +43,6 @@ class HasFields(HasParts, Protocol):
 
         A value occurs in the input if its words do, one after another.
         """
-
-    def without(self, output: str, drop: Container[tuple[str, str]]) -> str:
-        """Return an answer without the values of these fields and forms."""
 
 
 @runtime_checkable
@@ -87,8 +85,8 @@ class BriefAnswers(MayAbstain, Protocol):
     def nearness(self, output: str | None, answers: Sequence[str]) -> float:
         """Return how much of one of some answers a candidate gives, from 0 to 1."""
 
-    def long_words(self, answers: Sequence[Sequence[str]]) -> float | None:
-        """Return the median words of right answers where most are texts; None if they are brief."""
+    def long_answers(self, answers: Sequence[Sequence[str]]) -> bool:
+        """Return whether most right answers are texts, not a few words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +220,7 @@ class Evidence:
         findings: problems in the data, most serious first.
         unseen: labels of which no training row was there for the test rows, and how many these are.
         leaked: test rows that the training file held too, where they were left out.
-        about: what figures are about, in the words of `ABOUT`; empty without documents.
+        about: what figures are about; None without documents.
         machine: what the study ran on.
         task: what the answers are; None in studies without one, whose answers are labels.
         inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
@@ -245,7 +243,7 @@ class Evidence:
     findings: tuple[str, ...] = ()
     unseen: Mapping[str, int] = field(default_factory=dict)
     leaked: int = 0
-    about: str = ""
+    about: Estimand | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from choose.judge.stats.metrics import Codes
 from choose.schema.scorecard import MONTHS
+from choose.stats.metrics import Codes
 from choose.types import Floats
 
 # What an error costs that the study gives no cost of.
@@ -134,5 +134,4 @@ class Rule:
         return None if self.volume_per_month is None else MONTHS * self.volume_per_month
 
     def record(self) -> dict[str, Any]:
-        """Return the rule as in the decision record."""
         return asdict(self)

@@ -8,8 +8,6 @@ from math import ceil, sqrt
 import numpy as np
 from scipy.special import ndtri
 
-from choose.judge.stats.paired import rows_needed, smallest_detectable_gain
-from choose.judge.stats.two_way import independent_rows
 from choose.schema.plan import (
     DISCORDANCES,
     TRAINING_SHARE,
@@ -22,6 +20,8 @@ from choose.schema.plan import (
     Wishes,
 )
 from choose.schema.scorecard import MONTHS, dollars
+from choose.stats.paired import rows_needed, smallest_detectable_gain
+from choose.stats.two_way import independent_rows
 
 POWER = 0.8
 

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.judge.decision.contenders import relation
-from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
+from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
-from choose.judge.stats.metrics import Codes
-from choose.judge.stats.paired import Difference, aligned, holm, paired_difference
-from choose.judge.stats.two_way import Mask, answered, row_means
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Cause, Shift
+from choose.stats.metrics import Codes
+from choose.stats.paired import Difference, aligned, holm, paired_difference
+from choose.stats.two_way import Mask, answered, row_means
 from choose.types import Floats
 
-SAME = "the very same fits"
-ROWS = "rows like the common ones"
+SAME = "same-fits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +126,7 @@ def _record(
     gap = paired.difference
     interval = Interval(value=0.0, low=0.0, high=0.0, estimand=SAME)
     if gap is not None:
-        about = f"{_about(old, new, gap, paired.alone)}, {ROWS}"
-        interval = Interval.of(gap, about)
+        interval = Interval.of(gap, _about(old, new, gap, paired.alone))
     return Shift(
         before=old.info.name,
         after=new.info.name,
@@ -147,10 +145,10 @@ def _record(
 def _about(old: CandidateScores, new: CandidateScores, difference: Difference, alone: int) -> str:
     """Return what varies in the estimand apart from the rows."""
     drawn = old.drawn or new.drawn
-    again = "a new pool in either study" if drawn else "retraining in either study"
+    again = "new-pools-in-either" if drawn else "refits-in-either"
     if alone:
-        return estimand_fitted_once(again)
-    return again if max(difference.repetitions) > 1 else "the two fits as they are"
+        return f"{again}:{ASSUMED_SD}"
+    return again if max(difference.repetitions) > 1 else "fits"
 
 
 def _same(meeting: Meeting, old: ScoreTable, new: ScoreTable) -> bool:
@@ -168,13 +166,11 @@ def _fits(table: ScoreTable) -> frozenset[str]:
 
 
 def same_verdict(before: Decision, after: Decision) -> bool:
-    """Return whether both say the same of the same candidate."""
     a, b = before.verdict, after.verdict
     return (a.kind, a.recommended, a.use_meanwhile) == (b.kind, b.recommended, b.use_meanwhile)
 
 
 def metric_of(decision: Decision) -> str:
-    """Return the metric of a study."""
     return str(decision.goal["measure"]["metric"])
 
 

@@ -857,7 +857,7 @@ def scores(decision: Decision) -> Iterator[Block]:
     yield Paragraph(note.strip(), "note")
     for card in cards:
         for error in card.errors:
-            yield Paragraph(f"{clean(card.candidate)} failed: {clean(error)}", "fail")
+            yield Paragraph(f"{clean(card.candidate)} failed: {words.failed(error)}", "fail")
 
 
 def other_settings(decision: Decision) -> Iterator[Block]:
@@ -939,13 +939,13 @@ def noise_and_typos(decision: Decision) -> Iterator[Block]:
     noise = (
         {
             "candidate": marked(decision, card),
-            "% wrong": percent(kind.rate),
-            head: percent(kind.accuracy.value),
-            "change (95 % CI)": change(kind.loss),
-            "rows": of_rows(kind.loss, decision),
+            "% wrong": percent(point.rate),
+            head: percent(point.accuracy.value),
+            "change (95 % CI)": change(point.loss),
+            "rows": of_rows(point.loss, decision),
         }
         for card in cards
-        for kind in card.noise.kinds
+        for point in card.noise
     )
     views = (
         {
@@ -1046,7 +1046,6 @@ def variation(decision: Decision) -> Iterator[Block]:
         {
             "candidate": marked(decision, card),
             "change on later rows, points": change(card.stability.temporal_drop),
-            "% of answers that change on retraining": percent(card.churn),
             **{f"sd of {name.replace('test_', '')}": percent(sd) for name, sd in card.variance},
         }
         for card in readers(decision)
@@ -1164,8 +1163,6 @@ def reading_losses(decision: Decision) -> Iterator[Block]:
             "k": f"{found.k:,}",
             "% ranked too low": with_span(found.ranked_low),
             f"% not in first {LOOKED}": with_span(found.not_found),
-            "MRR": f"{found.reciprocal_rank:.2f}",
-            "nDCG": f"{found.ndcg:.2f}",
             "rows": f"{found.rows:,}",
         }
         for split in splits

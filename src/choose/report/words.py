@@ -52,7 +52,7 @@ from choose.report.score_words import (
     words_of,
 )
 from choose.report.screen_text import shorten
-from choose.schema.base import ABOUT, Interval, above_0
+from choose.schema.base import Interval, above_0
 from choose.schema.decision import (
     Caveat,
     CaveatCode,
@@ -75,10 +75,10 @@ from choose.schema.diagnosis import (
     best_first,
 )
 from choose.schema.scorecard import (
-    NAMES,
     RANKING_METRICS,
-    Breakeven,
+    Failure,
     Needed,
+    Payback,
     Requests,
     Scorecard,
 )
@@ -105,11 +105,23 @@ LIMITS = (
     "guessed from scripts and common words; names and postal addresses are not searched for."
 )
 
-# What an interval covers, by its estimand.
+# What an interval covers, by its estimand, with the number that belongs to it.
 COVERS = {
-    "this artefact": "the choice of test rows, not retraining",
-    "retraining on this pool": "the choice of test rows and retraining on the same training pool",
+    "artefact": "the choice of test rows, not retraining",
+    "refits": "the choice of test rows and retraining on the same training pool",
+    "new-pools": "a new pool of {} labels",
+    "fits": "the choice of common rows, not retraining",
+    "refits-in-either": "the choice of common rows and retraining in either study",
+    "new-pools-in-either": "the choice of common rows and a new pool in either study",
 }
+ASSUMED = " (fitted once: a spread of {} is assumed)"
+
+# What figures on questions about documents are about.
+ABOUT: dict[str | None, str] = {
+    "new-questions": "new questions on these documents",
+    "new-documents": "questions on new documents",
+}
+
 COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
 
 
@@ -207,20 +219,25 @@ def looks_line(decision: Decision) -> str:
 
 def coverage_line(decision: Decision) -> str:
     """Say what the intervals of the scorecards cover; empty where there are none."""
-    return covered_by(card.accuracy for card in decision.scorecards)
+    cards = decision.scorecards
+    return covered_by((card.accuracy for card in cards), decision.dataset.about)
 
 
-def covered_by(intervals: Iterable[Interval | None]) -> str:
-    """Say what these intervals cover; empty where no estimand is known."""
-    estimands = {
-        clean(interval.estimand) for interval in intervals if interval and interval.estimand
-    }
-    about = next((a for a in ABOUT.values() if all(e.endswith(f"; {a}") for e in estimands)), "")
-    covered = {estimand.removesuffix(f"; {about}") for estimand in estimands}
-    parts = sorted(COVERS.get(estimand, estimand) for estimand in covered)
-    said = COVERS_BOTH if covered == COVERS.keys() else "; ".join(parts)
-    figures = f"Figures are about {about}. " if about else ""
+def covered_by(intervals: Iterable[Interval | None], about: str | None = None) -> str:
+    """Say what these intervals cover, and what figures are about; empty for no estimand."""
+    covered = {interval.estimand for interval in intervals if interval and interval.estimand}
+    parts = sorted(map(_covered, covered))
+    said = COVERS_BOTH if covered == {"artefact", "refits"} else "; ".join(parts)
+    figures = f"Figures are about {ABOUT[about]}. " if about else ""
     return f"{figures}Intervals cover {said}." if parts else ""
+
+
+def _covered(estimand: str) -> str:
+    code, _, number = estimand.partition(":")
+    if code not in COVERS:
+        return clean(estimand)
+    assumed = ASSUMED.format(points(float(number))) if number and code.endswith("-either") else ""
+    return COVERS[code].format(number) + assumed
 
 
 def fit_notes(decision: Decision) -> Iterator[str]:
@@ -252,8 +269,7 @@ def label_sentences(audit: Audit) -> Iterator[str]:
         noise = audit.noise
         yield (
             f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
-            f"wrong. (Confident learning estimates {per_100(noise.confident_learning)} %, but "
-            "counts the auditing model's own mistakes.) On labels like these, perfect answers "
+            "wrong. On labels like these, perfect answers "
             f"would score {span(audit.ceiling)} %. The low end takes wrong labels to be at least "
             "as frequent on hard rows as on easy ones; the high end misses those that follow a "
             "rule which the auditor learned."
@@ -543,7 +559,6 @@ _REMARKS: dict[RemarkCode, str] = {
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
     "{rows} rows); the worst is “{what}”: {size}.",
-    "other-metric": "By {metric}, {first} is ahead of {second} by {lead} ({rows} rows).",
     "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
     "setting": "With the setting {what}, {first} does better than with its default: {change}, "
     "on {rows} rows. Confirm it on other rows.",
@@ -651,14 +666,12 @@ def _remark(decision: Decision, remark: Remark) -> str:
         second=second,
         what=clean(remark.what),
         told=gain(first, second, remark.value) if remark.value else DASH,
-        metric=NAMES.get(remark.what, clean(remark.what)),
         rows=f"{remark.rows or 0:,}",
         size=measured(remark.share or 0.0),
         score=amount(remark.share or 0.0, score_noun(decision.goal)),
         moves=f"{'loses' if moved < 0 else 'gains'} {measured(abs(moved))}",
         interval=interval(remark.value) if remark.value else DASH,
         change=in_points(remark.value) if remark.value else DASH,
-        lead=measured(remark.value.value) if remark.value else DASH,
         margin=points(float(decision.goal.get("margin") or 0.0)),
     )
 
@@ -1256,12 +1269,15 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
     return told if unlike or part else ""
 
 
-# What makes a month's dollars known, as flags.
-_PRICES = {
-    "volume": "--volume 10000/month",
-    "usd_per_million": "--usd-per-million IN,OUT",
-    "usd_per_hour": "--usd-per-hour PRICE of this machine",
-}
+def _prices(decision: Decision, found: Payback) -> Iterator[str]:
+    """Yield the flags that make a month's dollars known."""
+    priced = {s.candidate for s in decision.standings if s.usd_per_1k is not None}
+    if quantity(decision.goal, "volume_per_month") is None:
+        yield "--volume 10000/month"
+    if found.api not in priced:
+        yield "--usd-per-million IN,OUT"
+    if found.own not in priced:
+        yield "--usd-per-hour PRICE of this machine"
 
 
 def payback(decision: Decision) -> str:
@@ -1270,7 +1286,7 @@ def payback(decision: Decision) -> str:
     if found is None:
         return ""
     if found.api_usd is None or found.own_usd is None:
-        return f"Dollars a month: add {listed([_PRICES[name] for name in found.missing])}."
+        return f"Dollars a month: add {listed(list(_prices(decision, found)))}."
     said = f"A month: {clean(found.api)} {dollars(found.api_usd)}, {clean(found.own)} "
     said += f"{dollars(found.own_usd)}"
     labels = plural(found.labels, "label")
@@ -1282,6 +1298,11 @@ def payback(decision: Decision) -> str:
     if found.lost is not None and (found.lost.low or 0.0) > 0:
         said += f", but {clean(found.own)} is {measured(found.lost.value)} worse"
     return f"{said}."
+
+
+def failed(found: Failure) -> str:
+    """Say how many trials of a candidate failed, and why."""
+    return f"{found.trials} of {plural(found.planned, 'trial')} failed: {clean(found.error)}"
 
 
 def won_and_lost(standing: Standing) -> str:
@@ -1300,26 +1321,22 @@ def has_totals(decision: Decision) -> bool:
 
 
 def breakevens(decision: Decision) -> Iterator[str]:
-    """Yield when the chosen candidate pays off against each other one, or the other way round."""
-    pick = decision.pick
-    for breakeven in decision.breakeven:
-        if pick in (breakeven.a, breakeven.b):
-            yield _breakeven(breakeven)
-
-
-def _breakeven(breakeven: Breakeven) -> str:
+    """Yield from how many answers on the named candidate, or its nearest rival, pays off."""
+    if (breakeven := decision.breakeven) is None:
+        return
     a, b, needed = clean(breakeven.a), clean(breakeven.b), breakeven.requests
     expected = f"{rough(breakeven.expected)} are expected in a year"
     costs = f"{a} costs {dollars(breakeven.extra_usd)} more to train than {b}"
     if needed.value is None and needed.low is None:
-        return f"{costs} and never pays off: it gains and saves too little per answer."
-    if needed.high is not None and needed.high < 1:
-        return f"{a} pays off against {b} from the first answer."
-    when = f"about {rough(needed.value)}" if needed.value is not None else "an unknown number of"
-    return (
-        f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected}. "
-        f"It pays off with {chance(breakeven.probability)} probability."
-    )
+        yield f"{costs} and never pays off: it gains and saves too little per answer."
+    elif needed.high is not None and needed.high < 1:
+        yield f"{a} pays off against {b} from the first answer."
+    else:
+        when = "an unknown number of" if needed.value is None else f"about {rough(needed.value)}"
+        yield (
+            f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected}. "
+            f"It pays off with {chance(breakeven.probability)} probability."
+        )
 
 
 def _bounds(needed: Requests) -> str:
@@ -1494,13 +1511,6 @@ def reading_notes(decision: Decision) -> Iterator[str]:
                 "Ceiling: the rows whose label independent candidates do not doubt, which is what "
                 "a perfect reader reaches for certain."
             )
-    for split in splits:
-        if (more := split.shortened) is not None:
-            sure = "its scores include" if above_0(more) else "may be chance"
-            yield (
-                f"{clean(split.candidate)} leaves the words of the question out of its answers. "
-                f"That changes its score with the right passage by {in_points(more)}, which {sure}."
-            )
     for split in splits[:1]:
         yield from _what_helps(split)
     if unanswered := decision.without_evidence:
@@ -1573,7 +1583,7 @@ def part_words(decision: Decision) -> PartWords:
 
 
 def text_notes(decision: Decision) -> Iterator[str]:
-    """Yield the format gap of each candidate, and what dropping invented values gains it."""
+    """Yield the format gap of each candidate, and what figures of rows without an answer mean."""
     for card in decision.scorecards:
         if card.text is not None and card.text.format_gap is not None:
             yield (
@@ -1586,13 +1596,6 @@ def text_notes(decision: Decision) -> Iterator[str]:
             "answers: of the rows without one. Withheld: of the rows with one, those on which it "
             "said that there is none."
         )
-    for card in decision.scorecards:
-        fix = card.text.dropped if card.text is not None else None
-        if fix is not None and fix.low is not None and fix.low > 0:
-            yield (
-                f"{clean(card.candidate)} gains {in_points(fix)} if values that do not occur in "
-                "the input are dropped; that needs no training."
-            )
 
 
 def differing_words(right: str, said: str) -> Iterator[tuple[str, str]]:

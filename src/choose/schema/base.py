@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from choose.formatting import Estimate
-
-T = TypeVar("T")
 
 
 class Record(BaseModel):
@@ -28,7 +26,12 @@ class Interval(Record):
     """A value with its 95 % interval; null where not measured.
 
     Attributes:
-        estimand: what the interval is about.
+        estimand: what the interval is about, as a code, with a number behind a colon where one
+            belongs to it: ``artefact`` (these fits, on other rows), ``refits`` (training again on
+            the same pool), ``new-pools:500`` (on other pools of so many labels); between two
+            studies ``fits``, ``same-fits``, ``refits-in-either`` or ``new-pools-in-either``, with
+            the spread that is assumed where a fit was made once; ``labels-like-these``,
+            ``labels-needed``, ``all-labels``, ``measured``, ``same-two-times``.
         row_set: the labelled rows behind the figure, as their number and a digest of their ids
             (``362:1cb1d2e3``); null where it does not rest on single rows. Two figures are
             comparable only where it is the same.
@@ -46,7 +49,6 @@ class Interval(Record):
         estimate: Estimate,
         estimand: str | None = None,
         *,
-        times: float = 1.0,
         within: tuple[float, float] | None = None,
         row_set: str | None = None,
     ) -> Self:
@@ -55,16 +57,14 @@ class Interval(Record):
         Args:
             estimate: anything with a value, a low and a high end.
             estimand: what the interval is about.
-            times: factor of all three.
             within: limits of the ends; the value is left as it is.
             row_set: the rows behind it; those that the estimate itself names unless given.
         """
-        low = None if estimate.low is None else times * estimate.low
-        high = None if estimate.high is None else times * estimate.high
+        low, high = estimate.low, estimate.high
         if within is not None and low is not None and high is not None:
             low, high = max(low, within[0]), min(high, within[1])
-        rows, value = row_set or getattr(estimate, "row_set", None), times * estimate.value
-        return cls(value=value, low=low, high=high, estimand=estimand, row_set=rows)
+        rows = row_set or getattr(estimate, "row_set", None)
+        return cls(value=estimate.value, low=low, high=high, estimand=estimand, row_set=rows)
 
     @property
     def middle(self) -> float:
@@ -80,32 +80,6 @@ class Interval(Record):
 
 def above_0(interval: Interval) -> bool:
     return interval.low is not None and interval.low > 0
-
-
-# What figures on questions about documents are about, by the setting `estimand`.
-ABOUT: Final = {
-    "new-questions": "new questions on these documents",
-    "new-documents": "questions on new documents",
-}
-
-
-def with_population(part: T, about: str) -> T:
-    """Return a part of a record whose intervals name what they are about, behind their estimand.
-
-    As it is where `about` is empty.
-    """
-    named: Any = part
-    if about and isinstance(part, Interval):
-        estimand = f"{part.estimand}; {about}" if part.estimand else about
-        named = part.model_copy(update={"estimand": estimand})
-    elif about and isinstance(part, Record):
-        changed = {name: with_population(value, about) for name, value in part}
-        named = part.model_copy(update=changed)
-    elif about and isinstance(part, tuple):
-        named = tuple(with_population(one, about) for one in part)
-    elif about and isinstance(part, dict):
-        named = {key: with_population(one, about) for key, one in part.items()}
-    return cast(T, named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from choose.schema.scorecard import (
     SuspectValues,
 )
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
+from choose.schema.study_sections import Estimand
 from choose.types import Kind
 
 
@@ -150,7 +151,6 @@ RemarkCode = Literal[
     "target-met",
     "target-missed",
     "coarse-margin",
-    "other-metric",
     "long-answers",
     "margin",
     "setting",
@@ -165,7 +165,6 @@ class Remark(Record):
     Attributes:
         code: ``target-met``, ``target-missed``: a candidate, for certain (`share`: the target);
             ``coarse-margin``: the margin is large against what the best baseline lacks (`share`);
-            ``other-metric``: the first candidate leads the second by the metric `what`;
             ``long-answers``: other words for the same count as misread; ``margin``: with a margin
             of `share` or less, a candidate could not be ruled out; ``setting``: a candidate does
             better with the setting `what`; ``searched``: what a search for a prompt changes
@@ -285,6 +284,7 @@ class Verdict(Record):
 class DatasetRecord(Record):
     """The labelled set of the study.
 
+    `about` is what figures on questions about documents are about; null without documents.
     `learnt` is the number of training rows of the compared fits, out of a training pool of `pool`
     rows; the largest of the folds. `personal` counts the
     rows whose text seems to hold personal data or a key; null where the texts were not read.
@@ -297,6 +297,7 @@ class DatasetRecord(Record):
     labels: tuple[str, ...]
     division: str
     findings: tuple[str, ...] = ()
+    about: Estimand | None = None
     learnt: int | None = None
     pool: int | None = None
     personal: int | None = None
@@ -317,6 +318,7 @@ class Decision(Record):
         document_drill: what candidates answer after facts in the documents changed; null without.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
+        breakeven: of the named candidate and its nearest rival; null where they are not priced.
         payback: dollars a month by an API and on this machine; null unless both were measured.
         left_out: what was planned and not measured.
     """
@@ -343,7 +345,7 @@ class Decision(Record):
     document_drill: DocumentDrill | None = None
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
-    breakeven: tuple[Breakeven, ...] = ()
+    breakeven: Breakeven | None = None
     payback: Payback | None = None
     looks: int
     left_out: tuple[LeftOut, ...] = ()

@@ -34,15 +34,10 @@ class LabelOverlap(Record):
 
 
 class NoiseBand(Record):
-    """Between which shares the rate of wrong labels lies.
-
-    `confident_learning` is that method's own estimate. It counts the auditor's mistakes as wrong
-    labels, so it reads too high, except where the wrong labels occur on the hardest rows.
-    """
+    """Between which shares the rate of wrong labels lies."""
 
     low: float
     high: float
-    confident_learning: float
 
 
 class RelabelGain(Record):
@@ -54,13 +49,11 @@ class RelabelGain(Record):
 
 
 class WeakAuditor(Record):
-    """Accuracies of an auditor that cannot tell wrong labels from its own mistakes.
+    """Accuracies beside an auditor that cannot tell wrong labels from its own mistakes.
 
-    `least` it has if its confident disagreements are right, `by_chance` a guess; below `needed` its
-    disagreements do not tell which labels are wrong.
+    A guess has `by_chance`; below `needed` its disagreements do not tell which labels are wrong.
     """
 
-    least: float
     by_chance: float
     needed: float
 
@@ -68,7 +61,6 @@ class WeakAuditor(Record):
 class Audit(Record):
     """What out-of-fold answers say about the labels.
 
-    `net_accuracy` is the auditor's accuracy if its confident contradictions are wrong labels.
     `contradicted` rows are likelier to be another label; `suspected` of them are worth a look, and
     `suspects` lists these, the most doubtful first. Where the auditor is too weak to tell its own
     mistakes from the labels', these are empty, `noise` and `ceiling` null, and `weak` says how
@@ -78,7 +70,6 @@ class Audit(Record):
     auditors: tuple[str, ...] = ()
     rows: int = 0
     accuracy: Interval | None = None
-    net_accuracy: float | None = None
     noise: NoiseBand | None = None
     weak: WeakAuditor | None = None
     ceiling: Interval | None = None
@@ -252,8 +243,6 @@ class Retrieved(Record):
         k: passages that were read.
         first: share of rows whose first passage holds evidence.
         any: share of rows of which some passage that was read does.
-        reciprocal_rank: mean of one over the rank of the first such passage, 0 without one.
-        ndcg: mean of the normalised discounted cumulative gain.
         left: score that a reader gains which is right wherever the evidence was read, and as now
             elsewhere: the mean over these rows; null where no row was scored.
         missed: the others.
@@ -267,8 +256,6 @@ class Retrieved(Record):
     k: int
     first: Interval
     any: Interval
-    reciprocal_rank: float
-    ndcg: float
     left: float | None = None
     missed: tuple[str, ...] = ()
     low: tuple[str, ...] | None = None
@@ -297,7 +284,6 @@ class LossSplit(Record):
         ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
             reaches for certain; null where no two independent candidates could doubt one.
         to_ceiling: `ceiling` minus `gold`: reading without labels in doubt.
-        shortened: what answers without the question's words gain with it; null if left as written.
         as_written: the score with what was retrieved of answers as the model wrote them; null where
             no form of answers changes one, and with a metric of the user's.
         format: what the chosen form of answers gains over that, without training; exactly 0 where
@@ -319,7 +305,6 @@ class LossSplit(Record):
     gaps: tuple[Gap, ...]
     ceiling: Interval | None = None
     to_ceiling: Interval | None = None
-    shortened: Interval | None = None
     as_written: Interval | None = None
     format: Gap | None = None
     found: Retrieved | None = None

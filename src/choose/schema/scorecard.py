@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,8 +83,6 @@ class Payback(Record):
         labels_usd: dollars for labelling them; null where they are not priced.
         months: until what a month saves has paid for the labels; null where not known, or never.
         lost: what `own` scores less than `api`, on the rows of both; null where they share none.
-        missing: what would make dollars a month known: ``volume``, ``usd_per_million`` of the API,
-            ``usd_per_hour`` of the machine.
     """
 
     api: str
@@ -96,7 +93,6 @@ class Payback(Record):
     labels_usd: float | None
     months: float | None
     lost: Interval | None = None
-    missing: tuple[str, ...] = ()
 
 
 _MILLION = 1e6
@@ -147,26 +143,6 @@ def dollars(
     return np.asarray(paid / _MILLION, dtype=np.float64)
 
 
-# A field is literal if so large a share of its right values, of so many, occur in their inputs.
-LITERAL, FEWEST = 0.95, 10
-
-
-def literal_among(rows: Iterable[Mapping[tuple[str, str], tuple[str, bool]]]) -> tuple[str, ...]:
-    """Return the fields whose right values nearly always occur in their inputs.
-
-    Args:
-        rows: the values of each row by field and form of comparison: as written, and whether the
-            input has it.
-    """
-    found, stand = Counter[str](), Counter[str]()
-    for row in rows:
-        for (field, _), (_, stands) in row.items():
-            found[field] += 1
-            stand[field] += stands
-    named = (field for field, count in found.items() if count >= FEWEST)
-    return tuple(sorted(field for field in named if stand[field] >= LITERAL * found[field]))
-
-
 class FieldRecord(Record):
     """Precision, recall and expected values of one field, or one label of sets, of a candidate.
 
@@ -205,9 +181,6 @@ class TextFigures(Record):
         micro_f1: of all values or labels of all rows together, for records and sets of labels.
         macro_f1: the mean of the labels' F1, for sets; labels count that are right or given once.
         format_gap: what the score would gain if unusable answers were repaired.
-        dropped: what field F1 gains if values that do not occur in the input are dropped, in
-            fields whose right values nearly always do: a fix that needs no training, and which
-            models of this machine have had.
         length: characters of the answers over those of the right ones.
         fields: of records, or the labels of sets; those with most right values first.
         abstentions: where some rows have no answer.
@@ -217,7 +190,6 @@ class TextFigures(Record):
     micro_f1: float | None = None
     macro_f1: float | None = None
     format_gap: Interval | None = None
-    dropped: Interval | None = None
     length: float | None = None
     fields: tuple[FieldRecord, ...] = ()
     abstentions: Abstentions | None = None
@@ -243,12 +215,10 @@ class SuspectValues(Record):
 
     Attributes:
         suspected: those of the whole set; `suspects` lists the most agreed.
-        literal: fields whose right values nearly always occur in the input.
     """
 
     suspected: int = 0
     suspects: tuple[SuspectValue, ...] = ()
-    literal: tuple[str, ...] = ()
 
 
 class GivenAnswer(Record):
@@ -379,13 +349,12 @@ class NewClass(Record):
     points: tuple[NewClassPoint, ...]
 
 
-class NoiseKindPoint(Record):
-    """What accuracy loses to one kind of label noise at one rate.
+class NoisePoint(Record):
+    """What accuracy loses to one rate of wrong labels.
 
     `loss` is accuracy with clean labels minus `accuracy`, on the same rows.
     """
 
-    kind: str
     rate: float
     accuracy: Interval
     loss: Interval
@@ -425,19 +394,6 @@ class Variance(Record):
     seed: float | None = None
     wording: float | None = None
     settings: float | None = None
-
-
-class Noise(Record):
-    """Sensitivity to added label noise.
-
-    Attributes:
-        slope: change of accuracy for each 10 points of symmetric noise, a straight line through
-            all rates; what was measured at one rate is in `kinds`.
-        kinds: the loss to every kind and rate that was measured.
-    """
-
-    slope: Interval | None = None
-    kinds: tuple[NoiseKindPoint, ...] = ()
 
 
 class ViewPoint(Record):
@@ -497,6 +453,14 @@ class SettingPoint(Record):
     rows: int
 
 
+class Failure(Record):
+    """One way in which trials of a candidate failed: so many `trials` of all its `planned` ones."""
+
+    trials: int
+    planned: int
+    error: str
+
+
 class Scorecard(Record):
     """What was measured of one candidate.
 
@@ -515,8 +479,7 @@ class Scorecard(Record):
     macro_f1: Interval | None = None
     per_class: tuple[LabelRecord, ...] = ()
     variance: Variance = Variance()
-    churn: float | None = None
-    noise: Noise = Noise()
+    noise: tuple[NoisePoint, ...] = ()
     stability: Stability = Stability()
     format_valid: float | None = None
     low_confidence: LowConfidence | None = None
@@ -525,7 +488,7 @@ class Scorecard(Record):
     settings: tuple[SettingPoint, ...] = ()
     cost: Cost = Cost()
     service: Service | None = None
-    errors: tuple[str, ...] = ()
+    errors: tuple[Failure, ...] = ()
 
 
 class Needed(Record):

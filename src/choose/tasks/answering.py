@@ -167,15 +167,14 @@ class Answering(BaseTask):
             return 0.0
         return 1.0 if occurs(answers, output) else max(token_f1(output, text) for text in answers)
 
-    def long_words(self, answers: Sequence[Sequence[str]]) -> float | None:
-        """Return the median words of right answers where most are longer than `BRIEF`, else None.
+    def long_answers(self, answers: Sequence[Sequence[str]]) -> bool:
+        """Return whether most right answers have more than `BRIEF` words.
 
         Of several that are accepted, the shortest counts. A user's own metric is made for the task.
         """
         asked = [row for row in answers if not abstains(row[0])]
         words = [min(len(text.split()) for text in row) for row in asked]
-        middle = median(words) if words and self.metric is None else 0.0
-        return middle if middle > BRIEF else None
+        return bool(words) and self.metric is None and median(words) > BRIEF
 
     def _same_value(self, output: str, target: str) -> float:
         one, two = (_readings(text, self.day_first) for text in (output, target))

@@ -415,7 +415,7 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(choose, tmp_path, statu
         code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 0
     found = card(tmp_path / "st", "prompt-big")
-    assert any("refuses a request without a key" in e for e in found["errors"])
+    assert any("refuses a request without a key" in e["error"] for e in found["errors"])
     # M11: only requests in flight meet the refusal, in whichever trial.
     assert count[0] <= 30 + 8
     assert KEY not in out + err

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 from math import hypot
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import CandidateInfo
-from choose.judge.measures.cost_sheet import AnswerCost, label_usd
-from choose.judge.stats.intervals import Estimate
-from choose.judge.stats.paired import Difference
+from choose.judge.measures.costs import label_usd
 from choose.schema.base import Interval
 from choose.schema.scorecard import Breakeven, Payback, Requests
+from choose.stats.intervals import Estimate
+from choose.stats.paired import Difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +95,7 @@ def balance_of(contenders: Contenders, a: str, b: str) -> Balance | None:
     )
 
 
-def _saving(mine: AnswerCost, theirs: AnswerCost) -> Estimate:
+def _saving(mine: Estimate, theirs: Estimate) -> Estimate:
     value = theirs.value - mine.value
     return Estimate(
         value=value,
@@ -105,19 +104,13 @@ def _saving(mine: AnswerCost, theirs: AnswerCost) -> Estimate:
     )
 
 
-def breakevens(contenders: Contenders) -> tuple[Breakeven, ...]:
-    """Return the break-even of every pair, costlier to train first; none if unpriced."""
-    found = []
-    for first, second in combinations(contenders.names, 2):
-        at = balance_of(contenders, second, first)
-        if at is not None and at.extra >= 0:
-            found.append(_record(second, first, at))
-        elif (at := balance_of(contenders, first, second)) is not None:
-            found.append(_record(first, second, at))
-    return tuple(found)
-
-
-def _record(a: str, b: str, at: Balance) -> Breakeven:
+def breakeven_of(contenders: Contenders, a: str, b: str) -> Breakeven | None:
+    """Return the break-even of two, the costlier to train first; None where it is not priced."""
+    at = balance_of(contenders, a, b)
+    if at is None:
+        return None
+    if at.extra < 0:
+        return breakeven_of(contenders, b, a)
     return Breakeven(
         a=a,
         b=b,
@@ -145,9 +138,8 @@ def payback_of(contenders: Contenders, named: str) -> Payback | None:
         named if named in side else max(side, key=contenders.levels.__getitem__) for side in sides
     )
     rule, labels = contenders.rule, contenders.panel[own].pool
-    answers, volume = [contenders.costs[name].answer for name in (api, own)], rule.volume_per_month
-    usd = [None if a is None or volume is None else volume * a.value for a in answers]
-    known = {"volume": volume, "usd_per_million": answers[0], "usd_per_hour": answers[1]}
+    sheets, volume = [contenders.costs[name] for name in (api, own)], rule.volume_per_month
+    usd = [None if s.answer is None or volume is None else volume * s.answer.value for s in sheets]
     price, months = label_usd(labels, rule), None
     if usd[0] is not None and usd[1] is not None and price is not None and usd[0] > usd[1]:
         months = price / (usd[0] - usd[1])
@@ -160,7 +152,6 @@ def payback_of(contenders: Contenders, named: str) -> Payback | None:
         labels_usd=price,
         months=months,
         lost=Interval.of(lost) if (lost := contenders.gain(api, own)) else None,
-        missing=tuple(name for name, value in known.items() if value is None),
     )
 
 

@@ -60,7 +60,6 @@ WORTH_ASKING, SMALL_LOSS = 0.02, 0.005
 
 
 def word_of(chance: float) -> Word:
-    """Return what a chance is called."""
     return "sure" if chance >= SURE else "likely" if chance >= LIKELY else "open"
 
 
@@ -210,7 +209,6 @@ class _Question:
         return [n for n in self.joint.names if panel[n].info.family == family and n not in floors]
 
     def columns(self, names: Sequence[str]) -> list[int]:
-        """Return the places of candidates in the distribution."""
         return [self.joint.names.index(name) for name in names]
 
     def best(self, scores: Floats) -> Floats:

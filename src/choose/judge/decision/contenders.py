@@ -9,18 +9,23 @@ from math import inf
 from typing import Literal
 
 from choose.judge.goal import Rule
-from choose.judge.measures.build_scorecard import accuracy
-from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
-from choose.judge.measures.cost_sheet import CostSheet, answer_ms, cost_sheet
-from choose.judge.measures.curve_forecast import CurveForecasts
-from choose.judge.scores.family_comparison import FamilyComparison, most_accurate
+from choose.judge.measures.costs import (
+    CostSheet,
+    Margins,
+    answer_ms,
+    cheapest_first,
+    cost_sheet,
+    margins_of,
+)
+from choose.judge.measures.learning_curve import CurveForecasts
+from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
-from choose.judge.scores.paired_comparison import Pairs
+from choose.judge.scores.paired_comparison import FamilyComparison, Pairs, most_accurate
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
 from choose.schema.scorecard import RANKING_METRICS
 from choose.schema.standings import Beyond
+from choose.stats.paired import Difference
 from choose.types import FAMILIES, Family
 
 Relation = Literal["better", "equivalent", "worse", "not better", "open"]
@@ -71,17 +76,14 @@ class Contenders:
 
     @property
     def question(self) -> tuple[Family, ...]:
-        """Return the families that can answer at all."""
         return tuple(f for f in FAMILIES if not (self.ranks and f == "prompting"))
 
     @cached_property
     def curves(self) -> CurveForecasts:
-        """Return the learning curves beyond the data."""
         return CurveForecasts(self.panel, self.rule)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names, cheapest first."""
         return tuple(candidate.info.name for candidate in self.order)
 
     @cached_property
@@ -142,7 +144,6 @@ class Contenders:
 
     @cached_property
     def distribution(self) -> JointDistribution:
-        """Return what all answers together say of the true scores."""
         return joint_distribution(self.order, self.panel.rows)
 
     def gain(self, a: str, b: str) -> Difference | None:
@@ -150,7 +151,6 @@ class Contenders:
         return self.pairs.difference(a, b)
 
     def relation(self, a: str, b: str) -> Relation:
-        """Classify what is shown of a against b."""
         return relation(self.gain(a, b), self.margin(a, b))
 
     def margin(self, a: str, b: str) -> float:
@@ -158,15 +158,12 @@ class Contenders:
         return self.margins.between(a, b)
 
     def cheaper(self, name: str) -> tuple[str, ...]:
-        """Return the candidates that cost less."""
         return self.names[: self.names.index(name)]
 
     def costlier(self, name: str) -> tuple[str, ...]:
-        """Return the candidates that cost more."""
         return self.names[self.names.index(name) + 1 :]
 
     def family(self, name: str) -> Family:
-        """Return a candidate's family."""
         return self.panel[name].info.family
 
     @property

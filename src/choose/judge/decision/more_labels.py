@@ -17,13 +17,12 @@ import numpy as np
 from scipy.special import ndtr
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.rule import Selection, deciding_difference, deciding_rival
-from choose.judge.measures.curve_forecast import likely
+from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
 from choose.judge.scores.score_tables import CandidateScores
-from choose.judge.stats.paired import Difference
 from choose.schema.scorecard import CurveForecast
+from choose.stats.paired import Difference
 from choose.types import Floats
 
 # If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
@@ -53,7 +52,6 @@ def learned_from_all(contenders: Contenders, names: Sequence[str]) -> list[str]:
 
 
 def forecast_nearest_target(contenders: Contenders) -> CurveForecast | None:
-    """Return the forecast that most probably reaches the target."""
     names = learned_from_all(contenders, contenders.names)
     forecasts = [f for name in names if (f := contenders.curves.forecasts[name]).target]
     return max(forecasts, key=lambda f: f.target.probability if f.target else 0.0, default=None)
@@ -195,12 +193,3 @@ def more_rows(difference: Difference, margin: float, labelled: int) -> RowsNeede
 def answered_too_few(difference: Difference, labelled: int) -> bool:
     """Return whether labelled rows are left that not both answered: these come before new ones."""
     return difference.rows < labelled
-
-
-def lead_of_costlier(contenders: Contenders, selection: Selection) -> Difference | None:
-    """Return the deciding difference as the lead of the costlier of the two."""
-    difference = deciding_difference(contenders, selection)
-    other = deciding_rival(contenders, selection)
-    if difference is None or other is None:
-        return None
-    return difference if other in contenders.costlier(selection.interim) else difference.negated()

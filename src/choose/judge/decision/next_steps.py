@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from choose.judge.decision.rule import Case, deciding_difference
+from choose.judge.decision.rule import Case
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.plan import REPETITIONS, Reason
 from choose.types import Run
@@ -29,7 +29,7 @@ def runs_to_repeat(case: Case) -> list[CandidateScores]:
 
     There is none where the question is decided, or variance between runs is not most of the error.
     """
-    difference = deciding_difference(case.contenders, case.selection)
+    difference = case.lead
     names = (case.name, *case.selection.rivals)
     if case.selection.chosen or difference is None or difference.run_share < 0.5:
         return []

@@ -1,17 +1,30 @@
-"""What weighs beside the answer, and what would change it: codes with names and figures."""
+"""What weighs beside the answer, and what could make the comparison itself misleading.
+
+Codes with names and figures. Few runs, few rows answered and clusters are variance, which the
+chance of a family counts. What no distribution of these scores knows is a caveat.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from math import ceil
 
-from choose.judge.decision.contenders import best_of
+import numpy as np
+
+from choose.judge.decision.contenders import Contenders, best_of
+from choose.judge.decision.gates import LABELS_CLEAN_ENOUGH, may_hide_success
 from choose.judge.decision.rule import Case
-from choose.judge.measures.build_scorecard import settings_of
-from choose.judge.measures.drift_and_new_class import drop_of, losses_by_source
-from choose.judge.measures.text_metrics import leads_by_other_metrics
-from choose.judge.scores.family_comparison import FamilyComparison
+from choose.judge.evidence import strong
+from choose.judge.goal import USUAL_MARGIN
+from choose.judge.measures.costs import answer_ms
+from choose.judge.measures.scorecard import drop_of, losses_by_source, settings_of
+from choose.judge.scores.paired_comparison import FamilyComparison
+from choose.judge.scores.promised_score import promised_score
 from choose.schema.base import Interval, above_0
-from choose.schema.decision import Remark, RemarkCode
+from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
+from choose.stats.paired import rows_needed
+from choose.stats.two_way import independent_rows, row_means
 
 # A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4
@@ -28,8 +41,7 @@ def _remarks(case: Case) -> Iterator[Remark]:
     if (target := _TARGET.get(case.selection.target)) is not None:
         yield Remark(code=target, names=(case.name,), share=case.contenders.rule.target)
     yield from _coarse(case)
-    yield from other_metric(case)
-    if case.long_answers is not None and case.splits:
+    if case.long_answers and case.splits:
         yield Remark(code="long-answers")
     yield from _searched(case)
     yield from _other_source(case)
@@ -71,28 +83,6 @@ def _coarse(case: Case) -> Iterator[Remark]:
         yield Remark(code="coarse-margin", names=(baseline,), share=lacks)
 
 
-def other_metric(case: Case) -> Iterator[Remark]:
-    """Yield the best of another family that leads by another metric, where answers are texts."""
-    contenders, own = case.contenders, case.contenders.panel[case.name].main
-    if not case.written or own is None:
-        return
-    found = [
-        (lead.other - lead.own, name, lead)
-        for family, name in contenders.best.items()
-        if family != case.family and (table := contenders.panel[name].main) is not None
-        for lead in leads_by_other_metrics(own, table)[:1]
-    ]
-    if found and (most := max(found))[0] > case.margin:
-        _, name, lead = most
-        yield Remark(
-            code="other-metric",
-            names=(name, case.name),
-            what=lead.metric,
-            value=Interval(value=lead.other - lead.own),
-            rows=lead.rows,
-        )
-
-
 def closest_costlier(case: Case) -> FamilyComparison | None:
     """Return the costlier family that comes closest to a gain that matters, against the chosen."""
     contenders = case.contenders
@@ -130,3 +120,153 @@ def _settings(case: Case) -> Iterator[Remark]:
                     value=other.change,
                     rows=other.rows,
                 )
+
+
+# A family with less chance is not spoken of.
+UNLIKELY = 0.02
+
+# Below this number of test rows, intervals themselves are rough.
+ROUGH = 100
+
+# Test rows worth fewer clusters of one size tell nothing of how groups or documents differ.
+FEW_CLUSTERS = 2
+
+# A smaller share of the test rows that were in the training file is not spoken of.
+LEAKED = 0.05
+
+# Where one of these gates fails, a right comparison may still be the wrong decision.
+_SOUND = (LABELS_CLEAN_ENOUGH, "task stable")
+
+PROMPTED = ("prompting", "retrieval")
+
+
+def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> tuple[Caveat, ...]:
+    """Return what no chance counts, the most serious first."""
+    return tuple(_caveats(case, gates, looks))
+
+
+def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
+    contenders = case.contenders
+    rows = contenders.panel.rows
+    if contenders.rule.agreement:
+        yield _agreement(case)
+    if (nearest := contenders.nearest) is not None:
+        yield Caveat(code="none-within", names=(nearest,))
+    yield from _limits_unknown(case)
+    if warned := tuple(c.info.name for c in contenders.panel.candidates if c.info.warning):
+        yield Caveat(code="may-have-seen", names=warned)
+    if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
+        yield Caveat(code="check-failed", names=failed)
+    yield from _lost_on_a_source(case)
+    yield from _division(case, LEAKED * len(rows.targets))
+    yield from _part_of_labels(case)
+    if (shift := case.shift) is not None:
+        yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
+    if may_hide_success(case):
+        yield Caveat(code="labels-hide-success")
+    if rows.one_cluster:
+        yield Caveat(code="few-clusters", rows=len(rows.targets))
+    elif rows.clusters is not None and independent_rows(rows.clusters) < FEW_CLUSTERS:
+        yield Caveat(code="few-clusters", rows=max(Counter(rows.clusters).values()))
+    if len(rows.targets) < ROUGH:
+        yield Caveat(code="few-rows", rows=len(rows.targets))
+    if blind := without_evidence(contenders):
+        yield Caveat(code="no-evidence", names=blind)
+    elif case.family not in PROMPTED and (small := small_models(contenders)):
+        yield Caveat(code="small-model", names=small)
+    if case.selection.target == "open":
+        yield Caveat(code="target-open")
+    if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
+        yield Caveat(code="failed", names=names)
+    if asked := {c.info.family for c in contenders.panel.candidates}:
+        left = tuple(f for f in contenders.question if f not in {*asked, *case.missing})
+        if left:
+            yield Caveat(code="not-asked", names=left)
+    if looks > 1:
+        yield Caveat(code="looks", rows=looks)
+
+
+def _division(case: Case, least: float) -> Iterator[Caveat]:
+    """Yield test rows whose label no training row has, and those that were in both files."""
+    if (unseen := sum(case.unseen.values())) and unseen >= least:
+        yield Caveat(code="unseen-labels", rows=unseen, whole=len(case.unseen))
+    if case.leaked and case.leaked >= least:
+        yield Caveat(code="leak", rows=case.leaked)
+
+
+def _agreement(case: Case) -> Caveat:
+    """Return whose answers are taken for right, and on how many rows the named candidate differs.
+
+    Only there a right answer tells the two apart; `whole` such rows show a gain of the margin.
+    """
+    main = case.contenders.panel[case.name].main
+    assert main is not None
+    scores = row_means(main.right)
+    told, apart = int(np.isfinite(scores).sum()), int((scores < 0.5).sum())
+    needed = rows_needed(case.margin or USUAL_MARGIN, apart / told) if apart else 0
+    names, whole = (case.contenders.rule.agreement, case.name), ceil(needed * apart / max(told, 1))
+    return Caveat(code="agreement", names=names, rows=apart, whole=whole)
+
+
+def _limits_unknown(case: Case) -> Iterator[Caveat]:
+    """Yield the limits of which it is not known whether the named candidate keeps them."""
+    rule, named = case.contenders.rule, case.contenders.panel[case.name]
+    if rule.max_ms is not None and answer_ms(named) is None:
+        yield Caveat(code="ms-unknown", names=(case.name,))
+    info = named.info
+    if rule.on_premises and info.given and info.family in PROMPTED and not info.hosted:
+        yield Caveat(code="host-unknown", names=(case.name,))
+    usd = case.contenders.costs[case.name].record.usd_per_1k
+    if rule.max_usd_per_1k is not None and usd is None:
+        yield Caveat(code="usd-unknown", names=(case.name,))
+
+
+def _lost_on_a_source(case: Case) -> Iterator[Caveat]:
+    """Yield the source on which the named candidate certainly loses most, over the margin."""
+    sources = losses_by_source(case.contenders.panel[case.name])
+    for one in [one for one in sources if (one.loss.low or 0.0) > case.margin][:1]:
+        yield Caveat(code="other-source", names=(case.name, one.source), lost=one.loss)
+
+
+def _part_of_labels(case: Case) -> Iterator[Caveat]:
+    """Yield which members shown for families learned from few rows, the likeliest first.
+
+    What one alone promises is said, too.
+    """
+    contenders, chance = case.contenders, case.chances.families
+    likely = [family for family in case.members if chance.get(family, 1.0) >= UNLIKELY]
+    likely.sort(key=lambda family: -chance.get(family, 0.0))
+    best = [contenders.panel[case.members[family]] for family in likely]
+    taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
+    for pool in dict.fromkeys(c.pool for c in taught if c.pool < c.whole):
+        own = [c for c in taught if c.pool == pool]
+        promised = None
+        if len(own) == 1 and any(c.pool > pool for c in taught):
+            promised = promised_score(own[0], contenders.accuracies[own[0].info.name])
+        names = tuple(c.info.name for c in own)
+        whole = own[0].whole
+        yield Caveat(code="part-of-labels", names=names, rows=pool, whole=whole, promised=promised)
+
+
+def small_models(contenders: Contenders) -> tuple[str, ...]:
+    """Return the models that were prompted if all of them are small."""
+    prompted = [m.info for m in contenders.order if m.info.family in PROMPTED]
+    small = {info.model for info in prompted if info.model}
+    return () if any(map(strong, prompted)) else tuple(sorted(small))
+
+
+def without_evidence(contenders: Contenders) -> tuple[str, ...]:
+    """Return prompted families whose small model is not shown to beat guessing: no evidence."""
+    if not small_models(contenders):
+        return ()
+    return tuple(
+        family
+        for family, best in contenders.best.items()
+        if family in PROMPTED and contenders.panel[best].info.model
+        if any(not _beats(contenders, best, floor) for floor in contenders.floors)
+    )
+
+
+def _beats(contenders: Contenders, name: str, floor: str) -> bool:
+    lead = contenders.gain(name, floor)
+    return lead is not None and lead.low > 0

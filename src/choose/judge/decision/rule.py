@@ -13,16 +13,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 from scipy.stats import fisher_exact
 
-from choose.judge.decision.chance import Chances, word_of
-from choose.judge.decision.contenders import Contenders
-from choose.judge.stats.paired import Difference, smallest_detectable_gain
+from choose.errors import StudyError
+from choose.judge.decision.chance import Chances, chances_of, word_of
+from choose.judge.decision.contenders import Contenders, contenders_of
+from choose.judge.diagnosis.cascade import takeover_of
+from choose.judge.diagnosis.differing_rows import overlap_of
+from choose.judge.diagnosis.documents import document_drill, loss_splits, missing_evidence
+from choose.judge.diagnosis.doubted_labels import audit_labels
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.judge.measures.text_metrics import long_answers
+from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import LeftOut
+from choose.stats.paired import Difference, smallest_detectable_gain
 from choose.types import Family
 
 # A family with less chance than this keeps no question open.
@@ -109,22 +118,6 @@ def _lead(contenders: Contenders, a: str, b: str) -> float:
     return difference.value if difference else -1.0
 
 
-def deciding_difference(contenders: Contenders, selection: Selection) -> Difference | None:
-    """Return the difference of the deciding rival over the interim candidate."""
-    other = deciding_rival(contenders, selection)
-    return contenders.gain(other, selection.interim) if other else None
-
-
-def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
-    """Return the first rival; else the best of the closest family; else the closest candidate."""
-    if selection.rivals:
-        return selection.rivals[0]
-    name = selection.interim
-    others = [best for f, best in contenders.best.items() if f != contenders.family(name)]
-    others = others or [n for n in contenders.names if n != name]
-    return max(others, key=lambda n: _lead(contenders, n, name), default=None)
-
-
 class Shift(NamedTuple):
     """A label whose share of the training rows is far from that of the test rows."""
 
@@ -134,7 +127,6 @@ class Shift(NamedTuple):
 
     @property
     def times(self) -> float:
-        """Return how many times the smaller share the larger one is."""
         small, large = sorted((self.training, self.test))
         return large / max(small, 1e-9)
 
@@ -163,9 +155,8 @@ def label_shift(training: Sequence[str], test: Sequence[str]) -> Shift | None:
 class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
 
-    `written` tells whether answers are free texts; `left_out` was planned and not measured; no
-    document is known to hold the answers of the questions `unanswered`; `long_answers` is the
-    median number of words of right answers where these are texts, None where they are a few words;
+    `left_out` was planned and not measured; no document is known to hold the answers of the
+    questions `unanswered`; `long_answers` tells whether right answers are texts, not a few words;
     `leaked` test rows were in the training file too; `unseen` are labels without a training row.
     """
 
@@ -176,11 +167,10 @@ class Case:
     overlap: ErrorOverlap | None = None
     splits: tuple[LossSplit, ...] = ()
     without_evidence: Interval | None = None
-    written: bool = False
     left_out: tuple[LeftOut, ...] = ()
     unanswered: tuple[str, ...] = ()
     drill: DocumentDrill | None = None
-    long_answers: float | None = None
+    long_answers: bool = False
     shift: Shift | None = None
     takeover: Takeover | None = None
     leaked: int = 0
@@ -193,7 +183,6 @@ class Case:
 
     @property
     def margin(self) -> float:
-        """Return the smallest gain that matters between candidates of equal cost."""
         return self.contenders.rule.margin
 
     @cached_property
@@ -208,10 +197,33 @@ class Case:
         return {one.candidate: one.seconds for one in fits if one.seconds is not None}
 
     @cached_property
+    def rival(self) -> str | None:
+        """Return the first rival; else the best of the closest family; else the closest candidate.
+
+        Its comparison with the named candidate is the one that decides.
+        """
+        if self.selection.rivals:
+            return self.selection.rivals[0]
+        contenders, name = self.contenders, self.name
+        others = [best for f, best in contenders.best.items() if f != contenders.family(name)]
+        others = others or [n for n in contenders.names if n != name]
+        return max(others, key=lambda n: _lead(contenders, n, name), default=None)
+
+    @cached_property
+    def lead(self) -> Difference | None:
+        """Return the lead of the rival over the named candidate."""
+        return self.contenders.gain(self.rival, self.name) if self.rival else None
+
+    @property
+    def lead_of_costlier(self) -> Difference | None:
+        """Return that difference as the lead of the costlier of the two."""
+        costlier = self.rival in self.contenders.costlier(self.name)
+        return self.lead if self.lead is None or costlier else self.lead.negated()
+
+    @cached_property
     def deciding_margin(self) -> float:
         """Return the smallest gain that matters in the comparison that decides."""
-        other = deciding_rival(self.contenders, self.selection)
-        return self.contenders.margin(other, self.name) if other else self.margin
+        return self.contenders.margin(self.rival, self.name) if self.rival else self.margin
 
     @cached_property
     def detectable(self) -> float | None:
@@ -227,8 +239,7 @@ class Case:
         return self._detects(run_variance=False)
 
     def _detects(self, run_variance: bool) -> float | None:
-        difference = deciding_difference(self.contenders, self.selection)
-        if difference is None:
+        if (difference := self.lead) is None:
             return None
         variance = difference.error.second / difference.largest**2 if run_variance else 0.0
         gain = smallest_detectable_gain(
@@ -240,7 +251,6 @@ class Case:
 
     @property
     def family(self) -> Family:
-        """Return the family that is adopted, or used in the interim."""
         return self.contenders.family(self.name)
 
     @cached_property
@@ -259,7 +269,6 @@ class Case:
 
     @cached_property
     def room(self) -> float:
-        """Return the score that is left to gain over the named candidate."""
         return 1 - self.contenders.accuracies[self.name].middle
 
     @property
@@ -292,3 +301,48 @@ class Case:
         if len(asked) <= 1 and not self.room < self.margin:
             found += [f for f in self.contenders.question if f not in asked]
         return tuple(dict.fromkeys(found))
+
+
+def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) -> Case:
+    """Select what to use, and diagnose what limits it.
+
+    Raises:
+        StudyError: if no candidate answered a single row.
+    """
+    if not (scores := study_scores(evidence, rule.measure)).scored:
+        _nothing_to_judge(scores)
+    contenders = contenders_of(scores, rule)
+    chances = chances_of(contenders)
+    unanswered, missing = missing_evidence(evidence)
+    shift = label_shift(evidence.pool.targets, evidence.items.targets)
+    return Case(
+        contenders,
+        chances,
+        select(contenders, chances),
+        audit=audit_labels(evidence),
+        overlap=overlap_of(contenders),
+        splits=loss_splits(evidence, scores),
+        without_evidence=missing,
+        left_out=left_out,
+        unanswered=unanswered,
+        drill=document_drill(evidence, scores),
+        takeover=takeover_of(contenders),
+        long_answers=long_answers(evidence),
+        shift=shift if evidence.labels else None,
+        leaked=evidence.leaked,
+        unseen=evidence.unseen,
+    )
+
+
+def _nothing_to_judge(scores: StudyScores) -> NoReturn:
+    first = next(((c.info.name, c.errors[0]) for c in scores.candidates if c.errors), None)
+    if first is None:
+        raise StudyError(
+            "No candidate answered a single row, so there is nothing to judge. No trial has "
+            "finished yet. Run choose compare again with the same --out."
+        )
+    raise StudyError(
+        "No candidate answered a single row, so there is nothing to judge. First failure: "
+        f"{first[0]}: {first[1].trials} of {first[1].planned} trials failed: {first[1].error}. "
+        "Run choose compare again with the same --out; finished trials are kept."
+    )

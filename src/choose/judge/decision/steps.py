@@ -13,7 +13,7 @@ from typing import Any
 
 from choose.formatting import rounded
 from choose.judge.decision.contenders import best_of
-from choose.judge.decision.label_gates import (
+from choose.judge.decision.gates import (
     conflicts_fail,
     labels_limit,
     rare_label_missed,
@@ -24,7 +24,6 @@ from choose.judge.decision.more_labels import (
     forecast_nearest_target,
     forecast_of_margin,
     gain_from_labels,
-    lead_of_costlier,
     more_rows,
     steepest_gain,
 )
@@ -35,19 +34,19 @@ from choose.judge.decision.next_steps import (
     planned_runs,
     runs_to_repeat,
 )
-from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
+from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import WORTH_LABELS, documents_limit, kind_of, target_met
-from choose.judge.measures.cost_sheet import label_hours, label_usd
-from choose.judge.measures.curve_forecast import likely
+from choose.judge.measures.costs import label_hours, label_usd
+from choose.judge.measures.learning_curve import likely
 from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.score_tables import MISSING
-from choose.judge.stats.metrics import UNUSABLE
 from choose.schema.base import Interval
 from choose.schema.decision import Gate
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.schema.standings import Step, StepKind
+from choose.stats.metrics import UNUSABLE
 from choose.types import Kind
 
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
@@ -252,7 +251,7 @@ def _separate(case: Case) -> Iterator[Step]:
     if case.chances.loss < WORTH_LABELS:
         return
     if selection.rivals and not selection.chosen and selection.reachable:
-        other, difference = selection.rivals[0], lead_of_costlier(contenders, selection)
+        other, difference = selection.rivals[0], case.lead_of_costlier
         margin, collect = case.deciding_margin, kind_of(case) == "collect-labels"
     elif selection.near:
         other, collect = selection.near[0], False
@@ -284,8 +283,8 @@ def _why_more(case: Case) -> Step:
     for names in ((case.name, *case.selection.rivals), case.contenders.names):
         for step in _rising(case, names):
             return step
-    rival = deciding_rival(case.contenders, case.selection)
-    hung = lead_of_costlier(case.contenders, case.selection)
+    rival = case.rival
+    hung = case.lead_of_costlier
     rows = len(case.contenders.panel.rows.targets)
     more = more_rows(hung, case.deciding_margin, rows) if hung else None
     names = (case.name, rival) if rival else (case.name,)
@@ -398,7 +397,7 @@ def _repeat(case: Case, planned: Mapping[str, int], further: Further) -> Iterato
     """
     few = runs_to_repeat(case)
     few = [candidate for candidate in few if candidate.info.name in planned] or few
-    difference = deciding_difference(case.contenders, case.selection)
+    difference = case.lead
     if not few or difference is None or _all_given(case):
         return
     names = tuple(candidate.info.name for candidate in few)

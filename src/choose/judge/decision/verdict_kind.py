@@ -6,19 +6,18 @@ from typing import Literal
 
 import numpy as np
 
-from choose.judge.decision.label_gates import labels_limit
+from choose.judge.decision.gates import labels_limit
 from choose.judge.decision.more_labels import (
     COARSE,
     answered_too_few,
     forecast_nearest_target,
-    lead_of_costlier,
     steepest_gain,
     without_forecast,
 )
 from choose.judge.decision.rule import Case
-from choose.judge.measures.curve_forecast import likely
-from choose.judge.stats.intervals import wilson
+from choose.judge.measures.learning_curve import likely
 from choose.schema.diagnosis import SURELY
+from choose.stats.intervals import wilson
 from choose.types import Kind
 
 # So little is expected to be lost that no labels are worth it.
@@ -29,7 +28,6 @@ DOUBLINGS = 2
 
 
 def kind_of(case: Case) -> Kind:
-    """Return the verdict's kind."""
     selection = case.selection
     if case.contenders.nearest is not None:
         return "none-works"
@@ -69,7 +67,6 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
 
 
 def target_met(case: Case) -> bool:
-    """Return whether a stated target is reached for certain."""
     return case.selection.chosen is not None and case.selection.target == "met"
 
 
@@ -113,7 +110,7 @@ def may_grow(case: Case) -> bool:
 def _too_few_labels(case: Case) -> bool:
     if case.chances.loss < WORTH_LABELS:
         return False  # whatever they showed, hardly anything would be gained
-    difference = lead_of_costlier(case.contenders, case.selection)
+    difference = case.lead_of_costlier
     if difference and answered_too_few(difference, len(case.contenders.panel.rows.targets)):
         return False  # what is missing is time, not labels
     contenders = (case.name, *case.selection.rivals)

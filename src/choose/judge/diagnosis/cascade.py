@@ -1,4 +1,4 @@
-"""A cascade: a fast candidate answers where it is confident, a language model the rest."""
+"""What a language model brings to a fast candidate: a teacher, or answers where it is not sure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import CandidateInfo
-from choose.judge.measures.confidence import stated_confidence
+from choose.judge.measures.scorecard import accuracy, stated_confidence
 from choose.judge.scores.out_of_fold import random_parts
-from choose.judge.scores.score_tables import CandidateScores
-from choose.judge.stats.intervals import clopper_pearson
-from choose.judge.stats.two_way import Mask
+from choose.judge.scores.paired_comparison import common_pool
+from choose.judge.scores.score_tables import WHOLE, CandidateScores
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Takeover
+from choose.schema.diagnosis import Distilled, Takeover
+from choose.stats.intervals import clopper_pearson
+from choose.stats.two_way import Mask
 from choose.types import Floats
 
 # One part of the rows chooses what the others test.
@@ -174,3 +175,35 @@ def _pairing(cheap: CandidateScores, strong: CandidateScores) -> _Pairing | None
         return None
     right, strong_right, sure = (side[complete] for side in sides)
     return _Pairing(right, strong_right, sure, complete)
+
+
+def distilled_of(contenders: Contenders) -> Distilled | None:
+    """Return what learning from the teacher brings; None where no candidate did."""
+    panel, levels = contenders.panel, contenders.levels
+    taught = [c for c in contenders.order if c.info.taught and not c.info.floor]
+    teacher = next((c for c in panel.scored if c.info.teaches), None)
+    if not taught:
+        return None
+    top = max(levels[c.info.name] for c in taught) - contenders.rule.margin
+    one = next(c for c in taught if levels[c.info.name] >= top)
+    labels = next((c for c in panel.scored if _same_but_labels(c, one)), None)
+    name = one.info.name
+    pool = common_pool(labels, one) if labels and labels.main else None
+    if pool == WHOLE and labels and labels.pool != one.pool:
+        pool = None  # all labels against fewer answers
+    brings = contenders.gain(labels.info.name, name) if labels and pool else None
+    return Distilled(
+        teacher=teacher.info.name if teacher else "",
+        taught=name,
+        rows=one.pool,
+        score=contenders.accuracies[name],
+        teacher_score=accuracy(teacher) if teacher else None,
+        labels_bring=Interval.of(brings) if brings else None,
+        compared=brings.scores if brings else None,
+        learned=(one.pool if pool == WHOLE else pool or 0) if brings else 0,
+    )
+
+
+def _same_but_labels(candidate: CandidateScores, taught: CandidateScores) -> bool:
+    own, other = candidate.info, taught.info
+    return not own.taught and (own.strategy, own.model) == (other.strategy, other.model)

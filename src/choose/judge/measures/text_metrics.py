@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,6 @@ from choose.formatting import normalised
 from choose.judge.evidence import (
     BriefAnswers,
     Evidence,
-    HasFields,
     HasParts,
     HoldsLabels,
     MayAbstain,
@@ -21,15 +19,10 @@ from choose.judge.evidence import (
 )
 from choose.judge.scores.out_of_fold import targets
 from choose.judge.scores.paired_comparison import ASSUMED_SD, Changed, mean_change
-from choose.judge.scores.score_tables import (
-    CLEAN,
-    CandidateScores,
-    ScoreTable,
-    scores_in,
-)
-from choose.judge.stats.intervals import two_way_interval
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
 from choose.schema.base import Interval
-from choose.schema.scorecard import Abstentions, FieldRecord, TextFigures, literal_among
+from choose.schema.scorecard import Abstentions, FieldRecord, TextFigures
+from choose.stats.intervals import two_way_interval
 from choose.types import Floats
 
 # Differences of scores below this are none.
@@ -39,39 +32,25 @@ EQUAL = 1e-9
 MOST_WORDS = 100
 
 
-def long_answers(evidence: Evidence) -> float | None:
-    """Return the median words of right answers to questions where these are texts, else None."""
+def long_answers(evidence: Evidence) -> bool:
+    """Return whether the right answers to questions are texts, not a few words."""
     items, task = evidence.items, evidence.task
-    if not isinstance(task, BriefAnswers):
-        return None
     pairs = zip(items.ids, items.targets, strict=True)
-    return task.long_words([(text, *items.accepted.get(id, ())) for id, text in pairs])
+    right = [(text, *items.accepted.get(id, ())) for id, text in pairs]
+    return isinstance(task, BriefAnswers) and task.long_answers(right)
 
 
-def text_figures(
-    evidence: Evidence, candidate: CandidateScores, literal: Collection[str] = ()
-) -> TextFigures | None:
-    """Return the figures of a candidate; None where answers are labels, or it answered nothing.
-
-    Args:
-        evidence: with the task and the right answers.
-        candidate: its score tables.
-        literal: the fields of records whose values should occur in the input.
-    """
+def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures | None:
+    """Return the figures of a candidate; None where answers are labels, or it answered nothing."""
     table, task = candidate.main, evidence.task
     if table is None or task is None or task.labels:
         return None
-    fields: dict[str, Any] = {}
-    if isinstance(task, HasParts):
-        fields = _parts(evidence, task, table)
-        if literal and (gains := _without_inventions(evidence, table, literal)) is not None:
-            fields["dropped"] = mean_change(Changed(gains, table.draws, varies=False), table.rows)
     return TextFigures(
         metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
         format_gap=format_gap(table),
         length=_length(evidence, table),
         abstentions=_abstentions(evidence, table),
-        **fields,
+        **(_parts(evidence, task, table) if isinstance(task, HasParts) else {}),
     )
 
 
@@ -117,28 +96,6 @@ def only_cut(table: ScoreTable) -> bool:
     given = (run.answers[CLEAN] for run in table.runs)
     why = {s for a in given for o, s in zip(a.outputs, a.status, strict=True) if o is None}
     return why == {"cut"}
-
-
-class Lead(NamedTuple):
-    """A metric beside the score by which another candidate is ahead, with means on shared rows."""
-
-    metric: str
-    other: float
-    own: float
-    rows: int
-
-
-def leads_by_other_metrics(own: ScoreTable, other: ScoreTable) -> list[Lead]:
-    """Return the metrics beside the score by which `other` is ahead, the largest lead first."""
-    shared = own.complete & other.complete
-    if not shared.any():
-        return []
-    leads = list[Lead]()
-    for name in [*own.runs[0].scores[CLEAN]][1:]:
-        theirs, ours = (float(np.nanmean(_stored(t, name)[shared])) for t in (other, own))
-        leads.append(Lead(name, theirs, ours, int(shared.sum())))
-    ahead = [lead for lead in leads if lead.metric != "lenient" and lead.other > lead.own]
-    return sorted(ahead, key=lambda lead: lead.own - lead.other)
 
 
 def _length(evidence: Evidence, table: ScoreTable) -> float | None:
@@ -213,59 +170,6 @@ def _parts(evidence: Evidence, task: HasParts, table: ScoreTable) -> dict[str, A
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def literal_fields(evidence: Evidence) -> tuple[str, ...]:
-    """Return the fields whose right values nearly always occur in their inputs.
-
-    Right values of training rows and test rows count; the answers of candidates do not.
-    """
-    if not isinstance(evidence.task, HasFields) or not evidence.inputs:
-        return ()
-    task, inputs = evidence.task, evidence.inputs
-    return literal_among(
-        task.values(target, inputs[id]) for id, target in targets(evidence).items()
-    )
-
-
-def _without_inventions(
-    evidence: Evidence, table: ScoreTable, literal: Collection[str]
-) -> Floats | None:
-    """Return what field F1 gains by dropping values of literal fields that the input has not.
-
-    Where a candidate dropped them itself, it is what that gained over the answer as written.
-    (rows, repetitions), NaN where not evaluated; None where there are no such values. It is field
-    F1 whatever the study's metric is, since a user's function is not run on stored answers.
-    """
-    task, right = evidence.task, targets(evidence)
-    assert isinstance(task, HasFields)
-    scores = np.where(np.isnan(table.right), np.nan, 0.0)
-    known: dict[tuple[str, str], float] = {}
-    for run in table.runs:
-        column = table.draws.index(run.trial.draw)
-        given = run.answers[CLEAN]
-        written = given.raw or (None,) * len(given)
-        for id, output, raw in zip(run.asked[CLEAN], given.outputs, written, strict=True):
-            if output is None:
-                continue
-            output = output if raw is None else raw
-            if (id, output) not in known:
-                values = task.values(output, evidence.inputs[id])
-                drop = {key for key, (_, stands) in values.items() if not stands}
-                drop = {key for key in drop if key[0] in literal}
-                known[id, output] = np.nan
-                if drop:
-                    kept = _f1(task, task.without(output, drop), right[id])
-                    known[id, output] = kept - _f1(task, output, right[id])
-            if not np.isnan(known[id, output]):
-                scores[table.rows.index[id], column] = known[id, output]
-    return scores if any(not np.isnan(value) for value in known.values()) else None
-
-
-def _f1(task: HasFields, output: str, target: str) -> float:
-    counts = task.counts(output, target).values()
-    right, given, wanted = (sum(count[place] for count in counts) for place in range(3))
-    return 2 * right / (given + wanted) if given + wanted else 1.0
 
 
 # As in SQuAD's script, these words do not count.

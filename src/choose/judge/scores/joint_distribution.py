@@ -42,9 +42,8 @@ from scipy.special import ndtri
 from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.promised_score import promised_gain
-from choose.judge.scores.score_tables import CandidateScores
-from choose.judge.scores.scored_rows import ScoredRows
-from choose.judge.stats.two_way import Mask, row_means
+from choose.judge.scores.score_tables import CandidateScores, ScoredRows
+from choose.stats.two_way import Mask, row_means
 from choose.types import Floats
 
 Places = npt.NDArray[np.int64]

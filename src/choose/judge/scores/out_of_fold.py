@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.judge.evidence import Evidence
-from choose.judge.stats.metrics import UNUSABLE, Codes
+from choose.stats.metrics import UNUSABLE, Codes
 from choose.types import Floats, Run
 
 CLEAN = ("clean", 0)
@@ -38,7 +38,6 @@ class OutOfFold:
 
     @property
     def right(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Return (n,) whether the answer is the label as given."""
         return np.asarray(self.outputs == self.targets, dtype=np.bool_)
 
 

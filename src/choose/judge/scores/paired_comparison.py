@@ -1,9 +1,16 @@
-"""Two candidates compared on the same rows, with a variance assumed for fits made only once."""
+"""Two candidates compared on the same rows, with a variance assumed for fits made only once.
+
+The declared pairs are the comparisons of the families that were measured, six at most, and the two
+members of one family that the verdict names beside each other. They are adjusted by Holm. All
+other pairs are exploratory and their p-values are not adjusted. That the best of a family was
+chosen on these rows widens no interval: the chance of a family counts it (`decision.chance`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -14,23 +21,24 @@ from choose.judge.scores.score_tables import (
     RETRAINING,
     WHOLE,
     CandidateScores,
+    ScoredRows,
     ScoreTable,
     StudyScores,
     estimand_of,
     score_table,
 )
-from choose.judge.scores.scored_rows import ScoredRows
-from choose.judge.stats.intervals import growth_of_folds, two_way_interval
-from choose.judge.stats.paired import (
+from choose.schema.base import Interval
+from choose.schema.decision import Pair
+from choose.stats.intervals import growth_of_folds, two_way_interval
+from choose.stats.paired import (
     BONETT_PRICE,
     Difference,
     aligned,
+    holm,
     imaginary,
     paired_difference,
 )
-from choose.judge.stats.two_way import Mask, answered, whole_rows
-from choose.schema.base import Interval
-from choose.schema.decision import Pair
+from choose.stats.two_way import Mask, answered, whole_rows
 from choose.types import Floats, Run, Scenario
 
 # Standard deviation of accuracy between fits that is assumed of a candidate that was fitted once
@@ -240,11 +248,6 @@ def _difference(
     return replace(difference, row_set=rows.row_set(common))
 
 
-def estimand_fitted_once(repeated: str) -> str:
-    """Return the estimand of an interval that assumes the variance between fits."""
-    return f"{repeated} (fitted once: a spread of {100 * ASSUMED_SD:g} points is assumed)"
-
-
 @dataclass(frozen=True)
 class Pairs:
     """Differences between the candidates of one panel, each computed once."""
@@ -253,7 +256,6 @@ class Pairs:
     known: dict[tuple[str, str], Difference | None] = field(default_factory=dict)
 
     def difference(self, a: str, b: str) -> Difference | None:
-        """Return accuracy of a minus b, or None where they share no row."""
         if (a, b) not in self.known:
             difference = self.reweighted(a, b, self.panel.rows)
             self.known[a, b] = difference
@@ -271,7 +273,6 @@ class Pairs:
 
 
 def pair_record(a: str, b: str, difference: Difference, drawn: bool) -> Pair:
-    """Return a difference as in the decision record, undeclared."""
     return Pair(
         a=a,
         b=b,
@@ -280,12 +281,11 @@ def pair_record(a: str, b: str, difference: Difference, drawn: bool) -> Pair:
         method=difference.method,
         rows=difference.rows,
         declared=False,
-        difference=interval_of(difference, "a new pool" if drawn else RETRAINING),
+        difference=interval_of(difference, "new-pools" if drawn else RETRAINING),
     )
 
 
 def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:
-    """Return a paired difference as in the record."""
     return Interval.of(difference, estimand_of(max(difference.repetitions), repeated))
 
 
@@ -328,3 +328,44 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     estimand = estimand_of(scores.shape[1])
     rows = table.rows.row_set(complete)
     return Interval.of(accuracy, estimand, row_set=rows), int(complete.sum())
+
+
+class FamilyComparison(NamedTuple):
+    """The best of one family (a) minus the best of another (b), on the rows both answered."""
+
+    a: str
+    b: str
+    difference: Difference
+
+
+def most_accurate(pairs: Pairs, side: Sequence[CandidateScores]) -> str:
+    """Return the most accurate member, each against the one with most rows on common rows."""
+    members = [m for m in side if m.main]
+    widest = max(members, key=lambda m: int(m.main.complete.sum()) if m.main else 0).info.name
+
+    def lead(member: CandidateScores) -> float:
+        name = member.info.name
+        if name == widest:
+            return 0.0
+        difference = pairs.difference(name, widest)
+        return difference.value if difference else -1.0
+
+    return max(members, key=lead).info.name
+
+
+def pair_records(pairs: Pairs, declared: Sequence[FamilyComparison]) -> tuple[Pair, ...]:
+    """Return the declared pairs, then every other pair of candidates that answered."""
+    drawn = {c.info.name: c.drawn for c in pairs.panel.candidates}
+    adjusted = holm([match.difference.p for match in declared])
+    first = tuple(
+        pair_record(a, b, difference, drawn[a]).model_copy(update={"declared": True, "p_holm": p})
+        for (a, b, difference), p in zip(declared, adjusted, strict=True)
+    )
+    shown = {frozenset((match.a, match.b)) for match in declared}
+    names = [candidate.info.name for candidate in pairs.panel.scored]
+    others = tuple(
+        pair_record(a, b, difference, drawn[a])
+        for a, b in combinations(names, 2)
+        if frozenset((a, b)) not in shown and (difference := pairs.difference(a, b))
+    )
+    return first + others

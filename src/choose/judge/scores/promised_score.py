@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from choose.judge.scores.score_tables import WHOLE, CandidateScores
-from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval
+from choose.stats.two_way import row_means
 from choose.types import Family
 
 # Share of errors that a doubling removes: its mean, standard deviation, and change between steps.
@@ -69,7 +69,7 @@ def promised_score(candidate: CandidateScores, now: Interval) -> Interval:
         value=value,
         low=max(0.0, value - hypot(now.value - now.low, wide)),
         high=min(1.0, value + hypot(now.high - now.value, wide)),
-        estimand="with all training rows",
+        estimand="all-labels",
     )
 
 

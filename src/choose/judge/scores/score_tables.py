@@ -9,12 +9,132 @@ from functools import cached_property
 
 import numpy as np
 
-from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.judge.goal import ACCURACY, Measure
-from choose.judge.scores.scored_rows import ScoredRows, rows_of
-from choose.judge.stats.metrics import Codes
-from choose.judge.stats.two_way import Mask, answered, whole_rows
+from choose.judge.evidence import CandidateInfo, Evidence, Items, id_hash
+from choose.judge.goal import ACCURACY, Measure, evened
+from choose.schema.scorecard import Failure
+from choose.stats.metrics import UNUSABLE, Codes
+from choose.stats.two_way import Mask, answered, whole_rows
 from choose.types import Floats, Run
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """The test rows as arrays.
+
+    Attributes:
+        index: place of each row by id.
+        targets: (rows,) codes of labels, or of texts where the task has no labels.
+        labels: in the order of their codes; empty where answers are texts: scores then come from
+            the runs, and no figure by label exists.
+        clusters: of each row; None if every row is its own cluster, or all are of one: then figures
+            are about that one, of which rows are drawn.
+        one_cluster: whether all are of one.
+        weights: (rows,) or None if all count the same.
+        conflicting: rows whose input has two targets.
+        credit: (labels, labels + 1) score of each answer to each label, the last column for
+            unusable ones; None where an answer scores 1 or 0.
+        even: whether every label gets the same total weight, in any subset of the rows too.
+        codes: code by answer; texts get one as they occur, so that equal texts have equal codes.
+        fields: what each record fills; none where answers are labels.
+    """
+
+    index: Mapping[str, int]
+    targets: Codes
+    labels: tuple[str, ...]
+    clusters: tuple[str, ...] | None
+    weights: Floats | None
+    conflicting: Mask
+    credit: Floats | None = None
+    even: bool = False
+    codes: dict[str, int] = field(default_factory=dict)
+    fields: tuple[frozenset[str], ...] = ()
+    one_cluster: bool = False
+
+    def of_class(self, name: str) -> Mask:
+        """Return which rows have a label, or records that fill a field."""
+        if self.labels:
+            return np.asarray(self.targets == self.labels.index(name), dtype=np.bool_)
+        return np.array([name in filled for filled in self.fields], dtype=np.bool_)
+
+    @property
+    def graded(self) -> bool:
+        return not self.labels
+
+    def codes_of(self, outputs: Iterable[str | None]) -> Codes:
+        """Return the codes of answers: `UNUSABLE` for None, and for texts that are no label."""
+        if self.labels:
+            known = [UNUSABLE if o is None else self.codes.get(o, UNUSABLE) for o in outputs]
+        else:
+            known = [
+                UNUSABLE if o is None else self.codes.setdefault(o, len(self.codes))
+                for o in outputs
+            ]
+        return np.array(known, dtype=np.int64)
+
+    def scored(self, place: Codes, codes: Codes) -> Floats:
+        """Return the scores of answers to some rows: 1 right, 0 wrong or unusable, or `credit`."""
+        targets = self.targets[place]
+        if self.credit is None:
+            return np.asarray(codes == targets, dtype=np.float64)
+        scores: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
+        return scores
+
+    def row_set(self, mask: Mask) -> str:
+        """Return the number of rows in the mask with a digest of their ids (see `Interval`)."""
+        return f"{int(mask.sum())}:{int(self._id_hashes[mask].sum()) & 0xFFFFFFFF:08x}"
+
+    @cached_property
+    def _id_hashes(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+        """Return (rows,) hashes whose sum does not depend on the order of the rows."""
+        return np.array([id_hash(id) for id in self.index], dtype=np.uint64)
+
+    def clusters_of(self, mask: Mask) -> list[str] | None:
+        if self.clusters is None:
+            return None
+        return [self.clusters[i] for i in np.flatnonzero(mask).tolist()]
+
+    def weights_of(self, mask: Mask) -> Floats | None:
+        if self.even:
+            return evened(self.targets[mask], None if self.weights is None else self.weights[mask])
+        return None if self.weights is None else self.weights[mask]
+
+    def plain_weights_of(self, mask: Mask) -> Floats | None:
+        """Return the stated weights of the rows, without the balancing of labels."""
+        return None if self.even or self.weights is None else self.weights[mask]
+
+    def weights_on(self, mask: Mask) -> Floats | None:
+        """Return (rows,) the weights of the rows in the mask, 0 elsewhere."""
+        own = self.weights_of(mask)
+        if own is None:
+            return None
+        weights = np.zeros(len(self.targets))
+        weights[mask] = own
+        return weights
+
+
+def rows_of(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
+    codes = {label: i for i, label in enumerate(evidence.labels)}
+    clusters = len(set(items.clusters))
+    one = clusters == 1 < len(items.ids)
+    even = len(set(items.weights)) <= 1
+    if not evidence.labels:
+        codes = {text: i for i, text in enumerate(dict.fromkeys(items.targets))}
+    targets = np.array([codes[target] for target in items.targets], dtype=np.int64)
+    stated = None if even else np.array(items.weights, dtype=np.float64)
+    return ScoredRows(
+        index={id: i for i, id in enumerate(items.ids)},
+        targets=targets,
+        labels=evidence.labels,
+        clusters=None if one or clusters == len(items.ids) else items.clusters,
+        weights=measure.weights(targets, stated),
+        conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
+        credit=measure.credit(evidence.labels),
+        even=measure.metric == "balanced",
+        codes=codes,
+        fields=items.fields,
+        one_cluster=one,
+    )
+
 
 MISSING = -2
 
@@ -71,11 +191,9 @@ class ScoreTable:
 
     @property
     def answers(self) -> Codes:
-        """Return the label codes of complete repetitions on complete rows."""
         return self.outputs[self.complete][:, self.whole]
 
     def of_draws(self, draws: Iterable[int]) -> Floats:
-        """Return the scores of these repetitions, in their order."""
         return self.right[:, [self.draws.index(draw) for draw in draws]]
 
 
@@ -123,8 +241,7 @@ def scores_in(run: Run, view: tuple[str, int], metric: str | None = None) -> Flo
     return scores[metric or next(iter(scores))]
 
 
-ARTEFACT = "this artefact"
-RETRAINING = "retraining on this pool"
+ARTEFACT, RETRAINING = "artefact", "refits"
 
 
 def estimand_of(repetitions: int, repeated: str = RETRAINING) -> str:
@@ -142,9 +259,9 @@ class CandidateScores:
         pool: labels in that pool, the largest over the folds.
         whole: labels in the whole pool of a fold, the most over the folds.
         wordings: by name of the setting, the default one under "".
-        noise: by kind and rate of added noise.
+        noise: by rate of added noise.
         sizes: by number of labels, smaller pools only.
-        errors: one sentence for each way in which it failed.
+        errors: each way in which it failed.
         failures: failed trials of the main cell.
         scenario_runs: trials of the scenarios that have pools and questions of their own.
         all_rows: all labelled rows, which those scenarios may ask.
@@ -155,9 +272,9 @@ class CandidateScores:
     drawn: bool
     pool: int
     wordings: Mapping[str, ScoreTable] = field(default_factory=dict)
-    noise: Mapping[tuple[str, float], ScoreTable] = field(default_factory=dict)
+    noise: Mapping[float, ScoreTable] = field(default_factory=dict)
     sizes: Mapping[int, ScoreTable] = field(default_factory=dict)
-    errors: tuple[str, ...] = ()
+    errors: tuple[Failure, ...] = ()
     failures: int = 0
     whole: int = 0
     scenario_runs: tuple[Run, ...] = ()
@@ -177,13 +294,11 @@ class CandidateScores:
 
     @property
     def repetitions(self) -> int:
-        """Return the whole repetitions of the main cell."""
         return 0 if self.main is None else int(self.main.whole.sum())
 
     @property
     def estimand(self) -> str:
-        """Return what its intervals are about."""
-        repeated = f"a new pool of {self.pool} labels" if self.drawn else RETRAINING
+        repeated = f"new-pools:{self.pool}" if self.drawn else RETRAINING
         return estimand_of(self.repetitions, repeated)
 
 
@@ -208,17 +323,14 @@ class StudyScores:
     pool: int = 0
 
     def __getitem__(self, name: str) -> CandidateScores:
-        """Return a candidate by name."""
         return next(c for c in self.candidates if c.info.name == name)
 
     @property
     def scored(self) -> tuple[CandidateScores, ...]:
-        """Return the candidates that answered something."""
         return tuple(c for c in self.candidates if c.main is not None)
 
 
 def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores:
-    """Return the score tables of a study."""
     rows = rows_of(evidence, evidence.items, measure)
     all_rows = rows_of(evidence, _joined(evidence), measure)
     by_candidate: dict[str, list[Run]] = defaultdict(list)
@@ -277,35 +389,26 @@ def _measured(
     info: CandidateInfo, runs: Sequence[Run], whole: Sequence[int], rows: ScoredRows
 ) -> CandidateScores:
     full = _largest_pool(runs)
-    cells: dict[tuple[str, str, str, float, int], list[Run]] = defaultdict(list)
+    cells: dict[tuple[str, float, int], list[Run]] = defaultdict(list)
     for run in filter(_plain, runs):
         trial = run.trial
         largest = info.given or trial.train_size == full.get(trial.fold)
         size = 0 if largest else trial.train_size
-        noise = (trial.scenario.noise, trial.scenario.rate)
-        added = noise if trial.scenario.kind == "noise" else ("", 0.0)
-        cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)
+        rate = trial.scenario.rate if trial.scenario.kind == "noise" else 0.0
+        cells[trial.variant, rate, size].append(run)
     learns = info.learns and not info.constant
     found = {cell: score_table(part, rows) for cell, part in cells.items()}
     tables = {cell: replace(table, learns=learns) for cell, table in found.items() if table}
-    main = ("", "standard", "", 0.0, 0)
+    main = ("", 0.0, 0)
     return CandidateScores(
         info=info,
         main=tables.get(main),
         drawn=any(size < whole[fold] for fold, size in full.items()),
         pool=max(full.values(), default=0),
         whole=max(whole, default=0),
-        wordings={v: t for (v, *rest), t in tables.items() if rest == ["standard", "", 0.0, 0]},
-        noise={
-            (kind, rate): t
-            for (v, scenario, kind, rate, size), t in tables.items()
-            if scenario == "noise" and not v and not size
-        },
-        sizes={
-            size: t
-            for (v, scenario, _, _, size), t in tables.items()
-            if scenario == "standard" and not v and size
-        },
+        wordings={v: t for (v, rate, size), t in tables.items() if not rate and not size},
+        noise={rate: t for (v, rate, size), t in tables.items() if rate and not v and not size},
+        sizes={size: t for (v, rate, size), t in tables.items() if size and not v and not rate},
         errors=_errors(runs),
         failures=sum(bool(run.error) for run in cells[main]),
     )
@@ -324,8 +427,6 @@ def _largest_pool(runs: Sequence[Run]) -> dict[int, int]:
     return full or {run.trial.fold: run.trial.train_size for run in runs}
 
 
-def _errors(runs: Sequence[Run]) -> tuple[str, ...]:
+def _errors(runs: Sequence[Run]) -> tuple[Failure, ...]:
     counts = Counter(run.error for run in runs if run.error)
-    return tuple(
-        f"{count} of {len(runs)} trials failed: {error}" for error, count in counts.most_common()
-    )
+    return tuple(Failure(trials=n, planned=len(runs), error=e) for e, n in counts.most_common())

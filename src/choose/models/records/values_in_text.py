@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 
-from choose.schema.scorecard import literal_among
 from choose.tasks.extraction import Extraction
 from choose.types import Answers, Example, Item, Task
 
@@ -314,11 +313,19 @@ def _is_usual(prefix: str, name: str, pairs: Sequence[tuple[str, str, str]]) -> 
     return sum(value.startswith(prefix) for value in values) >= USUAL * len(values)
 
 
+# A field is literal if so large a share of its right values, of so many, occur in their inputs.
+LITERAL, FEWEST = 0.95, 10
+
+
 def literal_fields(task: Task, rows: Iterable[Example]) -> tuple[str, ...]:
     """Return the fields of records whose right values nearly always occur in their rows."""
-    if not isinstance(task, Extraction):
-        return ()
-    return literal_among(task.values(row.target, row.item()) for row in rows)
+    found, stand = Counter[str](), Counter[str]()
+    for row in rows if isinstance(task, Extraction) else ():
+        for (field, _), (_, stands) in task.values(row.target, row.item()).items():
+            found[field] += 1
+            stand[field] += stands
+    named = (field for field, count in found.items() if count >= FEWEST)
+    return tuple(sorted(field for field in named if stand[field] >= LITERAL * found[field]))
 
 
 def without_inventions(

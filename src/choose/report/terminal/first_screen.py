@@ -183,7 +183,7 @@ def _failures(decision: Decision, width: int) -> Iterator[RenderableType]:
     first, others = failed[0], len(failed) - 1
     more = f" ({others:,} other candidates failed too)" if others else ""
     name = shorten(clean(first.candidate), 24)
-    yield literal(clip(f"{name} failed{more}: {clean(first.errors[0])}", 2 * width), "red")
+    yield literal(clip(f"{name} failed{more}: {words.failed(first.errors[0])}", 2 * width), "red")
 
 
 def _next(decision: Decision, width: int, room: Room) -> Iterator[RenderableType]:

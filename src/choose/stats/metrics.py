@@ -1,4 +1,4 @@
-"""Metrics over labels coded as integers: macro-F1, precision and recall, calibration."""
+"""Metrics over labels coded as integers: macro-F1, precision and recall."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ def confusion(targets: Codes, outputs: Codes, labels: int) -> Codes:
 
 
 def per_label(targets: Codes, outputs: Codes, labels: int) -> PerLabel:
-    """Return precision, recall and support of each label."""
     counts = confusion(targets, outputs, labels)
     right = counts.diagonal().astype(np.float64)
     predicted, support = counts[:, :labels].sum(axis=0), counts.sum(axis=1)
@@ -39,19 +38,11 @@ def per_label(targets: Codes, outputs: Codes, labels: int) -> PerLabel:
         return PerLabel(right / predicted, right / support, support)
 
 
-def macro_f1(targets: Codes, outputs: Codes, labels: int) -> float:
-    """Return the mean F1 of the labels that occur among the targets.
-
-    A label that occurs and is never answered has an F1 of 0. One that does not occur is left out
-    of the mean; answering it still costs recall elsewhere.
-    """
-    f1, _ = _f1(targets, outputs, labels)
-    return float(f1.mean())
-
-
 def macro_f1_rows(targets: Codes, outputs: Codes, labels: int) -> Floats:
     """Return (n,) pseudo-values: their mean is macro-F1, and their spread gives its interval.
 
+    Macro-F1 is the mean F1 of the labels that occur among the targets. One that occurs and is never
+    answered has an F1 of 0; answering one that does not occur costs recall elsewhere.
     Each row's value is the statistic plus the row's influence on it (the delta method), so that
     the two-way analysis for means holds for macro-F1 as well.
     """

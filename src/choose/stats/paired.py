@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri
 
-from choose.judge.stats.two_way import (
+from choose.stats.two_way import (
     FEW,
     BehrensFisher,
     Mask,
@@ -72,12 +72,10 @@ class Difference:
     scores: tuple[float, float] = (nan, nan)
 
     def bounds(self, level: float) -> tuple[float, float]:
-        """Return the interval at another confidence level."""
         half = self.error.half_width(level)
         return max(self.center - half, -1.0), min(self.center + half, 1.0)
 
     def negated(self) -> Difference:
-        """Return the difference of b minus a."""
         first, second = self.repetitions
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Rows that candidates get wrong together, and rows that the chosen one and its rival differ on."""
+"""Rows that candidates get wrong together, and rows on which the chosen one and others differ."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
+from choose.judge.evidence import Evidence, ShowsAnswers
+from choose.judge.measures.text_metrics import EQUAL
+from choose.judge.scores.out_of_fold import targets
 from choose.judge.scores.score_tables import (
     ARTEFACT,
+    CLEAN,
     MISSING,
     CandidateScores,
+    ScoredRows,
     ScoreTable,
 )
-from choose.judge.scores.scored_rows import ScoredRows
-from choose.judge.stats.intervals import two_way_interval
-from choose.judge.stats.metrics import Codes
-from choose.judge.stats.two_way import Mask, row_means
 from choose.schema.base import Interval
-from choose.schema.diagnosis import (
-    Confusion,
-    DifferingRow,
-    Disagreement,
-    Doubtful,
-    ErrorOverlap,
-)
+from choose.schema.diagnosis import Confusion, DifferingRow, Disagreement, Doubtful, ErrorOverlap
+from choose.schema.scorecard import ComparedRow, GivenAnswer
 from choose.schema.standings import Standing
-from choose.types import Floats
+from choose.stats.intervals import two_way_interval
+from choose.stats.metrics import Codes
+from choose.stats.two_way import Mask, row_means
+from choose.types import FAMILIES, Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200
@@ -49,7 +48,6 @@ class _Common(NamedTuple):
 
     @property
     def wrong_in_all(self) -> Mask:
-        """Return (rows,) which rows all candidates get wrong."""
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 
@@ -120,7 +118,6 @@ def _pair(common: _Common) -> dict[str, Any]:
 
 
 def _best(common: _Common, is_cheap: bool) -> str | None:
-    """Return the candidate of a kind that gets most of the common rows right."""
     right = {
         c.info.name: int(right.sum())
         for c, right in zip(common.among, common.right, strict=True)
@@ -242,4 +239,126 @@ def _differing(rows: ScoredRows, place: int, ours: Codes, theirs: Codes) -> Diff
         label=rows.labels[int(rows.targets[place])],
         chosen=names.get(int(ours[place])),
         rival=names.get(int(theirs[place])),
+    )
+
+
+# Rows side by side that the record lists.
+MOST_ROWS = 30
+
+# Wrong answers of the best prompted candidate that the record lists.
+MOST_REPLIES = 10
+
+# Candidates beside each other, and characters of an answer in the record.
+MOST_CANDIDATES, MOST_CHARACTERS = 4, 2_000
+
+# Further right answers of a row that the record lists.
+MOST_ACCEPTED = 5
+
+
+def side_by_side(
+    evidence: Evidence, contenders: Contenders, standings: Sequence[Standing]
+) -> tuple[ComparedRow, ...]:
+    """Return test rows on which the chosen candidate and its nearest rivals differ.
+
+    The largest differences to the nearest rival come first, those for and those against the
+    chosen one in turn. Where answers are labels, rows that the best prompted candidate gets wrong.
+    Rows that seem to hold personal data are left out.
+    """
+    rows, ids = contenders.panel.rows, list(contenders.panel.rows.index)
+    if rows.labels:
+        names = [contenders.best["prompting"]] if "prompting" in contenders.best else []
+        order = _wrong(contenders, names)[:MOST_REPLIES]
+    else:
+        names = _beside(contenders, standings)
+        order = _scored_apart(contenders, names)
+    shown = [place for place in order if ids[place] not in (evidence.personal or ())]
+    right = targets(evidence)
+    return tuple(
+        ComparedRow(
+            id=ids[place],
+            target=_shown(evidence, right[ids[place]], right[ids[place]]),
+            accepted=tuple(
+                text[:MOST_CHARACTERS]
+                for text in evidence.items.accepted.get(ids[place], ())[:MOST_ACCEPTED]
+            ),
+            answers=tuple(
+                _for_readers(evidence, given, right[ids[place]])
+                for name in names
+                if (given := given_answer(contenders.panel[name], ids[place]))
+            ),
+        )
+        for place in shown[:MOST_ROWS]
+    )
+
+
+def _scored_apart(contenders: Contenders, names: Sequence[str]) -> list[int]:
+    """Return the places of rows on which the first two candidates score differently."""
+    tables = [contenders.panel[name].main for name in names]
+    if len(tables) < 2 or any(table is None for table in tables):
+        return []
+    ours, theirs = (row_means(table.right) for table in tables[:2] if table)
+    ahead = np.nan_to_num(ours - theirs)
+    for_it, against = np.argsort(-ahead, kind="stable"), np.argsort(ahead, kind="stable")
+    return _in_turn(for_it[ahead[for_it] > EQUAL], against[ahead[against] < -EQUAL])
+
+
+def _wrong(contenders: Contenders, names: Sequence[str]) -> list[int]:
+    """Return the places of rows with a wrong first answer, those without any label first."""
+    order = list[int]()
+    for name in names:
+        if (table := contenders.panel[name].main) is not None:
+            answers = first_answers(table.outputs)
+            wrong = np.flatnonzero((answers != MISSING) & (answers != table.rows.targets))
+            order += sorted(wrong.tolist(), key=lambda place: answers[place] >= 0)
+    return order
+
+
+def _for_readers(evidence: Evidence, given: GivenAnswer, target: str) -> GivenAnswer:
+    if given.output is None or not isinstance(evidence.task, ShowsAnswers):
+        return given
+    return given.model_copy(update={"output": _shown(evidence, given.output, target)})
+
+
+def _shown(evidence: Evidence, text: str, target: str) -> str:
+    task = evidence.task
+    return (task.shown(text, target) if isinstance(task, ShowsAnswers) else text)[:MOST_CHARACTERS]
+
+
+def _beside(contenders: Contenders, standings: Sequence[Standing]) -> list[str]:
+    """Return the chosen candidate, its nearest rival, and the best of the other families.
+
+    Where only floors answered beside it, the nearest of these is the rival.
+    """
+    chosen = [standing.candidate for standing in standings if standing.chosen]
+    order = [s.candidate for s in standings if s.difference is not None]
+    readers = [name for name in order if name not in contenders.floors]
+    best = [contenders.best[family] for family in FAMILIES if family in contenders.best]
+    others = [name for name in (*(readers or order)[:1], *best) if name not in chosen]
+    return [*chosen, *dict.fromkeys(others)][:MOST_CANDIDATES]
+
+
+def _in_turn(first: Codes, second: Codes) -> list[int]:
+    """Return the places of both, one of each in turn as long as both have some."""
+    length = max(len(first), len(second))
+    pairs = [(*first[i : i + 1].tolist(), *second[i : i + 1].tolist()) for i in range(length)]
+    return [place for pair in pairs for place in pair]
+
+
+def given_answer(candidate: CandidateScores, id: str) -> GivenAnswer | None:
+    """Return the first answer of a candidate to a row, None where it was not evaluated."""
+    table, name = candidate.main, candidate.info.name
+    assert table is not None
+    runs = [run for run in table.runs if id in run.asked[CLEAN]]
+    if not runs:
+        return None
+    run = min(runs, key=lambda run: run.trial.draw)
+    place = run.asked[CLEAN].index(id)
+    answers = run.answers[CLEAN]
+    output = answers.outputs[place]
+    raw = answers.raw[place] if answers.raw is not None else None
+    return GivenAnswer(
+        candidate=name,
+        output=None if output is None else output[:MOST_CHARACTERS],
+        score=float(table.right[table.rows.index[id], table.draws.index(run.trial.draw)]),
+        raw=None if raw is None else raw[:MOST_CHARACTERS],
     )

@@ -1,38 +1,48 @@
-"""What a candidate that reads documents loses: in reading, among others, in retrieval, by format.
+"""What a candidate that reads documents loses, and what it answers after facts in them changed.
 
 The controls ask the same fits the same rows with other passages, so that their paired differences
 add up to the whole loss, together with what the form of answers gains that was chosen for the
-candidate. Questions of one document are clustered: intervals are by documents and repetitions.
+candidate. In a drill, facts of the documents were exchanged after training: candidates that read
+were asked with the changed documents, others answer as before. Questions of one document are
+clustered: intervals are by documents and repetitions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
-from choose.corpus import AMONG_OTHERS, CONDITIONS, DEPTH, GOLD, NOTHING
-from choose.judge.diagnosis.doubted_rows import doubted_rows
-from choose.judge.evidence import Evidence, HasMetric, MayAbstain
-from choose.judge.measures.reading_measures import ranked_low, retrieval_quality
+from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
+from choose.judge.diagnosis.doubted_labels import doubted_rows
+from choose.judge.evidence import (
+    BriefAnswers,
+    DrillRows,
+    Evidence,
+    HasMetric,
+    Items,
+    MayAbstain,
+    row_set,
+)
 from choose.judge.scores.paired_comparison import Side, compare, condition_tables, interval_of
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
     CandidateScores,
+    ScoredRows,
     ScoreTable,
     StudyScores,
     estimand_of,
 )
-from choose.judge.scores.scored_rows import ScoredRows
-from choose.judge.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval
-from choose.judge.stats.paired import Difference
-from choose.judge.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Gap, GapName, LossSplit, Retrieved
-from choose.types import Floats
+from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, LossSplit, Retrieved
+from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval
+from choose.stats.paired import Difference, imaginary
+from choose.stats.two_way import Mask, answered, row_means, whole_rows
+from choose.types import Floats, Run
 
 # Resamples of the documents that tell how surely the largest gap is the largest.
 RESAMPLES = 2_000
@@ -64,11 +74,9 @@ class _Common:
     row_set: str
 
     def mean(self, control: str) -> Interval:
-        """Return the mean score under a control."""
         return self.mean_of(self.scores[control], AGRESTI_COULL)
 
     def gain(self, control: str, over: str) -> Interval:
-        """Return the mean difference of two controls."""
         return self.mean_of(self.scores[control] - self.scores[over])
 
     def ceiling(self, doubted: Collection[str]) -> Interval:
@@ -106,7 +114,6 @@ def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]
 
 
 def _with_gold(panel: StudyScores) -> dict[str, Side]:
-    """Return the answers with the right passage of candidates that were given it."""
     tables = {c.info.name: condition_tables(c.main).get(GOLD) for c in panel.scored if c.main}
     return {name: Side(t, panel[name].repeats) for name, t in tables.items() if t is not None}
 
@@ -174,7 +181,6 @@ def _split(
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
         ceiling=None if doubted is None else common.ceiling(doubted),
         to_ceiling=None if doubted is None else common.to_ceiling(doubted),
-        shortened=_shortened(evidence, table, common),
         as_written=as_written,
         format=format_,
         found=_retrieved(evidence, table),
@@ -258,12 +264,6 @@ def _format(
     return gap, common.mean_of(common.scores[""] - gains)
 
 
-def _shortened(evidence: Evidence, table: ScoreTable, common: _Common) -> Interval | None:
-    """Return what shortened answers gain with the gold passage over what was written."""
-    gains, changed = _gains(evidence, table, common, (GOLD, 0)) or (None, False)
-    return common.mean_of(gains) if gains is not None and changed else None
-
-
 def _gains(
     evidence: Evidence, table: ScoreTable, common: _Common, view: tuple[str, int]
 ) -> tuple[Floats, bool] | None:
@@ -305,35 +305,33 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
     most = max((len(shown[id]) for id in ids), default=0)
     if not most:
         return None
-    spans = [evidence.items.evidence[id] for id in ids]
-    quality = retrieval_quality([shown[id] for id in ids], spans, (1, most))
+    spans = {id: evidence.items.evidence[id] for id in ids}
     documents = [evidence.items.document_of(id) for id in ids]
-    hits = quality.scores[f"hit@{most}"]
-    missed = [id for id, hit in zip(ids, hits, strict=True) if not hit]
-    low = ranked_low(missed, evidence.items.evidence, below)
 
-    def mean(values: Floats) -> Interval:
-        return Interval.of(two_way_interval(values, documents), ARTEFACT, within=(0.0, 1.0))
+    def holding(first: int) -> Floats:
+        held = [any(holds(p, spans[id]) for p in shown[id][:first]) for id in ids]
+        return np.array(held, dtype=np.float64)
 
-    def share(some: Collection[str] | None) -> Interval | None:
-        if some is None:
-            return None
-        values = np.array([float(id in some) for id in ids])
-        estimate = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
+    def mean(values: Floats, pseudo: Sequence[float] | None = None) -> Interval:
+        estimate = two_way_interval(values, documents, pseudo=pseudo)
         return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
 
+    hits = holding(most)
+    missed = [id for id, hit in zip(ids, hits, strict=True) if not hit]
+    low: tuple[str, ...] | None = None  # where it is not known of each what was found below
+    if below.keys() >= {*missed}:
+        low = tuple(id for id in missed if any(holds(p, spans[id]) for p in below[id]))
+    lower = None if low is None else np.array([float(id in low) for id in ids])
     return Retrieved(
         rows=len(ids),
         k=most,
-        first=mean(quality.scores["hit@1"]),
+        first=mean(holding(1)),
         any=mean(hits),
-        reciprocal_rank=quality.means[f"mrr@{DEPTH}"] or 0.0,
-        ndcg=quality.means[f"ndcg@{DEPTH}"] or 0.0,
         left=_left(table, ids, hits),
         missed=tuple(missed),
         low=low,
-        ranked_low=share(low),
-        not_found=share(None if low is None else {*missed} - {*low}),
+        ranked_low=None if lower is None else mean(lower, AGRESTI_COULL),
+        not_found=None if lower is None else mean(1 - hits - lower, AGRESTI_COULL),
     )
 
 
@@ -356,3 +354,144 @@ def _passages(table: ScoreTable) -> tuple[dict[str, tuple[str, ...]], dict[str, 
         found = zip(asked, cut, answers.further or (), strict=False)
         below = {**{id: (*out, *under) for id, out, under in found}, **below}
     return shown, below
+
+
+# A candidate gives an answer if it gives so much of it, and less of another one.
+GIVEN = 0.5
+
+# Answers by repetition and row.
+Outputs = Mapping[int, Mapping[str, str | None]]
+
+# What an answer to a row scores.
+Score = Callable[[str, str | None], float]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The answers of a candidate to rows whose facts changed, before and after the change."""
+
+    scores: CandidateScores
+    before: Outputs
+    after: Outputs
+
+    @property
+    def rows(self) -> frozenset[str]:
+        """Return the rows that each repetition answered before and after the change."""
+        each = [self.before[draw].keys() & self.after[draw].keys() for draw in self.after]
+        return frozenset.intersection(*map(frozenset, each))
+
+
+def document_drill(evidence: Evidence, panel: StudyScores) -> DocumentDrill | None:
+    """Return what candidates answered after facts changed; None where no candidate read them."""
+    task, rows = evidence.task, evidence.drill
+    if rows is None or not isinstance(task, BriefAnswers):
+        return None
+    every = [found for c in panel.scored if (found := _asked(c, rows)) is not None]
+    chosen, ids = on_common_rows(every)
+    if not any(one.scores.info.reads for one in chosen) or len(ids) < FEWEST:
+        return None
+    judge = _Judge(evidence.items, task, rows, tuple(sorted(ids)))
+    outcomes = [judge.outcome(one) for one in chosen]
+    outcomes.sort(key=lambda o: (not o.reads, -o.updated.value, o.candidate))
+    return DocumentDrill(
+        facts=rows.facts,
+        rows=len(judge.ids),
+        documents=len(set(judge.documents)),
+        outcomes=tuple(outcomes),
+    )
+
+
+def _asked(candidate: CandidateScores, rows: DrillRows) -> Asked | None:
+    """Return a candidate's answers in its fullest repetitions; None without any."""
+    if (table := candidate.main) is None:
+        return None
+    before = _outputs(table.runs, CLEAN, rows)
+    after = _outputs(table.runs, (rows.view, 0), rows) if candidate.info.reads else before
+    sizes = {draw: len(found.keys() & before[draw].keys()) for draw, found in after.items()}
+    most = max(sizes.values(), default=0)
+    full = {draw: after[draw] for draw in sorted(sizes) if sizes[draw] == most}
+    return Asked(candidate, before, full) if most else None
+
+
+def _outputs(runs: Sequence[Run], view: tuple[str, int], rows: DrillRows) -> Outputs:
+    found: dict[int, dict[str, str | None]] = {}
+    for run in runs:
+        if view in run.answers:
+            pairs = zip(run.asked[view], run.answers[view].outputs, strict=True)
+            own = found.setdefault(run.trial.draw, {})
+            own.update((id, output) for id, output in pairs if id in rows.targets)
+    return found
+
+
+def on_common_rows(every: Sequence[Asked]) -> tuple[list[Asked], frozenset[str]]:
+    """Return candidates with the rows that all of them answered; those with few rows are left out.
+
+    Candidates that ran out of time do not take more than half of the rows of the others, together.
+    """
+    chosen: list[Asked] = []
+    common: frozenset[str] = frozenset()
+    fullest = max((len(one.rows) for one in every), default=0)
+    for one in sorted(every, key=lambda one: -len(one.rows)):
+        both = common & one.rows if chosen else one.rows
+        if len(both) >= max(FEWEST, fullest / 2):
+            chosen, common = [*chosen, one], both
+    return chosen, common
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """How answers to some rows of a drill are scored."""
+
+    items: Items
+    task: BriefAnswers
+    rows: DrillRows
+    ids: Sequence[str]
+
+    @cached_property
+    def documents(self) -> list[str]:
+        return [self.items.document_of(id) for id in self.ids]
+
+    @cached_property
+    def right(self) -> Mapping[str, tuple[str, ...]]:
+        targets = dict(zip(self.items.ids, self.items.targets, strict=True))
+        return {id: (targets[id], *self.items.accepted.get(id, ())) for id in self.ids}
+
+    def outcome(self, asked: Asked) -> DrillOutcome:
+        changed = {id: (self.rows.targets[id],) for id in self.ids}
+        clean = self._values(asked, asked.before, self._scored(self.right))
+        updated = self._values(asked, asked.after, self._scored(changed))
+        stale = self._values(asked, asked.after, self._gives_old)
+        lost = clean - updated
+        return DrillOutcome(
+            candidate=asked.scores.info.name,
+            family=asked.scores.info.family,
+            reads=asked.scores.info.reads,
+            clean=self._mean(clean),
+            updated=self._mean(updated),
+            lost=self._mean(lost, pseudo=imaginary(lost), least=-1.0),
+            stale=self._mean(stale),
+        )
+
+    def _values(self, asked: Asked, outputs: Outputs, score: Score) -> Floats:
+        return np.array([[score(id, outputs[draw][id]) for draw in asked.after] for id in self.ids])
+
+    def _scored(self, targets: Mapping[str, Sequence[str]]) -> Score:
+        @cache  # repetitions and candidates often answer alike
+        def score(id: str, out: str | None) -> float:
+            scores = {} if out is None else self.task.own_scores(out, targets[id])
+            return scores.get(self.task.headline, 0.0)
+
+        return score
+
+    def _gives_old(self, id: str, out: str | None) -> float:
+        """Return 1 for an answer that gives the old fact and not the new one."""
+        old = self.task.nearness(out, self.right[id])
+        return float(GIVEN <= old > self.task.nearness(out, [self.rows.targets[id]]))
+
+    def _mean(
+        self, values: Floats, *, pseudo: Sequence[float] = AGRESTI_COULL, least: float = 0.0
+    ) -> Interval:
+        """Return the mean of (rows, repetitions) values from `least` to 1."""
+        estimate = two_way_interval(values, self.documents, pseudo=pseudo)
+        estimand = estimand_of(values.shape[1])
+        return Interval.of(estimate, estimand, within=(least, 1.0), row_set=row_set(self.ids))

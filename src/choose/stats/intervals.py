@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv, ndtri
 
-from choose.judge.stats.two_way import (
+from choose.stats.two_way import (
     FEW,
     cluster_residuals,
     independent_rows,

@@ -47,7 +47,6 @@ class BehrensFisher:
 
     @property
     def variance(self) -> float:
-        """Return the sum of the two parts, as variances of the mean."""
         return self.first + self.second
 
     def p(self, distance: float) -> float:
@@ -143,6 +142,11 @@ class TwoWay:
     def repetition(self) -> float:
         """Return what repetitions add to the variance of the mean; at least 0."""
         return max(0.0, self.columns - self.residual)
+
+    @property
+    def sd_of_repetitions(self) -> float | None:
+        """Return the standard deviation of one repetition, sqrt((MSs - MSr)/n); None of one."""
+        return None if self.repetitions < 2 else sqrt(self.repetition * self.repetitions)
 
     @property
     def error(self) -> BehrensFisher:
@@ -279,36 +283,3 @@ def _by_cluster(values: Floats, clusters: Sequence[str] | None) -> Floats:
     sums = np.zeros((len(names), *values.shape[1:]))
     np.add.at(sums, place, values)
     return sums
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Components:
-    """Standard deviations of one score by source; None where a source was not varied.
-
-    `item` and `residual` are of a single score, `repetition` is of the mean over all items.
-    """
-
-    item: float | None
-    repetition: float | None
-    residual: float | None
-
-
-def variance_components(
-    scores: npt.ArrayLike,
-    clusters: Sequence[str] | None = None,
-    weights: npt.ArrayLike | None = None,
-) -> Components:
-    """Return the standard deviations by source of an (items, repetitions) matrix.
-
-    The usual estimators s_item^2 = (MSi - MSr)/S and s_rep^2 = (MSs - MSr)/n, floored at 0.
-    """
-    parts = two_way(scores, clusters, weights)
-    n, repetitions = parts.rows, parts.repetitions
-    if repetitions < 2:
-        return Components(item=None, repetition=None, residual=None)
-    item = max(0.0, (parts.items - parts.residual) * n)
-    return Components(
-        item=sqrt(item),
-        repetition=sqrt(parts.repetition * repetitions),
-        residual=sqrt(parts.residual * n * repetitions),
-    )

@@ -1,0 +1,641 @@
+"""One card a candidate: everything that was measured of it, nothing that was not.
+
+Some rows are harder than others, and a budget may end when candidates have answered different ones.
+So figures beside each other are of rows that all of them cover (`common_rows`). A part that covers
+less than half as many as the largest would cost too many: it keeps its own, which the record names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.judge.measures.costs import CostSheet
+from choose.judge.measures.text_metrics import text_figures
+from choose.judge.scores.paired_comparison import (
+    ASSUMED_SD,
+    Side,
+    accuracy_loss,
+    accuracy_on,
+    changed,
+    compare,
+    full_pool,
+    interval_of,
+    mean_change,
+    other_pool,
+    scenario_table,
+    shared_training,
+    view_tables,
+)
+from choose.judge.scores.score_tables import (
+    CLEAN,
+    MISSING,
+    CandidateScores,
+    ScoreTable,
+    StudyScores,
+    estimand_of,
+)
+from choose.schema.base import Interval
+from choose.schema.scorecard import (
+    Cost,
+    CurvePoint,
+    LabelRecord,
+    LowConfidence,
+    NewClass,
+    NewClassPoint,
+    NoisePoint,
+    Scorecard,
+    Service,
+    SettingPoint,
+    SourceLoss,
+    Stability,
+    Variance,
+    ViewPoint,
+)
+from choose.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval, wilson
+from choose.stats.metrics import UNUSABLE, macro_f1_rows, per_label
+from choose.stats.paired import Difference
+from choose.stats.two_way import Mask, answered, two_way
+from choose.types import Answers, Floats, Run
+
+# Fewer answers than this show no threshold.
+FEWEST = 20
+
+
+def stated_confidence(table: ScoreTable) -> Floats | None:
+    """Return (rows, repetitions) the probability of the answer given; None without scores."""
+    confidence = np.full(table.outputs.shape, np.nan)
+    for run in table.runs:
+        scores = run.answers[CLEAN].scores
+        if scores is None:
+            return None
+        place = [table.rows.index[id] for id in run.asked[CLEAN]]
+        confidence[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
+    return confidence
+
+
+def low_confidence(table: ScoreTable) -> LowConfidence | None:
+    """Return the confidence below which most answers are wrong, by each row's first answer.
+
+    None where answers are no labels or have no confidence, and where no threshold is shown.
+    """
+    confidence = stated_confidence(table) if table.rows.labels else None
+    if confidence is None:
+        return None
+    first = (table.outputs != MISSING).argmax(axis=1)
+    place = np.arange(len(first))
+    sure, right = confidence[place, first], table.outputs[place, first] == table.rows.targets
+    known = ~np.isnan(sure)
+    return threshold(sure[known], np.asarray(right[known], dtype=np.bool_))
+
+
+def threshold(confidence: Floats, right: Mask) -> LowConfidence | None:
+    """Return where the share of right answers, taken to rise with confidence, passes one half.
+
+    Args:
+        confidence: (n,) of each answer.
+        right: (n,) whether it is right.
+
+    Returns:
+        None with fewer than `FEWEST` answers below, or where the 95 % interval (Wilson) of the
+        share of these that is right reaches one half.
+    """
+    order = np.argsort(confidence, kind="stable")
+    if not len(order):
+        return None
+    share = isotonic_regression(right[order].astype(np.float64)).x
+    passed = int((share < 0.5).sum())
+    below = float(confidence[order[passed]]) if passed < len(order) else 1.0
+    under = confidence < below
+    count, hits = int(under.sum()), int(right[under].sum())
+    if count < FEWEST or wilson(hits, count)[1] >= 0.5:
+        return None
+    low, high = wilson(hits, count)
+    return LowConfidence(
+        below=below, rows=count, right=Interval(value=hits / count, low=low, high=high)
+    )
+
+
+def estimate(table: ScoreTable) -> Estimate:
+    rows = table.rows
+    return two_way_interval(
+        table.block,
+        rows.clusters_of(table.complete),
+        rows.weights_of(table.complete),
+        expected=ASSUMED_SD**2,
+        growth=shared_training(table, table.complete),
+    )
+
+
+def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
+    """Return what accuracy loses to each rate of wrong labels, on the same rows."""
+    points = []
+    for rate, table in sorted(candidate.noise.items() if candidate.main else ()):
+        loss = compare(full_pool(candidate), other_pool(candidate, table))
+        noisy = accuracy_on(table, table.complete)
+        if loss is not None and noisy is not None:
+            points.append(NoisePoint(rate=rate, accuracy=noisy[0], loss=interval_of(loss)))
+    return tuple(points)
+
+
+def _interval(table: ScoreTable) -> Interval:
+    rows = table.rows.row_set(table.complete)
+    return Interval.of(estimate(table), estimand_of(int(table.whole.sum())), row_set=rows)
+
+
+def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
+    """Return accuracy by number of labels, the compared size last; nothing is extrapolated."""
+    if candidate.main is None:
+        return ()
+    tables = [*sorted(candidate.sizes.items()), (candidate.pool, candidate.main)]
+    points = [(size, _interval(t)) for size, t in tables if _covers(t, candidate.main)]
+    return tuple(
+        CurvePoint(
+            labels=size, value=point.value, low=point.low, high=point.high, row_set=point.row_set
+        )
+        for size, point in points
+    )
+
+
+def _covers(table: ScoreTable, main: ScoreTable) -> bool:
+    return bool((table.complete == main.complete).all())
+
+
+def stability_of(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:
+    """Return how answers hold under views, each against the clean answers of the same fits."""
+    if candidate.main is None:
+        return Stability()
+    points = tuple(_view(view, table, candidate.main) for view, table in views.items())
+    return Stability(views=points)
+
+
+def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
+    columns = [main.draws.index(draw) for draw in table.draws]
+    clean, was = main.outputs[:, columns], main.right[:, columns]
+    answered = (table.outputs != MISSING) & (clean != MISSING)
+    seen = np.asarray(answered.any(axis=1), dtype=np.bool_)
+    on = table.rows.weights_on(seen)
+    place = np.nonzero(answered)[0]
+    weights = None if on is None else on[place]
+    same = (table.outputs == clean)[answered]
+    change = mean_change(changed(main, table), table.rows)
+    return ViewPoint(
+        view=view,
+        agreement=float(same.mean()),
+        accuracy=float(np.average(table.right[answered], weights=weights)),
+        rows=int(seen.sum()),
+        change=change,
+        clean=float(np.average(was[answered], weights=weights)),
+    )
+
+
+# A table with fewer rows than this part of the largest keeps its own.
+LEAST = 0.5
+
+
+def shared_rows(tables: Iterable[ScoreTable]) -> Mask | None:
+    """Return the rows that all but the smallest tables cover; None where these share none."""
+    given = list(tables)
+    largest = max((int(table.complete.sum()) for table in given), default=0)
+    kept = [table for table in given if table.complete.sum() >= LEAST * largest]
+    shared, before = _covered_by_all(kept), None
+    # On fewer rows other repetitions may be the complete ones, which may lack some of the rows.
+    while before is None or (shared != before).any():
+        before = shared
+        shared = _covered_by_all([_restricted(table, shared) for table in kept])
+    return shared if shared.any() else None
+
+
+def _covered_by_all(tables: Sequence[ScoreTable]) -> Mask:
+    covered = [table.complete for table in tables] or [np.zeros(0, dtype=np.bool_)]
+    return np.asarray(np.logical_and.reduce(covered), dtype=np.bool_)
+
+
+def _restricted(table: ScoreTable, rows: Mask) -> ScoreTable:
+    return replace(table, outputs=np.where(rows[:, None], table.outputs, MISSING))
+
+
+def on_rows(table: ScoreTable, rows: Mask | None) -> ScoreTable:
+    """Return a table on these rows only; as it is where it does not cover them all."""
+    if rows is None:
+        return table
+    restricted = _restricted(table, rows)
+    return restricted if (restricted.complete == rows).all() else table
+
+
+@dataclass(frozen=True)
+class CommonRows:
+    """Of all candidates: the rows with label noise, by view and after smaller pools."""
+
+    noise: Mask | None
+    sizes: Mask | None
+    views: dict[str, Mask | None]
+
+    def with_noise(self, candidate: CandidateScores) -> CandidateScores:
+        """Return a candidate's clean and noised answers on the common rows."""
+        noise = {key: on_rows(table, self.noise) for key, table in candidate.noise.items()}
+        return replace(candidate, noise=noise, main=_clean(candidate, noise, self.noise))
+
+    def with_sizes(self, candidate: CandidateScores) -> CandidateScores:
+        """Return a candidate's answers after every pool on the common rows."""
+        sizes = {size: on_rows(table, self.sizes) for size, table in candidate.sizes.items()}
+        return replace(candidate, sizes=sizes, main=_clean(candidate, sizes, self.sizes))
+
+    def views_of(self, candidate: CandidateScores) -> dict[str, ScoreTable]:
+        tables = view_tables(candidate.main) if candidate.main is not None else {}
+        return {view: on_rows(table, self.views.get(view)) for view, table in tables.items()}
+
+
+def _clean(
+    candidate: CandidateScores, others: Mapping[Any, ScoreTable], common: Mask | None
+) -> ScoreTable | None:
+    """Return the clean answers on the common rows, or on those of the others if none has these."""
+    if candidate.main is None or common is None:
+        return candidate.main
+    if not any((table.complete == common).all() for table in others.values()):
+        common = shared_rows(others.values())
+    return on_rows(candidate.main, common)
+
+
+def common_rows(candidates: Sequence[CandidateScores]) -> CommonRows:
+    scored = [c for c in candidates if c.main is not None]
+    noise = [t for c in scored if c.noise for t in (c.main, *c.noise.values()) if t]
+    sizes = [t for c in scored if c.sizes for t in (c.main, *c.sizes.values()) if t]
+    seen = [view_tables(c.main) for c in scored if c.main is not None]
+    names = sorted({view for tables in seen for view in tables})
+    views = {n: shared_rows(tables[n] for tables in seen if n in tables) for n in names}
+    return CommonRows(shared_rows(noise), shared_rows(sizes), views)
+
+
+Kind = Literal["time", "source"]
+
+
+def drop_of(candidate: CandidateScores, kind: Kind = "time") -> Difference | None:
+    """Return accuracy after training on rows of any time minus that after earlier rows.
+
+    Of ``source`` it is that after rows of all sources minus that after rows of the others.
+    Paired: the same test rows at every cut, after fits on the same number of rows. There is one
+    past only, but another one of its size would give another fit: a side that was fitted once is
+    taken to vary as fits on rows of any time do, or, where these were not repeated either, as is
+    assumed of candidates.
+    """
+    any_time, past = _sides(candidate, kind)
+    if any_time is None or past is None:
+        return None
+    return accuracy_loss(any_time, past, assumed=_assumed(candidate, any_time, past))
+
+
+def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
+    """Return what it loses on each source that no training row is from, the worst first.
+
+    The worst is the largest of several, so all intervals hold together (Bonferroni).
+    """
+    names = {r.trial.scenario.label for r in candidate.scenario_runs if _of(r, "source")}
+    found = []
+    for name in sorted(names):
+        seen, unseen = _sides(candidate, "source", name)
+        if seen is None or unseen is None:
+            continue
+        loss = accuracy_loss(seen, unseen, assumed=_assumed(candidate, seen, unseen))
+        both = np.asarray(answered(seen.right) & answered(unseen.right), dtype=np.bool_)
+        before, after = accuracy_on(seen, both), accuracy_on(unseen, both)
+        if loss is not None and before is not None and after is not None:
+            low, high = loss.bounds(1 - 0.05 / len(names))
+            found.append(
+                SourceLoss(
+                    source=name,
+                    rows=loss.rows,
+                    seen=before[0].value,
+                    unseen=after[0].value,
+                    loss=interval_of(replace(loss, low=low, high=high)),
+                )
+            )
+    return tuple(sorted(found, key=lambda one: -one.loss.value))
+
+
+def _of(run: Run, kind: Kind) -> bool:
+    return run.trial.scenario.kind == kind
+
+
+def _sides(
+    candidate: CandidateScores, kind: Kind, place: float | str | None = None
+) -> tuple[ScoreTable | None, ScoreTable | None]:
+    """Return the answers after learning from any rows and from the one side, at a place or all.
+
+    A candidate that learns nothing answers once for both.
+    """
+
+    def side(any_rows: bool) -> ScoreTable | None:
+        return scenario_table(
+            candidate,
+            lambda s: (
+                s.kind == kind
+                and (s.learns_from == "any") is any_rows
+                and place in (None, s.cut if kind == "time" else s.label)
+            ),
+        )
+
+    past = side(False)
+    return side(True) or (None if candidate.info.learns else past), past
+
+
+def _assumed(candidate: CandidateScores, any_time: ScoreTable, past: ScoreTable) -> float:
+    """Return the variance that one fit a side leaves unseen."""
+    if not candidate.info.learns:
+        return 0.0
+    fits = {(run.trial.scenario.cut, run.trial.scenario.label) for run in past.runs}
+    variance = ASSUMED_SD**2 / len(fits)
+    if any_time.block.shape[1] > 1:
+        parts = two_way(any_time.block, any_time.rows.clusters_of(any_time.complete))
+        # Not freed from the residual: with few repetitions the difference is often 0.
+        variance = parts.columns * parts.repetitions
+    return variance * sum(len(table.draws) == 1 for table in (any_time, past))
+
+
+def new_class_of(candidate: CandidateScores) -> NewClass | None:
+    """Return recall on the withheld class, and the loss on all others, by examples given back."""
+    scenarios = {
+        r.trial.scenario for r in candidate.scenario_runs if r.trial.scenario.kind == "new-class"
+    }
+    if not scenarios:
+        return None
+    label = next(iter(scenarios)).label
+    tables = {
+        s.examples: table
+        for s in sorted(scenarios, key=lambda s: s.examples)
+        if (table := scenario_table(candidate, lambda other, s=s: other == s)) is not None  # type: ignore[misc]
+    }
+    points = [_point(label, examples, tables) for examples in tables]
+    measured = tuple(point for point in points if point is not None)
+    return NewClass(label=label, points=measured) if measured else None
+
+
+def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClassPoint | None:
+    table = tables[examples]
+    theirs = table.rows.of_class(label)
+    recall = accuracy_on(table, theirs)
+    if recall is None:
+        return None
+    without = tables.get(0) if examples else None
+    loss = accuracy_loss(without, table, ~theirs) if without is not None else None
+    seconds = [run.fit_seconds for run in table.runs if run.fit_seconds is not None]
+    return NewClassPoint(
+        examples=examples,
+        recall=recall[0],
+        loss=interval_of(loss) if loss is not None else None,
+        fit_seconds=float(np.mean(seconds)) if seconds else None,
+    )
+
+
+def service_of(candidate: CandidateScores) -> Service | None:
+    """Return what was seen of the service, None where there is none or nothing was answered."""
+    info = candidate.info
+    if candidate.main is None or info.behind is None:
+        return None
+    answers = [run.answers[CLEAN] for run in candidate.main.runs]
+    counts = Counter(status for answer in answers for status in answer.status)
+    rows = max(1, counts.total())
+    p50, p95 = _latency(answers)
+    instability, repeats, repeated = _instability(candidate.main.runs)
+    return Service(
+        behind=info.behind,
+        latency_p50=p50,
+        latency_p95=p95,
+        concurrency=info.concurrency,
+        cached_share=_cached(answers),
+        refused=counts["refused"] / rows,
+        empty=counts["empty"] / rows,
+        cut=counts["cut"] / rows,
+        off_list=counts["off-list"] / rows,
+        instability=instability,
+        repeats=repeats,
+        repeated_rows=repeated,
+    )
+
+
+def _latency(answers: Sequence[Answers]) -> tuple[float | None, float | None]:
+    measured = [answer.latency for answer in answers if answer.latency is not None]
+    seconds = np.concatenate(measured) if measured else np.zeros(0)
+    seconds = seconds[np.isfinite(seconds)]
+    if not len(seconds):
+        return None, None
+    p50, p95 = np.percentile(seconds, [50, 95])
+    return float(p50), float(p95)
+
+
+def _cached(answers: Sequence[Answers]) -> float | None:
+    """Return the share of tokens read from a cache; None where a server does not report it."""
+    known = [(a.tokens_cached, a.tokens_in) for a in answers]
+    pairs = [(c.sum(), r.sum()) for c, r in known if c is not None and r is not None]
+    if len(pairs) < len(known) or not (read := sum(r for _, r in pairs)):
+        return None
+    return float(sum(c for c, _ in pairs) / read)
+
+
+def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
+    """Return the share of rows whose answer changed, the repeats, and the number of rows."""
+    given: dict[tuple[str, str], list[str | None]] = defaultdict(list)
+    for run in runs:
+        if ("clean", 1) in run.answers:
+            for view in (view for view in run.answers if view[0] == "clean"):
+                for id, output in zip(run.asked[view], run.answers[view].outputs, strict=True):
+                    given[run.trial.key, id].append(output)
+    repeats = max((len(outputs) for outputs in given.values()), default=1)
+    rows = [outputs for outputs in given.values() if len(outputs) == repeats > 1]
+    if not rows:
+        return None, 1, 0
+    return float(np.mean([len(set(outputs)) > 1 for outputs in rows])), repeats, len(rows)
+
+
+def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:
+    """Return how a candidate holds under views, over time, by source and when a class is new."""
+    drop, other = drop_of(candidate), drop_of(candidate, "source")
+    return stability_of(candidate, views).model_copy(
+        update={
+            "temporal_drop": interval_of(drop) if drop is not None else None,
+            "source_loss": interval_of(other) if other is not None else None,
+            "sources": losses_by_source(candidate),
+            "new_class": new_class_of(candidate),
+        }
+    )
+
+
+def scorecard(
+    candidate: CandidateScores, cost: Cost, rule: Rule, common: CommonRows | None = None
+) -> Scorecard:
+    """Return a candidate's card; one that never finished a fit has errors and no figures.
+
+    Noise, views and smaller pools are measured on the `common` rows, or its own without any.
+    """
+    info, table = candidate.info, candidate.main
+    bare = Scorecard(
+        candidate=info.name,
+        strategy=info.strategy,
+        family=info.family,
+        model=info.model,
+        errors=candidate.errors,
+    )
+    if table is None:
+        return bare
+    common = common or common_rows((candidate,))
+    settings = settings_of(candidate)
+    return bare.model_copy(
+        update={
+            "rows": int(table.complete.sum()),
+            "repetitions": candidate.repetitions,
+            "accuracy": accuracy(candidate),
+            "macro_f1": _macro_f1(candidate, table),
+            "per_class": _per_class(table),
+            "variance": _variance(candidate, table, settings),
+            "noise": noise_of(common.with_noise(candidate)),
+            "stability": stability(candidate, common.views_of(candidate)),
+            "format_valid": float((table.answers != UNUSABLE).mean()),
+            "low_confidence": low_confidence(table),
+            "curve": curve_of(common.with_sizes(candidate)),
+            "settings": settings,
+            "cost": cost,
+            "service": service_of(candidate),
+        }
+    )
+
+
+def accuracy(candidate: CandidateScores) -> Interval | None:
+    """Return the mean score: by Wilson for one artefact and independent 0/1 scores, else two-way.
+
+    Balanced accuracy of a constant answer is known without error.
+    """
+    table = candidate.main
+    if table is None:
+        return None
+    right, rows = table.block, table.rows
+    even = rows.weights_of(table.complete) is None
+    alike = rows.clusters is None and even and bool(np.isin(right, (0, 1)).all())
+    if rows.even and candidate.info.constant and len(np.unique(table.answers)) == 1:
+        # One label for every row: its recall is 1, that of every other label 0, on any rows.
+        recall = 1 / len(np.unique(rows.targets[table.complete]))
+        point = Estimate(value=recall, low=recall, high=recall)
+    elif right.shape[1] == 1 and alike:
+        growth = shared_training(table, table.complete)
+        low, high = wilson(float(right.sum()) / growth, len(right) / growth)
+        point = Estimate(value=float(right.mean()), low=low, high=high)
+    else:
+        point = estimate(table)
+    return Interval.of(point, candidate.estimand, row_set=rows.row_set(table.complete))
+
+
+def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval | None:
+    if not table.rows.labels:
+        return None
+    targets, labels, rows = table.rows.targets[table.complete], len(table.rows.labels), table.rows
+    values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
+    point = two_way_interval(
+        values,
+        rows.clusters_of(table.complete),
+        rows.plain_weights_of(table.complete),
+        AGRESTI_COULL,
+        expected=ASSUMED_SD**2,
+    )
+    row_set = rows.row_set(table.complete)
+    return Interval.of(point, candidate.estimand, within=(0.0, 1.0), row_set=row_set)
+
+
+def _per_class(table: ScoreTable) -> tuple[LabelRecord, ...]:
+    if not table.rows.labels:
+        return ()
+    answers = table.answers
+    targets = np.repeat(table.rows.targets[table.complete], answers.shape[1])
+    scores = per_label(targets, answers.ravel(), len(table.rows.labels))
+    return tuple(
+        LabelRecord(
+            label=label,
+            precision=_known(scores.precision[i]),
+            recall=_known(scores.recall[i]),
+            support=int(scores.support[i]) // answers.shape[1],
+        )
+        for i, label in enumerate(table.rows.labels)
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _variance(
+    candidate: CandidateScores, table: ScoreTable, settings: Sequence[SettingPoint]
+) -> Variance:
+    """Return standard deviations of accuracy; repetitions of a drawn pool vary draw and seed.
+
+    A candidate that no seed can change has no seed variance to measure: null, like any source
+    that was not varied.
+    """
+    clusters, weights = (
+        table.rows.clusters_of(table.complete),
+        table.rows.weights_of(table.complete),
+    )
+    parts = two_way(table.block, clusters, weights)
+    repetition = parts.sd_of_repetitions
+    return Variance(
+        test_rows=float(np.sqrt(parts.items)),
+        draw=repetition if candidate.drawn else None,
+        seed=None if candidate.drawn else repetition,
+        wording=_spread([point for point in settings if point.wording]),
+        settings=_spread([point for point in settings if not point.wording]),
+    )
+
+
+def _spread(settings: Sequence[SettingPoint]) -> float | None:
+    """Return the standard deviation over settings and the candidate's own, on common rows.
+
+    A spread, never a maximum: the best wording on reported rows is not what a user would get.
+    """
+    if not settings:
+        return None
+    return float(np.std([0.0, *(point.change.value for point in settings)], ddof=1))
+
+
+def settings_of(candidate: CandidateScores) -> tuple[SettingPoint, ...]:
+    """Return every other setting against the candidate's own, all on the same rows."""
+    shared = shared_rows(candidate.wordings.values())
+    tables = {name: on_rows(table, shared) for name, table in candidate.wordings.items()}
+    own = tables.pop("", None)
+    if own is None:
+        return ()
+    points = []
+    for name, table in tables.items():
+        change = compare(Side(table, candidate.repeats), Side(own, candidate.repeats))
+        accuracy = accuracy_on(table, table.complete)
+        if change is not None and accuracy is not None:
+            points.append(
+                SettingPoint(
+                    setting=name,
+                    wording=_is_wording(candidate, table, own),
+                    accuracy=accuracy[0],
+                    change=interval_of(change),
+                    rows=change.rows,
+                )
+            )
+    return tuple(points)
+
+
+def _is_wording(candidate: CandidateScores, table: ScoreTable, own: ScoreTable) -> bool:
+    """Return whether a setting differs from the candidate's own in the prompt's wording only."""
+    if candidate.info.family not in ("prompting", "retrieval"):
+        return False
+    first, second = (t.runs[0].trial.params for t in (table, own))
+    return all(first.get(k) == second.get(k) for k in {*first, *second} - {"wording"})
+
+
+def scorecards(
+    evidence: Evidence, panel: StudyScores, costs: Mapping[str, CostSheet], rule: Rule
+) -> tuple[Scorecard, ...]:
+    """Return the card of every candidate, with figures of texts; all on common rows."""
+    common = common_rows(panel.candidates)
+    cards = ((c, scorecard(c, costs[c.info.name].record, rule, common)) for c in panel.candidates)
+    return tuple(card.model_copy(update={"text": text_figures(evidence, c)}) for c, card in cards)
