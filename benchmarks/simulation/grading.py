@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from math import nan
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from choose.api.compare import report
-from choose.api.study_evidence import STORED_INFO, rule_of
+from choose.api.study_evidence import rule_of
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import RULE
 from choose.judge.verdict import judge
@@ -361,7 +361,7 @@ def _comparable(decision: Decision) -> dict[str, Any]:
 
 
 def _planned(candidate: CandidateInfo) -> dict[str, Any]:
-    return {name: getattr(candidate, name) for name in STORED_INFO}
+    return asdict(candidate)
 
 
 def _dataset(study: Evidence) -> Dataset:
