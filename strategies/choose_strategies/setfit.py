@@ -83,7 +83,7 @@ class SetFit(_TunedEncoder):
     """
 
     on_request: ClassVar[bool] = False
-    title: ClassVar[str] = "contrastive fine-tuning (SetFit)"
+    title: ClassVar[str] = "contrastive fine-tuning"
     good_for: ClassVar[str] = "few rows a label, in a language that the encoder reads"
     needs: ClassVar[str] = "labelled rows, from eight a label; an encoder (encoder)"
     takes: ClassVar[str] = "about a minute a fit without a GPU, milliseconds an answer"

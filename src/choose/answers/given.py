@@ -645,7 +645,7 @@ def remarks(given: Sequence[Given], dataset: Dataset) -> Iterator[str]:
     yield from _families(given)
     trained = [one.name for one in given if one.family.family in ("baseline", "fine-tuning")]
     if trained:
-        yield f"That {listed(trained)} learned from none of these rows is your claim."
+        yield f"Make sure that {listed(trained)} learned from no row here: choose cannot see it."
     asked, reader = set(dataset.asked), AnswerReader(dataset.task)
     for one in given:
         yield from _unread(one, reader, asked)

@@ -680,7 +680,7 @@ def _about_doubted_labels(check: Check, found: Step) -> dict[str, str]:
     if check.audited_in:
         worth += f" This is the list of the study {check.audited_in}."
     else:
-        worth += " A cheap baseline alone made this list; that of a study replaces it."
+        worth += " A cheap baseline made this list; a study makes a better one."
     if audit.overlaps and check.balance and len(check.balance.counts) > 2:
         pair = audit.overlaps[0]
         worth += (

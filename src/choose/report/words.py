@@ -465,8 +465,7 @@ def within_family(decision: Decision) -> str:
     said = "; ".join(f"{listed(names)}{where}" for where, names in told.items())
     more = f"; {len(others) - MEMBERS} more" * (len(others) > MEMBERS)
     settled = "open" if undecided(decision, others[0]) else "settled"
-    family = called(decision, decision.family)
-    return f"Within {family}, the choice is {settled}: {said}{more}."
+    return f"Within {clean(decision.family)}, the choice is {settled}: {said}{more}."
 
 
 def doubts(decision: Decision) -> Iterator[str]:
@@ -702,9 +701,7 @@ def step_text(decision: Decision, found: Step) -> str:
 
 
 def _left_out(decision: Decision, found: Step) -> Iterator[str]:
-    items = "; ".join(
-        filter(None, [listed(list(map(clean, found.names))), plural(found.count or 0, "item")])
-    )
+    items = listed(list(map(clean, found.names))) or plural(found.count or 0, "part")
     names = _by_family(decision, found.names)
     again = f"; also repeat {listed(found.again)}" if found.again else ""
     go_on = "Answer more rows" if found.whole else "Finish what was left out"
@@ -1117,12 +1114,10 @@ _EVIDENCE: dict[GateCode, str] = {
     "{second} (80 % power); the margin is {limit}.",
     "detects-none": "{count} test rows are too few to detect the difference between {first} and "
     "{second}; the margin is {limit}.",
-    "drift": "On {count} rows that are later than its training rows, the {score} of {first} "
-    "changes by {change}, compared with training on as many rows of any date. The margin is "
-    "{limit}.",
-    "sources": "On {count} rows of sources that no training row is from, the {score} of {first} "
-    "changes by {change}, compared with training on as many rows of any source. The margin is "
-    "{limit}.",
+    "drift": "Trained on earlier rows alone, {first} changes by {change} on {count} later rows; "
+    "the margin is {limit}.",
+    "sources": "Trained without rows of the source that it is tested on, {first} changes by "
+    "{change} on {count} rows; the margin is {limit}.",
     "embedders": "These embedders were measured: {models}.",
     "enough-rows": "All {total} labels have at least {count} test rows.",
     "few-rows": "{count} of {total} labels have too few test rows for figures of their own.",
@@ -1163,7 +1158,6 @@ def evidence(decision: Decision, gate: Gate) -> str:
         chance=chance(gate.share or 0.0),
         limit=points(gate.limit or 0.0),
         billions=number(gate.limit or 0.0),
-        score=words_in(decision).score,
         change=in_points(gate.value) if gate.value else DASH,
         dollars=_dollars(gate.value),
     )

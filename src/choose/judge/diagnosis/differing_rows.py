@@ -33,7 +33,7 @@ from choose.types import FAMILIES, Floats
 LISTED = 200
 
 # Rows with two different answers that the record lists; `differing` counts them all.
-LISTED_DIFFERING = 50
+LISTED_DIFFERING = 30
 
 # Candidates that answered a smaller share of the rows would leave too few in common.
 ANSWERED = 0.5
