@@ -520,7 +520,7 @@ def chance_cell(decision: Decision, chance: float | None) -> str:
 
 # Rows of a table with texts that are shown at once; doubted rows, ids to copy, and rows that every
 # candidate gets wrong, at most.
-SHOWN, DOUBTED, COPIED, MISSED = 5, 50, 500, 15
+SHOWN, DOUBTED, COPIED, MISSED = 5, 50, 500, 10
 
 # Characters of a row's text; the record has all of it.
 LONGEST = 300
@@ -567,6 +567,10 @@ def _kind(row: DifferingRow) -> int:
     return 0 if row.chosen == row.label else 1 if row.rival == row.label else 2
 
 
+# Lines in common from which on a prompt is not shown whole again.
+FEWEST = 4
+
+
 def prompts(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
     """Yield the prompts of candidates and settings that answered, and wrong replies to them."""
     cards = [card for card in decision.scorecards if card.accuracy]
@@ -589,8 +593,14 @@ def prompts(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
     )
     title, said = f"Prompts{' and replies' * bool(rows)}", "What each candidate says to its model."
     yield Heading(title, "prompts", 3, said)
+    first = told[0].text.split("\n")
     for one in told:
-        yield Listing(one.text, ", ".join(filter(None, (one.candidate, one.setting))))
+        text, title = one.text, ", ".join(filter(None, (one.candidate, one.setting)))
+        own = text.split("\n")
+        same = next((n for n, line in enumerate(own) if first[n : n + 1] != [line]), len(own))
+        if one is not told[0] and FEWEST <= same < len(own):
+            text = "\n".join([f"[{same} lines as those of {told[0].candidate}]", *own[same:]])
+        yield Listing(text, title)
     said = "Angle brackets mark what differs from row to row. Other candidates use no prompt."
     yield Paragraph(said, "note")
     name = clean(rows[0].answers[0].candidate) if rows else ""
@@ -741,7 +751,7 @@ def money(decision: Decision) -> Iterator[Block]:
         if card.accuracy and (cost := card.cost)
     )
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
-    yield from table(caption, rows, mark=named.get(decision.pick, ""), noted=True)
+    yield from table(caption, rows, mark=named.get(decision.pick, ""))
     yield from bullets([*words.breakevens(decision), *words.serving(decision)])
     yield from (Paragraph(text, "note") for text in words.cost_notes(decision))
     if not words.has_totals(decision):
