@@ -24,7 +24,12 @@ HEAD, SAMPLE = 4_096, 4_000_000
 _UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
-_WORD = re.compile(r"[^\W\d_]+")
+# Sequences of UTF-8 for two or three bytes, and the share of the bytes beyond ASCII that they may
+# be of a file in Windows-1252, where they spell nothing.
+_SEQUENCE, MIXED = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}"), 0.05
+
+# Share of the words with letters beyond ASCII that must also have letters of ASCII.
+_WORD, _ASCII, WESTERN = re.compile(r"[^\W\d_]+"), re.compile("[A-Za-z]"), 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +112,17 @@ def _western(path: Path) -> str | None:
     from charset_normalizer import from_bytes
 
     lines = b"".join(_chunks(path, SAMPLE)).splitlines()
-    found = from_bytes(
-        b"\n".join(line for line in lines if not line.isascii()), cp_isolation=["cp1252"]
-    ).best()
-    if found is None:
+    sample = b"\n".join(line for line in lines if not line.isascii())
+    high = sum(byte > 127 for byte in sample)
+    if sum(map(len, _SEQUENCE.findall(sample))) > MIXED * high:
+        return None
+    if (found := from_bytes(sample, cp_isolation=["cp1252"]).best()) is None:
         return None
     words = [word for word in _WORD.findall(str(found)) if not word.isascii()]
-    return max(words or [c for c in str(found) if not c.isascii()], key=len)
+    western = [word for word in words if _ASCII.search(word)]
+    if len(western) < WESTERN * len(words):
+        return None
+    return max(western or [c for c in str(found) if not c.isascii()], key=len)
 
 
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
