@@ -25,8 +25,7 @@ from typing import Any
 from choose.models.environment_settings import cores
 from choose.schema.study_sections import TaskSection
 from choose.strategy import Prepares, build, kind_settings
-from choose.tasks.extraction import Extraction, as_text
-from choose.tasks.target_cells import extraction_from
+from choose.tasks.extraction import Extraction, as_text, extraction_from
 from choose.types import Example
 from machine import machine
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from choose.data.stratify import strata_of, stratified_order
 from choose.schema.study_sections import TaskSection
-from choose.tasks.extraction import as_text
+from choose.tasks.extraction import as_text, extraction_from
 from choose.tasks.labels import task_from
-from choose.tasks.target_cells import extraction_from
 from choose.types import Dataset, Example, Fold, Task
 from replay.candidates import KINDS, RECORD_KINDS, Kind
 
