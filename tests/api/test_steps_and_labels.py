@@ -10,7 +10,6 @@ import pytest
 from typer.main import get_command
 
 from choose.api import plan
-from choose.api.arguments import as_call
 from choose.api.compare import report, run_study
 from choose.api.study_evidence import with_commands
 from choose.cli.app import app
@@ -20,6 +19,8 @@ from choose.data.dataset import load_dataset
 from choose.formatting import measured
 from choose.report import check_words
 from choose.report.terminal.pages import typed_here
+from choose.report.words import as_call, typed
+from choose.schema.base import Command
 from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.standings import Step
@@ -177,10 +178,10 @@ def test_every_command_of_a_study_can_be_typed(three, tmp_path, monkeypatch, awa
             if step.command is None:
                 continue
             kinds.add(step.kind)
-            name, study = parsed(step.command)
+            name, study = parsed(typed(step.command))
             assert name in ("continue", "check")
             assert load_dataset(study.data, study.task).examples.keys() == rows.keys()
-            if "-s all" in step.command:
+            if step.command.options.get("strategy") == "all":
                 assert {"prompt", "lora", "tfidf", "knn"} <= {*names_of(study)}
     assert {"add-candidate", "stronger-model", "metric"} <= kinds
     named = three[0] if away else three[0].relative_to(home)
@@ -234,31 +235,49 @@ def test_all_stands_for_the_usual_candidates_and_the_own_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "call"),
+    ("command", "shell", "call"),
     [
-        ("choose compare -c 'st 1' --budget 15m", "choose.compare(study='st 1', budget='15m')"),
-        ("choose compare -c s --set seeds=3", "choose.compare(study='s', seeds=3)"),
         (
-            "choose compare -c s -s all --model openai:x",
-            "choose.compare(study='s', model='openai:x', strategies='all')",
+            Command(verb="compare", study="st 1", options={"budget": "15m"}),
+            "choose continue 'st 1' --budget 15m",
+            "choose.compare(study='st 1', budget='15m')",
         ),
-        ("choose check -c s -o issues.csv", "choose.check(study='s').labels_to_check()"),
-        ("choose models fetch", "choose models fetch"),
+        (
+            Command(verb="compare", study="s", options={"set": "seeds=3", "strategy": "all"}),
+            "choose continue s --set seeds=3 -s all",
+            "choose.compare(study='s', seeds=3, strategies='all')",
+        ),
+        (
+            Command(verb="check", study="s", options={"output": "issues.csv"}),
+            "choose check -c s -o issues.csv",
+            "choose.check(study='s').labels_to_check()",
+        ),
+        (
+            Command(verb="compare", path="a b.csv", options={"text-column": "body"}),
+            "choose compare 'a b.csv' --text-column body",
+            "choose.compare('a b.csv', text_column='body')",
+        ),
+        (
+            Command(verb="export", study="s", path="router", options={"router": ""}),
+            "choose export s router --router",
+            "choose export s router --router",
+        ),
     ],
 )
-def test_a_command_has_its_call_in_python(command: str, call: str) -> None:
-    assert as_call(command) == call
+def test_a_command_is_typed_and_called(command: Command, shell: str, call: str) -> None:
+    assert (typed(command), as_call(command)) == (shell, call)
 
 
 def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp_path):
-    step = Step(kind="more-runs", code="repeat", command="choose compare -c STUDY --set seeds=3")
+    command = Command(verb="compare", study="STUDY", options={"set": "seeds=3"})
+    step = Step(kind="more-runs", code="repeat", command=command)
     verdict = decision().verdict.model_copy(update={"steps": (step,)})
 
-    def typed(data: dict[str, str], folder: Path) -> str | None:
-        return with_commands(verdict, data, folder).steps[0].command
+    def shown(data: dict[str, str], folder: Path) -> str:
+        return typed(with_commands(verdict, data, folder).steps[0].command)
 
     data = {"path": "a.csv"}
-    assert typed(data, tmp_path / "s") == "choose compare -c s --set seeds=3"
+    assert shown(data, tmp_path / "s") == "choose continue s --set seeds=3"
     away = tmp_path.parent / "elsewhere" / "the study"
-    assert typed(data, away) == "choose compare -c 'the study' --set seeds=3"
-    assert typed({}, tmp_path / "s") == "choose.compare(rows, study='s', seeds=3)"
+    assert shown(data, away) == "choose continue 'the study' --set seeds=3"
+    assert shown({}, tmp_path / "s") == "choose.compare(rows, study='s', seeds=3)"

@@ -10,6 +10,7 @@ import pytest
 
 from choose.api import plan
 from choose.report import check_words as words
+from choose.report.words import typed
 from choose.schema.check import Check
 
 # As teams bring them, shuffled; in stars.csv no word tells the stars of another review.
@@ -87,10 +88,10 @@ def test_rare_positives_are_seen(tmp_path: Path) -> None:
     assert "counts '1' (12); accuracy hardly does" in told
     assert "always answering '0' is right for 97 % of rows" in told
     assert "A cheap baseline finds 0 of 12." in told
-    assert step.command.endswith(
+    assert typed(step.command).endswith(
         "rare.csv --text-column message --label-column fraud --metric balanced"
     )
-    assert step.command in told
+    assert typed(step.command) in told
     assert line(check, "Balance")[0] == "look"
     # Where the metric counts every label the same, there is nothing to say.
     assert "--metric" not in said(audited("rare", tmp_path, metric="balanced"))
@@ -99,7 +100,7 @@ def test_rare_positives_are_seen(tmp_path: Path) -> None:
 def test_the_command_of_a_step_can_be_typed(choose, tmp_path: Path) -> None:
     """The plan of the very command that the step names is the plan with that metric."""
     check = audited("rare", tmp_path)
-    first, second, *arguments = check.first[0].command.split()
+    first, second, *arguments = typed(check.first[0].command).split()
     assert (first, second) == ("choose", "compare")
     result = choose("plan", *arguments, "-s", "tfidf")
     assert result.code == 0

@@ -9,6 +9,7 @@ import pytest
 from choose.judge.diagnosis.doubted_labels import auditor_of, confirmed_labels, most_doubtful
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
+from choose.report.words import typed
 from choose.schema.plan import LeftOut, Reason
 from support import answered_studies as answered
 from support.answered_studies import blobs, evidence, out_of_fold, player
@@ -60,7 +61,7 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     assert short.verdict.kind != "collect-labels"
     (step,) = coded(short, "finish-rows")
     assert step.rows["prompt"] == 360
-    assert step.command.startswith("choose compare -c STUDY --budget ")
+    assert typed(step.command).startswith("choose continue STUDY --budget ")
     assert not list(coded(short, "separate"))
     order = [s.kind for s in short.verdict.steps]
     assert "label-more" not in order[: order.index("evaluate-rest")]
@@ -85,13 +86,13 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     found = judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),))
     first = found.verdict.steps[0]
     assert (first.kind, first.code, first.names) == ("evaluate-rest", "begin", ("prompt",))
-    assert first.command == "choose compare -c STUDY --budget 15m"
+    assert typed(first.command) == "choose continue STUDY --budget 15m"
     assert not steps_of(found, "add-candidate")
     # The rest of a slow candidate is not named beside it, and does not raise the budget either.
     hour = (replace(run, seconds_alone=60.0) for run in runs)
     slow = cut(replace(whole, runs=tuple(hour)), "tfidf", 25)
     first = judge(slow, Rule(), left_out=(late("prompt"),)).verdict.steps[0]
-    assert first.command == "choose compare -c STUDY --budget 15m"
+    assert typed(first.command) == "choose continue STUDY --budget 15m"
 
 
 def test_what_dollars_ended_is_given_dollars_and_not_time():
@@ -102,8 +103,8 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
     found = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left))
     first = found.verdict.steps[0]
     assert (first.code, first.names) == ("begin-paid", slow)
-    assert first.command == "choose plan -c STUDY"
-    assert not [step for step in found.verdict.steps if "--budget" in (step.command or "")]
+    assert typed(first.command) == "choose plan -c STUDY"
+    assert not [s for s in found.verdict.steps if s.command and "budget" in s.command.options]
     left[0] = late("prompt")
     both = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left)).verdict.steps[0]
     assert (both.code, both.names, both.minutes, both.paid) == ("begin", ("prompt",), 15, True)
@@ -118,7 +119,7 @@ def test_rows_and_views_that_dollars_ended_need_dollars():
     views = (late("prompt", "out-of-money", views=5),)
     (step,) = steps_of(judge(whole, Rule(), left_out=views), "evaluate-rest")
     assert (step.code, step.names, step.count) == ("finish-paid", ("views",), 1)
-    assert step.command == "choose plan -c STUDY"
+    assert typed(step.command) == "choose plan -c STUDY"
 
 
 def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
@@ -134,17 +135,17 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
         for step in steps_of(decided, "more-runs"):
             told.add(seed)
             assert (step.code, step.names, step.count) == ("repeat-late", ("lora",), 1)
-            assert step.command == f"choose compare -c STUDY --budget {step.minutes:.0f}m"
+            assert typed(step.command) == f"choose continue STUDY --budget {step.minutes:.0f}m"
             (other,) = steps_of(judge(world, Rule(), left_out=(paid,)), "more-runs")
             assert other.code == "repeat-paid"
-            assert other.command == "choose plan -c STUDY"
+            assert typed(other.command) == "choose plan -c STUDY"
             assert not steps_of(judge(world, Rule(), left_out=(paid,)), "evaluate-rest")
             # One command with more time is advised, not two with different budgets.
             assert not steps_of(judge(world, Rule(), left_out=(left,)), "evaluate-rest")
             # Runs that the verdict did not need are no reason for a larger budget.
             for none in ((), (needless,), (late("lora", None, repetitions=10),)):
                 (other,) = steps_of(judge(world, Rule(), left_out=none), "more-runs")
-                assert other.command == "choose compare -c STUDY --set seeds=5"
+                assert typed(other.command) == "choose continue STUDY --set seeds=5"
     assert told
 
 
@@ -160,14 +161,12 @@ def test_steps_that_go_on_with_the_study_name_one_budget():
             for run in world.runs
         )
         steps = judge(replace(world, runs=tuple(runs)), Rule(), left_out=(left,)).verdict.steps
-        commands = {step.command for step in steps if "--budget" in (step.command or "")}
-        kinds = {step.kind for step in steps if step.command in commands}
-        assert len(commands) <= 1
+        kinds = [s.kind for s in steps if s.command and "budget" in s.command.options]
         # One command is one step, which says what else it does.
-        assert sum(step.command in commands for step in steps) <= 1
+        assert len(kinds) <= 1
         together = [step for step in steps if "lora" in step.again]
         told += bool(together)
-        assert not together or kinds == {"evaluate-rest"}
+        assert not together or kinds == ["evaluate-rest"]
     assert told
 
 
@@ -181,7 +180,7 @@ def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
     assert step.rows == {"lora": 575}
     minutes = 3 * (440 + 4 * 575 / 25) / 60
     assert 15 < minutes < 30
-    assert step.command == "choose compare -c STUDY --budget 30m"
+    assert typed(step.command) == "choose continue STUDY --budget 30m"
 
 
 def test_what_was_left_out_is_named():
@@ -295,7 +294,7 @@ def test_recall_of_a_rare_label_is_said_first():
     assert others == sorted(others, reverse=True)
     first = next(step for step in found.verdict.steps if step.kind == "metric")
     assert first in found.verdict.steps[:3]
-    assert first.command == "choose compare -c STUDY --metric balanced"
+    assert typed(first.command) == "choose continue STUDY --metric balanced"
     name = found.verdict.use_meanwhile
     assert rare.figures[0].candidate == name
     gate = next(g for g in found.gates if g.name == "task closed and measurable")

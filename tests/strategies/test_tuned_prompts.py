@@ -17,6 +17,7 @@ from choose.models.prompting.local_prompter import fit_weighted_calibration
 from choose.models.prompting.own_prompts import OwnPrompt
 from choose.models.prompting.prompt_search import TOO_SMALL, USUAL, PromptSearch, parts_of
 from choose.progress import TimeLimitReached, time_limit
+from choose.report.words import typed
 from choose.schema.plan import Spending
 from choose.strategy import build
 from choose.types import Floats
@@ -257,7 +258,7 @@ def test_a_study_goes_on_where_the_dollars_of_a_search_end() -> None:
     assert decision.verdict.unmeasured == ("prompting",)
     (step,) = [step for step in decision.verdict.steps if step.kind == "evaluate-rest"]
     assert (step.code, step.names) == ("begin-paid", ("tuned-prompt",))
-    assert step.command == "choose plan -c st0.0015"
+    assert typed(step.command) == "choose plan -c st0.0015"
 
 
 @pytest.mark.slow

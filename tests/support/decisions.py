@@ -1,6 +1,6 @@
 """Decisions written by hand: one of each kind, and one full of hostile text."""
 
-from choose.schema.base import Interval
+from choose.schema.base import Command, Interval
 from choose.schema.decision import (
     Caveat,
     DatasetRecord,
@@ -411,11 +411,19 @@ def hostile() -> Decision:
         )
         for n, c in enumerate(base.scorecards)
     )
+    command = Command(verb=evil, study=evil, options={evil: evil})
     changed = base.verdict.model_copy(
         update={
             "headline": evil,
             "remarks": (Remark(code="setting", names=(evil,), what=evil),),
-            "steps": (Step(kind="more-runs", code="repeat", names=(evil,), command=evil),),
+            "steps": (
+                Step(
+                    kind="more-runs",
+                    code="repeat",
+                    names=(evil,),
+                    command=command,
+                ),
+            ),
             "recommended": f"{evil}2",
             "use_meanwhile": f"{evil}3",
         }
@@ -487,21 +495,23 @@ def answered() -> Decision:
             kind="check-labels",
             code="conflicts",
             count=6,
-            command="choose check tickets.csv",
+            command=Command(verb="check", path="tickets.csv"),
         ),
         Step(
             kind="stronger-model",
             code="stronger",
             names=("prompt",),
             share=0.84,
-            command="choose compare tickets.csv --model openai:gpt-4o-mini",
+            command=Command(
+                verb="compare", path="tickets.csv", options={"model": "openai:gpt-4o-mini"}
+            ),
         ),
         Step(
             kind="evaluate-rest",
             code="finish-rows",
             rows={"lora": 240},
             minutes=15,
-            command="choose demo --budget 15m",
+            command=Command(verb="demo", options={"budget": "15m"}),
         ),
         Step(
             kind="more-runs",
@@ -509,7 +519,7 @@ def answered() -> Decision:
             names=("lora",),
             share=0.6,
             count=1,
-            command="choose demo --set seeds=3",
+            command=Command(verb="demo", options={"set": "seeds=3"}),
         ),
         Step(kind="label-more", code="separate", names=("tfidf", "lora"), count=960),
     )
@@ -545,7 +555,9 @@ def crowded() -> Decision:
         for n in range(1, 25)
     )
     names = tuple(f"{long}{n}" for n in range(6))
-    step = Step(kind="more-runs", code="repeat", names=names, share=0.5, command="choose demo")
+    step = Step(
+        kind="more-runs", code="repeat", names=names, share=0.5, command=Command(verb="demo")
+    )
     verdict = base.verdict.model_copy(update={"steps": (step,) * 5})
     cards = tuple(
         base.scorecards[0].model_copy(update={"candidate": s.candidate, "family": s.family})

@@ -15,9 +15,6 @@ from choose.study.study_file import keywords
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
 
-# Commands that are functions too.
-_CALLED = ("check", "compare", "plan", "report")
-
 # Flags with another name or another form in Python.
 _FLAGS = {
     **{"strategy": "strategies", "yes": "yes=True", "force": "force=True"},
@@ -79,37 +76,6 @@ def _named(flag: str, value: str) -> tuple[str, str]:
     """Return the keyword that a flag is, or that ``--set KEY=VALUE`` sets, and its value."""
     name, _, rest = value.partition("=")
     return (name, rest) if flag == "--set" else (flag[2:].replace("-", "_"), value)
-
-
-def as_call(command: str, rows: str = "") -> str:
-    """Return ``choose.compare(study='X', budget='15m')`` for ``choose compare -c X --budget 15m``.
-
-    Args:
-        command: a command of a next step; anything else stays as it is.
-        rows: the expression of the rows where they come from no file.
-    """
-    words = shlex.split(command)
-    if words[:1] != ["choose"] or len(words) < 2 or words[1] not in _CALLED:
-        return command
-    given, keys, listed = [rows] if rows else [], {}, []
-    rest = iter(words[2:])
-    for word in rest:
-        if not word.startswith("-"):
-            given.append("rows" if word == "DATA" else repr(word))
-        elif word == "-s":
-            listed.append(next(rest, ""))
-        elif word == "-o":
-            next(rest, "")
-        else:
-            name, value = (
-                ("study", next(rest, "")) if word == "-c" else _named(word, next(rest, ""))
-            )
-            keys[name] = value if re.fullmatch(r"\d+(\.\d+)?", value) else repr(value)
-    if listed:
-        keys["strategies"] = repr(listed[0] if len(listed) == 1 else listed)
-    call = ", ".join([*given, *(f"{name}={value}" for name, value in keys.items())])
-    after = ".labels_to_check()" if words[1] == "check" and "-o" in words else ""
-    return f"choose.{words[1]}({call}){after}"
 
 
 def names_of(strategies: object) -> tuple[str, ...]:

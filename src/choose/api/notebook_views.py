@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from html import escape
 from io import StringIO
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from rich.console import Console
 
-from choose.api.arguments import as_call, in_keywords
+from choose.api.arguments import in_keywords
 from choose.formatting import clean
 from choose.report.terminal.pages import render
+from choose.report.words import as_call
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
 from choose.schema.scorecard import Scorecard
@@ -180,7 +180,7 @@ def printed(page: Any) -> str:
 
 def screen_text(decision: Decision, store: Path) -> str:
     """Return the first screen of a decision as text, with calls in Python for commands."""
-    return in_keywords(printed(render(in_calls(decision), store)))
+    return in_keywords(printed(render(decision, store, say=as_call)))
 
 
 def notebook_screen(decision: Decision, store: Path, page: Path | None) -> str:
@@ -190,17 +190,6 @@ def notebook_screen(decision: Decision, store: Path, page: Path | None) -> str:
         return screen
     link = escape(page.absolute().as_uri(), quote=True)
     return f'{screen}<p>The whole report: <a href="{link}">{escape(clean(page))}</a></p>'
-
-
-def in_calls(decision: Decision) -> Decision:
-    """Write the commands of the next steps as calls in Python."""
-    steps = tuple(
-        step.model_copy(update={"command": as_call(step.command)}) if step.command else step
-        for step in decision.verdict.steps
-    )
-    return decision.model_copy(
-        update={"verdict": decision.verdict.model_copy(update={"steps": steps})}
-    )
 
 
 class Page:
@@ -235,14 +224,9 @@ class Audited(Page):
     def __init__(self, checked: Checked) -> None:
         from choose.report.terminal.pages import check_page
 
-        super().__init__(checked.record, check_page(checked.record, "the field issues", _in_calls))
+        super().__init__(checked.record, check_page(checked.record, "the field issues", as_call))
         self._texts = checked.texts
 
     def labels_to_check(self) -> pl.DataFrame:
         """Return the labels worth a look, the most doubtful first, with the suggested ones."""
         return labels_frame(self.record.audit, self._texts)
-
-
-def _in_calls(text: str) -> str:
-    """Write the command in a sentence of an audit as a call in Python."""
-    return re.sub(r"choose compare .+?(?= \(every label|$)", lambda found: as_call(found[0]), text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +16,6 @@ from typing import Any
 import tomli_w
 
 from choose.answers.columns import is_model, with_files
-from choose.api.arguments import as_call
 from choose.data.personal_data import hints_by_row
 from choose.data.scenarios import pool_rows
 from choose.errors import ChooseError, StoreError
@@ -247,22 +245,19 @@ def with_commands(verdict: Verdict, data: Mapping[str, Any], folder: Path) -> Ve
     """Put the folder of a study into the commands of its next steps.
 
     Args:
-        verdict: its commands hold the word `STUDY`.
-        data: the section of the settings; without a path the rows were passed in Python, and the
-            commands become calls.
+        verdict: its commands name the study `STUDY`.
+        data: the section of the settings; without a path the rows were passed in Python.
         folder: of the study; outside the working folder it is named by its last part, since the
             record is meant to be shared.
     """
     here = Path.cwd()
     inside = not folder.is_absolute() or folder.is_relative_to(here)
-    home = shlex.quote(os.path.relpath(folder, here) if inside else folder.name)
-
-    def typed(command: str) -> str:
-        words = " ".join(home if word == "STUDY" else word for word in command.split(" "))
-        return words if data.get("path") else as_call(words, "rows")
-
+    home = os.path.relpath(folder, here) if inside else folder.name
+    found = {"study": home, "in_python": not data.get("path")}
     steps = tuple(
-        step.model_copy(update={"command": typed(step.command)}) if step.command else step
+        step.model_copy(update={"command": step.command.model_copy(update=found)})
+        if step.command
+        else step
         for step in verdict.steps
     )
     return verdict.model_copy(update={"steps": steps})

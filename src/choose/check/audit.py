@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from choose.data.personal_data import hints_of
 from choose.formatting import plural
 from choose.judge.decision.gates import CONFIRMED, WRONG
 from choose.judge.goal import margin_or_usual
+from choose.schema.base import Command
 from choose.schema.check import Check, Issue, Line, Step, Topic
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import USUAL
@@ -175,7 +175,8 @@ def _secrets(facts: Facts) -> Iterator[Step]:
 
 def _metric(facts: Facts, labelled: bool) -> Iterator[Step]:
     if labelled and facts.hidden:
-        yield Step(code="metric", command=f"{facts.target} --metric balanced")
+        options = {**facts.target.options, "metric": "balanced"}
+        yield Step(code="metric", command=facts.target.model_copy(update={"options": options}))
 
 
 def _leaks(facts: Facts) -> Iterator[Step]:
@@ -355,15 +356,16 @@ def _sampled(rows: Rows) -> Rows:
     return replace(rows, pool=pool, notes=(said, *rows.notes))
 
 
-def compare_command(study: Study) -> str:
+def compare_command(study: Study) -> Command:
     data, usual = study.data, Study().data
-    words = ["choose", "compare", str(data.path) if data.path is not None else "DATA"]
+    path = None if data.path is None else str(data.path)
     columns = ("text_column", "label_column", "evidence_column")
-    for flag in ("test", *columns, "documents"):
-        value = getattr(data, flag)
-        if value is not None and value != getattr(usual, flag):
-            words += [f"--{flag.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+    options = {
+        flag.replace("_", "-"): str(value)
+        for flag in ("test", *columns, "documents")
+        if (value := getattr(data, flag)) is not None and value != getattr(usual, flag)
+    }
+    return Command(verb="compare", path=path, options=options, in_python=path is None)
 
 
 def _record(facts: Facts, start: float) -> Check:

@@ -35,7 +35,7 @@ from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
 from choose.judge.sample_size import detectable_gains
-from choose.schema.base import Interval
+from choose.schema.base import Command, Interval
 from choose.schema.check import (
     FEW,
     NAMED,
@@ -176,6 +176,10 @@ MAX_CHARACTERS = 300_000
 _PERIODS = Classification(labels=("earlier", "later"), names=("earlier", "later"))
 
 
+# What compares on rows that were passed in Python.
+ON_ROWS = Command(verb="compare", in_python=True)
+
+
 @dataclass(frozen=True)
 class Facts:
     """The rows as read and as split, and the facts about them; each is computed once.
@@ -189,7 +193,7 @@ class Facts:
     dataset: Dataset
     margin: float
     metric: str = "accuracy"
-    target: str = "choose compare DATA"
+    target: Command = ON_ROWS
     study: tuple[str, Audit] | None = None
 
     @cached_property

@@ -36,7 +36,7 @@ from choose.formatting import (
 )
 from choose.report import check_words, comparison_words, words
 from choose.report.screen_text import shorten
-from choose.schema.base import Expectation, Interval
+from choose.schema.base import Command, Expectation, Interval
 from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow, LossSplit
@@ -412,7 +412,10 @@ def _state(decision: Decision, standing: Standing) -> str:
 
 def next_steps(decision: Decision) -> Iterator[Block]:
     """Yield what to do next, what reading loses, and what else matters."""
-    steps = [(words.step_text(decision, s), words.command(s)) for s in decision.verdict.steps]
+    steps = [
+        (words.step_text(decision, step), words.typed(step.command) if step.command else None)
+        for step in decision.verdict.steps
+    ]
     none = Paragraph("No open question that this study could answer.")
     yield from part("Do next", [Steps(steps) if steps else none], level=2)
     yield from part("What reading loses", bullets(words.reading(decision)), level=2)
@@ -1376,18 +1379,18 @@ def changes(versus: Versus) -> Iterator[Block]:
 
 
 def check_blocks(
-    check: Check, issues: str = "-o issues.csv", said: Callable[[str], str] = str
+    check: Check, issues: str = "-o issues.csv", say: Callable[[Command], str] = words.typed
 ) -> list[Block]:
     """Return what a report shows of an audit: what to do first, then a line for each check.
 
-    `issues` is what lists all rows that need a look; `said` writes commands in sentences as the
-    reader types them.
+    `issues` is what lists all rows that need a look; `say` writes commands as the reader types
+    them.
     """
     size = f"{plural(check.rows, 'row')}, {check.answers}; {words.DIVISIONS[check.division]}"
     # Findings come first; otherwise the order stays.
     lines = sorted(check.lines, key=lambda line: ("look", "good", "unknown").index(line.status))
     facts = [
-        Fact(check_words.topic(line), said(check_words.line(check, line)), line.status)
+        Fact(check_words.topic(line), check_words.line(check, line, say), line.status)
         for line in lines
     ]
     doubted = (
@@ -1400,7 +1403,7 @@ def check_blocks(
         closing += f" {issues[0].upper()}{issues[1:]} lists {rows} with issues."
     closing += f" Took {duration(check.seconds)}; no model was loaded."
     steps = {
-        title: [(said(check_words.step(check, s)), None) for s in check.first if s.first is urgent]
+        title: [(check_words.step(check, s, say), None) for s in check.first if s.first is urgent]
         for title, urgent in (("Do first", True), ("Can wait", False))
     }
     return [

@@ -8,6 +8,8 @@ from itertools import pairwise
 from choose.corpus import WORDS
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import in_percent, measured, per_100, plural, points, rounded
+from choose.report.words import typed
+from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
     SAMPLE,
@@ -68,9 +70,12 @@ def topic(found: Line) -> str:
     return found.topic.replace("-", " ").capitalize()
 
 
-def line(check: Check, found: Line) -> str:
-    """Say what was found on a topic."""
-    return " ".join(_LINES[found.topic](check))
+def line(check: Check, found: Line, say: Callable[[Command], str] = typed) -> str:
+    """Say what was found on a topic; `say` writes commands as the reader types them."""
+    told = [*_LINES[found.topic](check)]
+    if found.topic == "wrong-labels" and check.audit and check.audit.noise is not None:
+        told += [] if check.audited_in else [f"A study makes a better list: {say(check.compare)}"]
+    return " ".join(told)
 
 
 def issue(found: Issue) -> str:
@@ -262,8 +267,6 @@ def _wrong_labels(check: Check) -> Iterator[str]:
         f"{who}{of} ({per_100(audit.accuracy.value)} % accurate in cross-validation{sample}) "
         f"{_disagreements(audit)}."
     )
-    if not check.audited_in:
-        yield f"A study makes a better list: {check.compare}"
 
 
 def _disagreements(audit: Audit) -> str:
@@ -631,8 +634,8 @@ _STEPS: Mapping[StepCode, str] = {
 }
 
 
-def step(check: Check, found: Step) -> str:
-    """Say what to do, and why."""
+def step(check: Check, found: Step, say: Callable[[Command], str] = typed) -> str:
+    """Say what to do, and why; `say` writes commands as the reader types them."""
     own = _OWN[found.code](check, found) if found.code in _OWN else {}
     return _STEPS[found.code].format(
         rows=f"{len(found.rows):,}",
@@ -642,7 +645,7 @@ def step(check: Check, found: Step) -> str:
         names=quoted_list(found.names, 5),
         count=f"{found.count:,}",
         points=points(found.points),
-        command=found.command,
+        command=say(found.command) if found.command else "",
         **own,
     )
 

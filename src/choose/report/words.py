@@ -7,6 +7,7 @@ is called sure from 95 %, likely from 80 %, and open ("only 43 % sure") below.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -52,7 +53,7 @@ from choose.report.score_words import (
     words_of,
 )
 from choose.report.screen_text import shorten
-from choose.schema.base import Interval, above_0
+from choose.schema.base import Command, Interval, above_0
 from choose.schema.decision import (
     Caveat,
     CaveatCode,
@@ -688,11 +689,39 @@ def step(decision: Decision, found: Step) -> list[str]:
     return list(_STEPS[found.kind](decision, found))
 
 
-def command(found: Step) -> str | None:
-    """Return what to type, in the short form where a stored study goes on."""
-    if found.command is None:
-        return None
-    return re.sub(r"^choose compare -c (?!\S*\.toml)", "choose continue ", found.command)
+# Flags that have a short form, and what they are called in Python; commands that are functions too.
+_SHORT = {"strategy": "-s", "output": "-o"}
+_CALLED = ("check", "compare", "plan", "report")
+
+
+def typed(command: Command) -> str:
+    """Return a command as it is typed, or called where its rows were passed in Python."""
+    if command.in_python and command.verb in _CALLED:
+        return as_call(command)
+    goes_on = command.verb == "compare" and command.study is not None
+    words = ["choose", "continue" if goes_on else command.verb]
+    if command.study:
+        words += [command.study] if goes_on or command.verb == "export" else ["-c", command.study]
+    words += [command.path] if command.path else []
+    for flag, value in command.options.items():
+        words += [_SHORT.get(flag, f"--{flag}"), *([value] if value else [])]
+    return shlex.join(words)
+
+
+def as_call(command: Command) -> str:
+    """Return ``choose.compare(study='X', budget='15m')``, a command as a call in Python."""
+    if command.verb not in _CALLED:
+        return typed(command)
+    given = ["rows"] if command.in_python else [repr(command.path)] if command.path else []
+    given += [f"study={command.study!r}"] if command.study else []
+    for flag, value in command.options.items():
+        name = "strategies" if flag == "strategy" else flag.replace("-", "_")
+        if flag == "set":
+            name, _, value = value.partition("=")
+        if flag != "output":
+            given.append(f"{name}={value if re.fullmatch(r'[0-9.]+', value) else repr(value)}")
+    after = ".labels_to_check()" if "output" in command.options else ""
+    return f"choose.{command.verb}({', '.join(given)}){after}"
 
 
 def step_text(decision: Decision, found: Step) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -76,6 +77,24 @@ class Interval(Record):
         low = None if self.high is None else -self.high
         high = None if self.low is None else -self.low
         return self.model_copy(update={"value": -self.value, "low": low, "high": high})
+
+
+class Command(Record):
+    """A command of choose with its arguments; `report.words` says how it is typed, or called.
+
+    Attributes:
+        verb: such as ``compare``.
+        study: the folder of the study that it reads or goes on with; null for none.
+        path: the file of rows that it reads, or what it writes; null for none.
+        options: values by flag, such as ``budget``; an empty one is a flag alone.
+        in_python: whether the rows were passed in Python, so that it can be called alone.
+    """
+
+    verb: str
+    study: str | None = None
+    path: str | None = None
+    options: Mapping[str, str] = {}
+    in_python: bool = False
 
 
 def above_0(interval: Interval) -> bool:

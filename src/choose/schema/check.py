@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from choose.formatting import plural
-from choose.schema.base import Interval, Record
+from choose.schema.base import Command, Interval, Record
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 
@@ -350,7 +350,7 @@ class Step(Record):
         names: labels, fields or documents that are concerned.
         count: pairs or documents.
         sizes: differences that more test rows detect, by their number.
-        command: what to type, without a prompt; null where nothing is to be typed.
+        command: what to type; null where nothing is to be typed.
         first: false for a step that need not be taken before a study.
     """
 
@@ -360,7 +360,7 @@ class Step(Record):
     names: tuple[str, ...] = ()
     count: int = 0
     sizes: Mapping[int, float] = {}
-    command: str | None = None
+    command: Command | None = None
     first: bool = True
 
 
@@ -429,7 +429,7 @@ class Check(Record):
     kind: str = "classification"
     test_rows: int
     division: str
-    compare: str
+    compare: Command
     first: tuple[Step, ...]
     lines: tuple[Line, ...]
     reach: DetectableGains

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from choose.schema.base import Interval, Record
+from choose.schema.base import Command, Interval, Record
 
 StepKind = Literal[
     "check-labels",
@@ -131,7 +131,7 @@ class Step(Record):
         minutes: of a person's or the machine's time, at most; null where not known.
         whole: minutes of all that was left out, where that takes longer.
         usd: what these cost.
-        command: what to type, without a prompt; null where nothing is to be typed.
+        command: what to type; null where nothing is to be typed.
     """
 
     kind: StepKind
@@ -151,7 +151,7 @@ class Step(Record):
     minutes: float | None = None
     whole: float | None = None
     usd: float | None = None
-    command: str | None = None
+    command: Command | None = None
 
 
 # Labels are lopsided where one has at most this share of the rows and this part of an even share,

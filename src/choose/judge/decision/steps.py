@@ -40,7 +40,7 @@ from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.score_tables import MISSING
-from choose.schema.base import Interval
+from choose.schema.base import Command, Interval
 from choose.schema.decision import Gate
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
@@ -49,17 +49,18 @@ from choose.schema.standings import Step, StepKind
 from choose.stats.metrics import UNUSABLE
 from choose.types import Kind
 
-# Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
-# With the same settings the first one goes on in that folder.
-STUDY = "choose compare -c STUDY"
-# Where all answers existed.
-SCORE = "choose score -c STUDY"
-CHECK = "choose check -c STUDY -o issues.csv"
-PLAN = "choose plan -c STUDY"
+
+def _command(verb: str, path: str | None = None, **options: str) -> Command:
+    """Return a command on the stored study; the caller replaces STUDY with its folder."""
+    return Command(verb=verb, study="STUDY", path=path, options=options)
+
+
+CHECK = _command("check", output="issues.csv")
+PLAN = _command("plan")
 
 # Models that may do better than small ones.
-STRONGER, LOCAL = "--model openai:gpt-4o-mini", "--model ollama:qwen2.5:14b"
-LARGER = "--set encoder=BAAI/bge-base-en-v1.5"
+STRONGER, LOCAL = {"model": "openai:gpt-4o-mini"}, {"model": "ollama:qwen2.5:14b"}
+LARGER = {"set": "encoder=BAAI/bge-base-en-v1.5"}
 
 # What the answer itself says to do, by the kind of the verdict: the first step.
 ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
@@ -139,8 +140,8 @@ def _removes(case: Case, step: Step) -> float:
 
 def _metric(case: Case) -> Iterator[Step]:
     if case.contenders.families and rare_labels(case):
-        again = SCORE if _all_given(case) else STUDY
-        yield Step(kind="metric", code="rare-label", command=f"{again} --metric balanced")
+        again = _command("score" if _all_given(case) else "compare", metric="balanced")
+        yield Step(kind="metric", code="rare-label", command=again)
 
 
 def _all_given(case: Case) -> bool:
@@ -335,7 +336,7 @@ def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, An
     return {
         "minutes": float(further.minutes),
         "whole": further.whole,
-        "command": f"{STUDY} --budget {further.minutes}m",
+        "command": _command("compare", budget=f"{further.minutes}m"),
         "paid": not case.unpaid.isdisjoint(names),
     }
 
@@ -409,7 +410,7 @@ def _repeat(case: Case, planned: Mapping[str, int], further: Further) -> Iterato
         on = _go_on(case, [], further)
         yield Step(kind="more-runs", code="repeat-late", **facts, **on)
     else:
-        command = f"{STUDY} --set seeds={ENOUGH_RUNS}"
+        command = _command("compare", set=f"seeds={ENOUGH_RUNS}")
         yield Step(kind="more-runs", code="repeat", command=command, **facts)
 
 
@@ -424,10 +425,11 @@ def _add_families(case: Case) -> Iterator[Step]:
     names, families = case.contenders.names, case.contenders.families
     if _all_given(case):
         if "baseline" not in families and case.contenders.rule.measure.metric != "score":
-            command = f"{SCORE} --baseline"
+            command = _command("score", baseline="")
             yield Step(kind="add-candidate", code="add-baseline", names=names, command=command)
     elif len(families) == 1:
-        yield Step(kind="add-candidate", code="add", names=names, command=f"{STUDY} -s all")
+        every = _command("compare", strategy="all")
+        yield Step(kind="add-candidate", code="add", names=names, command=every)
 
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
@@ -440,7 +442,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
         return
     prompted = best_of(case.contenders, PROMPTED)
     families = {candidate.info.family for candidate in case.contenders.panel.candidates}
-    every = "" if families & {*PROMPTED} else " -s all"
+    every = {} if families & {*PROMPTED} else {"strategy": "all"}
     more = LOCAL if case.contenders.rule.on_premises else STRONGER
     table = case.contenders.panel[case.name].main
     yield Step(
@@ -449,14 +451,14 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
         names=(prompted,) if prompted else (),
         share=needed,
         count=None if table is None or table.complete.all() else int(table.complete.sum()),
-        command=f"{STUDY}{every} {LARGER if case.contenders.ranks else more}",
+        command=_command("compare", **every, **(LARGER if case.contenders.ranks else more)),
     )
 
 
 def _cascade(case: Case) -> Iterator[Step]:
     router = case.takeover
     if router and router.share and router.strong == case.name and router.share.value >= WORTH_ROUTE:
-        command = "choose export STUDY router --router"
+        command = _command("export", "router", router="")
         names = (router.cheap, router.strong)
         yield Step(kind="cascade", code="takeover", names=names, command=command)
 

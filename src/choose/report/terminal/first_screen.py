@@ -6,7 +6,7 @@ does not fit is left out whole: no sentence is cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from textwrap import indent
 
@@ -31,6 +31,7 @@ from choose.report.blocks import chance_cell, out_of, standings
 from choose.report.score_words import is_share
 from choose.report.screen_text import clip, command_lines, fold, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
+from choose.schema.base import Command
 from choose.schema.decision import Decision
 from choose.schema.standings import FamilyResult, Standing
 
@@ -85,10 +86,11 @@ ROOMS = (
 
 @dataclass(frozen=True, slots=True)
 class FirstScreen:
-    """The first screen of a decision; `more` says how to see the rest."""
+    """The first screen of a decision; `more` says how to see the rest, `say` writes commands."""
 
     decision: Decision
     more: str = ""
+    say: Callable[[Command], str] = words.typed
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Show as much as fits, in lines that are no wider than the console."""
@@ -101,17 +103,16 @@ class FirstScreen:
         limit = min(LINES, options.size.height - BELOW) if console.is_terminal else PIPED
         lines: list[list[Segment]] = []
         for room in ROOMS:
-            parts = first_screen(self.decision, self.more, options.max_width, room)
+            parts = first_screen(self, options.max_width, room)
             lines = console.render_lines(Group(*parts), options, pad=False)
             if len(lines) <= limit:
                 break
         return lines
 
 
-def first_screen(
-    decision: Decision, more: str, width: int, room: Room = ROOMS[0]
-) -> Iterator[RenderableType]:
+def first_screen(screen: FirstScreen, width: int, room: Room) -> Iterator[RenderableType]:
     """Yield the parts of the screen, for so many columns."""
+    decision = screen.decision
     if room.context:
         yield note(clip(f"{words.words_in(decision).question}?   {context(decision)}", width))
         yield Text()
@@ -131,10 +132,10 @@ def first_screen(
     read = list(words.reading(decision))[:1] if room.caveats > 1 else ()
     for text in filter(None, (*models, *read) if room.caveats else ()):
         yield _indented(text, width)
-    yield from _next(decision, width, room)
-    if more and room.more:
+    yield from _next(screen, width, room)
+    if screen.more and room.more:
         yield Text()
-        yield note(more)
+        yield note(screen.more)
 
 
 def _indented(text: str, width: int, style: str = "") -> RenderableType:
@@ -186,7 +187,8 @@ def _failures(decision: Decision, width: int) -> Iterator[RenderableType]:
     yield literal(clip(f"{name} failed{more}: {words.failed(first.errors[0])}", 2 * width), "red")
 
 
-def _next(decision: Decision, width: int, room: Room) -> Iterator[RenderableType]:
+def _next(screen: FirstScreen, width: int, room: Room) -> Iterator[RenderableType]:
+    decision = screen.decision
     worthy = decision.verdict.steps[: room.steps]
     if not worthy:
         return
@@ -197,7 +199,8 @@ def _next(decision: Decision, width: int, room: Room) -> Iterator[RenderableType
         told = first_sentences(words.step(decision, step), 2 * columns)
         text = fold(f"{place + 1}. {told}", columns)
         if step.command and room.commands:
-            text.append(indent(f"\n{command_lines(step.command, columns - 3)}", "   "), "cyan")
+            command = command_lines(screen.say(step.command), columns - 3)
+            text.append(indent(f"\n{command}", "   "), "cyan")
         rows.append((literal("" if place else "Do next", "bold"), text))
     yield pairs(rows)
 

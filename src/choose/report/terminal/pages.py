@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -33,6 +32,8 @@ from choose.report.blocks import (
 from choose.report.screen_text import command_lines, fold, literal, shorten
 from choose.report.terminal.first_screen import FirstScreen
 from choose.report.terminal.layout import Column, Page, bullets, note, pairs, split_table
+from choose.report.words import typed
+from choose.schema.base import Command
 from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Versus
@@ -56,12 +57,24 @@ STYLES: dict[Tone, str] = {
 }
 
 
-def render(decision: Decision, store: Path | None = None, newest: bool = False) -> RenderableType:
-    """Return the first screen, laid out for the console that prints it."""
+def render(
+    decision: Decision,
+    store: Path | None = None,
+    newest: bool = False,
+    say: Callable[[Command], str] = typed,
+) -> RenderableType:
+    """Return the first screen, laid out for the console that prints it.
+
+    Args:
+        decision: the record.
+        store: the folder of the study, which its commands then name.
+        newest: whether it needs no folder to go on.
+        say: how commands are written.
+    """
     more = "" if store is None else f"More: choose report {clean(shlex.quote(str(store)))} --full"
     if newest:
         more = "More: choose report --full. The page: choose open. Words: choose explain WORD."
-    return FirstScreen(typed_here(decision, store, newest), more)
+    return FirstScreen(typed_here(decision, store, newest), more, say)
 
 
 def render_full(
@@ -77,10 +90,10 @@ def versus_page(versus: Versus) -> RenderableType:
 
 
 def check_page(
-    check: Check, issues: str = "-o issues.csv", said: Callable[[str], str] = str
+    check: Check, issues: str = "-o issues.csv", say: Callable[[Command], str] = typed
 ) -> Page:
     """Return an audit, as `check_blocks` has it."""
-    return page_of(check_blocks(check, issues, said))
+    return page_of(check_blocks(check, issues, say))
 
 
 def page_of(blocks: Sequence[Block]) -> Page:
@@ -166,22 +179,11 @@ def typed_here(decision: Decision, store: Path | None, newest: bool = False) -> 
     """
     if store is None:
         return decision
-
-    def typed(command: str) -> str:
-        if command.startswith("choose."):  # a call in Python
-            return re.sub(r"study='[^']*'", lambda _: f"study={str(store)!r}", command)
-        words = shlex.split(command)
-        for place, flag in enumerate(words[:-1]):
-            if flag in ("-c", "--out"):
-                file = words[place + 1].endswith("/study.toml")
-                words[place + 1] = str(store / "study.toml" if file else store)
-        if words[1:4] == ["compare", "-c", str(store)]:
-            words[1:4] = ["continue", *([] if newest else [str(store)])]
-        return shlex.join(words)
-
-    steps = tuple(
-        step.model_copy(update={"command": typed(step.command)}) if step.command else step
-        for step in decision.verdict.steps
-    )
-    verdict = decision.verdict.model_copy(update={"steps": steps})
+    steps = []
+    for step in decision.verdict.steps:
+        if (command := step.command) and command.study is not None:
+            here = "" if newest and command.verb == "compare" else str(store)
+            command = command.model_copy(update={"study": here})
+        steps.append(step.model_copy(update={"command": command}))
+    verdict = decision.verdict.model_copy(update={"steps": tuple(steps)})
     return decision.model_copy(update={"verdict": verdict})
