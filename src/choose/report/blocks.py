@@ -222,6 +222,12 @@ class Rows:
     items: Sequence[Row]
     shown: int = 8
 
+    @property
+    def marked(self) -> bool:
+        """Return whether parts of an answer are marked as added or missing."""
+        given = (one for row in self.items for one in row.given)
+        return any(kind != "same" for one in given for _, kind in one.parts)
+
 
 Block = Answer | Heading | Paragraph | Bullets | Steps | Facts | Table | Chart | Listing | Rows
 
@@ -1206,15 +1212,9 @@ def answers(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
     """Yield rows side by side, right values to check, fields or labels, and other metrics."""
     part_of, rows = words.part_words(decision), side_by_side(decision, texts)
     yield Heading("Rows side by side", "rows")
-    if rows:
-        yield Rows(rows)
-    said = "No row is listed: candidates answer alike, or the rows seem to hold personal data."
-    if rows and not words.words_in(decision).ranks:
-        said = (
-            "Underlined: said, and not in the right answer. Struck through: in the right answer, "
-            "and not said."
-        )
-    if not rows or not words.words_in(decision).ranks:
+    yield Rows(rows)
+    if not rows:
+        said = "No row is listed: candidates answer alike, or the rows seem to hold personal data."
         yield Paragraph(said, "note")
     if (values := decision.suspect_values) is not None:
         suspects = (
