@@ -433,24 +433,25 @@ def cells(path: str, **settings: Any) -> dict[str, dict[str, str | None]]:
     ids = file.table["id"].to_list()
     return {
         column: {
-            id: file.table[column][i] for i, id in enumerate(ids) if i not in file.unasked[column]
+            id: file.table[column][i]
+            for i, id in enumerate(ids)
+            if told[i] is not None and not told[i].failed
         }
-        for column in file.answers
+        for column, told in file.told.items()
     }
 
 
 def test_promptfoo_gives_candidates_repeats_costs_and_times() -> None:
     file = read_answers(written("promptfoo"))
-    assert file.answers == ("gpt-4o-mini#0", "my-lora#0", "gpt-4o-mini#1", "my-lora#1")
+    assert tuple(file.told) == ("gpt-4o-mini#0", "my-lora#0", "gpt-4o-mini#1", "my-lora#1")
     assert file.table["label"].to_list() == list(GOLD.values())
     found = cells(written("promptfoo"))
     assert [*found["gpt-4o-mini#0"].values()][1] == "Negative"
     assert [*found["gpt-4o-mini#0"].values()][3] == "I would say it depends"
     assert len(found["my-lora#1"]) == 4  # a request failed
-    figures = file.figures["gpt-4o-mini#0"]
-    assert figures["usd"] == [0.00002] * 5
-    assert figures["tokens_in"] == [24] * 5
-    assert all(second is not None and 0 < second < 60 for second in figures["seconds"])
+    first = file.told["gpt-4o-mini#0"]
+    assert [(one.usd, one.tokens_in) for one in first] == [(0.00002, 24)] * 5
+    assert all(0 < one.seconds < 60 for one in first)
     assert "2 requests failed" in file.notes[0]
 
 
@@ -464,13 +465,13 @@ def test_promptfoo_scores_come_with_a_flag() -> None:
 )
 def test_inspect_logs_give_epochs_as_draws(form: str, draws: tuple[str, ...]) -> None:
     file = read_answers(written(f"inspect*.{form}"))
-    assert file.answers == draws
+    assert tuple(file.told) == draws
     assert dict(zip(file.table["id"], file.table["label"], strict=True)) == GOLD
     assert file.table["text"][1] == "The parcel arrived late again"
     found = cells(file.path)
     assert found[draws[0]]["r0"] == "positive"
     assert ("r4" in found[draws[0]]) is (form == "json")  # a sample with an error has no answer
-    assert file.figures[draws[0]]["tokens_in"][0] == 24
+    assert file.told[draws[0]][0].tokens_in == 24
 
 
 def test_lm_eval_samples_give_generated_answers_and_choices() -> None:
@@ -539,7 +540,7 @@ def test_a_name_of_a_candidate_takes_the_place_of_no_column(tmp_path: Path) -> N
     for name in ("label", ""):
         log["eval"]["model"] = name
         (tmp_path / "log.json").write_text(json.dumps(log))
-        [column] = read_answers(str(tmp_path / "log.json")).answers
+        [column] = read_answers(str(tmp_path / "log.json")).told
         assert column == f"{name} answers".strip()
 
 

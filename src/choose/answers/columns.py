@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -67,20 +67,16 @@ class AnswerFile:
     Attributes:
         path: of the file.
         tool: which tool wrote it; empty for a table.
-        answers: the columns of answers where the tool says which; else they are to be found.
+        told: by column what a tool wrote for each row; empty where columns are to be found.
         scores: whether cells are scores from 0 to 1 in place of answers.
-        unasked: by column, the places of rows that the tool did not ask, or in vain.
-        figures: by column, then by figure, of each row; None where one was not measured.
         notes: what was remarkable in reading it.
     """
 
     path: str
     table: pl.DataFrame
     tool: str = ""
-    answers: tuple[str, ...] = ()
+    told: Mapping[str, Sequence[Answered | None]] = field(default_factory=dict)
     scores: bool = False
-    unasked: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    figures: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -108,16 +104,8 @@ def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) ->
         path=path,
         table=_table(path, rows, by_row, scores),
         tool=tool,
-        answers=tuple(by_row),
+        told=by_row,
         scores=scores,
-        unasked={
-            name: frozenset(i for i, one in enumerate(column) if one is None or one.failed)
-            for name, column in by_row.items()
-        },
-        figures={
-            name: {f: [finite(getattr(one, f, None), 0) for one in column] for f in FIGURES}
-            for name, column in by_row.items()
-        },
         notes=(_said(path, tool, columns, len(every), scores),),
     )
 
@@ -389,7 +377,7 @@ def gold_column(file: AnswerFile, section: DataSection, answers: Sequence[str]) 
 def roles_of(file: AnswerFile, section: DataSection, answers: Sequence[str], gold: str) -> Roles:
     """Return the columns by role; the text is that of the id where no column holds texts."""
     columns = [n for n in file.table.columns if n not in (ROW, gold, *answers)]
-    text, id = section.text_column or text_column(file.table.select(columns)), usual(columns, ID)
+    text, id = section.text_column or usual(columns, TEXTS), usual(columns, ID)
     id = None if id is None or None in cells_of(file.table[id]) else id
     return Roles(
         text=tuple(_texts(columns, text)) if text else (id or ROW,),
@@ -433,13 +421,14 @@ def drawn(column: str) -> tuple[str, int]:
     return (match[1], int(match[2])) if match else (column, 0)
 
 
-def spread_runs(table: pl.DataFrame, key: str | None, answers: Sequence[str]) -> pl.DataFrame:
-    """Return a table with a row a question where a column numbers the runs of each question.
+def spread_runs(file: AnswerFile, key: str | None, answers: Sequence[str]) -> AnswerFile:
+    """Return a file with a row a question where a column numbers the runs of each question.
 
     Answers of each run become a column ``NAME#RUN``.
     """
+    table = file.table
     if key is None or not table[key].is_duplicated().any():
-        return table
+        return file
     run = usual([n for n in table.columns if n not in (key, *answers)], RUN)
     where = [key] if run is None else [key, run]
     twice = table.filter(table.select(where).is_duplicated())
@@ -451,12 +440,16 @@ def spread_runs(table: pl.DataFrame, key: str | None, answers: Sequence[str]) ->
             "question one id; for repeated answers add a column run, or columns NAME#1, NAME#2."
         )
     assert run is not None
-    numbers = {value: i for i, value in enumerate(table[run].unique(maintain_order=True))}
     base = table.unique(key, keep="first", maintain_order=True).drop([run, *answers])
-    for value, number in numbers.items():
+    for number, value in enumerate(table[run].unique(maintain_order=True)):
         part = table.filter(pl.col(run) == value).select(key, *answers)
         base = base.join(part.rename({a: f"{a}#{number}" for a in answers}), key, how="left")
-    return base
+    return replace(file, table=base)
+
+
+def answers_of_runs(file: AnswerFile, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of answers of a file whose runs may be columns of their own."""
+    return tuple(n for n in file.table.columns if n in columns or drawn(n)[0] in columns)
 
 
 def with_files(specs: Iterable[str], change: Callable[[str], str]) -> list[str]:
@@ -477,14 +470,6 @@ def named_answers(table: pl.DataFrame, wanted: Sequence[str]) -> tuple[str, ...]
         draws = [column for column in columns if drawn(column) == (name, drawn(column)[1])]
         found += draws or [column_named(columns, name, "answers") or name]
     return tuple(dict.fromkeys(found))
-
-
-def id_column(table: pl.DataFrame) -> str | None:
-    return usual([name for name in table.columns if name != ROW], ID)
-
-
-def text_column(table: pl.DataFrame) -> str | None:
-    return usual([name for name in table.columns if name != ROW], TEXTS)
 
 
 def probabilities(cells: Iterable[Any]) -> bool:

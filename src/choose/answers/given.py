@@ -16,23 +16,24 @@ from choose.answers.columns import (
     ANSWER,
     FIGURES,
     GOLD,
+    ID,
+    TEXTS,
     AnswerFile,
     AnswerReader,
     FamilyGuess,
     Wanted,
     answer_columns,
+    answers_of_runs,
     cells_of,
     drawn,
     families_said,
     family_of,
     gold_column,
     hosted,
-    id_column,
     named_answers,
     probabilities,
     roles_of,
     spread_runs,
-    text_column,
     wanted,
 )
 from choose.answers.files import read_answers
@@ -52,6 +53,7 @@ from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
 from choose.tasks.scores import SCORES, Scores, number_in
 from choose.types import STANDARD, Answers, Dataset, Example, Floats, Fold, Run, Task, Trial
+from choose.untrusted import finite
 
 # Fewer rows that people scored correct nothing: their mean varies by more than its estimate says.
 FEWEST = 20
@@ -204,7 +206,7 @@ def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
     """Read the rows and the answers that a study names; `tables` replace its file."""
     asked, section = wanted(study.given), study.data
     file = _main_file(study, tables)
-    columns = file.answers or named_answers(file.table, asked.columns)
+    columns = tuple(file.told) or named_answers(file.table, asked.columns)
     gold = SCORES if file.scores else gold_column(file, section, columns)
     roles = roles_of(file, section, columns, gold)
     kind = SCORES if file.scores else study.task.kind or kind_of(file.table, section, roles)[0]
@@ -216,9 +218,10 @@ def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
     columns = columns or answer_columns(file.table, roles.named, reader)
     if not columns and not asked.files:
         raise _no_answers(file, roles)
-    spread, columns = _spread(file, roles.id, columns)
+    spread = spread_runs(file, roles.id, columns)
     if spread is not file:  # a row a question and run has become a row a question
         rows = _examples(spread, study, roles, kind)
+        columns = answers_of_runs(spread, columns)
     named = tables.name if tables and tables.pool is not None else dataset_name(file.path)
     dataset = _dataset(named, rows, reader.task, compare=roles.text[0] != (roles.id or ROW))
     return _with_answers(study, spread, columns, AnswerSet(dataset, spread.table, roles))
@@ -358,17 +361,6 @@ def _examples(file: AnswerFile, study: Study, roles: Roles, kind: str) -> list[E
     raise DataError(f"No row of {file.path!r} has a right answer in {quoted(roles.label)}.{hint}")
 
 
-def _spread(
-    file: AnswerFile, key: str | None, columns: Sequence[str]
-) -> tuple[AnswerFile, tuple[str, ...]]:
-    """Return a file with a row a question, and its columns of answers, those of runs apart."""
-    table = spread_runs(file.table, key, columns)
-    if table is file.table:
-        return file, tuple(columns)
-    apart = (name for name in table.columns if name in columns or drawn(name)[0] in columns)
-    return replace(file, table=table), tuple(apart)
-
-
 def _groups(rows: Sequence[Example]) -> dict[str, str]:
     """Return the cluster of rows that share a group, where there are no texts to compare."""
     members: dict[str, list[str]] = defaultdict(list)
@@ -409,14 +401,20 @@ def _given(
     """
     by_name = defaultdict[str, dict[int, Draw]](dict)
     for column in columns:
-        unasked = file.unasked.get(column, ())
-        every = [(row, id) for row, ids in enumerate(places) if row not in unasked for id in ids]
         candidate, draw = drawn(column)
-        cells, figures = cells_of(file.table[column]), file.figures.get(column, {})
+        cells, told = cells_of(file.table[column]), file.told.get(column)
+        asked_of = [
+            (row, id)
+            for row, ids in enumerate(places)
+            if told is None or ((one := told[row]) is not None and not one.failed)
+            for id in ids
+        ]
         by_name[candidate][draw] = Draw(
-            ids=[id for _, id in every],
-            cells=[cells[row] for row, _ in every],
-            figures={key: [values[row] for row, _ in every] for key, values in figures.items()},
+            ids=[id for _, id in asked_of],
+            cells=[cells[row] for row, _ in asked_of],
+            figures={}
+            if told is None
+            else {f: [finite(getattr(told[row], f), 0) for row, _ in asked_of] for f in FIGURES},
         )
     for candidate, draws in by_name.items():
         called = name or candidate
@@ -432,8 +430,9 @@ def _from_files(asked: Wanted, dataset: Dataset) -> Iterator[Given]:
     reader = AnswerReader(dataset.task)
     for name, path in asked.files:
         file = read_answers(path, reader.task.kind == SCORES)
-        columns = file.answers or _answers_in(file, name, reader)
-        file, columns = _spread(file, id_column(file.table), columns)
+        found = tuple(file.told) or _answers_in(file, name, reader)
+        file = spread_runs(file, usual(file.table.columns, ID), found)
+        columns = answers_of_runs(file, found)
         if name and len({drawn(column)[0] for column in columns}) > 1:
             raise StudyError(
                 f"{path!r} holds answers of {quoted_list(columns)}, and {name!r} is one candidate. "
@@ -448,7 +447,7 @@ def _answers_in(file: AnswerFile, name: str, reader: AnswerReader) -> tuple[str,
     columns = [n for n in file.table.columns if n != ROW]
     if name and (usually := usual(columns, (name.casefold(), *ANSWER))) is not None:
         return (usually,)
-    taken = [id_column(file.table), usual(columns, GOLD)]
+    taken = [usual(columns, ID), usual(columns, GOLD)]
     if found := answer_columns(file.table, taken, reader):
         return found
     raise DataError(
@@ -459,7 +458,7 @@ def _answers_in(file: AnswerFile, name: str, reader: AnswerReader) -> tuple[str,
 
 def _joined(file: AnswerFile, dataset: Dataset) -> list[Sequence[str]]:
     """Return the ids of the rows that each row of a file answers, by its id or else its text."""
-    key, text = id_column(file.table), text_column(file.table)
+    key, text = usual(file.table.columns, ID), usual(file.table.columns, TEXTS)
     found: list[Sequence[str]] = []
     if key is not None:  # ids of a test file may have a prefix
         ids = cells_of(file.table[key])

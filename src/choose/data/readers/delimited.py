@@ -122,7 +122,7 @@ def _western(path: Path) -> str | None:
     western = [word for word in words if _ASCII.search(word)]
     if len(western) < WESTERN * len(words):
         return None
-    return max(western or [c for c in str(found) if not c.isascii()], key=len)
+    return str(max(western or [c for c in str(found) if not c.isascii()], key=len))
 
 
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
