@@ -13,10 +13,8 @@ search       BM25 on 10,000 and 100,000 made passages: seconds, memory, millisec
 candidates   token F1 and exact match of candidates. Each seed draws its own rows to learn from; the
              test questions are the same. With what is retrieved (found), with the right passage
              (right), and with --controls all without a passage and with others too
-echo         what leaving the question's words out of answers gains, on the rows to learn from, from
-             which the prompt learns nothing, of FOLDER and of --other
 meaning      10,000 passages by meaning and by both
-retrievers   hit@k, MRR and nDCG of BM25, of MiniLM, of both, and of both after MiniLM was tuned,
+retrievers   hit@k of BM25, of MiniLM, of both, and of both after MiniLM was tuned,
              with the seconds of tuning (only if named)
 update       facts of 40 made documents change after training: which answers give the new one, and
              which the old one, without training again (only if named)
@@ -48,7 +46,6 @@ from choose.corpus import (
     GOLD,
     Corpus,
     Document,
-    Passage,
     Span,
     holds,
     reciprocal_rank,
@@ -60,13 +57,13 @@ from choose.models.retrieval.passage_search import given
 from choose.models.weights.spec import DEFAULT_LM
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.strategy import Prepares, Reports, Rereads, build, kind_settings
-from choose.tasks.answering import Answering, abstains, corpus_of, with_corpus
+from choose.tasks.answering import Answering, corpus_of, with_corpus
 from choose.tasks.exchanged_facts import Drill, exchange_facts
-from choose.types import Answers, Example, Item, Task
+from choose.types import Answers, Example, Task
 from extraction import _value
 from machine import machine
 
-PARTS = ("conditions", "search", "candidates", "echo", "meaning", "retrievers", "update", "bands")
+PARTS = ("conditions", "search", "candidates", "meaning", "retrievers", "update", "bands")
 
 # Parts that make or bring their own rows.
 OWN_ROWS = ("update", "bands")
@@ -104,7 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "conditions": lambda: _print_conditions(task, train, test, choice, kept),
             "search": lambda: _print_search("bm25", SIZES, choice, kept),
             "candidates": lambda: _print_candidates(task, train, test, choice, kept),
-            "echo": lambda: _print_echo(choice, kept),
             "meaning": lambda: _print_search("hybrid", (MANY,), choice, kept),
             "retrievers": lambda: _print_retrievers(task, train, test, choice),
             "update": lambda: _print_update(choice, kept),
@@ -118,10 +114,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--other", type=Path)
-    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS[:5]))
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS[:4]))
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--quick", action="store_true", help="a little of each part")
-    parser.add_argument("--model", help="of the parts conditions and echo", default=DEFAULT_LM)
+    parser.add_argument("--model", help="of the part conditions", default=DEFAULT_LM)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--test", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=3)
@@ -289,7 +285,7 @@ def _print_conditions(
 def _conditions(task: Task, train: Part, asked: Part, model: str) -> Figures:
     corpus = corpus_of(task)
     assert corpus is not None
-    strategy = build("rag", seed=0, model=model, retriever="bm25", calibrate=False, k=READ)
+    strategy = build("rag", seed=0, model=model, retriever="bm25", k=READ)
     assert isinstance(strategy, Prepares)
     strategy.prepare()
     strategy.fit(task, train)
@@ -384,71 +380,6 @@ def made(folder: Path, count: int, way: str) -> dict[str, Figures]:
             "at once": together,
         }
     return figures
-
-
-# Answers without the words of the question.
-
-
-def _print_echo(choice: argparse.Namespace, kept: _Kept) -> None:
-    print(
-        "Token F1 of the prompt with one passage as written, and without the words of the question;"
-        "\nthe gain with a 95 % interval by documents, on questions to learn from"
-    )
-    print(f"{'':12}{'':8}{'questions':>10}{'written':>10}{'short':>10}{'gain':>10}")
-    most = 8 if choice.quick else ASKED
-    for folder in filter(None, (choice.folder, choice.other)):
-        own = kept.get(f"echo {folder.name} {most}", partial(_echo, folder, most, choice.model))
-        for view in ("found", "right"):
-            written, short, gain, error = (
-                own[f"{view} {key}"] for key in ("written", "short", "gain", "half")
-            )
-            print(
-                f"{folder.name:12}{view:8}{own['rows']:10.0f}{written:10.3f}{short:10.3f}"
-                f"{gain:+10.3f} ({gain - error:+.3f} to {gain + error:+.3f})",
-                flush=True,
-            )
-
-
-def _echo(folder: Path, most: int, model: str) -> Figures:
-    task, train, _ = _read(folder)
-    corpus = corpus_of(task)
-    assert corpus is not None
-    rows = [row for row in train if row.evidence]
-    random.Random(7).shuffle(rows)
-    rows = rows[:most]
-    settings = {"model": model, "retriever": "bm25", "k": 1, "shorten": False}
-    strategy: Any = build("rag", seed=0, calibrate=False, **settings)
-    strategy.prepare()
-    strategy.fit(task, train)
-    figures: Figures = {"rows": len(rows)}
-    for view in ("found", "right"):
-        items = [row.item() for row in rows] if view == "found" else given(GOLD, rows, corpus)
-        answers = strategy.predict(items)
-        shown = strategy.library.search(items, 1)
-        short = [_short(*one) for one in zip(answers.outputs, items, shown, strict=True)]
-        scores = [
-            [
-                task.score(output, row.targets)["token-f1"]
-                for output, row in zip(some, rows, strict=True)
-            ]
-            for some in (answers.outputs, short)
-        ]
-        gaps = [after - before for before, after in zip(*scores, strict=True)]
-        figures |= {
-            f"{view} written": fmean(scores[0]),
-            f"{view} short": fmean(scores[1]),
-            f"{view} gain": fmean(gaps),
-            f"{view} half": half_width(gaps, [row.evidence[0].document for row in rows]),
-        }
-    return figures
-
-
-def _short(output: str | None, item: Item, passages: Sequence[Passage]) -> str | None:
-    from choose.models.retrieval.reading import without_echo
-
-    if output is None or abstains(output):
-        return output
-    return without_echo(output, item.text, " ".join(passage.text for passage in passages))
 
 
 def half_width(gaps: Sequence[float], documents: Sequence[str]) -> float:

@@ -18,7 +18,7 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import USUAL_MARGIN, Measure, Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.schema.diagnosis import SURELY, Gap, LossSplit
+from choose.schema.diagnosis import SURELY, LossSplit
 from choose.tasks.answering import Answering
 from choose.types import STANDARD, Answers, Floats, Run, Trial
 from reliability import word_for
@@ -38,10 +38,6 @@ USUAL: Shape = (48, 8, 3)
 # The parameters of the Beta distribution of a loss over documents sum to this: they differ a lot.
 SPREAD = 3.0
 
-# A written answer of so many words beside the right one has a token F1 of .25.
-BESIDE = "word0 word1 word2 word3 word4 word5"
-SHORTENED = 0.75
-
 # A row that is lost keeps a part of its score, up to this one.
 KEPT = 0.4
 
@@ -58,7 +54,7 @@ JUDGED = 20
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Shares of rows that are lost for each cause, of the rows that are left; `format`: shortened.
+    """Shares of rows that are lost for each cause, of the rows that are left.
 
     Without losses each study draws its own. Where two are `close`, which is named is chance: it is
     right if it is less than the margin smaller than the largest.
@@ -76,7 +72,6 @@ WORLDS = {
     "reading": World(READING),
     "retrieval": World(RETRIEVAL),
     "distraction": World({"reading": 0.12, "distraction": 0.4, "retrieval": 0.1}),
-    "format": World({"reading": 0.12, "distraction": 0.05, "retrieval": 0.1, "format": 0.6}),
     "close": World({"reading": 0.3, "distraction": 0.1, "retrieval": 0.4}, close=True),
     "drawn": World({}),
     "one fit": World(RETRIEVAL, (60, 5, 1)),
@@ -121,18 +116,6 @@ def world(
     return found, [f"d{i // questions}" for i in range(rows)]
 
 
-def shortened_rows(
-    rng: np.random.Generator,
-    losses: Mapping[str, float],
-    scores: Mapping[str, Floats],
-    shape: Shape = USUAL,
-) -> Floats | None:
-    """Draw which right answers were written too long; None where no answer was."""
-    if not losses.get("format"):
-        return None
-    return often(rng, losses["format"], shape) * (scores[RETRIEVED] == 1)
-
-
 def often(rng: np.random.Generator, mean: float, shape: Shape) -> Floats:
     """Draw which rows something happens to, in which repetition."""
     documents, questions, repetitions = shape
@@ -144,12 +127,10 @@ def often(rng: np.random.Generator, mean: float, shape: Shape) -> Floats:
 
 def truth(losses: Mapping[str, float]) -> dict[str, float]:
     """Return the mean losses."""
-    lost, left, whole, found = 1 - KEPT / 2, 1.0, 1.0, {}
+    lost, left, found = 1 - KEPT / 2, 1.0, {}
     for cause in CAUSES:
         found[cause] = left * lost * losses[cause]
-        left, whole = left - found[cause], whole * (1 - losses[cause])
-    if "format" in losses:
-        found["format"] = SHORTENED * whole * losses["format"]
+        left -= found[cause]
     return found
 
 
@@ -158,12 +139,10 @@ def evidence(
     documents: Sequence[str],
     rank: int = 1,
     others: int = 1,
-    shortened: Floats | None = None,
 ) -> Evidence:
     """Return a study of one candidate with these scores.
 
     The first `rank` passages are read, and `others` beside the right one under that control.
-    `shortened` are the answers that are right and were written with other words beside.
     """
     ids = tuple(f"q{i:03}" for i in range(len(documents)))
     targets = tuple(f"t{id}" for id in ids)
@@ -176,8 +155,6 @@ def evidence(
     for draw in range(next(iter(scores.values())).shape[1]):
         by_view = dict.fromkeys(scores, answers)
         by_view[AMONG_OTHERS] = replace(answers, evidence=beside)
-        if shortened is not None:
-            by_view[RETRIEVED] = _shortened(answers, targets, shortened[:, draw])
         by_metric = {view: dict.fromkeys(METRICS, own[:, draw]) for view, own in scores.items()}
         runs.append(
             Run(
@@ -199,13 +176,6 @@ def evidence(
         runs=tuple(runs),
         task=Answering(),
     )
-
-
-def _shortened(answers: Answers, targets: Sequence[str], rows: Floats) -> Answers:
-    outputs, raw = list(answers.outputs), [None] * len(targets)
-    for place in np.flatnonzero(rows):
-        outputs[place], raw[place] = targets[place], f"{BESIDE} {targets[place]}"
-    return replace(answers, outputs=tuple(outputs), raw=tuple(raw))
 
 
 def trial(candidate: str, draw: int) -> Trial:
@@ -267,10 +237,9 @@ def graded(name: str, number: int) -> Found:
     planted, rng = WORLDS[name], np.random.default_rng([7, number])
     losses = planted.losses or dict(zip(CAUSES, rng.uniform(*DRAWN, 3), strict=True))
     scores, documents = world(rng, losses, planted.shape)
-    shortened = shortened_rows(rng, losses, scores, planted.shape)
-    study = evidence(scores, documents, shortened=shortened)
+    study = evidence(scores, documents)
     [split] = loss_splits(study, study_scores(study))
-    true, found = truth(losses), {gap.name: gap for gap in gaps_of(split)}
+    true, found = truth(losses), {gap.name: gap for gap in split.gaps}
     covered = {}
     for term, loss in true.items():
         interval = found[term].loss
@@ -289,14 +258,9 @@ def graded(name: str, number: int) -> Found:
     )
 
 
-def gaps_of(split: LossSplit) -> Sequence[Gap]:
-    """Return all losses, that of the form of answers included."""
-    return (*([split.format] if split.format else ()), *split.gaps)
-
-
 def named_of(split: LossSplit) -> str | None:
-    """Return the loss that is surely the largest, that of the form of answers included."""
-    sure = (gap for gap in gaps_of(split) if gap.largest >= SURELY and (gap.loss.low or 0.0) > 0)
+    """Return the loss that is surely the largest."""
+    sure = (gap for gap in split.gaps if gap.largest >= SURELY and (gap.loss.low or 0.0) > 0)
     return next((gap.name for gap in sure), None)
 
 
@@ -339,10 +303,9 @@ def tally(name: str, studies: int) -> Tally:
 def lines(tallies: Sequence[Tally]) -> Iterator[str]:
     """Yield the report."""
     yield "Coverage of 95 % intervals by term (93 to 97 asked), % of studies"
-    terms = ("reading", "distraction", "retrieval", "format")
-    yield f"{'world':16}{''.join(f'{term:>22}' for term in terms)}"
+    yield f"{'world':16}{''.join(f'{term:>22}' for term in CAUSES)}"
     for one in tallies:
-        cells = (one.covered[term].text() if term in one.covered else "-" for term in terms)
+        cells = (one.covered[term].text() for term in CAUSES)
         yield f"{one.name:16}{''.join(f'{cell:>22}' for cell in cells)}"
     yield ""
     yield "A loss is named as the largest, and is the planted one (95 asked), % of these. sure: in"

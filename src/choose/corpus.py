@@ -76,10 +76,6 @@ def holds(passage: str, evidence: Iterable[Span]) -> bool:
 # Passages that count for a reciprocal rank.
 DEPTH: Final = 10
 
-# Passages that are found for a question, best first, among which its evidence is looked for where
-# it was not read: better ranks would do. They count those that are read.
-LOOKED: Final = 50
-
 
 def reciprocal_rank(shown: Sequence[Span], evidence: Sequence[Span]) -> float:
     """Return 1 / the rank of the first passage that shares a character with evidence.

@@ -232,8 +232,7 @@ class Answers:
         raw: what the model wrote, where `outputs` cannot show it; None for other items.
         scores: (n, labels) log-probabilities normalised over the labels, or None.
         confidence: (n,) in [0, 1], for answers that are no labels, or None.
-        evidence: ids of rows or passages retrieved for each item, nearest first, or None; `dropped`
-            ones did not fit into the prompt, `further` ones were found below (`LOOKED` in all).
+        evidence: ids of rows or passages that were read for each item, nearest first, or None.
         tokens_in: (n,) input tokens with `tokens_cached` of a cached prefix, or None if unknown.
         tokens_out: (n,) output tokens.
         latency: (n,) seconds, or None if it was not measured.
@@ -245,8 +244,6 @@ class Answers:
     scores: Floats | None = None
     confidence: Floats | None = None
     evidence: tuple[tuple[str, ...], ...] | None = None
-    dropped: tuple[tuple[str, ...], ...] | None = None
-    further: tuple[tuple[str, ...], ...] | None = None
     tokens_in: Counts | None = None
     tokens_cached: Counts | None = None
     tokens_out: Counts | None = None

@@ -135,7 +135,7 @@ class Lora(HeadTuning):
         "writing",
         "answering",
     )
-    revision: ClassVar[int] = 10
+    revision: ClassVar[int] = 11
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{kind: {"base": DEFAULT_ENCODER} for kind in kinds[:2]},
         **{kind: {"targets": "all"} for kind in kinds[2:]},
@@ -184,7 +184,7 @@ class Lora(HeadTuning):
         from choose.models.lora.fit import verify_learning
 
         if (run := self._prepare_run(task, examples)) is not None:
-            self._train([self], [run], [examples])
+            self._train([self], [run])
             verify_learning(run)
 
     def side_by_side(self) -> bool:
@@ -208,7 +208,7 @@ class Lora(HeadTuning):
         from choose.models.lora.fit import verify_learning
 
         runs = [one._prepare_run(task, pool) for one, pool in zip(strategies, pools, strict=True)]
-        cls._train(strategies, runs, pools)
+        cls._train(strategies, runs)
         failed = []
         for index, run in enumerate(runs):
             try:
@@ -219,13 +219,8 @@ class Lora(HeadTuning):
         return failed
 
     @staticmethod
-    def _train(
-        strategies: Sequence[Lora],
-        runs: Sequence[TrainingRun | None],
-        pools: Sequence[Sequence[Example]],
-    ) -> None:
+    def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
         """Train the runs, together where they adapt the same base."""
-        from choose.models.lora.answering_model import AnswerRun
         from choose.models.lora.classifier import ClassifierRun
         from choose.models.lora.fit import engine_notes, train_together
 
@@ -234,11 +229,9 @@ class Lora(HeadTuning):
             groups.setdefault(id(one.model.base), []).append(one)
         for group in groups.values():
             train_together(group)
-        for strategy, run, pool in zip(strategies, runs, pools, strict=True):
+        for strategy, run in zip(strategies, runs, strict=True):
             if isinstance(run, ClassifierRun) and strategy.choices:
                 strategy.thresholds = run.thresholds()
-            if isinstance(run, AnswerRun) and strategy._writer is not None:
-                strategy._writer.choose_ending(pool, run)
             if run is not None:
                 engine = engine_notes(run.model.base, strategy.targets)
                 strategy._notes = [*run.notes(), *strategy._limits_noted(), *engine]
@@ -249,8 +242,6 @@ class Lora(HeadTuning):
             notes.append(f"Texts cut to {self._limit} tokens: {self._truncated}.")
         if self._writer is not None and (dropped := dropped_note(self._writer.literal)):
             notes.append(dropped)
-        if self._writer is not None and self._writer.note:
-            notes.append(self._writer.note)
         return notes
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:

@@ -16,15 +16,13 @@ from choose.models.prompting.own_prompts import OwnPrompt
 from choose.models.prompting.prompt_search import (
     FEWEST_ASKED,
     FEWEST_ROWS,
-    FITTED,
     TOO_SMALL,
-    USUAL,
     PromptSearch,
     PromptSetting,
+    SearchBudget,
     parts_of,
 )
 from choose.models.prompting.prompts import WORDINGS, PromptSettings
-from choose.models.prompting.search_budget import SearchBudget
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
@@ -46,7 +44,7 @@ class Prompt(PromptedStrategy):
     needs: ClassVar[str] = "a language model of several billion parameters (--model)"
     takes: ClassVar[str] = "no training; one request a row, or a GPU"
     family: ClassVar[Family] = "prompting"
-    revision: ClassVar[int] = 7
+    revision: ClassVar[int] = 8
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 1_000_000)}
 
@@ -81,7 +79,7 @@ class OwnPrompted(Prompt):
     title: ClassVar[str] = "your own prompt"
     good_for: ClassVar[str] = "a prompt that you use already: is it better than the usual one?"
     needs: ClassVar[str] = "--prompt FILE, which names it, and a language model as for prompt"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     wording: str = PromptSetting().wording
@@ -119,7 +117,7 @@ class FewShot(Prompt):
     good_for: ClassVar[str] = "conventions that are easier to show than to explain"
     needs: ClassVar[str] = "a language model as for prompt, and a few labelled rows a label"
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
-    revision: ClassVar[int] = 7
+    revision: ClassVar[int] = 8
     seeded: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {**_WORDINGS, "shots=16": {"shots": 16}}
@@ -209,7 +207,7 @@ def settings_of(draws: int, rewrites: int = 0) -> int:
 
 
 class TunedPrompt(FewShot):
-    """`prompt` or `few-shot` with examples, wording and calibration chosen in `fit`.
+    """`prompt` or `few-shot` with examples and wording chosen in `fit`.
 
     Half of the pool, or fewer rows, are asked with each setting; the others are shown. The best of
     several draws of examples is kept, then the best wording. Then the model rewrites the prompt
@@ -221,7 +219,7 @@ class TunedPrompt(FewShot):
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
-    revision: ClassVar[int] = 8
+    revision: ClassVar[int] = 9
     on_request: ClassVar[bool] = True
     starts_from: ClassVar[str] = "prompt"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -286,7 +284,7 @@ class TunedPrompt(FewShot):
             [self._drawn(task, parts.shown, name) for name in names],
             SearchBudget(self.model, self.calls, plan.questions),
         )
-        setting, calibration = search.run(plan.rewrites)
+        setting = search.run(plan.rewrites)
         self.searched_seconds = search.budget.cached_seconds
         shown = len(search.draws[setting.draw])
         words = [
@@ -295,15 +293,14 @@ class TunedPrompt(FewShot):
         ]
         if setting.template:
             words[0] = "yours" if setting.template == self.template else "rewritten from its errors"
-        words += [FITTED] * (calibration == FITTED)
         self.notes = search.notes(setting, ", ".join(words))
         if setting.template not in ("", self.template):
             self.notes.append(f"As a file for --prompt it reads: {setting.template}")
-        if (setting, calibration) == (search.usual, USUAL):
+        if setting == search.usual:
             Prompt.fit(self, task, examples)  # calibrated on more rows than were asked
         else:
             self.wording, self.used = setting.wording, setting.template
-            self.prompter = search.prompter(setting, calibration)
+            self.prompter = search.prompter(setting)
 
     def facts(self) -> Mapping[str, Any]:
         facts = dict(super().facts())

@@ -24,7 +24,7 @@ class Retrieval(PromptedStrategy):
     needs: ClassVar[str] = "a language model (--model), an encoder, and labelled rows to retrieve"
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 7
+    revision: ClassVar[int] = 8
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {
             "categories wording": {"wording": "categories"},

@@ -75,15 +75,15 @@ class Served:
         Further fields precede the text, a line each. Answers that are no labels are as long as
         those of the pool.
         """
-        from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
+        from choose.models.prompting.endpoint_prompter import EndpointPrompter
         from choose.models.prompting.prompts import service_messages
 
         self._check_model()
-        request_format = RequestFormat(
-            model=self.model,
+        return EndpointPrompter(
+            self.model,
+            task,
             messages=lambda accepts, turns: service_messages(self.system, accepts, turns[-1]),
             max_tokens=self.max_tokens,
             plain=True,
             answer=None if task.labels else answer_format(task, pool),
         )
-        return EndpointPrompter(request_format, task)

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.corpus import LOOKED, WORDS, Corpus, Passage
+from choose.corpus import WORDS, Corpus, Passage
 from choose.models.classical import TfidfFeatures
-from choose.models.retrieval.passage_search import Hit, parted, passage_index, shared_index
+from choose.models.retrieval.passage_search import Hit, passage_index, shared_index
 from choose.models.retrieval.reading import in_order
 from choose.models.saving import (
     corpus_facts,
@@ -196,8 +196,7 @@ class Sentence(TextBaseline):
         self.notes = [f"Passages read: {read}. {metric} on {len(rows)} training rows: {told}."]
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        found = self._shown(items, max(self.read, LOOKED))
-        shown, further = parted(items, found, self.read or 1)
+        shown = self._shown(items, self.read or 1)
         pairs = zip(items, shown, strict=True)
         outputs = [self._best(*pair, whole=not self.read) for pair in pairs]
         known = self.corpus is not None or any(item.passages is not None for item in items)
@@ -205,7 +204,6 @@ class Sentence(TextBaseline):
             outputs=tuple(output or None for output in outputs),
             status=tuple("ok" if output else "empty" for output in outputs),
             evidence=tuple(tuple(p.id for p in own) for own in shown) if known else None,
-            further=further if known else None,
         )
 
     def reread(self, corpus: Corpus) -> float:

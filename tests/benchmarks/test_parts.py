@@ -122,14 +122,13 @@ def folder(tmp_path: Path) -> Path:
 def test_every_part_is_measured_once(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(documents, "LONG", 8)
     keep, model = tmp_path / "kept.jsonl", str(tiny.causal_lm(tmp_path / "lm"))
-    parts = ["--part", "conditions", "candidates", "echo", "--candidates", "sentence"]
+    parts = ["--part", "conditions", "candidates", "--candidates", "sentence"]
     options = [str(folder), "--quick", "--keep", str(keep), "--model", model, *parts]
     documents.main(options)
     first, kept = capsys.readouterr().out, keep.read_text()
     assert "8 questions of things under four conditions" in first
     # Every sentence of a passage is the same: three words without the article, one of them right.
     assert "sentence       0.500" in first
-    assert first.count("things      found") == first.count("things      right") == 1
     documents.main(options)
     assert capsys.readouterr().out == first
     assert keep.read_text() == kept

@@ -20,7 +20,7 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.models import classical
 from choose.models.lora import answering_model, classifier
-from choose.models.prompting import prompt_search, search_budget
+from choose.models.prompting import prompt_search
 from choose.models.retrieval import passage_search
 from choose.strategy import available, describe, find
 from choose.study.config import Study
@@ -79,7 +79,7 @@ def default(name: str, setting: str) -> float:
     return inspect.signature(find(name)).parameters[setting].default
 
 
-NUMBERS = {2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "quarter"}
+NUMBERS = {1: "one", 2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "quarter"}
 
 
 def stated() -> dict[str, list[str]]:
@@ -100,9 +100,7 @@ def stated() -> dict[str, list[str]]:
         "tuned-prompt": [f"up to {calls:,} questions a fit, {written} where answers"],
         "retrieval": [f"{words[int(default('retrieval', 'k'))]} nearest rows"],
         "rag": [
-            f"up to {rag.ROWS_TRIED} labelled rows",
-            f"{words[rag.UNTRIED]} passages of {rag.WORDS} words",
-            f"up to {rag.SECONDS_TRIED:g} seconds",
+            f"{words[rag.LOCAL]} passage of {rag.WORDS} words, at an endpoint {words[rag.SERVED]}"
         ],
         "hybrid": [
             f"the constant {passage_search.RANK_CONSTANT}",
@@ -135,7 +133,7 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
         "k = 1, 3, 5, 10, 15, 25 and 40",
         f"e-fold less with each {words[1 / baselines.SHARPNESS]} of",
         f"(three where fewer than {prompting.ENOUGH_ASKED} rows can be asked)",
-        f"at most a {words[search_budget.MONEY_SHARE]} of the dollars that are left",
+        f"at most a {words[prompt_search.MONEY_SHARE]} of the dollars that are left",
     ):
         assert figure in told, figure
 

@@ -19,7 +19,6 @@ from choose.report.words import ABOUT, coverage_line, reading_notes
 from choose.schema.base import Interval
 from choose.schema.diagnosis import LossSplit
 from choose.tasks.answering import Answering
-from choose.tasks.scoring import UserMetric
 from choose.types import Answers, Floats, Run
 from simulation import losses
 from simulation.losses import (
@@ -28,10 +27,8 @@ from simulation.losses import (
     RETRIEVAL,
     RETRIEVED,
     RIGHT,
-    SHORTENED,
     WORLDS,
     evidence,
-    shortened_rows,
     tally,
     truth,
     world,
@@ -127,63 +124,6 @@ def test_how_well_passages_were_retrieved(rank: int) -> None:
     assert found.found.any.value == 1
 
 
-def shortened(study: Evidence) -> Evidence:
-    """Return a study that shortened every other answer with the right passage to a right one."""
-    right = dict(zip(study.items.ids, study.items.targets, strict=True))
-    runs = []
-    for run in study.runs:
-        ids = run.asked[GOLD, 0]
-        raw = tuple(f"it is {right[id]}" if place % 2 else None for place, id in enumerate(ids))
-        answers = Answers(
-            outputs=tuple(right[id] for id in ids), status=("ok",) * len(ids), raw=raw
-        )
-        runs.append(replace(run, answers={**run.answers, (GOLD, 0): answers}))
-    return replace(study, runs=tuple(runs))
-
-
-def formed(study: Evidence, words: int) -> Evidence:
-    """Return a study whose answers were written with so many words before those that count."""
-    task, runs = Answering(), []
-    before = " ".join(f"word{n}" for n in range(words))
-    for run in study.runs:
-        answers, scores = dict(run.answers), dict(run.scores)
-        for view in (RETRIEVED, GOLD):
-            ids = run.asked[view, 0]
-            raw = tuple(f"{before} t{id}" for id in ids)
-            outputs = tuple(f"t{id}" for id in ids)
-            answers[view, 0] = replace(run.answers[view, 0], outputs=outputs, raw=raw)
-            own = np.array([task.score(o, (o,))["token-f1"] for o in outputs])
-            scores[view, 0] = dict.fromkeys(METRICS, own)
-        runs.append(replace(run, answers=answers, scores=scores))
-    return replace(study, runs=tuple(runs))
-
-
-def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
-    """It is paired on the same rows with what was retrieved, and all steps add up to 100."""
-    scores, documents = world(
-        np.random.default_rng(5), {"reading": 0.2, "distraction": 0.1, "retrieval": 0.1}
-    )
-    [plain] = loss_splits(*_study(evidence(scores, documents)))
-    assert plain.as_written is None
-    assert (plain.format.loss.value, plain.format.loss.low, plain.format.largest) == (0, None, 0)
-    # "word0 ... word5 tq000" for "tq000" has F1 2 * 1 / (7 + 1) = .25, in every row.
-    [found] = loss_splits(*_study(formed(evidence(scores, documents), words=6)))
-    assert found.as_written.value == pytest.approx(0.25)
-    assert found.format.loss.value == pytest.approx(0.75)
-    assert found.format.largest == 1
-    assert 0.7 < found.format.loss.low < 0.75
-    assert found.as_written.value + found.format.loss.value == pytest.approx(found.retrieved.value)
-
-
-def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
-    """Reports of a stored study ended with an error: it may not run code."""
-    scores, documents = world(np.random.default_rng(5), MIXED)
-    task = Answering(metric=UserMetric(name="mine:score", scores=("mine",), code=""))
-    study = replace(shortened(evidence(scores, documents)), task=task)
-    [found] = loss_splits(study, study_scores(study))
-    assert (found.format, found.as_written) == (None, None)  # unknown, and not 0
-
-
 def test_shares_of_resamples_follow_the_documents() -> None:
     # All the loss of b is in one document, which a resample lacks with chance 1/e.
     losses = {"a": np.full(40, 0.02), "b": np.r_[0.9, np.zeros(39)]}
@@ -219,24 +159,21 @@ def test_retrieval_that_adds_nothing_does_not_bring_the_knowledge() -> None:
     assert found.passages == "right one helps"
 
 
-@pytest.mark.parametrize("name", ["retrieval", "format"])
+@pytest.mark.parametrize("name", ["retrieval", "distraction"])
 def test_mean_losses_of_a_world_are_those_of_a_large_draw(name: str) -> None:
     rng, shape, planted = np.random.default_rng(1), (40_000, 8, 1), WORLDS[name].losses
     scores, _ = world(rng, planted, shape)
-    shortened = shortened_rows(rng, planted, scores, shape)
     means = {control: float(values.mean()) for control, values in scores.items()}
     expected = {
         "reading": 1 - means[GOLD],
         "distraction": means[GOLD] - means[AMONG_OTHERS],
         "retrieval": means[AMONG_OTHERS] - means[RETRIEVED],
     }
-    if shortened is not None:
-        expected["format"] = SHORTENED * float(shortened.mean())
     assert truth(planted) == pytest.approx(expected, abs=0.003)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["reading", "retrieval", "distraction", "format", "drawn"])
+@pytest.mark.parametrize("name", ["reading", "retrieval", "distraction", "drawn"])
 def test_intervals_cover_and_the_named_loss_is_the_planted_one(name: str) -> None:
     """The committed run of `oracle.py --losses` in small, with what 150 studies allow beside."""
     found = tally(name, 150)
@@ -249,7 +186,7 @@ def test_intervals_cover_and_the_named_loss_is_the_planted_one(name: str) -> Non
 
 def test_the_command_says_what_it_misses(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        few = {name: WORLDS[name] for name in ("retrieval", "format")}
+        few = {name: WORLDS[name] for name in ("retrieval", "distraction")}
         patch.setattr(losses, "WORLDS", few)
         patch.setattr(losses, "COVERED", (0.0, 1.0))
         assert oracle.main(["--losses", "--studies", "3"]) == 0
@@ -261,14 +198,15 @@ def test_the_command_says_what_it_misses(capsys: pytest.CaptureFixture[str]) -> 
         assert said.endswith("All targets are met.\n")
         patch.setattr(losses, "RIGHT", 1.01)
         assert oracle.main(["--losses", "--studies", "3"]) == 1
-        assert "format: the loss is the planted one in 100.0 % (named)" in capsys.readouterr().out
+        assert (
+            "distraction: the loss is the planted one in 100.0 % (named)" in capsys.readouterr().out
+        )
 
 
-def judged(planted, unfound=0, missed=0, about=None, low=None, family="retrieval"):
+def judged(planted, unfound=0, missed=0, about=None, family="retrieval"):
     """Judge a study of a reading candidate and a baseline that answers nothing rightly.
 
-    The first rows have no evidence, or it is not among the passages that were read; of `low` rows
-    it was found below.
+    The first rows have no evidence, or it is not among the passages that were read.
     """
     scores, documents = world(np.random.default_rng(8), planted)
     study = evidence(scores, documents)
@@ -278,9 +216,6 @@ def judged(planted, unfound=0, missed=0, about=None, low=None, family="retrieval
         found = replace(
             run.answers["clean", 0],
             evidence=(("z:0-1",),) * missed + tuple(shown[missed:]),
-            further=None
-            if low is None
-            else (*((f"{documents[n]}:2-9",) for n in range(low)), *((),) * (len(documents) - low)),
         )
         runs.append(replace(run, answers={**run.answers, ("clean", 0): found}))
     study = replace(study, runs=tuple(runs), about=about)
@@ -320,19 +255,7 @@ def test_rows_whose_evidence_was_not_found_are_listed() -> None:
     assert (
         f"rag read no evidence of 9 of {found.rows} rows: {rows_named(found.missed, 20)}." in said
     )
-    assert (found.low, found.ranked_low, found.not_found) == (None, None, None)
     assert "No document is known" not in said
-
-
-def test_missed_rows_are_told_apart_by_what_was_found_below() -> None:
-    """Evidence among the first 50 passages needs better ranks, other evidence other documents."""
-    decision = judged(RETRIEVAL, missed=9, low=6)
-    found = decision.loss_splits[0].found
-    assert found.low == tuple(f"q{n:03}" for n in range(6))
-    assert found.ranked_low.value == pytest.approx(6 / found.rows)
-    assert found.not_found.value == pytest.approx(3 / found.rows)
-    total = found.any.value + found.ranked_low.value + found.not_found.value
-    assert total == pytest.approx(1)
 
 
 def test_the_record_names_the_questions_that_its_figures_are_about() -> None:

@@ -17,7 +17,6 @@ from choose.models.classical import (
     BoundedLogistic,
     LogisticHead,
     MergedColumns,
-    RowSpace,
     SetHead,
     TfidfFeatures,
     Thresholds,
@@ -26,54 +25,9 @@ from choose.models.classical import (
     choose_strength,
     example_f1s,
     members_of,
-    row_space_is_faster,
     sample_rows,
 )
 from choose.progress import LoopProgress, TimeLimitReached, time_limit
-
-
-@pytest.mark.parametrize("C", [1.0, 10.0])
-def test_few_rows_with_many_features_give_the_same_probabilities(C, monkeypatch):
-    rng = np.random.default_rng(0)
-    rows = random_sparse(160, 2000, density=0.02, format="csr", rng=rng)
-    targets = [f"c{i}" for i in rng.integers(0, 5, 120)]
-    fast = LogisticHead(C)
-    fast.fit(rows[:120], targets)
-    assert fast.coordinates is not None
-    monkeypatch.setattr(classical, "MAX_ROW_SPACE_ROWS", 0)
-    plain = LogisticHead(C)
-    plain.fit(rows[:120], targets)
-    assert isinstance(plain.coordinates, MergedColumns)
-    # Both stop at the solver's tolerance, not at the optimum itself.
-    np.testing.assert_allclose(
-        fast.probabilities(rows[120:]), plain.probabilities(rows[120:]), atol=2e-3
-    )
-
-
-def test_row_space_preserves_inner_products() -> None:
-    rows = random_sparse(40, 900, density=0.05, format="csr", rng=np.random.default_rng(1))
-    space = RowSpace(rows)
-    inside = space(rows)
-    np.testing.assert_allclose(inside @ inside.T, (rows @ rows.T).toarray(), atol=1e-9)
-
-
-def test_repeated_dense_or_many_rows_are_fitted() -> None:
-    rows = random_sparse(30, 900, density=0.05, format="csr", rng=np.random.default_rng(2))
-    twice = rows[[*range(30), *range(30)]]
-    head = LogisticHead(10.0)
-    head.fit(twice, [f"c{i % 3}" for i in range(30)] * 2)
-    assert np.isfinite(head.probabilities(rows)).all()
-    assert row_space_is_faster(rows, 3)
-    assert not row_space_is_faster(rows.toarray(), 3)
-    assert not row_space_is_faster(random_sparse(900, 901, density=0.01, format="csr"), 3)
-
-
-def test_many_short_rows_are_not_fitted_in_row_space() -> None:
-    short = random_sparse(
-        1360, 20_000, density=128 / 20_000, format="csr", rng=np.random.default_rng(3)
-    )
-    assert not row_space_is_faster(short, 6)
-    assert row_space_is_faster(short[:340], 6)
 
 
 def test_parallel_columns_are_merged_without_changing_the_fit() -> None:

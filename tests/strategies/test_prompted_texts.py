@@ -19,10 +19,14 @@ from choose.models.prompting.local_writer import (
     Skeleton,
     answers_of,
     best_threshold,
-    first_copy_helps,
     most_values,
 )
-from choose.models.prompting.prompt_search import USUAL, Parts, PromptSearch, PromptSetting
+from choose.models.prompting.prompt_search import (
+    Parts,
+    PromptSearch,
+    PromptSetting,
+    SearchBudget,
+)
 from choose.models.prompting.prompts import (
     PromptSettings,
     instruction,
@@ -32,7 +36,6 @@ from choose.models.prompting.prompts import (
     turn_messages,
     wording_of,
 )
-from choose.models.prompting.search_budget import SearchBudget
 from choose.models.weights.spec import DEFAULT_LM
 from choose.progress import TimeLimitReached, report_progress, time_limit
 from choose.strategy import build, kinds
@@ -357,41 +360,21 @@ ENDLESS = "She is well. " * 9
 NOTE = Writing(instruction="Sum up.")
 
 
-def test_a_text_that_repeats_itself_can_end_after_the_first_copy() -> None:
+def test_a_text_that_repeats_itself_ends_after_the_first_copy() -> None:
     """Only one that was cut: another one ended where the model wanted to."""
     given = tiny.written([ENDLESS, "It goes on and", ENDLESS], [True, True, False])
-    usual = answers_of(NOTE, given)
-    assert usual.outputs == (None, None, ENDLESS.strip())
-    assert usual.status == ("cut", "cut", "ok")
-    ended = answers_of(NOTE, given, ends=True)
-    assert ended.outputs == ("She is well.", None, ENDLESS.strip())
-    assert ended.status == ("ok", "cut", "ok")
-    assert ended.raw == (ENDLESS, "It goes on and", None)
+    answers = answers_of(NOTE, given)
+    assert answers.outputs == ("She is well.", None, ENDLESS.strip())
+    assert answers.status == ("ok", "cut", "ok")
+    assert answers.raw == (ENDLESS, "It goes on and", None)
 
 
-@pytest.mark.parametrize(
-    ("texts", "helps", "note"),
-    [
-        ([ENDLESS, "It is."], True, "end after its first copy: 1 of 2 training rows do, chrf is "),
-        ([ENDLESS.replace("e", "q"), "It is."], True, "1 of 2"),
-        (["7, 7, 7, 7, 7, 7, 7, 7, 7, 7, ", "It is."], False, "are unfinished: 1 of 2"),
-        (["It is.", "It goes on and"], False, ""),
-    ],
-)
-def test_texts_end_there_only_if_labelled_rows_score_more(texts, helps, note):
-    rows = [Example(id=str(n), text="x", target="She is well now.") for n in range(2)]
-    found, said = first_copy_helps(NOTE, tiny.written(texts, [True, True]), rows)
-    assert found is helps
-    assert note in said
-    assert bool(said) == bool(note)
-
-
-def test_the_end_of_texts_is_chosen_in_fit_said_and_saved(models, monkeypatch, tmp_path):
+def test_a_loop_ends_a_text_unless_a_right_answer_repeats_itself_as_much(models, monkeypatch):
     rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(30)]
-    asked: list[tuple[int, StopRule]] = []
+    asked: list[StopRule] = []
 
     def write(self: Any, prompts: Any, rule: StopRule) -> Written:
-        asked.append((len(prompts), rule))
+        asked.append(rule)
         return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
 
     monkeypatch.setattr(Generator, "write", write)
@@ -399,26 +382,12 @@ def test_the_end_of_texts_is_chosen_in_fit_said_and_saved(models, monkeypatch, t
         known = models if name == "retrieval" else {"model": models["model"]}
         strategy: Any = build(name, seed=0, **known)
         strategy.fit(NOTE, rows)
-        [(count, rule)] = asked
-        assert count == local_writer.ENDING_ROWS
-        assert rule.loops
-        assert any(
-            "12 of 12 training rows do, chrf is 1.00" in n for n in strategy.facts()["notes"]
-        )
-        strategy.save(tmp_path / name)
-        again: Any = build(name, seed=1, **known)
-        again.load(tmp_path / name)
-        for one in (strategy, again):
-            assert one.predict([rows[0].item()]).outputs == ("She is well.",)
-        assert asked[-1][1] == rule
-        asked.clear()
-        plain: Any = build(name, seed=0, calibrate=False, **known)
-        plain.fit(NOTE, rows)
-        assert not asked
-        assert plain.predict([rows[0].item()]).status == ("cut",)
-        asked.clear()
+        assert strategy.predict([rows[0].item()]).outputs == ("She is well.",)
+        assert asked.pop().loops
+        assert not asked, "a fit writes nothing"
     strategy.fit(NOTE, [*rows, Example(id="l", text="x", target="la " * 60)])
-    assert not asked[-1][1].loops, "a right answer repeats itself as much"
+    strategy.predict([rows[0].item()])
+    assert not asked.pop().loops
 
 
 def search_of(models: dict[str, str], rows: list[Example], calls: int):
@@ -436,10 +405,9 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models, m
 
     monkeypatch.setattr(Generator, "write", write)
     search, budget = search_of(models, rows, calls=12)
-    (scores,) = search.measure(PromptSetting()).scores.items()
-    assert (scores[0], np.mean(scores[1])) == (USUAL, 1.0)
+    assert search.measure(PromptSetting()).scores.mean() == 1.0
     assert budget.asked == 12
-    last = search.prompter(PromptSetting(), USUAL)
+    last = search.prompter(PromptSetting())
     assert last.answer([rows[0].item()]).outputs == ("She is well.",)
 
 
@@ -456,8 +424,10 @@ def test_a_search_that_is_stopped_counts_what_is_done(models, monkeypatch):
 
     monkeypatch.setattr(Generator, "write", write)
     search, _ = search_of(models, rows, calls=120)
-    with time_limit() as limit, pytest.raises(TimeLimitReached):
+    with time_limit() as limit:
         search.measure(PromptSetting())
+        with pytest.raises(TimeLimitReached):
+            search.measure(PromptSetting(wording="bare"))
     assert calls == [12, 12]
     assert limit.span[-1][1:] == (12, 120)
 

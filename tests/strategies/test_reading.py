@@ -174,7 +174,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_other_documents_are_read_without_a_fit(name, models, monkeypatch):
     monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     own: dict[str, dict[str, Any]] = {
-        "rag": {"model": str(models), "k": 1, "shorten": False},
+        "rag": {"model": str(models), "k": 1},
         "lora-rag": {"base": str(models), "rank": 2, "epochs": 1.0},
     }
     retriever = {"retriever": "bm25"} if name in ("rag", "lora-rag") else {}

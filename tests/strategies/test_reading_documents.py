@@ -1,13 +1,10 @@
 """rag and lora-rag read what they retrieve, or what a control gives them, and say what it was."""
 
-import re
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
@@ -20,7 +17,7 @@ from choose.models.retrieval.passage_search import given, gold_passage, library_
 from choose.models.retrieval.reading import fitting, with_passages
 from choose.strategy import build, find
 from choose.tasks.answering import Answering, reading, with_corpus
-from choose.types import Answers, Example, Item
+from choose.types import Example, Item
 from choose_strategies import rag
 from support import tiny_models as tiny
 from support.chat_server import endpoint_session, sent
@@ -77,10 +74,6 @@ def test_what_is_read_is_said(name: str, models: dict[str, str]) -> None:
     asked = [row.item() for row in rows()]
     answers = strategy.predict(asked)
     shown = answers.evidence
-    # All passages with a word of the question, which are fewer than 50, once each.
-    assert answers.further is not None
-    for ids, below in zip(shown, answers.further, strict=True):
-        assert len({*ids, *below}) == len(ids) + len(below) == len(CORPUS.documents)
     assert [len(ids) for ids in shown] == [2] * len(asked)
     assert [ids[0].split(":")[0] for ids in shown] == [f"d{n}" for n in range(len(asked))]
 
@@ -91,7 +84,6 @@ def test_a_control_decides_what_is_read(name: str, models: dict[str, str]) -> No
     for control in CONDITIONS:
         items = given(control, rows(), CORPUS)
         answers = strategy.predict(items)
-        assert answers.further == ((),) * len(items)
         shown = answers.evidence
         count = {NOTHING: 0, GOLD: 1, AMONG_OTHERS: 2}[control]
         assert [len(ids) for ids in shown] == [count] * len(items), control
@@ -146,16 +138,11 @@ def test_of_a_passage_that_has_no_room_its_beginning_is_read(models: dict[str, s
     answers = strategy.predict(items)
     assert not strategy.prompter.cut_ids
     assert any("a part of the first passage" in note for note in strategy.facts()["notes"])
-    # What was read and what was cut are named, and together are what was found.
+    # What was read is named, as a place in the document.
     assert answers.evidence is not None
-    assert answers.dropped is not None
-    for (passage,), (one,), cut in zip(fit, answers.evidence, answers.dropped, strict=True):
+    for (passage,), (one,) in zip(fit, answers.evidence, strict=True):
         assert one == passage.id
-        document, _, place = one.rpartition(":")
-        end = len(passage.text.rstrip())
-        assert place == f"0-{end}"
-        assert cut[0].startswith(f"{document}:{end}-")
-        assert len(cut) == 2
+        assert one.endswith(f":0-{len(passage.text.rstrip())}")
 
 
 def test_a_question_stays_whole_beside_its_other_fields_and_what_is_read(models):
@@ -206,11 +193,10 @@ def test_passages_come_before_the_question_and_leave_no_trace_without() -> None:
 
 
 def test_more_passages_than_there_are_is_all_of_them(models: dict[str, str]) -> None:
-    strategy = fitted("rag", models, k=50, words=100, shots=0, shorten=False, calibrate=False)
+    strategy = fitted("rag", models, k=50, words=100, shots=0)
     answers = strategy.predict([row.item() for row in rows()])
     every = {passage.id for passage in CORPUS.passages()}
     assert [set(shown) for shown in answers.evidence] == [every] * len(rows())
-    assert answers.further == ((),) * len(rows())
 
 
 INJECTED = (
@@ -221,9 +207,7 @@ INJECTED = (
 
 def prompts(strategy: Any, items: list[Item]) -> list[list[int]]:
     """Return the tokens of the prompts that are put to the model."""
-    shown = strategy.shown_with(
-        items, strategy.library.search_below(items, getattr(strategy, "read", strategy.k))
-    ).items
+    shown = strategy.find_passages(items).items
     if isinstance(strategy, rag.LoraRag):
         made = (strategy._writer.prompts.prompt(item) for item in shown)
         return [[*chain.from_iterable(prompt)] for prompt in made]
@@ -236,7 +220,7 @@ def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, mode
     """They are text of one prompt, close no message, and reach no other row and no label."""
     first, *others = CORPUS.documents
     hostile = Corpus((replace(first, text=f"{first.text} {INJECTED}"), *others))
-    own = {"k": 1, "words": 100} | ({"shots": 0, "shorten": False} if name == "rag" else {})
+    own = {"k": 1, "words": 100} | ({"shots": 0} if name == "rag" else {})
     items, learnt, made = [row.item() for row in rows()], rows(), []
     for corpus in (CORPUS, hostile):
         strategy: Any = build(name, seed=0, **settings(name, models), **own)
@@ -254,14 +238,6 @@ def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, mode
     marks = [[t for t in some if t in template.contents.marks] for some in (clean[0], injected[0])]
     assert marks[0] == marks[1]
     assert INJECTED in template.tokenizer.decode(injected[0])
-
-
-def test_answers_may_be_shortened_and_are_kept_as_written(models: dict[str, str]) -> None:
-    plain = fitted("rag", models, k=1, shorten=False).predict([r.item() for r in rows()])
-    short = fitted("rag", models, k=1, shorten=True).predict([r.item() for r in rows()])
-    for before, after, raw in zip(plain.outputs, short.outputs, short.raw, strict=True):
-        assert raw in (None, before)
-        assert (before == after) == (raw is None) or before is None
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -293,87 +269,30 @@ def many() -> list[Example]:
     ]
 
 
-def test_settings_are_chosen_within_limits_that_are_stated(models: dict[str, str]) -> None:
+def test_what_is_read_is_noted_and_what_is_given_counts(models: dict[str, str]) -> None:
     strategy = fitted("rag", models, many())
     [note, *_] = strategy.facts()["notes"]
-    assert note.startswith("Read: ")
-    assert "training rows" in note
-    assert "the limits are 24 rows, 20,000 words and 90 s" in note
-    assert strategy.passages() == (strategy.read, strategy.library.words)
-    given: Any = fitted("rag", models, many(), k=2, words=40, shots=0, shorten=False)
+    assert note == "Reads 1 passage of at most 100 words, found by bm25."
+    assert strategy.passages() == (1, 100)
+    given: Any = fitted("rag", models, many(), k=2, words=40)
     assert given.passages() == (2, 40)
-    assert given.facts()["notes"][0].startswith("Read: 2 passages of at most 40 words")
-    untried: Any = fitted("rag", models, many(), calibrate=False)
-    assert untried.passages() == (3, 100)
+    assert given.facts()["notes"][0] == "Reads 2 passages of at most 40 words, found by bm25."
 
 
-def test_the_best_setting_on_labelled_rows_is_taken(models, monkeypatch):
-    colours = {row.text.lower(): row.target for row in rows()}
-
-    def prompter(settings: Any, task: Any, pool: Any, shown: Any = ()) -> Any:
-        return Pretended(colours, len(shown))
-
-    monkeypatch.setattr(rag, "prompter_for", prompter)
-    strategy = fitted("rag", models, many(), shorten=False)
-    assert (strategy.read, strategy.prompter.shown) == (3, 2)
-    assert "after 2 examples" in strategy.note
-    assert re.search(r"on 20 training rows 1\.00; 0\.\d\d with 1 passage", strategy.note)
+def test_demonstrations_are_the_shortest_rows_with_their_passages(models: dict[str, str]) -> None:
+    strategy = fitted("rag", models, many(), shots=2)
+    shown = strategy.prompter.rows
+    assert len(shown) == 2
+    for row in shown:
+        [own] = [one for one in CORPUS.documents if one.text in row.fields["passage"]]
+        assert own.id in {span.document for r in many() if r.id == row.id for span in r.evidence}
+    assert strategy.shows(TASK) == 2
 
 
-class Pretended:
-    """Answers rightly from two passages or more, and briefly after demonstrations."""
-
-    def __init__(self, colours: dict[str, str], shown: int) -> None:
-        self.colours, self.shown = colours, shown
-
-    def answer(self, items: Any, demonstrations: Any = (), **facts: Any) -> Answers:
-        outputs = []
-        for item in items:
-            several = item.fields.get("passage", "").count(" is ") > 1
-            right = next(c for q, c in self.colours.items() if item.text.lower().endswith(q))
-            outputs.append(f"{right}{'' if self.shown else ' perhaps'}" if several else "unknown")
-        return Answers(outputs=tuple(outputs), status=("ok",) * len(items))
-
-    def facts(self) -> dict[str, Any]:
-        return {"cached_seconds": 0.0, "notes": []}
-
-
-def test_demonstrations_are_about_other_documents(models: dict[str, str]) -> None:
-    strategy: Any = build("rag", seed=0, **settings("rag", models), shots=2)
-    library = library_for(TASK, many(), "bm25")
-    trying = rag._Trying(strategy, TASK, many(), library)
-    shown = {span.document for row in trying.shown for span in row.evidence}
-    tried = {span.document for row in trying.rows for span in row.evidence}
-    assert len(trying.shown) == 2
-    assert tried
-    assert not shown & tried
-
-
-def test_at_an_endpoint_nothing_is_tried_and_it_is_said() -> None:
+def test_at_an_endpoint_a_fit_asks_nothing() -> None:
     asked: list[dict[str, Any]] = []
     with endpoint_session(lambda body: sent("red"), asked=asked):
         strategy: Any = build("rag", seed=0, model="endpoint:big", retriever="bm25")
         strategy.fit(TASK, many())
         assert not asked
     assert strategy.passages() == (3, 100)
-    assert "Nothing was tried, since requests cost money." in strategy.facts()["notes"][0]
-
-
-def test_more_is_read_only_for_a_gain_above_one_standard_error() -> None:
-    few, many_words, other = (
-        rag.Setting("bm25", 100, read, 0, short)
-        for read, short in ((1, False), (3, False), (1, True))
-    )
-    cheap = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
-    # Paired differences 1, -1, 0, 0, 0, 0, 0, 1: mean 0.125 and standard error 0.2266.
-    little = np.array([1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 2.0])
-    much = np.array([1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0])  # mean 0.25, standard error 0.1637
-
-    def best(scores: dict[rag.Setting, Any]) -> rag.Setting:
-        return rag._Trying.best(SimpleNamespace(scores=scores))
-
-    assert best({few: cheap, many_words: little}) == few
-    assert best({few: cheap, many_words: much}) == many_words
-    # Of those that cost as much the best, and of equals the first.
-    assert best({few: cheap, other: little}) == other
-    assert best({few: cheap, other: cheap}) == few

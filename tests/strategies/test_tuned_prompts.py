@@ -9,18 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.models.prompting.local_prompter import fit_weighted_calibration
 from choose.models.prompting.own_prompts import OwnPrompt
-from choose.models.prompting.prompt_search import TOO_SMALL, USUAL, PromptSearch, parts_of
+from choose.models.prompting.prompt_search import TOO_SMALL, PromptSearch, parts_of
 from choose.progress import TimeLimitReached, time_limit
 from choose.report.words import typed
 from choose.schema.plan import Spending
 from choose.strategy import build
-from choose.types import Floats
 from choose_strategies.prompting import MAY_DIFFER
 from support import tiny_models as tiny
 from support.chat_server import PRICED, RIGHT, Http, Server, endpoint_session, sent, serving
@@ -102,7 +99,7 @@ def test_few_calls_go_into_rows_rather_than_rewriting() -> None:
 
 
 def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(tmp_path, monkeypatch):
-    monkeypatch.setattr(PromptSearch, "best", lambda self: (next(iter(self.known)), USUAL))
+    monkeypatch.setattr(PromptSearch, "best", lambda self: next(iter(self.known)))
     strategy, usual = fitted(model=lm(tmp_path)), build("prompt", seed=0, model=lm(tmp_path))
     usual.fit(TASK, pool(rows=40))
     assert (strategy.predict(questions()).scores == usual.predict(questions()).scores).all()
@@ -269,28 +266,6 @@ def test_the_plan_counts_what_the_search_asks() -> None:
     assert 20 < put <= fitted_plan() + 20
     assert any(note.startswith("The search compared") for note in notes)
     assert any(f"for {put - 20:,} questions of at most {FEW}" in note for note in notes)
-
-
-def test_weighted_calibration_is_the_optimum_of_its_loss() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 3, 80)
-    logprobs = rng.normal(0, 2.0, (80, 3)) + np.array([4.0, 0, -3])
-    logprobs[np.arange(80), truth] += 1.5
-    found = fit_weighted_calibration(logprobs, truth.tolist())
-
-    def loss(values: Floats) -> float:
-        z = np.exp(values[0]) * (logprobs - logprobs.mean(axis=0)) + values[1:]
-        level = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        return float(values @ values / 2 - level[np.arange(80), truth].sum())
-
-    best = minimize(loss, np.zeros(4), method="Nelder-Mead", options={"maxiter": 4000}).x
-    assert found.weight == pytest.approx(np.exp(best[0]), abs=0.02)
-    shift = logprobs.mean(axis=0) - best[1:] / np.exp(best[0])
-    assert found.shift == pytest.approx(shift, abs=0.05)
-    assert (found(logprobs).argmax(axis=1) == truth).mean() > 0.5
-    none = fit_weighted_calibration(logprobs[:0], [])
-    assert none.weight == 1.0
-    assert not none.shift.any()
 
 
 def test_twins_of_a_row_are_neither_shown_with_it_nor_in_the_other_part() -> None:

@@ -337,17 +337,12 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
         ),
         "ceiling": interval(0.968, 0.02),
         "to_ceiling": Interval(value=0.529, low=0.484, high=0.574, estimand=RETRAINING),
-        "as_written": interval(0.284, 0.037),
-        "format": loss("format", 0.128, 0.036, 0.0),
         "found": Retrieved(
             rows=278,
             k=3,
             first=interval(0.62, 0.055),
             any=interval(0.81, 0.046),
             missed=("q018", "q023", "q040"),
-            low=("q018", "q040"),
-            ranked_low=interval(0.127, 0.03),
-            not_found=interval(0.063, 0.02),
         ),
         "best_reader": "lora-rag" if candidate == "rag" else "rag",
         "reader_gain": Interval(value=0.113, low=0.05, high=0.176, estimand=RETRAINING),
@@ -377,8 +372,6 @@ def reading() -> Decision:
         ),
         ceiling=None,
         to_ceiling=None,
-        as_written=None,
-        format=Gap(name="format", loss=Interval(value=0.0), largest=0.0),
     )
     answers = base.dataset.model_copy(update={"name": "handbook", "labels": ()})
     verdict = base.verdict.model_copy(update={"use_meanwhile": "rag"})

@@ -67,13 +67,6 @@ class MayAbstain(Protocol):
 
 
 @runtime_checkable
-class HasMetric(Protocol):
-    """A task that may have a metric of the user's, which runs where answers are first scored."""
-
-    metric: object | None
-
-
-@runtime_checkable
 class BriefAnswers(MayAbstain, Protocol):
     """A task whose answers are a few words, which a candidate gives in part or whole."""
 

@@ -25,9 +25,6 @@ from choose.types import Answers, Counts, Example, Floats, Task
 # The probability of a label that the pool lacks, since 0 has no logarithm.
 FLOOR = 1e-9
 
-# Beyond this many rows the products of all with all would take too much memory.
-MAX_ROW_SPACE_ROWS = 2_000
-
 # Texts, or columns, between two reports of progress.
 _REPORT_EVERY = 1_000
 
@@ -114,10 +111,10 @@ class _Reported(list[str]):
 class MergedColumns:
     """Sparse rows in which columns that are multiples of each other are merged into one.
 
-    Weights under an L2 penalty are shared within a group in proportion to its columns (by the
-    representer theorem, as in `RowSpace`), so merging changes neither the fit nor the solver's
-    path. Measured on 5,452 questions: 52,673 columns become 24,773, and the fit
-    takes 1.4 s instead of 2.6 s.
+    Weights under an L2 penalty lie in the space that the training rows span (the representer
+    theorem; Schoelkopf, Herbrich and Smola 2001), so they are shared within a group in proportion
+    to its columns, and merging changes neither the fit nor the solver's path. Of 5,452 questions
+    52,673 columns become 24,773, and the fit takes 1.4 s instead of 2.6 s.
     """
 
     def __init__(self, rows: Any) -> None:
@@ -132,6 +129,13 @@ class MergedColumns:
         whole = np.sqrt(np.bincount(group, lengths**2))
         share = np.divide(lengths, whole[group], out=np.zeros_like(lengths), where=lengths > 0)
         self.projection = csr_matrix((share, (np.arange(len(group)), group)))
+
+    @classmethod
+    def of(cls, features: Any) -> MergedColumns | None:
+        """Return them for sparse features; None for dense ones, and for those without an entry."""
+        from scipy.sparse import issparse
+
+        return cls(features) if issparse(features) and features.nnz else None
 
     def __call__(self, rows: Any) -> Any:
         return (rows @ self.projection).tocsr()
@@ -175,8 +179,8 @@ class LogisticHead:
 
         self.seen = sorted(set(targets))
         self.model: Any = None
-        self.coordinates = fastest_space(features, len(self.seen))
-        features = self.coordinates(features) if self.coordinates else features
+        self.merged = MergedColumns.of(features)
+        features = self.merged(features) if self.merged else features
         if len(self.seen) < 2:
             return
         if is_large(features, len(self.seen)):
@@ -195,7 +199,7 @@ class LogisticHead:
         """Return (n, seen) probabilities."""
         if self.model is None:
             return np.ones((features.shape[0], 1))
-        features = self.coordinates(features) if self.coordinates else features
+        features = self.merged(features) if self.merged else features
         return self.model.predict_proba(features)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -207,8 +211,8 @@ class LogisticHead:
         if self.model is None:
             return facts, {}
         weights = self.model.coef_
-        if self.coordinates is not None:
-            weights = self.coordinates.unfold(weights)
+        if self.merged is not None:
+            weights = self.merged.unfold(weights)
         return facts, {"weights": weights, "bias": self.model.intercept_}
 
     @classmethod
@@ -216,7 +220,7 @@ class LogisticHead:
         from sklearn.linear_model import LogisticRegression
 
         head = cls(facts["C"])
-        head.seen, head.model, head.coordinates = list(facts["seen"]), None, None
+        head.seen, head.model, head.merged = list(facts["seen"]), None, None
         if "weights" in arrays:
             head.model = LogisticRegression(C=head.C)
             head.model.classes_ = np.array(head.seen)
@@ -250,53 +254,6 @@ def _reporting(rows: Any) -> Any:
             return super().__matmul__(other)
 
     return Reporting(rows)
-
-
-def fastest_space(features: Any, classes: int) -> RowSpace | MergedColumns | None:
-    """Return the space in which features are fitted fastest; each gives the same fit."""
-    from scipy.sparse import issparse
-
-    if row_space_is_faster(features, classes):
-        return RowSpace(features)
-    return MergedColumns(features) if issparse(features) and features.nnz else None
-
-
-def row_space_is_faster(features: Any, classes: int) -> bool:
-    """Return whether sparse rows are few enough for their features to be fitted in row space.
-
-    The eigenvectors cost n^3 operations; they save some 60 passes, each over all entries and,
-    in the solver's own memory, over all features, once a class. The weights of the two were
-    measured on sets of 200 to 1,360 rows: 1,360 short questions take 0.6 s instead of 4.1 s.
-    """
-    from scipy.sparse import issparse
-
-    rows, columns = features.shape
-    if not issparse(features) or not 1 < rows <= MAX_ROW_SPACE_ROWS or 4 * rows >= columns:
-        return False
-    return bool(rows**3 < classes * (100 * features.nnz + 860 * columns))
-
-
-class RowSpace:
-    """Sparse rows as coordinates in the space that the training rows span.
-
-    Weights of a model with an L2 penalty lie in that space (the representer theorem; Schoelkopf,
-    Herbrich and Smola 2001), so a fit on these n coordinates is the fit on the d features, at a
-    fraction of the time where n is far smaller than d. Measured on 482 tickets with 27,000
-    features: 0.25 s instead of 1.7 s.
-    """
-
-    def __init__(self, rows: Any) -> None:
-        self.rows = rows
-        values, vectors = np.linalg.eigh((rows @ rows.T).toarray())
-        nonzero = values > values[-1] * 1e-10
-        self.projection = vectors[:, nonzero] / np.sqrt(values[nonzero])
-
-    def __call__(self, rows: Any) -> Floats:
-        return np.asarray((rows @ self.rows.T) @ self.projection)
-
-    def unfold(self, weights: Floats) -> Floats:
-        """Return (k, d) weights on the features that predict as (k, r) on coordinates do."""
-        return np.asarray(self.rows.T @ (self.projection @ weights.T)).T
 
 
 # Above one of these sizes a fit goes to `BoundedLogistic`: weights (features times classes), of
@@ -616,8 +573,8 @@ class SetHead:
 
     def fit(self, features: Any, members: Members) -> None:
         """Learn from (n, d) features, dense or sparse, and (n, labels) members."""
-        space = fastest_space(features, members.shape[1])
-        rows = space(features) if space else features
+        merged = MergedColumns.of(features)
+        rows = merged(features) if merged else features
         parts = np.arange(len(members)) % PARTS
         chances = np.zeros(members.shape)
         for part in range(min(PARTS, len(members))):
@@ -627,7 +584,7 @@ class SetHead:
         self.thresholds = Thresholds.chosen(chances, members)
         weights = _fitted(rows, members, self.C)
         coefficients = weights[:-1].T.astype(np.float64)
-        self.weights: Floats = space.unfold(coefficients) if space else coefficients
+        self.weights: Floats = merged.unfold(coefficients) if merged else coefficients
         self.bias: Floats = weights[-1].astype(np.float64)
 
     def probabilities(self, features: Any) -> Floats:
@@ -758,14 +715,7 @@ def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> f
                 return STRENGTHS[0]
             report_progress(done, total, "choosing C")
     best = int(likelihood.mean(axis=1).argmax())
-    return STRENGTHS[0 if is_level(likelihood[best] - likelihood[0]) else best]
-
-
-def is_level(gaps: Floats) -> bool:
-    """Return whether mean paired differences are at most one standard error above 0.
-
-    The rule of Breiman, Friedman, Olshen and Stone (1984).
-    """
-    if len(gaps) < 2:
-        return bool(gaps.mean() <= 0)
-    return bool(gaps.mean() <= gaps.std(ddof=1) / math.sqrt(len(gaps)))
+    gaps = likelihood[best] - likelihood[0]
+    # The rule of Breiman, Friedman, Olshen and Stone (1984).
+    level = gaps.mean() <= gaps.std(ddof=1) / math.sqrt(len(gaps))
+    return STRENGTHS[0 if level else best]

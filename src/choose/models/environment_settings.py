@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from choose.errors import ModelError
@@ -69,30 +70,23 @@ def threads_setting() -> int | None:
 
 
 def dtype_setting() -> str | None:
-    """Return the value of CHOOSE_DTYPE, or None.
-
-    Raises:
-        ModelError: if it is neither float32 nor bfloat16.
-    """
-    value = os.environ.get("CHOOSE_DTYPE")
-    if not value:
-        return None
-    if value not in DTYPES:
-        raise ModelError(f"CHOOSE_DTYPE is {shown(value)}; it can be {' or '.join(DTYPES)}.")
-    return value
+    return _one_of("CHOOSE_DTYPE", DTYPES)
 
 
 def device_setting() -> str | None:
-    """Return the value of CHOOSE_DEVICE, or None.
+    return _one_of("CHOOSE_DEVICE", DEVICES)
+
+
+def _one_of(variable: str, known: Sequence[str]) -> str | None:
+    """Return the value of a variable, or None.
 
     Raises:
-        ModelError: if it is none of cpu, cuda and mps.
+        ModelError: if it is none of those known.
     """
-    value = os.environ.get("CHOOSE_DEVICE")
-    if not value:
-        return None
-    if value not in DEVICES:
-        raise ModelError(f"CHOOSE_DEVICE is {shown(value)}; it can be cpu, cuda or mps.")
+    value = os.environ.get(variable) or None
+    if value is not None and value not in known:
+        listed = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise ModelError(f"{variable} is {shown(value)}; it can be {listed}.")
     return value
 
 

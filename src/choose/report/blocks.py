@@ -14,7 +14,6 @@ from itertools import groupby
 from math import ceil, floor, log10
 from typing import Literal, NamedTuple
 
-from choose.corpus import LOOKED
 from choose.formatting import (
     DASH,
     MINUS,
@@ -1163,7 +1162,6 @@ def reading_losses(decision: Decision) -> Iterator[Block]:
     conditions = (
         {
             "candidate": split.candidate,
-            "as written": with_span(split.as_written),
             "as retrieved": with_span(split.retrieved),
             "no passage": with_span(split.nothing),
             "right passage": with_span(split.gold),
@@ -1180,8 +1178,6 @@ def reading_losses(decision: Decision) -> Iterator[Block]:
             "hit@1 (95 % CI)": with_span(found.first),
             "hit@k (95 % CI)": with_span(found.any),
             "k": f"{found.k:,}",
-            "% ranked too low": with_span(found.ranked_low),
-            f"% not in first {LOOKED}": with_span(found.not_found),
             "rows": f"{found.rows:,}",
         }
         for split in splits
@@ -1201,7 +1197,6 @@ def _losses(split: LossSplit) -> dict[str, str]:
     largest = split.gaps[0]
     return {
         "candidate": split.candidate,
-        "format (95 % CI)": difference(split.format.loss if split.format else None),
         **{f"{said} (95 % CI)": difference(losses.get(n)) for n, said in words.GAPS.items()},
         "reading, of labels not in doubt": difference(split.to_ceiling),
         "largest": f"{words.GAPS[largest.name]} {percent(largest.largest, 0)} %",

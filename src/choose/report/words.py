@@ -53,7 +53,7 @@ from choose.report.score_words import (
     words_of,
 )
 from choose.report.screen_text import shorten
-from choose.schema.base import Command, Interval, above_0
+from choose.schema.base import Command, Interval
 from choose.schema.decision import (
     Caveat,
     CaveatCode,
@@ -65,7 +65,6 @@ from choose.schema.decision import (
     RemarkCode,
 )
 from choose.schema.diagnosis import (
-    SURELY,
     Audit,
     DocumentDrill,
     Gap,
@@ -871,14 +870,7 @@ def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
     split = next((one for one in decision.loss_splits if one.candidate == name), None)
     if split is None or split.found is None or not split.found.missed:
         return
-    missed, low = split.found.missed, split.found.low
-    if low is None:
-        yield f"It misses the evidence of {rows_named(missed, 8)}."
-        return
-    if low:
-        yield f"Better ranking (retriever) or more passages would help with {rows_named(low, 8)}."
-    if rest := [id for id in missed if id not in {*low}]:
-        yield f"Other wording or documents would help with {rows_named(rest, 8)}."
+    yield f"It misses the evidence of {rows_named(split.found.missed, 8)}."
 
 
 def _add(decision: Decision, found: Step) -> Iterator[str]:
@@ -938,14 +930,12 @@ _LOST: dict[GapName, str] = {
     "reading": "reading",
     "retrieval": "retrieval",
     "distraction": "the other passages beside the right one",
-    "format": "format",
 }
 
 _MEND: dict[GapName, str] = {
     "reading": "a stronger or tuned model",
     "retrieval": "a better index or better documents",
     "distraction": "fewer passages, or a model that was tuned among others",
-    "format": "another form of answers",
 }
 
 _PASSAGES = {
@@ -967,11 +957,6 @@ def reading(decision: Decision) -> Iterator[str]:
     for split in best_first(own or models, decision.pick)[:1]:
         copies = families.get(split.candidate) == "baseline"
         yield f"{_passages(split, copies)} {_lost(split)}"
-        if (form := split.format) and form.largest >= SURELY and above_0(form.loss):
-            yield (
-                f"Format would cost it most ({_loss(form)}), but needs no training: its answers "
-                "are shortened."
-            )
         if split.ceiling is not None and (split.ceiling.high or 1.0) <= 1 - DOUBTED:
             yield (
                 f"Even a perfect reader may score only {percent_interval(split.ceiling)}: "

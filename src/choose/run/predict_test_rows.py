@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
 from time import perf_counter
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.corpus import CONDITIONS, WORDS, holds, is_drill, span_of
+from choose.corpus import CONDITIONS, WORDS, is_drill, span_of
 from choose.data.scenarios import Split, sample_rows, view
 from choose.data.stratify import stratified_order
 from choose.errors import MoneySpent, StrategyError
@@ -57,8 +57,7 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
 
 def _check_evidence(answers: Answers) -> None:
     """Refuse evidence of a strategy that reads documents if it names no places in them."""
-    named = chain(answers.evidence or (), answers.dropped or (), answers.further or ())
-    for id in dict.fromkeys(chain.from_iterable(named)):
+    for id in dict.fromkeys(chain.from_iterable(answers.evidence or ())):
         try:
             span_of(id)
         except ValueError as error:
@@ -115,7 +114,7 @@ def predict_until(
     while done < len(order) and (not parts or perf_counter() + took < end):
         start, chunk = perf_counter(), order[done : done + few]
         try:
-            parts.append(_with_evidence(predict(strategy, chunk, dataset.task), chunk, dataset))
+            parts.append(predict(strategy, chunk, dataset.task))
         except (MoneySpent, TimeLimitReached):
             if not parts:
                 raise
@@ -126,20 +125,6 @@ def predict_until(
         few = max(FIRST_CHUNK, int(CHUNK_SHARE * left / max(each, 1e-6)))
         took = each * min(few, len(order) - done)
     return order[:done], concatenated(parts) if parts else _NONE
-
-
-def _with_evidence(answers: Answers, items: Sequence[Item], dataset: Dataset) -> Answers:
-    """Return answers whose further passages are those with evidence, as nothing else is used."""
-    if answers.further is None:
-        return answers
-    pairs = zip(items, answers.further, strict=True)
-    return replace(
-        answers,
-        further=tuple(
-            tuple(id for id in ids if holds(id, dataset.examples[item.id].evidence))
-            for item, ids in pairs
-        ),
-    )
 
 
 # The answers to no rows.
@@ -171,7 +156,6 @@ def answered_views(job: Job, rows: Split, dataset: Dataset, strategy: Strategy) 
                 with repeated_requests(view[1]):
                     # A fold may hold none of the rows of a view.
                     some = predict(strategy, seen, dataset.task) if seen else _NONE
-                some = replace(some, further=None)
                 found.answers[view], found.asked[view] = some, tuple(item.id for item in seen)
     except (MoneySpent, TimeLimitReached) as end:
         found.stopped = end
@@ -240,7 +224,7 @@ def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item
     return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
 
 
-_TEXTS = ("outputs", "status", "raw", "evidence", "dropped", "further")
+_TEXTS = ("outputs", "status", "raw", "evidence")
 
 
 def concatenated(parts: Sequence[Answers]) -> Answers:

@@ -220,14 +220,13 @@ SURELY = 0.8
 # Retrieval matters beside a larger loss if it costs this part of what is reached without it.
 MATTERS = 0.2
 
-GapName = Literal["reading", "retrieval", "distraction", "format"]
+GapName = Literal["reading", "retrieval", "distraction"]
 
 
 class Gap(Record):
     """What a reading candidate loses for one cause: a mean of paired differences of scores.
 
-    `largest` is the share of resamples of the documents in which it is the largest of the three
-    losses that are left; that of ``format``, in which it is larger than each of them.
+    `largest` is the share of resamples of the documents in which it is the largest.
     """
 
     name: GapName
@@ -236,7 +235,7 @@ class Gap(Record):
 
 
 class Retrieved(Record):
-    """How high the passages that a candidate retrieved have the evidence.
+    """How many rows have their evidence among the passages that a candidate retrieved.
 
     Attributes:
         rows: rows with evidence.
@@ -246,10 +245,6 @@ class Retrieved(Record):
         left: score that a reader gains which is right wherever the evidence was read, and as now
             elsewhere: the mean over these rows; null where no row was scored.
         missed: the others.
-        low: of these, rows whose evidence is among the first 50 passages found, but ranked too low
-            to be read; null where it is not known.
-        ranked_low: their share of all rows, for which better ranks are enough.
-        not_found: the share of the rest of `missed`, whose evidence is not among these passages.
     """
 
     rows: int
@@ -258,16 +253,13 @@ class Retrieved(Record):
     any: Interval
     left: float | None = None
     missed: tuple[str, ...] = ()
-    low: tuple[str, ...] | None = None
-    ranked_low: Interval | None = None
-    not_found: Interval | None = None
 
 
 class LossSplit(Record):
     """What a candidate that reads documents loses, by cause, on the same rows under controls.
 
-    1 - as written = (1 - ceiling) + (ceiling - gold) + (gold - among others) + (among others -
-    retrieved) + (retrieved - as written): labels in doubt, reading, distraction, retrieval, format.
+    1 - retrieved = (1 - ceiling) + (ceiling - gold) + (gold - among others) + (among others -
+    retrieved): labels in doubt, reading, distraction, retrieval.
 
     Attributes:
         candidate: whose answers they are.
@@ -279,15 +271,11 @@ class LossSplit(Record):
         among_others: the score with others that were retrieved behind it; null where one is read.
         knowledge: `gold` minus `nothing`: the most that retrieval can add for this model.
         brought: `retrieved` minus `nothing`.
-        gaps: what is lost still, the largest first; without distraction where one passage is read.
+        gaps: what is lost, the largest first; without distraction where one passage is read.
             Reading counts up to 1, so that labels in doubt are a part of it.
         ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
             reaches for certain; null where no two independent candidates could doubt one.
         to_ceiling: `ceiling` minus `gold`: reading without labels in doubt.
-        as_written: the score with what was retrieved of answers as the model wrote them; null where
-            no form of answers changes one, and with a metric of the user's.
-        format: what the chosen form of answers gains over that, without training; exactly 0 where
-            none changes an answer, null where it is not known.
         found: how well passages were retrieved; null where it is not known.
         best_reader: the other candidate with the highest score with the right passage, null where
             none was given it; `reader_gain` is what it scores more, on rows that both answered.
@@ -305,8 +293,6 @@ class LossSplit(Record):
     gaps: tuple[Gap, ...]
     ceiling: Interval | None = None
     to_ceiling: Interval | None = None
-    as_written: Interval | None = None
-    format: Gap | None = None
     found: Retrieved | None = None
     best_reader: str | None = None
     reader_gain: Interval | None = None

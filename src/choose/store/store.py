@@ -49,7 +49,7 @@ from choose.types import Answers, Dataset, Example, Floats, Fold, Run, Scenario,
 _MEASURED: Mapping[str, Any] = {
     "raw": pl.String,
     "scores": pl.List(pl.Float64),
-    **dict.fromkeys(("evidence", "dropped", "further"), pl.List(pl.String)),
+    "evidence": pl.List(pl.String),
     **dict.fromkeys(("tokens_in", "tokens_cached", "tokens_out"), pl.Int64),
     **dict.fromkeys(("confidence", "latency"), pl.Float64),
 }

@@ -200,7 +200,7 @@ def test_an_answer_is_on_disk_before_it_is_counted(tmp_path: Path) -> None:
             seen.append((kept, session.ledger.requests))
             return RIGHT(body)
 
-        session.resources.transport.handler = lambda request: as_response(respond, request)
+        session.transport.handler = lambda request: as_response(respond, request)
         fitted().predict(questions(5))
     assert all(kept >= counted for kept, counted in seen)
     assert seen[-1][1] == len(seen) - 1
@@ -299,7 +299,7 @@ def test_a_dead_server_is_given_up_and_the_candidate_can_go_on_later() -> None:
             fitted().predict(rows(100))
         assert len(calls) < 70
         calls.clear()
-        session.resources.transport.handler = lambda request: as_response(RIGHT, request)
+        session.transport.handler = lambda request: as_response(RIGHT, request)
         assert right(fitted().predict(rows(100)), 100)
 
 
@@ -330,7 +330,7 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
         return as_response(RIGHT, request)
 
     with endpoint_session(RIGHT, concurrency=3) as session:
-        session.resources.transport.handler = handle
+        session.transport.handler = handle
         with lock:
             fitted().predict(questions(15))
     assert most[0] == 3
@@ -346,7 +346,7 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
         return as_response(RIGHT, request)
 
     with endpoint_session(RIGHT, concurrency=4) as session:
-        session.resources.transport.handler = slowly
+        session.transport.handler = slowly
         strategy = fitted()
 
         pressed: list[bool] = []
@@ -383,7 +383,7 @@ def test_a_session_that_stops_sends_nothing_more_for_another_thread() -> None:
     with endpoint_session(RIGHT, concurrency=2) as session:
         strategy = fitted()
         paid = session.ledger.requests
-        session.resources.transport.handler = slowly
+        session.transport.handler = slowly
         thread = threading.Thread(target=copy_context().run, args=(work,))
         thread.start()
         while len(asked) < 4 and thread.is_alive():
@@ -406,7 +406,7 @@ def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
         return as_response(RIGHT, request)
 
     with endpoint_session(RIGHT, concurrency=1, timeout=0.2) as session:
-        session.resources.transport.handler = handle
+        session.transport.handler = handle
         assert set(fitted().predict(questions(1)).status) == {"ok"}
         assert session.ledger.maybe_billed == 0  # it has no prices
     assert len(calls) == 3

@@ -62,7 +62,7 @@ def stopped(work: Callable[[], object], seconds: float) -> None:
 def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> None:
     slow = Slow(0.2)
     with endpoint_session(RIGHT, concurrency=4) as session:
-        session.resources.transport.handler = slow
+        session.transport.handler = slow
         strategy = tried()
         stopped(lambda: strategy.predict(rows(100)), 0.5)
         asked = slow.asked
@@ -80,7 +80,7 @@ def test_no_request_starts_after_the_time_and_those_on_their_way_come_in() -> No
 def test_answers_that_all_come_in_are_given() -> None:
     slow = Slow(0.4)
     with endpoint_session(RIGHT, concurrency=20) as session:
-        session.resources.transport.handler = slow
+        session.transport.handler = slow
         strategy = tried()
         with time_limit(0.1):
             assert right(strategy.predict(rows(20)), 20)
@@ -90,7 +90,7 @@ def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(mon
     monkeypatch.setattr(sessions, "DRAIN", 0.1)
     slow = Slow(0.0, gate=threading.Event())
     with endpoint_session(RIGHT, concurrency=2) as session:
-        session.resources.transport.handler = slow
+        session.transport.handler = slow
         strategy = tried()
         stopped(lambda: strategy.predict(rows(30)), 0.1)
         assert session.ledger.in_flight > 0, "it did not wait for the replies"
@@ -161,7 +161,7 @@ def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(mo
 
 def test_an_outer_stop_holds() -> None:
     with endpoint_session(RIGHT) as session:
-        session.resources.transport.handler = Slow(0.2)
+        session.transport.handler = Slow(0.2)
         with time_limit(60):
             assert right(fitted().predict(rows(8)), 8)
         with pytest.raises(TimeLimitReached), time_limit(0.3), time_limit(60):
@@ -176,7 +176,7 @@ def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
             return as_response(RIGHT if self.asked == 1 else lambda body: broke, request)
 
     with endpoint_session(RIGHT) as session:
-        session.resources.transport.handler = Refusing(0.4)
+        session.transport.handler = Refusing(0.4)
         strategy = tried()
         with pytest.raises(EndpointError, match="no such key"), time_limit(0.1):
             strategy.predict(questions(3))

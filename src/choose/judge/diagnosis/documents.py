@@ -1,10 +1,9 @@
 """What a candidate that reads documents loses, and what it answers after facts in them changed.
 
 The controls ask the same fits the same rows with other passages, so that their paired differences
-add up to the whole loss, together with what the form of answers gains that was chosen for the
-candidate. In a drill, facts of the documents were exchanged after training: candidates that read
-were asked with the changed documents, others answer as before. Questions of one document are
-clustered: intervals are by documents and repetitions.
+add up to the whole loss. In a drill, facts of the documents were exchanged after training:
+candidates that read were asked with the changed documents, others answer as before. Questions of
+one document are clustered: intervals are by documents and repetitions.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from choose.judge.evidence import (
     BriefAnswers,
     DrillRows,
     Evidence,
-    HasMetric,
     Items,
     MayAbstain,
     row_set,
@@ -161,13 +159,12 @@ def _split(
         "distraction": common.scores[GOLD] - among,
         "retrieval": among - common.scores[""],
     }
-    shares = _shares(losses, common)
+    shares = largest_shares({n: row_means(v) for n, v in losses.items()}, common.documents)
     gaps = [
         Gap(name=name, loss=common.mean_of(losses[name]), largest=shares[name])
         for name in NAMES
         if name != "distraction" or not one
     ]
-    format_, as_written = _format(evidence, table, common, losses)
     return LossSplit(
         candidate=candidate.info.name,
         rows=int(common.mask.sum()),
@@ -181,14 +178,8 @@ def _split(
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
         ceiling=None if doubted is None else common.ceiling(doubted),
         to_ceiling=None if doubted is None else common.to_ceiling(doubted),
-        as_written=as_written,
-        format=format_,
         found=_retrieved(evidence, table),
     )
-
-
-def _shares(losses: Mapping[GapName, Floats], common: _Common) -> dict[str, float]:
-    return largest_shares({n: row_means(v) for n, v in losses.items()}, common.documents)
 
 
 def _reads_one(table: ScoreTable, common: _Common) -> bool:
@@ -243,64 +234,15 @@ def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
     )
 
 
-def _format(
-    evidence: Evidence, table: ScoreTable, common: _Common, losses: Mapping[GapName, Floats]
-) -> tuple[Gap | None, Interval | None]:
-    """Return what the form of answers gains with what was retrieved, and the score without it.
-
-    A gain of exactly 0 where no form changes an answer; None where that cannot be told.
-    """
-    found = _gains(evidence, table, common, CLEAN)
-    if found is None:
-        return None, None
-    gains, changed = found
-    if not changed:
-        return Gap(name="format", loss=Interval(value=0.0), largest=0.0), None
-    gap = Gap(
-        name="format",
-        loss=common.mean_of(gains),
-        largest=_shares({**losses, "format": gains}, common)["format"],
-    )
-    return gap, common.mean_of(common.scores[""] - gains)
-
-
-def _gains(
-    evidence: Evidence, table: ScoreTable, common: _Common, view: tuple[str, int]
-) -> tuple[Floats, bool] | None:
-    """Return (n, repetitions) what answers gain over what was written, and whether any differs.
-
-    None for a metric of the user's: a stored study may not run code.
-    """
-    task = evidence.task
-    if task is None or (isinstance(task, HasMetric) and task.metric is not None):
-        return None
-    gains = np.full((len(table.rows.targets), len(common.draws)), np.nan)
-    rights = dict(zip(evidence.items.ids, evidence.items.targets, strict=True))
-    changed = False
-    for run in table.runs:
-        answers = run.answers.get(view)
-        if answers is None or run.trial.draw not in common.draws:
-            continue
-        draw = common.draws.index(run.trial.draw)
-        for place, id in enumerate(run.asked[view]):
-            output, raw = answers.outputs[place], (answers.raw or (None,) * len(answers))[place]
-            gain = 0.0
-            if output is not None and raw is not None:
-                changed = True
-                right = (rights[id], *evidence.items.accepted.get(id, ()))
-                own, before = (task.score(text, right) for text in (output, raw))
-                gain = own[task.metrics[0]] - before[task.metrics[0]]
-            gains[table.rows.index[id], draw] = gain
-    known = gains[common.mask]
-    return None if np.isnan(known).any() else (known, changed)
-
-
 def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
     """Return how well the passages of the clean answers were retrieved, on rows with evidence.
 
     Each row counts once, by its first repetition: retrieval does not depend on the seed.
     """
-    shown, below = _passages(table)
+    shown: dict[str, tuple[str, ...]] = {}
+    for run in table.runs:
+        passages = zip(run.asked[CLEAN], run.answers[CLEAN].evidence or (), strict=False)
+        shown = {**dict(passages), **shown}
     ids = [id for id in shown if id in evidence.items.evidence]
     most = max((len(shown[id]) for id in ids), default=0)
     if not most:
@@ -312,16 +254,11 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         held = [any(holds(p, spans[id]) for p in shown[id][:first]) for id in ids]
         return np.array(held, dtype=np.float64)
 
-    def mean(values: Floats, pseudo: Sequence[float] | None = None) -> Interval:
-        estimate = two_way_interval(values, documents, pseudo=pseudo)
-        return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
+    def mean(values: Floats) -> Interval:
+        return Interval.of(two_way_interval(values, documents), ARTEFACT, within=(0.0, 1.0))
 
     hits = holding(most)
     missed = [id for id, hit in zip(ids, hits, strict=True) if not hit]
-    low: tuple[str, ...] | None = None  # where it is not known of each what was found below
-    if below.keys() >= {*missed}:
-        low = tuple(id for id in missed if any(holds(p, spans[id]) for p in below[id]))
-    lower = None if low is None else np.array([float(id in low) for id in ids])
     return Retrieved(
         rows=len(ids),
         k=most,
@@ -329,9 +266,6 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         any=mean(hits),
         left=_left(table, ids, hits),
         missed=tuple(missed),
-        low=low,
-        ranked_low=None if lower is None else mean(lower, AGRESTI_COULL),
-        not_found=None if lower is None else mean(1 - hits - lower, AGRESTI_COULL),
     )
 
 
@@ -340,20 +274,6 @@ def _left(table: ScoreTable, ids: Sequence[str], hits: Floats) -> float | None:
     own = row_means(table.right)[[table.rows.index[id] for id in ids]]
     left = (hits * (1 - own))[~np.isnan(own)]
     return float(left.mean()) if len(left) else None
-
-
-def _passages(table: ScoreTable) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """Return the passages that were read for each row, and those found and not read, if known."""
-    shown: dict[str, tuple[str, ...]] = {}
-    below: dict[str, tuple[str, ...]] = {}
-    for run in table.runs:
-        asked, answers = run.asked[CLEAN], run.answers[CLEAN]
-        shown = {**dict(zip(asked, answers.evidence or (), strict=False)), **shown}
-        # What was cut from a prompt was found as well.
-        cut = answers.dropped or ((),) * len(asked)
-        found = zip(asked, cut, answers.further or (), strict=False)
-        below = {**{id: (*out, *under) for id, out, under in found}, **below}
-    return shown, below
 
 
 # A candidate gives an answer if it gives so much of it, and less of another one.

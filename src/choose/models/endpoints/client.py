@@ -143,7 +143,6 @@ class RetryPolicy:
 class RetryState:
     """Attempts and failures of one request; a rate limit is an attempt but no failure."""
 
-    policy: RetryPolicy
     failures: int = 0
     attempts: int = 0
     started: float = field(default_factory=time.monotonic)

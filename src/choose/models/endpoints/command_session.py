@@ -37,25 +37,6 @@ _LOST = 3
 _REFUSALS = frozenset({401, 402, 403, 429})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionResources:
-    """What all channels of a session share.
-
-    Attributes:
-        paid: the folder of paid answers.
-        started: when the session began, in seconds since 1970.
-        study: names the study to servers on this machine. What they serve can change under one URL
-            and one name, so their answers are only reused in the study that requested them.
-    """
-
-    ledger: Ledger
-    paid: Path
-    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
-    transport: Any = None
-    study: str = ""
-    started: float = field(default_factory=time.time)
-
-
 class RetriesExhausted(Exception):
     """A request failed as often as the policy allows; other requests may succeed.
 
@@ -90,7 +71,7 @@ class RequestChannel:
 
     name: str
     endpoint: Endpoint
-    resources: SessionResources
+    session: Session
     reused: int = 0
     earlier: int = 0
     retried: int = 0
@@ -109,9 +90,9 @@ class RequestChannel:
         self._sent: set[asyncio.Task[Any] | None] = set()
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._rng = random.Random()
-        study = self.resources.study if endpoint.is_local else ""
+        study = self.session.study if endpoint.is_local else ""
         account = digest([endpoint.base_url, endpoint.model, study])
-        path = self.resources.paid / f"{account[:16]}.jsonl"
+        path = self.session.paid / f"{account[:16]}.jsonl"
         self.cache = AnswerCache(path, endpoint.reuse_days)
 
     def key(self, body: Mapping[str, Any]) -> str:
@@ -131,7 +112,7 @@ class RequestChannel:
         cached = self.cache.answers.get(key)
         if cached is not None:
             self.reused += 1
-            self.earlier += cached.when < self.resources.started
+            self.earlier += cached.when < self.session.started
             return cached
         task = self.in_flight.get(key)
         if task is None and (fault := self.oversized.get(key, self.refusal)) is not None:
@@ -169,7 +150,7 @@ class RequestChannel:
             if (paid := self.cache.answers.get(key)) is not None:  # by another command, meanwhile
                 self.reused += 1
                 return paid
-            retries = RetryState(self.resources.retry_policy)
+            retries = RetryState()
             while not self.stopped:
                 try:
                     return await self._attempt(key, body, worst)
@@ -183,7 +164,7 @@ class RequestChannel:
     async def _attempt(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
         while (wait := self.held_until - time.monotonic()) > 0:
             await asyncio.sleep(wait)
-        reserved = await self.resources.ledger.reserve(worst.usd(self.endpoint.prices))
+        reserved = await self.session.ledger.reserve(worst.usd(self.endpoint.prices))
         task = asyncio.current_task()
         self._sent.add(task)
         try:
@@ -193,10 +174,10 @@ class RequestChannel:
 
     async def _pay(self, key: str, body: Mapping[str, Any], reserved: float) -> PaidAnswer:
         """Send a request, write the answer to disk, and replace the reservation by the bill."""
-        ledger = self.resources.ledger
+        ledger = self.session.ledger
         try:
             if self._client is None:
-                transport = self.resources.transport
+                transport = self.session.transport
                 self._client = EndpointClient(self.endpoint, self._api_key, transport)
             reply = await self._client.post(body)
         except RequestFault as fault:
@@ -232,8 +213,9 @@ class RequestChannel:
             if self.has_answered and self.lost >= _LOST:
                 raise self._given_up()
             raise RetriesExhausted(fault.message, fault.unreachable)
-        pause = max(retries.policy.pause(retries.attempts, self._rng), fault.retry_after or 0.0)
-        if time.monotonic() - retries.started + pause > retries.policy.max_total:
+        policy = self.session.retry_policy
+        pause = max(policy.pause(retries.attempts, self._rng), fault.retry_after or 0.0)
+        if time.monotonic() - retries.started + pause > policy.max_total:
             raise EndpointError(
                 f"The endpoint {self.name!r} makes requests wait too long ({fault.message}). "
                 "Answers received are cached; run the same command again later."
@@ -244,7 +226,7 @@ class RequestChannel:
 
     def _max_failures(self, fault: RequestFault) -> int:
         """Return how many failures end a request: few where the server is silent so far."""
-        most = self.resources.retry_policy.attempts
+        most = self.session.retry_policy.attempts
         if self.lost >= _LOST:
             return min(most, 2)
         if self.has_answered:
@@ -278,26 +260,34 @@ SLICE = 0.2
 _RESOLVER_POLL = 0.002
 
 
+@dataclass(eq=False)
 class Session:
     """The endpoints of a study, one ledger of money, and one event loop in its own thread.
 
     The loop has its own thread because notebooks already run one in theirs.
 
     Attributes:
+        endpoints: by the name in ``endpoint:NAME``.
+        paid: the folder of paid answers.
+        study: names the study to servers on this machine. What they serve can change under one URL
+            and one name, so their answers are only reused in the study that requested them.
+        transport: replaces the network, for tests.
+        started: when the session began, in seconds since 1970.
         planned: most requests, as forecast.
     """
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], resources: SessionResources) -> None:
-        self.endpoints, self.resources = dict(endpoints), resources
-        self.channels: dict[str, RequestChannel] = {}
-        self.planned = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._stopped = False
-
-    @property
-    def ledger(self) -> Ledger:
-        return self.resources.ledger
+    endpoints: Mapping[str, Endpoint]
+    paid: Path
+    ledger: Ledger = field(default_factory=Ledger)
+    study: str = ""
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    transport: Any = None
+    started: float = field(default_factory=time.time)
+    planned: int = 0
+    channels: dict[str, RequestChannel] = field(default_factory=dict)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _thread: threading.Thread | None = None
+    _stopped: bool = False
 
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint's settings.
@@ -317,7 +307,7 @@ class Session:
     def channel(self, name: str) -> RequestChannel:
         """Return the channel of an endpoint, made on first use."""
         if name not in self.channels:
-            self.channels[name] = RequestChannel(name, self.endpoint(name), self.resources)
+            self.channels[name] = RequestChannel(name, self.endpoint(name), self)
         return self.channels[name]
 
     @property
@@ -468,14 +458,14 @@ def connect_endpoints(
         retry_policy: when failed requests are sent again.
         transport: replaces the network, for tests.
     """
-    resources = SessionResources(
-        ledger=Ledger(max_usd),
-        paid=cache_dir() / "paid",
+    session = Session(
+        dict(endpoints),
+        cache_dir() / "paid",
+        Ledger(max_usd),
+        study=study,
         retry_policy=retry_policy or RetryPolicy(),
         transport=transport,
-        study=study,
     )
-    session = Session(endpoints, resources)
     token = _CURRENT.set(session)
     try:
         yield session
@@ -496,8 +486,7 @@ def repeated_requests(repeat: int) -> Iterator[None]:
 
 def current_session() -> Session:
     """Return the session that a strategy runs in; without one, a session without endpoints."""
-    session = _CURRENT.get()
-    return session or Session({}, SessionResources(ledger=Ledger(), paid=Path("paid")))
+    return _CURRENT.get() or Session({}, Path("paid"))
 
 
 def endpoint_digest(spec: str) -> str:

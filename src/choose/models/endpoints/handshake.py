@@ -179,33 +179,23 @@ PROBE_TEXT = "This is a test of the connection; any of the labels will do."
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A request without a row of the data.
-
-    Attributes:
-        answer: what an answer may be.
-        messages: lays out the prompt for what the server accepts.
-        first: what to try first.
-    """
+    """A request without a row of the data: what an answer may be, and the prompt's layout."""
 
     answer: AnswerFormat
     messages: Callable[[Capabilities], list[Message]]
-    first: Capabilities
-
-    def key(self, channel: RequestChannel) -> str:
-        return digest([channel.endpoint.digest, asdict(self.first), self.messages(self.first)])
 
 
-async def handshake(channel: RequestChannel, probe: Probe) -> Capabilities:
-    """Return what a server accepts, from the cache if it is known.
+async def handshake(channel: RequestChannel, probe: Probe, first: Capabilities) -> Capabilities:
+    """Return what a server accepts, from the cache if it is known; `first` is tried first.
 
     Raises:
         EndpointError: if no request can work; says what is wrong and what to do.
     """
-    key = probe.key(channel)
+    key = digest([channel.endpoint.digest, asdict(first), probe.messages(first)])
     cached = channel.cache.facts.get(key)
     if cached is not None:
         return Capabilities(**cached)
-    accepts = probe.first
+    accepts = first
     for _ in range(MAX_TRIES):
         accepts, complete = await _try(channel, probe, accepts)
         if complete:

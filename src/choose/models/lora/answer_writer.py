@@ -28,19 +28,12 @@ from choose.models.lora.answering_model import (
     merged,
 )
 from choose.models.prompting.local_prompter import SEAMS
-from choose.models.prompting.local_writer import (
-    ENDING_ROWS,
-    answers_of,
-    first_copy_helps,
-    rows_in_time,
-)
+from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
 from choose.models.records.values_in_text import literal_fields, without_inventions
-from choose.progress import time_limit
 from choose.tasks.answering import READ, Briefly
 from choose.tasks.extraction import in_text_order
 from choose.tasks.kinds import read_task
-from choose.tasks.writing import Writing
 from choose.types import Answers, Example, Item, Task
 
 # The instruction where the task has none.
@@ -155,9 +148,6 @@ class AnswerWriter:
     Attributes:
         rule: where an answer ends; its limit comes from the answers of the pool.
         literal: fields of records whose values are dropped where the text does not hold them.
-        first_copy: whether texts that repeat a phrase without end are finished after its first
-            copy.
-        note: what was chosen of that and why, as a sentence.
     """
 
     def __init__(
@@ -166,7 +156,6 @@ class AnswerWriter:
         self.model, self.task, self._spec = model, task, spec
         context = model.base.max_tokens
         self.literal: tuple[str, ...] = ()
-        self.first_copy, self.note = False, ""
         self.rule = rule or StopRule(min(MOST_NEW, context // 2))
         self.prompts = AnswerPrompts(model.template, task, limit, context - self.rule.limit)
 
@@ -200,22 +189,6 @@ class AnswerWriter:
         schedule = answer_schedule(len(rows), rate, epochs, least)
         return AnswerRun(self.model, self.prompts.opening, rows, schedule, seed)
 
-    def choose_ending(self, examples: Sequence[Example], run: AnswerRun) -> None:
-        """Choose whether texts that repeat a phrase without end are finished after its first copy.
-
-        On rows of the pool, after training: those held out, where there are some.
-        """
-        if not isinstance(self.task, Writing):
-            return
-        count = min(ENDING_ROWS, rows_in_time())
-        places = (run.validation_indices or run.training_indices)[:count]
-        rows = [examples[place] for place in places]
-        prompts = [self.prompts.prompt(row.item()) for row in rows]
-        with time_limit():  # most texts are far shorter than the limit: no forecast ends the fit
-            written = self.generator.write(prompts, self.rule)
-        self.first_copy, self.note = first_copy_helps(self.task, written, rows)
-        del self.generator  # trials that are trained together would each hold merged weights
-
     @cached_property
     def generator(self) -> Generator:
         """Return the generator with the adapter merged into its weights; after training."""
@@ -225,7 +198,7 @@ class AnswerWriter:
     def predict(self, items: Sequence[Item]) -> Answers:
         prompts = [self.prompts.prompt(item) for item in items]
         written = self.generator.write(prompts, self.rule)
-        answers = answers_of(self.task, written, self.first_copy)
+        answers = answers_of(self.task, written)
         return without_inventions(answers, items, self.task, self.literal)
 
     def facts(self) -> dict[str, Any]:
@@ -235,7 +208,6 @@ class AnswerWriter:
             "most_new": self.rule.limit,
             "until": self.rule.until,
             "loops": self.rule.loops,
-            "first_copy": self.first_copy,
             "opening": self.prompts.opening,
         }
 
@@ -253,7 +225,7 @@ def writer_from(
         type(most) is int
         and 1 <= most <= model.base.max_tokens
         and until in ("end", "line", "record")
-        and all(isinstance(facts[name], bool) for name in ("loops", "first_copy"))
+        and isinstance(facts["loops"], bool)
         and all(isinstance(name, str) for name in literal)
     ):
         raise StrategyError("How the adapter's answers end cannot be read. Export it again.")
@@ -264,7 +236,7 @@ def writer_from(
             error
         )
     writer = AnswerWriter(model, task, spec, limit, StopRule(most, until, loops=facts["loops"]))
-    writer.first_copy, writer.literal = facts["first_copy"], tuple(literal)
+    writer.literal = tuple(literal)
     if [*writer.prompts.opening] != facts["opening"]:
         raise StrategyError("The adapter was trained on other prompts. Export it again.")
     return writer

@@ -60,17 +60,18 @@ def _endpoint_prompter(
     pool: Sequence[Example] = (),
     shown: Sequence[Example] = (),
 ) -> EndpointPrompter:
-    from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
+    from choose.models.prompting.endpoint_prompter import EndpointPrompter
     from choose.models.prompting.prompts import chat_messages
 
     wording = wording_of(task, settings.wording, True, settings.template)
-    request_format = RequestFormat(
-        model=settings.model,
+    return EndpointPrompter(
+        settings.model,
+        task,
+        shown,
         messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
         max_tokens=settings.max_tokens,
         answer=None if task.labels else answer_format(task, pool),
     )
-    return EndpointPrompter(request_format, task, shown)
 
 
 def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:

@@ -42,25 +42,6 @@ from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Item, Status, Task
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFormat:
-    """How requests to a model behind an endpoint are written.
-
-    Attributes:
-        model: its spec, ``endpoint:NAME``.
-        messages: lays out a prompt: demonstrations, each with its label, and the test row last.
-        max_tokens: longest text; the rest is cut.
-        plain: whether to request no JSON schema.
-        answer: what an answer may be; None for one of the task's labels.
-    """
-
-    model: str
-    messages: Callable[[Capabilities, Sequence[Turn]], list[Message]]
-    max_tokens: int
-    plain: bool = False
-    answer: AnswerFormat | None = None
-
-
 @dataclass
 class PromptLog:
     """What happened to the rows since the prompter was made.
@@ -87,18 +68,38 @@ class EndpointPrompter:
 
     There is no calibration: it would cost a request for each of its rows, and needs the exact
     score of every label.
+
+    Args:
+        model: its spec, ``endpoint:NAME``.
+        task: what is answered.
+        shown: demonstrations of every prompt.
+        messages: lays out a prompt: demonstrations, each with its label, and the test row last.
+        max_tokens: longest text; the rest is cut.
+        plain: whether to request no JSON schema.
+        answer: what an answer may be; None for one of the task's labels.
     """
 
     calibrates = False
 
-    def __init__(self, form: RequestFormat, task: Task, shown: Sequence[Example] = ()) -> None:
-        self.form, self.task = form, task
+    def __init__(
+        self,
+        model: str,
+        task: Task,
+        shown: Sequence[Example] = (),
+        *,
+        messages: Callable[[Capabilities, Sequence[Turn]], list[Message]],
+        max_tokens: int,
+        plain: bool = False,
+        answer: AnswerFormat | None = None,
+    ) -> None:
+        self.model, self.task, self.messages = model, task, messages
+        self.max_tokens, self.plain = max_tokens, plain
         self.names = [single_line(name) for name in task.names]
-        self.format = form.answer or label_format(self.names)
+        self.format = answer or label_format(self.names)
         self.log = PromptLog()
         self.shown = [self._turn(example) for example in shown]
         self.session = current_session()
-        self.channel = self.session.channel(endpoint_name(form.model) or "")
+        self.channel = self.session.channel(endpoint_name(model) or "")
         self.parser = LabelParser(task)
         self.accepts: Capabilities | None = None
 
@@ -108,9 +109,9 @@ class EndpointPrompter:
         Raises:
             EndpointError: if no request can work.
         """
-        first = Capabilities.initial(self.channel.endpoint, self.format, self.form.plain)
-        probe = Probe(self.format, lambda a: self.form.messages(a, [Turn(PROBE_TEXT)]), first)
-        self.accepts = self.session.run(handshake(self.channel, probe), drain=0.1)
+        first = Capabilities.initial(self.channel.endpoint, self.format, self.plain)
+        probe = Probe(self.format, lambda accepts: self.messages(accepts, [Turn(PROBE_TEXT)]))
+        self.accepts = self.session.run(handshake(self.channel, probe, first), drain=0.1)
         return self.accepts
 
     def calibrate(
@@ -134,7 +135,7 @@ class EndpointPrompter:
             rows = self.session.run(self._predict_all(accepts, items, own))
         for row in rows:
             if row.paid is not None and row.paid.when < start:
-                before = row.paid.when < self.session.resources.started
+                before = row.paid.when < self.session.started
                 self.log.reused += before
                 self.log.repeated += not before
                 self.log.seconds += row.paid.seconds / self.channel.endpoint.concurrency
@@ -148,7 +149,7 @@ class EndpointPrompter:
         if self.accepts is not None:
             labels = self.task.labels or isinstance(self.task, Multilabel)
             what = "labels" if labels else "fields" if self.format.schema else ""
-            notes += notes_on(self.accepts, self.log, len(self.shown), self.form.max_tokens, what)
+            notes += notes_on(self.accepts, self.log, len(self.shown), self.max_tokens, what)
         return {"notes": notes, "cached_seconds": self.log.seconds}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -158,7 +159,7 @@ class EndpointPrompter:
             StrategyError: always.
         """
         raise StrategyError(
-            f"{self.form.model!r} is behind an endpoint and cannot be exported. Send requests to "
+            f"{self.model!r} is behind an endpoint and cannot be exported. Send requests to "
             "the endpoint itself, or export a candidate that runs on this machine."
         )
 
@@ -225,7 +226,7 @@ class EndpointPrompter:
         return judged_answer(self.task, text, cut=paid.finish == "length")
 
     async def _send(self, accepts: Capabilities, turns: Sequence[Turn]) -> PaidAnswer:
-        messages = self.form.messages(accepts, turns)
+        messages = self.messages(accepts, turns)
         body = request_body(self.channel.endpoint, accepts, messages, self.format)
         return await self.channel.send(body, worst_case(body))
 
@@ -239,9 +240,7 @@ class EndpointPrompter:
         count, context = len(self.shown) + len(own), self.channel.endpoint.context
         while count and context is not None:
             turns = [*self._demonstrations(own, count), question]
-            size = sum(
-                len(m["content"].encode("utf-8")) for m in self.form.messages(accepts, turns)
-            )
+            size = sum(len(m["content"].encode("utf-8")) for m in self.messages(accepts, turns))
             # Three bytes a token is on the safe side of most tokenisers; messages have a frame.
             if size / 3 + 8 * (len(turns) * 2 + 1) + accepts.max_tokens <= context:
                 break
@@ -249,7 +248,7 @@ class EndpointPrompter:
         return count
 
     def _turn(self, row: Example | Item) -> Turn:
-        limit, parts = self.form.max_tokens * BYTES_PER_TOKEN, []
+        limit, parts = self.max_tokens * BYTES_PER_TOKEN, []
         for part in (row.text, *row.fields.values()):
             encoded = self._tidy(part).encode("utf-8")
             if len(encoded) > limit:

@@ -204,15 +204,13 @@ class Calibration:
     Attributes:
         shift: (labels,) subtracted from every row of log-probabilities.
         note: what was chosen and why, as a sentence.
-        weight: what the shifted log-probabilities are multiplied by.
     """
 
     shift: Floats
     note: str
-    weight: float = 1.0
 
     def __call__(self, logprobs: Floats) -> Floats:
-        shifted = (logprobs - self.shift) * self.weight
+        shifted = logprobs - self.shift
         top = shifted.max(axis=1, keepdims=True, initial=-np.inf)
         return shifted - top - np.log(np.exp(shifted - top).sum(axis=1, keepdims=True))
 
@@ -242,37 +240,6 @@ def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
     return Calibration(neutral, f"Batch calibration is off: {figures}.")
 
 
-def fit_weighted_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
-    """Fit one weight and a shift for each label to the targets of (n, labels) log-probabilities.
-
-    It is a logistic regression, with normal priors (deviation 1) on the logarithm of the weight and
-    on how far each shift is from that of batch calibration, so that few rows change little.
-    """
-    from scipy.optimize import minimize
-
-    if not len(logprobs):
-        return fit_calibration(logprobs, targets)
-    mean: Floats = logprobs.mean(axis=0)
-    centred, rows, truth = logprobs - mean, np.arange(len(logprobs)), np.asarray(targets)
-
-    def loss(values: Floats) -> tuple[float, Floats]:
-        scaled = np.exp(values[0]) * centred
-        chances = Calibration(-values[1:], "")(scaled)
-        wrong = np.exp(chances)
-        wrong[rows, truth] -= 1
-        slope = np.array([(wrong * scaled).sum(), *wrong.sum(axis=0)])
-        return float((values**2).sum() / 2 - chances[rows, truth].sum()), slope + values
-
-    start, most = np.zeros(1 + len(mean)), [(-5.0, 5.0)]
-    found = minimize(loss, start, jac=True, bounds=most * len(start), method="L-BFGS-B").x
-    weight = float(np.exp(found[0]))
-    note = (
-        f"Calibration is fitted to {len(truth)} training rows: one shift for each label, and "
-        f"log-probabilities count {weight:.2f}."
-    )
-    return Calibration(mean - found[1:] / weight, note, weight)
-
-
 class LocalPrompter(LocalPrompts):
     """Predicts the labels of a task with a local model and a fixed set of demonstrations."""
 
@@ -290,8 +257,8 @@ class LocalPrompter(LocalPrompts):
         self.calibration = Calibration(np.zeros(len(task.labels)), off)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        chosen = {"calibration": self.calibration.note, "weight": self.calibration.weight}
-        return {**self._saved(), **chosen}, {"shift": self.calibration.shift}
+        facts = {**self._saved(), "calibration": self.calibration.note}
+        return facts, {"shift": self.calibration.shift}
 
     def chosen(self) -> str:
         return self.calibration.note
@@ -303,7 +270,7 @@ class LocalPrompter(LocalPrompts):
         task = read_task(facts["task"])
         shift = floats(arrays, "shift", len(task.labels))
         prompter = cls(settings, task, rows_from(facts["shown"]))
-        prompter.calibration = Calibration(shift, facts["calibration"], float(facts["weight"]))
+        prompter.calibration = Calibration(shift, str(facts["calibration"]))
         return prompter
 
     def calibrate(

@@ -244,9 +244,6 @@ CALIBRATION_TOKENS, LEAST_ROWS = 6_144, 12
 # Seconds of the answers to a row, in both forms, that are assumed where a fit should end soon.
 SECONDS_A_ROW = 2.0
 
-# Rows on which the end of texts is chosen: each is written as a whole.
-ENDING_ROWS = 12
-
 
 class LocalWriter(LocalPrompts):
     """Writes the answers of a task with a local model and a fixed set of demonstrations.
@@ -256,8 +253,7 @@ class LocalWriter(LocalPrompts):
         lists: most values of each field of lists, from the targets of the pool.
         skeleton: fills the values of records whose keys are given; None if the model writes all.
         literal: fields of records whose values are dropped where the text does not hold them.
-        loops: whether answers end, unfinished, where they repeat a phrase without end.
-        first_copy: whether such texts are finished after the first copy.
+        loops: whether answers end where they repeat a phrase without end.
     """
 
     calibrates = True
@@ -277,7 +273,7 @@ class LocalWriter(LocalPrompts):
         super().__init__(settings, task, shown, limit + keys)
         self.skeleton: Skeleton | None = None
         self.literal: tuple[str, ...] = ()
-        self.loops = self.first_copy = False
+        self.loops = False
         self.note = f"Answers have {limit} tokens at most."
 
     @classmethod
@@ -308,7 +304,6 @@ class LocalWriter(LocalPrompts):
             "lists": self.lists,
             "literal": self.literal,
             "loops": self.loops,
-            "first_copy": self.first_copy,
             "note": self.note,
             "thresholds": thresholds,
         }, {}
@@ -321,7 +316,6 @@ class LocalWriter(LocalPrompts):
         writer.note = str(facts["note"])
         writer.literal = tuple(map(str, facts["literal"]))
         writer.loops = bool(facts["loops"])
-        writer.first_copy = bool(facts["first_copy"])
         if facts["thresholds"] is not None:
             thresholds = {str(name): float(x) for name, x in facts["thresholds"].items()}
             writer.skeleton = writer._skeleton(thresholds)
@@ -330,27 +324,9 @@ class LocalWriter(LocalPrompts):
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> None:
-        """Choose the form of answers on labelled rows, unless the settings forbid it.
-
-        Records are written as a whole or into a skeleton of keys. Texts that repeat a phrase
-        without end are unfinished, or end after its first copy.
-        """
-        if not (self.settings.calibrate and examples):
+        """Choose whether records are written as a whole or into given keys, on labelled rows."""
+        if not (self.settings.calibrate and examples and field_types(self.task)):
             return
-        if field_types(self.task):
-            self._choose_form(examples, demonstrations)
-        elif isinstance(self.task, Writing):
-            count = min(ENDING_ROWS, rows_in_time())
-            rows = examples[:count]
-            prompts = self._prompts([row.item() for row in rows], demonstrations[:count])
-            written = self.generator.write(prompts, self._rule())
-            self.cached_seconds += written.cached_seconds
-            self.first_copy, note = first_copy_helps(self.task, written, rows)
-            self.note = " ".join(filter(None, [self.note, note]))
-
-    def _choose_form(
-        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]]
-    ) -> None:
         skeleton = self._skeleton(dict.fromkeys(field_types(self.task), 0.0))
         own = demonstrations or [()] * len(examples)
         prompts = self._prompts([example.item() for example in examples], own)
@@ -393,7 +369,7 @@ class LocalWriter(LocalPrompts):
             return self._kept(filled.answers(self.skeleton.records(filled), **facts), items)
         written = self.generator.write(prompts, self._rule())
         self.cached_seconds += written.cached_seconds
-        return self._kept(answers_of(self.task, written, self.first_copy, **facts), items)
+        return self._kept(answers_of(self.task, written, **facts), items)
 
     @property
     def engine(self) -> Generator:
@@ -434,12 +410,12 @@ def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:
     return min(len(prompts), max(LEAST_ROWS, int((tokens <= CALIBRATION_TOKENS).sum())))
 
 
-def answers_of(task: Task, written: Written, ends: bool = False, **facts: Any) -> Answers:
+def answers_of(task: Task, written: Written, **facts: Any) -> Answers:
     """Return generated texts as answers to a task without labels, with what they cost.
 
-    Of a text that was cut while it repeated itself, the first copy is the answer if `ends`.
+    A text that was cut while it repeated itself ends after the first copy.
     """
-    pairs = [*zip(written.texts, written.cut, strict=True)]
+    pairs, ends = [*zip(written.texts, written.cut, strict=True)], isinstance(task, Writing)
     kept = [first_copy(text) if ends and cut else text for text, cut in pairs]
     judged = [
         judged_answer(task, short, cut and short == text)
@@ -458,26 +434,4 @@ def answers_of(task: Task, written: Written, ends: bool = False, **facts: Any) -
         tokens_out=written.tokens_out,
         latency=written.latency,
         **facts,
-    )
-
-
-def first_copy_helps(task: Task, written: Written, rows: Sequence[Example]) -> tuple[bool, str]:
-    """Return whether labelled rows score more if texts end after the first copy of a repetition.
-
-    The second value says so, as a sentence; it is empty where no text repeats itself without end.
-    """
-    usual, ended = (answers_of(task, written, ends).outputs for ends in (False, True))
-    changed = sum(a != b for a, b in zip(usual, ended, strict=True))
-    if not changed:
-        return False, ""
-    metric = task.metrics[0]
-    means = [
-        float(np.mean([task.score(o, r.targets)[metric] for o, r in zip(some, rows, strict=True)]))
-        for some in (usual, ended)
-    ]
-    helps = means[1] > means[0]
-    way = "end after its first copy" if helps else "are unfinished"
-    return helps, (
-        f"Texts that repeat a phrase without end {way}: {changed} of {len(rows)} training rows do, "
-        f"{metric} is {means[1]:.2f} if they end there and {means[0]:.2f} if not."
     )

@@ -8,22 +8,20 @@ and end at stated limits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import hold_out, strata_of
+from choose.errors import MoneySpent
 from choose.formatting import plural
+from choose.models.endpoints.command_session import current_session
 from choose.models.prompting.base_strategy import prompter_for
-from choose.models.prompting.local_prompter import (
-    Calibration,
-    LocalPrompter,
-    fit_calibration,
-    fit_weighted_calibration,
-)
 from choose.models.prompting.own_prompts import LABELS, OwnPrompt
 from choose.models.prompting.prompts import (
     WORDINGS,
@@ -33,17 +31,17 @@ from choose.models.prompting.prompts import (
     single_line,
     wording_of,
 )
-from choose.models.prompting.search_budget import SearchBudget, SearchStopped
-from choose.schema.scorecard import name_of
+from choose.models.weights.spec import endpoint_name
+from choose.progress import as_part
+from choose.schema.scorecard import dollars, name_of
 from choose.tasks.writing import Writing
-from choose.types import Counts, Example, Floats, Item, Task
+from choose.types import Answers, Counts, Example, Floats, Item, Task
 
 # Rows of a pool, and rows on which settings are compared, at least.
 FEWEST_ROWS, FEWEST_ASKED = 20, 10
 
-# Parts of the rows for calibrations, which are scored on rows that they were not fitted to; there
-# are as many clusters of rows at least.
-PARTS = 5
+# Clusters of these rows, at least.
+FEWEST_CLUSTERS = 5
 
 # Rows with wrong answers that a model sees when it rewrites a prompt, and characters of each part.
 SHOWN_ERRORS, ROW_LENGTH = 6, 240
@@ -57,17 +55,114 @@ _BETTER = (
     f"{LABELS} where the possible answers belong. Write the prompt and nothing else."
 )
 
-USUAL, FITTED = "as usual", "fitted calibration"
-CALIBRATIONS: Mapping[str, Callable[[Floats, Sequence[int]], Calibration]] = {
-    USUAL: fit_calibration,
-    FITTED: fit_weighted_calibration,
-}
-
 TOO_SMALL = (
     f"The training rows are too few to choose a prompt on (it takes {FEWEST_ROWS}, of which "
-    f"{FEWEST_ASKED} from {PARTS} groups are held out while rows of two labels are left), so the "
-    "usual one is used."
+    f"{FEWEST_ASKED} from {FEWEST_CLUSTERS} groups are held out while rows of two labels are "
+    "left), so the usual one is used."
 )
+
+
+# A search at an endpoint spends at most this share of the dollars that are left when it begins.
+MONEY_SHARE = 0.25
+
+# Requests between two looks at the dollars, at least.
+CHUNK = 8
+
+
+class SearchStopped(Exception):
+    """A search may ask no further question; the message says why, after "because"."""
+
+
+class SearchBudget:
+    """The questions that a search may put to a model, and the dollars that it may spend.
+
+    Attributes:
+        most: questions that it may put.
+        asked: questions that it has put.
+        usd: dollars for their answers; those that were paid for before count too, so that a search
+            that is repeated spends nothing more.
+        cached_seconds: what cached answers took when they were computed.
+    """
+
+    def __init__(self, model: str, most: int, planned: int) -> None:
+        self.most, self.planned, self.asked = most, planned, 0
+        self.usd, self.cached_seconds, self._started = 0.0, 0.0, perf_counter()
+        self.endpoint = endpoint_name(model)
+        self._ledger = current_session().ledger
+        self._before = self._ledger.committed
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the search began, with those of cached answers."""
+        return perf_counter() - self._started + self.cached_seconds
+
+    @property
+    def cost(self) -> str:
+        """Return in words how many questions were put, and the seconds or dollars they took."""
+        questions = f"{self.asked:,} questions of at most {self.most:,}"
+        if self.endpoint is None:
+            return f"{questions}, {self.seconds:.0f} s"
+        return f"{questions}, ${self.usd:.4f}" if self.usd else questions
+
+    def answers(self, prompter: Prompter, items: Sequence[Item]) -> list[Answers]:
+        """Put questions to a prompter, in parts where dollars are limited.
+
+        Raises:
+            SearchStopped: if that would exceed a limit.
+        """
+        parts, step = [], max(1, len(items))
+        if self.endpoint is not None and self._ledger.limit is not None:
+            endpoint = current_session().endpoint(self.endpoint)
+            step = max(CHUNK, endpoint.concurrency)
+        for first in range(0, len(items), step):
+            some = items[first : first + step]
+            with self.count(len(some)):
+                parts.append(prompter.answer(some))
+            self._pay(parts[-1])
+        return parts
+
+    @contextmanager
+    def count(self, questions: int) -> Iterator[None]:
+        """Count questions that are put inside the block, and report progress.
+
+        Raises:
+            SearchStopped: if they would exceed a limit.
+        """
+        self.check(questions)
+        try:
+            with as_part(self.asked, questions, self.planned, "choosing a prompt"):
+                yield
+                self.asked += questions
+        except MoneySpent:
+            raise SearchStopped("--max-usd leaves no room for another request") from None
+
+    def check(self, questions: int) -> None:
+        """Raise if so many more questions would exceed a limit.
+
+        Raises:
+            SearchStopped: saying which.
+        """
+        if self.asked + questions > self.most:
+            raise SearchStopped(f"it may ask {self.most:,} questions")
+        if self.endpoint is None or self._ledger.limit is None:
+            return
+        left = self._ledger.limit - self._ledger.total
+        each = self.usd / self.asked if self.asked else 0.0
+        if self.usd + each * questions > MONEY_SHARE * (left + self.usd):
+            raise SearchStopped(
+                f"it may spend {MONEY_SHARE:.0%} of the dollars that --max-usd left it"
+            )
+
+    def _pay(self, answers: Answers) -> None:
+        if self.endpoint is None:
+            return
+        prices = current_session().endpoint(self.endpoint).prices
+        counts = answers.tokens_in, answers.tokens_cached, answers.tokens_out
+        found = None if prices is None else dollars(prices, *counts)
+        if found is None:  # a server that counts no tokens is billed at what was reserved
+            self.usd = max(self.usd, self._ledger.committed - self._before)
+        else:
+            self.usd += float(found.sum())
 
 
 class Parts(NamedTuple):
@@ -92,7 +187,7 @@ def parts_of(task: Task, pool: Sequence[Example], asked: int) -> Parts | None:
     few_labels = task.labels and len({e.target for e in shown}) < 2
     numbers: dict[str, int] = {}
     own = [numbers.setdefault(cluster.get(e.id, f"row {e.id}"), len(numbers)) for e in rows]
-    if len(rows) < FEWEST_ASKED or len(numbers) < PARTS or few_labels:
+    if len(rows) < FEWEST_ASKED or len(numbers) < FEWEST_CLUSTERS or few_labels:
         return None
     return Parts(shown, rows, np.array(own))
 
@@ -108,21 +203,11 @@ class PromptSetting:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a setting scores on the rows asked.
-
-    Attributes:
-        prompter: what asked.
-        scores: (rows,) by calibration.
-        likelihood: the mean log-probability of the right labels, by which equals are ranked.
-        outputs: the answers, by calibration.
-        logprobs: (rows, labels) before calibration, where a local model gives them.
-    """
+    """What answered the rows asked with a setting, (rows,) its scores, and its answers."""
 
     prompter: Prompter
-    scores: Mapping[str, Floats]
-    likelihood: Mapping[str, float]
-    outputs: Mapping[str, Sequence[str | None]]
-    logprobs: Floats | None = None
+    scores: Floats
+    outputs: Sequence[str | None]
 
 
 class PromptSearch:
@@ -152,14 +237,14 @@ class PromptSearch:
         self.rewritten = self.kept = 0
         self.stopped = ""
 
-    def run(self, rewrites: int) -> tuple[PromptSetting, str]:
-        """Return the best setting and calibration; the model rewrites the prompt so often."""
-        best: tuple[PromptSetting, str] | None = None
+    def run(self, rewrites: int) -> PromptSetting:
+        """Return the best setting; the model rewrites the prompt so often."""
+        best: PromptSetting | None = None
         try:
             self.measure(self.usual)
             for draw in range(1, len(self.draws)):
                 self.measure(replace(self.usual, draw=draw))
-            setting, _ = self.best()
+            setting = self.best()
             for wording in WORDINGS:
                 self.measure(replace(setting, wording=wording, template=""))
             best = self.best()
@@ -167,18 +252,14 @@ class PromptSearch:
                 best = self.rewrite(best)
         except SearchStopped as stop:
             self.stopped = str(stop)
-        return best or (self.best() if self.known else (self.usual, USUAL))
+        return best or (self.best() if self.known else self.usual)
 
-    def best(self) -> tuple[PromptSetting, str]:
-        """Return the setting and the calibration with the highest score; of equals the first."""
-        ranks = {
-            (setting, how): (round(float(scores.mean()), 9), round(found.likelihood[how], 9))
-            for setting, found in self.known.items()
-            for how, scores in found.scores.items()
-        }
-        return max(ranks, key=ranks.__getitem__)
+    def best(self) -> PromptSetting:
+        """Return the setting with the highest score; of equals the first."""
+        means = {one: round(float(found.scores.mean()), 9) for one, found in self.known.items()}
+        return max(means, key=means.__getitem__)
 
-    def rewrite(self, best: tuple[PromptSetting, str]) -> tuple[PromptSetting, str]:
+    def rewrite(self, best: PromptSetting) -> PromptSetting:
         """Return a prompt that the model rewrote from errors; the best one if that gains nothing.
 
         Errors are those of every other cluster of rows; the gain is that on the rows between.
@@ -186,14 +267,13 @@ class PromptSearch:
         Raises:
             SearchStopped: if that would exceed a limit.
         """
-        setting, how = best
-        found, others = self.known[setting], self.parts.clusters % 2 == 1
-        wrong = np.flatnonzero((found.scores[how] < 1) & ~others).tolist()
+        found, others = self.known[best], self.parts.clusters % 2 == 1
+        wrong = np.flatnonzero((found.scores < 1) & ~others).tolist()
         if not wrong or not others.any():
             return best
-        usual = as_own(self.task, wording_of(self.task, setting.wording))
-        prompt = OwnPrompt.read(setting.template) if setting.template else usual
-        errors = [(self.parts.asked[place], found.outputs[how][place]) for place in wrong]
+        usual = as_own(self.task, wording_of(self.task, best.wording))
+        prompt = OwnPrompt.read(best.template) if best.template else usual
+        errors = [(self.parts.asked[place], found.outputs[place]) for place in wrong]
         # Another part of them each time.
         errors = [*errors[self.rewritten * SHOWN_ERRORS :], *errors][:SHOWN_ERRORS]
         try:
@@ -201,38 +281,46 @@ class PromptSearch:
         except ValueError:  # no prompt
             return best
         self.rewritten += 1
-        changed = replace(setting, template=new.dump())
-        measured = self.measure(changed).scores
-        again = max(measured, key=lambda name: float(measured[name][others].mean()))
-        if float((measured[again] - found.scores[how])[others].mean()) <= 0:
+        changed = replace(best, template=new.dump())
+        if float((self.measure(changed).scores - found.scores)[others].mean()) <= 0:
             return best
         self.kept += 1
-        return changed, again
+        return changed
 
     def measure(self, setting: PromptSetting) -> Measured:
         """Ask all rows with a setting, once.
 
+        What a prompter chooses on labelled rows it chooses on these, which suits all settings
+        alike.
+
         Raises:
             SearchStopped: if that would exceed a limit.
         """
-        if setting not in self.known:
-            settings = replace(self.settings, wording=setting.wording, template=setting.template)
-            prompter = prompter_for(settings, self.task, self.pool, self.draws[setting.draw])
-            if isinstance(prompter, LocalPrompter):
-                self.known[setting] = self._scored(prompter)
-            else:
-                self.known[setting] = self._answered(prompter)
+        if setting in self.known:
+            return self.known[setting]
+        settings = replace(self.settings, wording=setting.wording, template=setting.template)
+        prompter = prompter_for(settings, self.task, self.pool, self.draws[setting.draw])
+        rows, metric = self.parts.asked, self.task.metrics[0]
+        items = [row.item() for row in rows]
+        if prompter.calibrates:
+            with self.budget.count(len(items)):
+                prompter.calibrate(rows)
+                parts = [prompter.answer(items)]
+        else:
+            parts = self.budget.answers(prompter, items)
+        self.budget.cached_seconds += float(prompter.facts()["cached_seconds"])
+        outputs = [output for answers in parts for output in answers.outputs]
+        pairs = zip(outputs, rows, strict=True)
+        scores = np.array([self.task.score(out, row.targets)[metric] for out, row in pairs])
+        self.known[setting] = Measured(prompter, scores, outputs)
         return self.known[setting]
 
-    def prompter(self, setting: PromptSetting, calibration: str) -> Prompter:
-        """Return the prompter of a measured setting, calibrated on all rows that were asked."""
-        found = self.known[setting]
-        if isinstance(found.prompter, LocalPrompter) and found.logprobs is not None:
-            fit = CALIBRATIONS[calibration]
-            found.prompter.calibration = fit(found.logprobs, self._truth())
-        if hasattr(found.prompter, "cached_seconds"):
-            found.prompter.cached_seconds = 0.0  # the search counts them
-        return found.prompter
+    def prompter(self, setting: PromptSetting) -> Prompter:
+        """Return what answered with a setting."""
+        found = self.known[setting].prompter
+        if hasattr(found, "cached_seconds"):
+            found.cached_seconds = 0.0  # the search counts them
+        return found
 
     def notes(self, setting: PromptSetting, described: str) -> list[str]:
         ended = ""
@@ -244,10 +332,7 @@ class PromptSearch:
                 f"Prompt: {described}.",
                 f"The search compared nothing, for {self.budget.cost}.{ended}",
             ]
-        best, usual = (
-            max(float(scores.mean()) for scores in self.known[one].scores.values())
-            for one in (setting, self.usual)
-        )
+        best, usual = (float(self.known[one].scores.mean()) for one in (setting, self.usual))
         rewriting = ""
         if self.rewritten:
             times = plural(self.rewritten, "time")
@@ -262,46 +347,6 @@ class PromptSearch:
             f"rows: {metric} {best:.3f}, too high as the best of several, the usual prompt "
             f"{usual:.3f}, for {self.budget.cost}.{ended}{rewriting}",
         ]
-
-    def _truth(self) -> list[int]:
-        return [self.task.labels.index(row.target) for row in self.parts.asked]
-
-    def _scored(self, prompter: LocalPrompter) -> Measured:
-        """Score labels with a local model; each calibration is scored on rows it was not fit to."""
-        items = [row.item() for row in self.parts.asked]
-        with self.budget.count(len(items)):
-            logprobs = prompter.score(items).logprobs
-        self.budget.cached_seconds += prompter.cached_seconds
-        truth, part = np.array(self._truth()), self.parts.clusters % PARTS
-        scores, likelihood, outputs = {}, {}, {}
-        for how, fit in CALIBRATIONS.items():
-            found = np.empty_like(logprobs)
-            for number in np.unique(part):
-                rows = part == number
-                found[rows] = fit(logprobs[~rows], truth[~rows].tolist())(logprobs[rows])
-            scores[how] = np.asarray(found.argmax(axis=1) == truth, dtype=np.float64)
-            likelihood[how] = float(found[np.arange(len(truth)), truth].mean())
-            outputs[how] = [self.task.labels[code] for code in found.argmax(axis=1)]
-        return Measured(prompter, scores, likelihood, outputs, logprobs)
-
-    def _answered(self, prompter: Prompter) -> Measured:
-        """Score answers; what a prompter chooses on these rows suits all settings alike."""
-        rows = self.parts.asked
-        items = [row.item() for row in rows]
-        parts = self.budget.answers(prompter, items)
-        seconds = float(prompter.facts()["cached_seconds"])
-        if prompter.calibrates:
-            with self.budget.count(0):  # these answers are in the cache now
-                prompter.calibrate(rows)
-                parts = [prompter.answer(items)]
-        self.budget.cached_seconds += seconds
-        outputs = [output for answers in parts for output in answers.outputs]
-        metric = self.task.metrics[0]
-        scores = [
-            self.task.score(output, row.targets)[metric]
-            for output, row in zip(outputs, rows, strict=True)
-        ]
-        return Measured(prompter, {USUAL: np.array(scores)}, {USUAL: 0.0}, {USUAL: outputs})
 
 
 def rewritten(

@@ -25,7 +25,6 @@ from choose.corpus import (
     AMONG_OTHERS,
     DEPTH,
     GOLD,
-    LOOKED,
     NOTHING,
     UNSPACED,
     WORDS,
@@ -436,20 +435,6 @@ def _ranked(row: Example, corpus: Corpus, words: int) -> tuple[Passage | None, l
     return next(iter(exact or gold), None), others
 
 
-class Found(NamedTuple):
-    """The passages that each item reads, best first, and the ids of those found below."""
-
-    read: list[list[Passage]]
-    further: tuple[tuple[str, ...], ...]
-
-
-def parted(items: Sequence[Item], found: Sequence[Sequence[Passage]], k: int) -> Found:
-    """Return the first k passages of each item, and the others; of what a control gives, none."""
-    pairs = zip(items, found, strict=True)
-    below = ([] if item.passages is not None else some[k:] for item, some in pairs)
-    return Found([[*some[:k]] for some in found], tuple(tuple(p.id for p in b) for b in below))
-
-
 # Labelled rows on which a retriever is chosen.
 CHOSEN_ON = 200
 
@@ -494,10 +479,6 @@ class Library:
             [hit.passage for hit in next(hits)] if item.passages is None else [*item.passages[:k]]
             for item in items
         ]
-
-    def search_below(self, items: Sequence[Item], k: int) -> Found:
-        """Return what each item reads, and what was found below that."""
-        return parted(items, self.search(items, max(k, LOOKED)), k)
 
     def reciprocal_rank(self, rows: Sequence[Example]) -> float:
         """Return the mean reciprocal rank of the evidence of some rows; 0 without rows."""
