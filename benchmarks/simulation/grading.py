@@ -317,7 +317,9 @@ def _told_apart(again: Decision, found: Decision, step: Step, setting: Setting) 
         costlier_first = pair.a == b
     else:
         both = {family[a], family[b]}
-        pair = next(p for p in again.pairs if p.declared and {family[p.a], family[p.b]} == both)
+        pair = next(
+            p for p in again.pairs if p.p_holm is not None and {family[p.a], family[p.b]} == both
+        )
         costlier_first = family[pair.a] == family[b]
     gain = pair.difference
     assert gain.low is not None

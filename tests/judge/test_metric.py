@@ -15,7 +15,6 @@ from choose.errors import StudyError
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.goal import ACCURACY, Measure, Rule, evened
 from choose.judge.measures.scorecard import accuracy
-from choose.judge.scores.paired_comparison import most_accurate
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, shifts
 from choose.judge.verdict import judge
@@ -197,7 +196,6 @@ def test_the_best_of_a_kind_heeds_weights() -> None:
     for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
         field = contenders_of(study_scores(evidence, measure), Rule(measure=measure))
         assert field.leader == best
-        assert most_accurate(field.pairs, field.order[:2]) == best
 
 
 def test_figures_of_rows_stay_figures_of_rows() -> None:

@@ -164,7 +164,6 @@ def pair(a: str, b: str, value: float, p: float, declared: bool = True) -> Pair:
         p_holm=min(1.0, 3 * p) if declared else None,
         method="two-way",
         rows=600,
-        declared=declared,
     )
 
 

@@ -296,7 +296,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 17
+RECORD = 18
 
 
 def state_of(store: Store) -> str:

@@ -899,7 +899,7 @@ def other_settings(decision: Decision) -> Iterator[Block]:
 
 def comparisons(decision: Decision) -> Iterator[Block]:
     """Yield the planned comparisons on the same rows."""
-    planned = [pair for pair in decision.pairs if pair.declared]
+    planned = [pair for pair in decision.pairs if pair.p_holm is not None]
     rows = (
         {
             "pair": f" {MINUS} ".join(shorten(clean(side), 60) for side in (pair.a, pair.b)),

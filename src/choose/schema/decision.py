@@ -79,7 +79,8 @@ GateStatus = Literal["pass", "fail", "unknown"]
 class Pair(Record):
     """The paired difference in accuracy of two candidates, a minus b.
 
-    `declared` pairs are of the best members of two families, or of the two nearest of one.
+    `p_holm` is null for pairs that were not declared: those of the members to use of two families,
+    and of the two nearest of one.
     """
 
     a: str
@@ -89,7 +90,6 @@ class Pair(Record):
     p_holm: float | None
     method: str
     rows: int
-    declared: bool
 
 
 GateCode = Literal[

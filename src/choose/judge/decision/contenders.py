@@ -20,7 +20,7 @@ from choose.judge.measures.costs import (
 from choose.judge.measures.learning_curve import CurveForecasts
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
-from choose.judge.scores.paired_comparison import FamilyComparison, Pairs, most_accurate
+from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.schema.base import Interval
 from choose.schema.scorecard import RANKING_METRICS
@@ -114,22 +114,6 @@ class Contenders:
         }
         readers = {f: tuple(n for n in m if n not in self.floors) for f, m in members.items()}
         return {family: names for family, names in readers.items() if names}
-
-    def versus(self, a: Family, b: Family) -> FamilyComparison | None:
-        """Compare the best of two families; None where they share no row, or one only guesses."""
-        if not {a, b} <= {*self.families}:
-            return None
-        first, second = self.best[a], self.best[b]
-        gain = self.gain(first, second)
-        return None if gain is None else FamilyComparison(first, second, gain)
-
-    @cached_property
-    def best(self) -> dict[Family, str]:
-        """Return the most accurate member of each family, compared on common rows."""
-        return {
-            family: most_accurate(self.pairs, [self.panel[name] for name in names])
-            for family, names in self.families.items()
-        }
 
     @cached_property
     def named(self) -> dict[Family, str]:

@@ -19,7 +19,6 @@ from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
 from choose.judge.measures.scorecard import drop_of, losses_by_source, settings_of
-from choose.judge.scores.paired_comparison import FamilyComparison
 from choose.judge.scores.promised_score import promised_score
 from choose.schema.base import Interval, above_0
 from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
@@ -83,29 +82,17 @@ def _coarse(case: Case) -> Iterator[Remark]:
         yield Remark(code="coarse-margin", names=(baseline,), share=lacks)
 
 
-def closest_costlier(case: Case) -> FamilyComparison | None:
-    """Return the costlier family that comes closest to a gain that matters, against the chosen."""
-    contenders = case.contenders
-    if case.name in contenders.floors:
-        return None
-    costlier = [
-        match
-        for family, best in contenders.best.items()
-        if family != case.family and best in contenders.costlier(case.name)
-        if (gain := contenders.gain(best, case.name))
-        if (match := FamilyComparison(best, case.name, gain))
-    ]
-    return max(
-        costlier,
-        key=lambda match: match.difference.high - contenders.margin(match.a, case.name),
-        default=None,
-    )
-
-
 def _margin(case: Case) -> Iterator[Remark]:
-    most = closest_costlier(case) if case.selection.chosen else None
-    if most and most.difference.high > 0:
-        yield Remark(code="margin", names=(most.a,), share=most.difference.high)
+    """Yield which costlier member comes closest to a gain that matters, with the most it gains."""
+    contenders, name = case.contenders, case.name
+    if case.selection.chosen is None or name in contenders.floors:
+        return
+    members = (n for family, n in contenders.named.items() if family != case.family)
+    costlier = [n for n in members if n in contenders.costlier(name)]
+    highs = {n: gain.high for n in costlier if (gain := contenders.gain(n, name))}
+    most = max(highs, key=lambda n: highs[n] - contenders.margin(n, name), default=None)
+    if most and highs[most] > 0:
+        yield Remark(code="margin", names=(most,), share=highs[most])
 
 
 def _settings(case: Case) -> Iterator[Remark]:
@@ -234,9 +221,9 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     What one alone promises is said, too.
     """
     contenders, chance = case.contenders, case.chances.families
-    likely = [family for family in case.members if chance.get(family, 1.0) >= UNLIKELY]
+    likely = [family for family in contenders.named if chance.get(family, 1.0) >= UNLIKELY]
     likely.sort(key=lambda family: -chance.get(family, 0.0))
-    best = [contenders.panel[case.members[family]] for family in likely]
+    best = [contenders.panel[contenders.named[family]] for family in likely]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
     for pool in dict.fromkeys(c.pool for c in taught if c.pool < c.whole):
         own = [c for c in taught if c.pool == pool]
@@ -261,7 +248,7 @@ def without_evidence(contenders: Contenders) -> tuple[str, ...]:
         return ()
     return tuple(
         family
-        for family, best in contenders.best.items()
+        for family, best in contenders.named.items()
         if family in PROMPTED and contenders.panel[best].info.model
         if any(not _beats(contenders, best, floor) for floor in contenders.floors)
     )

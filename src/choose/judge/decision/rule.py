@@ -50,7 +50,7 @@ class Selection:
     Attributes:
         chosen: the adopted candidate, or None.
         interim: the candidate to use until more is known; the adopted one if there is one.
-        rivals: the best members of the families that keep the question open, the likeliest first.
+        rivals: members to use of the families that keep the question open, the likeliest first.
         near: members of the same family that are not shown to be behind, the best first.
         target: whether the interim candidate reaches the study's target.
         reachable: whether any candidate may reach it.
@@ -95,13 +95,13 @@ def target_status(accuracy: Interval, target: float | None) -> Target:
 
 
 def _rivals(contenders: Contenders, chances: Chances, name: str) -> tuple[str, ...]:
-    """Return the best members of other families that may be the one, the likeliest first."""
+    """Return the members of other families that may be the one, the likeliest first."""
     others = [
         f for f in contenders.families if f != contenders.family(name) or name in contenders.floors
     ]
     likely = [f for f in others if chances.families[f] >= POSSIBLE]
     likely.sort(key=lambda family: -chances.families[family])
-    return tuple(contenders.best[family] for family in likely)
+    return tuple(contenders.named[family] for family in likely)
 
 
 def _near(contenders: Contenders, name: str) -> tuple[str, ...]:
@@ -198,14 +198,14 @@ class Case:
 
     @cached_property
     def rival(self) -> str | None:
-        """Return the first rival; else the best of the closest family; else the closest candidate.
+        """Return the first rival; else that of the closest family; else the closest candidate.
 
         Its comparison with the named candidate is the one that decides.
         """
         if self.selection.rivals:
             return self.selection.rivals[0]
         contenders, name = self.contenders, self.name
-        others = [best for f, best in contenders.best.items() if f != contenders.family(name)]
+        others = [n for f, n in contenders.named.items() if f != contenders.family(name)]
         others = others or [n for n in contenders.names if n != name]
         return max(others, key=lambda n: _lead(contenders, n, name), default=None)
 
@@ -252,20 +252,6 @@ class Case:
     @property
     def family(self) -> Family:
         return self.contenders.family(self.name)
-
-    @cached_property
-    def members(self) -> dict[Family, str]:
-        """Return the member shown for each measured family, as in the record."""
-        best = self.contenders.named
-        return best if self.name in self.contenders.floors else {**best, self.family: self.name}
-
-    @cached_property
-    def beside(self) -> str | None:
-        """Return the best member of the family where another is named, else the next one."""
-        if self.name in self.contenders.floors:
-            return None
-        best = self.contenders.best[self.family]
-        return best if best != self.name else next(iter(self.selection.near), None)
 
     @cached_property
     def room(self) -> float:

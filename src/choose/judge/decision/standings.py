@@ -9,22 +9,22 @@ from choose.judge.decision.rule import Case
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.paired_comparison import (
-    FamilyComparison,
     common_pool,
-    pair_records,
+    interval_of,
     side_at,
 )
-from choose.judge.scores.score_tables import CandidateScores
+from choose.judge.scores.score_tables import RETRAINING, CandidateScores
 from choose.schema.base import Interval
 from choose.schema.decision import Pair
 from choose.schema.standings import FamilyResult, Standing
+from choose.stats.paired import holm
 from choose.stats.two_way import row_means
 from choose.types import Family
 
 
 def families_of(case: Case) -> tuple[FamilyResult, ...]:
     """Return every family of the question: the named one first, then by their lead over it."""
-    known, best = case.contenders.families, case.members
+    known, best = case.contenders.families, case.contenders.named
 
     def behind(family: Family) -> tuple[bool, float]:
         gain = case.contenders.gain(best[family], case.name)
@@ -83,13 +83,31 @@ def _rows_won(chosen: CandidateScores, other: CandidateScores) -> dict[str, int]
 
 
 def pairs_of(case: Case) -> tuple[Pair, ...]:
-    """Declare the comparisons of families, and that of the member named with the nearest other."""
-    contenders = case.contenders
-    declared = [
-        match
-        for first, second in combinations(contenders.families, 2)
-        if (match := contenders.versus(second, first))
-    ]
-    if case.beside and (gain := contenders.gain(case.beside, case.name)):
-        declared.append(FamilyComparison(case.beside, case.name, gain))
-    return pair_records(contenders.pairs, declared)
+    """Return the declared comparisons, then that of every other pair of candidates.
+
+    Declared are those of the families that were measured, by their members to use, six at most,
+    and that of the named member with the nearest other one. Holm's correction is over these; other
+    pairs are exploratory. That a member was chosen on these rows widens no interval: the chance of
+    a family counts it (`decision.chance`).
+    """
+    contenders, named = case.contenders, case.contenders.named
+    between = [(named[b], named[a]) for a, b in combinations(contenders.families, 2)]
+    wanted = [*between, *((near, case.name) for near in case.selection.near[:1])]
+    declared = {pair: gain.p for pair in wanted if (gain := contenders.gain(*pair))}
+    adjusted = dict(zip(declared, holm([*declared.values()]), strict=True))
+    scored = [c.info.name for c in contenders.panel.scored]
+    known = {frozenset(pair) for pair in declared}
+    others = [pair for pair in combinations(scored, 2) if frozenset(pair) not in known]
+    return tuple(
+        Pair(
+            a=a,
+            b=b,
+            p=gain.p,
+            p_holm=adjusted.get((a, b)),
+            method=gain.method,
+            rows=gain.rows,
+            difference=interval_of(gain, "new-pools" if contenders.panel[a].drawn else RETRAINING),
+        )
+        for a, b in (*declared, *others)
+        if (gain := contenders.gain(a, b))
+    )

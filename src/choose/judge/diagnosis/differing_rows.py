@@ -27,7 +27,7 @@ from choose.schema.standings import Standing
 from choose.stats.intervals import two_way_interval
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask, row_means
-from choose.types import FAMILIES, Floats
+from choose.types import Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200
@@ -266,7 +266,7 @@ def side_by_side(
     """
     rows, ids = contenders.panel.rows, list(contenders.panel.rows.index)
     if rows.labels:
-        names = [contenders.best["prompting"]] if "prompting" in contenders.best else []
+        names = [name for family, name in contenders.named.items() if family == "prompting"]
         order = _wrong(contenders, names)[:MOST_REPLIES]
     else:
         names = _beside(contenders, standings)
@@ -332,7 +332,7 @@ def _beside(contenders: Contenders, standings: Sequence[Standing]) -> list[str]:
     chosen = [standing.candidate for standing in standings if standing.chosen]
     order = [s.candidate for s in standings if s.difference is not None]
     readers = [name for name in order if name not in contenders.floors]
-    best = [contenders.best[family] for family in FAMILIES if family in contenders.best]
+    best = contenders.named.values()
     others = [name for name in (*(readers or order)[:1], *best) if name not in chosen]
     return [*chosen, *dict.fromkeys(others)][:MOST_CANDIDATES]
 

@@ -1,16 +1,9 @@
-"""Two candidates compared on the same rows, with a variance assumed for fits made only once.
-
-The declared pairs are the comparisons of the families that were measured, six at most, and the two
-members of one family that the verdict names beside each other. They are adjusted by Holm. All
-other pairs are exploratory and their p-values are not adjusted. That the best of a family was
-chosen on these rows widens no interval: the chance of a family counts it (`decision.chance`).
-"""
+"""Two candidates compared on the same rows, with a variance assumed for fits made only once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -28,13 +21,11 @@ from choose.judge.scores.score_tables import (
     score_table,
 )
 from choose.schema.base import Interval
-from choose.schema.decision import Pair
 from choose.stats.intervals import growth_of_folds, two_way_interval
 from choose.stats.paired import (
     BONETT_PRICE,
     Difference,
     aligned,
-    holm,
     imaginary,
     paired_difference,
 )
@@ -272,19 +263,6 @@ class Pairs:
         return compare(*sides, rows, shared_draws=pool != WHOLE)
 
 
-def pair_record(a: str, b: str, difference: Difference, drawn: bool) -> Pair:
-    return Pair(
-        a=a,
-        b=b,
-        p=difference.p,
-        p_holm=None,
-        method=difference.method,
-        rows=difference.rows,
-        declared=False,
-        difference=interval_of(difference, "new-pools" if drawn else RETRAINING),
-    )
-
-
 def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:
     return Interval.of(difference, estimand_of(max(difference.repetitions), repeated))
 
@@ -328,44 +306,3 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     estimand = estimand_of(scores.shape[1])
     rows = table.rows.row_set(complete)
     return Interval.of(accuracy, estimand, row_set=rows), int(complete.sum())
-
-
-class FamilyComparison(NamedTuple):
-    """The best of one family (a) minus the best of another (b), on the rows both answered."""
-
-    a: str
-    b: str
-    difference: Difference
-
-
-def most_accurate(pairs: Pairs, side: Sequence[CandidateScores]) -> str:
-    """Return the most accurate member, each against the one with most rows on common rows."""
-    members = [m for m in side if m.main]
-    widest = max(members, key=lambda m: int(m.main.complete.sum()) if m.main else 0).info.name
-
-    def lead(member: CandidateScores) -> float:
-        name = member.info.name
-        if name == widest:
-            return 0.0
-        difference = pairs.difference(name, widest)
-        return difference.value if difference else -1.0
-
-    return max(members, key=lead).info.name
-
-
-def pair_records(pairs: Pairs, declared: Sequence[FamilyComparison]) -> tuple[Pair, ...]:
-    """Return the declared pairs, then every other pair of candidates that answered."""
-    drawn = {c.info.name: c.drawn for c in pairs.panel.candidates}
-    adjusted = holm([match.difference.p for match in declared])
-    first = tuple(
-        pair_record(a, b, difference, drawn[a]).model_copy(update={"declared": True, "p_holm": p})
-        for (a, b, difference), p in zip(declared, adjusted, strict=True)
-    )
-    shown = {frozenset((match.a, match.b)) for match in declared}
-    names = [candidate.info.name for candidate in pairs.panel.scored]
-    others = tuple(
-        pair_record(a, b, difference, drawn[a])
-        for a, b in combinations(names, 2)
-        if frozenset((a, b)) not in shown and (difference := pairs.difference(a, b))
-    )
-    return first + others
