@@ -90,7 +90,7 @@ def test_a_plan_lists_the_rounds_that_compare_runs(choose, tmp_path: Path) -> No
     assert (record["stored"], record["measured"]) == (0, False)
     plain = " ".join(choose("plan", data, *flags).out.split())
     assert "nothing was run or downloaded" in plain
-    assert "About what 10 min reach: cheap baselines on all rows." in plain
+    assert "Forecast for 10 min: cheap baselines on all rows." in plain
     # What a study has stored gives the seconds of its plan.
     again = json.loads(choose("plan", "-c", "st", "--json").out)
     assert again["stored"] == len({trial_key(one) for one in planned})

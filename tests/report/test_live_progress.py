@@ -89,7 +89,7 @@ def test_what_is_left_out_and_what_the_budget_reaches_is_said_first() -> None:
             reach,
         )
     assert out.getvalue().splitlines() == [
-        "About what 10 min reach: cheap baselines on all rows.",
+        "Forecast for 10 min: cheap baselines on all rows.",
         "Left out: copy: it answers writing.",
     ]
 
@@ -105,7 +105,7 @@ def test_what_a_budget_reaches_is_said_by_family() -> None:
     asked = {"tfidf": 3_080, "probe": 3_080, "prompt": 100, "retrieval": 100, "lora": 200}
     reach = Reach(learned={"tfidf": 10_003, "lora": 1_000}, asked=asked, seconds=())
     assert reach_line(reach, families, 3_080, 600.0) == (
-        "About what 10 min reach: cheap baselines on all rows, prompting and retrieval on about "
+        "Forecast for 10 min: cheap baselines on all rows, prompting and retrieval on about "
         "100 test rows, fine-tuning with 1,000 rows to learn from."
     )
     none = Reach(learned={}, asked={"tfidf": 3_080, "probe": 3_080}, seconds=())

@@ -303,7 +303,7 @@ def _conflicts(check: Check) -> Iterator[str]:
             f"these rows {'counts as an error' if found.lost == 1 else 'count as errors'}."
         )
     elif check.alike:
-        yield f"{plural(check.alike, 'text')} with more than one label, but for punctuation."
+        yield f"{plural(check.alike, 'text')} with more than one label, ignoring punctuation."
     else:
         yield "No text has two different labels."
 

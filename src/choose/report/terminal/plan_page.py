@@ -227,7 +227,7 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
             where = f"with {learned:,} rows to learn from"
         parts.setdefault(where, []).append(word)
     said = ", ".join(f"{listed(words)} {where}" for where, words in parts.items())
-    return f"About what {duration(budget)} reach: {said}."
+    return f"Forecast for {duration(budget)}: {said}."
 
 
 def model_lines(models: Sequence[ModelFit]) -> Iterator[str]:
