@@ -230,13 +230,13 @@ class Rows:
 
 Block = Answer | Heading | Paragraph | Bullets | Steps | Facts | Table | Chart | Listing | Rows
 
-# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``.
-_LETTERS = re.compile(r"\b(?!(?:to|of)\b)[^\W\d_]+")
+# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``, ``under 0.1 s``.
+_LETTERS = re.compile(r"\b(?!(?:to|of|under|s|min|h)\b)[^\W\d_]+")
 
 
 def is_figure(cell: str) -> bool:
-    """Return whether a cell holds a figure, a range or a dash."""
-    return cell == DASH or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
+    """Return whether a cell holds a figure, a range, a dash or nothing."""
+    return cell in (DASH, "") or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
 
 
 def table(

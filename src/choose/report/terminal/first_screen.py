@@ -27,7 +27,7 @@ from choose.formatting import (
     signed_points,
 )
 from choose.report import words
-from choose.report.blocks import chance_cell, out_of, standings
+from choose.report.blocks import Table, chance_cell, out_of, standings, table
 from choose.report.score_words import is_share
 from choose.report.screen_text import clip, command_lines, fold, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
@@ -158,14 +158,13 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
     found = family_table(decision, bounds=width >= WIDE)
     if not found.rows:
         return
-    style = ["bold" * bool(found.mark.strip()), *[""] * (len(found.rows) - 1)]
     columns = []
     for place, head in enumerate(found.heads):
-        cells = [literal(r[place], s) for r, s in zip(found.rows, style, strict=True)]
+        cells = [literal(row[place]) for row in found.rows]
+        cells[0].stylize("bold" * bool(found.mark))
         if not place:
-            marks = [found.mark, *" " * (len(cells) - 1)]
             head = f"  {head}"
-            cells = [Text.assemble(f"{m} ", cell) for m, cell in zip(marks, cells, strict=True)]
+            cells = [Text.assemble(f"{found.mark:1} ", cells[0]), *map(_after_mark, cells[1:])]
         columns.append(Column(head, cells, figures=place > 0))
     while sum(c.width + GAP for c in columns) > width + GAP:  # one table: costs go first
         costs = [c for c in columns if c.head in COSTS]
@@ -173,8 +172,12 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
             break
         columns.remove(costs[-1])
     yield from split_table(columns, width + INDENT)
-    for text in filter(None, (found.compared, words.beyond_limits(decision))):
+    for text in filter(None, (found.caption, words.beyond_limits(decision))):
         yield _indented(text, width, "dim")
+
+
+def _after_mark(cell: Text) -> Text:
+    return Text.assemble("  ", cell)
 
 
 def _failures(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -219,102 +222,64 @@ def first_sentences(sentences: list[str], columns: int) -> str:
 NAME, SHORT = 20, 8
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyTable:
-    """Heads and rows of cells, and what differences are of.
-
-    The first row is of the candidate at the mark, if there is one.
-    """
-
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    mark: str
-    compared: str
-
-
-def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
+def family_table(decision: Decision, bounds: bool = True) -> Table:
     """Return the families, each by its member to use; those that were not measured come last.
 
-    Where none is usable, the reference that none beats is the first row.
+    Where none is usable, the reference that none beats is the first row. The mark is that of the
+    first row, if it is the candidate to use.
 
     Args:
         decision: the record.
         bounds: whether a difference has its interval, or half its width where that says as much.
     """
+    verdict = decision.verdict
     known = {standing.candidate: standing for standing in standings(decision)}
-    families, usable = decision.verdict.families, decision.verdict.usable
-    if not usable and (floor := words.best_reference(decision)):
+    families = verdict.families
+    if not verdict.usable and (floor := words.best_reference(decision)):
         families = (FamilyResult(family="reference", best=floor), *families)
     shown = [(family, known[family.best or ""]) for family in families if family.best in known]
-    rows = [_row(decision, family, standing, bounds) for family, standing in shown]
-    rows += _not_measured(decision) if rows else ()
-    first = shown[0][1] if shown else None
-    heads = _heads(decision, bool(first and first.chosen))
-    mark = "▶" if decision.verdict.recommended else "▷"
-    kept = [i for i, head in enumerate(heads) if head and any(row[i] != DASH for row in rows)]
-    return FamilyTable(
-        heads=tuple(heads[i] for i in kept),
-        rows=tuple(tuple(row[i] for i in kept) for row in rows),
-        mark=mark if usable and first and first.chosen and not first.beyond else " ",
-        compared=words.compared_on(decision, [s.candidate for _, s in shown]) if shown[1:] else "",
-    )
-
-
-def _not_measured(decision: Decision) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of chances without a figure: what was not measured, and that none will do."""
-    chances, blank = decision.verdict.chance, (DASH,) * 5
-    for family in decision.verdict.unmeasured:
-        told = chance_cell(decision, chances.get(family))
-        yield clean(family), DASH, "not measured", *blank, told
-    rest = 1 - sum(chances.values())
+    if not shown:
+        return Table("", (), ())
+    first, pick = shown[0][1], clean(decision.pick)
+    # A long name of the chosen one, if it is the first row, is not cut.
+    versus = "first" if first.chosen and len(pick) > SHORT else shorten(pick, SHORT)
+    rows = [_row(decision, f.family, s, f"vs {versus}", bounds) for f, s in shown]
+    for family in verdict.unmeasured:
+        told = chance_cell(decision, verdict.chance.get(family))
+        rows.append({"family": clean(family), "rows": "not measured", "chance": told})
+    rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
-        yield "none of these", DASH, DASH, *blank, chance_cell(decision, rest)
-
-
-def _heads(decision: Decision, is_first: bool) -> tuple[str, ...]:
-    """Return the heads; a long name of the chosen one, if it is the first row, is not cut."""
-    noun, pick = words.score_noun(decision.goal), clean(decision.pick)
-    rare = decision.verdict.rare[:1]
-    return (
-        "family",
-        noun if noun == "right" else "score",
-        "rows",
-        f"“{shorten(clean(rare[0].label), SHORT)}”" if rare else "",
-        "vs first" if is_first and len(pick) > SHORT else f"vs {shorten(pick, SHORT)}",
-        "won:lost",
-        "s/1,000",
-        "$/month" if _volume(decision) else "$/1,000",
-        "chance",
-    )
+        rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
+    mark = "▶" if verdict.recommended else "▷"
+    mark = mark if verdict.usable and first.chosen and not first.beyond else ""
+    compared = words.compared_on(decision, [s.candidate for _, s in shown]) if shown[1:] else ""
+    (found,) = (one for one in table(compared, rows, mark=mark) if isinstance(one, Table))
+    return found
 
 
 def _row(
-    decision: Decision, family: FamilyResult, standing: Standing, bounds: bool
-) -> tuple[str, ...]:
-    noun = clean(family.family)
-    member = shorten(clean(standing.candidate), NAME)
-    total = decision.dataset.test_rows
-    return (
-        noun if member == noun else f"{noun}: {member}",
-        _score(decision, standing) + "*" * words.apart(decision, standing),
-        out_of(standing.common, total) if 0 < standing.common < total else DASH,
-        words.recall_of(decision, standing.candidate) or DASH,
-        _difference(standing, bounds),
-        words.won_and_lost(standing) or DASH,
-        figure(standing.ms_per_answer),
-        _usd(decision, standing),
-        chance_cell(decision, decision.verdict.chance.get(family.family)),
-    )
-
-
-def _volume(decision: Decision) -> float | None:
-    return words.quantity(decision.goal, "volume_per_month")
-
-
-def _usd(decision: Decision, standing: Standing) -> str:
-    """Return dollars of a month's answers, or of 1,000 where their number is not known."""
-    usd, volume = standing.usd_per_1k, _volume(decision)
-    return figure(usd) if usd is None or volume is None else figure(usd * volume / 1000)
+    decision: Decision, family: str, standing: Standing, versus: str, bounds: bool
+) -> dict[str, str]:
+    noun, member = clean(family), shorten(clean(standing.candidate), NAME)
+    scored, total = words.score_noun(decision.goal), decision.dataset.test_rows
+    usd, volume = standing.usd_per_1k, words.quantity(decision.goal, "volume_per_month")
+    monthly = usd if usd is None or volume is None else usd * volume / 1000
+    recall = {
+        f"“{shorten(clean(rare.label), SHORT)}”": words.recall_of(decision, standing.candidate)
+        for rare in decision.verdict.rare[:1]
+    }
+    return {
+        "family": noun if member == noun else f"{noun}: {member}",
+        scored if scored == "right" else "score": _score(decision, standing)
+        + "*" * words.apart(decision, standing),
+        "rows": out_of(standing.common, total) if 0 < standing.common < total else DASH,
+        **{head: found or DASH for head, found in recall.items()},
+        versus: _difference(standing, bounds),
+        "won:lost": words.won_and_lost(standing) or DASH,
+        "s/1,000": figure(standing.ms_per_answer),
+        "$/month" if volume else "$/1,000": figure(monthly),
+        "chance": chance_cell(decision, decision.verdict.chance.get(family)),
+    }
 
 
 def _score(decision: Decision, standing: Standing) -> str:

@@ -1,14 +1,13 @@
-"""Building blocks of pages for the terminal: sections, lists, tables, a bar, ASCII fallback."""
+"""Tables and lists for the terminal, pages of them, and substitutes where it lacks characters."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.padding import Padding
-from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -38,17 +37,6 @@ class Column:
     def measured(self) -> bool:
         """Return whether anything was measured."""
         return any(str(cell) != DASH for cell in self.cells)
-
-
-def section(title: str, *parts: RenderableType) -> RenderableType:
-    """Return parts, indented, under a title and after an empty line."""
-    heading = literal(title, style="bold")
-    return Group(Text(), heading, *(Padding(part, (0, 0, 0, INDENT)) for part in parts))
-
-
-def bullets(sentences: Iterable[str]) -> RenderableType:
-    """Return a bulleted list with hanging indents."""
-    return pairs((("•", sentence) for sentence in sentences), gap=1)
 
 
 def pairs(rows: Iterable[tuple[str | Text, str | Text]], gap: int = GAP) -> RenderableType:
@@ -135,39 +123,29 @@ def _text(text: str | Text) -> Text:
 
 
 # Substitutes of the same width, so that tables stay aligned.
-_ASCII = str.maketrans(
-    {
-        "\u2013": "-",
-        "\u2212": "-",
-        "—": "-",
-        "\u00d7": "x",
-        "“": '"',
-        "”": '"',
-        "\u2018": "'",
-        "\u2019": "'",
-        "·": ".",
-        "•": "*",
-        "…": "~",
-        "├": "|",
-        "┤": "|",
-        "─": "-",
-        "┊": ":",
-        "●": "o",
-        "◂": "<",
-        "▶": ">",
-        "▷": ">",
-        "▸": ">",
-        "→": ">",
-        "✓": "+",
-        "✗": "x",
-    }
+_ASCII = dict(
+    zip(
+        "\u2013\u2212—\u00d7“”\u2018\u2019·•…├┤─┊●◂▶▷▸→✓✗", "---x\"\"''.*~||-:o<>>>>+x", strict=True
+    )
 )
+
+
+def _substitute(error: UnicodeError) -> tuple[str, int]:
+    """Return characters of the same width for some that an encoding lacks."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(_ASCII.get(char, "?" * cell_len(char)) for char in lacking), error.end
+
+
+codecs.register_error("choose", _substitute)
 
 
 def encodable(segments: Iterable[Segment], encoding: str) -> Iterator[Segment]:
     """Replace characters that `encoding` lacks by others of the same width."""
     for text, style, control in segments:
-        yield Segment(text if control else _encodable_text(text, encoding), style, control)
+        known = control or encoding.startswith("utf")
+        shown = text if known else text.encode(encoding, "choose").decode(encoding)
+        yield Segment(shown, style, control)
 
 
 def trimmed(line: Sequence[Segment]) -> list[Segment]:
@@ -178,21 +156,6 @@ def trimmed(line: Sequence[Segment]) -> list[Segment]:
         if text := text.rstrip(" "):
             return [*segments, Segment(text, style, control)]
     return segments
-
-
-def _encodable_text(text: str, encoding: str) -> str:
-    if text.isascii() or encoding.startswith("utf"):
-        return text
-    return "".join(_replace(char, encoding) for char in text)
-
-
-def _replace(char: str, encoding: str) -> str:
-    try:
-        char.encode(encoding)
-    except UnicodeEncodeError:
-        substitute = char.translate(_ASCII)
-        return substitute if substitute.isascii() else "?" * cell_len(char)
-    return char
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,45 +181,3 @@ class Page:
         for line in console.render_lines(laid_out, options, pad=False):
             yield from encodable(trimmed(line), options.encoding)
             yield Segment.line()
-
-
-# Columns of a bar of progress.
-BAR = 20
-
-
-class StatusColumn(ProgressColumn):
-    """A column of text that a function returns anew at each refresh."""
-
-    def __init__(self, status: Callable[[], Text]) -> None:
-        super().__init__()
-        self._status = status
-
-    def render(self, task: Task) -> Text:
-        """Return the text."""
-        return self._status()
-
-
-class StudyBar(Progress):
-    """A bar with a status, below other lines, in characters that the console can express.
-
-    `done` returns how much of `total` is done, in any unit.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        lines: Callable[[], Iterable[Text]],
-        status: Callable[[], Text],
-        done: Callable[[], float],
-        total: float,
-    ) -> None:
-        self._lines, self._done, self._total = lines, done, max(total, 1e-9)
-        columns = BarColumn(BAR), StatusColumn(status)
-        super().__init__(*columns, console=console, transient=True, refresh_per_second=2)
-        self.add_task("study", total=self._total)
-
-    def get_renderable(self) -> RenderableType:
-        """Return the lines and the bar."""
-        for task in self.task_ids:
-            self.update(task, completed=min(self._done(), self._total))
-        return Encodable(Group(*self._lines(), *self.get_renderables()))

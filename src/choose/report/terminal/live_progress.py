@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from choose.formatting import chance, clean, clock, duration, plural
 from choose.report.screen_text import literal, shorten
-from choose.report.terminal.layout import Encodable, StudyBar
+from choose.report.terminal.layout import Encodable
 from choose.report.terminal.plan_page import reach_line
 from choose.report.terminal.request_lines import Sent, traffic_line, traffic_summary
 from choose.report.words import LIKELY
@@ -20,8 +23,8 @@ from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
 from choose.types import Dataset, Run
 
-# Columns of the screen for a name.
-NAME = 24
+# Columns of the screen for a name, and for the bar.
+NAME, BAR = 24, 20
 
 
 class LiveProgress:
@@ -34,7 +37,7 @@ class LiveProgress:
     def __init__(self, console: Console | None = None, started: float | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._budget: float | None = None
-        self._bar: StudyBar | None = None
+        self._bar: Live | None = None
         self._current: Job | None = None
         self._jobs = self._ended = self._reused = self._round = 0
         self._begun = False
@@ -99,8 +102,7 @@ class LiveProgress:
         for refusal in refusals:
             self._say(f"Left out: {clean(refusal.sentence)}", style="yellow")
         if self._console.is_terminal:
-            total = self._jobs if budget is None else budget
-            self._bar = StudyBar(self._console, self._lines, self._status, self._done, total)
+            self._bar = Live(console=self._console, get_renderable=self._shown, transient=True)
             self._bar.start()
 
     def job(self, job: Job, run: Run | None) -> None:
@@ -143,10 +145,16 @@ class LiveProgress:
         wide = not self._console.is_terminal
         self._console.print(Encodable(Text(sentence, style=style)), soft_wrap=wide)
 
-    def _lines(self) -> Iterator[Text]:
+    def _shown(self) -> RenderableType:
+        """Return a bar with the status, below a line of requests."""
+        lines = []
         if self._sent is not None:
             line = traffic_line(self._sent, perf_counter() - self._start)
-            yield Text(line, no_wrap=True, overflow="ellipsis")
+            lines.append(Text(line, no_wrap=True, overflow="ellipsis"))
+        total = max(self._jobs if self._budget is None else self._budget, 1e-9)
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(total, min(self._done(), total), width=BAR), self._status())
+        return Encodable(Group(*lines, bar))
 
     def _elapsed(self) -> float:
         return perf_counter() - self._start

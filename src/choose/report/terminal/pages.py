@@ -31,7 +31,7 @@ from choose.report.blocks import (
 )
 from choose.report.screen_text import command_lines, fold, literal, shorten
 from choose.report.terminal.first_screen import FirstScreen
-from choose.report.terminal.layout import Column, Page, bullets, note, pairs, split_table
+from choose.report.terminal.layout import Column, Page, note, pairs, split_table
 from choose.report.words import typed
 from choose.schema.base import Command
 from choose.schema.check import Check
@@ -125,7 +125,7 @@ def _part(block: Block, width: int) -> Iterator[RenderableType]:
         case Paragraph(text, tone):
             yield fold(text, width, STYLES.get(tone, ""))
         case Bullets(items):
-            yield bullets(items)
+            yield pairs((("•", text) for text in items), gap=1)
         case Steps(items):
             yield pairs(((f"{n}.", _step(*item, width)) for n, item in enumerate(items, 1)), gap=1)
         case Facts(items):
@@ -150,7 +150,7 @@ def _step(text: str, command: str | None, width: int) -> Text:
 
 def _fact(fact: Fact) -> tuple[Text, Text]:
     mark, style = MARKS.get(fact.status, ("", ""))
-    said = literal(fact.text, "dim" if fact.status == "unknown" else "")
+    said = literal_lines(fact.text, "dim" if fact.status == "unknown" else "")
     return literal(f"{mark} {fact.name}", style or "bold"), said
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-from rich.console import RenderableType
-from rich.text import Text
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from choose.formatting import (
     DASH,
@@ -22,8 +19,10 @@ from choose.formatting import (
     rough,
     rounded,
 )
-from choose.report.screen_text import literal, shorten
-from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
+from choose.report.blocks import Heading, Paragraph, bullets, part, table
+from choose.report.screen_text import shorten
+from choose.report.terminal.layout import Page
+from choose.report.terminal.pages import page_of
 from choose.report.terminal.request_lines import plan_lines
 from choose.schema.plan import (
     COMPARISON,
@@ -42,40 +41,32 @@ from choose.types import FAMILIES, Dataset, Family
 
 def before_data_page(plan: BeforeData) -> Page:
     """Return the plan of labelling as a page."""
-    return Page(lambda width: _before_data_parts(plan, width))
-
-
-def _before_data_parts(plan: BeforeData, width: int) -> Iterator[RenderableType]:
-    yield literal(headline(plan), style="bold")
-    yield Text()
-    yield from split_table(_before_data_table(plan), width)
-    if plan.affordable is not None:
-        affordable = plan.affordable
-        detects = (
-            f"detect a gain of {points(affordable.gain)}" if affordable.gain else "detect no gain"
-        )
-        yield Text()
-        yield literal(
-            f"${figure(affordable.usd)} buy {plural(affordable.rows, 'label')}, "
-            f"which usually {detects}."
-        )
-    if lines := [*running_lines(plan)]:
-        yield section("A month of answers", bullets(lines))
-    yield section("Assumed", bullets(assumed(plan)))
     first = rounded(plan.training.low / TRAINING_SHARE)
-    yield section(
-        "Next steps",
-        bullets(
-            (
-                f"Label about {first:,} rows, sampled at random from real traffic, and run "
-                "choose check: it estimates the rows that your data need.",
-                "Have a second person label the same first 100 rows. Where the two disagree, no "
-                "model can be right: clarify the labelling guide first.",
-            )
-        ),
+    steps = (
+        f"Label about {first:,} rows, sampled at random from real traffic, and run choose check: "
+        "it estimates the rows that your data need.",
+        "Have a second person label the same first 100 rows. Where the two disagree, no model can "
+        "be right: clarify the labelling guide first.",
     )
-    yield Text()
-    yield note("Nothing was measured: the figures come from formulas and published studies.")
+    closing = "Nothing was measured: the figures come from formulas and published studies."
+    return page_of(
+        [
+            Heading(headline(plan)),
+            *table("", _before_data_rows(plan)),
+            *_affordable(plan),
+            *part("A month of answers", bullets(running_lines(plan)), level=2),
+            *part("Assumed", bullets(assumed(plan)), level=2),
+            *part("Next steps", bullets(steps), level=2),
+            Paragraph(closing, "note"),
+        ]
+    )
+
+
+def _affordable(plan: BeforeData) -> Iterator[Paragraph]:
+    if (found := plan.affordable) is not None:
+        detects = f"detect a gain of {points(found.gain)}" if found.gain else "detect no gain"
+        rows = plural(found.rows, "label")
+        yield Paragraph(f"${figure(found.usd)} buy {rows}, which usually {detects}.")
 
 
 ASSUMED = (
@@ -163,37 +154,25 @@ def headline(plan: BeforeData) -> str:
     )
 
 
-def _before_data_table(plan: BeforeData) -> list[Column]:
+def _before_data_rows(plan: BeforeData) -> Iterator[dict[str, str]]:
     wishes = plan.wishes
-    lines: list[tuple[str, tuple[str, str, str]]] = [
-        (f"to detect a gain of {points(wishes.gain)}", _cells(plan.test))
-    ]
+    yield _cases(f"to detect a gain of {points(wishes.gain)}", plan.test, "{:,.0f}".format)
     if wishes.target is not None and plan.target_rows is not None:
-        rows = f"{plan.target_rows:,}"
-        lines.append((f"to show an accuracy of {in_percent(wishes.target)}", (rows, rows, rows)))
-    lines += [
-        (f"to train on {plan.classes} labels", _cells(plan.training)),
-        ("rows to label", _cells(plan.rows)),
-        ("hours", _amounts(plan.hours)),
-    ]
+        name = f"to show an accuracy of {in_percent(wishes.target)}"
+        yield {"": name, **dict.fromkeys(CASES, f"{plan.target_rows:,}")}
+    yield _cases(f"to train on {plan.classes} labels", plan.training, "{:,.0f}".format)
+    yield _cases("rows to label", plan.rows, "{:,.0f}".format)
+    yield _cases("hours", plan.hours, figure)
     if plan.usd is not None:
-        lines.append(("dollars", _amounts(plan.usd)))
-    heads = ("best\ncase", "usual", "worst\ncase")
-    return [
-        Column("", [literal(name) for name, _ in lines], figures=False),
-        *(
-            Column(head, [literal(cells[place]) for _, cells in lines])
-            for place, head in enumerate(heads)
-        ),
-    ]
+        yield _cases("dollars", plan.usd, figure)
 
 
-def _cells(interval: Three) -> tuple[str, str, str]:
-    return (f"{interval.low:,.0f}", f"{interval.usual:,.0f}", f"{interval.high:,.0f}")
+CASES = ("best case", "usual", "worst case")
 
 
-def _amounts(interval: Three) -> tuple[str, str, str]:
-    return figure(interval.low), figure(interval.usual), figure(interval.high)
+def _cases(name: str, found: Three, said: Callable[[float], str]) -> dict[str, str]:
+    values = map(said, (found.low, found.usual, found.high))
+    return {"": name, **dict(zip(CASES, values, strict=True))}
 
 
 def _hours(hours: float) -> str:
@@ -258,41 +237,39 @@ def _gb(count: int | None) -> str:
 
 def grid_page(plan: Planning) -> Page:
     """Return the rounds with their seconds by candidate as a page."""
-    return Page(lambda width: _grid_parts(plan, width))
-
-
-def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
-    data = plan.dataset
+    data, rows = plan.dataset, len(plan.dataset.asked)
     kept = f"; {plural(plan.stored, 'trial')} of them are stored" if plan.stored else ""
-    yield literal(
+    title = (
         f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
-        f"{plural(len(plan.candidates), 'candidate')} on {plural(len(data.asked), 'test row')}"
-        f"{kept}.",
-        style="bold",
+        f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
     )
-    yield literal(_division(data), "dim")
-    yield from (literal(said, "yellow") for said in data.findings if " left out: " in said)
-    yield Text()
-    yield from split_table(_grid_table(plan), width)
-    if plan.budget is not None:
-        families = {c.name: find(c.strategy).family for c in plan.candidates}
-        yield Text()
-        yield literal(reach_line(plan.reach, families, len(data.asked), plan.budget))
-    if lines := list(model_lines(plan.models)):
-        yield section("Models on this machine", bullets(lines))
-    if plan.spending.bills:
-        yield section("Requests to endpoints", bullets(plan_lines(plan.spending)))
-    if plan.refusals:
-        yield section("Left out", bullets(one.sentence for one in plan.refusals))
-    yield Text()
+    left_out = [said for said in data.findings if " left out: " in said]
+    families = {c.name: find(c.strategy).family for c in plan.candidates}
     source = (
         "Seconds are what stored trials took, and rough constants for the others."
         if plan.measured
         else "Seconds are rough constants: nothing was run or downloaded. Round 0 measures them."
     )
-    yield note(
-        f"{source} Candidates that are behind for certain stay where they are; {DASH} is beyond "
-        "the budget."
+    source += (
+        f" Candidates that are behind for certain stay where they are; {DASH} is beyond the budget."
+    )
+    reach = []
+    if plan.budget is not None:
+        reach = [Paragraph(reach_line(plan.reach, families, rows, plan.budget))]
+    requests = plan_lines(plan.spending) if plan.spending.bills else ()
+    refusals = (one.sentence for one in plan.refusals)
+    return page_of(
+        [
+            Heading(title),
+            Paragraph(_division(data), "note"),
+            *(Paragraph(said, "warning") for said in left_out),
+            *table("", _grid_rows(plan), noted=True),
+            *reach,
+            *part("Models on this machine", bullets(model_lines(plan.models)), level=2),
+            *part("Requests to endpoints", bullets(requests), level=2),
+            *part("Left out", bullets(refusals), level=2),
+            Paragraph(source, "note"),
+        ]
     )
 
 
@@ -311,30 +288,23 @@ def _division(data: Dataset) -> str:
 WITHOUT_LABELS = {"a new class": "a new field"}
 
 
-def _grid_table(plan: Planning) -> list[Column]:
+def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
     called = {} if plan.dataset.task.labels else WITHOUT_LABELS
     if plan.dataset.task.kind == "multilabel":
         called = {**called, "a new class": "a new label"}
-    compared = [round.part == COMPARISON for round in plan.rounds]
-    heads = [
-        f"round {one.number}" if first else called.get(one.part, one.part)
-        for one, first in zip(plan.rounds, compared, strict=True)
-    ]
-    columns = [
-        Column("", [*map(literal, heads)], figures=False),
-        Column("rows to\nlearn from", [literal(f"{one.rows:,}") for one in plan.rounds]),
-        Column(
-            "rows to\nanswer",
-            [literal(f"{one.ask:,}" if one.ask else "") for one in plan.rounds],
-        ),
-    ]
-    for candidate in plan.candidates:
-        cells = [
-            literal(_seconds(row[candidate.name]) if candidate.name in row else "")
-            for row in plan.reach.seconds
-        ]
-        columns.append(Column(literal(shorten(clean(candidate.name), NAME)), cells))
-    return columns
+    for round, seconds in zip(plan.rounds, plan.reach.seconds, strict=True):
+        compared = round.part == COMPARISON
+        yield {
+            "": f"round {round.number}" if compared else called.get(round.part, round.part),
+            "rows to learn from": f"{round.rows:,}",
+            "rows to answer": f"{round.ask:,}" if round.ask else "",
+            **{
+                shorten(clean(one.name), NAME): _seconds(seconds[one.name])
+                if one.name in seconds
+                else ""
+                for one in plan.candidates
+            },
+        }
 
 
 def _seconds(seconds: float | None) -> str:
