@@ -118,7 +118,7 @@ def test_the_whole_report_is_printed_and_a_wrong_second_study_is_one_red_line(ch
     assert first.code == 0
     full = choose("report", "--full")
     assert "### " not in full.out
-    assert "Candidates" in full.out
+    assert "All candidates" in full.out
     assert len(first.out.splitlines()) <= 40 < len(full.out.splitlines())
     (store,) = Path(".choose").iterdir()
     wrong = choose("report", store, "costs")
