@@ -126,7 +126,7 @@ def test_what_was_matched_is_nowhere(faulty: tuple[Path, Path]) -> None:
 def test_f8_texts_that_differ_by_punctuation_alone_are_not_said_to_agree(tmp_path: Path) -> None:
     rows = [(f"{kind} {n}", kind) for n in range(20) for kind in ("order", "bill")]
     file = write_csv(tmp_path / "f8.csv", [*rows, ("Order 3?", "bill"), ("Order 4?", "order")])
-    says = "1 text with more than one label, but for punctuation."
+    says = "1 text with more than one label, ignoring punctuation."
     assert line(plan.check(str(file)).record, "Conflicts") == ("look", says)
 
 

@@ -315,8 +315,8 @@ MEMBERS = 3
 # Row ids that a sentence lists.
 NAMED = 5
 
-# Below so many rows, a share of rows is told as a count.
-FEW = 30
+# Below so many rows, a share of rows is told as a count; a range as wide as this is not told.
+FEW, TOLD = 30, 0.5
 
 # So little is expected to be lost that no further minute is worth it.
 SMALL_LOSS = 0.005
@@ -540,7 +540,7 @@ _CAVEATS: dict[CaveatCode, str] = {
     "not-asked": "{Families} {was} not part of this study.",
     "other-source": "On rows of “{other}”, {first} loses {lost} if none of its training rows are "
     "from there.",
-    "part-of-labels": "{names} {was} trained on {rows} of {whole} rows{promised}.",
+    "part-of-labels": "{names} learned from {rows} of {whole} rows{promised}.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",
@@ -574,8 +574,8 @@ def caveats(decision: Decision) -> Iterator[str]:
 
 def _caveat(decision: Decision, caveat: Caveat) -> str:
     promised, shares, stronger = "", "", words_in(decision).stronger
-    if caveat.promised is not None:
-        score = right(caveat.promised, score_noun(decision.goal))
+    if (found := caveat.promised) and (found.high or 1) - (found.low or 0) < TOLD:
+        score = right(found, score_noun(decision.goal))
         promised = f"; with all of them, it may get {score}"
     if caveat.shares is not None:
         before, now = map(in_percent, caveat.shares)

@@ -168,7 +168,7 @@ class Grid(Settings):
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
         default=600.0,
         gt=0,
-        description="Time to take, in seconds; on the command line 90s, 10m or 2h.",
+        description="Time to take: 90s, 10m or 2h; in a study file seconds.",
     )
     repeats: int = Field(
         default=1,

@@ -159,12 +159,17 @@ def literal_lines(text: str, style: str = "") -> Text:
     return Text("\n".join(map(clean, text.split("\n"))), style=style)
 
 
+def _name(cell: str) -> str:
+    """Return the name alone of a candidate with a long title: ``tfidf``."""
+    return cell.rpartition(" (")[2][:-1] if len(cell) > CELL and cell.endswith(")") else cell
+
+
 def _table(block: Table, width: int) -> Iterator[RenderableType]:
     yield from [fold(block.caption, width, "dim")] if block.caption else []
     rows = block.rows[: block.shown]
     columns = []
     for place, head in enumerate(block.heads):
-        cells = [literal(shorten(clean(row[place]), CELL)) for row in rows]
+        cells = [literal(shorten(_name(clean(row[place])), CELL)) for row in rows]
         columns.append(Column(fold(head, 16, "dim"), cells, figures=block.figures[place]))
     yield from split_table(columns, width)
     if len(rows) < len(block.rows):
