@@ -33,6 +33,7 @@ from choose.judge.evidence import Evidence  # noqa: E402
 from choose.judge.goal import Rule  # noqa: E402
 from choose.judge.scores.joint_distribution import Whole  # noqa: E402
 from choose.run.records import GroupRequest, GroupResult  # noqa: E402
+from choose.run.spending_limit import Budget  # noqa: E402
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
 from choose.types import Answers, Fold, Run  # noqa: E402
 from machine import machine  # noqa: E402
@@ -203,7 +204,7 @@ class World:
             rounds,
             pools,
             self,
-            loop.Budget(),
+            Budget(),
             watch=watch,
             judged=self.judged,
             executor=Played(self),  # type: ignore[arg-type]

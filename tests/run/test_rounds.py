@@ -13,11 +13,12 @@ from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
-from choose.run import predict_test_rows
+from choose.run import predict_test_rows, spending_limit, trial
 from choose.run import rounds as loop
 from choose.run.forecast import Pace
 from choose.run.records import GroupRequest, GroupResult
-from choose.run.rounds import Budget, Summary, run_rounds
+from choose.run.rounds import Summary, run_rounds
+from choose.run.spending_limit import Budget
 from choose.run.trial import run_trial
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
@@ -80,10 +81,10 @@ class Set:
         found = {}
         for one in self.rounds:
             for job in one.jobs:
-                trial = job.trial
-                run = self.store.get(trial) if trial.candidate == name else None
+                own = job.trial
+                run = self.store.get(own) if own.candidate == name else None
                 if run is not None and run.error is None:
-                    found[trial.fold, trial.train_size] = len(run.asked["clean", 0])
+                    found[own.fold, own.train_size] = len(run.asked["clean", 0])
         return found
 
 
@@ -222,7 +223,8 @@ class Clocked(LocalExecutor):
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = [0.0]
-    monkeypatch.setattr(loop, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(spending_limit, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(trial, "SPARE", 0.0)  # of seconds on another clock
     return clock
 
 
@@ -269,6 +271,7 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     """Rows that take long are answered after it, and before other members of a family."""
     monkeypatch.setattr(loop, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(loop, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(trial, "SPARE", 0.0)
     monkeypatch.setattr(fakes.Sluggish, "family", "prompting")
     one = Set(tmp_path, "tfidf", "steady", "sluggish", "remembers")
     one.rounds = one.rounds[:1]
@@ -289,6 +292,16 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     first = one.seen.standings[0]
     assert not first.ended
     assert first.unanswered == ["steady"]
+
+
+def test_a_long_fit_is_followed_by_more_answers_where_these_take_little(tmp_path, monkeypatch):
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.004)
+    for budget, most in ((None, 25), (600.0, 140)):
+        one = Set(tmp_path / str(budget), "tfidf", "steady")
+        one.rounds = one.rounds[:1]
+        one.run(seconds=budget)
+        assert one.rows("steady")[0, 250] == most
+        assert one.rows("tfidf")[0, 250] == 25
 
 
 def test_a_budget_of_seconds_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from choose.answers.given import GivenRuns
 from choose.api.compare import Silent, _begin, _run
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
-from choose.run.rounds import Budget
+from choose.run.spending_limit import Budget
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.extraction import Extraction, as_text, fields_of

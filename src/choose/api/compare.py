@@ -32,7 +32,7 @@ from choose.models.endpoints.command_session import connect_endpoints, current_s
 from choose.models.hardware.compute_settings import check_compute
 from choose.models.output_cache import caching
 from choose.models.weights.spec import endpoint_name
-from choose.run.spending_limit import Approve, before_sending, refuse
+from choose.run.spending_limit import Approve, Budget, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
 from choose.store.destination import STUDY, check_folder
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from choose.judge.scores.joint_distribution import Whole
     from choose.models.endpoints.command_session import Session
     from choose.run.cluster.ray_executor import RayExecutor
-    from choose.run.rounds import Budget
     from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
@@ -215,7 +214,6 @@ def run_study(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.run.cluster.ray_executor import on_cluster
-    from choose.run.rounds import Budget
     from choose.study.candidates import check_names
 
     most = study.grid.max_usd

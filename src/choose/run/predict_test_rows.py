@@ -26,8 +26,8 @@ from choose.tasks.exchanged_facts import drill_of
 from choose.types import Answers, Dataset, Example, Item, Task
 
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
-# this share of the time that is left: what a model writes for many rows at once takes far less for
-# each of them.
+# this share of the time that is left, and at most as many again as were answered: what a model
+# writes for many rows at once takes far less for each of them, and far more for a few.
 FIRST_CHUNK, MOST_CHUNK, CHUNK_SHARE = 5, 500, 0.5
 
 
@@ -93,6 +93,8 @@ def predict_until(
     most: int = 0,
     end: float = inf,
     known: Answers | None = None,
+    each: float = 0.0,
+    spare: float = 0.0,
 ) -> tuple[list[Item], Answers]:
     """Return the items that were predicted, in the order of `asking_order`, and their answers.
 
@@ -105,13 +107,24 @@ def predict_until(
         most: how many items; 0 is all.
         end: `perf_counter` after which no further chunk is begun.
         known: earlier answers to the first items.
+        each: seconds that each of these took.
+        spare: seconds in which more than `most` items may be predicted.
     """
     by_id = {item.id: item for item in items}
     parts = [] if known is None else [known]
-    done = sum(map(len, parts))
-    order = [by_id[id] for id in asking_order(by_id, dataset)][: max(most, done) or None]
-    few, took = len(order) if end == inf else FIRST_CHUNK, 0.0
-    while done < len(order) and (not parts or perf_counter() + took < end):
+    order = [by_id[id] for id in asking_order(by_id, dataset)]
+    begun = done = sum(map(len, parts))
+    wanted = max(most or len(order), done)
+    while done < len(order) and (not parts or perf_counter() < end):
+        if done >= wanted:
+            few = int(spare / each) if each else 0
+        elif end == inf:
+            few = wanted - done
+        else:
+            few = int(CHUNK_SHARE * (end - perf_counter()) / max(each, 1e-6))
+            few = min(max(FIRST_CHUNK, min(few, done, MOST_CHUNK)), wanted - done)
+        if not few or (done > begun and perf_counter() + few * each >= end):
+            break
         start, chunk = perf_counter(), order[done : done + few]
         try:
             parts.append(predict(strategy, chunk, dataset.task))
@@ -119,11 +132,9 @@ def predict_until(
             if not parts:
                 raise
             break
+        seconds = perf_counter() - start
+        each, spare = seconds / len(chunk), spare - seconds * (done >= wanted)
         done += len(chunk)
-        each = (perf_counter() - start) / len(chunk)
-        left = min(end - perf_counter(), MOST_CHUNK * each / CHUNK_SHARE)
-        few = max(FIRST_CHUNK, int(CHUNK_SHARE * left / max(each, 1e-6)))
-        took = each * min(few, len(order) - done)
     return order[:done], concatenated(parts) if parts else _NONE
 
 

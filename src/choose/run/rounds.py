@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import inf
-from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from choose.data.scenarios import Pools
@@ -20,7 +19,8 @@ from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Pace
 from choose.run.predict_test_rows import FIRST_CHUNK
 from choose.run.records import Executor, GroupRequest, GroupResult
-from choose.run.trial import CLEAN, versions
+from choose.run.spending_limit import Budget
+from choose.run.trial import CLEAN, answers, versions
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing
 from choose.store.store import Store
@@ -43,7 +43,7 @@ FIRST_SHARE, FIRST_SECONDS = 0.2, 45.0
 
 # Share of the seconds of a candidate's first request in which its fit should end, and the most of
 # these; a candidate of the first verdict has a few seconds at least.
-FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 6.0
+FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 4.0
 
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
@@ -52,63 +52,12 @@ GROWTH, AMPLE = 4, 0.5
 # Share of the budget that fits of the comparison leave for the rounds after it.
 RESERVE = 0.1
 
-# Share of the time that other candidates leave in which the fit of a candidate should end.
-SLOW_SHARE, FAST_SHARE = 0.7, 0.05
+# Share of the time that other candidates leave in which the fit of a candidate should end, and how
+# many times its forecast it may take in any case: what is repeated must not be made shorter.
+SLOW_SHARE, FAST_SHARE, SLOWER = 0.7, 0.05, 1.3
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
 MOST_TOGETHER, ATTEMPTS = 10, 2
-
-
-@dataclass
-class Budget:
-    """The seconds and dollars of one command; None is no limit.
-
-    Attributes:
-        closing: share of the seconds in which the study is judged and its page written.
-        started: `perf_counter` when the command began.
-        waited: seconds that do not count, such as those of consent.
-        spent: dollars so far.
-    """
-
-    seconds: float | None = None
-    dollars: float | None = None
-    closing: float = 0.0
-    started: float = field(default_factory=perf_counter)
-    waited: float = 0.0
-    spent: float = 0.0
-
-    @property
-    def elapsed(self) -> float:
-        """Return the seconds since the command began."""
-        return perf_counter() - self.started - self.waited
-
-    def left(self) -> float:
-        """Return the seconds that are left to run trials; infinite without a limit."""
-        if self.seconds is None:
-            return inf
-        return max(0.0, (1 - self.closing) * self.seconds - self.elapsed)
-
-    def fits(self, seconds: float, *, dollars: float = 0.0, reserve: float = 0.0) -> bool:
-        """Return whether work ends in time, leaves a share of the seconds, and can be paid."""
-        kept = 0.0 if self.seconds is None else reserve * self.seconds
-        return seconds <= self.left() - kept and self.pays(dollars)
-
-    def pays(self, dollars: float = 0.0) -> bool:
-        """Return whether dollars are left, and as many as these."""
-        return self.dollars is None or self.spent + dollars < self.dollars
-
-    def spend(self, dollars: float) -> None:
-        """Count dollars."""
-        self.spent += dollars
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Do not count the seconds inside the block."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.waited += perf_counter() - start
 
 
 class Watch(Protocol):
@@ -370,7 +319,7 @@ class _Loop:
         """Return jobs by candidate in the order of their turns; fast ones come first.
 
         In the first round a family with fewer answers precedes others, by the same member until it
-        has all. Later the likelier a second is to be spent on the one to use, the earlier.
+        has all. Later the cheaper one comes first.
         """
 
         def turn(jobs: Sequence[Job]) -> tuple[float, ...]:
@@ -378,8 +327,7 @@ class _Loop:
             if not self._is_slow(name):
                 return (0,)
             if round.number:
-                chance = self.chances.candidates.get(name, 0.0) if self.chances else 0.0
-                return 1, -chance / max(self._needed(jobs).seconds, 1e-3)
+                return 1, self._needed(jobs).seconds
             own = self._rows_answered(name)
             family = [
                 n for n in self._compared if self.classes[n].family == self.classes[name].family
@@ -402,31 +350,17 @@ class _Loop:
         )
 
     def _owed(self, name: str) -> float:
-        """Return the seconds of a family's members that answer all their rows before this one.
-
-        These are the members of which a second is worth more.
-        """
-
-        def rest(name: str) -> float:
-            own = [job for job in self._last_round.jobs if job.trial.candidate == name]
-            more = [job for job in own if not self._answered(job)]
-            return self._needed(more).seconds if more else 0.0
-
-        chance = self.chances.candidates if self.chances else {}
-        going = [
-            n for n in self._compared if n not in self.out and n not in self.held and n != name
-        ]
-        rests = {
-            n: rest(n)
-            for n in (*going, name)
-            if self.classes[n].family == self.classes[name].family and self._is_slow(n)
-        }
-        own = chance.get(name, 0.0) / max(rests[name], 1e-3)
-        return sum(
-            seconds
-            for n, seconds in rests.items()
-            if n != name and chance.get(n, 0.0) > max(LEAST_CHANCE, own * seconds)
-        )
+        """Return the seconds of cheaper members of a family, which answer all their rows first."""
+        family, rests = self.classes[name].family, dict[str, float]()
+        for n in self._compared:
+            if self._is_slow(n) and self.classes[n].family == family and n not in self.out:
+                more = [
+                    job
+                    for job in self._last_round.jobs
+                    if job.trial.candidate == n and not self._answered(job)
+                ]
+                rests[n] = self._needed(more).seconds if more and n not in self.held else 0.0
+        return sum(rest for rest in rests.values() if rest < rests.get(name, 0.0))
 
     def _had(self, job: Job) -> int:
         """Return how many test rows of a job are answered."""
@@ -449,7 +383,7 @@ class _Loop:
             self._cannot(jobs, max(needed.fits), left=max(0.0, left - owed), paid=paid)
             return None
         self._numbers += 1
-        limits = self._limits(name, waiting, left=left, fits=any(needed.fits))
+        limits = self._limits(name, waiting, left=left, fits=needed.fits)
         new = [job.trial.key for job in jobs if not self._had(job)]
         self._aims |= dict.fromkeys(new, limits.fit)
         before = (self.runs.get(job.trial.key) for job in jobs)
@@ -464,7 +398,7 @@ class _Loop:
         )
 
     def _limits(
-        self, name: str, waiting: Sequence[Sequence[Job]], *, left: float, fits: bool
+        self, name: str, waiting: Sequence[Sequence[Job]], *, left: float, fits: Sequence[float]
     ) -> Limits:
         """Return the limits of a request in seconds; `waiting` are jobs of other candidates.
 
@@ -478,8 +412,8 @@ class _Loop:
             return Limits(left, FAST_SHARE * left)
         if name in self._compared:
             after = left - sum(self._needed(jobs).seconds for jobs in waiting)
-            fit = SLOW_SHARE * max(after, left / 2)
-            return Limits(left if fits else left / len(families), fit)
+            fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(fits))
+            return Limits(left if any(fits) else left / len(families), fit)
         share, hard = left / len(slow), left
         if unanswered := families & self._unanswered_families():
             verdict = min(FIRST_SHARE * self.budget.seconds, FIRST_SECONDS)
@@ -620,7 +554,11 @@ class _Loop:
 
     def _tell(self, round: Round, ended: bool) -> None:
         """Ask the judge for the chances, and say how candidates stand."""
-        runs = [run for run in self.runs.values() if run.error is None and _is_plain(run)]
+        runs = [
+            run
+            for run in self.runs.values()
+            if not run.error and run.trial.scenario == STANDARD and not run.trial.variant
+        ]
         if self.judged is not None and runs:
             self.chances = self.judged(runs, self._planned())
         scores = {}
@@ -716,17 +654,6 @@ class _Loop:
     def _rows_answered(self, name: str) -> int:
         runs = (self.runs[job.trial.key] for job in self._compared.get(name, {}).values())
         return sum(len(run.asked.get(CLEAN, ())) for run in runs)
-
-
-def _is_plain(run: Run) -> bool:
-    return run.trial.scenario == STANDARD and not run.trial.variant
-
-
-def answers(job: Job, run: Run) -> bool:
-    """Return whether a run has answered all rows, views and repeats that a job asks."""
-    views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
-    enough = not run.unasked or 0 < job.ask <= len(run.asked.get(CLEAN, ()))
-    return run.error is None and enough and all(view in run.answers for view in views)
 
 
 def marks_of(run: Run, pools: Pools) -> list[float]:

@@ -1,16 +1,19 @@
-"""Consent before requests are sent, and what they cost."""
+"""The budget of a command, and consent before requests are sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from math import inf
+from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.errors import EndpointError, StudyError
 from choose.formatting import dollars as money
 from choose.models.endpoints.command_session import current_session
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.rounds import Budget, answers
+from choose.run.trial import answers
 from choose.schema.plan import Job, Spending
 from choose.store.store import Store
 from choose.strategy import Puts, build
@@ -20,6 +23,58 @@ from choose.study.spending_forecast import spending_of
 from choose.types import Candidate
 
 Approve = Callable[[Spending], None]
+
+
+@dataclass
+class Budget:
+    """The seconds and dollars of one command; None is no limit.
+
+    Attributes:
+        closing: share of the seconds in which the study is judged and its page written.
+        started: `perf_counter` when the command began.
+        waited: seconds that do not count, such as those of consent.
+        spent: dollars so far.
+    """
+
+    seconds: float | None = None
+    dollars: float | None = None
+    closing: float = 0.0
+    started: float = field(default_factory=perf_counter)
+    waited: float = 0.0
+    spent: float = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since the command began."""
+        return perf_counter() - self.started - self.waited
+
+    def left(self) -> float:
+        """Return the seconds that are left to run trials; infinite without a limit."""
+        if self.seconds is None:
+            return inf
+        return max(0.0, (1 - self.closing) * self.seconds - self.elapsed)
+
+    def fits(self, seconds: float, *, dollars: float = 0.0, reserve: float = 0.0) -> bool:
+        """Return whether work ends in time, leaves a share of the seconds, and can be paid."""
+        kept = 0.0 if self.seconds is None else reserve * self.seconds
+        return seconds <= self.left() - kept and self.pays(dollars)
+
+    def pays(self, dollars: float = 0.0) -> bool:
+        """Return whether dollars are left, and as many as these."""
+        return self.dollars is None or self.spent + dollars < self.dollars
+
+    def spend(self, dollars: float) -> None:
+        """Count dollars."""
+        self.spent += dollars
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the seconds inside the block."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.waited += perf_counter() - start
 
 
 def refuse(spending: Spending) -> None:

@@ -17,8 +17,8 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
 from choose.progress import TimeLimitReached, as_decided, time_limit
 from choose.run.predict_test_rows import answered_views, predict_until
-from choose.schema.plan import Job
-from choose.strategy import Groups, Prepares, Reports, Strategy, build
+from choose.schema.plan import COMPARISON, Job
+from choose.strategy import Groups, Prepares, Puts, Reports, Strategy, build
 from choose.tasks.scoring import scored
 from choose.types import Dataset, Run
 
@@ -77,9 +77,10 @@ def fit_alone(job: Job, pools: Pools, seconds: float = inf, before: Run | None =
 
     The fit of a run of `before` is made again alike.
     """
+    end = perf_counter() + seconds  # loading a model is part of what should end by then
     strategy, rows = prepared(job), pools.of(job.trial)
     start, known = perf_counter(), before.shortened if before and not before.error else None
-    with time_limit(fits=True, aim=seconds), as_decided(known) as shortened:
+    with time_limit(fits=True, aim=end - start), as_decided(known) as shortened:
         strategy.fit(pools.dataset.task, rows.pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy), shortened=shortened)
@@ -120,6 +121,9 @@ _PACKAGES = (
 
 
 CLEAN = ("clean", 0)
+
+# Share of the seconds of a fit in which further test rows are answered: they come nearly free.
+SPARE = 0.1
 
 
 class Ended(NamedTuple):
@@ -172,6 +176,13 @@ def run_trials(
             raise stopped
 
 
+def answers(job: Job, run: Run) -> bool:
+    """Return whether a run has answered all rows, views and repeats that a job asks."""
+    views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
+    enough = not run.unasked or 0 < job.ask <= len(run.asked.get(CLEAN, ()))
+    return run.error is None and enough and all(view in run.answers for view in views)
+
+
 def _failed(job: Job, error: Exception, seconds: float) -> Run:
     message = " ".join(str(error).split()) or "no message"
     said = f"{type(error).__name__}: {message}"[:500]
@@ -205,7 +216,16 @@ def _answer(
     known = before.answers.get(CLEAN) if before else None
     items = [dataset.examples[id].item() for id in rows.questions]
     start, cached = perf_counter(), cached_seconds(strategy)
-    clean, answers = predict_until(strategy, items, dataset, most=job.ask, end=end, known=known)
+    clean, answers = predict_until(
+        strategy,
+        items,
+        dataset,
+        most=job.ask,
+        end=end,
+        known=known,
+        each=((before and before.predict_seconds) or 0.0) / max(1, len(known or ())),
+        spare=_spare_seconds(job, fit, end),
+    )
     answered, all_cached = perf_counter() - start, cached_seconds(strategy) - cached
     ids = tuple(item.id for item in clean)
     seen = replace(rows, questions=tuple(id for id in rows.questions if id in {*ids}))
@@ -232,6 +252,17 @@ def _answer(
         **_run_facts(facts, job.trial.params),
     )
     return run, others.stopped
+
+
+def _spare_seconds(job: Job, fit: Fitted, end: float) -> float:
+    """Return the seconds in which more rows are answered than a job asks, where time is limited.
+
+    None are for fast candidates, which answer all soon, and for requests, which may cost money. A
+    fit that was kept took no seconds: it has answered these rows before.
+    """
+    own = job.part == COMPARISON and not fit.strategy.cheap
+    more = own and end < inf and not isinstance(fit.strategy, Puts)
+    return SPARE * fit.seconds if more else 0.0
 
 
 def _sum(*seconds: float | None) -> float | None:

@@ -38,17 +38,17 @@ INNER, DRIFT, SOURCE, NEW_CLASS = (
 )
 WORDINGS = "other settings"
 
-# The order of the rounds that follow the comparison.
+# The order of the rounds that follow the comparison; further repetitions come after all of them.
 LATER = (
     CONTROLS,
     DRILLS,
+    REPETITIONS,
     VIEWS,
     NOISE,
     DRIFT,
     SOURCE,
     NEW_CLASS,
     INNER,
-    REPETITIONS,
     WORDINGS,
 )
 
@@ -124,9 +124,9 @@ class Planner:
         jobs: dict[tuple[int, int], list[Job]] = defaultdict(list)
         for candidate in order:
             for point in self._points(candidate):
-                at = LATER.index(point.part), point.repetition
+                at = max(1, point.repetition), LATER.index(point.part)
                 jobs[at] += self._jobs(candidate, point)
-        for (part, _), own in sorted(jobs.items(), key=lambda one: one[0]):
+        for (_, part), own in sorted(jobs.items(), key=lambda one: one[0]):
             if own:
                 rounds.append(Round(len(rounds), LATER[part], self._largest, 0, tuple(own)))
         return rounds

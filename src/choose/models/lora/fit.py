@@ -20,16 +20,16 @@ from choose.models.lora.training_run import (
     TrainingRun,
     computed_for_training,
 )
-from choose.progress import decided_in_time, report_progress, seconds_left, seconds_to_aim
+from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.types import SHARE_READ
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
 RELEASE_EVERY_TOKENS = 2_400
 
-# Steps after which a training's pace is known, and rows that a shortened one sees at least or all:
-# so many, or as many as it can read in this share of all the time that is left for fit and answers.
-FIRST_STEPS, LEAST_ROWS, SHARE_OF_FIT = 3, 128, 0.5
+# Steps after which a training's pace is known, the first of which sets up; and rows that a shortened
+# one sees at least or all: so many, or as many as end in so many times the seconds of its aim.
+FIRST_STEPS, LEAST_ROWS, LATE = 3, 128, 2.0
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -87,7 +87,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
 
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
-    tokens, work, start = 0, 0.0, perf_counter()
+    tokens, work, first = 0, 0.0, (0.0, 0.0)
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
@@ -102,24 +102,30 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             total = sum(run.schedule.steps for run in runs)
             done = total if all(run.finished for run in runs) else min(work, total)
             report_progress(done, total, PROGRESS_LABEL)
-            shorten(runs, perf_counter() - start, (done, total))
+            steps = max(run.step for run in runs)
+            if steps == 1:
+                first = perf_counter(), work
+            elif steps >= FIRST_STEPS or not seconds_to_aim():
+                seconds = perf_counter() - first[0]
+                rest = (total - done) * seconds / (work - first[1])
+                shorten(runs, seconds / (steps - 1), rest)
 
 
-def shorten(runs: Sequence[TrainingRun], seconds: float, part: tuple[float, float]) -> None:
-    """Shorten schedules that would end after what is aimed at, by the pace of the steps so far.
+def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
+    """Shorten schedules that would end after what is aimed at.
 
-    None is before `FIRST_STEPS`, which set up, or below `LEAST_ROWS` if these can be read at all:
-    two steps say nothing.
+    Args:
+        runs: that are trained together.
+        pace: seconds of a step.
+        rest: forecast seconds of the steps that are left.
     """
-    done, total = part
-    steps, left = max(run.step for run in runs), seconds_to_aim()
-    early = steps < FIRST_STEPS and seconds < left  # a step may take as long as all should
+    step, left = max(run.step for run in runs), seconds_to_aim()
     last = whole = max(run.schedule.steps for run in runs)
-    if not early and left < (total - done) * seconds / done:
+    if left < rest:
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
-        most = steps + SHARE_OF_FIT * seconds_left() * steps / seconds
-        last = int(min(whole, max(min(least, most), steps + max(1.0, left * steps / seconds))))
-    last = int(decided_in_time(f"steps after step {steps}", last, whole))
+        late = step + seconds_to_aim(LATE) / pace
+        last = int(min(whole, max(min(least, late), step + max(1.0, left / pace))))
+    last = int(decided_in_time(f"steps after step {step}", last, whole))
     for run in (run for run in runs if not run.finished):
         run.shorten(last)
 

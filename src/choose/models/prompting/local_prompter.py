@@ -194,7 +194,8 @@ class LocalPrompts:
         return len(prompt.prefix) + len(prompt.rest) + self.reserve
 
 
-CALIBRATION_ROWS, FIRST_CALIBRATED = 64, 8
+# Most rows to calibrate on, and how many of them tell what the others take.
+CALIBRATION_ROWS, FIRST_CALIBRATED = 64, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,17 @@ def calibration_rows(examples: Sequence[Example]) -> list[Example]:
     return sorted(examples, key=lambda e: hashlib.sha256(e.id.encode("utf-8", "replace")).digest())[
         :CALIBRATION_ROWS
     ]
+
+
+def parts_in_time(rows: int) -> Iterator[slice]:
+    """Yield the rows to calibrate on in parts: a few of them, then as many as the time allows."""
+    start, done, more = perf_counter(), 0, min(FIRST_CALIBRATED, rows)
+    while more:
+        yield slice(done, done + more)
+        done += more
+        each = (perf_counter() - start) / done
+        most = min(rows, done + seconds_to_aim() / max(each, 1e-9))
+        more = int(decided_in_time("rows to calibrate on", int(most), rows)) - done
 
 
 def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
@@ -278,20 +290,11 @@ class LocalPrompter(LocalPrompts):
     ) -> None:
         if not self.settings.calibrate:
             return
-        count, own = 0, list(demonstrations) or [()] * len(examples)
-        parts, start = list[Floats](), perf_counter()
-        # Some rows tell how long the others take: only as many are scored as the time allows.
-        more = min(FIRST_CALIBRATED, len(examples)) if examples else 0
-        while more or not parts:
-            rows = [example.item() for example in examples[count : count + more]]
-            parts.append(self.score(rows, own[count : count + more]).logprobs)
-            count += more
-            each = (perf_counter() - start) / max(count, 1)
-            more = int(min(len(examples) - count, seconds_to_aim() / max(each, 1e-9)))
-            whole = len(examples)
-            more = int(decided_in_time("rows to calibrate on", count + more, whole)) - count
-        targets = [self.task.labels.index(example.target) for example in examples[:count]]
-        self.calibration = fit_calibration(np.concatenate(parts), targets)
+        items, own = [row.item() for row in examples], list(demonstrations)
+        parts = [self.score(items[s], own[s]).logprobs for s in parts_in_time(len(items))]
+        logprobs = np.concatenate(parts) if parts else np.zeros((0, len(self.task.labels)))
+        targets = [self.task.labels.index(row.target) for row in examples[: len(logprobs)]]
+        self.calibration = fit_calibration(logprobs, targets)
 
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
@@ -388,8 +391,12 @@ class SetPrompter(LocalPrompts):
             return
         from sklearn.linear_model import LogisticRegression
 
-        scores, _ = self._scores([example.item() for example in examples], demonstrations)
-        odds = _log_odds(scores[:, :-1])
+        items, own = [row.item() for row in examples], list(demonstrations)
+        parts = [self._scores(items[s], own[s])[0] for s in parts_in_time(len(items))]
+        odds = _log_odds(np.concatenate(parts)[:, :-1])
+        members = members[: len(odds)]
+        if not members.any() or members.all():  # of the few rows that there was time for
+            return
         counts = members.sum(axis=0)
         self.fitted = {
             "mean": odds.mean(axis=0),
