@@ -27,7 +27,7 @@ from choose.types import SHARE_READ
 # enough, since the longer a step's texts are the more of it they leave.
 RELEASE_EVERY_TOKENS = 2_400
 
-# Steps after which a training's pace is known, the first of which sets up; and rows that a shortened
+# Steps after which a training's pace is known, the first of which sets up; rows that a shortened
 # one sees at least or all: so many, or as many as end in so many times the seconds of its aim.
 FIRST_STEPS, LEAST_ROWS, LATE = 3, 128, 2.0
 
