@@ -93,37 +93,24 @@ def predict_until(
     most: int = 0,
     end: float = inf,
     known: Answers | None = None,
-    each: float = 0.0,
     spare: float = 0.0,
 ) -> tuple[list[Item], Answers]:
     """Return the items that were predicted, in the order of `asking_order`, and their answers.
 
-    Answers do not depend on their neighbours, so chunks can be joined.
-
-    Args:
-        strategy: a fitted one.
-        items: in any order.
-        dataset: whose rows they are.
-        most: how many items; 0 is all.
-        end: `perf_counter` after which no further chunk is begun.
-        known: earlier answers to the first items.
-        each: seconds that each of these took.
-        spare: seconds in which more than `most` items may be predicted.
+    Answers do not depend on their neighbours, so chunks can be joined. At most so many items are
+    predicted, where 0 is all, or more in `spare` seconds; no chunk is begun after the `end`, a
+    `perf_counter`. Earlier answers to the first items are `known`.
     """
     by_id = {item.id: item for item in items}
     parts = [] if known is None else [known]
     order = [by_id[id] for id in asking_order(by_id, dataset)]
-    begun = done = sum(map(len, parts))
+    done, each = sum(map(len, parts)), 0.0
     wanted = max(most or len(order), done)
     while done < len(order) and (not parts or perf_counter() < end):
-        if done >= wanted:
-            few = int(spare / each) if each else 0
-        elif end == inf:
-            few = wanted - done
-        else:
-            few = int(CHUNK_SHARE * (end - perf_counter()) / max(each, 1e-6))
-            few = min(max(FIRST_CHUNK, min(few, done, MOST_CHUNK)), wanted - done)
-        if not few or (done > begun and perf_counter() + few * each >= end):
+        more = wanted - done if done < wanted else len(order)
+        left = end - perf_counter() if done < wanted else spare
+        few = min(_rows_in(left, each, done), more)
+        if parts and few * each >= left:
             break
         start, chunk = perf_counter(), order[done : done + few]
         try:
@@ -136,6 +123,14 @@ def predict_until(
         each, spare = seconds / len(chunk), spare - seconds * (done >= wanted)
         done += len(chunk)
     return order[:done], concatenated(parts) if parts else _NONE
+
+
+def _rows_in(seconds: float, each: float, done: int) -> int:
+    """Return the rows of the next chunk, where so many are answered, at `each` seconds."""
+    if seconds == inf:
+        return 10**9  # all of them
+    few = CHUNK_SHARE * seconds / each if each else 0
+    return int(max(FIRST_CHUNK, min(few, done, MOST_CHUNK)))
 
 
 # The answers to no rows.

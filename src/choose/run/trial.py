@@ -211,20 +211,12 @@ def _answer(
     It goes on with what was answered `before`, whose fit may have been another one.
     """
     dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
-    if before is not None and before.error is not None:
-        before = None
-    known = before.answers.get(CLEAN) if before else None
+    before = before if before is not None and before.error is None else None
+    known, spare = before and before.answers.get(CLEAN), _spare_seconds(job, fit, end)
     items = [dataset.examples[id].item() for id in rows.questions]
     start, cached = perf_counter(), cached_seconds(strategy)
     clean, answers = predict_until(
-        strategy,
-        items,
-        dataset,
-        most=job.ask,
-        end=end,
-        known=known,
-        each=((before and before.predict_seconds) or 0.0) / max(1, len(known or ())),
-        spare=_spare_seconds(job, fit, end),
+        strategy, items, dataset, most=job.ask, end=end, known=known, spare=spare
     )
     answered, all_cached = perf_counter() - start, cached_seconds(strategy) - cached
     ids = tuple(item.id for item in clean)
@@ -232,9 +224,8 @@ def _answer(
     had = before.answers if before else {}
     wanted = replace(job, views=tuple(view for view in job.views if (view, 0) not in had))
     others = answered_views(wanted, seen, dataset, strategy)
-    spent = perf_counter() - start
+    spent, facts = perf_counter() - start, strategy_facts(strategy)
     alone = spent + cached_seconds(strategy) - cached
-    facts = strategy_facts(strategy)
     run = Run(
         trial=job.trial,
         answers={**had, CLEAN: answers, **others.answers},
