@@ -89,7 +89,7 @@ def stated() -> dict[str, list[str]]:
     return {
         "tfidf": [f"C = {default('tfidf', 'C'):g}"],
         "probe": [
-            f"C, {len(classical.STRENGTHS)} values, on at most {baselines.STRENGTH_ROWS:,} "
+            f"C, {len(classical.STRENGTHS)} values, on {baselines.STRENGTH_ROWS:,} "
             f"rows in {words[classical.PARTS]} parts; of sets C = {baselines.STRENGTHS[0]:g}"
         ],
         "knn": [
