@@ -6,7 +6,8 @@
     python benchmarks/budgets.py --run DATA ...    run `choose compare` for 10 s, 45 s, 2 m and 5 m
 
 No model runs without --run: whole studies are cut to the answers that smaller budgets would have
-reached, halving down to 25 rows of each slow candidate. Exits with 1 and the missed targets.
+reached, halving down to 25 rows of each slow candidate. What the judge expects to say after a
+doubling is compared with what it says then. Exits with 1 and the missed targets.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
+from math import inf
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 # Each process has one core to itself; threads of a linear algebra library would fight over it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,8 +36,10 @@ import numpy as np
 
 import reliability
 from choose.api.study_evidence import evidence_of, rule_of
+from choose.judge.decision.chance import Outlook, chances
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
+from choose.judge.scores.joint_distribution import Whole
 from choose.judge.verdict import judge
 from choose.run.rounds import LEAST_CHANCE
 from choose.schema.decision import Decision
@@ -68,6 +73,9 @@ FEW = 20
 
 SECONDS = (10.0, 45.0, 120.0, 300.0)
 
+# Loss that is expected to be removed, in the rows of the table.
+REMOVED = (-inf, 0.001, 0.002, 0.005, 0.01, 0.02)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
@@ -80,6 +88,8 @@ class Rung:
         word: what the verdict calls its choice.
         stated: the chance it states.
         right: whether the family is right, None where the truth is not known.
+        loss: the points that using the family is expected to give up.
+        ahead: what the next budget is expected to say; None of the last one.
     """
 
     rows: int
@@ -89,6 +99,8 @@ class Rung:
     word: str
     stated: float = 0.0
     right: bool | None = None
+    loss: float = 0.0
+    ahead: Outlook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +121,31 @@ def climb(
 ) -> Ladder:
     """Judge a study under each budget; `seed` orders rows and candidates."""
     slow = sum(not c.cheap for c in study.candidates)
-    rungs = []
-    for rows in budgets(study) if slow else ():
-        found = judge(thin(study, rows, np.random.default_rng(seed)), rule)
-        rungs.append(rung(found, study, rows // slow, truth))
+    rows = budgets(study) if slow else []
+    seen = [thin(study, each, np.random.default_rng(seed)) for each in rows]
+    rungs = [
+        replace(
+            rung(judge(now, rule), study, each // slow, truth),
+            ahead=_ahead(now, rule, measured(after)) if after else None,
+        )
+        for each, now, after in zip(rows, seen, [*seen[1:], None], strict=False)
+    ]
     return Ladder(source=source, rungs=tuple(rungs))
+
+
+def measured(study: Evidence) -> dict[str, Whole]:
+    """Return what a study has measured of each candidate."""
+    found = {}
+    for name in {run.trial.candidate for run in study.runs}:
+        rows = [run.asked["clean", 0] for run in study.runs if run.trial.candidate == name]
+        each = {id for asked in rows for id in asked}
+        found[name] = Whole(len(each), sum(map(len, rows)) // max(1, len(each)))
+    return found
+
+
+def _ahead(study: Evidence, rule: Rule, planned: Mapping[str, Whole]) -> Outlook | None:
+    found = chances(study, rule, planned)
+    return found.later if found else None
 
 
 def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Rung:
@@ -132,6 +164,7 @@ def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Ru
         word=word_for(found),
         stated=chance_of(found),
         right=right,
+        loss=verdict.loss,
     )
 
 
@@ -264,9 +297,48 @@ def lines(ladders: Sequence[Ladder]) -> Iterator[str]:
         moved = sum(a.family != b.family for a, b in pairs)
         share = _percent(moved / len(pairs)) if pairs else "-"
         yield f"{f'from {low}':14}{len(rungs):9,}{''.join(cells)}{share:>21}"
+    for what, found in (("chance then", forecasts(ladders)), ("loss removed", removals(ladders))):
+        yield ""
+        yield f"{what:16}{'doublings':>10}{'forecast':>10}{'came':>10}"
+        for low, doublings, said, came in found:
+            yield f"{f'from {low:.3f}':16}{doublings:10,}{said:10.4f}{came:10.4f}"
     if known_truth := _stated(ladders):
         yield ""
         yield from [*reliability.lines(known_truth)][:-1]
+
+
+class Came(NamedTuple):
+    """Forecasts from `low` on: how many, their mean, and the mean of what came."""
+
+    low: float
+    count: int
+    said: float
+    came: float
+
+
+def forecasts(ladders: Sequence[Ladder]) -> list[Came]:
+    """Return the chance that was expected to be stated after a doubling, and that which was."""
+    pairs = [(a.ahead.chance, b.stated) for a, b in _doublings(ladders) if a.ahead]
+    return _by_forecast(pairs, reliability.TENTHS)
+
+
+def removals(ladders: Sequence[Ladder]) -> list[Came]:
+    """Return the loss that a doubling was expected to remove, and what it removed."""
+    pairs = [(a.loss - a.ahead.loss, a.loss - b.loss) for a, b in _doublings(ladders) if a.ahead]
+    return _by_forecast(pairs, REMOVED)
+
+
+def _doublings(ladders: Sequence[Ladder]) -> Iterator[tuple[Rung, Rung]]:
+    return chain.from_iterable(ladder.doublings for ladder in ladders)
+
+
+def _by_forecast(pairs: Sequence[tuple[float, float]], starts: Sequence[float]) -> list[Came]:
+    found = []
+    for low, high in pairwise((*starts, inf)):
+        if own := [pair for pair in pairs if low <= pair[0] < high]:
+            said, came = zip(*own, strict=True)
+            found.append(Came(low, len(own), fmean(said), fmean(came)))
+    return found
 
 
 def _stated(ladders: Sequence[Ladder]) -> list[Stated]:
@@ -306,6 +378,12 @@ def missed(ladders: Sequence[Ladder]) -> Iterator[str]:
             f"family changed in {_percent(found.share)} of {found.doublings:,} doublings on real "
             f"sets, at most {_percent(MOST_FLIPS)} asked"
         )
+    for low, doublings, said, came in forecasts(ladders):
+        if doublings >= reliability.ENOUGH and abs(said - came) > reliability.NEAR:
+            yield (
+                f"a chance from {low:.2f} was expected after {doublings:,} doublings: "
+                f"{said:.3f} on average, {came:.3f} was stated then"
+            )
     judged = [ladder for ladder in ladders if ladder.source != TIED]
     for low, rungs, _ in _bands(judged):
         for word, least in LEAST_RIGHT.items():

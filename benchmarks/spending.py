@@ -7,7 +7,8 @@ No model runs. A study of known true scores is played twice on a clock that jump
 takes: by the loop of rounds, and as a list that fits every candidate once on the whole pool and
 lets it answer all rows, the cheapest first. A verdict is final once a family has the chance that is
 called sure and keeps it. Fits on part of the pool are worse by what the world says; their seconds
-are in proportion. Prints a table; exits with 1 where a target is missed.
+are in proportion. A flip is a line that names another family than the last one that named any.
+Prints a table; exits with 1 where a target is missed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
 
 import choose.run.rounds as loop  # noqa: E402
-from choose.judge.decision.chance import SURE, Chances, chances  # noqa: E402
+from choose.judge.decision.chance import LIKELY, SURE, Chances, chances  # noqa: E402
 from choose.judge.evidence import Evidence  # noqa: E402
 from choose.judge.goal import Rule  # noqa: E402
 from choose.judge.scores.joint_distribution import Whole  # noqa: E402
@@ -91,9 +92,14 @@ class Told:
 
     @property
     def flips(self) -> int:
-        """Return how often the named family changed."""
-        names = [family for _, family, _ in self.said]
+        """Return how often a line named another family than the last one; open ones name none."""
+        names = [family for _, family, chance in self.said if chance >= LIKELY]
         return sum(a != b for a, b in pairwise(names))
+
+    @property
+    def changes(self) -> int:
+        """Return how often the family of least expected loss changed."""
+        return sum(a[1] != b[1] for a, b in pairwise(self.said))
 
 
 @dataclass
@@ -122,6 +128,13 @@ class World:
     def families(self) -> dict[str, str]:
         """Return the family of each candidate."""
         return {c.name: c.family for c in self.setting.candidates}
+
+    def lost(self, family: str) -> float:
+        """Return what using a family truly gives up."""
+        best: dict[str, float] = {}
+        for c in self.setting.candidates:
+            best[c.family] = max(best.get(c.family, 0.0), c.accuracy)
+        return max(best.values()) - best[family]
 
     def job(self, name: str, size: int, ask: int) -> Job:
         """Return the job of a candidate after a pool of so many rows."""
@@ -273,7 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     choice = parser.parse_args(arguments)
     print(f"Seconds until the final verdict, {choice.studies} studies; {machine(1)}\n", flush=True)
     shares: dict[str, list[float]] = {}
-    flips, rounds, same = 0, 0, 0
+    flips, changes, rounds, same = 0, 0, 0, 0
+    lost = [0.0, 0.0]
     for number in range(choice.studies):
         name = WORLDS[number % len(WORLDS)]
         world = World.of(name, np.random.default_rng(number))
@@ -281,6 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         slow = world.as_grid()
         shares.setdefault(name, []).append(fast.final[0] / slow.final[0])
         flips, rounds = flips + fast.flips, rounds + len(fast.said) - 1
+        changes += fast.changes
+        lost = [a + world.lost(told.final[1]) for a, told in zip(lost, (fast, slow), strict=True)]
         same += fast.final[1] == slow.final[1]
     for name, own in shares.items():
         print(f"{name:14} median {median(own):5.2f} of the grid's seconds, most {max(own):5.2f}")
@@ -293,6 +309,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for what, value, most in lines:
         print(f"{what:34} {value:5.2f}  (asked {most:g}){'' if value <= most else ' MISSED'}")
     print(f"the same family in the end         {same} of {choice.studies}")
+    print(f"the family of least loss changes   {changes / max(1, rounds):5.2f} a round")
+    for who, points in zip(("rounds", "the grid"), lost, strict=True):
+        print(f"points that {who:8} lose in the end {100 * points / choice.studies:4.2f}")
     return int(any(value > most for _, value, most in lines))
 
 

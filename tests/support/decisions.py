@@ -503,6 +503,8 @@ def answered() -> Decision:
             code="finish-rows",
             rows={"lora": 240},
             minutes=15,
+            chance=0.93,
+            removes=0.002,
             command=Command(verb="demo", options={"budget": "15m"}),
         ),
         Step(

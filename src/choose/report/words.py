@@ -677,6 +677,9 @@ def _remark(decision: Decision, remark: Remark) -> str:
 
 # What to do next: the sentences of each step, the first of which says it.
 
+# A chance that rises by less is not spoken of.
+SURER = 0.02
+
 _PAY = (
     "The same command with a higher --max-usd continues from here and pays for no answer twice; "
     "choose plan says what the rest costs."
@@ -733,11 +736,13 @@ def _left_out(decision: Decision, found: Step) -> Iterator[str]:
     names = _by_family(decision, found.names)
     again = f"; also repeat {listed(found.again)}" if found.again else ""
     go_on = "Answer more rows" if found.whole else "Finish what was left out"
+    surer = _surer(decision, found)
     said = {
-        "begin": f"Allow more time: the budget ended before {names} had answered anything{again}.",
+        "begin": f"{surer or 'Allow more time'}: the budget ended before {names} had answered "
+        f"anything{again}.",
         "begin-paid": f"Allow more money: --max-usd was used up before {names} had answered "
         "anything.",
-        "finish-rows": f"{go_on}: {_lacking(decision, found)}{again}.",
+        "finish-rows": f"{surer or go_on}: {_lacking(decision, found)}{again}.",
         "finish": f"Finish what was left out ({items}).",
         "finish-paid": f"Finish what was left out ({items}): --max-usd was used up.",
     }
@@ -745,6 +750,14 @@ def _left_out(decision: Decision, found: Step) -> Iterator[str]:
     if found.slow and found.seconds:
         yield f"One fit of {clean(found.slow)} takes about {duration(found.seconds)} here."
     yield _on(found)
+
+
+def _surer(decision: Decision, found: Step) -> str:
+    """Return how sure more minutes should make it; empty where that is not known, or no surer."""
+    now = decision.chance
+    if now is None or found.chance is None or found.chance < now + SURER:
+        return ""
+    return f"{found.minutes:.0f} more minutes should make it about {chance(found.chance)} sure"
 
 
 def _by_family(decision: Decision, names: Sequence[str]) -> str:
@@ -781,7 +794,10 @@ def _on(found: Step) -> str:
 
 def _repeat(decision: Decision, found: Step) -> Iterator[str]:
     names, seeds = listed([clean(name) for name in found.names]), "with more seeds"
-    yield f"Repeat {names}." if found.code != "repeat" else f"Repeat {names} {seeds}."
+    if surer := _surer(decision, found):
+        yield f"{surer}: repeat {names}."
+    else:
+        yield f"Repeat {names}." if found.code != "repeat" else f"Repeat {names} {seeds}."
     share = f"{100 * (found.share or 0.0):.0f} % of the uncertainty"
     if found.count == 1:
         yield f"One run cannot show how much runs vary; {share} is assumed."

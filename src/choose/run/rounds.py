@@ -31,10 +31,6 @@ from choose.types import STANDARD, Family, Run
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
 
-# Another family is named while a study runs once its chance is higher by so much: of two that tie,
-# now one and now the other would be.
-CLEARLY = 0.25
-
 # Test rows that the likeliest member of every family answers before it can be left behind.
 ROWS_OF_A_FAMILY = 100
 
@@ -181,7 +177,6 @@ class _Loop:
     _reused: int = 0
     _ran: bool = False
     _told: bool = False
-    _family: Family | None = None
 
     def __post_init__(self) -> None:
         self.classes: dict[str, type[Strategy]] = {
@@ -577,21 +572,13 @@ class _Loop:
         self.watch.standing(
             Standing(
                 round=round,
-                named=self._named(said) if said and said.named else None,
+                named=said.named if said else None,
                 chances={said.members[f]: said.families[f] for f in said.families} if said else {},
                 scores=scores,
                 unanswered=[name for name in self.classes if name not in scores],
                 ended=ended,
             )
         )
-
-    def _named(self, said: Chances) -> str:
-        """Return the candidate to name: of the family of before, unless one is clearly ahead."""
-        best = next(f for f, name in said.members.items() if name == said.named)
-        before = self._family
-        if before is None or said.families[best] - said.families.get(before, 0.0) > CLEARLY:
-            self._family = best
-        return said.members[self._family or best]
 
     def _planned(self) -> dict[str, Whole]:
         """Return what candidates will have answered if all rounds that are left take place."""
@@ -625,8 +612,7 @@ class _Loop:
         if self.chances is None or self.chances.named is None:
             return
         chance, settled = self.chances.candidates, not self.chances.worth_asking
-        # It may be a column of given answers, which no class is of.
-        named = next(f for f, name in self.chances.members.items() if name == self.chances.named)
+        named = self.chances.family
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
         going = [n for n in self.classes if n in chance and n not in self.out]
         best: dict[Family, str] = {}

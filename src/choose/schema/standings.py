@@ -130,6 +130,9 @@ class Step(Record):
         value: the accuracy it is expected to add, with its interval; null where not known.
         minutes: of a person's or the machine's time, at most; null where not known.
         whole: minutes of all that was left out, where that takes longer.
+        chance: of the family that is named after these minutes, as expected now; null where that is
+            not known.
+        removes: the loss that the minutes are expected to remove.
         usd: what these cost.
         command: what to type; null where nothing is to be typed.
     """
@@ -150,6 +153,8 @@ class Step(Record):
     value: Interval | None = None
     minutes: float | None = None
     whole: float | None = None
+    chance: float | None = None
+    removes: float | None = None
     usd: float | None = None
     command: Command | None = None
 

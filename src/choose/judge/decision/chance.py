@@ -25,6 +25,7 @@ from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import (
+    NEAR,
     JointDistribution,
     Whole,
     joint_distribution,
@@ -50,17 +51,28 @@ class Lost(NamedTuple):
 # On known worlds in which every recipe is such a one, a false "sure" stays rare with this share.
 LOST = Lost(0.12, 0.12)
 
-# States of knowledge at the end of a study that are looked at, and points of the distribution of
+# States of knowledge after further answers that are looked at, and points of the distribution of
 # scores in each.
 ENDS, POINTS = 128, 256
 
-# The rest of a study is worth its time only if it changes a word with at least this chance, and
-# using the named family now is expected to give up so much: a smaller tie decides nothing.
-WORTH_ASKING, SMALL_LOSS = 0.02, 0.005
+# The rest of a study is worth its time only if it is expected to remove so much of the loss.
+SMALL_LOSS = 0.005
 
 
 def word_of(chance: float) -> Word:
     return "sure" if chance >= SURE else "likely" if chance >= LIKELY else "open"
+
+
+class Outlook(NamedTuple):
+    """What further answers are expected to say.
+
+    Attributes:
+        chance: of the family that is named then.
+        loss: expected to be given up by using that one.
+    """
+
+    chance: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,28 +86,37 @@ class Chances:
             that no family beats the floor.
         candidates: by candidate the chance that its family is the one, and it the best of it; 0 for
             a floor. Those that answered nothing are in it.
-        loss: the score expected to be given up by using the named family: its best member against
+        losses: by family the score expected to be given up by using it: its best member against
             that of the family to use.
         leads: by family how far its best member leads that of the named one, where it is the one.
         members: by family its member to use, or the first one where none answered a row.
         unmeasured: families of the study of which no member answered a row.
-        moves: the chance that the answers that are planned move the chance of any family across a
-            word (see `word_of`); 0 where nothing is planned.
+        later: what the answers that are planned are expected to say; None where nothing is planned.
     """
 
     named: str | None
     families: Mapping[Family, float]
     candidates: Mapping[str, float]
-    loss: float
+    losses: Mapping[Family, float] = field(default_factory=dict)
     leads: Mapping[Family, float] = field(default_factory=dict)
     members: Mapping[Family, str] = field(default_factory=dict)
     unmeasured: tuple[Family, ...] = ()
-    moves: float = 0.0
+    later: Outlook | None = None
+
+    @property
+    def family(self) -> Family | None:
+        """Return the family of the named candidate; it may be a column of given answers."""
+        return next((f for f, name in self.members.items() if name == self.named), None)
+
+    @property
+    def loss(self) -> float:
+        """Return the score expected to be given up by using the named family."""
+        return self.losses[self.family] if self.family else 0.0
 
     @property
     def worth_asking(self) -> bool:
-        """Return whether the rest of the study may still change what is said."""
-        return self.moves >= WORTH_ASKING and self.loss >= SMALL_LOSS
+        """Return whether the rest of the study is expected to remove enough of the loss."""
+        return self.later is not None and self.loss - self.later.loss >= SMALL_LOSS
 
 
 def chances(
@@ -122,12 +143,11 @@ def chances_of(
     contenders: Contenders, planned: Mapping[str, Whole] = MappingProxyType({})
 ) -> Chances:
     """Return the chances of all candidates, with those that answered nothing; see `chances`."""
-    unmeasured = contenders.unmeasured
-    joint = joint_distribution([*contenders.order, *unmeasured], contenders.panel.rows, planned)
-    question = _Question(contenders, [c.info.name for c in unmeasured], joint)
+    question = _question(contenders, planned)
+    joint = question.joint
     if not question.families:
         none = dict.fromkeys(joint.names, 0.0)
-        return Chances(named=None, families={}, candidates=none, loss=0.0)
+        return Chances(named=None, families={}, candidates=none)
     scores, weights = question.points()
     best, families = question.best(scores), question.families
     one = question.one(scores, best)
@@ -135,28 +155,42 @@ def chances_of(
     named = sorted(contenders.named.values(), key=contenders.names.index)
     of = {name: found[contenders.family(name)] for name in named}
     use = least_loss(joint, named, contenders.margin, chances=of) if named else None
+    ahead = _ahead(best, one)
     leads: dict[Family, float] = {}
-    loss = 0.0
     if use is not None:
-        own = families.index(contenders.family(use))
-        lead = np.take_along_axis(best, one.clip(0)[:, None], axis=1)[:, 0] - best[:, own]
-        lead = np.where(one < 0, 0.0, lead)
-        loss = float(weights @ lead.clip(0.0))
+        own = ahead[:, families.index(contenders.family(use))]
         leads = {
-            f: float(weights @ (lead * (one == i))) / found[f]
+            f: float(weights @ (own * (one == i))) / found[f]
             for i, f in enumerate(families)
-            if i != own and found[f] > 0
+            if f != contenders.family(use) and found[f] > 0
         }
     return Chances(
         named=use,
         families=found,
         candidates=question.by_candidate(scores, one, weights),
-        loss=loss,
+        losses=dict(zip(families, (weights @ ahead.clip(0.0)).tolist(), strict=True)),
         leads=leads,
         members={f: contenders.named.get(f) or question.members(f)[0] for f in families},
         unmeasured=tuple(f for f in families if f not in contenders.families),
-        moves=question.moves() if planned else 0.0,
+        later=question.outlook() if planned else None,
     )
+
+
+def outlook_of(contenders: Contenders, planned: Mapping[str, Whole]) -> Outlook:
+    """Return what the judge is expected to say once `planned` was measured; see `chances`."""
+    return _question(contenders, planned).outlook()
+
+
+def _question(contenders: Contenders, planned: Mapping[str, Whole]) -> _Question:
+    unmeasured = contenders.unmeasured
+    joint = joint_distribution([*contenders.order, *unmeasured], contenders.panel.rows, planned)
+    return _Question(contenders, [c.info.name for c in unmeasured], joint)
+
+
+def _ahead(best: Floats, one: npt.NDArray[np.int64]) -> Floats:
+    """Return (..., families) how far the family to use leads each; 0 where none is to be used."""
+    ahead = np.take_along_axis(best, one.clip(0)[..., None], axis=-1) - best
+    return np.where(one[..., None] < 0, 0.0, ahead)
 
 
 @dataclass(frozen=True)
@@ -183,12 +217,15 @@ class _Question:
         return found
 
     def points(self) -> tuple[Floats, Floats]:
-        """Return (points, candidates) scores, and their weights.
+        """Return (points, candidates) scores, and their weights."""
+        return self.with_lost(*self.joint.points)
+
+    def with_lost(self, points: Floats, weights: Floats) -> tuple[Floats, Floats]:
+        """Return (..., points, candidates) scores and weights, with those of fits that fail.
 
         With a small chance the fits of a fine-tuned candidate lose their way now and then, which
         those that were made did not show (`LOST`): its mean score is lower by as much.
         """
-        points, weights = self.joint.points
         scores, contenders = points.clip(0.0, 1.0), self.contenders
         floor = max((contenders.accuracies[n].value for n in contenders.floors), default=0.0)
         each, shares = [scores], [1.0]
@@ -198,10 +235,10 @@ class _Question:
                 fits = len(candidate.main.runs) if candidate.main else 1
                 shares.append(LOST.share * (1 - LOST.rate) ** fits)
                 lower = scores.copy()
-                lower[:, place] -= LOST.rate * (lower[:, place] - floor).clip(0.0)
+                lower[..., place] -= LOST.rate * (lower[..., place] - floor).clip(0.0)
                 each.append(lower)
         every = np.concatenate([weights * share for share in shares])
-        return np.concatenate(each), every / every.sum()
+        return np.concatenate(each, axis=-2), every / every.sum()
 
     def members(self, family: Family) -> list[str]:
         """Return the members of a family, floors aside."""
@@ -257,25 +294,28 @@ class _Question:
                 found[name] = float(weights @ ((one == i) & (first == j)))
         return found
 
-    def moves(self) -> float:
-        """Return the chance that what is planned moves a family's chance across a word.
+    def outlook(self) -> Outlook:
+        """Return what is expected to be said once all that is planned was measured.
 
-        What will be known at the end has the distribution of now less that which stays then, so
-        that its mean is that of now (the law of total variance); the mixture counts as one normal.
+        What will be known then has the distribution of now less that which stays then, so that its
+        mean is that of now (the law of total variance); the mixture counts as one normal.
         """
         joint = self.joint
-        told = sum(part.share * (part.covariance - part.later) for part in joint.parts)
-        ends = normal_points(len(joint.names), ENDS) @ _root(np.asarray(told)).T
-        now = self._words(0 * ends[:1], joint.covariance)
-        return float((self._words(ends, joint.covariance - told) != now).any(axis=-1).mean())
-
-    def _words(self, ends: Floats, covariance: Floats) -> npt.NDArray[np.int64]:
-        """Return (ends, families) the places of words, of chances around these changed means."""
-        spread = normal_points(ends.shape[1], POINTS) @ _root(covariance).T
-        scores = (self.joint.mean + ends[:, None, :] + spread).clip(0.0, 1.0)
-        one = self.one(scores, self.best(scores))
-        shares = [(one == i).mean(axis=-1) for i in range(len(self.families))]
-        return np.asarray(np.digitize(np.stack(shares, axis=-1), (LIKELY, SURE)))
+        told = np.asarray(sum(part.share * (part.covariance - part.later) for part in joint.parts))
+        ends = normal_points(len(joint.names), ENDS) @ _root(told).T
+        spread = normal_points(len(joint.names), POINTS) @ _root(joint.covariance - told).T
+        even = np.full(len(spread), 1 / len(spread))
+        scores, weights = self.with_lost(joint.mean + ends[:, None, :] + spread, even)
+        best = self.best(scores)
+        one = self.one(scores, best)
+        losses = np.einsum("epf,p->ef", _ahead(best, one).clip(0.0), weights)
+        shares = np.stack([(one == i) @ weights for i in range(len(self.families))], axis=-1)
+        near = losses <= losses.min(axis=-1, keepdims=True) + NEAR
+        use = np.where(near, shares, -1.0).argmax(axis=-1)[:, None]
+        return Outlook(
+            float(np.take_along_axis(shares, use, axis=-1).mean()),
+            float(np.take_along_axis(losses, use, axis=-1).mean()),
+        )
 
 
 def _root(covariance: Floats) -> Floats:

@@ -1,17 +1,18 @@
 """What to do next, by the loss that each step is expected to remove: the most first.
 
-What the answer itself says to do comes first, then a metric that overlooks a rare label. Finishing
-the study removes the loss of the choice that is made now; a step of which no figure is known counts
-half the margin. A step that removes nearly nothing is left out, and so is one whose effort is
-out of proportion. Where nothing is left to gain, nothing is to do.
+What the answer itself says to do comes first, then a metric that overlooks a rare label. What more
+minutes remove is forecast (see `outlook_of`); a step of which no figure is known counts half the
+margin. A step that removes nearly nothing is left out, and so is one whose effort is out of
+proportion. Where nothing is left to gain, nothing is to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from choose.formatting import rounded
+from choose.judge.decision.chance import Outlook, outlook_of
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.gates import (
     conflicts_fail,
@@ -27,27 +28,21 @@ from choose.judge.decision.more_labels import (
     more_rows,
     steepest_gain,
 )
-from choose.judge.decision.next_steps import (
-    ENOUGH_RUNS,
-    Further,
-    budget_for,
-    planned_runs,
-    runs_to_repeat,
-)
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import WORTH_LABELS, documents_limit, kind_of, target_met
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.measures.text_metrics import format_gap, only_cut
-from choose.judge.scores.score_tables import MISSING
+from choose.judge.scores.joint_distribution import Whole
+from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.schema.base import Command, Interval
 from choose.schema.decision import Gate
 from choose.schema.diagnosis import best_first
-from choose.schema.plan import Reason
+from choose.schema.plan import REPETITIONS, Reason
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.schema.standings import Step, StepKind
 from choose.stats.metrics import UNUSABLE
-from choose.types import Kind
+from choose.types import Kind, Run
 
 
 def _command(verb: str, path: str | None = None, **options: str) -> Command:
@@ -83,6 +78,20 @@ PROMPTED = ("prompting", "retrieval")
 FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
 
 
+# Why planned repetitions did not run that a larger budget, or a higher --max-usd, would run.
+LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
+
+
+# A step names the first of these budgets, in minutes, that holds `SHARED` times the remaining work,
+# because other trials run too, and `FIT_SHARE` times a fit that the last budget could not hold, but
+# at most `LONGER` times what was spent so far, which doubles rows and labels twice: fits are cut to
+# the time they have.
+BUDGETS, SHARED, FIT_SHARE, LONGER = (5, 10, 15, 30, 60, 120, 240), 3, 2, 4
+
+# Runs that a study needs to measure the variance between runs well.
+ENOUGH_RUNS = 5
+
+
 def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
     metric, missed = list(_metric(case)), rare_label_missed(case)
@@ -112,7 +121,7 @@ def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
     waiting, planned = _waiting(case), planned_runs(case)
     # Candidates that have not begun come first; of the others, no rows are named beside them.
     unfinished = {} if waiting else _unfinished(case)
-    further = budget_for(case, unfinished, planned, waiting.values())
+    further = budget_for(case, unfinished, planned, waiting)
     again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
     return [
         *_mend_format(case),
@@ -133,6 +142,8 @@ def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
 
 def _removes(case: Case, step: Step) -> float:
     """Return the score that a step is expected to add to what is used."""
+    if step.removes is not None:
+        return step.removes
     if step.kind in ("evaluate-rest", "more-runs"):
         return case.chances.loss
     return case.margin / 2 if step.value is None else step.value.value
@@ -332,9 +343,12 @@ def _waiting(case: Case) -> dict[str, float]:
 
 
 def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, Any]:
-    """Return the budget with which the same command goes on, and whether it takes money too."""
+    """Return how the same command goes on, whether it takes money too, and what that brings."""
+    ahead = further.ahead
     return {
         "minutes": float(further.minutes),
+        "chance": ahead and ahead.chance,
+        "removes": ahead and max(0.0, case.chances.loss - ahead.loss),
         "whole": further.whole,
         "command": _command("compare", budget=f"{further.minutes}m"),
         "paid": not case.unpaid.isdisjoint(names),
@@ -412,6 +426,132 @@ def _repeat(case: Case, planned: Mapping[str, int], further: Further) -> Iterato
     else:
         command = _command("compare", set=f"seeds={ENOUGH_RUNS}")
         yield Step(kind="more-runs", code="repeat", command=command, **facts)
+
+
+# More time.
+
+
+def runs_to_repeat(case: Case) -> list[CandidateScores]:
+    """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs.
+
+    There is none where the question is decided, or variance between runs is not most of the error.
+    """
+    difference = case.lead
+    names = (case.name, *case.selection.rivals)
+    if case.selection.chosen or difference is None or difference.run_share < 0.5:
+        return []
+    return [
+        c
+        for c in case.contenders.order
+        if c.repeats and c.repetitions < ENOUGH_RUNS and c.info.name in names
+    ]
+
+
+class Further(NamedTuple):
+    """A budget of one command that goes on.
+
+    Attributes:
+        minutes: of the budget.
+        whole: of all remaining work, where that takes longer.
+        ahead: what the judge is expected to say then; None where nothing is known to be left.
+    """
+
+    minutes: int
+    whole: float | None = None
+    ahead: Outlook | None = None
+
+
+def budget_for(
+    case: Case, rows: Mapping[str, int], runs: Mapping[str, int], waiting: Mapping[str, float]
+) -> Further:
+    """Return the one budget that every step names: the same command does all.
+
+    Other trials, of which nothing is known here, get half an hour.
+
+    Args:
+        case: what was measured, and how long it took.
+        rows: test rows that candidates have not answered.
+        runs: planned trials of candidates that have not run.
+        waiting: candidates without any answer, and the forecast seconds of a fit or 0.
+    """
+    if not (rows or runs or waiting):
+        return Further(BUDGETS[3])
+    panel = case.contenders.panel
+    left = [_seconds_of_rest(panel[name], count) for name, count in rows.items()]
+    left += [_seconds_of_runs(panel[name], trials) for name, trials in runs.items()]
+    known = [seconds for seconds in left if seconds is not None]
+    work = max(SHARED * sum(known), FIT_SHARE * max(waiting.values(), default=0.0)) / 60
+    unsure = BUDGETS[2] if len(known) < len(left) or waiting else 0
+    needed = max(min(work, LONGER * _seconds_so_far(case) / 60), unsure)
+    minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
+    whole, ahead = work if work > minutes else None, None
+    if case.chances.loss >= NEARLY_NOTHING:
+        planned = _reached(case, rows, runs, waiting, minutes / max(work, minutes))
+        ahead = outlook_of(case.contenders, planned)
+    return Further(minutes, whole, ahead)
+
+
+def _reached(
+    case: Case,
+    rows: Mapping[str, int],
+    runs: Mapping[str, int],
+    waiting: Collection[str],
+    share: float,
+) -> dict[str, Whole]:
+    """Return what candidates will have answered once this share of the remaining work is done."""
+    total, found = len(case.contenders.panel.rows.targets), dict[str, Whole]()
+    for name in {**rows, **runs, **dict.fromkeys(waiting)}:
+        one = case.contenders.panel[name]
+        lacks = total if name in waiting else rows.get(name, 0)
+        a_repetition = len(one.main.runs) / max(1, one.repetitions) if one.main else 1
+        more = int(share * runs.get(name, 0) / a_repetition)
+        labels = one.pool + round(share * (one.whole - one.pool))
+        found[name] = Whole(total - round((1 - share) * lacks), one.repetitions + more, labels)
+    return found
+
+
+def _seconds_so_far(case: Case) -> float:
+    """Return the seconds of all fits on clean rows, as if each had run alone."""
+    tables = (t for c in case.contenders.panel.candidates for t in c.by_pool.values())
+    return sum(run.seconds_alone or 0.0 for table in tables for run in table.runs)
+
+
+def _seconds_of_rest(candidate: CandidateScores, rows: int) -> float | None:
+    """Forecast the seconds of unanswered rows: of runs that ended early, and of others.
+
+    A run that goes on is fitted again, and answers only what it lacks.
+    """
+    runs = candidate.main.runs if candidate.main else ()
+    lacking = sum(run.unasked for run in runs)
+    more, begun = max(0, rows - lacking), sum(len(r.asked[CLEAN]) + r.unasked for r in runs)
+    others = _seconds_of_runs(candidate, more / begun * len(runs)) if more and begun else 0.0
+    again = [_alone(run, run.unasked) for run in runs if run.unasked]
+    known = [seconds for seconds in again if seconds is not None]
+    return None if others is None or len(known) < len(again) or not runs else sum(known) + others
+
+
+def _seconds_of_runs(candidate: CandidateScores, runs: float) -> float | None:
+    """Forecast the seconds of so many runs, with all their rows, by the mean of those that ran."""
+    ran = candidate.main.runs if candidate.main else ()
+    spent = [_alone(run, len(run.asked[CLEAN]) + run.unasked) for run in ran]
+    known = [seconds for seconds in spent if seconds is not None]
+    return runs * sum(known) / len(known) if known else None
+
+
+def _alone(run: Run, rows: int) -> float | None:
+    """Return the seconds of a run if it answered so many rows; None where they are not known."""
+    if run.seconds_alone is None:
+        return None
+    answered = len(run.asked[CLEAN])
+    return run.seconds_alone + (run.predict_seconds or 0.0) * (rows / max(1, answered) - 1)
+
+
+def planned_runs(case: Case) -> dict[str, int]:
+    """Return by candidate the trials that would settle it and are planned, if any."""
+    late = [one for one in case.left_out if one.reason in LATE and REPETITIONS in one.trials]
+    left = {one.candidate: one.trials[REPETITIONS] for one in late}
+    names = [candidate.info.name for candidate in runs_to_repeat(case)]
+    return {name: left[name] for name in names if name in left}
 
 
 # Other candidates.
