@@ -562,6 +562,6 @@ def test_a_log_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "failed.json").write_text(json.dumps(log))
     with pytest.raises(DataError, match="every request failed"):
         read_answers(str(tmp_path / "failed.json"))
-    monkeypatch.setattr("choose.answers.inspect_log.LARGEST", 100_000)
+    monkeypatch.setattr("choose.answers.files.LARGEST", 100_000)
     with pytest.raises(DataError, match="unpacks to more than"):
         read_answers(written("inspect*.eval"))

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import choose
-from choose.api.plan import divided, plan_trials
+from choose.api.plan import plan_trials, read_study
 from choose.data.dataset import Tables
 from choose.errors import DataError, StudyError
 from choose.formatting import MINUS
@@ -40,7 +40,7 @@ def study(**data):
 
 
 def planned(pool, test=None, **data):
-    read = divided(
+    read = read_study(
         study(**data), Tables(pool=with_rows(pool), test=test if test is None else with_rows(test))
     )
     return plan_trials(read.study, read.pools), read

@@ -251,10 +251,10 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_rows_are_sent_from_python_only_with_consent(tmp_path: Path) -> None:
-    from choose.conformance import _WORDS
+    from choose.conformance import WORDS_OF
     from support.chat_server import by_words, serving
 
-    with serving(by_words(_WORDS)) as server:
+    with serving(by_words(WORDS_OF)) as server:
         call: dict[str, Any] = {
             **QUICK, "strategies": "prompt", "model": "m", "base_url": server.url,
             "usd_per_million": "1,2",

@@ -253,8 +253,8 @@ def test_a_dozen_shuffled_rows_are_not_called_sorted() -> None:
     """Twelve rows of three labels, seven of one, change label five times by chance."""
     order = "abbbcbbcbaab"
     rows = [row(i, label, f"t{i} u{i}") for i, label in enumerate(order)]
-    assert not sorted_input(rows)
-    assert sorted_input(sorted(rows, key=lambda e: e.target))
+    assert not [*sorted_input(rows)]
+    assert [*sorted_input(sorted(rows, key=lambda e: e.target))]
 
 
 def test_ids_in_findings_are_plain_text() -> None:

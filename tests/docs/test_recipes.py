@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from choose.conformance import _WORDS, pool
+from choose.conformance import WORDS_OF, pool
 from choose.types import Kind
 from support import tiny_models as tiny
 from support.chat_server import by_words, serving
@@ -76,11 +76,11 @@ def test_an_agent_that_follows_the_skill_gets_labels(choose, tmp_path):
 
 def tuned_is_best(body):
     """Answer as the tuned model by the words of a text, and for others wrongly on every fifth."""
-    known = by_words(_WORDS)
+    known = by_words(WORDS_OF)
     question = body["messages"][-1]["content"]
     if body["model"] == "ft:x" or zlib.crc32(question[-30:].encode()) % 5:
         return known(body)
-    own = next(v for v in _WORDS.values() if not any(w in question for w in v))
+    own = next(v for v in WORDS_OF.values() if not any(w in question for w in v))
     return known({**body, "messages": [{"role": "user", "content": own[0]}]})
 
 

@@ -7,13 +7,15 @@ from zlib import crc32
 
 import pytest
 
-from choose.conformance import _WORDS, pool
+from choose.conformance import WORDS_OF, pool
 from choose.store.store import Store
 from support.chat_server import Http, Server, by_words, serving
 from support.studies import HELD_OUT, compare, write_csv
 
-RIGHT = by_words(_WORDS)
-WRONG = by_words(dict(zip(_WORDS, [*list(_WORDS.values())[1:], *_WORDS.values()], strict=False)))
+RIGHT = by_words(WORDS_OF)
+WRONG = by_words(
+    dict(zip(WORDS_OF, [*list(WORDS_OF.values())[1:], *WORDS_OF.values()], strict=False))
+)
 
 ENDPOINT = """
 [endpoints.{name}]

@@ -11,19 +11,15 @@ import numpy as np
 import pytest
 
 from choose.conformance import (
-    _WORDS,
     CHECKS,
     HOSTILE,
     LATER,
     TASK,
     TEXT_CHECKS,
+    WORDS_OF,
     Factory,
-    documents_can_change,
-    texts_are_answers_or_none,
-    texts_do_not_depend_on_the_batch,
-)
-from choose.conformance.label_checks import (
     answers_nothing_with_nothing,
+    documents_can_change,
     init_only_stores,
     keeps_nothing_between_fits,
     leaves_global_randomness_alone,
@@ -35,6 +31,8 @@ from choose.conformance.label_checks import (
     survives_an_absent_class,
     survives_hostile_text,
     survives_one_class,
+    texts_are_answers_or_none,
+    texts_do_not_depend_on_the_batch,
 )
 from choose.corpus import Corpus, Span
 from choose.errors import StrategyError
@@ -68,7 +66,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 def behind() -> Iterator[None]:
     """A model behind an endpoint that reads the words of the toy task."""
     endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy")}
-    with connect_endpoints(endpoints, transport=transport(by_words(_WORDS))):
+    with connect_endpoints(endpoints, transport=transport(by_words(WORDS_OF))):
         yield
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import choose
 from choose.api.plan import check as check_set
 from choose.cli.app import app
-from choose.conformance import _WORDS as WORDS_OF
+from choose.conformance import WORDS_OF
 from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
 from choose.export.exported_model import Model

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from choose.api.plan import divided, plan_trials, resolve
+from choose.api.plan import plan_trials, read_study, resolve
 from choose.conformance import pool
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.run.trial import run_trial
@@ -89,7 +89,7 @@ def answers(study_file: Path) -> dict[str, dict[str, Any]]:
     No fit has a time to end in, since a slow machine would then make fewer steps than a fast one.
     The order in which rows are asked is not part of an answer.
     """
-    read = divided(resolve(study_file=study_file), None)
+    read = read_study(resolve(study_file=study_file), None)
     found: dict[str, dict[str, Any]] = {}
     for job in plan_trials(read.study, read.pools).jobs:
         if job.trial.candidate == "majority":

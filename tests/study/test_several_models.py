@@ -2,7 +2,7 @@
 
 import pytest
 
-from choose.conformance import _WORDS
+from choose.conformance import WORDS_OF
 from choose.errors import StudyError
 from choose.models.endpoints.providers import endpoint_settings
 from choose.study.candidates import (
@@ -98,7 +98,7 @@ def test_python_takes_one_model_or_a_list():
 @pytest.mark.slow
 def test_two_models_of_one_server_are_compared_end_to_end(choose, tmp_path):
     studies.write_csv(tmp_path / "words.csv")
-    with serving(by_words(_WORDS)) as server:
+    with serving(by_words(WORDS_OF)) as server:
         code, out, _ = choose(
             "compare", "words.csv", "-s", "prompt", "--set", "seeds=1", "--set", "noise=0",
             "--model", "small", "--model", "large", "--base-url", server.url,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from choose.api.plan import plan_study
-from choose.conformance import _WORDS, pool
+from choose.conformance import WORDS_OF, pool
 from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.report.terminal.request_lines import plan_lines
@@ -52,7 +52,7 @@ def long(seed: str) -> str:
 @pytest.mark.slow
 def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
     sent: dict[str, list[int]] = {name: [] for name in ASKING}
-    answer = by_words(_WORDS)
+    answer = by_words(WORDS_OF)
 
     def respond(body: dict[str, Any]) -> Http:
         if PROBE_TEXT not in body["messages"][-1]["content"]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from choose.conformance import _WORDS, TASK, pool
+from choose.conformance import TASK, WORDS_OF, pool
 from choose.models.endpoints.client import RetryPolicy
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
@@ -134,7 +134,7 @@ def serving(respond: Responder) -> Iterator[Server]:
         thread.join()
 
 
-RIGHT = by_words(_WORDS)
+RIGHT = by_words(WORDS_OF)
 
 
 FAST = RetryPolicy(attempts=8, initial=0.001, max_pause=0.01, max_total=5.0)

@@ -10,7 +10,7 @@ import pytest
 
 from choose import strategy
 from choose.answers.given import GivenRuns
-from choose.api.compare import Silent, _begin, _run
+from choose.api.compare import Silent, _run_rounds, _write_plan, decide
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.run.spending_limit import Budget
@@ -235,9 +235,9 @@ def compared(data, folder, *strategies, **grid):
     )
     store = Store.create(folder)
     plan, none = plan_trials(study, Pools(data)), GivenRuns((), ())
-    _begin(store, plan, none, None)
-    outcome = _run(plan, store, Silent(), budget=Budget(), executor=None, given=none)
-    return outcome.decision, store
+    _write_plan(store, plan, none, None)
+    _run_rounds(plan, store, Silent(), budget=Budget(), executor=None, given=none)
+    return decide(store), store
 
 
 def record(text: str) -> dict[str, Any]:

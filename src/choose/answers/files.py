@@ -1,40 +1,69 @@
-"""Read a file of answers: a table, or what a tool or a batch service wrote."""
+"""Read a file of answers: a table, or what a tool or a batch service wrote.
+
+Read are logs of inspect (``.eval``, a ZIP archive with a file a sample, and ``.json``), results of
+promptfoo (``promptfoo eval -o results.json``), samples of lm-evaluation-harness (written with
+``--log_samples``), and outputs of batches at OpenAI and Anthropic, joined by ``custom_id``.
+"""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from choose.answers import batches, inspect_log, lm_eval, promptfoo
-from choose.answers.columns import AnswerFile, laid_out
+import polars as pl
+
+from choose.answers.columns import GOLD, TEXTS, Answered, AnswerFile, as_text, json_lines, laid_out
+from choose.data.readers.column_guess import usual
 from choose.data.readers.table_file import LARGEST, checked_file, read_source
 from choose.errors import ChooseError, DataError
+
+# Method 93 of a ZIP archive is zstd, which Python reads from 3.14 on.
+ZSTD = 93
+
+# Scores that inspect writes as letters.
+_LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+
+# The version of promptfoo's results that is read; others have other fields.
+VERSION = 3
+
+# Assertions of promptfoo whose value is a right answer.
+_EQUAL = ("equals", "iequals", "icontains", "contains", "is-equal")
 
 
 def read_answers(path: str, scores: bool = False) -> AnswerFile:
     """Read a file of answers; with `scores`, what a tool scored in place of what models wrote."""
     head = _head(path)
-    for tool in (inspect_log, promptfoo, lm_eval, batches):
-        if Path(path).is_file() and tool.wrote(path, head):
-            return _of_tool(path, tool, head, scores)
-    source = read_source(path)
-    return AnswerFile(path=path, table=source.table, scores=scores, notes=source.notes)
-
-
-def _of_tool(path: str, tool: Any, head: Mapping[str, Any], scores: bool) -> AnswerFile:
-    """Read what a tool wrote; a reader takes the form of its version for granted."""
-    try:
-        return laid_out(path, tool.TOOL, tool.read(path, head), scores)
+    tool = _tool_of(path, head) if Path(path).is_file() else ""
+    if not tool:
+        source = read_source(path)
+        return AnswerFile(path=path, table=source.table, scores=scores, notes=source.notes)
+    try:  # a reader takes the form of its version for granted
+        return laid_out(path, tool, _READERS[tool](path, head), scores)
     except ChooseError:
         raise
     except (AttributeError, TypeError, LookupError, ValueError, ArithmeticError) as error:
         raise DataError(
-            f"{path!r} is not laid out as {tool.TOOL} writes it. Write it again with a current "
+            f"{path!r} is not laid out as {tool} writes it. Write it again with a current "
             "version, or give a table with a column label and one a candidate."
         ) from error
+
+
+def _tool_of(path: str, head: Mapping[str, Any]) -> str:
+    """Return which tool wrote a file, by the keys of its first object; empty for a table."""
+    if path.lower().endswith(".eval") or {"eval", "status", "version"} <= head.keys():
+        return "inspect"
+    if "evalId" in head and isinstance(head.get("results"), Mapping):
+        return "promptfoo"
+    if {"doc_id", "filtered_resps", "target"} <= head.keys():
+        return "lm-eval"
+    batch = "custom_id" in head and {"response", "result"} & head.keys()
+    return "a batch service" if batch else ""
 
 
 def _head(path: str) -> Mapping[str, Any]:
@@ -46,3 +75,209 @@ def _head(path: str) -> Mapping[str, Any]:
             with text:
                 found = json.loads(text.read() if lower.endswith(".json") else text.readline())
     return found if isinstance(found, Mapping) else {}
+
+
+def _inspect(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
+    """Yield the answers of a log; epochs are draws, and samples with an error have none."""
+    log = head or _archive(path)
+    if not log.get("samples"):
+        raise DataError(f"{path!r} holds no samples: it was written with --no-log-samples.")
+    name = str(log["eval"].get("model", "model")).rpartition("/")[2]
+    for sample in log["samples"]:
+        scored: Mapping[str, Any] = next(iter((sample.get("scores") or {}).values()), {})
+        usage: Mapping[str, Any] = next(iter((sample.get("model_usage") or {}).values()), {})
+        completion = (sample.get("output") or {}).get("completion")
+        asked, target = sample.get("input"), sample.get("target")
+        value = scored.get("value")
+        yield Answered(
+            row=str(sample.get("id")),
+            candidate=name,
+            draw=int(sample.get("epoch") or 1) - 1,
+            answer=as_text(scored.get("answer") or completion),
+            failed=bool(sample.get("error")),
+            text=asked if isinstance(asked, str) else as_text((asked or [{}])[-1].get("content")),
+            gold=target[0] if isinstance(target, list) and target else target or None,
+            score=_LETTERS.get(value) if isinstance(value, str) else value,
+            seconds=sample.get("working_time"),
+            tokens_in=usage.get("input_tokens"),
+            tokens_out=usage.get("output_tokens"),
+        )
+
+
+def _archive(path: str) -> Mapping[str, Any]:
+    try:
+        with ZipFile(path) as archive:
+            parts = {i.filename: i for i in archive.infolist()}
+            if sum(part.file_size for part in parts.values()) > LARGEST:
+                raise DataError(f"{path!r} unpacks to more than {LARGEST / 1e9:g} GB.")
+            if "header.json" not in parts:
+                raise DataError(f"{path!r} is a log of a run that has not ended. Wait for it.")
+            samples = [_part(path, parts[name]) for name in parts if name.startswith("samples/")]
+            return {**_part(path, parts["header.json"]), "samples": samples}
+    except (BadZipFile, OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{path!r} cannot be read as a log of inspect: {error}.") from error
+
+
+def _part(path: str, part: ZipInfo) -> Mapping[str, Any]:
+    """Return one JSON file of an archive; polars decompresses zstd."""
+    if part.compress_type != ZSTD:
+        with ZipFile(path) as archive:
+            found = json.loads(archive.read(part))
+    else:
+        with Path(path).open("rb") as file:
+            file.seek(part.header_offset)
+            head = file.read(30)  # the lengths of the name and of further fields come last
+            lengths = (int.from_bytes(head[i : i + 2], "little") for i in (26, 28))
+            file.seek(part.header_offset + 30 + sum(lengths))
+            lines = pl.read_lines(io.BytesIO(file.read(part.compress_size))).to_series()
+        found = json.loads("\n".join(lines))
+    return found if isinstance(found, Mapping) else {}
+
+
+def _promptfoo(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
+    """Yield the answers of a file; each prompt of a provider is a candidate of its own."""
+    found = head["results"]
+    results = found.get("results")
+    if found.get("version") != VERSION or not isinstance(results, list):
+        raise DataError(
+            f"{path!r} holds version {found.get('version')!r} of promptfoo's results, and version "
+            f"{VERSION} is read. Run promptfoo eval -o results.json with a current promptfoo."
+        )
+    prompts: dict[str, list[Any]] = {}
+    for one in results:
+        known = prompts.setdefault(_provider(one), [])
+        if one.get("promptIdx") not in known:
+            known.append(one.get("promptIdx"))
+    rows: dict[str, str] = {}
+    draws: Counter[tuple[str, str]] = Counter()
+    for one in results:
+        name = _provider(one)
+        if len(prompts[name]) > 1:
+            name = f"{name} prompt {1 + prompts[name].index(one.get('promptIdx'))}"
+        # A repeated test has another number, and the same variables.
+        same = json.dumps(one.get("vars"), sort_keys=True)
+        row = rows.setdefault(same, str(one.get("testIdx", len(rows))))
+        yield _answered(one, name, row, draws[name, row])
+        draws[name, row] += 1
+
+
+def _provider(one: Mapping[str, Any]) -> str:
+    provider = one.get("provider") or {}
+    return str(provider.get("label") or provider.get("id") or "provider")
+
+
+def _answered(one: Mapping[str, Any], name: str, row: str, draw: int) -> Answered:
+    variables, response = one.get("vars") or {}, one.get("response") or {}
+    gold = usual(list(variables), GOLD)
+    text = usual([key for key in variables if key != gold], TEXTS)
+    tokens, latency = response.get("tokenUsage") or {}, one.get("latencyMs")
+    return Answered(
+        row=row,
+        candidate=name,
+        draw=draw,
+        answer=as_text(response.get("output")),
+        failed=response.get("output") is None,
+        text=str(variables[text]) if text else (one.get("prompt") or {}).get("raw"),
+        gold=variables[gold] if gold else _asserted(one),
+        score=one.get("score"),
+        seconds=latency / 1000 if isinstance(latency, int | float) else None,
+        tokens_in=tokens.get("prompt"),
+        tokens_out=tokens.get("completion"),
+        usd=response.get("cost"),
+    )
+
+
+def _asserted(one: Mapping[str, Any]) -> str | None:
+    """Return the value of an assertion that an answer is or holds it, if there is one."""
+    for part in (one.get("gradingResult") or {}).get("componentResults") or ():
+        asserted = part.get("assertion") or {}
+        if asserted.get("type") in _EQUAL:
+            shown = (part.get("metadata") or {}).get("renderedAssertionValue")
+            value = asserted.get("value") if shown is None else shown
+            return value if isinstance(value, str) else json.dumps(value)
+    return None
+
+
+def _lm_eval(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
+    """Yield the answers of a file, of the first of its filters.
+
+    The candidate is named after the folder, which lm-eval names after the model.
+    """
+    name = Path(path).absolute().parent.name.rpartition("__")[2] or "model"
+    first = head.get("filter")
+    for _, line in json_lines(path):
+        if line.get("filter") != first:
+            continue
+        choices, answer = _choices(line), line["filtered_resps"][0]
+        target = as_text(line["target"]) or ""
+        if choices:
+            likeliest = [float(pair[0]) for pair in line["filtered_resps"]]
+            answer = choices[likeliest.index(max(likeliest))]
+            if target.isdigit() and int(target) < len(choices):
+                target = choices[int(target)]
+        metrics = [line.get(metric) for metric in line.get("metrics", ())]
+        yield Answered(
+            row=str(line["doc_id"]),
+            candidate=name,
+            answer=as_text(answer),
+            text=_question(line),
+            gold=target.strip() or None,
+            score=next((m for m in metrics if isinstance(m, int | float)), None),
+        )
+
+
+def _choices(line: Mapping[str, Any]) -> list[str]:
+    """Return the texts whose likelihood was compared; none where an answer was generated."""
+    compared = all(isinstance(r, list) and len(r) == 2 for r in line["filtered_resps"])
+    asked = line.get("arguments") or {}
+    parts = asked.values() if isinstance(asked, Mapping) else asked
+    if not compared:
+        return []
+    return [str(p["arg_1"] if isinstance(p, Mapping) else p[1]).strip() for p in parts]
+
+
+def _question(line: Mapping[str, Any]) -> str | None:
+    doc = line.get("doc") or {}
+    key = usual(list(doc), TEXTS)
+    return str(doc[key]) if key else None
+
+
+def _batch(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
+    """Yield the answers of a file; requests that failed or expired have none."""
+    bodies = {str(line.get("custom_id")): _body(line) for _, line in json_lines(path)}
+    # A request that failed names no model.
+    model = next((str(body["model"]) for body in bodies.values() if body.get("model")), "batch")
+    for row, body in bodies.items():
+        usage, text = body.get("usage") or {}, _text_of_batch(body)
+        yield Answered(
+            row=row,
+            candidate=str(body.get("model") or model),
+            answer=text,
+            failed=text is None,
+            tokens_in=usage.get("prompt_tokens", usage.get("input_tokens")),
+            tokens_out=usage.get("completion_tokens", usage.get("output_tokens")),
+        )
+
+
+def _body(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    response, result = line.get("response") or {}, line.get("result") or {}
+    return result.get("message") or response.get("body") or {}
+
+
+def _text_of_batch(body: Mapping[str, Any]) -> str | None:
+    """Return what a model wrote: a chat completion, a response, or a message of Anthropic."""
+    if choices := body.get("choices"):
+        message = choices[0].get("message") or {}
+        return message.get("content") or message.get("refusal") or ""
+    said = [part for item in body.get("output") or () for part in item.get("content") or ()]
+    parts = [part.get("text") for part in said or body.get("content") or ()]
+    texts = [text for text in parts if isinstance(text, str)]
+    return "".join(texts) if texts else None
+
+
+_READERS = {
+    "inspect": _inspect,
+    "promptfoo": _promptfoo,
+    "lm-eval": _lm_eval,
+    "a batch service": _batch,
+}

@@ -580,9 +580,6 @@ class GivenRuns:
     runs: tuple[Run, ...]
 
 
-NOTHING_GIVEN = GivenRuns((), ())
-
-
 def given_runs(given: Sequence[Given], dataset: Dataset) -> GivenRuns:
     """Return what a store holds of candidates whose answers exist."""
     reader = AnswerReader(dataset.task)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.answers.columns import with_files
 from choose.answers.given import (
-    NOTHING_GIVEN,
     AnswerSet,
     Given,
     GivenRuns,
@@ -22,7 +21,7 @@ from choose.answers.given import (
     read_set,
     remarks,
 )
-from choose.api.plan import Divided, TrialPlan, divided, plan_trials
+from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
 from choose.api.study_evidence import own_decision, state_of
 from choose.data.dataset import Tables
 from choose.data.readers.delimited import ROW
@@ -38,7 +37,7 @@ from choose.schema.study_sections import FILES
 from choose.store.destination import STUDY, check_folder
 from choose.store.store import PAGE, Store, reading
 from choose.strategy import available, kinds, traits
-from choose.study.candidates import notes_on_prompts
+from choose.study.candidates import describe_candidates, notes_on_prompts
 from choose.study.config import CandidateSection, Study
 from choose.study.study_folder import (
     check_same_study,
@@ -214,26 +213,28 @@ def run_study(
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.run.cluster.ray_executor import on_cluster
-    from choose.study.candidates import check_names
 
-    most = study.grid.max_usd
-    budget = Budget(study.grid.budget_seconds, most, CLOSING, started or perf_counter())
     check_compute()
-    watch, folder, home = observer or Silent(), Path(out) if out else None, stored_in(file)
-    study, pools = (read := divided(study, rows)).study, read.pools
-    check_store(path := folder or folder_of(study, pools.dataset, home), study, pools.dataset)
-    there = _given(read, given, watch)
-    with caching(), connect_endpoints(study.endpoints, max_usd=most, study=str(path.absolute())):
-        plan = plan_trials(study, pools)
-        check_names(study, plan.candidates)
-        with on_cluster(study, plan.candidates, pools, watch.noted) as executor:
-            _ask(plan, path, watch, approve=approve, budget=budget)
+    watch, home, most = observer or Silent(), stored_in(file), study.grid.max_usd
+    budget = Budget(study.grid.budget_seconds, most, CLOSING, started or perf_counter())
+    read = read_study(study, rows)
+    path = Path(out) if out else folder_of(read.study, read.pools.dataset, home)
+    check_store(path, read.study, read.pools.dataset)
+    known = _existing_answers(read, given, watch)
+    servers = read.study.endpoints
+    with caching(), connect_endpoints(servers, max_usd=most, study=str(path.absolute())):
+        plan = plan_trials(read.study, read.pools)
+        with on_cluster(plan.study, plan.candidates, plan.pools, watch.noted) as executor:
+            _ask_consent(plan, path, watch, approve=approve, budget=budget)
             with Store.create(path).held() as store:
-                _begin(store, plan, there, home)
-                return _run(plan, store, watch, budget=budget, executor=executor, given=there)
+                _write_plan(store, plan, known, home)
+                _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
+                return Outcome(decision=decide(store), store=store.path)
 
 
-def _ask(plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budget: Budget) -> None:
+def _ask_consent(
+    plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budget: Budget
+) -> None:
     """Ask for consent to requests to endpoints, and let what is sent be watched."""
     asked = plan.candidates, plan.jobs, Store(path)
     spending = before_sending(plan.study, plan.pools, *asked, approve=approve, budget=budget)
@@ -243,23 +244,22 @@ def _ask(plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budg
         watch.sending(session)
 
 
-def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
+def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
     """Return the candidates whose answers exist, and say what is remarkable in what was read."""
-    kept = [said for said in read.pools.dataset.findings if " left out: " in said]
-    watch.noted([*read.notes, *kept, *notes_on_prompts(read.study, read.pools.dataset.task)])
+    dataset = read.pools.dataset
+    kept = [said for said in dataset.findings if " left out: " in said]
+    watch.noted([*read.notes, *kept, *notes_on_prompts(read.study, dataset.task)])
     if given is None:
-        given = given_beside(read.study, read.pools.dataset)
-        watch.noted([*remarks(given, read.pools.dataset)])
-    return given_runs(given, read.pools.dataset)
+        given = given_beside(read.study, dataset)
+        watch.noted([*remarks(given, dataset)])
+    return given_runs(given, dataset)
 
 
-def _begin(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -> None:
+def _write_plan(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -> None:
     """Write the study, its grid and the answers that exist.
 
     `home` is the study that the settings come from, whose results are taken over.
     """
-    from choose.study.candidates import describe_candidates
-
     store.begin(plain(plan.study), plan.pools.dataset)
     trials = [*(run.trial for run in given.runs), *(job.trial for job in plan.jobs)]
     store.plan(trials, [*given.candidates, *describe_candidates(plan.study, plan.candidates)])
@@ -268,16 +268,16 @@ def _begin(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -
     take_over(store, home)
 
 
-def _run(
+def _run_rounds(
     plan: TrialPlan,
     store: Store,
     watch: Observer,
     *,
     budget: Budget,
     executor: RayExecutor | None,
-    given: GivenRuns = NOTHING_GIVEN,
-) -> Outcome:
-    """Run the rounds and decide; `given` are answers that exist already."""
+    given: GivenRuns,
+) -> None:
+    """Run the rounds until the verdict is sure or the budget ends; `given` are known answers."""
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.decision.chance import chances
     from choose.run.forecast import reach
@@ -304,7 +304,6 @@ def _run(
     store.leave_out([*plan.refusals, *summary.all()])
     if summary.interrupted:
         raise Interrupted(store.path)
-    return Outcome(decision=decide(store), store=store.path)
 
 
 def check_store(path: Path, study: Study, dataset: Dataset) -> None:

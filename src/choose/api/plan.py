@@ -52,12 +52,6 @@ def resolve(
     return study.model_copy(update={"rule": RULE})
 
 
-def names(study: Study) -> tuple[str, ...]:
-    from choose.study.candidates import names_of
-
-    return names_of(study)
-
-
 @dataclass(frozen=True, slots=True)
 class Checked:
     """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
@@ -127,7 +121,7 @@ class TrialPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Divided:
+class ReadStudy:
     """A study that names the columns that were found, its rows as divided, and notes on them."""
 
     study: Study
@@ -135,7 +129,7 @@ class Divided:
     notes: tuple[str, ...]
 
 
-def divided(study: Study, rows: Tables | None) -> Divided:
+def read_study(study: Study, rows: Tables | None) -> ReadStudy:
     from choose.answers.given import with_teacher
     from choose.data.columns import LABELS_ALONE
     from choose.data.dataset import dataset_from, read_rows
@@ -150,16 +144,17 @@ def divided(study: Study, rows: Tables | None) -> Divided:
     named = study.model_copy(update={"data": data})
     told = bool(study.given.answers)  # then columns of labels need no remark
     notes = tuple(n for n in read.notes if not (told and n.startswith(LABELS_ALONE)))
-    return Divided(study=named, pools=Pools(dataset), notes=notes)
+    return ReadStudy(study=named, pools=Pools(dataset), notes=notes)
 
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     """Resolve the candidates and lay out their trials."""
     from choose.data.scenarios import labels_in_pools
-    from choose.study.candidates import candidates_of
+    from choose.study.candidates import candidates_of, check_names
     from choose.study.rounds import Planner
 
     field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
+    check_names(study, field.candidates)
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 
@@ -185,7 +180,7 @@ def plan_study(
 
     check_compute()
     study, home = resolve(data, study_file, overrides, strategies), stored_in(study_file)
-    read = divided(study, rows)
+    read = read_study(study, rows)
     study, pools = read.study, read.pools
     folder = folder_of(study, pools.dataset, home)
     with connect_endpoints(study.endpoints):

@@ -104,9 +104,10 @@ def run(
 ) -> None:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose.api.compare import Interrupted, run_study
-    from choose.api.plan import names, resolve
+    from choose.api.plan import resolve
     from choose.cli.console import Consent, check_outputs, inputs_of, say, stderr
     from choose.report.terminal.live_progress import LiveProgress
+    from choose.study.candidates import names_of
 
     class Progress(LiveProgress):
         def noted(self, sentences: Sequence[str]) -> None:
@@ -119,7 +120,7 @@ def run(
 
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
-    results.gates.check(names(study))
+    results.gates.check(names_of(study))
     try:
         with Progress(stderr(), cli.started) as observer:
             how: dict[str, Any] = {"observer": observer, "approve": Consent(results.yes)}

@@ -45,8 +45,8 @@ def listing(
     if as_json:
         record = {
             "schema": 1,
-            "models": [entry.record() for entry in entries],
-            "kept": results.record(),
+            "models": [asdict(entry) for entry in entries],
+            "kept": asdict(results),
             "providers": [asdict(entry) for entry in served],
         }
         print_record(json.dumps(record, indent=1, ensure_ascii=False))

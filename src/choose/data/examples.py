@@ -187,5 +187,6 @@ def check_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Ki
 
 def dropped_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Kind) -> list[str]:
     """Count the rows of each file without a text or a target."""
-    found = left_out_rows(pool, "the pool" if test is not None else "the file", kind.target)
-    return found + left_out_rows(test or (), "the test file", kind.target)
+    where = "the pool" if test is not None else "the file"
+    found = left_out_rows(pool, where, kind.target)
+    return [*found, *left_out_rows(test or (), "the test file", kind.target)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -51,150 +51,127 @@ def lengths_of(rows: Sequence[Example]) -> Lengths:
     )
 
 
-def parted_passages() -> list[str]:
-    """Say that a passage has too many questions to be kept on one side."""
-    return [
-        "One passage has so many questions that questions on the same passage are on both sides "
-        "of the division: figures are about new questions on known passages."
-    ]
+PARTED_PASSAGES = (
+    "One passage has so many questions that questions on the same passage are on both sides of the "
+    "division: figures are about new questions on known passages."
+)
 
 
-def left_out_rows(rows: Sequence[Example], origin: str, target: str) -> list[str]:
+def left_out_rows(rows: Sequence[Example], origin: str, target: str) -> Iterator[str]:
     """Count the rows without a text or without a target, which is called `target`."""
-    missing = (
+    for what, ids in (
         ("text", [e.id for e in rows if not e.text.strip()]),
         (target, [e.id for e in rows if e.text.strip() and not e.target]),
-    )
-    return [
-        f"{plural(len(ids), 'row')} of {origin} without a {what} left out: {rows_named(ids)}."
-        for what, ids in missing
-        if ids
-    ]
+    ):
+        if ids:
+            counted = plural(len(ids), "row")
+            yield f"{counted} of {origin} without a {what} left out: {rows_named(ids)}."
 
 
-def absent_labels(unlearnable: Sequence[Example]) -> list[str]:
+def absent_labels(unlearnable: Sequence[Example]) -> Iterator[str]:
     """Name the labels of test rows that no training row of their fold has."""
-    if not unlearnable:
-        return []
-    labels = sorted({e.target for e in unlearnable})
-    return [
-        f"{plural(len(labels), 'label')} without a training row in a fold that tests them "
-        f"({quoted_list(labels, 5)}): trained candidates get "
-        f"{plural(len(unlearnable), 'row')} wrong."
-    ]
+    if labels := sorted({e.target for e in unlearnable}):
+        yield (
+            f"{plural(len(labels), 'label')} without a training row in a fold that tests them "
+            f"({quoted_list(labels, 5)}): trained candidates get "
+            f"{plural(len(unlearnable), 'row')} wrong."
+        )
 
 
 def shared_with_test(
     removed: Sequence[Example], concerned: Collection[str], test_rows: int
-) -> list[str]:
+) -> Iterator[str]:
     """Count the pool rows that were removed because they repeat a test row or share its group."""
-    if not removed:
-        return []
-    return [
-        f"{len(concerned):,} of {plural(test_rows, 'test row')} also occur in the pool, with the "
-        f"same or nearly the same text or in the same group; {plural(len(removed), 'row')} of the "
-        f"pool left out for that: {rows_named(e.id for e in removed)}."
-    ]
+    if removed:
+        yield (
+            f"{len(concerned):,} of {plural(test_rows, 'test row')} also occur in the pool, with "
+            "the same or nearly the same text or in the same group; "
+            f"{plural(len(removed), 'row')} of the pool left out for that: "
+            f"{rows_named(e.id for e in removed)}."
+        )
 
 
-def unused_test_rows(available: int, used: int) -> list[str]:
+def unused_test_rows(available: int, used: int) -> Iterator[str]:
     """Say how many labelled rows the limit on test rows leaves out."""
-    if used >= available:
-        return []
-    return [
-        f"{used:,} of {available:,} labelled rows are evaluated, as data.test_rows says; "
-        f"evaluating the other {available - used:,} needs no labelling."
-    ]
+    if used < available:
+        yield (
+            f"{used:,} of {available:,} labelled rows are evaluated, as data.test_rows says; "
+            f"evaluating the other {available - used:,} needs no labelling."
+        )
 
 
-def conflicts(rows: Sequence[Example]) -> list[str]:
+def conflicts(rows: Sequence[Example]) -> Iterator[str]:
     """Name the rows whose text has more than one label."""
-    texts = conflicting_texts(rows)
-    if not texts:
-        return []
-    counts = count_conflicts(texts)
-    return [
-        f"{plural(counts.texts, 'text')} with more than one label "
-        f"({rows_named(e.id for same in texts for e in same)}): whatever the answers, at least "
-        f"{plural(counts.lost, 'row')} of these will count as wrong."
-    ]
+    if texts := conflicting_texts(rows):
+        counts = count_conflicts(texts)
+        yield (
+            f"{plural(counts.texts, 'text')} with more than one label "
+            f"({rows_named(e.id for same in texts for e in same)}): whatever the answers, at least "
+            f"{plural(counts.lost, 'row')} of these will count as wrong."
+        )
 
 
-def duplicate_rows(rows: Sequence[Example], index: TextIndex) -> list[str]:
+def duplicate_rows(rows: Sequence[Example], index: TextIndex) -> Iterator[str]:
     """Count the rows whose text another row has, or nearly has."""
     counts = Counter(index.text_of[e.id] for e in rows)
     same = sum(n for n in counts.values() if n > 1)
     among = index.pairs[np.isin(index.pairs, list(counts)).all(axis=1)]
     near = sum(counts[text] for text in np.unique(among).tolist())
-    parts = [
-        f"{plural(n, 'row')} with {what}"
-        for n, what in (
-            (same, "the same text as another row"),
-            (near, "nearly the same text as another row"),
-        )
-        if n
-    ]
-    if not parts:
-        return []
-    return [f"{' and '.join(parts)}; such rows are never split between training and test."]
+    found = {"the same text as another row": same, "nearly the same text as another row": near}
+    if parts := [f"{plural(n, 'row')} with {what}" for what, n in found.items() if n]:
+        yield f"{' and '.join(parts)}; such rows are never split between training and test."
 
 
-def broken_chain(count: int) -> list[str]:
+def broken_chain(count: int) -> str:
     """Say that a chain of near-duplicates was too long to keep together."""
-    return [
+    return (
         f"{plural(count, 'row')} form chains of near-duplicates (a template?), too long to keep on "
         "one side of the split: only rows with the same text stay together, so accuracies are "
         "optimistic."
-    ]
+    )
 
 
-def rare_labels(rows: Sequence[Example]) -> list[str]:
+def rare_labels(rows: Sequence[Example]) -> Iterator[str]:
     """Name the labels with too few rows to evaluate."""
-    few = balance_of(rows).few
-    if not few:
-        return []
-    return [
-        f"{plural(len(few), 'label')} with fewer than {FEW} rows ({quoted_list(few, 5)}): they "
-        "stay in, but figures about them mean little."
-    ]
+    if few := balance_of(rows).few:
+        yield (
+            f"{plural(len(few), 'label')} with fewer than {FEW} rows ({quoted_list(few, 5)}): they "
+            "stay in, but figures about them mean little."
+        )
 
 
-def imbalance(rows: Sequence[Example]) -> list[str]:
+def imbalance(rows: Sequence[Example]) -> Iterator[str]:
     """Say that one label dominates, where that inflates accuracy, and which labels that hides."""
     balance = balance_of(rows)
     most, least = balance.counts[0], balance.counts[-1]
     if hidden := hardly_counted(balance):
         names = quoted_list([count.label for count in hidden], 3)
-        return [
+        yield (
             f"Accuracy hardly counts {names} of {plural(len(rows), 'row')}: always "
             f"answering {quoted(most.label)} is right for {balance.majority:.0%}. Recall and "
             "precision of the rare label tell more; --metric balanced counts every label equally."
-        ]
-    if balance.majority < 0.6 and (most.rows < 20 * least.rows or len(balance.counts) < 2):
-        return []
-    return [
-        f"The labels are uneven: {quoted(most.label)} has {balance.majority:.0%} of the rows, the "
-        f"rarest label {plural(least.rows, 'row')}; read macro-F1 along with accuracy."
-    ]
+        )
+    elif balance.majority >= 0.6 or (most.rows >= 20 * least.rows and len(balance.counts) > 1):
+        yield (
+            f"The labels are uneven: {quoted(most.label)} has {balance.majority:.0%} of the rows, "
+            f"the rarest label {plural(least.rows, 'row')}; read macro-F1 along with accuracy."
+        )
 
 
-def long_texts(rows: Sequence[Example]) -> list[str]:
+def long_texts(rows: Sequence[Example]) -> Iterator[str]:
     """Count the texts that models truncate."""
     lengths = lengths_of(rows)
-    if not lengths.long:
-        return []
-    return [
-        f"{plural(lengths.long, 'text')} of more than {LONG} words (the longest "
-        f"{lengths.longest:,}): models truncate them."
-    ]
+    if lengths.long:
+        yield (
+            f"{plural(lengths.long, 'text')} of more than {LONG} words (the longest "
+            f"{lengths.longest:,}): models truncate them."
+        )
 
 
-def sorted_input(rows: Sequence[Example]) -> list[str]:
+def sorted_input(rows: Sequence[Example]) -> Iterator[str]:
     """Say that the file is sorted by label, so that its first rows are no fair sample."""
     counts = Counter(e.target for e in rows)
-    labels = len(counts)
     changes = sum(a.target != b.target for a, b in pairwise(rows))
     shuffled = len(rows) - sum(count**2 for count in counts.values()) / max(len(rows), 1)
-    if len(rows) < 4 * labels or changes >= min(2 * labels, shuffled / 2):
-        return []
-    return ["The file is sorted by label; rows are sampled in a shuffled, stratified order."]
+    if len(rows) >= 4 * len(counts) and changes < min(2 * len(counts), shuffled / 2):
+        yield "The file is sorted by label; rows are sampled in a shuffled, stratified order."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -86,12 +86,10 @@ def languages_of(rows: Sequence[Example]) -> Languages:
     )
 
 
-def foreign_texts(rows: Sequence[Example]) -> list[str]:
+def foreign_texts(rows: Sequence[Example]) -> Iterator[str]:
     """Say that the default encoder does not know the language of many texts."""
-    others = languages_of(rows[:: -(-len(rows) // WARNED) or 1]).foreign
-    return (
-        [f"Many texts are in {others[0].name}, which the default encoder lacks."] if others else []
-    )
+    if others := languages_of(rows[:: -(-len(rows) // WARNED) or 1]).foreign:
+        yield f"Many texts are in {others[0].name}, which the default encoder lacks."
 
 
 def language_of(text: str) -> str:

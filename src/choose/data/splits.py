@@ -13,13 +13,13 @@ from choose.data import difficulty
 from choose.data.duplicates import TextIndex, clusters_of, index_texts
 from choose.data.examples import check_filled, check_rows, dropped_rows, usable_rows
 from choose.data.findings import (
+    PARTED_PASSAGES,
     absent_labels,
     broken_chain,
     conflicts,
     duplicate_rows,
     imbalance,
     long_texts,
-    parted_passages,
     rare_labels,
     shared_with_test,
     sorted_input,
@@ -195,7 +195,7 @@ def split_by_test_file(
             f"them, fewer than two {what} remain. Give a test file with other rows."
         )
     rows = [*remaining, *test_part]
-    findings = unused_test_rows(len(test), len(test_part))
+    findings = [*unused_test_rows(len(test), len(test_part))]
     findings += shared_with_test(removed, concerned, len(test_part))
     ids = [e.id for e in test_part]
     hard = _held_out(task, remaining, test_part)
@@ -305,7 +305,7 @@ def _cluster(
     if passage is not None:
         asked = Counter(e.fields.get(passage) for e in rows if not e.group)
         if max(asked.values(), default=0) > limit:
-            return index, clusters_of(rows, index), parted_passages()
+            return index, clusters_of(rows, index), [PARTED_PASSAGES]
     rows = _by_passage(rows, passage)
     clusters = clusters_of(rows, index)
     big = {cluster for cluster, n in Counter(clusters.values()).items() if n > limit}
@@ -315,7 +315,7 @@ def _cluster(
         return index, clusters, []
     apart = replace(index, pairs=index.pairs[loose])
     count = sum(cluster in big for cluster in clusters.values())
-    return index, clusters_of(rows, apart), broken_chain(count)
+    return index, clusters_of(rows, apart), [broken_chain(count)]
 
 
 def _indivisible(rows: Sequence[Example], clusters: Mapping[str, str], into: str) -> DataError:

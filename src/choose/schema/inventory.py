@@ -31,9 +31,6 @@ class Entry:
     path: str | None = None
     damage: str | None = None
 
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class CacheUsage:
@@ -42,9 +39,6 @@ class CacheUsage:
     mb: float
     limit_mb: float
     path: str | None
-
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

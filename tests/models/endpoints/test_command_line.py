@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from choose.cli.console import Consent
-from choose.conformance import _WORDS, pool
+from choose.conformance import WORDS_OF, pool
 from choose.errors import StudyError
 from choose.models.endpoints.client import RetryPolicy
 from choose.schema.plan import Bill, Spending
@@ -19,7 +19,7 @@ from support.chat_server import Http, Server, by_words, error, sent, serving
 from support.studies import write_csv
 
 KEY = "sk-this-must-never-be-written-4711"
-RIGHT = by_words(_WORDS)
+RIGHT = by_words(WORDS_OF)
 QUICK = ("--set", "seeds=1", "--set", "noise=0")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -27,13 +27,13 @@ Run = Callable[..., tuple[int, str, str]]
 
 def numbers(rows: int) -> list[tuple[str, str]]:
     """Return rows whose labels no words tell, so that a model that knows the rule stays ahead."""
-    return [(f"parcel {i}", list(_WORDS)[i % 3]) for i in range(rows)]
+    return [(f"parcel {i}", list(WORDS_OF)[i % 3]) for i in range(rows)]
 
 
 def by_remainder(body: dict[str, Any]) -> Http:
     """Answer `numbers` right."""
     found = re.findall(r"parcel (\d+)", body["messages"][-1]["content"])
-    return sent(json.dumps({"label": list(_WORDS)[int(found[-1]) % 3 if found else 0]}))
+    return sent(json.dumps({"label": list(WORDS_OF)[int(found[-1]) % 3 if found else 0]}))
 
 
 @pytest.fixture
@@ -356,7 +356,7 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
         calls[question] = calls.get(question, 0) + 1
         # The rows with 7, 17, 27 … get another answer each time.
         if any(word.endswith("7") for word in question.split()):
-            return sent(json.dumps({"label": list(_WORDS)[calls[question] % 3]}))
+            return sent(json.dumps({"label": list(WORDS_OF)[calls[question] % 3]}))
         return by_remainder(body)
 
     write_csv(tmp_path / "words.csv", numbers(60))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from choose.conformance import _WORDS
+from choose.conformance import WORDS_OF
 from choose.errors import ModelError, StudyError
 from choose.models.endpoints import providers
 from choose.models.endpoints.providers import (
@@ -30,7 +30,7 @@ QUICK = ("--set", "seeds=1", "--set", "noise=0")
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Point the whole table at a local server."""
-    with serving(by_words(_WORDS)) as running:
+    with serving(by_words(WORDS_OF)) as running:
         for name, provider in PROVIDERS.items():
             monkeypatch.setitem(providers.PROVIDERS, name, replace(provider, base_url=running.url))
         yield running

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.conformance import _WORDS, TASK, pool, questions
+from choose.conformance import TASK, WORDS_OF, pool, questions
 from choose.errors import EndpointError
 from choose.models.endpoints.client import RetryPolicy
 from choose.models.endpoints.command_session import connect_endpoints
@@ -24,7 +24,7 @@ from support.chat_server import Http, broken, by_words, error, labels_of, sent, 
 
 Respond = Callable[[dict[str, Any]], Http]
 
-RIGHT = by_words(_WORDS)
+RIGHT = by_words(WORDS_OF)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from choose.conformance import _WORDS, TASK, pool, questions
+from choose.conformance import TASK, WORDS_OF, pool, questions
 from choose.errors import EndpointError
 from choose.models.endpoints import command_session as sessions
 from choose.models.endpoints.client import RetryPolicy
@@ -206,7 +206,7 @@ model = "endpoint:big"
 @pytest.mark.slow
 def test_a_study_behind_a_server_that_slows_down_ends_in_time() -> None:
     arrived: list[float] = []
-    answer, budget = by_words(_WORDS), 5.0
+    answer, budget = by_words(WORDS_OF), 5.0
 
     def slowing(body: dict[str, Any]) -> Http:
         arrived.append(time.monotonic())
