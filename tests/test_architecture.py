@@ -116,7 +116,7 @@ NAMED = {
     ("measurements.py", "tfidf"),
     ("column_guess.py", "sentence"),
     ("columns.py", "prompt"),
-    ("promptfoo.py", "prompt"),
+    ("files.py", "prompt"),
     *((file, "prompt") for file in ("config.py", "study_file.py", "options.py", "app.py")),
     *((f"{one}.py", way) for one in ("passage_search", "tuned_encoder") for way in get_args(Way)),
 }
