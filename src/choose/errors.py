@@ -86,7 +86,7 @@ def quoted_list(names: Sequence[str], limit: int = 12) -> str:
 
 def rows_named(rows: Iterable[object], limit: int = 3) -> str:
     """Name a few rows in words: ``row 4``, ``rows 4 and 9`` or ``rows 4, 9, 12 and 31 more``."""
-    all_rows = [_plain(str(row)) for row in rows]
+    all_rows = [_plain(row) for row in dict.fromkeys(map(str, rows))]
     shown, more = all_rows[:limit], len(all_rows) - limit
     if more > 0:
         return f"rows {', '.join(shown)} and {more:,} more"

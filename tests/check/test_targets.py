@@ -71,7 +71,7 @@ def test_slips_of_records_are_found_and_named_first(tmp_path: Path) -> None:
     assert "Nearly always empty: 'name'." in says(record, "Fields")
     assert [(pair.row, pair.other) for pair in record.targets.unlike] == [("41", "121")]
     first = " ".join(words.step(record, step) for step in record.first)
-    assert "Make the targets of 1 pair of like rows agree (rows 41 and 121)" in first
+    assert "Give 1 pair of like inputs the same target (rows 41 and 121)" in first
     assert "Write the field 'people' as a number in row 11" in first
 
 

@@ -908,9 +908,7 @@ def comparisons(decision: Decision) -> Iterator[Block]:
             "pair": f" {MINUS} ".join(shorten(clean(side), 60) for side in (pair.a, pair.b)),
             "difference (95 % CI)": difference(pair.difference),
             "p (Holm)": p_value(pair.p_holm),
-            "p": p_value(pair.p),
             "rows": of_rows(pair.difference, decision, pair.rows),
-            "method": pair.method,
         }
         for pair in planned
     )

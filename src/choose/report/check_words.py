@@ -156,7 +156,8 @@ def _languages(check: Check) -> Iterator[str]:
     others = sum(x.rows for x in languages.found) - sum(x.rows for x in named)
     parts = [(x.name, x.rows) for x in named]
     parts += [("other languages", others), ("too short to tell", languages.unknown)]
-    yield f"Texts: {', '.join(f'{name} {per_100(n / rows)} %' for name, n in parts if n)}."
+    shares = [(name, per_100(count / rows)) for name, count in parts]
+    yield f"Texts: {', '.join(f'{name} {share} %' for name, share in shares if share != '0')}."
     if rows > SAMPLE:
         yield f"Estimated from a sample of {plural(SAMPLE, 'text')}."
     if unread := languages.foreign:
@@ -660,7 +661,7 @@ def _about_contradictions(check: Check, found: Step) -> dict[str, str]:
         return {"agree": f"Name the same relevant documents in {pairs} of like questions"}
     if facts.answers is not None:
         return {"agree": f"Accept the same answers, as a list, in {pairs} of like questions"}
-    return {"agree": f"Make the targets of {pairs} of like rows agree"}
+    return {"agree": f"Give {pairs} of like inputs the same target"}
 
 
 def _about_cross_validation(check: Check, found: Step) -> dict[str, str]:

@@ -135,7 +135,7 @@ def _cause(versus: Versus, cause: Cause) -> str:
         "metric": f"“Right” was counted by {was} and is counted by {now}; figures here are by "
         f"{now}.",
         "target": f"The target was {was} and is {now}.",
-        "margin": f"The smallest gain that matters was {was} and is {now}.",
+        "margin": f"The margin was {was} and is {now}.",
         "not-measured": f"{name} was not measured in the {now} study.",
         "check": f"The check “{name}” was {was}, is {now}.",
         "nothing": "No candidate is shown to have changed on the common rows: the verdict moved "

@@ -179,7 +179,7 @@ def goal_line(goal: Mapping[str, Any]) -> str:
         least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
         parts.append(f"at least {least}")
     if (margin := quantity(goal, "margin")) is not None:
-        parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
+        parts.append(f"a margin of {points(margin)}{_priced(goal)}")
     return "; ".join(parts)
 
 
