@@ -410,8 +410,8 @@ def _state(decision: Decision, standing: Standing) -> str:
         own = "use" if verdict.recommended else "use for now"
         own = own if verdict.usable else "not usable"
         return "reference" if words.only_references(decision) else own
-    own = [set(one.members) for one in verdict.families if one.family == standing.family]
-    if any(members and standing.candidate not in members for members in own):
+    family = [one for one in verdict.families if one.family == standing.family]
+    if any(one.members and standing.candidate not in one.members for one in family):
         return "reference"
     if gap and gap.high is not None and gap.high < 0:
         return "behind"
