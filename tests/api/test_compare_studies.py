@@ -11,8 +11,10 @@ import pytest
 
 from choose.api.compare import compare_stores
 from choose.errors import StoreError
+from choose.report.blocks import comparison_blocks
 from choose.report.comparison_words import headline
-from choose.report.write import render_versus_html, render_versus_markdown
+from choose.report.html.page import html_page
+from choose.report.markdown import markdown_page
 from choose.schema.base import Interval
 from choose.schema.study_changes import Cause, Change, CommonRows, Shift, Side, Versus
 from choose.stats.paired import mcnemar_midp
@@ -226,12 +228,12 @@ def test_the_headline_counts_the_rows_of_the_comparisons() -> None:
 @pytest.mark.parametrize("evil", [*VECTORS, decisions.HOSTILE])
 def test_hostile_text_is_shown_and_not_followed(evil: str) -> None:
     versus = poisoned(evil)
-    page = render_versus_html(versus)
+    page = html_page(comparison_blocks(versus))
     for tag, attrs in parsed(page).seen:
         assert tag not in ("script", "iframe", "object", "embed", "img", "link")
         assert tag != "a" or attrs["href"].startswith("#")
         assert not [name for name in attrs if name.startswith("on")]
-    text = render_versus_markdown(versus)
+    text = markdown_page(comparison_blocks(versus))
     # What GitHub would link stands in code spans, where nothing is HTML.
     assert "<" not in re.sub(r"`[^`\n]*`", "", text)
     for character in "\x1b\x07\u202e\x9b":

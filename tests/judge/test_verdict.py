@@ -29,7 +29,7 @@ from choose.judge.evidence import CandidateInfo, billions_of, strong
 from choose.judge.goal import RULE, Rule
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.report.score_words import right
+from choose.report.words import right
 from choose.schema.plan import LeftOut
 from choose.stats.paired import Difference
 from choose.stats.two_way import BehrensFisher

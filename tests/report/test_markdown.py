@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from choose.errors import StudyError
-from choose.report.markdown import literal, sentence
+from choose.report.markdown import sentence
 from choose.report.words import covered_by
 from choose.report.write import check_output, render_markdown, write
 from choose.schema.base import Interval
@@ -31,12 +31,11 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     ["<img src=x>", "[x](javascript:alert(1))", "`x`", "@everyone", "a|b", "![x](http://e)", "# x"],
 )
 def test_text_is_shown_and_not_followed(text: str) -> None:
-    for escaped in (literal(text), sentence(text)):
-        # What GitHub would link stands in a code span, where nothing is read as markup.
-        escaped = re.sub(r"`[^`\n]*`", "", escaped)
-        assert not {"<", "@"} & set(escaped)
-        assert "](" not in escaped.replace("\\](", "").replace("\\]\\(", "")
-        assert "\\|" in escaped or "|" not in text
+    # What GitHub would link stands in a code span, where nothing is read as markup.
+    escaped = re.sub(r"`[^`\n]*`", "", sentence(text))
+    assert not {"<", "@"} & set(escaped)
+    assert "](" not in escaped.replace("\\](", "")
+    assert "\\|" in escaped or "|" not in text
 
 
 @pytest.mark.parametrize("ending", [".html", ".md", ".json"])

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from choose.export.exported_model import Prediction, write_csv, write_jsonl
 from choose.files import csv_cell
 from choose.formatting import clean, harmless_json
-from choose.report.markdown import code, literal, sentence
+from choose.report.markdown import code, sentence
 from support.html import parsed
 
 SOURCE = Path(__file__).parents[2] / "src" / "choose"
@@ -87,8 +87,8 @@ def dangers_of_record(text: str) -> list[str]:
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_markdown_shows_text_and_follows_none_of_it(text: str) -> None:
     for shown in (
-        *(f"## {f(text)}\n\n- {f(text)} and {f(text)}." for f in (literal, sentence)),
-        f"| a |\n| --- |\n| {literal(text)} |",
+        f"## {sentence(text)}\n\n- {sentence(text)} and {sentence(text)}.",
+        f"| a |\n| --- |\n| {sentence(text)} |",
         f"data {code(text)}.",
     ):
         assert dangers_of_markdown(shown) == []
@@ -96,7 +96,7 @@ def test_markdown_shows_text_and_follows_none_of_it(text: str) -> None:
 
 def test_readable_text_stays_readable_in_markdown() -> None:
     assert sentence("refund-not shown (20 %): 3 of 4") == "refund-not shown (20 %): 3 of 4"
-    rendered = MarkdownIt("commonmark").parse(literal("a@b.c www.x #1"))[1].children or []
+    rendered = MarkdownIt("commonmark").parse(sentence("a@b.c www.x #1"))[1].children or []
     words = "".join(token.content for token in rendered)
     assert words == "a@b.c www.x #1"
 

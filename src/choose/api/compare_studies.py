@@ -16,8 +16,7 @@ from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, causes, metric_of, same_verdict, shifts
-from choose.report.score_words import words_by
-from choose.report.words import answer, headline
+from choose.report.words import answer, headline, words_by
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Change, CommonRows, Side, Versus
 from choose.store.store import Store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from choose.errors import StudyError, did_you_mean
-from choose.report.score_words import is_share, noun_of
+from choose.report.words import is_share, noun_of
 from choose.schema.base import Expectation
 from choose.schema.scorecard import NAMES
 from choose.types import FAMILIES, Kind

@@ -39,7 +39,7 @@ from choose.files import (
 from choose.formatting import clean, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided
-from choose.report.markdown import code, literal, sentence
+from choose.report.markdown import code, sentence
 from choose.report.words import covered_by, evidence, headline, low_confidence, words_in
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
@@ -147,18 +147,18 @@ def _front_matter(facts: CardFacts) -> Iterator[str]:
 
 def _opening(facts: CardFacts) -> Iterator[str]:
     choice, data = facts.choice, facts.decision.dataset
-    yield from (f"# {literal(choice.candidate)} for {literal(data.name)}", "")
+    yield from (f"# {sentence(choice.candidate)} for {sentence(data.name)}", "")
     does = DOES.get(facts.kind, "Writes a text.").format(labels=len(data.labels))
     yield (
         f"{does} Fitted by `choose export` on all {plural(len(choice.rows), 'labelled row')} of "
-        f"{literal(data.name)}. {WHY[choice.why]}"
-        f"{f' Its labels are the answers of {literal(choice.teacher)}.' * bool(choice.teacher)}"
+        f"{sentence(data.name)}. {WHY[choice.why]}"
+        f"{f' Its labels are the answers of {sentence(choice.teacher)}.' * bool(choice.teacher)}"
     )
 
 
 def _evaluation(facts: CardFacts) -> Iterator[str]:
     measured, words = facts.measured, words_in(facts.decision)
-    score, title = literal(words.score), literal(words.title)
+    score, title = sentence(words.score), sentence(words.title)
     yield from ("", "## Evaluation", "")
     if measured is None or measured.accuracy is None:
         yield f"The study has no {score} for this candidate."
@@ -180,16 +180,17 @@ def _use(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Intended use", "")
     only, limits = ONLY.get(facts.kind, ""), LIMITS.get(facts.kind, INVENTED)
     yield (
-        f"Texts like those of {literal(facts.decision.dataset.name)}{only}. It has not been tested "
-        f"on other kinds of text or other languages{limits}. Decisions about people need human "
-        "review."
+        f"Texts like those of {sentence(facts.decision.dataset.name)}{only}. It has not been "
+        f"tested on other kinds of text or other languages{limits}. Decisions about people need "
+        "human review."
     )
     if router := facts.manifest.router:
         yield (
             f"\n**It is a router.** Rows of which it is less than {percent(router.threshold)} % "
             f"sure get no label, and the status {code(f'ask {router.to}')}: send these there. In "
             f"the study it answered {percent(router.share)} % of the rows, and both together lost "
-            f"at most {percent(router.most)} points against {literal(router.to)} alone (95 % sure)."
+            f"at most {percent(router.most)} points against {sentence(router.to)} alone (95 % "
+            "sure)."
         )
     if failed := [gate for gate in facts.decision.gates if gate.status != "pass"]:
         yield from ("", "Checks that the study did not pass:", "")
@@ -221,7 +222,7 @@ def _parts(facts: CardFacts) -> Iterator[str]:
     yield from ("", f"## {what.capitalize()}s", "", f"| {what} | {counted} | precision | recall |")
     yield "| --- | --- | --- | --- |"
     for name, count, precision, recall in rows:
-        yield f"| {literal(name)} | {count:,} | {percent(precision)} | {percent(recall)} |"
+        yield f"| {sentence(name)} | {count:,} | {percent(precision)} | {percent(recall)} |"
     yield from ("", "Precision and recall, in per cent, are from the study.")
     if labels and measured is not None and (low := low_confidence(facts.decision, measured)):
         yield from ("", f"{sentence(low)} `choose predict` calls such labels `doubtful`.")
@@ -252,12 +253,12 @@ def _usage(facts: CardFacts) -> Iterator[str]:
 def _provenance(facts: CardFacts) -> Iterator[str]:
     choice, data = facts.choice, facts.decision.dataset
     yield from ("", "## Provenance", "")
-    yield f"- data: {literal(data.name)}, fingerprint {code(data.fingerprint)}"
-    yield f"- strategy: {literal(choice.strategy)}, revision {choice.revision}, seed {choice.seed}"
-    yield from (f"- {literal(name)}: {literal(value)}" for name, value in choice.params.items())
+    yield f"- data: {sentence(data.name)}, fingerprint {code(data.fingerprint)}"
+    yield f"- strategy: {sentence(choice.strategy)}, revision {choice.revision}, seed {choice.seed}"
+    yield from (f"- {sentence(name)}: {sentence(value)}" for name, value in choice.params.items())
     for role, spec in facts.models.items():
         licence = licence_of(spec) or "not stated; check it before you distribute the model"
-        yield f"- licence of the {role}: {literal(licence)}"
+        yield f"- licence of the {role}: {sentence(licence)}"
     if choice.weights:
         yield f"- weights: {code(choice.weights)}"
     yield f"- packages: {', '.join(facts.requirements)}"

@@ -15,8 +15,7 @@ from choose.formatting import (
     points,
     signed_points,
 )
-from choose.report.score_words import Words, amount, is_share, noun_of, words_by
-from choose.report.words import covered_by
+from choose.report.words import Words, amount, covered_by, is_share, noun_of, words_by
 from choose.schema.study_changes import Cause, Shift, Side, Versus
 
 

@@ -23,11 +23,9 @@ from choose.report.blocks import (
 # The most rows of a table with texts that Markdown shows.
 ROWS = 10
 
-# Characters with a meaning in Markdown or in HTML inside it.
-_ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:-])")
-
-# The same, but for what a sentence needs and is harmless inside one.
-_ACTIVE_IN_SENTENCE = re.compile(r"([\\`*_\[\]<>#|~&@])")
+# Characters with a meaning in Markdown, or in HTML inside it; others have one only where a line
+# begins.
+_ACTIVE = re.compile(r"([\\`*_\[\]<>#|~&@]|^[-+](?=\s)|^=|(?<=^\d)[.)](?=\s))")
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
@@ -35,38 +33,26 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _LINKED = re.compile(r"[^\s|]*(?:www\.|://|@|#\w|\bGH-\d|(?:mailto|xmpp):)[^\s|]*", re.IGNORECASE)
 
 
-def literal(text: object) -> str:
+def sentence(text: object) -> str:
     """Return text that Markdown shows and does not follow: no link, no mention, no HTML.
 
     A backslash does not keep GitHub from linking what it finds in the rendered text, so names of
     hosts, addresses and mentions are code spans.
     """
-    return _escaped(text, _ACTIVE)
+    text, shown, last = clean(text), "", 0
+    for word in _LINKED.finditer(text):
+        shown += _inactive(text[last : word.start()]) + code(word[0])
+        last = word.end()
+    return shown + _inactive(text[last:])
 
 
-def sentence(text: str) -> str:
-    """Escape text inside a line that begins with something else.
-
-    Hyphens, parentheses and colons have no meaning there, so they stay readable.
-    """
-    return _escaped(text, _ACTIVE_IN_SENTENCE)
+def _inactive(text: str) -> str:
+    return _ACTIVE.sub(lambda match: _ENTITIES.get(match[1], f"\\{match[1]}"), text)
 
 
 def code(text: object) -> str:
     """Return text as a code span that text cannot close."""
     return f"`{clean(text).replace('`', chr(39))}`"
-
-
-def _escaped(text: object, active: re.Pattern[str]) -> str:
-    text, shown, last = clean(text), "", 0
-    for word in _LINKED.finditer(text):
-        shown += _inactive(text[last : word.start()], active) + code(word[0])
-        last = word.end()
-    return shown + _inactive(text[last:], active)
-
-
-def _inactive(text: str, active: re.Pattern[str]) -> str:
-    return active.sub(lambda match: _ENTITIES.get(match[1], f"\\{match[1]}"), text)
 
 
 def markdown_page(blocks: Iterable[Block]) -> str:
@@ -80,7 +66,7 @@ def _lines(block: Block) -> Iterator[str]:
         case Answer(question, data, size, text, sure):
             yield f"## {sentence(text)}"
             yield from ("", f"**{sentence(sure)}**") if sure else ()
-            about = f"{sentence(question)} {literal(data)}?" if question else f"{literal(data)}:"
+            about = f"{sentence(question)} {sentence(data)}?" if question else f"{sentence(data)}:"
             yield from ("", f"{about} {sentence(size)}.")
         case Heading(text, level=level):
             yield f"{'#' * (level + 1)} {sentence(text)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,11 @@ from choose.errors import StudyError
 from choose.files import csv_cell, write_text
 from choose.formatting import harmless_json
 from choose.report import check_words as words
-from choose.report.blocks import check_blocks, comparison_blocks, decision_blocks
+from choose.report.blocks import Block, check_blocks, comparison_blocks, decision_blocks
 from choose.report.markdown import markdown_page
 from choose.schema.base import Expectation
 from choose.schema.check import Check
 from choose.schema.decision import Decision
-from choose.schema.study_changes import Versus
 
 Kind = Literal["decision", "check", "comparison"]
 Texts = Mapping[str, str]
@@ -42,8 +41,17 @@ def write(
         StudyError: if the ending names no form.
         StoreError: if the file cannot be written.
     """
-    render = FORMS[kind][check_output(kind, path).suffix.lower()]
-    write_text(path, render(record, texts or {}, checks))
+    ending, given = check_output(kind, path).suffix.lower(), texts or {}
+    if ending == ".json":
+        text = harmless_json(record.model_dump_json(by_alias=True, indent=1)) + "\n"
+    elif ending == ".csv":
+        text = render_issues(record, given)
+    elif kind == "decision":
+        text = render_html(record, given) if ending == ".html" else render_markdown(record, checks)
+    else:
+        blocks = check_blocks(record) if kind == "check" else comparison_blocks(record)
+        text = markdown_page(blocks) if ending == ".md" else _html_page(blocks)
+    write_text(path, text)
 
 
 def check_output(kind: Kind, path: Path) -> Path:
@@ -83,10 +91,6 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     return out.getvalue()
 
 
-def _json(record: Decision | Check | Versus, texts: Texts, checks: Checks) -> str:
-    return harmless_json(record.model_dump_json(by_alias=True, indent=1)) + "\n"
-
-
 def render_html(decision: Decision, texts: Texts | None = None) -> str:
     """Return the report as a self-contained HTML page.
 
@@ -94,10 +98,14 @@ def render_html(decision: Decision, texts: Texts | None = None) -> str:
         decision: the record with everything on the page.
         texts: row id -> text, for the sections that show rows; None where no text was stored.
     """
-    # A page is drawn by libraries that other forms need not import.
+    return _html_page(decision_blocks(decision, texts))
+
+
+def _html_page(blocks: Sequence[Block]) -> str:
+    # A page is drawn by a library that other forms need not import.
     from choose.report.html.page import html_page
 
-    return html_page(decision_blocks(decision, texts))
+    return html_page(blocks)
 
 
 def render_markdown(decision: Decision, checks: Checks = ()) -> str:
@@ -105,36 +113,11 @@ def render_markdown(decision: Decision, checks: Checks = ()) -> str:
     return markdown_page(decision_blocks(decision, checks=checks))
 
 
-def render_versus_html(versus: Versus) -> str:
-    """Return a comparison of two studies as a self-contained HTML page."""
-    from choose.report.html.page import html_page
-
-    return html_page(comparison_blocks(versus))
-
-
-def render_versus_markdown(versus: Versus) -> str:
-    """Return a comparison of two studies as Markdown."""
-    return markdown_page(comparison_blocks(versus))
-
-
-FORMS: dict[Kind, dict[str, Callable[[Any, Texts, Checks], str]]] = {
-    "decision": {
-        ".html": lambda decision, texts, checks: render_html(decision, texts),
-        ".md": lambda decision, texts, checks: render_markdown(decision, checks),
-        ".json": _json,
-    },
-    "check": {
-        ".csv": lambda check, texts, checks: render_issues(check, texts),
-        ".json": _json,
-        ".md": lambda check, texts, checks: markdown_page(check_blocks(check)),
-    },
-    "comparison": {
-        ".html": lambda versus, texts, checks: render_versus_html(versus),
-        ".md": lambda versus, texts, checks: render_versus_markdown(versus),
-        ".json": _json,
-    },
+FORMS: dict[Kind, tuple[str, ...]] = {
+    "decision": (".html", ".md", ".json"),
+    "check": (".csv", ".json", ".md"),
+    "comparison": (".html", ".md", ".json"),
 }
-
 _EXAMPLES: dict[Kind, str] = {
     "decision": "report.html",
     "check": "issues.csv",

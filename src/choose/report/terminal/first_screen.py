@@ -28,7 +28,6 @@ from choose.formatting import (
 )
 from choose.report import words
 from choose.report.blocks import Table, chance_cell, out_of, standings, table
-from choose.report.score_words import is_share
 from choose.report.screen_text import clip, command_lines, fold, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
 from choose.schema.base import Command
@@ -286,7 +285,7 @@ def _score(decision: Decision, standing: Standing) -> str:
     if standing.accuracy is None:
         return DASH
     value = standing.accuracy.value
-    return in_percent(value) if is_share(words.score_noun(decision.goal)) else f"{value:.2f}"
+    return in_percent(value) if words.is_share(words.score_noun(decision.goal)) else f"{value:.2f}"
 
 
 def _difference(standing: Standing, bounds: bool) -> str:
