@@ -15,11 +15,11 @@ import regret
 from choose.judge.goal import Rule
 from choose.judge.measures.learning_curve import (
     CURVE_SHAPES,
-    CurveForecasts,
     CurvePoints,
     Resamples,
     ensemble,
     fit_curves,
+    forecasts_of,
     horizon,
     needed,
     points_of,
@@ -167,14 +167,14 @@ FOUR = {25: 0.5, 50: 0.57, 100: 0.64, 200: 0.7}
 def test_too_few_sizes_or_draws_are_refused_with_the_reason(player, reason):
     laid = study_scores(worlds.study([player], 200, 1))
     assert points_of(laid.candidates[0]) == reason
-    forecast = CurveForecasts(laid, Rule()).forecasts[player.name]
+    forecast = forecasts_of(laid, Rule())[player.name]
     assert forecast.refused == reason
     assert forecast.margin is None
 
 
 def test_a_forecast_reaches_four_times_the_labels():
     laid = study_scores(worlds.study([grown(FOUR, 0.75)], 400, 1))
-    found = CurveForecasts(laid, Rule(target=0.8)).forecasts["lora"]
+    found = forecasts_of(laid, Rule(target=0.8))["lora"]
     assert found.target.within == 1600
     assert found.target.probability > 0.2
 
@@ -219,9 +219,8 @@ def test_eight_candidates_take_less_than_half_a_second():
     ]
     laid = study_scores(worlds.study(players, 1000, 1))
     [c.main.right for c in laid.candidates if c.main]
-    curves = CurveForecasts(laid, Rule(target=0.9))
     start = process_time()
-    assert len(curves.forecasts) == 8
+    assert len(forecasts_of(laid, Rule(target=0.9))) == 8
     assert process_time() - start < 0.5
 
 

@@ -243,6 +243,12 @@ class Evidence:
     drill: DrillRows | None = None
     taught_rows: tuple[int, ...] = ()
 
+    @property
+    def targets(self) -> dict[str, str]:
+        """Return the given label of every row, test row or training pool, by id."""
+        parts = (self.items, self.pool)
+        return {id: t for part in parts for id, t in zip(part.ids, part.targets, strict=True)}
+
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.
 BILLIONS = 3.0

@@ -59,7 +59,7 @@ def judge(
         without_evidence=case.unanswered,
         **_rows_to_read(evidence, case, standings),
         distilled=distilled_of(contenders),
-        forecasts=tuple(contenders.curves.forecasts.values()),
+        forecasts=tuple(contenders.forecasts.values()),
         takeover=case.takeover,
         looks=looks,
         left_out=left_out,

@@ -17,13 +17,13 @@ from choose.judge.measures.costs import (
     cost_sheet,
     margins_of,
 )
-from choose.judge.measures.learning_curve import CurveForecasts
+from choose.judge.measures.learning_curve import forecasts_of
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.schema.base import Interval
-from choose.schema.scorecard import RANKING_METRICS
+from choose.schema.scorecard import RANKING_METRICS, CurveForecast
 from choose.schema.standings import Beyond
 from choose.stats.paired import Difference
 from choose.types import FAMILIES, Family
@@ -79,8 +79,9 @@ class Contenders:
         return tuple(f for f in FAMILIES if not (self.ranks and f == "prompting"))
 
     @cached_property
-    def curves(self) -> CurveForecasts:
-        return CurveForecasts(self.panel, self.rule)
+    def forecasts(self) -> dict[str, CurveForecast]:
+        """Return by candidate how many labels it needs for the target and for the margin."""
+        return forecasts_of(self.panel, self.rule)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -53,20 +53,20 @@ def learned_from_all(contenders: Contenders, names: Sequence[str]) -> list[str]:
 
 def forecast_nearest_target(contenders: Contenders) -> CurveForecast | None:
     names = learned_from_all(contenders, contenders.names)
-    forecasts = [f for name in names if (f := contenders.curves.forecasts[name]).target]
+    forecasts = [f for name in names if (f := contenders.forecasts[name]).target]
     return max(forecasts, key=lambda f: f.target.probability if f.target else 0.0, default=None)
 
 
 def forecast_of_margin(contenders: Contenders, names: Sequence[str]) -> CurveForecast | None:
     """Return the forecast that most probably gains the margin, if that is likely."""
     names = learned_from_all(contenders, names)
-    forecasts = [f for name in names if likely((f := contenders.curves.forecasts[name]).margin)]
+    forecasts = [f for name in names if likely((f := contenders.forecasts[name]).margin)]
     return max(forecasts, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)
 
 
 def flattens(contenders: Contenders, name: str) -> bool:
     """Return whether a fitted curve says that more labels are unlikely to gain the margin."""
-    forecast = contenders.curves.forecasts[name].margin
+    forecast = contenders.forecasts[name].margin
     return forecast is not None and not likely(forecast)
 
 
@@ -75,9 +75,7 @@ def without_forecast(contenders: Contenders) -> tuple[str, ...]:
     return tuple(
         c.info.name
         for c in contenders.order
-        if c.info.learns
-        and not c.info.constant
-        and contenders.curves.forecasts[c.info.name].refused
+        if c.info.learns and not c.info.constant and contenders.forecasts[c.info.name].refused
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import CandidateInfo
 from choose.judge.measures.scorecard import accuracy, stated_confidence
-from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.paired_comparison import common_pool
 from choose.judge.scores.score_tables import WHOLE, CandidateScores
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Distilled, Takeover
 from choose.stats.intervals import clopper_pearson
+from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
 from choose.types import Floats
 
@@ -114,6 +114,14 @@ def _trial(cheap: CandidateScores, pair: _Pairing, contenders: Contenders) -> _T
     levels = levels_of(pair.confidence[chooses])
     safe = safe_threshold(right, strong, sure, levels, contenders.rule.margin)
     return _Trial(cheap.info.name, float(pair.cheap[chooses].mean()), int(tests.sum()), safe)
+
+
+def random_parts(rows: int, clusters: Sequence[str] | None, parts: int) -> Codes:
+    """Return (rows,) a random part for each row, the same for all rows of a cluster."""
+    names = np.arange(rows).astype(str) if clusters is None else np.asarray(clusters)
+    distinct, place = np.unique(names, return_inverse=True)
+    order = np.random.default_rng(len(distinct)).permutation(len(distinct)) % parts
+    return np.asarray(order[place], dtype=np.int64)
 
 
 # Shares of the rows at which confidences are tried.

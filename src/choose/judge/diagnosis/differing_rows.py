@@ -11,7 +11,6 @@ import numpy as np
 from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import Evidence, ShowsAnswers
 from choose.judge.measures.text_metrics import EQUAL
-from choose.judge.scores.out_of_fold import targets
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
@@ -272,7 +271,7 @@ def side_by_side(
         names = _beside(contenders, standings)
         order = _scored_apart(contenders, names)
     shown = [place for place in order if ids[place] not in (evidence.personal or ())]
-    right = targets(evidence)
+    right = evidence.targets
     return tuple(
         ComparedRow(
             id=ids[place],

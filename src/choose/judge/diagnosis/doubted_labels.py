@@ -24,15 +24,14 @@ from choose.judge.evidence import (
     MayAbstain,
 )
 from choose.judge.measures.text_metrics import nearest_part
-from choose.judge.scores.out_of_fold import OutOfFold, out_of_fold, out_of_fold_runs, targets
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, WeakAuditor
 from choose.schema.scorecard import SuspectValue, SuspectValues
 from choose.stats.intervals import wilson
-from choose.stats.metrics import Codes
+from choose.stats.metrics import UNUSABLE, Codes
 from choose.stats.two_way import Mask
-from choose.types import Floats, Status, Task
+from choose.types import Floats, Run, Status, Task
 
 # What no row is counted as.
 NONE = -1
@@ -50,6 +49,63 @@ CONFIRMS = 0.4
 
 # An accurate auditor's error rate on its confident half, of its error rate on all rows.
 HALF = 0.25
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Out-of-fold answers of one candidate, one row a labelled row, one repetition only.
+
+    Attributes:
+        ids: (n,) the rows.
+        targets: (n,) codes of their labels as given.
+        outputs: (n,) codes of the answers, `UNUSABLE` where there is none.
+        scores: (n, labels) probabilities, or None where a candidate gives no scores.
+    """
+
+    ids: tuple[str, ...]
+    targets: Codes
+    outputs: Codes
+    scores: Floats | None
+
+
+def out_of_fold(evidence: Evidence, candidate: str) -> OutOfFold | None:
+    """Return the out-of-fold answers of a candidate's first repetition; None where it has none."""
+    if not (runs := out_of_fold_runs(evidence, candidate)):
+        return None
+    code: dict[str | None, int] = {label: code for code, label in enumerate(evidence.labels)}
+    ids = tuple(id for run in runs for id in run.asked[CLEAN])
+    answers, right = [run.answers[CLEAN] for run in runs], evidence.targets
+    scored = [a.scores for a in answers if a.scores is not None]
+    outputs = [code.get(output, UNUSABLE) for a in answers for output in a.outputs]
+    return OutOfFold(
+        ids=ids,
+        targets=np.array([code[right[id]] for id in ids], dtype=np.int64),
+        outputs=np.array(outputs, dtype=np.int64),
+        scores=np.exp(np.concatenate(scored)) if len(scored) == len(answers) else None,
+    )
+
+
+def out_of_fold_runs(evidence: Evidence, candidate: str) -> list[Run]:
+    """Return the runs of a candidate's first repetition with out-of-fold answers.
+
+    In a cross-fit division these are the clean answers after learning from the largest pool. With
+    a test part they are of the ``inner`` trials, cross-validation inside the training pool, so that
+    no test row is used.
+    """
+    kind = "standard" if evidence.division == "cross-fit" else "inner"
+    largest: dict[int, int] = {}
+    for trial in (run.trial for run in evidence.runs):
+        if kind == trial.scenario.kind == "standard":
+            largest[trial.fold] = max(largest.get(trial.fold, 0), trial.train_size)
+    return [
+        run
+        for run in evidence.runs
+        if (run.trial.candidate, run.trial.scenario.kind) == (candidate, kind)
+        and (run.trial.draw, run.trial.variant) == (0, "")
+        and run.error is None
+        and CLEAN in run.answers
+        and run.trial.train_size >= largest.get(run.trial.fold, 0)
+    ]
 
 
 @dataclass(frozen=True)
@@ -431,7 +487,7 @@ def _doubted_values(
 
     Candidates are independent if they have unlike models, or unlike strategies without a model.
     """
-    right, source = targets(evidence), sources(evidence.candidates)
+    right, source = evidence.targets, sources(evidence.candidates)
     given = {id: task.values(right[id], evidence.inputs[id]) for id in evidence.inputs}
     votes: dict[Value, dict[str, str]] = defaultdict(dict)
     written: dict[Value, str] = {}
@@ -463,7 +519,7 @@ def _doubted_labels(
     A candidate has a say on a label only where it is right more often than not: in giving it, for
     one that a row lacks, and in finding it, for one that a row has.
     """
-    right, source = targets(evidence), sources(evidence.candidates)
+    right, source = evidence.targets, sources(evidence.candidates)
     votes: dict[Value, dict[str, str]] = defaultdict(dict)
     for name, outputs in answers.items():
         totals: Counter[tuple[str, int]] = Counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -403,62 +403,24 @@ def _by_rows(points: CurvePoints, scores: Floats, resamples: Resamples) -> Float
 LIKELY = 0.5
 
 
-@dataclass(frozen=True)
-class CurveForecasts:
-    """The curves of a study's candidates on one resampling of rows and draws."""
+def forecasts_of(panel: StudyScores, rule: Rule) -> dict[str, CurveForecast]:
+    """Return by candidate how many labels it needs; all on one resampling of rows and draws."""
+    resamples = Resamples(len(panel.rows.targets), panel.rows.clusters)
+    return {c.info.name: _forecast(c, rule, resamples) for c in panel.scored}
 
-    panel: StudyScores
-    rule: Rule
 
-    @cached_property
-    def resamples(self) -> Resamples:
-        return Resamples(len(self.panel.rows.targets), self.panel.rows.clusters)
-
-    @cached_property
-    def points(self) -> Mapping[str, CurvePoints | Refused]:
-        """Return by candidate what a curve may be fitted to, or why none may."""
-        return {c.info.name: points_of(c) for c in self.panel.scored}
-
-    @cached_property
-    def general(self) -> Mapping[str, Ensemble]:
-        """Return the curves that may be fitted, with rows resampled: about rows like these."""
-        return {
-            name: ensemble(points, name, self.resamples, rows=True)
-            for name, points in self.points.items()
-            if isinstance(points, CurvePoints)
-        }
-
-    @cached_property
-    def ahead(self) -> Mapping[str, Floats]:
-        """Return (replicates, sizes) accuracies over the `horizon` of each curve."""
-        return {name: c.members(horizon(c.points)) for name, c in self.general.items()}
-
-    @cached_property
-    def forecasts(self) -> Mapping[str, CurveForecast]:
-        return {c.info.name: self._forecast(c) for c in self.panel.scored}
-
-    def _forecast(self, candidate: CandidateScores) -> CurveForecast:
-        name = candidate.info.name
-        points = self.points[name]
-        if isinstance(points, str):
-            return CurveForecast(candidate=name, labels=candidate.pool, refused=points)
-        return CurveForecast(
-            candidate=name,
-            labels=points.labels,
-            target=self._target(name, points),
-            margin=self._margin(name, points),
-        )
-
-    def _target(self, name: str, points: CurvePoints) -> Needed | None:
-        target = self.rule.target
-        if target is None:
-            return None
-        return needed(points, self.ahead[name] >= target, accuracy=target)
-
-    def _margin(self, name: str, points: CurvePoints) -> Needed:
-        members = self.ahead[name]
-        margin = self.rule.margin
-        return needed(points, members - members[:, :1] >= margin, gain=margin)
+def _forecast(candidate: CandidateScores, rule: Rule, resamples: Resamples) -> CurveForecast:
+    name, points = candidate.info.name, points_of(candidate)
+    if isinstance(points, str):
+        return CurveForecast(candidate=name, labels=candidate.pool, refused=points)
+    ahead = ensemble(points, name, resamples, rows=True).members(horizon(points))
+    target, gained = rule.target, ahead - ahead[:, :1]
+    return CurveForecast(
+        candidate=name,
+        labels=points.labels,
+        target=None if target is None else needed(points, ahead >= target, accuracy=target),
+        margin=needed(points, gained >= rule.margin, gain=rule.margin),
+    )
 
 
 def likely(needs: Needed | None) -> bool:

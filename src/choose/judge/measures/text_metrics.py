@@ -17,7 +17,6 @@ from choose.judge.evidence import (
     MayAbstain,
     ShowsAnswers,
 )
-from choose.judge.scores.out_of_fold import targets
 from choose.judge.scores.paired_comparison import ASSUMED_SD, Changed, mean_change
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
 from choose.schema.base import Interval
@@ -105,7 +104,7 @@ def _length(evidence: Evidence, table: ScoreTable) -> float | None:
     """
     if isinstance(evidence.task, ShowsAnswers):
         return None
-    right, pairs = targets(evidence), [(0, 0)]
+    right, pairs = evidence.targets, [(0, 0)]
     for run in table.runs:
         for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
             if output is not None:
@@ -116,7 +115,7 @@ def _length(evidence: Evidence, table: ScoreTable) -> float | None:
 
 def _abstentions(evidence: Evidence, table: ScoreTable) -> Abstentions | None:
     """Return how often it answered, rightly and falsely; None where every row has an answer."""
-    task, right = evidence.task, targets(evidence)
+    task, right = evidence.task, evidence.targets
     if not isinstance(task, MayAbstain) or not task.unanswerable:
         return None
     gave, has, scores = list[bool](), list[bool](), list[float]()
@@ -144,7 +143,7 @@ def _mean_of(values: npt.NDArray[Any], some: npt.NDArray[np.bool_]) -> float | N
 
 
 def _parts(evidence: Evidence, task: HasParts, table: ScoreTable) -> dict[str, Any]:
-    right, totals = targets(evidence), Counter[tuple[str, int]]()
+    right, totals = evidence.targets, Counter[tuple[str, int]]()
     for run in table.runs:
         for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
             for field, counts in task.counts(output, right[id]).items():
