@@ -106,8 +106,12 @@ def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
     first = metric[0] if missed else None
     kept = [s for s in steps if s.kind in own or s is first or _removes(case, s) >= NEARLY_NOTHING]
 
+    # Rows that are labelled and not evaluated come before new labels.
+    at_hand = min((_removes(case, s) for s in kept if s.kind == "evaluate-rest"), default=1.0)
+
     def order(step: Step) -> tuple[bool, bool, float]:
-        return step.kind not in own, step is not first, -_removes(case, step)
+        worth = min(_removes(case, step), at_hand if step.kind == "label-more" else 1.0)
+        return step.kind not in own, step is not first, -worth
 
     return tuple(sorted(kept, key=order))
 
