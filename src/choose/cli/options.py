@@ -90,8 +90,8 @@ METAVARS = {
 SHORT = {
     "data": "CSV, TSV, JSON, JSONL or Parquet.",
     "store": "Folder of a study, or its number (default: the newest).",
-    "text_column": "Column of the text (default: found, and told).",
-    "label_column": "Column of the label (default: found, and told).",
+    "text_column": "Column of the text (default: found, and shown).",
+    "label_column": "Column of the label (default: found, and shown).",
     "test": "Your own test rows.",
     "documents": "Answer questions from these documents.",
     "strategy": "Only these strategies (see choose strategies).",

@@ -61,8 +61,8 @@ def headline(check: Check) -> str:
     if reach.usual is None:
         return f"{first} {rows} are too few to compare candidates."
     if reach.usual <= reach.margin:
-        return f"{first} {rows} can tell differences of {points(reach.margin)}, your margin."
-    return f"{first} {rows} can tell differences of {points(reach.usual)} or more."
+        return f"{first} {rows} can show differences of {points(reach.margin)}, your margin."
+    return f"{first} {rows} can show differences of {points(reach.usual)} or more."
 
 
 def topic(found: Line) -> str:
@@ -475,7 +475,7 @@ def _contradictions(check: Check) -> Iterator[str]:
     rows = rows_named(row for pair in pairs for row in (pair.row, pair.other))
     yield (
         f"{plural(len(pairs), 'pair')} of rows with the same or nearly the same input have unlike "
-        f"targets ({rows}): further input may tell them apart (--set fields=COLUMN), or one is "
+        f"targets ({rows}): another column may explain it (--set fields=COLUMN), or one is "
         "wrong."
     )
 
@@ -597,7 +597,7 @@ _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
 _STEPS: Mapping[StepCode, str] = {
     "conflicts": "Choose one label for {texts} with several ({ids}): they cost every candidate at "
     "least {points}.",
-    "contradictions": "{agree} ({ids}), or name the column that tells them apart with --set "
+    "contradictions": "{agree} ({ids}), or name the column that explains it with --set "
     "fields=COLUMN.",
     "copies": "Replace the targets that are the text of their row ({rows}: {ids}): they teach a "
     "model to repeat what it reads.",
@@ -613,7 +613,7 @@ _STEPS: Mapping[StepCode, str] = {
     "{most} is right for {share} % of rows. {rarest}Run: {command} (every label counts the same), "
     "or state what each error costs ([goal.error_costs]).",
     "mixed-types": "Write the field {names} as {type} in {ids}, as in all other rows.",
-    "more-rows": "To tell close candidates apart, label more later: {sizes}; your {takes}. A first "
+    "more-rows": "To separate close candidates, label more later: {sizes}; your {takes}. A first "
     "study does not need them.",
     "not-in-documents": "Find the documents of {questions} whose answer occurs in none "
     "({ids}): add them; where one has the answer in other words, accept these, too, or name it "
