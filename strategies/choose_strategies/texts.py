@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.corpus import WORDS, Corpus, Passage
+from choose.corpus import Corpus, Passage
 from choose.models.classical import TfidfFeatures
-from choose.models.retrieval.passage_search import Hit, passage_index, shared_index
+from choose.models.retrieval.passage_search import Library, libraries_for, library_from
 from choose.models.retrieval.reading import in_order
 from choose.models.saving import (
-    corpus_facts,
-    corpus_from,
     read_fitted,
     row_facts,
     rows_from,
@@ -145,6 +142,7 @@ class Sentence(TextBaseline):
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 100)}
 
     k: int | None
+    library: Library | None
 
     def __init__(self, *, seed: int, k: int | None = None) -> None:
         self.seed, self.k = seed, k
@@ -157,14 +155,12 @@ class Sentence(TextBaseline):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the documents, count in how many sentences each word occurs, and choose `k`."""
-        self.passage, self.corpus = passage_field(task) or "", corpus_of(task)
-        self.cached_seconds = 0.0
-        if self.corpus is None:
+        self.passage, self.library = passage_field(task) or "", None
+        if corpus_of(task) is None:
             texts = dict.fromkeys(e.fields.get(self.passage, "") for e in examples)
         else:
-            shared = shared_index(self.corpus, "bm25", WORDS, encoder="")
-            self.cached_seconds = shared.cached_seconds
-            passages = shared.index.passages
+            [self.library] = libraries_for(task, "bm25")
+            passages = self.library.index.passages
             step = math.ceil(len(passages) / MOST_COUNTED) or 1
             texts = dict.fromkeys(p.text for p in passages[::step])
         sentences = [words for text in texts for _, words in _sentences(text)]
@@ -173,7 +169,7 @@ class Sentence(TextBaseline):
             for word, count in sorted(Counter(w for words in sentences for w in words).items())
         }
         self.read, self.notes = self.k or 1, list[str]()
-        if self.k is None and self.corpus is not None:
+        if self.k is None and self.library is not None:
             self._choose(task, examples)
 
     def _choose(self, task: Task, examples: Sequence[Example]) -> None:
@@ -199,7 +195,7 @@ class Sentence(TextBaseline):
         shown = self._shown(items, self.read or 1)
         pairs = zip(items, shown, strict=True)
         outputs = [self._best(*pair, whole=not self.read) for pair in pairs]
-        known = self.corpus is not None or any(item.passages is not None for item in items)
+        known = self.library is not None or any(item.passages is not None for item in items)
         return Answers(
             outputs=tuple(output or None for output in outputs),
             status=tuple("ok" if output else "empty" for output in outputs),
@@ -207,41 +203,32 @@ class Sentence(TextBaseline):
         )
 
     def reread(self, corpus: Corpus) -> float:
-        start = perf_counter()
-        self.corpus = corpus
-        shared = shared_index(corpus, "bm25", WORDS, encoder="")
-        return perf_counter() - start + shared.cached_seconds
+        assert self.library is not None
+        self.library, seconds = self.library.reread(corpus)
+        return seconds
 
     def facts(self) -> Mapping[str, Any]:
-        return {"cached_seconds": self.cached_seconds, "notes": self.notes}
+        saved = self.library.cached_seconds if self.library is not None else 0.0
+        return {"cached_seconds": saved, "notes": self.notes}
 
     def save(self, folder: Path) -> None:
         """Write the field or the documents, and how rare words are."""
-        documents = None if self.corpus is None else corpus_facts(self.corpus)
-        facts = {"passage": self.passage, "rarity": self.rarity, "documents": documents}
+        library = None if self.library is None else self.library.facts()
+        facts = {"passage": self.passage, "rarity": self.rarity, "library": library}
         write_fitted(folder, self, {**facts, "read": self.read})
 
     def load(self, folder: Path) -> None:
         facts, _ = read_fitted(folder, self)
         self.passage = str(facts["passage"])
         self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
-        self.corpus = corpus_from(facts["documents"]) if facts["documents"] else None
-        self.cached_seconds = 0.0
+        self.library = library_from(facts["library"], "") if facts["library"] else None
         self.read, self.notes = int(facts["read"]), []
 
     def _shown(self, items: Sequence[Item], most: int) -> list[list[Passage]]:
         """Return the passages of each item that are given or found, at most so many."""
-        asked = [item.text for item in items if item.passages is None and self.corpus is not None]
-        found: Iterator[Sequence[Hit]] = iter(())
-        if asked and self.corpus is not None:
-            index = passage_index(self.corpus, "bm25", WORDS, encoder="")
-            found = iter(index.search(asked, most))
-        return [
-            [hit.passage for hit in next(found, [])]
-            if item.passages is None
-            else [*item.passages[:most]]
-            for item in items
-        ]
+        if self.library is not None:
+            return self.library.search(items, most)
+        return [[*(item.passages or ())[:most]] for item in items]
 
     def _own(self, item: Item) -> str:
         """Return the passage that the question has in a field; none where one could be given."""

@@ -434,15 +434,11 @@ def test_a_search_that_is_stopped_counts_what_is_done(models, monkeypatch):
 
 def test_thresholds_are_chosen_field_by_field() -> None:
     skeleton = Skeleton(None, 6, {"who": 0.0, "day": 0.0})
-    counts = np.zeros(3, dtype=np.int64)
     filled = Filled(
         values=(("Ann", "2025-01-02"), ("Bo", "2025-01-03"), ("Cy", "never")),
         doubts=np.array([[-1.0, 4.0], [-2.0, 2.0], [7.0, 9.0]]),
         chances=np.ones((3, 2)),
-        tokens_in=counts,
-        tokens_cached=counts,
-        tokens_out=counts,
-        latency=np.zeros(3),
+        costs={},
         cached_seconds=0.0,
     )
     targets = {0: '{"who": "Ann", "day": "2 January 2025"}', 1: '{"who": "Bo"}', 2: "{}"}

@@ -20,11 +20,11 @@ from choose.models.retrieval.passage_search import (
     BM25Index,
     DenseIndex,
     HybridIndex,
+    Library,
     PassageIndex,
     best_places,
     fused,
     passage_index,
-    shared_index,
     windows_of,
     words_of,
 )
@@ -247,15 +247,15 @@ def test_the_best_places_of_equal_scores_are_the_first() -> None:
 def test_an_index_is_built_once_for_the_same_documents_and_settings(encoder, monkeypatch):
     monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     texts = [f"{text} once" for text in TEXTS]  # not embedded by another test
-    first = shared_index(corpus(texts), "hybrid", 50, encoder)
+    first = Library.opened(corpus(texts), "hybrid", 50, encoder)
     assert first.cached_seconds == 0
-    again = shared_index(corpus(texts), "hybrid", 50, encoder)
+    again = Library.opened(corpus(texts), "hybrid", 50, encoder)
     assert isinstance(first.index, HybridIndex)
     assert isinstance(again.index, HybridIndex)
     words, meaning = first.index.parts
     assert again.index.parts == (words, meaning)
     words.seconds, meaning.seconds = 1000.0, 2000.0
-    assert 2900 < shared_index(corpus(texts), "hybrid", 50, encoder).cached_seconds < 3000
+    assert 2900 < Library.opened(corpus(texts), "hybrid", 50, encoder).cached_seconds < 3000
     assert passage_index(corpus(texts), "dense", 50, encoder) is meaning
     assert passage_index(corpus(texts), "bm25", 49, encoder) is not words
     assert passage_index(corpus(texts[1:]), "bm25", 50, encoder) is not words

@@ -39,7 +39,10 @@ from choose.tasks.answering import Briefly
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.writing import Writing
-from choose.types import Answers, Counts, Example, Floats, Item, Status, Task
+from choose.types import Answers, Example, Floats, Item, Status, Task
+
+# What answers cost, as `Written` and `Answers` call it.
+COSTS = ("tokens_in", "tokens_cached", "tokens_out", "latency")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +54,13 @@ class Filled:
             lists.
         doubts: (n, k) log-probability of null less that of the value.
         chances: (n, k) geometric mean of the probabilities of the value's tokens.
-        tokens_in, tokens_cached, tokens_out, latency: (n,) sums over the fields.
+        costs: (n,) sums over the fields, by the name of `COSTS`.
     """
 
     values: tuple[tuple[Any, ...], ...]
     doubts: Floats
     chances: Floats
-    tokens_in: Counts
-    tokens_cached: Counts
-    tokens_out: Counts
-    latency: Floats
+    costs: Mapping[str, Any]
     cached_seconds: float
 
     def answers(self, records: Sequence[str], **facts: Any) -> Answers:
@@ -71,10 +71,7 @@ class Filled:
             outputs=tuple(records),
             status=tuple(ok for _ in records),
             confidence=certain,
-            tokens_in=self.tokens_in,
-            tokens_cached=self.tokens_cached,
-            tokens_out=self.tokens_out,
-            latency=self.latency,
+            **self.costs,
             **facts,
         )
 
@@ -121,10 +118,7 @@ class Skeleton:
             values=tuple(tuple(values[n * shape[1] : (n + 1) * shape[1]]) for n in range(shape[0])),
             doubts=(written.rivals - written.logprobs).reshape(shape),
             chances=written.confidence.reshape(shape),
-            tokens_in=written.tokens_in.reshape(shape).sum(axis=1),
-            tokens_cached=written.tokens_cached.reshape(shape).sum(axis=1),
-            tokens_out=written.tokens_out.reshape(shape).sum(axis=1),
-            latency=written.latency.reshape(shape).sum(axis=1),
+            costs={n: getattr(written, n).reshape(shape).sum(axis=1) for n in COSTS},
             cached_seconds=written.cached_seconds,
         )
 
@@ -429,9 +423,6 @@ def answers_of(task: Task, written: Written, **facts: Any) -> Answers:
             for short, text, (_, status) in zip(kept, written.texts, judged, strict=True)
         ),
         confidence=written.confidence,
-        tokens_in=written.tokens_in,
-        tokens_cached=written.tokens_cached,
-        tokens_out=written.tokens_out,
-        latency=written.latency,
+        **{name: getattr(written, name) for name in COSTS},
         **facts,
     )

@@ -336,14 +336,6 @@ MAX_INDEXES = 8
 _INDEXES: OrderedDict[tuple[str, ...], PassageIndex] = OrderedDict()
 
 
-@dataclass(frozen=True, slots=True)
-class SharedIndex:
-    """An index, and the seconds that it did not take because it was cached in part or whole."""
-
-    index: PassageIndex
-    cached_seconds: float
-
-
 def passage_index(corpus: Corpus, way: str, words: int, encoder: str) -> PassageIndex:
     """Return the index of a corpus cut into passages of at most so many words.
 
@@ -353,15 +345,8 @@ def passage_index(corpus: Corpus, way: str, words: int, encoder: str) -> Passage
         StrategyError: if there is no such way.
         ModelError: if the encoder is needed and cannot be loaded.
     """
-    return shared_index(corpus, way, words, encoder).index
-
-
-def shared_index(corpus: Corpus, way: str, words: int, encoder: str) -> SharedIndex:
-    """Return the same, and what caches saved."""
     check_way(way)
-    start = perf_counter()
-    index = _index(corpus, way, words, encoder)
-    return SharedIndex(index, max(0.0, index.seconds - (perf_counter() - start)))
+    return _index(corpus, way, words, encoder)
 
 
 def check_way(way: str) -> None:
@@ -464,6 +449,14 @@ class Library:
     tuned: Encoder | None = None
     cached_seconds: float = 0.0
 
+    @classmethod
+    def opened(cls, corpus: Corpus, way: Way, words: int, encoder: str) -> Library:
+        """Index a corpus; note the seconds that caches saved."""
+        start = perf_counter()
+        index = passage_index(corpus, way, words, encoder)
+        saved = max(0.0, index.seconds - (perf_counter() - start))
+        return cls(corpus, way, words, encoder, cached_seconds=saved)
+
     @property
     def index(self) -> PassageIndex:
         index = passage_index(self.corpus, self.way, self.words, self.encoder)
@@ -491,9 +484,8 @@ class Library:
 
     def reread(self, corpus: Corpus) -> tuple[Library, float]:
         start = perf_counter()
-        shared = shared_index(corpus, self.way, self.words, self.encoder)
-        seconds = perf_counter() - start + shared.cached_seconds
-        return replace(self, corpus=corpus), seconds
+        saved = self.opened(corpus, self.way, self.words, self.encoder).cached_seconds
+        return replace(self, corpus=corpus), perf_counter() - start + saved
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -533,11 +525,7 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
     many = len(corpus.passages(words)) > MOST_EMBEDDED
     if way == "auto" and (many or takes_too_long(corpus, words, encoder)):
         ways = WAYS[:1]
-    libraries = []
-    for one in ways:
-        cached = shared_index(corpus, one, words, encoder).cached_seconds
-        libraries.append(Library(corpus, one, words, encoder, cached_seconds=cached))
-    return libraries
+    return [Library.opened(corpus, one, words, encoder) for one in ways]
 
 
 # Passages that are embedded to forecast what all take.
