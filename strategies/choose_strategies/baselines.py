@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -130,7 +130,8 @@ class Tfidf(Baseline):
     def predict(self, items: Sequence[Item]) -> Answers:
         if not items:
             return no_answers(self.labels)
-        return answers_of(self, self.features([item.text for item in items]))
+        features = self.features([item.text for item in items])
+        return self.head.answers(self.labels or self.choices, features)
 
     def save(self, folder: Path) -> None:
         """Write the n-grams, their IDF and their weights; no row of the pool."""
@@ -204,7 +205,8 @@ class Probe(Encoded):
     def predict(self, items: Sequence[Item]) -> Answers:
         if not items:
             return no_answers(self.labels)
-        return answers_of(self, self._embed([item.text for item in items]))
+        features = self._embed([item.text for item in items])
+        return self.head.answers(self.labels or self.choices, features)
 
     def facts(self) -> Mapping[str, Any]:
         return {"cached_seconds": self.cached}
@@ -383,40 +385,11 @@ def restored_head(
     features: int = -1,
 ) -> LogisticHead | SetHead:
     if choices:
-        return SetHead.restored(facts, arrays, len(choices), features)
-    check_head(facts, arrays, labels, features)
-    return LogisticHead.restored(facts, arrays)
+        return SetHead.restored(facts, arrays, choices, features)
+    return LogisticHead.restored(facts, arrays, labels, features)
 
 
 def no_answers(labels: Sequence[str]) -> Answers:
     if not labels:
         return Answers(outputs=(), status=())
     return Answers.from_scores(labels, np.empty((0, len(labels))))
-
-
-class Headed(Protocol):
-    """A strategy with a head, the labels it answers and those that sets may hold."""
-
-    head: LogisticHead | SetHead
-    labels: tuple[str, ...]
-    choices: tuple[str, ...]
-
-
-def answers_of(strategy: Headed, features: Any) -> Answers:
-    head, labels = strategy.head, strategy.labels
-    if isinstance(head, SetHead):
-        return head.answers(strategy.choices, features)
-    return Answers.from_scores(labels, log_scores(labels, head.seen, head.probabilities(features)))
-
-
-def check_head(
-    facts: Mapping[str, Any], arrays: Mapping[str, Any], labels: Sequence[str], features: int = -1
-) -> None:
-    """Refuse a saved head whose weights do not fit its labels and features."""
-    seen = facts["seen"]
-    if not seen or len(set(seen)) < len(seen) or not set(seen) <= set(labels):
-        raise ValueError("the labels of the head are not in the list of labels")
-    if len(seen) > 1:
-        rows = 1 if len(seen) == 2 else len(seen)
-        floats(arrays, "weights", rows, features)
-        floats(arrays, "bias", rows)

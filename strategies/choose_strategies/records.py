@@ -356,7 +356,7 @@ class FieldTagger(TextBaseline):
                 for key in ("weights", "bias")
                 if f"{key} of {name}" in arrays
             }
-            self.classes[name] = LogisticHead.restored(head, own)
+            self.classes[name] = LogisticHead.restored(head, own, head["seen"])
 
     def _context(self, fields: Mapping[str, str]) -> list[str]:
         """Return the short, repeated input fields as features of every word of their row."""

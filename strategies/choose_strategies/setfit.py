@@ -16,7 +16,6 @@ from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import (
     KINDS,
-    answers_of,
     fitted_head,
     labels_and_choices,
     named,
@@ -128,7 +127,8 @@ class SetFit(_TunedEncoder):
         if not items:
             return no_answers(self.labels)
         tokens = self._tokens([item.text for item in items])
-        return answers_of(self, self._model.embed(tokens.ids, "predicting"))
+        features = self._model.embed(tokens.ids, "predicting")
+        return self.head.answers(self.labels or self.choices, features)
 
     def facts(self) -> Mapping[str, Any]:
         from choose.models.lora.training_run import training_facts

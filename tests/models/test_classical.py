@@ -78,7 +78,7 @@ def test_a_large_fit_leaves_out_the_rarest_features_and_can_be_saved(monkeypatch
     head.fit(rows, [f"c{i % 4}" for i in range(60)])
     assert isinstance(head.model, BoundedLogistic)
     facts, arrays = head.state()
-    again = LogisticHead.restored(facts, arrays)
+    again = LogisticHead.restored(facts, arrays, facts["seen"])
     np.testing.assert_allclose(
         head.probabilities(rows), again.probabilities(rows), rtol=1e-3, atol=1e-5
     )
@@ -195,10 +195,10 @@ def test_each_label_is_fitted_as_scikit_learn_does_and_restored() -> None:
     chosen = head.thresholds(head.probabilities(features))
     assert not chosen[:, 3].any()
     assert f1_score(members, chosen, average="samples", zero_division=1) > 0.6
-    again = SetHead.restored(*head.state(), labels=4, features=6)
+    again = SetHead.restored(*head.state(), "abcd", features=6)
     assert (again.probabilities(features) == head.probabilities(features)).all()
     with pytest.raises(ValueError, match="'weights' holds"):
-        SetHead.restored(*head.state(), labels=3)
+        SetHead.restored(*head.state(), "abc")
 
 
 def test_twins_and_groups_share_a_cluster_and_large_pools_are_sampled_evenly() -> None:

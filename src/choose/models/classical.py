@@ -215,10 +215,33 @@ class LogisticHead:
             weights = self.merged.unfold(weights)
         return facts, {"weights": weights, "bias": self.model.intercept_}
 
+    def answers(self, labels: Sequence[str], features: Any) -> Answers:
+        return Answers.from_scores(
+            labels, log_scores(labels, self.seen, self.probabilities(features))
+        )
+
     @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead:
+    def restored(
+        cls,
+        facts: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        labels: Sequence[str],
+        features: int = -1,
+    ) -> LogisticHead:
+        """Rebuild a head from what `state` returned.
+
+        Raises:
+            ValueError: if the arrays do not fit the labels or the number of features.
+        """
         from sklearn.linear_model import LogisticRegression
 
+        seen = facts["seen"]
+        if not seen or len(set(seen)) < len(seen) or not set(seen) <= set(labels):
+            raise ValueError("the labels of the head are not in the list of labels")
+        if len(seen) > 1:
+            rows = 1 if len(seen) == 2 else len(seen)
+            floats(arrays, "weights", rows, features)
+            floats(arrays, "bias", rows)
         head = cls(facts["C"])
         head.seen, head.model, head.merged = list(facts["seen"]), None, None
         if "weights" in arrays:
@@ -591,9 +614,9 @@ class SetHead:
         """Return (n, labels) probabilities."""
         return _sigmoid(np.asarray(features @ self.weights.T) + self.bias)
 
-    def answers(self, choices: Sequence[str], features: Any, **facts: Any) -> Answers:
+    def answers(self, choices: Sequence[str], features: Any) -> Answers:
         chances = self.probabilities(features)
-        return set_answers(choices, self.thresholds(chances), chances, **facts)
+        return set_answers(choices, self.thresholds(chances), chances)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays = {"weights": self.weights, "bias": self.bias, "least": self.thresholds.least}
@@ -601,7 +624,11 @@ class SetHead:
 
     @classmethod
     def restored(
-        cls, facts: Mapping[str, Any], arrays: Mapping[str, Any], labels: int, features: int = -1
+        cls,
+        facts: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        choices: Sequence[str],
+        features: int = -1,
     ) -> SetHead:
         """Rebuild a head from what `state` returned.
 
@@ -609,9 +636,9 @@ class SetHead:
             ValueError: if the arrays do not fit the labels.
         """
         head = cls(float(facts["C"]))
-        head.weights = floats(arrays, "weights", labels, features)
-        head.bias = floats(arrays, "bias", labels)
-        least = floats(arrays, "least", labels)
+        head.weights = floats(arrays, "weights", len(choices), features)
+        head.bias = floats(arrays, "bias", len(choices))
+        least = floats(arrays, "least", len(choices))
         head.thresholds = Thresholds(least, bool(facts["never_empty"]))
         return head
 

@@ -145,12 +145,41 @@ class EndpointPrompter:
         return collect_answers(rows, self.task.labels, self.names, **facts)
 
     def facts(self) -> dict[str, Any]:
-        notes: list[str] = []
-        if self.accepts is not None:
-            labels = self.task.labels or isinstance(self.task, Multilabel)
-            what = "labels" if labels else "fields" if self.format.schema else ""
-            notes += notes_on(self.accepts, self.log, len(self.shown), self.max_tokens, what)
+        notes = [] if self.accepts is None else [*self._notes(self.accepts)]
         return {"notes": notes, "cached_seconds": self.log.seconds}
+
+    def _notes(self, accepts: Capabilities) -> Iterator[str]:
+        log, labels = self.log, self.task.labels or isinstance(self.task, Multilabel)
+        what = "labels" if labels else "fields" if self.format.schema else ""
+        if accepts.schema:
+            yield f"Answers were held to the {what} by a JSON schema."
+        elif what:
+            yield f"Answers were plain text, matched to the {what} strictly."
+        if not accepts.temperature:
+            yield "The temperature could not be set to 0, so answers may differ between repeats."
+        if not accepts.top_logprobs and what == "labels":
+            yield "No log-probabilities were given, so there is no confidence in single answers."
+        if log.cut:
+            size = f"{self.max_tokens} tokens ({self.max_tokens * BYTES_PER_TOKEN:,} bytes)"
+            yield f"Texts cut to about {size}: {len(log.cut)}."
+        if log.shown:
+            rows, fewest, most = log.shown.total(), min(log.shown), max(log.shown)
+            fit = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+            of = f" of {len(self.shown)}" if self.shown else ""
+            yield (
+                f"The model's context is too small: {fit}{of} demonstrations fit, in {rows} "
+                "requests."
+            )
+        if log.failed:
+            reason = next(iter(log.failed.values()))
+            yield f"{len(log.failed)} rows got no answer, which counts as wrong: {reason}."
+        if log.reused:
+            yield f"{log.reused} answers were paid for by earlier runs and not requested again."
+        if log.repeated:
+            yield (
+                f"{log.repeated} questions equal earlier ones of this run and were not sent again: "
+                "the prompt does not change with what was varied."
+            )
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Refuse: a model behind an endpoint cannot be exported.
@@ -262,38 +291,3 @@ class EndpointPrompter:
 
     def _tidy(self, text: str) -> str:
         return single_line(text) if self.task.labels else lines_of(text)
-
-
-def notes_on(
-    accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int, what: str
-) -> Iterator[str]:
-    """Yield the notes of a trial; `shown` is the number of fixed demonstrations.
-
-    `what` names what the answers are matched to, if anything.
-    """
-    if accepts.schema:
-        yield f"Answers were held to the {what} by a JSON schema."
-    elif what:
-        yield f"Answers were plain text, matched to the {what} strictly."
-    if not accepts.temperature:
-        yield "The temperature could not be set to 0, so answers may differ between repeats."
-    if not accepts.top_logprobs and what == "labels":
-        yield "No log-probabilities were given, so there is no confidence in single answers."
-    if log.cut:
-        size = f"{max_tokens} tokens ({max_tokens * 4:,} bytes)"
-        yield f"Texts cut to about {size}: {len(log.cut)}."
-    if log.shown:
-        rows, fewest, most = log.shown.total(), min(log.shown), max(log.shown)
-        fit = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        of = f" of {shown}" if shown else ""
-        yield f"The model's context is too small: {fit}{of} demonstrations fit, in {rows} requests."
-    if log.failed:
-        reason = next(iter(log.failed.values()))
-        yield f"{len(log.failed)} rows got no answer, which counts as wrong: {reason}."
-    if log.reused:
-        yield f"{log.reused} answers were paid for by earlier runs and not requested again."
-    if log.repeated:
-        yield (
-            f"{log.repeated} questions equal earlier ones of this run and were not sent again: the "
-            "prompt does not change with what was varied."
-        )
