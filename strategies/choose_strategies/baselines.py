@@ -358,7 +358,6 @@ def named(labels: Sequence[str], choices: Sequence[str]) -> dict[str, Any]:
 
 
 def read_named(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the labels that `named` described, and those that sets may hold."""
     if "choices" in facts:
         return (), read_labels({"labels": facts["choices"]})
     return read_labels(facts), ()

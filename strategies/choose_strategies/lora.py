@@ -175,12 +175,7 @@ class Lora(HeadTuning):
         load_base(self.base)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Train; a pool with one class, or none, sets the head's bias and nothing else.
-
-        Raises:
-            StrategyError: if a hyperparameter is out of range, or training changed nothing.
-            ModelError: if the base cannot be loaded.
-        """
+        """Train; a pool with one class, or none, sets the head's bias and nothing else."""
         from choose.models.lora.fit import verify_learning
 
         if (run := self._prepare_run(task, examples)) is not None:
@@ -200,10 +195,6 @@ class Lora(HeadTuning):
         """Train several together; each gets the weights of a fit alone, but for rounding.
 
         Return the indices of strategies that failed to train.
-
-        Raises:
-            StrategyError: if a hyperparameter is out of range.
-            ModelError: if a base cannot be loaded.
         """
         from choose.models.lora.fit import verify_learning
 
@@ -312,11 +303,7 @@ class Lora(HeadTuning):
         return {**self._writer.facts(), "notes": self._notes}, {}
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved.
-
-        Raises:
-            StrategyError: if the base's weights have changed since training, or a file is damaged.
-        """
+        """Restore the fitted strategy that was saved."""
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
         from choose.models.lora.answer_writer import writer_from

@@ -98,11 +98,7 @@ class OwnPrompted(Prompt):
 
 
 def checked(template: str) -> str:
-    """Return a template in the form of a study.
-
-    Raises:
-        StrategyError: if it is no prompt.
-    """
+    """Return a template in the form of a study."""
     try:
         return OwnPrompt.read(template).dump()
     except ValueError as error:

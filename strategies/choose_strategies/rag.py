@@ -85,7 +85,6 @@ class Rag(ReadsDocuments, PromptedStrategy):
         return self.shots
 
     def passages(self) -> tuple[int, int]:
-        """Return how many passages a request shows, and the most words of one."""
         if self.k is not None:
             return self.k, self.words
         return LOCAL if endpoint_name(self.model) is None else SERVED, self.words

@@ -170,11 +170,7 @@ class TunedEncoder(Dense):
             self.library.tuned.model.save(str(folder / ENCODER), create_model_card=False)
 
     def load(self, folder: Path) -> None:
-        """Restore the documents and the tuned encoder.
-
-        Raises:
-            StrategyError: if the encoder is missing or damaged.
-        """
+        """Restore the documents and the tuned encoder."""
         facts, _ = read_fitted(folder, self)
         tuned: Encoder | None = None
         if facts["tuned"]:

@@ -120,7 +120,6 @@ class Gazetteer(TextBaseline):
 
 
 def values_of(target: str) -> list[tuple[str, str]]:
-    """Return the (field, value) pairs of a record as texts."""
     return [
         (name, str(one))
         for name, value in parse(target).items()

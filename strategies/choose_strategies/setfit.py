@@ -88,12 +88,7 @@ class SetFit(_TunedEncoder):
     takes: ClassVar[str] = "about a minute a fit without a GPU, milliseconds an answer"
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Tune the encoder, then learn the head; a pool with one class tunes nothing.
-
-        Raises:
-            StrategyError: if training changed nothing.
-            ModelError: if the encoder cannot be loaded.
-        """
+        """Tune the encoder, then learn the head; a pool with one class tunes nothing."""
         from choose.models.lora.encoder_tuning import ContrastiveRun, contrastive_schedule
         from choose.models.lora.fit import train
 
@@ -166,12 +161,7 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Train; a pool with one class, or none, sets the head's bias and nothing else.
-
-        Raises:
-            StrategyError: if training changed nothing.
-            ModelError: if the encoder cannot be loaded.
-        """
+        """Train; a pool with one class, or none, sets the head's bias and nothing else."""
         from choose.models.lora.encoder_tuning import WholeRun
         from choose.models.lora.fit import train
 

@@ -46,7 +46,6 @@ class TextBaseline(Baseline):
 
 
 def statuses(status: Status, answers: Sequence[Any]) -> tuple[Status, ...]:
-    """Return the same status for each answer."""
     return (status,) * len(answers)
 
 
@@ -148,7 +147,6 @@ class Sentence(TextBaseline):
         self.seed, self.k = seed, k
 
     def refuses(self, task: Task) -> str | None:
-        """Return that there is nothing to read, or None."""
         if passage_field(task) or corpus_of(task) is not None:
             return None
         return "the questions have no passage (fields), and there are no documents (--documents)."
@@ -225,7 +223,6 @@ class Sentence(TextBaseline):
         self.read, self.notes = int(facts["read"]), []
 
     def _shown(self, items: Sequence[Item], most: int) -> list[list[Passage]]:
-        """Return the passages of each item that are given or found, at most so many."""
         if self.library is not None:
             return self.library.search(items, most)
         return [[*(item.passages or ())[:most]] for item in items]
@@ -251,7 +248,6 @@ class Sentence(TextBaseline):
 
 
 def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:
-    """Return the sentences of a text, each on one line, with their words."""
     parts = (" ".join(part.split()) for part in _SENTENCE.split(text))
     return [(part, _words(part)) for part in parts if part]
 

@@ -196,7 +196,6 @@ class LogisticHead:
         self.seen = list(self.model.classes_)
 
     def probabilities(self, features: Any) -> Floats:
-        """Return (n, seen) probabilities."""
         if self.model is None:
             return np.ones((features.shape[0], 1))
         features = self.merged(features) if self.merged else features
@@ -334,7 +333,6 @@ class BoundedLogistic:
         self.coef_ = weights
 
     def predict_proba(self, features: Any) -> Floats:
-        """Return (n, classes) probabilities."""
         logits = np.asarray(features.astype(np.float32) @ self.coef_.T, np.float64)
         logits += self.intercept_
         if logits.shape[1] == 1:
@@ -391,9 +389,7 @@ class Loss(Protocol):
 
     shape: tuple[int, int]
 
-    def __call__(self, weights: Weights) -> tuple[float, Weights]:
-        """Return the loss and its gradient."""
-        ...
+    def __call__(self, weights: Weights) -> tuple[float, Weights]: ...
 
 
 def minimise(loss: Loss) -> Weights:
@@ -611,7 +607,6 @@ class SetHead:
         self.bias: Floats = weights[-1].astype(np.float64)
 
     def probabilities(self, features: Any) -> Floats:
-        """Return (n, labels) probabilities."""
         return _sigmoid(np.asarray(features @ self.weights.T) + self.bias)
 
     def answers(self, choices: Sequence[str], features: Any) -> Answers:

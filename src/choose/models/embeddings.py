@@ -140,11 +140,7 @@ def _chunks(texts: Sequence[str], fewest: int, most: int) -> Iterator[Sequence[s
 
 
 def load_encoder(spec: str) -> Encoder:
-    """Load an encoder once a process, and again when the content of its folder has changed.
-
-    Raises:
-        ModelError: if its files or some of its weights are missing or damaged.
-    """
+    """Load an encoder once a process, and again when the content of its folder has changed."""
     encoder = _loaded(spec, weights_digest(spec))
     _number_types[spec] = str(encoder.model.dtype).removeprefix("torch.")
     return encoder

@@ -16,11 +16,7 @@ MOST_THREADS = 10_000
 
 
 def cache_dir() -> Path:
-    """Return the user's cache; CHOOSE_CACHE overrides where it is.
-
-    Raises:
-        ModelError: if CHOOSE_CACHE names the home of an unknown user, or a file.
-    """
+    """Return the user's cache; CHOOSE_CACHE overrides where it is."""
     override = os.environ.get("CHOOSE_CACHE")
     if override:
         check_text(override, "CHOOSE_CACHE", ModelError)
@@ -42,12 +38,7 @@ def cache_dir() -> Path:
 
 
 def check_environment() -> None:
-    """Refuse settings that cannot be computed with, before anything is run.
-
-    Raises:
-        ModelError: if CHOOSE_THREADS is not a positive integer, CHOOSE_DTYPE names another type,
-            CHOOSE_DEVICE another device, or CHOOSE_CACHE is no folder.
-    """
+    """Refuse settings that cannot be computed with, before anything is run."""
     threads_setting()
     dtype_setting()
     device_setting()
@@ -55,11 +46,7 @@ def check_environment() -> None:
 
 
 def threads_setting() -> int | None:
-    """Return the value of CHOOSE_THREADS, or None.
-
-    Raises:
-        ModelError: if it is not a positive integer.
-    """
+    """Return the value of CHOOSE_THREADS, or None."""
     value = os.environ.get("CHOOSE_THREADS")
     if not value:
         return None
@@ -78,11 +65,7 @@ def device_setting() -> str | None:
 
 
 def _one_of(variable: str, known: Sequence[str]) -> str | None:
-    """Return the value of a variable, or None.
-
-    Raises:
-        ModelError: if it is none of those known.
-    """
+    """Return the value of a variable, or None."""
     value = os.environ.get(variable) or None
     if value is not None and value not in known:
         listed = f"{', '.join(known[:-1])} or {known[-1]}"
@@ -91,11 +74,7 @@ def _one_of(variable: str, known: Sequence[str]) -> str | None:
 
 
 def cores() -> int:
-    """Return how many cores models may use; CHOOSE_THREADS or OMP_NUM_THREADS limit them.
-
-    Raises:
-        ModelError: if CHOOSE_THREADS is not a positive integer.
-    """
+    """Return how many cores models may use; CHOOSE_THREADS or OMP_NUM_THREADS limit them."""
     if (setting := threads_setting()) is not None:
         return setting
     limit = os.environ.get("OMP_NUM_THREADS", "")

@@ -245,11 +245,7 @@ _ENABLED: ContextVar[bool] = ContextVar("choose_keeping", default=False)
 
 @contextmanager
 def caching() -> Iterator[None]:
-    """Let models use the cache inside the block.
-
-    Raises:
-        ModelError: if CHOOSE_KEEP_GB is not a size.
-    """
+    """Let models use the cache inside the block."""
     token = _ENABLED.set(size_limit() > 0)
     try:
         yield
@@ -327,11 +323,7 @@ class ResultCache:
 
 
 def size_limit() -> int:
-    """Return the most bytes of the cache.
-
-    Raises:
-        ModelError: if CHOOSE_KEEP_GB is not a size.
-    """
+    """Return the most bytes of the cache."""
     setting = os.environ.get(SETTING)
     size = finite(setting) if setting else DEFAULT_GB
     if size is None or not 0 <= size <= MOST_GB:
@@ -343,13 +335,11 @@ def size_limit() -> int:
 
 
 def cache_usage(paths: bool = False) -> CacheUsage:
-    """Return the size of the cache and its limit in MB."""
     path, most = _path(), size_limit()
     return CacheUsage(_file(path, most).bytes() / 1e6, most / 1e6, str(path) if paths else None)
 
 
 def clear_cache() -> None:
-    """Delete the cached results; weights and paid answers stay."""
     _file(_path(), size_limit()).clear()
 
 
@@ -385,7 +375,6 @@ def _versions() -> Iterator[str]:
 
 
 def source_digest(folder: Path) -> str:
-    """Return a digest of all Python files in a folder and the folders below it."""
     sha = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         sha.update(file.read_bytes())

@@ -39,11 +39,7 @@ def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | Non
 
 
 def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Set a strategy's saved hyperparameters and return the facts and the arrays.
-
-    Raises:
-        StrategyError: if the files cannot be read or hold NaN, or its model now has other weights.
-    """
+    """Set a strategy's saved hyperparameters and return the facts and the arrays."""
     facts = read_json(folder / FACTS)
     try:
         settings = {name: facts["settings"][name] for name in _names(strategy)}
@@ -64,11 +60,7 @@ def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file.
-
-    Raises:
-        StrategyError: if the file holds none.
-    """
+    """Return the JSON object in a file."""
     try:
         content = json.loads(read_text(path))
     except (OSError, ValueError) as error:
@@ -109,11 +101,7 @@ def floats(arrays: Arrays, name: str, *shape: int) -> npt.NDArray[Any]:
 
 
 def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tensors in a safetensors file that has the names and shapes of `expected`.
-
-    Raises:
-        StrategyError: if the file is missing or damaged, lacks a tensor, or has others.
-    """
+    """Return the tensors in a safetensors file that has the names and shapes of `expected`."""
     from safetensors.torch import load_file
 
     from choose.models.weights.folder_checks import is_finite
@@ -167,7 +155,6 @@ def rows_from(facts: Sequence[Sequence[Any]]) -> list[Example]:
 
 
 def corpus_facts(corpus: Corpus) -> list[list[str]]:
-    """Return documents as plain values: id, title and text."""
     return [[document.id, document.title, document.text] for document in corpus.documents]
 
 

@@ -82,7 +82,6 @@ class RequestFault(Exception):
 
 
 def fault_from_status(status: int, message: str, retry_after: float | None) -> RequestFault:
-    """Classify an HTTP status other than 200."""
     text = f"HTTP {status}: {message}" if message else f"HTTP {status}"
     if status in (402, 429, 403) and _NO_CREDIT.search(message):
         return RequestFault(
@@ -134,7 +133,6 @@ class RetryPolicy:
     max_total: float = 600.0
 
     def pause(self, attempt: int, rng: random.Random) -> float:
-        """Return the pause after the given attempt, counted from 1."""
         full = min(self.max_pause, self.initial * 2.0 ** min(attempt - 1, 20))
         return full * rng.uniform(0.5, 1.0)
 
@@ -314,7 +312,7 @@ class EndpointClient:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds in ``Retry-After``, given as a number or as a date; None if unreadable."""
+    """Return the seconds in ``Retry-After``, a number or a date; None if unreadable."""
     if (millis := finite(headers.get("retry-after-ms"))) is not None:
         return max(0.0, millis / 1000)
     if (seconds := finite(headers.get("retry-after"))) is not None:
@@ -354,7 +352,6 @@ def _code_of(error: Any) -> int | None:
 
 
 def _error_text(text: str) -> str:
-    """Return the message in the body of an error response."""
     if text.lstrip()[:1] == "<":
         return "an HTML page"
     try:
@@ -364,7 +361,6 @@ def _error_text(text: str) -> str:
 
 
 def _message(error: Any) -> str:
-    """Return the message of an error object, in any of the usual shapes."""
     for name in ("error", "detail"):
         if isinstance(error, dict) and error.get(name):
             error = error[name]

@@ -104,8 +104,6 @@ class RequestChannel:
         Raises:
             RequestFault: if a retry is pointless.
             RetriesExhausted: if it failed too often.
-            EndpointError: if the server is given up.
-            MoneySpent: if the worst case exceeds the spending limit.
             ChannelStopped: if the channel was stopped before it was answered.
         """
         key = self.key(body)
@@ -133,7 +131,6 @@ class RequestChannel:
             raise
 
     def stop(self) -> None:
-        """Send nothing more and cancel queued requests; call it in the event loop."""
         self.stopped = True
         for task in set(self.in_flight.values()) - self._sent:
             task.cancel()
@@ -290,11 +287,7 @@ class Session:
     _stopped: bool = False
 
     def endpoint(self, name: str) -> Endpoint:
-        """Return an endpoint's settings.
-
-        Raises:
-            ModelError: if the study has no endpoint of that name.
-        """
+        """Return an endpoint's settings."""
         if name not in self.endpoints:
             known = ", ".join(self.endpoints) or "none"
             raise ModelError(
@@ -305,7 +298,6 @@ class Session:
         return self.endpoints[name]
 
     def channel(self, name: str) -> RequestChannel:
-        """Return the channel of an endpoint, made on first use."""
         if name not in self.channels:
             self.channels[name] = RequestChannel(name, self.endpoint(name), self)
         return self.channels[name]
@@ -349,7 +341,6 @@ class Session:
             raise TimeLimitReached from None
 
     def stop(self) -> None:
-        """Send nothing more, for whichever thread; requests in flight may still be answered."""
         self._stopped = True
         for channel in self.channels.values():
             self._running().call_soon_threadsafe(channel.stop)

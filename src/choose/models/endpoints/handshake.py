@@ -58,7 +58,6 @@ _FIELD_TYPES: Mapping[str, Mapping[str, Any]] = {
 
 
 def record_format(fields: Mapping[str, str], max_tokens: int) -> AnswerFormat:
-    """Return the format of an answer that is a record of typed fields."""
     text = {"type": ["string", "null"]}
     named = {name: dict(_FIELD_TYPES.get(kind, text)) for name, kind in fields.items()}
     return AnswerFormat(_object(named), max_tokens, logprobs=False)
@@ -186,11 +185,7 @@ class Probe:
 
 
 async def handshake(channel: RequestChannel, probe: Probe, first: Capabilities) -> Capabilities:
-    """Return what a server accepts, from the cache if it is known; `first` is tried first.
-
-    Raises:
-        EndpointError: if no request can work; says what is wrong and what to do.
-    """
+    """Return what a server accepts, from the cache if it is known; `first` is tried first."""
     key = digest([channel.endpoint.digest, asdict(first), probe.messages(first)])
     cached = channel.cache.facts.get(key)
     if cached is not None:
@@ -253,7 +248,6 @@ def _is_json(content: str) -> bool:
 
 
 def fault_message(channel: RequestChannel, fault: RequestFault) -> str:
-    """Return what is wrong and what to do about it."""
     endpoint, message = channel.endpoint, fault.message
     variable = endpoint.api_key_env
     if fault.status == 401:

@@ -48,7 +48,6 @@ class WorstCase:
     written: int
 
     def usd(self, prices: TokenPrices | None) -> float:
-        """Return the most the request can cost, without any cached input."""
         return token_cost(prices, self.read, 0, self.written) if prices else 0.0
 
 
@@ -81,20 +80,14 @@ class Ledger:
 
     @property
     def committed(self) -> float:
-        """Return dollars that are spent or may be billed."""
         return self.spent + self.maybe_billed
 
     @property
     def total(self) -> float:
-        """Return dollars that are spent, may be billed, or are reserved."""
         return self.committed + self.reserved
 
     async def reserve(self, usd: float) -> float:
-        """Reserve the worst case of a request; wait while others in flight may free money.
-
-        Raises:
-            MoneySpent: if the limit leaves no room for it.
-        """
+        """Reserve the worst case of a request; wait while others in flight may free money."""
         while self.limit is not None and self.total + usd > self.limit * (1 + 1e-9):
             if not self.in_flight:
                 raise MoneySpent(self._no_room(usd))
@@ -112,7 +105,6 @@ class Ledger:
         )
 
     def book(self, reserved: float, usage: Usage, prices: TokenPrices | None) -> None:
-        """Replace a reservation by the bill of an answer."""
         self.release(reserved)
         self.requests += 1
         self.read += usage.read or 0
@@ -183,12 +175,7 @@ class AnswerCache:
         self.refresh()
 
     async def hold(self) -> None:
-        """Become the command that pays, and read what earlier ones have paid for.
-
-        Raises:
-            ModelError: if another command does not end within seconds, or the folder cannot be
-                written.
-        """
+        """Become the command that pays, and read what earlier ones have paid for."""
         end = time.monotonic() + _PATIENCE
         while not self._lock.is_locked:
             try:
@@ -210,11 +197,7 @@ class AnswerCache:
         self._lock.release()
 
     def refresh(self) -> None:
-        """Read what was appended since the last time, by this command or another.
-
-        Raises:
-            ModelError: if the file cannot be read.
-        """
+        """Read what was appended since the last time, by this command or another."""
         try:
             with self.path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -231,16 +214,11 @@ class AnswerCache:
             self._load(line)
 
     def add(self, key: str, paid: PaidAnswer) -> None:
-        """Write an answer to disk, synced, then keep it in memory.
-
-        Raises:
-            ModelError: if it cannot be written.
-        """
+        """Write an answer to disk, synced, then keep it in memory."""
         self._write({"key": key, **asdict(paid)})
         self.answers[key] = paid
 
     def add_facts(self, key: str, facts: Mapping[str, Any], when: float) -> None:
-        """Write what the server accepts to disk."""
         self._write({"fact": key, "facts": dict(facts), "when": when})
         self.facts[key] = dict(facts)
 

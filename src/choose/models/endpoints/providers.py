@@ -125,7 +125,6 @@ _OTHER_KINDS = ("endpoint", "pypi", "sample", "http", "https", "file")
 
 
 def provider_of(spec: str) -> str | None:
-    """Return the provider that ``PROVIDER:MODEL`` names, or None for any other spec."""
     match = _SHORTHAND.fullmatch(spec)
     return match["provider"] if match and match["provider"] in PROVIDERS else None
 
@@ -144,9 +143,6 @@ def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain settings of a study with shorthands as endpoints, and hub ids without ``hf:``.
 
     Values of another kind than a study takes stay as they are, for the study to refuse.
-
-    Raises:
-        StudyError: if a shorthand names no model, or one to be loaded is behind an API.
     """
     found: dict[str, dict[str, Any]] = {}
     endpoints = settings.get("endpoints", {})
@@ -281,9 +277,6 @@ def endpoint_settings(
 
     Each is a text, several or none. There is one address and one key for all models, or one for
     each; prices, dollars for a million tokens, ``IN,OUT`` or ``IN,CACHED,OUT``, are one for each.
-
-    Raises:
-        StudyError: if flags are missing or cannot be read.
     """
     named = _several(models)
     columns = (

@@ -172,7 +172,6 @@ def label_scores(
 
 
 def _continuations(text: str, head: str, names: Sequence[str]) -> list[int]:
-    """Return the indices of labels that can continue the text up to an alternative token."""
     return [
         number
         for number, name in enumerate(names)

@@ -222,9 +222,6 @@ def api_key(name: str, endpoint: Endpoint) -> str | None:
 
     A file such as ``.env`` is never read: the folder may be someone else's, and its key would
     decide which account sees the rows and pays.
-
-    Raises:
-        ModelError: if the variable is not set, or its value cannot be sent in a header.
     """
     variable = endpoint.api_key_env
     if variable is None:

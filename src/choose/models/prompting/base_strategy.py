@@ -132,11 +132,7 @@ class PromptedStrategy:
             load_causal(self.model)
 
     def check(self, task: Task) -> None:
-        """Send the endpoint one request without a row of the data; do nothing for a local model.
-
-        Raises:
-            EndpointError: if no request can work; says what is wrong and what to do.
-        """
+        """Send the endpoint one request without a row of the data; do nothing for a local model."""
         if endpoint_name(self.model) is not None:
             _endpoint_prompter(self._prompt_settings(), task).connect()
 
@@ -172,5 +168,4 @@ class PromptedStrategy:
         )
 
     def _demonstrations_note(self, task: Task) -> str:
-        """Return which labelled rows each prompt shows, for `prompt`."""
         return ""

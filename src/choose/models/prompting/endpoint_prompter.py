@@ -104,11 +104,7 @@ class EndpointPrompter:
         self.accepts: Capabilities | None = None
 
     def connect(self) -> Capabilities:
-        """Find out what the server accepts; cached for each task and endpoint.
-
-        Raises:
-            EndpointError: if no request can work.
-        """
+        """Find out what the server accepts; cached for each task and endpoint."""
         first = Capabilities.initial(self.channel.endpoint, self.format, self.plain)
         probe = Probe(self.format, lambda accepts: self.messages(accepts, [Turn(PROBE_TEXT)]))
         self.accepts = self.session.run(handshake(self.channel, probe, first), drain=0.1)
@@ -122,12 +118,7 @@ class EndpointPrompter:
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
     ) -> Answers:
-        """Predict each item, after its own demonstrations, if any, in the order given.
-
-        Raises:
-            EndpointError: if the endpoint cannot be used any more; paid answers stay cached.
-            MoneySpent: if the next request could exceed the spending limit.
-        """
+        """Predict each item, after its own demonstrations, if any, in the order given."""
         own = demonstrations or [()] * len(items)
         accepts, start = self.connect() if items else None, time.time()
         rows: list[RowAnswer] = []
@@ -182,11 +173,7 @@ class EndpointPrompter:
             )
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Refuse: a model behind an endpoint cannot be exported.
-
-        Raises:
-            StrategyError: always.
-        """
+        """Refuse: a model behind an endpoint cannot be exported."""
         raise StrategyError(
             f"{self.model!r} is behind an endpoint and cannot be exported. Send requests to "
             "the endpoint itself, or export a candidate that runs on this machine."

@@ -74,11 +74,9 @@ class LocalPrompts:
 
     @property
     def engine(self) -> Any:
-        """Return what computes the answers."""
         return self.lm
 
     def facts(self) -> dict[str, Any]:
-        """Return threads, number type, notes and cached seconds since this prompter was made."""
         return {
             "threads": threads_in_use(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
@@ -91,7 +89,6 @@ class LocalPrompts:
         return self.note
 
     def notes(self) -> Iterator[str]:
-        """Yield what was cut or left out, as sentences."""
         if self.cut_ids:
             yield f"Texts cut to {self.settings.max_tokens} tokens: {len(self.cut_ids)}."
         if self.shortened_ids:

@@ -100,7 +100,6 @@ class Skeleton:
         return self.filled(self.generator.write(*self.questions(prompts)))
 
     def questions(self, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[StopRule]]:
-        """Return a prompt for each field of each prompt, and where its answer ends."""
         continuation = self.generator.template.continuation
         opening = [self.opening(name) for name in self]
         asked = [Prompt(p.prefix, (*p.rest, *key)) for p in prompts for key in opening]
@@ -147,7 +146,6 @@ class Skeleton:
         return iter(self.thresholds)
 
     def records(self, filled: Filled) -> list[str]:
-        """Return the records, with null left out."""
         return [
             as_text(
                 {

@@ -72,7 +72,6 @@ class OwnPrompt:
 
     @property
     def instruction(self) -> str:
-        """Return the first message, which says what to do."""
         return self.messages[0][1]
 
     def rewritten(self, instruction: str) -> OwnPrompt:
@@ -145,7 +144,6 @@ def _chat(turns: Any) -> Iterator[Message]:
 
 
 def _from_yaml(text: str) -> str:
-    """Return the prompt of promptfoo's configuration."""
     import yaml  # comes with huggingface_hub
 
     try:

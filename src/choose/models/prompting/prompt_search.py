@@ -316,7 +316,6 @@ class PromptSearch:
         return self.known[setting]
 
     def prompter(self, setting: PromptSetting) -> Prompter:
-        """Return what answered with a setting."""
         found = self.known[setting].prompter
         if hasattr(found, "cached_seconds"):
             found.cached_seconds = 0.0  # the search counts them

@@ -125,7 +125,6 @@ def set_wording(name: str, as_json: bool) -> Wording:
 
 
 def field_types(task: Task) -> dict[str, str]:
-    """Return the fields of a record with their types; empty where answers are no records."""
     return dict(task.facts().get("fields", {}))
 
 
@@ -278,7 +277,6 @@ def service_messages(system: str, accepts: Capabilities, turn: Turn) -> list[Mes
 
 
 def _as_answered(task: Task, answer: str, accepts: Capabilities) -> str:
-    """Return a demonstration's answer as the server is held to write it."""
     if isinstance(task, Multilabel):
         names = [single_line(name) for name in names_of(task, answer)]
         return json.dumps({"labels": names} if accepts.schema else names, ensure_ascii=False)

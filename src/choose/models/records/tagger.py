@@ -305,7 +305,6 @@ def _matrix(codes: Sequence[npt.NDArray[np.int64]], columns: npt.NDArray[np.int6
 
 
 def _best_sequence(scores: Floats, moves: Floats) -> list[int]:
-    """Return the best allowed sequence of tags (Viterbi)."""
     best, came = scores[0] + moves[-1], np.zeros(scores.shape, dtype=np.int64)
     for word in range(1, len(scores)):
         paths = best[:, None] + moves[:-1]

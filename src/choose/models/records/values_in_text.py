@@ -120,7 +120,6 @@ def _date(year: str | None, month: int, day: str, reference: date | None) -> dat
 
 
 def month_of(word: str) -> int | None:
-    """Return the number of the month that a word, perhaps shortened, names."""
     return next((n for n, name in enumerate(_MONTHS, 1) if name.startswith(word)), None)
 
 
@@ -174,7 +173,6 @@ class Span:
 
 
 def words_of(text: str) -> list[Word]:
-    """Return the words, numbers and marks of a text, in order."""
     found: list[Word] = []
     end = 0
     for match in _WORD.finditer(text):
@@ -187,7 +185,6 @@ def words_of(text: str) -> list[Word]:
 
 
 def written(text: str, words: Sequence[Word], span: Span) -> str:
-    """Return the words of a span as written in the text."""
     return text[words[span.first].start : words[span.last - 1].end]
 
 

@@ -322,7 +322,6 @@ def _cut(text: str, parts: int) -> Iterator[str]:
 
 
 def _tokens(encoder: Encoder, text: str) -> int:
-    """Return the length of a text in tokens, special ones included."""
     safe = text.encode("utf-8", "replace").decode("utf-8")
     return len(encoder.model.tokenizer(safe, verbose=False)["input_ids"])
 
@@ -340,21 +339,13 @@ def passage_index(corpus: Corpus, way: str, words: int, encoder: str) -> Passage
     """Return the index of a corpus cut into passages of at most so many words.
 
     `way` is ``bm25``, ``dense`` or ``hybrid``; the encoder of the last two is a model spec.
-
-    Raises:
-        StrategyError: if there is no such way.
-        ModelError: if the encoder is needed and cannot be loaded.
     """
     check_way(way)
     return _index(corpus, way, words, encoder)
 
 
 def check_way(way: str) -> None:
-    """Refuse a way to search that does not exist.
-
-    Raises:
-        StrategyError: if there is none of that name.
-    """
+    """Refuse a way to search that does not exist."""
     if way not in WAYS:
         hint = did_you_mean(way, WAYS)
         raise StrategyError(f"No way to search {way!r}.{hint} There are: {', '.join(WAYS)}.")
@@ -474,7 +465,6 @@ class Library:
         ]
 
     def reciprocal_rank(self, rows: Sequence[Example]) -> float:
-        """Return the mean reciprocal rank of the evidence of some rows; 0 without rows."""
         found = self.search([row.item() for row in rows], DEPTH)
         ranks = [
             reciprocal_rank([passage.span for passage in passages], row.evidence)
@@ -512,9 +502,6 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
 
     Of more than `MOST_EMBEDDED` passages, or where embedding them would take more than the time of
     a fit, ``auto`` is BM25 alone.
-
-    Raises:
-        StrategyError: if the task has no documents, or there is no such retriever.
     """
     corpus = corpus_of(task)
     if corpus is None:
@@ -553,9 +540,6 @@ def library_for(
     """Return the documents of a task with a retriever; ``auto`` chooses one on labelled rows.
 
     It is the one that ranks evidence of the rows best (mean reciprocal rank); of equals the first.
-
-    Raises:
-        StrategyError: if the task has no documents, or there is no such retriever.
     """
     libraries = libraries_for(task, way, words, encoder)
     rows = [row for row in examples if row.evidence][:CHOSEN_ON]

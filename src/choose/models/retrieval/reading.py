@@ -48,7 +48,6 @@ class ReadsDocuments:
     _fewer: dict[str, int]
 
     def passages(self) -> tuple[int, int]:
-        """Return how many passages a prompt shows, and the most words of one."""
         raise NotImplementedError
 
     def _measure(self) -> Measures | None:

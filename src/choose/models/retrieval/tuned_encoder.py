@@ -109,9 +109,6 @@ def tune(
 
     The loss is the cross-entropy of a question's own passage among all candidates. `after` is
     called with the number of epochs that are done, and ends the training if it returns True.
-
-    Raises:
-        StrategyError: if the loss is no number.
     """
     steps, order = epochs * -(-len(contrast.pairs) // BATCH), [*range(len(contrast.pairs))]
     timed = TimedSteps()
