@@ -71,6 +71,21 @@ class _TunedEncoder:
     def _cut(self, truncated: int) -> list[str]:
         return [f"Texts cut to {self.max_tokens} tokens: {truncated}."] if truncated else []
 
+    def save(self: Any, folder: Path) -> None:
+        from choose.models.lora.encoder_tuning import save_weights
+
+        write_fitted(folder, self, *self._head_state())
+        save_weights(self._model.adapter, folder)
+
+    def load(self: Any, folder: Path) -> None:
+        from choose.models.lora.encoder_tuning import load_weights
+
+        facts, arrays = read_fitted(folder, self)
+        (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
+        self._untrained()
+        load_weights(self._model.adapter, folder)
+        self._restore_head(facts, arrays)
+
 
 class SetFit(_TunedEncoder):
     """Contrastive tuning of a sentence encoder, then logistic regression on its embeddings.
@@ -130,22 +145,12 @@ class SetFit(_TunedEncoder):
 
         return {**training_facts(self._model), "notes": self._notes}
 
-    def save(self, folder: Path) -> None:
-        from choose.models.lora.encoder_tuning import save_weights
-
+    def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         head, weights = self.head.state()
-        facts = {**named(self.labels, self.choices), "head": head, "notes": self._notes}
-        write_fitted(folder, self, facts, weights)
-        save_weights(self._model.adapter, folder)
+        return {**named(self.labels, self.choices), "head": head, "notes": self._notes}, weights
 
-    def load(self, folder: Path) -> None:
-        from choose.models.lora.encoder_tuning import load_weights
-
-        facts, arrays = read_fitted(folder, self)
-        (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
+    def _restore_head(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
-        self._untrained()
-        load_weights(self._model.adapter, folder)
 
 
 class FullFineTuning(HeadTuning, _TunedEncoder):
@@ -186,18 +191,3 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         return self._answers(self._tokens([item.text for item in items]))
-
-    def save(self, folder: Path) -> None:
-        from choose.models.lora.encoder_tuning import save_weights
-
-        write_fitted(folder, self, *self._head_state())
-        save_weights(self._model.adapter, folder)
-
-    def load(self, folder: Path) -> None:
-        from choose.models.lora.encoder_tuning import load_weights
-
-        facts, arrays = read_fitted(folder, self)
-        (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
-        self._untrained()
-        load_weights(self._model.adapter, folder)
-        self._restore_head(facts, arrays)

@@ -138,7 +138,7 @@ class RetryPolicy:
 
 
 @dataclass
-class RetryState:
+class Retries:
     """Attempts and failures of one request; a rate limit is an attempt but no failure."""
 
     failures: int = 0

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from choose.errors import EndpointError, ModelError, did_you_mean
 from choose.files import digest
-from choose.models.endpoints.client import EndpointClient, RequestFault, RetryPolicy, RetryState
+from choose.models.endpoints.client import EndpointClient, RequestFault, Retries, RetryPolicy
 from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, WorstCase
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
@@ -64,7 +64,6 @@ class RequestChannel:
         stopped: whether nothing more is sent; requests in flight may still be answered.
         refusal: the answer that refused the key, after which nothing is sent in this session.
         lost: requests in turn that got no answer.
-        held_until: when requests may be sent again, after a server asked to wait.
         oversized: faults of answers that were too long to be read, by the key of their request.
         in_flight: tasks by the key of their request, queued ones included.
     """
@@ -79,7 +78,6 @@ class RequestChannel:
     refusal: RequestFault | None = None
     has_answered: bool = False
     lost: int = 0
-    held_until: float = 0.0
     oversized: dict[str, RequestFault] = field(default_factory=dict)
     in_flight: dict[str, asyncio.Task[PaidAnswer]] = field(default_factory=dict)
 
@@ -147,7 +145,7 @@ class RequestChannel:
             if (paid := self.cache.answers.get(key)) is not None:  # by another command, meanwhile
                 self.reused += 1
                 return paid
-            retries = RetryState()
+            retries = Retries()
             while not self.stopped:
                 try:
                     return await self._attempt(key, body, worst)
@@ -159,8 +157,6 @@ class RequestChannel:
             raise ChannelStopped
 
     async def _attempt(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
-        while (wait := self.held_until - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
         reserved = await self.session.ledger.reserve(worst.usd(self.endpoint.prices))
         task = asyncio.current_task()
         self._sent.add(task)
@@ -197,7 +193,7 @@ class RequestChannel:
             ledger.book(reserved, paid.usage, self.endpoint.prices)
         return paid
 
-    def _pause_after(self, fault: RequestFault, retries: RetryState) -> float:
+    def _pause_after(self, fault: RequestFault, retries: Retries) -> float:
         """Return the seconds until the next attempt, or raise if there is none."""
         if fault.kind not in ("wait", "unsure"):
             raise fault
@@ -208,7 +204,11 @@ class RequestChannel:
         if retries.failures >= self._max_failures(fault):
             self.lost += 1
             if self.has_answered and self.lost >= _LOST:
-                raise self._given_up()
+                raise EndpointError(
+                    f"The endpoint {self.name!r} ({self.endpoint.host}) has stopped answering: "
+                    f"{self.lost} requests in turn got no answer. Answers received are cached and "
+                    "not paid for again: run the same command when the server is back."
+                )
             raise RetriesExhausted(fault.message, fault.unreachable)
         policy = self.session.retry_policy
         pause = max(policy.pause(retries.attempts, self._rng), fault.retry_after or 0.0)
@@ -217,8 +217,6 @@ class RequestChannel:
                 f"The endpoint {self.name!r} makes requests wait too long ({fault.message}). "
                 "Answers received are cached; run the same command again later."
             ) from None
-        if rate_limited:
-            self.held_until = max(self.held_until, time.monotonic() + pause)
         return pause
 
     def _max_failures(self, fault: RequestFault) -> int:
@@ -229,13 +227,6 @@ class RequestChannel:
         if self.has_answered:
             return most
         return min(most, 3 if fault.unreachable else 5)
-
-    def _given_up(self) -> EndpointError:
-        return EndpointError(
-            f"The endpoint {self.name!r} ({self.endpoint.host}) has stopped answering: "
-            f"{self.lost} requests in turn got no answer. Answers received are cached and not paid "
-            "for again: run the same command when the server is back."
-        )
 
 
 T = TypeVar("T")
@@ -332,12 +323,12 @@ class Session:
         future = asyncio.run_coroutine_threadsafe(work, self._running())
         try:
             if not wait_in_slices(future, left):
-                return self._finish_late(future, min(DRAIN, drain))
+                self._drain(future, min(DRAIN, drain))
             return future.result()
         except KeyboardInterrupt:
             self._drain(future, min(SHORT_DRAIN, drain))
             raise
-        except ChannelStopped:  # no time was left at the start
+        except (ChannelStopped, CancelledError):
             raise TimeLimitReached from None
 
     def stop(self) -> None:
@@ -365,13 +356,6 @@ class Session:
         await asyncio.gather(*tasks, return_exceptions=True)
         for channel in self.channels.values():
             await channel.close()
-
-    def _finish_late(self, future: Future[T], drain: float) -> T:
-        self._drain(future, drain)
-        try:
-            return future.result()
-        except (ChannelStopped, CancelledError):
-            raise TimeLimitReached from None
 
     def _drain(self, future: Future[T], seconds: float) -> None:
         for channel in self.channels.values():
