@@ -12,7 +12,6 @@ import sqlite3
 import struct
 import sys
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -47,19 +46,17 @@ KEYS_PER_QUERY = 500
 # Seconds to wait for another process; an entry that is not written then is computed again.
 BUSY_TIMEOUT = 5.0
 
-DAY = 86_400.0
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS kept (
-    key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL,
-    seal INTEGER NOT NULL, day INTEGER NOT NULL
+    key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, seal INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS by_day ON kept (day);
 """
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
+# Codes that mean that the file itself is damaged; a truncated one shows as a short read.
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_TRUNCATED = sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 class CacheFile:
@@ -84,7 +81,7 @@ class CacheFile:
         return self._attempt(lambda file: _read(file, wanted), {}) if wanted else {}
 
     def put(self, entries: Mapping[bytes, Entry]) -> None:
-        """Write entries, all or none; evict the least recently used over the limit."""
+        """Write entries, all or none; evict the oldest over the limit."""
         if entries:
             self._attempt(lambda file: _write(file, entries, self.limit), None)
 
@@ -107,7 +104,8 @@ class CacheFile:
                     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
                     if code & 0xFF in _BUSY:
                         break
-                    if again and _is_corrupt(code):
+                    # Other processes use the file, so no error of disk, memory or code deletes it.
+                    if again and (code & 0xFF in _CORRUPT or code == _TRUNCATED):
                         self._remove()
                     else:
                         self._give_up(str(error))
@@ -145,46 +143,22 @@ class CacheFile:
         self._unusable(why)
 
 
-def _is_corrupt(code: int) -> bool:
-    """Return whether an extended error code means that the file itself is damaged.
-
-    Other processes use the file too, so no other error of disk, memory or code may delete it.
-    """
-    # A truncated file shows as a read that ended too early.
-    return code & 0xFF in _CORRUPT or code == sqlite3.SQLITE_IOERR_SHORT_READ
-
-
 def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:
     entries: dict[bytes, Entry] = {}
-    stale, damaged, today = [], [], int(time.time() / DAY)
     for first in range(0, len(keys), KEYS_PER_QUERY):
         part = keys[first : first + KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
-        rows = file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part)
-        for key, value, seconds, checksum, day in rows:
-            if checksum != _checksum(key, value, seconds):
-                damaged.append((key,))
-                continue
-            entries[key] = value, seconds
-            if day != today:
-                stale.append((today, key))
-    if stale or damaged:
-        # A reader must neither wait for a writer nor fail on a full disk.
-        with suppress(sqlite3.OperationalError), _transaction(file):
-            file.executemany("UPDATE kept SET day = ? WHERE key = ?", stale)
-            file.executemany("DELETE FROM kept WHERE key = ?", damaged)
+        for key, *entry, seal in file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part):
+            if seal == _checksum(key, *entry):
+                entries[key] = entry[0], entry[1]
     return entries
 
 
 def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int) -> None:
-    today = int(time.time() / DAY)
     with _transaction(file):
         file.executemany(
-            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)",
-            (
-                (key, value, seconds, _checksum(key, value, seconds), today)
-                for key, (value, seconds) in entries.items()
-            ),
+            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
+            ((key, *entry, _checksum(key, *entry)) for key, entry in entries.items()),
         )
         _evict(file, limit)
     # A lower limit than before is the only case in which the file shrinks.
@@ -193,12 +167,12 @@ def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int)
 
 
 def _evict(file: sqlite3.Connection, limit: int) -> None:
-    """Delete the least recently used entries over the limit, down to 90 % of it."""
+    """Delete the oldest entries over the limit, down to 90 % of it."""
     if (size := _bytes(file)) <= limit:
         return
     (count,) = file.execute("SELECT count(*) FROM kept").fetchone()
     file.execute(
-        "DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY day, rowid LIMIT ?)",
+        "DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)",
         (ceil(count * (1 - 0.9 * limit / size)),),
     )
 
@@ -253,8 +227,8 @@ def caching() -> Iterator[None]:
         _ENABLED.reset(token)
 
 
-# Results by name, as bytes with the seconds each took; they mean the same on every machine.
-Entries = dict[bytes, tuple[bytes, float]]
+# Results by name; they mean the same on every machine.
+Entries = dict[bytes, Entry]
 
 _ADDED: ContextVar[Entries | None] = ContextVar("choose_added", default=None)
 
@@ -344,7 +318,7 @@ def clear_cache() -> None:
 
 
 def _path() -> Path:
-    return cache_dir() / "kept" / "work-1.sqlite"
+    return cache_dir() / "kept" / "work-2.sqlite"
 
 
 @cache
