@@ -298,20 +298,17 @@ class Knn(Encoded):
             return no_answers(self.labels)
         found = self.retriever.search(items, self.near)
         evidence = tuple(tuple(n.example.id for n in near) for near in found)
-        chosen = np.zeros((len(items), len(self.choices)), dtype=np.bool_)
-        shares = np.zeros((len(items), len(self.labels)))
-        codes = iter(self._codes([n.example.target for near in found for n in near]).tolist())
-        for row, near in enumerate(found):
+        rows = []
+        for near in found:
             weights = weighed(np.array([[n.similarity for n in near]]))
+            targets = [n.example.target for n in near]
             if self.choices:
-                members = members_of(self.choices, [n.example.target for n in near])
-                chosen[row] = best_set(members, weights[0])
+                rows.append(best_set(members_of(self.choices, targets), weights[0]))
             else:
-                own = np.array([[next(codes) for _ in near]], dtype=np.int64)
-                shares[row] = self._shares(own, weights)[0]
+                rows.append(self._shares(self._codes(targets)[None], weights)[0])
         if self.choices:
-            return set_answers(self.choices, chosen, evidence=evidence)
-        return Answers.from_scores(self.labels, np.log(shares), evidence=evidence)
+            return set_answers(self.choices, np.array(rows), evidence=evidence)
+        return Answers.from_scores(self.labels, np.log(np.array(rows)), evidence=evidence)
 
     def facts(self) -> Mapping[str, Any]:
         return {"cached_seconds": self.retriever.cached_seconds}

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from choose.errors import StrategyError
@@ -27,12 +26,10 @@ from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
-_WORDINGS = MappingProxyType(
-    {
-        "categories wording": {"wording": "categories"},
-        "bare wording": {"wording": "bare"},
-    }
-)
+_WORDINGS: Mapping[str, Mapping[str, Any]] = {
+    "categories wording": {"wording": "categories"},
+    "bare wording": {"wording": "bare"},
+}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -115,9 +112,7 @@ class FewShot(Prompt):
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
     revision: ClassVar[int] = 8
     seeded: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {**_WORDINGS, "shots=16": {"shots": 16}}
-    )
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {**_WORDINGS, "shots=16": {"shots": 16}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "shots": (0, 1_000),
         "max_tokens": (1, 1_000_000),

@@ -6,7 +6,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from choose.corpus import WORDS, Passage
@@ -56,13 +55,11 @@ class Rag(ReadsDocuments, PromptedStrategy):
     revision: ClassVar[int] = 5
     seeded: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {
-            "bare wording": {"wording": "bare"},
-            "2 examples": {"shots": 2},
-            "k=5": {"k": 5},
-        }
-    )
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "bare wording": {"wording": "bare"},
+        "2 examples": {"shots": 2},
+        "k=5": {"k": 5},
+    }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "k": (0, 100),
         "shots": (0, 100),
@@ -149,7 +146,7 @@ class LoraRag(ReadsDocuments, Lora):
     writing_epochs: ClassVar[float | None] = 1.4
     least_checked: ClassVar[int | None] = 500
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"answering": {"targets": "all"}}
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"k=3": {"k": 3}})
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=3": {"k": 3}}
 
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         **Lora.limits,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
@@ -25,13 +24,11 @@ class Retrieval(PromptedStrategy):
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
     revision: ClassVar[int] = 8
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {
-            "categories wording": {"wording": "categories"},
-            "bare wording": {"wording": "bare"},
-            "k=3": {"k": 3},
-        }
-    )
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "categories wording": {"wording": "categories"},
+        "bare wording": {"wording": "bare"},
+        "k=3": {"k": 3},
+    }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "k": (0, 1_000),
         "max_tokens": (1, 1_000_000),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from choose.errors import StrategyError
@@ -31,7 +30,7 @@ class Served:
     learns: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     warning: ClassVar[str] = (
         "The served model may have been trained on these very rows, which cannot be checked; its "
         "figures are then too optimistic. Trust them on rows that are newer than the model."

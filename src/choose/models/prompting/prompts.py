@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
@@ -43,76 +42,64 @@ class Wording:
     own: tuple[tuple[str, str], ...] | None = None
 
 
-WORDINGS: Mapping[str, Wording] = MappingProxyType(
-    {
-        "labels": Wording(
-            "Classify the text.",
-            "Answer with exactly one of these labels and nothing else:",
-            before="Text: ",
-            after="\nLabel:",
-        ),
-        "categories": Wording(
-            "You sort short texts into categories.",
-            "The categories are:",
-            after="\n\nWhich category is it?",
-        ),
-        "bare": Wording("Read each message and reply with its label.", "Possible labels:"),
-    }
-)
+WORDINGS: Mapping[str, Wording] = {
+    "labels": Wording(
+        "Classify the text.",
+        "Answer with exactly one of these labels and nothing else:",
+        before="Text: ",
+        after="\nLabel:",
+    ),
+    "categories": Wording(
+        "You sort short texts into categories.",
+        "The categories are:",
+        after="\n\nWhich category is it?",
+    ),
+    "bare": Wording("Read each message and reply with its label.", "Possible labels:"),
+}
 
 # The same for tasks whose answers are records, texts, and answers to questions.
-RECORD_WORDINGS: Mapping[str, Wording] = MappingProxyType(
-    {
-        "labels": Wording(
-            "Read the text into a record.",
-            "Answer with one JSON object on one line and nothing else. Leave out what the text "
-            "does not say. The fields are:",
-            before="Text: ",
-            after="\nRecord:",
-        ),
-        "categories": Wording(
-            "You fill in forms from short texts.",
-            "Write the form as a JSON object, without the fields that stay empty. It has:",
-            after="\n\nWhat is the form as JSON?",
-        ),
-        "bare": Wording(
-            "Read each message and reply with its record as a JSON object.", "Possible fields:"
-        ),
-    }
-)
-TEXT_WORDINGS: Mapping[str, Wording] = MappingProxyType(
-    {
-        "labels": Wording(
-            "Write the answer that belongs to the text.", before="Text: ", after="\nAnswer:"
-        ),
-        "categories": Wording(
-            "You turn one text into another.", after="\n\nWhat is the other text?"
-        ),
-        "bare": Wording("Read each message and reply."),
-    }
-)
-QUESTION_WORDINGS: Mapping[str, Wording] = MappingProxyType(
-    {
-        "labels": Wording("Answer the question.", before="Question: ", after="\nAnswer:"),
-        "categories": Wording("You answer questions.", after="\n\nWhat is the answer?"),
-        "bare": Wording("Read each question and reply with its answer."),
-    }
-)
+RECORD_WORDINGS: Mapping[str, Wording] = {
+    "labels": Wording(
+        "Read the text into a record.",
+        "Answer with one JSON object on one line and nothing else. Leave out what the text "
+        "does not say. The fields are:",
+        before="Text: ",
+        after="\nRecord:",
+    ),
+    "categories": Wording(
+        "You fill in forms from short texts.",
+        "Write the form as a JSON object, without the fields that stay empty. It has:",
+        after="\n\nWhat is the form as JSON?",
+    ),
+    "bare": Wording(
+        "Read each message and reply with its record as a JSON object.", "Possible fields:"
+    ),
+}
+TEXT_WORDINGS: Mapping[str, Wording] = {
+    "labels": Wording(
+        "Write the answer that belongs to the text.", before="Text: ", after="\nAnswer:"
+    ),
+    "categories": Wording("You turn one text into another.", after="\n\nWhat is the other text?"),
+    "bare": Wording("Read each message and reply."),
+}
+QUESTION_WORDINGS: Mapping[str, Wording] = {
+    "labels": Wording("Answer the question.", before="Question: ", after="\nAnswer:"),
+    "categories": Wording("You answer questions.", after="\n\nWhat is the answer?"),
+    "bare": Wording("Read each question and reply with its answer."),
+}
 
 # What a model answers where no label applies.
 NO_LABEL = "none"
 
 # The same for sets of labels, without what comes before the labels: that is the first text for a
 # model in this process, whose likely labels are read off, the second for one that writes a list.
-SET_WORDINGS: Mapping[str, Wording] = MappingProxyType(
-    {
-        "labels": Wording(
-            "Name every label that applies to the text.", before="Text: ", after="\nLabels:"
-        ),
-        "categories": Wording("You tag short texts.", after="\n\nWhich tags does it get?"),
-        "bare": Wording("Read each message and reply with its labels."),
-    }
-)
+SET_WORDINGS: Mapping[str, Wording] = {
+    "labels": Wording(
+        "Name every label that applies to the text.", before="Text: ", after="\nLabels:"
+    ),
+    "categories": Wording("You tag short texts.", after="\n\nWhich tags does it get?"),
+    "bare": Wording("Read each message and reply with its labels."),
+}
 LISTINGS = (
     f"Answer with the labels that apply, separated by commas, or {NO_LABEL}. The labels are:",
     "Answer with a JSON list of the labels that apply, [] if none does, and nothing else. The "
