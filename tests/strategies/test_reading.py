@@ -96,7 +96,7 @@ def test_damaged_documents_are_refused(fitted: Any, tmp_path: Path) -> None:
     [file] = [file for file in tmp_path.glob("*.json") if "documents" in file.read_text("utf-8")]
     facts = json.loads(file.read_text("utf-8"))
     for documents in ([["d", "t"]], [["d", "t", 3]], [["d", "", "a"], ["d", "", "b"]]):
-        damaged = {**facts, "documents": documents}
+        damaged = {**facts, "library": {**facts["library"], "documents": documents}}
         file.write_text(json.dumps(damaged), encoding="utf-8")
         with pytest.raises((ValueError, StrategyError), match="document"):
             build("sentence", seed=0).load(tmp_path)
