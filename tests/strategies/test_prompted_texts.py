@@ -306,15 +306,11 @@ def test_thresholds_part_what_to_keep_from_what_to_drop() -> None:
 def test_a_list_counts_by_the_share_that_is_right() -> None:
     """Two of three values right is better than none, which a null would be."""
     skeleton = Skeleton(None, 6, {"goods": 0.0}, {"goods": 5})
-    counts = np.zeros(2, dtype=np.int64)
     filled = Filled(
         values=((["1 pear", "2 plums", "3 nails"],), (["9 mops"],)),
         doubts=np.array([[1.0], [3.0]]),
         chances=np.ones((2, 1)),
-        tokens_in=counts,
-        tokens_cached=counts,
-        tokens_out=counts,
-        latency=np.zeros(2),
+        costs={},
         cached_seconds=0.0,
     )
     skeleton.choose_thresholds(RECORDS, filled, {0: '{"goods": ["2 plums", "1 pear"]}', 1: "{}"})
