@@ -107,10 +107,6 @@ LISTINGS = (
 )
 
 
-def set_wording(name: str, as_json: bool) -> Wording:
-    return replace(SET_WORDINGS[name], listing=LISTINGS[as_json])
-
-
 def field_types(task: Task) -> dict[str, str]:
     return dict(task.facts().get("fields", {}))
 
@@ -129,39 +125,36 @@ def wording_of(task: Task, name: str, as_json: bool = False, template: str = "")
     if task.labels:
         return WORDINGS[name]
     if isinstance(task, Multilabel):
-        return set_wording(name, as_json)
+        return replace(SET_WORDINGS[name], listing=LISTINGS[as_json])
     if isinstance(task, Briefly):
         return QUESTION_WORDINGS[name]
     return (RECORD_WORDINGS if field_types(task) else TEXT_WORDINGS)[name]
 
 
-def instruction(task: Task, wording: Wording) -> str:
+def instruction(task: Task, wording: Wording, listed: str = "") -> str:
     """Return what precedes any text: the instruction, and labels, fields or form of answers."""
     opening = (task.instruction or wording.opening).strip()
     if isinstance(task, Briefly):
         return f"{opening}\n{task.guidance()}"
-    return f"{opening}\n{wording.listing} {_listed(task)}" if wording.listing else opening
+    return f"{opening}\n{wording.listing} {listed or _listed(task)}" if wording.listing else opening
 
 
 def _listed(task: Task) -> str:
-    if types := field_types(task):
-        return "".join(
-            f"\n- {single_line(name)} ({_TYPES.get(kind, kind)})"
-            + (f": {single_line(task.descriptions[name])}" if task.descriptions.get(name) else "")
-            for name, kind in types.items()
-        )
+    """Return the labels or the fields; a line each where they have descriptions or types."""
+    described, types = task.descriptions, field_types(task)
     labels, names = task.labels, task.names
     if isinstance(task, Multilabel):
         labels, names = task.choices, task.choice_names
-    if not task.descriptions:
+    if not (types or described):
         return ", ".join(single_line(name) for name in names) + "."
-    lines = []
-    for label, name in zip(labels, names, strict=True):
-        described = task.descriptions.get(label)
-        lines.append(
-            f"\n- {single_line(name)}" + (f": {single_line(described)}" if described else "")
-        )
-    return "".join(lines)
+    lines = [
+        *zip(labels, map(single_line, names), strict=True),
+        *((name, f"{single_line(name)} ({_TYPES.get(k, k)})") for name, k in types.items()),
+    ]
+    return "".join(
+        f"\n- {line}" + (f": {single_line(described[key])}" if described.get(key) else "")
+        for key, line in lines
+    )
 
 
 # What follows an instruction that the user gives.
@@ -319,14 +312,8 @@ class PromptSettings:
 
 def as_own(task: Task, wording: Wording) -> OwnPrompt:
     """Return a wording of the usual prompt as one with places for the row and the labels."""
-    told = [(task.instruction or wording.opening).strip()]
-    if isinstance(task, Briefly):
-        told.append(task.guidance())
-    elif wording.listing:
-        told.append(f"{wording.listing} {LABELS}")
-    return OwnPrompt(
-        (("system", "\n".join(told)), ("user", f"{wording.before}{TEXT}{wording.after}"))
-    )
+    told = instruction(task, wording, LABELS)
+    return OwnPrompt((("system", told), ("user", f"{wording.before}{TEXT}{wording.after}")))
 
 
 class Prompter(Protocol):

@@ -316,8 +316,10 @@ LITERAL, FEWEST = 0.95, 10
 
 def literal_fields(task: Task, rows: Iterable[Example]) -> tuple[str, ...]:
     """Return the fields of records whose right values nearly always occur in their rows."""
+    if not isinstance(task, Extraction):
+        return ()
     found, stand = Counter[str](), Counter[str]()
-    for row in rows if isinstance(task, Extraction) else ():
+    for row in rows:
         for (field, _), (_, stands) in task.values(row.target, row.item()).items():
             found[field] += 1
             stand[field] += stands
