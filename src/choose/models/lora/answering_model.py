@@ -222,9 +222,6 @@ def merged(adapter: Any, model: Any) -> Any:
 # Rows of logits at a time: a vocabulary has up to a quarter of a million tokens.
 LOGIT_ROWS = 128
 
-# Tokens, and fewest rows, on which the loss is compared before and after training.
-CHECK_TOKENS, FEWEST_CHECKED = 4_096, 12
-
 # Smaller pools train on every row, since a row helps more there than in validation.
 EARLY_STOPPING_MIN_ROWS = 400
 
@@ -353,13 +350,6 @@ class AnswerRun(TrainingRun):
         """
         scores = self._scores(self.validation_indices)
         return _loss(scores) + 1 - sum(score.greedy for score in scores) / len(scores)
-
-    def check_sample(self) -> list[int]:
-        """Return fewer rows where these are long: reading many twice takes a tenth of a fit."""
-        rows = super().check_sample()
-        tokens = len(self.prefix) + sum(len(self.all_rows[i].tokens) for i in rows)
-        most = max(FEWEST_CHECKED, CHECK_TOKENS * len(rows) // max(1, tokens))
-        return rows[:: max(1, math.ceil(len(rows) / most))]
 
     def start_check(self) -> None:
         self._before = self._scores(self.check_sample())
