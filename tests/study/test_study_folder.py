@@ -189,7 +189,7 @@ def test_continue_takes_the_newest_study_and_open_its_page(choose, data, monkeyp
     [second] = set(studies()) - {first}
     assert "seeds = 2" in (Path(second) / "study.toml").read_text()
     opened: list[str] = []
-    monkeypatch.setattr("typer.launch", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     assert choose("open").code == 0
     [page] = opened
     assert Path(page.removeprefix("file://")).is_file()

@@ -47,13 +47,16 @@ def report(
 
 def open_(store: NewestStore = None) -> None:
     """Open the page of a study in the browser."""
+    import webbrowser
+
     from choose.api.compare import report, write_page
     from choose.cli.console import say
 
     folder = study_named(store)
     page = write_page(report(folder), folder)
     say(f"Report: {page}")
-    typer.launch(page.resolve().as_uri())
+    if not webbrowser.open(page.resolve().as_uri()):
+        say("No browser was found here: open that file yourself.")
 
 
 def study_named(store: Path | None) -> Path:

@@ -254,8 +254,8 @@ def _wrong_labels(check: Check) -> Iterator[str]:
     who = " + ".join(audit.auditors)
     if audit.weak is not None:
         found, needed = in_percent(audit.accuracy.value), in_percent(audit.weak.needed)
-        yield f"No label is doubted: {who} predicts {found} of the labels; it takes {needed} to"
-        yield "tell wrong ones."
+        yield f"No label is doubted: {who} predicts {found} of the labels, too few to judge them"
+        yield f"({needed} needed)."
         return
     if audit.noise is None:
         yield "How many is unknown."
