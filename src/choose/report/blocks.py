@@ -39,7 +39,7 @@ from choose.schema.base import Command, Expectation, Interval
 from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow, LossSplit
-from choose.schema.scorecard import NAMES, CurvePoint, Scorecard
+from choose.schema.scorecard import NAMES, Scorecard
 from choose.schema.standings import Standing
 from choose.schema.study_changes import Versus
 
@@ -782,7 +782,12 @@ def learning_curve(decision: Decision) -> Iterator[Block]:
         sets = {c.curve[-1].row_set for c in cards}
         told = (words.steepest(decision, cards), rows_noted(decision, sets), still)
         yield Chart(
-            lines={shorten(clean(c.candidate), NAME): [*map(_at, c.curve)] for c in cards},
+            lines={
+                shorten(clean(c.candidate), NAME): [
+                    At(point.labels, point.value, point.low, point.high) for point in c.curve
+                ]
+                for c in cards
+            },
             below=f"training {word.label}s",
             beside=f"{word.score} in %",
             caption=" ".join(filter(None, told)),
@@ -801,10 +806,6 @@ def rows_noted(decision: Decision, sets: Iterable[str | None]) -> str:
         return ""
     few = " to ".join(f"{count:,}" for count in sorted({counts[0], counts[-1]}))
     return f"On {few} of {total:,} test rows."
-
-
-def _at(point: CurvePoint) -> At:
-    return At(point.labels, point.value, point.low, point.high)
 
 
 def scores_by(
@@ -1017,12 +1018,14 @@ def task_changes(decision: Decision) -> Iterator[Block]:
 def new_classes(decision: Decision) -> Iterator[Block]:
     """Yield what a label or field does that was withheld, then added with a few examples."""
     added = [(c, new) for c in readers(decision) if (new := c.stability.new_class)]
-    others = f"change on {words.others_named(decision)}, points"
+    labelled = bool(decision.dataset.labels)
+    found = "% found" if labelled else words.score_head(decision.goal)
+    others = f"change on {'other labels' if labelled else 'rows without it'}, points"
     rows = (
         {
             "candidate": marked(decision, card),
             "examples added": str(point.examples),
-            words.found_head(decision): percent(point.recall.value),
+            found: percent(point.recall.value),
             "95 % CI": span(point.recall),
             others: change(point.loss),
             "training seconds": figure(point.fit_seconds),
@@ -1121,26 +1124,22 @@ def reproduce(decision: Decision) -> Iterator[Block]:
     """Yield the commands that make the report again."""
     found = "From the stored answers or from the data, with the commands to copy."
     yield Heading("Reproduce", "again", 3, found)
+    settings, data = decision.method.settings if decision.method else "", decision.dataset
+    lines = ["choose report FOLDER -o report.html    # from the stored answers, without any model"]
+    if settings:
+        lines += [
+            "choose compare -c choose.toml --out again    # from the data and the settings below",
+            "choose report FOLDER again    # what differs, in pairs on the same rows",
+        ]
+    else:
+        lines.append("choose compare -c FOLDER/study.toml --out NEW-FOLDER    # from the data")
+    yield Listing("\n".join(lines))
+    yield from [Listing(settings, "The settings: choose.toml")] if settings else []
     yield Paragraph(
-        "From the study's folder, without any model: its decision.json has every figure, and its "
-        "Parquet files have the answers."
-    )
-    yield Listing("choose report FOLDER -o report.html")
-    if not (settings := decision.method.settings if decision.method else ""):
-        yield Listing("choose compare -c FOLDER/study.toml --out NEW-FOLDER")
-        return
-    yield Paragraph(
-        "From the data alone: save the settings below as choose.toml next to the data (fingerprint "
-        f"{clean(decision.dataset.fingerprint)} when read), install choose "
-        f"{clean(decision.choose)} from a checkout or wheel (no package index has it), then run:"
-    )
-    yield Listing("choose compare -c choose.toml --out again -o again.html")
-    yield Paragraph("To compare the new study with this one, in pairs on the same rows:")
-    yield Listing("choose report FOLDER again")
-    yield Listing(settings, "The settings: choose.toml")
-    yield Paragraph(
-        "Local folders and passwords in addresses are removed. Within a time budget, a slower "
-        "machine may finish fewer trials.",
+        f"The data had the fingerprint {clean(data.fingerprint)} when read; save the settings next "
+        "to it. They hold no local folder and no password. Install choose "
+        f"{clean(decision.choose)} from a checkout or wheel, as no package index has it. Within a "
+        "time budget, a slower machine may finish fewer trials.",
         "note",
     )
 

@@ -59,7 +59,6 @@ from choose.schema.diagnosis import (
     DocumentDrill,
     Gap,
     GapName,
-    LabelOverlap,
     LossSplit,
     Takeover,
     best_first,
@@ -72,7 +71,6 @@ from choose.schema.scorecard import (
     Failure,
     Needed,
     Payback,
-    Requests,
     Scorecard,
     name_of,
 )
@@ -310,16 +308,6 @@ def score_head(goal: Mapping[str, Any]) -> str:
     return f"% {noun}" if is_share(noun) else f"100 x {clean(noun)}"
 
 
-def found_head(decision: Decision) -> str:
-    """Return the head of a column on rows of a new label, or on rows that fill a new field."""
-    return "% found" if decision.dataset.labels else score_head(decision.goal)
-
-
-def others_named(decision: Decision) -> str:
-    """Return what rows without a new label, or without a new field, are called."""
-    return "other labels" if decision.dataset.labels else "rows without it"
-
-
 def words_in(decision: Decision) -> Words:
     """Return the words for answers that are labels, or texts."""
     metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
@@ -337,32 +325,21 @@ def goal_line(goal: Mapping[str, Any]) -> str:
         least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
         parts.append(f"at least {least}")
     if (margin := quantity(goal, "margin")) is not None:
-        parts.append(f"a margin of {points(margin)}{_priced(goal)}")
+        priced = ", and for a more expensive candidate the gain that covers its price"
+        priced *= goal.get("margin_from") == "derived"
+        parts.append(f"a margin of {points(margin)}{priced}")
     return "; ".join(parts)
 
 
-def _priced(goal: Mapping[str, Any]) -> str:
-    if goal.get("margin_from") != "derived":
-        return ""
-    return ", and for a more expensive candidate the gain that covers its price"
-
-
 def division_line(data: DatasetRecord) -> str:
-    """Return the number of test rows, and how they were separated from training rows."""
-    tested = plural(data.test_rows, "test row")
+    """Return the number of test rows, how they were separated, and what was trained on, if less."""
+    how = f"none of them used for training ({clean(data.division)})"
     if data.division == "cross-fit":
         how = "each predicted by a model that was not trained on it (cross-fit)"
-    else:
-        how = f"none of them used for training ({clean(data.division)})"
-    return f"{tested}, {how}{pool_note(data)}"
-
-
-def pool_note(data: DatasetRecord) -> str:
-    """Say how much of its pool a study trained on, to be added to a sentence; empty for all."""
-    if data.learnt is None or data.pool is None or data.learnt >= data.pool:
-        return ""
-    what = "labels" if data.labels else "rows"
-    return f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
+    if data.learnt is not None and data.pool is not None and data.learnt < data.pool:
+        what = "labels" if data.labels else "rows"
+        how += f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
+    return f"{plural(data.test_rows, 'test row')}, {how}"
 
 
 def looks_line(decision: Decision) -> str:
@@ -438,12 +415,9 @@ def label_sentences(audit: Audit) -> Iterator[str]:
             f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
             f"{size_in_points(gain.gain)} to the accuracy of {gain.candidate}."
         )
-    yield from map(_label_overlap, audit.overlaps[:OVERLAPS])
-
-
-def _label_overlap(pair: LabelOverlap) -> str:
-    names = f"{shorten(clean(pair.a), LABEL_WIDTH)} and {shorten(clean(pair.b), LABEL_WIDTH)}"
-    return f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
+    for pair in audit.overlaps[:OVERLAPS]:
+        names = " and ".join(shorten(clean(name), LABEL_WIDTH) for name in (pair.a, pair.b))
+        yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
 
 
 def suspects_note(audit: Audit) -> str:
@@ -1515,16 +1489,12 @@ def breakevens(decision: Decision) -> Iterator[str]:
         yield f"{a} pays off against {b} from the first answer."
     else:
         when = "an unknown number of" if needed.value is None else f"about {rough(needed.value)}"
+        low = DASH if needed.low is None else rough(needed.low)
+        high = "unbounded" if needed.high is None else rough(needed.high)
         yield (
-            f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected}. "
+            f"{costs} and pays off after {when} answers ({low} to {high}); {expected}. "
             f"It pays off with {chance(breakeven.probability)} probability."
         )
-
-
-def _bounds(needed: Requests) -> str:
-    low = rough(needed.low) if needed.low is not None else DASH
-    high = rough(needed.high) if needed.high is not None else "unbounded"
-    return f" ({low} to {high})"
 
 
 def serving(decision: Decision) -> Iterator[str]:
@@ -1685,13 +1655,12 @@ def reading_notes(decision: Decision) -> Iterator[str]:
         rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
         yield (
             f"{clean(split.candidate)} answered {rows} with evidence in {documents}, each with "
-            "every kind of passages. Shown: the whole interval of a loss, by documents and "
-            "repetitions, is above 0. Largest: % of resamples of the documents in which it is."
+            "every kind of passages. Largest: % of resamples of the documents in which it is."
         )
         if split.to_ceiling is not None:
             yield (
-                "Ceiling: the rows whose label independent candidates do not doubt, which is what "
-                "a perfect reader reaches for certain."
+                "Perfect reader: the rows whose label independent candidates do not doubt, which "
+                "it reaches for certain."
             )
     for split in splits[:1]:
         yield from _what_helps(split)

@@ -163,7 +163,10 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
         cells[0].stylize("bold" * bool(found.mark))
         if not place:
             head = f"  {head}"
-            cells = [Text.assemble(f"{found.mark:1} ", cells[0]), *map(_after_mark, cells[1:])]
+            cells = [
+                Text.assemble(f"{found.mark:1} ", cells[0]),
+                *(Text("  ") + cell for cell in cells[1:]),
+            ]
         columns.append(Column(head, cells, figures=place > 0))
     while sum(c.width + GAP for c in columns) > width + GAP:  # one table: costs go first
         costs = [c for c in columns if c.head in COSTS]
@@ -173,10 +176,6 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
     yield from split_table(columns, width + INDENT)
     for text in filter(None, (found.caption, words.beyond_limits(decision))):
         yield _indented(text, width, "dim")
-
-
-def _after_mark(cell: Text) -> Text:
-    return Text.assemble("  ", cell)
 
 
 def _failures(decision: Decision, width: int) -> Iterator[RenderableType]:

@@ -52,7 +52,10 @@ def strategy_page(strategy: Description) -> Page:
     told = [f"{key}: {text}" for key, text in said.items() if text]
     told += [f"runs only if named: -s {strategy.name}"] * strategy.only_if_named
     summary = [Paragraph(strategy.summary)] if strategy.error is None else []
-    variants = {name: _assigned(changed) for name, changed in strategy.variants.items()}
+    variants = {
+        name: ", ".join(f"{key} = {_default(value)}" for key, value in changed.items())
+        for name, changed in strategy.variants.items()
+    }
     defaults = {name: _default(value) for name, value in strategy.hyperparameters.items()}
     return page_of(
         [
@@ -68,10 +71,6 @@ def strategy_page(strategy: Description) -> Page:
 def _facts(texts: Mapping[str, str]) -> Iterator[Block]:
     if texts:
         yield Facts([Fact(name, text) for name, text in texts.items()])
-
-
-def _assigned(changed: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} = {_default(value)}" for name, value in changed.items())
 
 
 def _default(value: object) -> str:

@@ -145,12 +145,13 @@ def _paid_back(plan: BeforeData, found: Running) -> str:
 
 def headline(plan: BeforeData) -> str:
     """Return rows, hours and dollars as one sentence."""
-    rows = plan.rows
+    rows, hours = plan.rows, plan.hours.usual
+    time = f"{number(hours, 0)} hours" if hours >= 1.5 else f"{60 * hours:,.0f} minutes"
     cost = f", about ${figure(plan.usd.usual)}" if plan.usd else ""
     return (
         f"Label about {rounded(rows.usual):,} rows ({rounded(rows.low):,} to "
         f"{rounded(rows.high):,}) to distinguish candidates that differ by "
-        f"{points(plan.wishes.gain)}: about {_hours(plan.hours.usual)}{cost}."
+        f"{points(plan.wishes.gain)}: about {time}{cost}."
     )
 
 
@@ -173,10 +174,6 @@ CASES = ("best case", "usual", "worst case")
 def _cases(name: str, found: Three, said: Callable[[float], str]) -> dict[str, str]:
     values = map(said, (found.low, found.usual, found.high))
     return {"": name, **dict(zip(CASES, values, strict=True))}
-
-
-def _hours(hours: float) -> str:
-    return f"{number(hours, 0)} hours" if hours >= 1.5 else f"{60 * hours:,.0f} minutes"
 
 
 NAME = 24
@@ -294,18 +291,10 @@ def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
         called = {**called, "a new class": "a new label"}
     for round, seconds in zip(plan.rounds, plan.reach.seconds, strict=True):
         compared = round.part == COMPARISON
+        told = {name: DASH if s is None else duration(s) for name, s in seconds.items()}
         yield {
             "": f"round {round.number}" if compared else called.get(round.part, round.part),
             "rows to learn from": f"{round.rows:,}",
             "rows to answer": f"{round.ask:,}" if round.ask else "",
-            **{
-                shorten(clean(one.name), NAME): _seconds(seconds[one.name])
-                if one.name in seconds
-                else ""
-                for one in plan.candidates
-            },
+            **{shorten(clean(one.name), NAME): told.get(one.name, "") for one in plan.candidates},
         }
-
-
-def _seconds(seconds: float | None) -> str:
-    return DASH if seconds is None else duration(seconds)
