@@ -24,10 +24,9 @@ from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.batching import PARTS_PER_BATCH, tokenise
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.models.lora.fit import train_together, training_step
-from choose.models.lora.fused.forward_backward import token_bytes
 from choose.models.lora.fused.linear_layers import FlatAdapters
 from choose.models.lora.fused.packed_layers import PackedLayers
-from choose.models.lora.fused.training_step import packed_layers
+from choose.models.lora.fused.training_step import packed_layers, token_bytes
 from choose.models.lora.model import AdapterSpec, load_base, seeded
 from choose.models.lora.training_run import Schedule
 

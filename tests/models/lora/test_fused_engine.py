@@ -24,19 +24,18 @@ from choose.models.lora.fit import (
     training_step,
 )
 from choose.models.lora.fused import attention, layers, linear_layers
-from choose.models.lora.fused import forward_backward as passes
 from choose.models.lora.fused import packed_layers as packed_layers
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.attention import LONG, POSITIONS, POSITIONS_THERE
-from choose.models.lora.fused.forward_backward import (
+from choose.models.lora.fused.linear_layers import FlatAdapters, LoraMatrices, PackedLinear
+from choose.models.lora.fused.packed_layers import Decoder
+from choose.models.lora.fused.training_step import (
     RunPart,
-    _adapted_runs,
+    _adapters_of,
     _dropout_masks,
     forward_backward,
     group_into_passes,
 )
-from choose.models.lora.fused.linear_layers import FlatAdapters, LoraMatrices, PackedLinear
-from choose.models.lora.fused.packed_layers import Decoder
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
@@ -210,7 +209,7 @@ def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
             run_part(some, one.matrices(), 0.2, [(len(some), (3, len(some)))])
             for some, one in zip((rows[:1], rows[1:]), adapters, strict=True)
         ]
-        runs = _adapted_runs(decoder, parts)
+        runs = _adapters_of(decoder, parts)
         with torch.no_grad():
             stream, saved = decoder.forward(
                 hidden.clone(), layout, runs, wanted=read if narrow else ()
@@ -425,12 +424,12 @@ def test_accelerators_draw_their_own_dropout(base: Base, monkeypatch: pytest.Mon
     import torch
 
     like, shapes = torch.zeros(1, dtype=torch.bfloat16), {"qkv": (3, 400, 32), "fall": (3, 400, 8)}
-    drawn = passes._drawn_there(shapes, (1, 2, 0), 0.2, like)
+    drawn = engine._draw_there(shapes, (1, 2, 0), 0.2, like)
     assert {name: tuple(mask.shape) for name, mask in drawn.items()} == shapes
     assert {float(n) for n in drawn["qkv"].unique()} == {0.0, 1.0}
     assert float(drawn["qkv"].float().mean()) == pytest.approx(0.8, abs=0.01)
-    again = passes._drawn_there(shapes, (1, 2, 0), 0.2, like)
-    other = passes._drawn_there(shapes, (1, 2, 1), 0.2, like)
+    again = engine._draw_there(shapes, (1, 2, 0), 0.2, like)
+    other = engine._draw_there(shapes, (1, 2, 1), 0.2, like)
     assert all(torch.equal(drawn[name], again[name]) for name in shapes)
     assert not torch.equal(drawn["qkv"], other["qkv"])
     decoder = Decoder(base.model, torch.float32)
@@ -439,8 +438,8 @@ def test_accelerators_draw_their_own_dropout(base: Base, monkeypatch: pytest.Mon
     part = run_part([[1] * 5], there, 0.2, [(1, (1, 2, 0))])
     asked = []
     monkeypatch.setattr(
-        passes,
-        "_drawn_there",
+        engine,
+        "_draw_there",
         lambda shapes, *_: asked.append(shapes) or {n: torch.ones(s) for n, s in shapes.items()},
     )
     assert float(_dropout_masks(decoder, part)["qkv"].max()) == 1.25

@@ -235,7 +235,7 @@ def test_the_gradient_does_not_depend_on_packing(base, rows, monkeypatch):
 
 
 def _passes_of(tokens: int) -> Any:
-    return lambda self, prefix, rows, units, packs: (
+    return lambda self, prefix, rows, units: (
         iter([units]) if tokens > 100 else iter([[([i], 0)] for i in range(len(rows))])
     )
 

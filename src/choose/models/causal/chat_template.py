@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from time import thread_time
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from choose.errors import ModelError
 
@@ -92,6 +95,9 @@ Roles = tuple[str, ...]
 # Represents a message's content while the template is rendered; no template writes this itself.
 _SLOT = "CONTENT{}GOES0HERE"
 
+# What ends a message without a template.
+_ENDS = {"system": "\n\n", "user": "\n", "assistant": "\n\n"}
+
 _CACHED_CONTENTS = 5_000
 
 # Texts that scaffold is encoded behind, for tokenizers that put a blank before every text.
@@ -103,6 +109,12 @@ class Prompt(NamedTuple):
 
     prefix: tuple[int, ...]
     rest: tuple[int, ...]
+
+    def digest(self, about: str) -> bytes:
+        """Return a digest of the tokens, their division, and what else an answer depends on."""
+        parts = [np.array(part, dtype=np.int64).tobytes() for part in self]
+        head = f"{about} {len(parts[0])} ".encode()
+        return hashlib.sha256(head + b"".join(parts)).digest()
 
 
 def limit_rendering(renderer: Any) -> None:
@@ -193,7 +205,9 @@ class ChatTemplate:
         return tuple(self.contents.ids([text])[0])
 
     def _scaffold(self, roles: Roles) -> list[tuple[int, ...]]:
-        strings = self._split(roles, generate=True) if self.chat else _paragraphs(roles)
+        strings = ["", *(_ENDS[role] for role in roles)]
+        if self.chat:
+            strings = self._split(roles, generate=True)
         tokens = [tuple(self._trusted(strings[0])), *map(self._within, strings[1:])]
         if not self.chat:
             tokens[0] = tuple(self._beginning()) + tokens[0]
@@ -264,8 +278,3 @@ class ChatTemplate:
                 "The model's tokenizer has no token that could end an answer. Name another model."
             )
         return int(end)
-
-
-def _paragraphs(roles: Roles) -> list[str]:
-    ends = {"system": "\n\n", "user": "\n", "assistant": "\n\n"}
-    return ["", *(ends[role] for role in roles)]

@@ -24,7 +24,7 @@ from choose.models.causal.packed_attention import (
     SharedPast,
     Tokens,
     bytes_per_token,
-    capped,
+    cap_scores,
     common_parts,
     divide,
     logits,
@@ -58,6 +58,7 @@ class DecodingCache:
         common_tokens: how many they are.
         own: by layer (2, slots, key heads, capacity, width).
         lengths: tokens in each slot in use.
+        places: (n,) of the new tokens in their slots.
     """
 
     slots: int
@@ -66,7 +67,8 @@ class DecodingCache:
     common_tokens: int
     own: Past = field(default_factory=dict)
     lengths: list[int] = field(default_factory=list)
-    step: _Step | None = None
+    places: Any = None
+    _biases: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
     def add(self, before: Past | None, past: Past, start: int, stop: int) -> None:
         """Put a prompt into the next slot: `before`, then columns `start` to `stop` of `past`.
@@ -100,12 +102,12 @@ class DecodingCache:
     def logits(self, model: Any, tokens: list[int]) -> torch.Tensor:
         """Add a token to each answer under way, and return (n, vocabulary) logits after it."""
         device = model.device
-        lengths = torch.tensor(self.lengths, device=device)
-        self.step = _Step(lengths, self.common_tokens, max(self.lengths) + 1)
+        self.places = torch.tensor(self.lengths, device=device)
+        self._biases.clear()
         with _DECODING.used_by(model, self), torch.inference_mode(), packed_products(model):
             output = model(
                 input_ids=torch.tensor([tokens], device=device),
-                position_ids=(lengths + self.common_tokens)[None],
+                position_ids=(self.places + self.common_tokens)[None],
                 # Any mask will do: transformers then makes none of its own.
                 attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
                 use_cache=False,
@@ -113,35 +115,22 @@ class DecodingCache:
         self.lengths = [length + 1 for length in self.lengths]
         return output.logits[0]
 
-
-@dataclass(eq=False)
-class _Step:
-    """What the layers of a step share.
-
-    Attributes:
-        lengths: (n,) tokens in each slot, before the step.
-        common: tokens in common, which come first.
-        columns: columns of the slots that are in use, with the new token's.
-        hidden: by attention window and device, (n, 1, 1, common + columns) 0 or minus infinity.
-    """
-
-    lengths: torch.Tensor
-    common: int
-    columns: int
-    hidden: dict[tuple[int | None, torch.device], torch.Tensor] = field(default_factory=dict)
+    @property
+    def columns(self) -> int:
+        """Return the columns of the slots that are in use, with the new token's."""
+        return max(self.lengths) + 1
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
-        """Return 0 where an answer's new token attends to a column, else minus infinity."""
-        key = window, like.device
-        if key not in self.hidden:
-            places = torch.arange(self.common + self.columns, device=like.device)
-            position = (self.lengths.to(like.device) + self.common)[:, None]
-            masked = places > position
+        """Return (n, 1, 1, common + columns) 0 where a new token attends, else minus infinity."""
+        if window not in self._biases:
+            columns = torch.arange(self.common_tokens + self.columns, device=like.device)
+            position = (self.places + self.common_tokens)[:, None]
+            masked = columns > position
             if window is not None:
-                masked |= position - places >= window
+                masked |= position - columns >= window
             bias = torch.zeros(masked.shape, dtype=like.dtype, device=like.device)
-            self.hidden[key] = bias.masked_fill_(masked, -torch.inf)[:, None, None]
-        return self.hidden[key]
+            self._biases[window] = bias.masked_fill_(masked, -torch.inf)[:, None, None]
+        return self._biases[window]
 
 
 def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
@@ -149,19 +138,17 @@ def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
 
     The common past is read once for all of them: one product instead of n.
     """
-    query, step = given.query, state.step
-    assert step is not None
+    query = given.query
     own, n = state.own[given.layer], query.shape[2]
     heads, width = given.key.shape[1], query.shape[3]
     slots = torch.arange(n, device=query.device)
-    lengths = step.lengths.to(query.device)
-    own[0, slots, :, lengths] = given.key[0].transpose(0, 1)
-    own[1, slots, :, lengths] = given.value[0].transpose(0, 1)
+    own[0, slots, :, state.places] = given.key[0].transpose(0, 1)
+    own[1, slots, :, state.places] = given.value[0].transpose(0, 1)
     # (key heads, queries of a key head, n, width)
     grouped = (query[0] * given.scale).reshape(heads, -1, n, width)
     common = None if state.common is None else state.common[given.layer]
-    bias = step.bias(given.window, query)
-    result = _attend(grouped, own[:, :n, :, : step.columns], common, bias, given.cap)
+    bias = state.bias(given.window, query)
+    result = _attend(grouped, own[:, :n, :, : state.columns], common, bias, given.cap)
     return result.permute(2, 0, 1, 3).reshape(1, n, -1, width)
 
 
@@ -179,12 +166,14 @@ def _attend(
     heads, groups, n, width = query.shape
     each = query.permute(2, 0, 1, 3).reshape(n * heads, groups, width)
     keys, values = (part.reshape(n * heads, -1, width) for part in own)
-    scores = capped(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, -1), cap)
+    scores = cap_scores(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, -1), cap)
     if common is None:
         weights = (scores + bias).softmax(-1).view(n * heads, groups, -1)
         return torch.bmm(weights, values).view(n, heads, groups, width).permute(1, 2, 0, 3)
     together = query.reshape(heads, groups * n, width)
-    before = capped(torch.bmm(together, common[0].transpose(1, 2)), cap).view(heads, groups, n, -1)
+    before = cap_scores(torch.bmm(together, common[0].transpose(1, 2)), cap).view(
+        heads, groups, n, -1
+    )
     past = before.shape[-1]
     weights = (torch.cat([before.permute(2, 0, 1, 3), scores], -1) + bias).softmax(-1)
     late = torch.bmm(weights[..., past:].reshape(n * heads, groups, -1), values)
@@ -228,10 +217,10 @@ class Generator:
 
     Prompts are read in packed passes without padding. New tokens are written for many answers at a
     time, which join as others end. They share products of the layers but no attention, so an
-    answer depends on the others by rounding only: in float32 its tokens are the same alone.
+    answer depends on the others by rounding only.
 
     Attributes:
-        packed: whether the model supports this; otherwise transformers writes them one by one.
+        packed: whether the model supports this; otherwise answers are written one by one.
         answers: by prompt and rule: [cut, log-probability, the rival's, tokens of the prompt's own
             part, new tokens...], and the seconds it took.
     """
@@ -246,7 +235,6 @@ class Generator:
 
     @property
     def context(self) -> int:
-        """Return the most tokens of a prompt with its answer."""
         return max_length(self.model.config)
 
     @cached_property

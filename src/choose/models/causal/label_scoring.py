@@ -62,6 +62,11 @@ class LabelTrie:
     step_token: Ints
     lengths: Ints
 
+    @property
+    def digest(self) -> str:
+        steps = self.step_label.tobytes() + self.step_token.tobytes()
+        return hashlib.sha256(steps).hexdigest()
+
     @classmethod
     def build(cls, labels: Sequence[Sequence[int]], end: int) -> LabelTrie:
         return cls.of([(*label, end) for label in labels])
@@ -151,27 +156,13 @@ def label_logprobs(rows: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
     return np.ascontiguousarray(logprobs.T)
 
 
-def answer_keys(prompts: Sequence[Prompt], trie: LabelTrie) -> list[bytes]:
-    """Return a key of each prompt's answer: its tokens, their division, and the labels."""
-    sha = hashlib.sha256(trie.step_label.tobytes())
-    sha.update(trie.step_token.tobytes())
-    labels = sha.digest()
-    return [_identity(prompt) + labels for prompt in prompts]
-
-
-def _identity(prompt: Prompt) -> bytes:
-    parts = [np.array(part, dtype=np.int64).tobytes() for part in prompt]
-    return hashlib.sha256(len(parts[0]).to_bytes(8, "big") + b"".join(parts)).digest()
-
-
 @dataclass(eq=False)
 class CausalLM:
     """A loaded model with its prefixes and answers in memory, and earlier processes' in `cache`.
 
     A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
     are saved, and all labels as one trie. Prompts share the products of the layers but no
-    attention, so an answer does not depend on the others: to the bit where the rows of a product
-    do not depend on their number, as bfloat16's here, and within rounding elsewhere.
+    attention, so an answer depends on the others by rounding at most.
     """
 
     model: Any
@@ -184,7 +175,6 @@ class CausalLM:
 
     @property
     def context(self) -> int:
-        """Return the longest prompt with labels, in tokens, that the model reads."""
         return max_length(self.model.config)
 
     @cached_property
@@ -206,7 +196,8 @@ class CausalLM:
         Raises:
             ModelError: if a prompt does not fit the model.
         """
-        keys = answer_keys(prompts, trie)
+        about = trie.digest
+        keys = [prompt.digest(about) for prompt in prompts]
         if self.cache is not None:
             self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
         known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
@@ -301,10 +292,9 @@ class CausalLM:
         )
 
     def plain(self, prompt: Prompt, trie: LabelTrie) -> Floats:
-        """Return (labels,) log-probabilities from one ordinary pass a label.
+        """Return (labels,) log-probabilities from an ordinary pass a label.
 
-        The slow path, for models that ignore a tree-shaped mask, and the reference that the fast
-        path is tested against.
+        For models that ignore a tree-shaped mask; the fast path is tested against it.
         """
         logprobs = np.zeros(len(trie.lengths), dtype=np.float64)
         for label, length in enumerate(trie.lengths):

@@ -86,7 +86,9 @@ def supports_tree_attention(lm: CausalLM) -> bool:
     content = lm.template.content
     instruction = content("Sort the text: apple, pear tree or pear.")
     turn = content("A pear\n")
-    prompt = Prompt(instruction, turn * (1 + _padding_tokens(lm, len(instruction)) // len(turn)))
+    window = getattr(lm.model.config.get_text_config(), "sliding_window", None) or 0
+    most = min(window, MAX_TRIAL_TOKENS, lm.context // 2, lm.max_batched_length // 2)
+    prompt = Prompt(instruction, turn * (1 + max(0, most - len(instruction)) // len(turn)))
     others = [Prompt(instruction, (token,) * 9) for token in prompt.rest[:2]]
     trie = LabelTrie.build([content(w) for w in ("apple", "pear tree", "pear")], lm.template.end)
     hidden = trie.tokens.copy()
@@ -123,11 +125,3 @@ def supports_decoding(generator: Generator) -> bool:
     apart = (stepwise.float().log_softmax(-1) - whole.float().log_softmax(-1)).abs().max()
     tolerance = FLOAT32_TOLERANCE if model.dtype.itemsize == 4 else BFLOAT16_TOLERANCE
     return bool(apart < tolerance)
-
-
-def _padding_tokens(lm: CausalLM, length: int) -> int:
-    """Return how many more tokens a prompt of `length` needs to exceed an attention window."""
-    window = getattr(lm.model.config.get_text_config(), "sliding_window", None) or 0
-    return max(
-        0, min(window, MAX_TRIAL_TOKENS, lm.context // 2, lm.max_batched_length // 2) - length
-    )

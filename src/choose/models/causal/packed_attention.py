@@ -68,7 +68,7 @@ def in_blocks(sees: Bools, groups: int, like: torch.Tensor) -> list[Block]:
     return blocks
 
 
-def capped(scores: torch.Tensor, cap: float | None) -> torch.Tensor:
+def cap_scores(scores: torch.Tensor, cap: float | None) -> torch.Tensor:
     """Return attention scores within plus and minus a cap, where a model has one (Gemma 2)."""
     return scores if cap is None else (scores / cap).tanh() * cap
 
@@ -98,7 +98,7 @@ def _attend_block(
     # softmax between take half the time of the fused kernel, which is faster elsewhere.
     half = query.device.type == "cpu" and query.dtype is torch.bfloat16
     if cap is not None or (half and query.shape[1] >= ROWS):
-        scores = capped(torch.bmm(query * scale, seen[0].transpose(1, 2)), cap)
+        scores = cap_scores(torch.bmm(query * scale, seen[0].transpose(1, 2)), cap)
         if block.all < block.end:
             scores[:, :, block.all :] += block.bias[:, block.all :]
         return torch.bmm(scores.softmax(-1), seen[1])
@@ -127,11 +127,11 @@ class Piece:
     past: Past | None
     past_tokens: int
     wanted: Ints
-    blocks: dict[tuple[int | None, int, torch.device], list[Block]] = field(default_factory=dict)
+    blocks: dict[tuple[int | None, int], list[Block]] = field(default_factory=dict)
 
     def in_blocks(self, window: int | None, groups: int, like: torch.Tensor) -> list[Block]:
         """Return its blocks for all layers with that window and number of groups."""
-        key = window, groups, like.device  # layers can be on several cards
+        key = window, groups
         if key not in self.blocks:
             sees = self.sees
             if window is not None:
@@ -226,7 +226,7 @@ State = TypeVar("State")
 
 
 class CustomAttention(Generic[State]):
-    """An attention of choose that transformers calls in a model's layers, and the state it reads.
+    """An attention that transformers calls in a model's layers, and the state it reads.
 
     `attend` gets the state and a layer's input, and returns (1, n, query heads, width).
     """
@@ -354,8 +354,7 @@ def _split(some: _Open, rests: Sequence[Prompt]) -> list[_Open]:
     for place in some.places:
         groups.setdefault(rests[place].rest[: shared + 1], []).append(place)
     if len(groups) == 1:  # equal prompts, or one that is the beginning of all others
-        own = [_Open((place,), start, parts) for place in some.places]
-        return own
+        return [_Open((place,), start, parts) for place in some.places]
     return [_Open(tuple(group), start, parts) for group in groups.values()]
 
 
@@ -370,10 +369,8 @@ def common_parts(divided: Sequence[Parts]) -> Parts:
 
 def count_alike(first: Sequence[object], second: Sequence[object]) -> int:
     """Return how many elements two sequences begin with in common."""
-    for place, (a, b) in enumerate(zip(first, second, strict=False)):
-        if a != b:
-            return place
-    return min(len(first), len(second))
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
 @dataclass(eq=False)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -250,17 +249,8 @@ class Written:
 
     def part(self, some: slice) -> Written:
         """Return some of the answers, with all cached seconds."""
-        return Written(
-            texts=self.texts[some],
-            cut=self.cut[some],
-            logprobs=self.logprobs[some],
-            rivals=self.rivals[some],
-            tokens_in=self.tokens_in[some],
-            tokens_cached=self.tokens_cached[some],
-            tokens_out=self.tokens_out[some],
-            latency=self.latency[some],
-            cached_seconds=self.cached_seconds,
-        )
+        each = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "cached_seconds"}
+        return replace(self, **{name: value[some] for name, value in each.items()})
 
 
 @dataclass(eq=False)
@@ -303,11 +293,7 @@ class Answer:
 
 def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
     """Return a key of an answer: the prompt's tokens, their division, and the rule."""
-    parts = [np.array(part, dtype=np.int64).tobytes() for part in prompt]
-    until = f"{rule.until} {rule.items}" if rule.items else rule.until
-    limit = f"{rule.limit} loops" if rule.loops else f"{rule.limit}"
-    head = f"{until} {limit} {rule.rival} {len(parts[0])} ".encode()
-    return hashlib.sha256(head + b"".join(parts)).digest()
+    return prompt.digest(f"{rule.until} {rule.items} {rule.limit} {rule.loops} {rule.rival}")
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:

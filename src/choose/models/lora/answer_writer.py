@@ -25,7 +25,7 @@ from choose.models.lora.answering_model import (
     AnswerRow,
     AnswerRun,
     answer_schedule,
-    merged,
+    merge_adapter,
 )
 from choose.models.prompting.local_prompter import SEAMS
 from choose.models.prompting.local_writer import answers_of
@@ -193,7 +193,9 @@ class AnswerWriter:
     def generator(self) -> Generator:
         """Return the generator with the adapter merged into its weights; after training."""
         plain = load_generator(self._spec)
-        return Generator(merged(self.model.adapter, plain.model), plain.template, plain.packed)
+        return Generator(
+            merge_adapter(self.model.adapter, plain.model), plain.template, plain.packed
+        )
 
     def predict(self, items: Sequence[Item]) -> Answers:
         prompts = [self.prompts.prompt(item) for item in items]

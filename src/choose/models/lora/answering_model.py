@@ -26,7 +26,7 @@ from choose.models.lora.model import (
     attach_adapter,
     shared_copy,
 )
-from choose.models.lora.training_run import Schedule, TrainingRun, computed_for_training
+from choose.models.lora.training_run import Schedule, TrainingRun, compute_for_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +82,21 @@ class AnsweringModel(Adapted):
         Each row attends to the prefix and itself only, with positions of its own; what rows share
         is read once for them. Autograd can follow the logits.
         """
-        packs = attends_by_pieces(self.base, self.template)
-        units = [([i], 0) for i in range(len(rows))]
-        if packs:
-            units = _joined(shared_beginnings([row.prompt[:-1] for row in rows]))
-        for some in self._passes(prefix, rows, units, packs):
+        if not attends_by_pieces(self.base, self.template):
+            for i, row in enumerate(rows):
+                ids = torch.tensor([[*prefix, *row.tokens]], device=self.base.device)
+                count = len(row.answer)
+                output = self.lm(input_ids=ids, use_cache=False, logits_to_keep=count)
+                yield [i], output.logits[0, -count:]
+            return
+        units = _join_alone(shared_beginnings([row.prompt[:-1] for row in rows]))
+        for some in self._passes(prefix, rows, units):
+            pieces = [_piece(prefix, [rows[i] for i in unit], shared) for unit, shared in some]
             of_pass = [i for unit, _ in some for i in unit]
-            if packs:
-                pieces = [
-                    _piece(
-                        (*prefix, *rows[unit[0]].prompt[:shared]), shared, [rows[i] for i in unit]
-                    )
-                    for unit, shared in some
-                ]
-                yield of_pass, differentiable_logits(self.lm, Pack(pieces))
-            else:
-                [row] = (rows[i] for i in of_pass)
-                yield of_pass, self._alone((*prefix, *row.tokens), len(row.answer))
+            yield of_pass, differentiable_logits(self.lm, Pack(pieces))
 
     def _passes(
-        self, prefix: Sequence[int], rows: Sequence[AnswerRow], units: Sequence[Unit], packs: bool
+        self, prefix: Sequence[int], rows: Sequence[AnswerRow], units: Sequence[Unit]
     ) -> Iterator[list[Unit]]:
         """Yield units of rows that are computed together; a large unit is divided."""
         limits = limits_of(self.base.device)
@@ -110,18 +105,13 @@ class AnsweringModel(Adapted):
         for part, shared in _parts(rows, units, most - len(prefix)):
             more = len(prefix) + shared + sum(len(rows[i].tokens) - shared for i in part)
             answers = sum(len(rows[i].answer) for i in part)
-            if some and (tokens + more > most or asked + answers > wanted or not packs):
+            if some and (tokens + more > most or asked + answers > wanted):
                 yield some
                 some, tokens, asked = [], 0, 0
             some.append((part, shared))
             tokens, asked = tokens + more, asked + answers
         if some:
             yield some
-
-    def _alone(self, tokens: Sequence[int], answer: int) -> torch.Tensor:
-        ids = torch.tensor([list(tokens)], device=self.base.device)
-        output = self.lm(input_ids=ids, use_cache=False, logits_to_keep=answer)
-        return output.logits[0, -answer:]
 
     def score(self, prefix: Sequence[int], rows: Sequence[AnswerRow]) -> list[AnswerScore]:
         """Return how the model rates the rows' answers, with products as in training."""
@@ -130,7 +120,7 @@ class AnsweringModel(Adapted):
         passes = self.logits(prefix, rows)
         step = self.base.steps["rating"].step(sum(len(row.tokens) for row in rows))
         with step, torch.inference_mode():
-            for some, logits in computed_for_training(passes, self.adapter, self.base):
+            for some, logits in compute_for_training(passes, self.adapter, self.base):
                 targets = answer_tokens([rows[i] for i in some], logits.device)
                 chosen = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0].cpu()
                 right, start = (logits.argmax(-1) == targets).cpu(), 0
@@ -146,7 +136,7 @@ def answer_tokens(rows: Sequence[AnswerRow], device: Any) -> torch.Tensor:
     return torch.tensor([token for row in rows for token in row.answer], device=device)
 
 
-def _joined(units: Sequence[Unit]) -> list[Unit]:
+def _join_alone(units: Sequence[Unit]) -> list[Unit]:
     """Return units with all rows that stand alone as one, which shares the prefix only."""
     alone = [i for unit, shared in units if not shared for i in unit]
     return [*(unit for unit in units if unit[1]), *([(alone, 0)] if alone else [])]
@@ -166,8 +156,9 @@ def _parts(rows: Sequence[AnswerRow], units: Sequence[Unit], most: int) -> Itera
         yield part, shared
 
 
-def _piece(beginning: Sequence[int], shared: int, rows: Sequence[AnswerRow]) -> Piece:
-    """Return rows after a common beginning, the last `shared` tokens of which are theirs."""
+def _piece(prefix: Sequence[int], rows: Sequence[AnswerRow], shared: int) -> Piece:
+    """Return rows after a prefix and the `shared` tokens that all of them begin with."""
+    beginning = (*prefix, *rows[0].prompt[:shared])
     rests = [row.tokens[shared:] for row in rows]
     count = len(beginning) + sum(map(len, rests))
     sees = np.zeros((count, count), dtype=np.bool_)
@@ -204,7 +195,7 @@ def untrained_answers(base: Base, spec: AdapterSpec, name: str) -> AnsweringMode
     return AnsweringModel(base, attach_adapter(base, spec, name), ChatTemplate(base.tokenizer))
 
 
-def merged(adapter: Any, model: Any) -> Any:
+def merge_adapter(adapter: Any, model: Any) -> Any:
     """Return a copy of a causal LM, of any number type, with an adapter merged into its weights.
 
     The copy shares all tensors that the adapter does not change.

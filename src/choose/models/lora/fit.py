@@ -18,7 +18,7 @@ from choose.models.lora.training_run import (
     RunBatches,
     Step,
     TrainingRun,
-    computed_for_training,
+    compute_for_training,
 )
 from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.types import SHARE_READ
@@ -198,5 +198,5 @@ class AutogradEngine:
             parameter.grad = None
         if halvings(model.base.device) >= CHECKPOINT_AFTER:
             recompute_layers(model.adapter)
-        for loss in computed_for_training(run.losses(batch), model.adapter, model.base):
+        for loss in compute_for_training(run.losses(batch), model.adapter, model.base):
             loss.backward()  # type: ignore[no-untyped-call]

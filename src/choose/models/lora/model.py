@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -147,7 +146,9 @@ def _loaded(spec: str, digest: str, writes: bool) -> Base:
     inner = model.base_model
     # What reads texts, in a model that reads images too.
     inner = getattr(inner, "language_model", inner)
-    first, lm = _pools_first_token(folder), model if writes else None
+    pooling = folder / "1_Pooling" / "config.json"
+    settings = json.loads(read_text(pooling)) if pooling.is_file() else {}
+    first, lm = bool(settings.get("pooling_mode_cls_token")), model if writes else None
     return Base(inner, tokenizer, is_causal(config), first, device(), lm=lm)
 
 
@@ -157,12 +158,6 @@ def _has_head(config: Any) -> bool:
 
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
     return is_causal(config) and any(name in known for name in config.architectures or ())
-
-
-def _pools_first_token(folder: Path) -> bool:
-    config = folder / "1_Pooling" / "config.json"
-    settings = json.loads(read_text(config)) if config.is_file() else {}
-    return bool(settings.get("pooling_mode_cls_token", False))
 
 
 Targets = Literal["attention", "all"]

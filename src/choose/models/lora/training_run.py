@@ -255,7 +255,7 @@ def training_facts(model: Adapted) -> dict[str, Any]:
     }
 
 
-def computed_for_training(passes: Iterator[T], adapter: Any, base: Base) -> Iterator[T]:
+def compute_for_training(passes: Iterator[T], adapter: Any, base: Base) -> Iterator[T]:
     """Yield what passes compute, in the number type of training; see `bfloat16_weights`."""
     half, kind = trains_in_bfloat16(), torch.device(base.device).type
     with bfloat16_weights(adapter, base) if half else nullcontext():

