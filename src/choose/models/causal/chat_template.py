@@ -169,7 +169,9 @@ class ChatTemplate:
         self.contents = ContentTokenizer(tokenizer)
         has_template = bool(getattr(tokenizer, "chat_template", None))
         self.chat = has_template and self._accepts(("user", "assistant", "user"))
-        self.system = self._accepts_system() if self.chat else True
+        # Mistral's templates put it into the last question, so a longer chat is tried too.
+        kinds = (("system", "user"), ("system", "user", "assistant", "user"))
+        self.system = not self.chat or all(map(self._accepts, kinds))
         self.end = self._end()
         self.content = lru_cache(_CACHED_CONTENTS)(self._content)
         self.scaffold = lru_cache(64)(self._scaffold)
@@ -197,10 +199,6 @@ class ChatTemplate:
                 return text[:end], True
         return "", True
 
-    def continuation(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of what an answer goes on with, in the middle of a text."""
-        return self._within(text)
-
     def _content(self, text: str) -> tuple[int, ...]:
         return tuple(self.contents.ids([text])[0])
 
@@ -208,7 +206,7 @@ class ChatTemplate:
         strings = ["", *(_ENDS[role] for role in roles)]
         if self.chat:
             strings = self._split(roles, generate=True)
-        tokens = [tuple(self._trusted(strings[0])), *map(self._within, strings[1:])]
+        tokens = [tuple(self._trusted(strings[0])), *map(self.continuation, strings[1:])]
         if not self.chat:
             tokens[0] = tuple(self._beginning()) + tokens[0]
         return tokens
@@ -216,8 +214,8 @@ class ChatTemplate:
     def _trusted(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def _within(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of scaffold in the middle of a text.
+    def continuation(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of scaffold, or of an answer's continuation, in the middle of a text.
 
         SentencePiece tokenizers put a blank before a text, which must not occur here.
         """
@@ -249,13 +247,6 @@ class ChatTemplate:
             pieces.append(piece)
         return [*pieces, rest]
 
-    def _accepts_system(self) -> bool:
-        # Mistral's templates put it into the last question, so a longer chat is tried too.
-        return all(
-            self._accepts(roles)
-            for roles in (("system", "user"), ("system", "user", "assistant", "user"))
-        )
-
     def _accepts(self, roles: Roles) -> bool:
         try:
             self._split(roles, generate=True)
@@ -267,11 +258,11 @@ class ChatTemplate:
 
     def _end(self) -> int:
         if self.chat:
-            after = self._within(self._split(("user", "assistant"), generate=False)[-1])
+            after = self.continuation(self._split(("user", "assistant"), generate=False)[-1])
             special = set(self.tokenizer.all_special_ids)
             closing = [token for token in after if token in special] or list(after)
         else:
-            closing = [t for t in self._within("\n\n") if "\n" in self.tokenizer.decode([t])]
+            closing = [t for t in self.continuation("\n\n") if "\n" in self.tokenizer.decode([t])]
         end = closing[0] if closing else self.tokenizer.eos_token_id
         if end is None:
             raise ModelError(

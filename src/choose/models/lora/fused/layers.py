@@ -158,8 +158,8 @@ def _layer_backward(
     if last and wanted is not None:
         count = len(layout.collect) // layer.heads.query_heads
         to_attended, gradient = (
-            scattered(to_attended, wanted, count),
-            scattered(gradient, wanted, count),
+            scatter_rows(to_attended, wanted, count),
+            scatter_rows(gradient, wanted, count),
         )
     projected = attention_backward(to_attended, layer.heads, layout, of_attention)
     if index == 0:
@@ -198,7 +198,7 @@ def _feed_forward_backward(
     return gradient
 
 
-def scattered(rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
+def scatter_rows(rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
     """Return `count` rows that are zero but at some places."""
     return rows.new_zeros([count, rows.shape[1]]).index_add_(0, places, rows)
 

@@ -10,7 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from choose.models.lora.fused.layers import (
     PassAdapters,
     layers_backward,
     layers_forward,
-    scattered,
+    scatter_rows,
 )
 from choose.models.lora.fused.linear_layers import (
     ENCODER_PRODUCTS,
@@ -108,13 +108,10 @@ class PackedLayers(ABC):
         return product.inputs, product.outputs
 
     def columns(self, name: str, path: str) -> slice:
-        start, layer = 0, layers_of(self.model)[0]
-        for other in products_of(layer)[name]:
-            size = layer.get_submodule(other).out_features
-            if other == path:
-                return slice(start, start + size)
-            start += size
-        raise KeyError(path)
+        layer = layers_of(self.model)[0]
+        before = takewhile(lambda other: other != path, products_of(layer)[name])
+        start = sum(layer.get_submodule(other).out_features for other in before)
+        return slice(start, start + layer.get_submodule(path).out_features)
 
     def order(self, path: str) -> torch.Tensor | None:
         """Return which output of a linear layer stands in each of its columns, if not in turn."""
@@ -142,7 +139,7 @@ class PackedLayers(ABC):
         scatter = None
         if wanted and not few:
             places = torch.cat(list(wanted))
-            scatter = partial(scattered, places=places, count=len(stream))
+            scatter = partial(scatter_rows, places=places, count=len(stream))
             stream = stream.index_select(0, places)
         return stream, (scatter, adapters, *saved)
 
