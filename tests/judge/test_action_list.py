@@ -9,6 +9,7 @@ import pytest
 from choose.judge.diagnosis.doubted_labels import auditor_of, confirmed_labels, most_doubtful
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
+from choose.report import words
 from choose.report.words import typed
 from choose.schema.plan import LeftOut, Reason
 from support import answered_studies as answered
@@ -65,6 +66,19 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     assert not list(coded(short, "separate"))
     order = [s.kind for s in short.verdict.steps]
     assert "label-more" not in order[: order.index("evaluate-rest")]
+
+
+def test_more_minutes_say_how_sure_they_should_make_it() -> None:
+    whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
+    short = judge(cut(whole, "prompt", 100), Rule(), left_out=(late("prompt"),))
+    (step,) = coded(short, "finish-rows")
+    assert short.chance < step.chance < 1.0
+    assert 0.0 < step.removes < short.verdict.loss
+    said = f"{step.minutes:.0f} more minutes should make it about {100 * step.chance:.0f} % sure: "
+    assert words.step(short, step)[0].startswith(said)
+    runs = tuple(run for run in whole.runs if run.trial.candidate != "prompt")
+    (begin,) = coded(judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),)), "begin")
+    assert begin.removes > step.removes, "nothing is known of it"
 
 
 def test_rows_that_were_not_answered_are_counted_and_constants_are_not_named():

@@ -88,6 +88,9 @@ LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
 # the time they have.
 BUDGETS, SHARED, FIT_SHARE, LONGER = (5, 10, 15, 30, 60, 120, 240), 3, 2, 4
 
+# Test rows that a candidate of unknown speed is taken to answer in a minute.
+A_MINUTE = 20
+
 # Runs that a study needs to measure the variance between runs well.
 ENOUGH_RUNS = 5
 
@@ -490,27 +493,25 @@ def budget_for(
     minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
     whole, ahead = work if work > minutes else None, None
     if case.chances.loss >= NEARLY_NOTHING:
-        planned = _reached(case, rows, runs, waiting, minutes / max(work, minutes))
-        ahead = outlook_of(case.contenders, planned)
+        share, total = minutes / max(work, minutes), len(case.contenders.panel.rows.targets)
+        asked = dict.fromkeys(waiting, min(total, A_MINUTE * minutes))
+        asked |= {n: total - round((1 - share) * lacks) for n, lacks in _unfinished(case).items()}
+        ahead = outlook_of(case.contenders, _reached(case, asked, runs, share))
     return Further(minutes, whole, ahead)
 
 
 def _reached(
-    case: Case,
-    rows: Mapping[str, int],
-    runs: Mapping[str, int],
-    waiting: Collection[str],
-    share: float,
+    case: Case, asked: Mapping[str, int], runs: Mapping[str, int], share: float
 ) -> dict[str, Whole]:
-    """Return what candidates will have answered once this share of the remaining work is done."""
-    total, found = len(case.contenders.panel.rows.targets), dict[str, Whole]()
-    for name in {**rows, **runs, **dict.fromkeys(waiting)}:
+    """Return what candidates will have answered after this share of the trials and labels left."""
+    found = {}
+    for name in {**asked, **runs}:
         one = case.contenders.panel[name]
-        lacks = total if name in waiting else rows.get(name, 0)
+        rows = asked.get(name, len(case.contenders.panel.rows.targets))
         a_repetition = len(one.main.runs) / max(1, one.repetitions) if one.main else 1
         more = int(share * runs.get(name, 0) / a_repetition)
         labels = one.pool + round(share * (one.whole - one.pool))
-        found[name] = Whole(total - round((1 - share) * lacks), one.repetitions + more, labels)
+        found[name] = Whole(rows, one.repetitions + more, labels)
     return found
 
 
