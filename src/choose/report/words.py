@@ -1037,7 +1037,8 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
     told = f"Try {which} {more.what} ({more.flag})."
     if decision.verdict.usable:
         reached = f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than"
-        told += f" It is worth using if it gets over {reached} {clean(decision.pick)}."
+        worth = f" It is worth using if it gets over {reached} {clean(decision.pick)}."
+        told += worth * ((found.count or FEW) >= FEW)  # fewer rows do not tell
     elif floor := best_reference(decision):
         told += f" To be usable, it has to beat the reference ({clean(floor)}){rows}."
     yield told
