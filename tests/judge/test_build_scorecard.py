@@ -73,7 +73,7 @@ def card(*runs, rule=None, **more):
 
 def card_of(laid, rule):
     candidate = laid.candidates[0]
-    return scorecard(candidate, cost_sheet(candidate, rule).record, rule)
+    return scorecard(candidate, cost_sheet(candidate, rule).record)
 
 
 def flipped(count, to="z", start=0):
@@ -221,7 +221,7 @@ def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
     )
     common = common_rows(laid.candidates)
     assert common.noise.sum() == 20, "8 rows of c would cost the others too much"
-    a, b, c = (scorecard(x, cost_sheet(x, Rule()).record, Rule(), common) for x in laid.candidates)
+    a, b, c = (scorecard(x, cost_sheet(x, Rule()).record, common) for x in laid.candidates)
     (noisy,) = a.noise
     assert (noisy.accuracy.value, noisy.loss.value) == (1.0, 0.0), "its errors are on other rows"
     rows = [card.noise[0].loss.row_set for card in (a, b, c)]
@@ -348,7 +348,7 @@ def test_hostile_labels_and_ids_stay_data():
     held = laid_out(items, (info(),), (made,), nasty, pool_rows=(20,))
     found = card_of(study_scores(held), Rule())
     assert found.accuracy.value == 1.0
-    assert [record.label for record in found.per_class] == list(nasty)
+    assert [record.name for record in found.per_class] == list(nasty)
 
 
 def test_low_confidence_by_hand() -> None:

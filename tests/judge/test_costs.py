@@ -20,7 +20,6 @@ from choose.judge.goal import Rule
 from choose.judge.measures.costs import (
     SMALLEST_MARGIN,
     CostSheet,
-    YearCost,
     break_even_gain,
     cheapest_first,
     cost_sheet,
@@ -45,13 +44,12 @@ def measured(name: str = "lora", evidence=None):
 def test_a_year_is_a_fit_and_its_answers():
     sheet = cost_sheet(measured(), rule())
     # A fit of 200 s at a dollar a second, and 1,200 answers of 200 ms.
-    assert sheet.year.total(1200) == pytest.approx(200 + 1200 * 0.2)
-    assert sheet.record.total_usd == sheet.year.total(1200)
+    assert sheet.record.total_usd == pytest.approx(200 + 1200 * 0.2)
 
 
 def test_unpriced_is_null_and_says_what_is_missing():
     sheet = cost_sheet(measured(), Rule())
-    assert sheet.year is None
+    assert sheet.record.total_usd is None
     cost = sheet.record
     assert (cost.usd_per_1k, cost.training_usd, cost.total_usd) == (None,) * 3
     assert cost.missing == ("costs.usd_per_machine_hour", "costs.volume_per_month")
@@ -72,7 +70,7 @@ def test_an_endpoint_costs_its_tokens_and_never_the_machines_hour():
     assert found.value == pytest.approx((900 * 2 + 600 * 0.5 + 10 * 8) / 1e6)
     assert found.low < found.value < found.high
     cost = cost_sheet(remote, rule()).record
-    assert (cost.tokens_in, cost.tokens_cached, cost.tokens_out) == (1500, 600, 10)
+    assert (cost.tokens_in, cost.tokens_out) == (1500, 10)
     assert cost.usd_per_1k == pytest.approx(1000 * found.value)
     unpriced = replace(lora, info=replace(lora.info, model="endpoint:x"))
     assert cost_sheet(unpriced, rule()).answer is None
@@ -257,8 +255,7 @@ def test_a_gain_of_just_the_margin_breaks_even_just_at_the_end():
 
 
 def test_who_is_cheap_to_train_and_dear_to_ask_pays_below_a_volume():
-    first = YearCost(training=1000.0, answer=Estimate(value=0.001, low=0.001, high=0.001))
-    second = YearCost(training=100.0, answer=Estimate(value=0.02, low=0.02, high=0.02))
+    first, second = 1000 + 120_000 * 0.001, 100 + 120_000 * 0.02
     prices = rule(value_per_right_answer=0.05, volume_per_month=10_000)
     assert break_even_gain(first, second, prices) == pytest.approx(
         (120_000 * 0.019 - 900) / (0.05 * 120_000)

@@ -400,7 +400,7 @@ def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
         "scorecard.noise[0.3].loss",
         "scorecard.stability.views[typos].accuracy",
         "scorecard.stability.views[typos].change",
-        "scorecard.curve[100].value",
+        "scorecard.curve[100]",
         "scorecard.settings[free].change",
         "pair.difference",
         "standing.difference",

@@ -184,7 +184,7 @@ def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:
     assert reader.text.format_gap is None
     assert chatty.text.format_gap.low > 0.2
     assert chatty.format_valid < 0.7
-    people = next(f for f in reader.text.fields if f.field == "people")
+    people = next(f for f in reader.text.fields if f.name == "people")
     hits, of, expected = (sum(c.get("people", (0, 0, 0))[k] for c in counts) for k in range(3))
     assert (people.precision, people.recall) == (hits / of, hits / expected)
     assert run.scores[CLEAN].keys() >= {"field-f1", "exact-record", LENIENT}

@@ -54,7 +54,7 @@ def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(study):
     tfidf, constant = found["tfidf"], found["majority"]
     assert tfidf.accuracy.value > 0.85 > 0.5 > constant.accuracy.value
     assert tfidf.text.metrics.keys() == {"exact-set"}
-    assert {record.field for record in tfidf.text.fields} == set(LABELS)
+    assert {record.name for record in tfidf.text.fields} == set(LABELS)
     assert tfidf.stability.new_class.label in LABELS
     assert [point.rate for point in tfidf.noise] == [0.2]
 

@@ -18,8 +18,8 @@ from choose.schema.scorecard import (
     Cost,
     CurvePoint,
     Failure,
-    LabelRecord,
     NoisePoint,
+    PartRecord,
     Payback,
     Scorecard,
     Service,
@@ -116,9 +116,9 @@ def model(name: str, family: str, value: float, ms: float, **facts: object) -> S
 
 def cards() -> tuple[Scorecard, ...]:
     labels = (
-        LabelRecord(label="card_arrival", precision=0.91, recall=0.52, support=60),
-        LabelRecord(label="refund_not_showing_up", precision=0.78, recall=0.71, support=80),
-        LabelRecord(label="lost_or_stolen_card", precision=0.97, recall=0.99, support=100),
+        PartRecord(name="card_arrival", precision=0.91, recall=0.52, support=60),
+        PartRecord(name="refund_not_showing_up", precision=0.78, recall=0.71, support=80),
+        PartRecord(name="lost_or_stolen_card", precision=0.97, recall=0.99, support=100),
     )
     return (
         cheap(
@@ -398,7 +398,7 @@ def hostile() -> Decision:
                 "family": evil,
                 "model": evil,
                 "errors": (Failure(trials=1, planned=1, error=evil),),
-                "per_class": tuple(r.model_copy(update={"label": evil}) for r in c.per_class),
+                "per_class": tuple(r.model_copy(update={"name": evil}) for r in c.per_class),
             }
         )
         for n, c in enumerate(base.scorecards)

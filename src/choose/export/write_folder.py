@@ -44,7 +44,7 @@ from choose.report.words import covered_by, evidence, headline, low_confidence, 
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision, Verdict
-from choose.schema.scorecard import FieldRecord, Scorecard
+from choose.schema.scorecard import PartRecord, Scorecard
 from choose.store.store import Store
 from choose.strategy import Prepares, Saves, Strategy, Weighted, available, build, find
 from choose.study.candidates import ROLES
@@ -208,11 +208,11 @@ def _use(facts: CardFacts) -> Iterator[str]:
 def _parts(facts: CardFacts) -> Iterator[str]:
     """Yield a table of the labels, or of the fields of records, with their figures."""
     measured = facts.measured
-    rows = [(r.field, r.support, r.precision, r.recall) for r in _fields(measured)]
+    rows = [(r.name, r.support, r.precision, r.recall) for r in _fields(measured)]
     what, counted = ("field", "values") if facts.kind == "extraction" else ("label", "rows")
     if labels := facts.decision.dataset.labels:
         counted, trained = "training rows", Counter(row.target for row in facts.choice.rows)
-        known = {row.label: row for row in measured.per_class} if measured else {}
+        known = {row.name: row for row in measured.per_class} if measured else {}
         rows = [
             (a, trained[a], r.precision if (r := known.get(a)) else None, r.recall if r else None)
             for a in labels
@@ -228,7 +228,7 @@ def _parts(facts: CardFacts) -> Iterator[str]:
         yield from ("", f"{sentence(low)} `choose predict` calls such labels `doubtful`.")
 
 
-def _fields(measured: Scorecard | None) -> tuple[FieldRecord, ...]:
+def _fields(measured: Scorecard | None) -> tuple[PartRecord, ...]:
     return measured.text.fields if measured is not None and measured.text is not None else ()
 
 

@@ -49,7 +49,7 @@ def judge(
         goal=contenders.rule.record(),
         verdict=_verdict(case, gates, looks),
         gates=gates,
-        scorecards=scorecards(evidence, contenders.panel, contenders.costs, contenders.rule),
+        scorecards=scorecards(evidence, contenders.panel, contenders.costs),
         standings=standings,
         pairs=pairs_of(case),
         document_drill=case.drill,

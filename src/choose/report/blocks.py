@@ -679,19 +679,19 @@ def label_by_label(decision: Decision) -> Iterator[Block]:
     if pick is None or not pick.per_class:
         return
     others = [c for c in readers(decision) if c.per_class and c.candidate != pick.candidate]
-    cards = {c.candidate: {row.label: row for row in c.per_class} for c in (pick, *others)}
+    cards = {c.candidate: {row.name: row for row in c.per_class} for c in (pick, *others)}
     caption = (
         "Precision / recall in %: answers with the label that are right, and rows of the label "
         "that are found, of the rows that each candidate answered"
     )
     rows = (
         {
-            "label": row.label,
+            "label": row.name,
             "rows": f"{row.support}",
             **{
                 name: f"{percent(own.precision, 0)} / {percent(own.recall, 0)}" if own else DASH
                 for name, known in cards.items()
-                for own in (known.get(row.label),)
+                for own in (known.get(row.name),)
             },
         }
         for row in sorted(pick.per_class, key=lambda row: -row.support)
@@ -1252,7 +1252,7 @@ def fields(decision: Decision) -> Iterator[Block]:
         return
     rows = (
         {
-            part_of.field: found.field,
+            part_of.field: found.name,
             f"{part_of.value}s" if part_of.field != part_of.value else "rows": f"{found.support:,}",
             "precision": percent(found.precision),
             "recall": percent(found.recall),

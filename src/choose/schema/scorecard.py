@@ -30,7 +30,6 @@ class Cost(Record):
     fit_seconds: float | None = None
     ms_per_item: float | None = None
     tokens_in: float | None = None
-    tokens_cached: float | None = None
     tokens_out: float | None = None
     usd_per_1k: float | None = None
     artefact_mb: float | None = None
@@ -143,13 +142,13 @@ def dollars(
     return np.asarray(paid / _MILLION, dtype=np.float64)
 
 
-class FieldRecord(Record):
-    """Precision, recall and expected values of one field, or one label of sets, of a candidate.
+class PartRecord(Record):
+    """Precision, recall and support of one label, or one field of records, over all repetitions.
 
-    They are over all repetitions; `support` is by repetition.
+    `support` counts rows of the label, or right values of the field, by repetition.
     """
 
-    field: str
+    name: str
     precision: float | None
     recall: float | None
     support: int
@@ -191,7 +190,7 @@ class TextFigures(Record):
     macro_f1: float | None = None
     format_gap: Interval | None = None
     length: float | None = None
-    fields: tuple[FieldRecord, ...] = ()
+    fields: tuple[PartRecord, ...] = ()
     abstentions: Abstentions | None = None
 
 
@@ -360,15 +359,6 @@ class NoisePoint(Record):
     loss: Interval
 
 
-class LabelRecord(Record):
-    """Precision, recall and support of one label, over all repetitions of a candidate."""
-
-    label: str
-    precision: float | None
-    recall: float | None
-    support: int
-
-
 class LowConfidence(Record):
     """Answers whose confidence is lower than `below`, most of which are wrong.
 
@@ -429,14 +419,10 @@ class Stability(Record):
     views: tuple[ViewPoint, ...] = ()
 
 
-class CurvePoint(Record):
+class CurvePoint(Interval):
     """Accuracy at a number of labels; all points of a curve are on the same rows (`row_set`)."""
 
     labels: int
-    value: float
-    low: float | None = None
-    high: float | None = None
-    row_set: str | None = None
 
 
 class SettingPoint(Record):
@@ -477,7 +463,7 @@ class Scorecard(Record):
     repetitions: int = 0
     accuracy: Interval | None = None
     macro_f1: Interval | None = None
-    per_class: tuple[LabelRecord, ...] = ()
+    per_class: tuple[PartRecord, ...] = ()
     variance: Variance = Variance()
     noise: tuple[NoisePoint, ...] = ()
     stability: Stability = Stability()

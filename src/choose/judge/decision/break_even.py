@@ -85,17 +85,22 @@ def balance_of(contenders: Contenders, a: str, b: str) -> Balance | None:
     difference = contenders.gain(a, b)
     if rule.value_per_right_answer is None or not {a, b} <= set(costs) or difference is None:
         return None
+    mine, theirs = costs[a], costs[b]
     assert rule.answers is not None
+    assert mine.training is not None
+    assert theirs.training is not None
     return Balance(
-        extra=costs[a].training - costs[b].training,
-        saves=_saving(costs[a].answer, costs[b].answer),
+        extra=mine.training - theirs.training,
+        saves=_saving(mine.answer, theirs.answer),
         gain=difference,
         value=rule.value_per_right_answer,
         answers=rule.answers,
     )
 
 
-def _saving(mine: Estimate, theirs: Estimate) -> Estimate:
+def _saving(mine: Estimate | None, theirs: Estimate | None) -> Estimate:
+    assert mine is not None
+    assert theirs is not None
     value = theirs.value - mine.value
     return Estimate(
         value=value,

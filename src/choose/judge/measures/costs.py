@@ -21,33 +21,18 @@ from choose.types import FAMILIES, Floats, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class YearCost:
-    """Dollars of one candidate in a year: one fit, and an answer with its 95 % interval.
-
-    An interval without width was not measured more than once.
-    """
-
-    training: float
-    answer: Estimate
-
-    def total(self, answers: float) -> float:
-        """Return the dollars of a fit and so many answers."""
-        return self.training + answers * self.answer.value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CostSheet:
     """All costs of one candidate, computed once for a decision; None where unmeasured or unpriced.
 
     Attributes:
         record: what the scorecard shows.
-        answer: dollars an answer.
-        year: dollars of a fit and of an answer, where both are known and the volume is stated.
+        training: dollars of a fit; none for answers that existed.
+        answer: dollars an answer; an interval without width was not measured more than once.
     """
 
     record: Cost = field(default_factory=Cost)
+    training: float | None = None
     answer: Estimate | None = None
-    year: YearCost | None = None
 
 
 def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
@@ -56,26 +41,26 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
         return CostSheet()
     runs, info = candidate.main.runs, candidate.info
     fit = _median(run.fit_seconds for run in runs)
-    training, answer = _training_usd(fit, rule), _answer_cost(runs, info, rule)
-    year, ahead = None, 0.0 if info.given else training  # a given model was fitted before
+    price, answer, total = rule.usd_per_machine_hour, _answer_cost(runs, info, rule), None
+    training = None if fit is None or price is None else fit * price / 3600
+    ahead = 0.0 if info.given else training
     if ahead is not None and answer is not None and rule.answers is not None:
-        year = YearCost(training=ahead, answer=answer)
+        total = ahead + rule.answers * answer.value
     times = _seconds_per_answer(runs)
     record = Cost(
         fit_seconds=fit,
         ms_per_item=1000 * median(times) if times else None,
         tokens_in=_mean_tokens(runs, "tokens_in"),
-        tokens_cached=_mean_tokens(runs, "tokens_cached"),
         tokens_out=_mean_tokens(runs, "tokens_out"),
         usd_per_1k=1000 * answer.value if answer else None,
         artefact_mb=_median(run.artefact_mb for run in runs),
         base_mb=_median(run.base_mb for run in runs),
         index_seconds=_median(run.reread_seconds for run in runs),
         training_usd=training,
-        total_usd=year.total(rule.answers) if year and rule.answers is not None else None,
+        total_usd=total,
         missing=tuple(_missing_keys(info, rule, answer)),
     )
-    return CostSheet(record=record, answer=answer, year=year)
+    return CostSheet(record=record, training=ahead, answer=answer)
 
 
 def answer_ms(candidate: CandidateScores) -> float | None:
@@ -166,11 +151,6 @@ def _cost_by_tokens(runs: Sequence[Run], prices: TokenPrices | None) -> Estimate
 
 def _student(n: int) -> float:
     return float(stdtrit(n - 1, 0.975))
-
-
-def _training_usd(seconds: float | None, rule: Rule) -> float | None:
-    price = rule.usd_per_machine_hour
-    return seconds * price / 3600 if seconds is not None and price is not None else None
 
 
 def _missing_keys(info: CandidateInfo, rule: Rule, answer: Estimate | None) -> Iterator[str]:
@@ -293,38 +273,30 @@ class Margins:
     """
 
     rule: Rule
-    costs: Mapping[str, YearCost]
-
-    @property
-    def derived(self) -> bool:
-        """Return whether prices set the margins."""
-        return self.rule.margin_from == "derived"
+    costs: Mapping[str, CostSheet]
 
     def between(self, a: str, b: str) -> float:
         """Return the smallest gain that matters of the more expensive of two candidates."""
-        if not self.derived or a == b:
+        if self.rule.margin_from != "derived" or a == b:
             return self.rule.margin
-        gain = break_even_gain(self.costs[a], self.costs[b], self.rule)
-        return max(gain, self.rule.margin)
+        first, second = (self.costs[name].record.total_usd or 0.0 for name in (a, b))
+        return max(break_even_gain(first, second, self.rule), self.rule.margin)
 
 
 def margins_of(costs: Mapping[str, CostSheet], rule: Rule) -> Margins:
     """Derive the margins where the study states none and prices everything."""
-    priced = {name: sheet.year for name, sheet in costs.items() if sheet.year}
-    if len(priced) < len(costs):
+    totals = [t for sheet in costs.values() if (t := sheet.record.total_usd) is not None]
+    if len(totals) < len(costs):
         return Margins(rule, {})
-    if rule.margin_from == "stated" or rule.value_per_right_answer is None:
-        return Margins(rule, priced)
-    gains = [break_even_gain(a, b, rule) for a, b in combinations(priced.values(), 2)]
-    if not gains:
-        return Margins(rule, priced)
+    if rule.margin_from == "stated" or rule.value_per_right_answer is None or len(totals) < 2:
+        return Margins(rule, costs)
+    gains = [break_even_gain(a, b, rule) for a, b in combinations(totals, 2)]
     least = max(min(rule.margin, max(gains)), SMALLEST_MARGIN)
-    return Margins(replace(rule, margin=least, margin_from="derived"), priced)
+    return Margins(replace(rule, margin=least, margin_from="derived"), costs)
 
 
-def break_even_gain(a: YearCost, b: YearCost, rule: Rule) -> float:
-    """Return the gain in accuracy that pays for a year's difference in cost of two; at most 1."""
+def break_even_gain(first: float, second: float, rule: Rule) -> float:
+    """Return the gain in accuracy that pays for the difference of two totals a year; at most 1."""
     assert rule.answers is not None
     assert rule.value_per_right_answer is not None
-    usd = abs(a.total(rule.answers) - b.total(rule.answers))
-    return min(usd / (rule.value_per_right_answer * rule.answers), 1.0)
+    return min(abs(first - second) / (rule.value_per_right_answer * rule.answers), 1.0)

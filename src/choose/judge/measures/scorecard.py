@@ -16,7 +16,6 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from choose.judge.evidence import Evidence
-from choose.judge.goal import Rule
 from choose.judge.measures.costs import CostSheet
 from choose.judge.measures.text_metrics import text_figures
 from choose.judge.scores.paired_comparison import (
@@ -40,17 +39,16 @@ from choose.judge.scores.score_tables import (
     CandidateScores,
     ScoreTable,
     StudyScores,
-    estimand_of,
 )
 from choose.schema.base import Interval
 from choose.schema.scorecard import (
     Cost,
     CurvePoint,
-    LabelRecord,
     LowConfidence,
     NewClass,
     NewClassPoint,
     NoisePoint,
+    PartRecord,
     Scorecard,
     Service,
     SettingPoint,
@@ -123,17 +121,6 @@ def threshold(confidence: Floats, right: Mask) -> LowConfidence | None:
     )
 
 
-def estimate(table: ScoreTable) -> Estimate:
-    rows = table.rows
-    return two_way_interval(
-        table.block,
-        rows.clusters_of(table.complete),
-        rows.weights_of(table.complete),
-        expected=ASSUMED_SD**2,
-        growth=shared_training(table, table.complete),
-    )
-
-
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
     """Return what accuracy loses to each rate of wrong labels, on the same rows."""
     points = []
@@ -141,39 +128,24 @@ def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
         loss = compare(full_pool(candidate), other_pool(candidate, table))
         noisy = accuracy_on(table, table.complete)
         if loss is not None and noisy is not None:
-            points.append(NoisePoint(rate=rate, accuracy=noisy[0], loss=interval_of(loss)))
+            points.append(NoisePoint(rate=rate, accuracy=noisy, loss=interval_of(loss)))
     return tuple(points)
-
-
-def _interval(table: ScoreTable) -> Interval:
-    rows = table.rows.row_set(table.complete)
-    return Interval.of(estimate(table), estimand_of(int(table.whole.sum())), row_set=rows)
 
 
 def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
     """Return accuracy by number of labels, the compared size last; nothing is extrapolated."""
-    if candidate.main is None:
+    if (main := candidate.main) is None:
         return ()
-    tables = [*sorted(candidate.sizes.items()), (candidate.pool, candidate.main)]
-    points = [(size, _interval(t)) for size, t in tables if _covers(t, candidate.main)]
+    tables = [*sorted(candidate.sizes.items()), (candidate.pool, main)]
     return tuple(
-        CurvePoint(
-            labels=size, value=point.value, low=point.low, high=point.high, row_set=point.row_set
-        )
-        for size, point in points
+        CurvePoint(labels=size, **found.model_dump())
+        for size, table in tables
+        if _covers(table, main) and (found := accuracy_on(table, table.complete))
     )
 
 
 def _covers(table: ScoreTable, main: ScoreTable) -> bool:
     return bool((table.complete == main.complete).all())
-
-
-def stability_of(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:
-    """Return how answers hold under views, each against the clean answers of the same fits."""
-    if candidate.main is None:
-        return Stability()
-    points = tuple(_view(view, table, candidate.main) for view, table in views.items())
-    return Stability(views=points)
 
 
 def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
@@ -312,8 +284,8 @@ def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
                 SourceLoss(
                     source=name,
                     rows=loss.rows,
-                    seen=before[0].value,
-                    unseen=after[0].value,
+                    seen=before.value,
+                    unseen=after.value,
                     loss=interval_of(replace(loss, low=low, high=high)),
                 )
             )
@@ -388,7 +360,7 @@ def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClass
     seconds = [run.fit_seconds for run in table.runs if run.fit_seconds is not None]
     return NewClassPoint(
         examples=examples,
-        recall=recall[0],
+        recall=recall,
         loss=interval_of(loss) if loss is not None else None,
         fit_seconds=float(np.mean(seconds)) if seconds else None,
     )
@@ -456,53 +428,51 @@ def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
 
 def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:
     """Return how a candidate holds under views, over time, by source and when a class is new."""
-    drop, other = drop_of(candidate), drop_of(candidate, "source")
-    return stability_of(candidate, views).model_copy(
-        update={
-            "temporal_drop": interval_of(drop) if drop is not None else None,
-            "source_loss": interval_of(other) if other is not None else None,
-            "sources": losses_by_source(candidate),
-            "new_class": new_class_of(candidate),
-        }
+    drop, other, main = drop_of(candidate), drop_of(candidate, "source"), candidate.main
+    return Stability(
+        temporal_drop=None if drop is None else interval_of(drop),
+        source_loss=None if other is None else interval_of(other),
+        sources=losses_by_source(candidate),
+        new_class=new_class_of(candidate),
+        views=tuple(_view(name, table, main) for name, table in views.items() if main),
     )
 
 
 def scorecard(
-    candidate: CandidateScores, cost: Cost, rule: Rule, common: CommonRows | None = None
+    candidate: CandidateScores, cost: Cost, common: CommonRows | None = None
 ) -> Scorecard:
     """Return a candidate's card; one that never finished a fit has errors and no figures.
 
     Noise, views and smaller pools are measured on the `common` rows, or its own without any.
     """
     info, table = candidate.info, candidate.main
-    bare = Scorecard(
-        candidate=info.name,
-        strategy=info.strategy,
-        family=info.family,
-        model=info.model,
-        errors=candidate.errors,
-    )
+    about: dict[str, Any] = {
+        "candidate": info.name,
+        "strategy": info.strategy,
+        "family": info.family,
+        "model": info.model,
+        "errors": candidate.errors,
+    }
     if table is None:
-        return bare
+        return Scorecard(**about)
     common = common or common_rows((candidate,))
     settings = settings_of(candidate)
-    return bare.model_copy(
-        update={
-            "rows": int(table.complete.sum()),
-            "repetitions": candidate.repetitions,
-            "accuracy": accuracy(candidate),
-            "macro_f1": _macro_f1(candidate, table),
-            "per_class": _per_class(table),
-            "variance": _variance(candidate, table, settings),
-            "noise": noise_of(common.with_noise(candidate)),
-            "stability": stability(candidate, common.views_of(candidate)),
-            "format_valid": float((table.answers != UNUSABLE).mean()),
-            "low_confidence": low_confidence(table),
-            "curve": curve_of(common.with_sizes(candidate)),
-            "settings": settings,
-            "cost": cost,
-            "service": service_of(candidate),
-        }
+    return Scorecard(
+        **about,
+        rows=int(table.complete.sum()),
+        repetitions=candidate.repetitions,
+        accuracy=accuracy(candidate),
+        macro_f1=_macro_f1(candidate, table),
+        per_class=_per_class(table),
+        variance=_variance(candidate, table, settings),
+        noise=noise_of(common.with_noise(candidate)),
+        stability=stability(candidate, common.views_of(candidate)),
+        format_valid=float((table.answers != UNUSABLE).mean()),
+        low_confidence=low_confidence(table),
+        curve=curve_of(common.with_sizes(candidate)),
+        settings=settings,
+        cost=cost,
+        service=service_of(candidate),
     )
 
 
@@ -526,7 +496,8 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
         low, high = wilson(float(right.sum()) / growth, len(right) / growth)
         point = Estimate(value=float(right.mean()), low=low, high=high)
     else:
-        point = estimate(table)
+        found = accuracy_on(table, table.complete)
+        return found and found.model_copy(update={"estimand": candidate.estimand})
     return Interval.of(point, candidate.estimand, row_set=rows.row_set(table.complete))
 
 
@@ -546,15 +517,15 @@ def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval | None:
     return Interval.of(point, candidate.estimand, within=(0.0, 1.0), row_set=row_set)
 
 
-def _per_class(table: ScoreTable) -> tuple[LabelRecord, ...]:
+def _per_class(table: ScoreTable) -> tuple[PartRecord, ...]:
     if not table.rows.labels:
         return ()
     answers = table.answers
     targets = np.repeat(table.rows.targets[table.complete], answers.shape[1])
     scores = per_label(targets, answers.ravel(), len(table.rows.labels))
     return tuple(
-        LabelRecord(
-            label=label,
+        PartRecord(
+            name=label,
             precision=_known(scores.precision[i]),
             recall=_known(scores.recall[i]),
             support=int(scores.support[i]) // answers.shape[1],
@@ -575,10 +546,8 @@ def _variance(
     A candidate that no seed can change has no seed variance to measure: null, like any source
     that was not varied.
     """
-    clusters, weights = (
-        table.rows.clusters_of(table.complete),
-        table.rows.weights_of(table.complete),
-    )
+    rows = table.rows
+    clusters, weights = rows.clusters_of(table.complete), rows.weights_of(table.complete)
     parts = two_way(table.block, clusters, weights)
     repetition = parts.sd_of_repetitions
     return Variance(
@@ -616,7 +585,7 @@ def settings_of(candidate: CandidateScores) -> tuple[SettingPoint, ...]:
                 SettingPoint(
                     setting=name,
                     wording=_is_wording(candidate, table, own),
-                    accuracy=accuracy[0],
+                    accuracy=accuracy,
                     change=interval_of(change),
                     rows=change.rows,
                 )
@@ -633,9 +602,9 @@ def _is_wording(candidate: CandidateScores, table: ScoreTable, own: ScoreTable) 
 
 
 def scorecards(
-    evidence: Evidence, panel: StudyScores, costs: Mapping[str, CostSheet], rule: Rule
+    evidence: Evidence, panel: StudyScores, costs: Mapping[str, CostSheet]
 ) -> tuple[Scorecard, ...]:
     """Return the card of every candidate, with figures of texts; all on common rows."""
     common = common_rows(panel.candidates)
-    cards = ((c, scorecard(c, costs[c.info.name].record, rule, common)) for c in panel.candidates)
+    cards = ((c, scorecard(c, costs[c.info.name].record, common)) for c in panel.candidates)
     return tuple(card.model_copy(update={"text": text_figures(evidence, c)}) for c, card in cards)

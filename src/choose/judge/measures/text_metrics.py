@@ -20,7 +20,7 @@ from choose.judge.evidence import (
 from choose.judge.scores.paired_comparison import ASSUMED_SD, Changed, mean_change
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
 from choose.schema.base import Interval
-from choose.schema.scorecard import Abstentions, FieldRecord, TextFigures
+from choose.schema.scorecard import Abstentions, PartRecord, TextFigures
 from choose.stats.intervals import two_way_interval
 from choose.types import Floats
 
@@ -156,8 +156,8 @@ def _parts(evidence: Evidence, task: HasParts, table: ScoreTable) -> dict[str, A
         "macro_f1": float(np.mean(each)) if isinstance(task, HoldsLabels) and each else None,
         "micro_f1": 2 * hits / (given + wanted) if given + wanted else None,
         "fields": tuple(
-            FieldRecord(
-                field=field,
+            PartRecord(
+                name=field,
                 precision=_share(totals[field, 0], totals[field, 1]),
                 recall=_share(totals[field, 0], totals[field, 2]),
                 support=round(totals[field, 2] / max(len(table.draws), 1)),

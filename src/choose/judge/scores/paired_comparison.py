@@ -288,8 +288,8 @@ def shared_training(table: ScoreTable, mask: Mask) -> float:
     return growth_of_folds(np.bincount(fold[mask & (fold >= 0)]).tolist(), len(mask), learnt)
 
 
-def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
-    """Return the accuracy on some of the rows, and how many of them were answered."""
+def accuracy_on(table: ScoreTable, mask: Mask) -> Interval | None:
+    """Return the accuracy on some of the rows; None where none of them was answered."""
     base = answered(table.right) & mask
     if not base.any():
         return None
@@ -305,4 +305,4 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> tuple[Interval, int] | None:
     )
     estimand = estimand_of(scores.shape[1])
     rows = table.rows.row_set(complete)
-    return Interval.of(accuracy, estimand, row_set=rows), int(complete.sum())
+    return Interval.of(accuracy, estimand, row_set=rows)
