@@ -34,7 +34,6 @@ class Pace:
     """What a candidate took.
 
     Attributes:
-        times: how many times the assumed seconds it takes.
         growth: power of the rows by which a fit grows, until two fits have told it.
         fits: rows -> seconds of its fit on them.
         cut: rows of fits that time had made shorter: more rows take as long again on top.
@@ -42,7 +41,6 @@ class Pace:
         dollars: what each of its latest answers cost.
     """
 
-    times: float = 1.0
     growth: float = 1.0
     fits: dict[int, float] = field(default_factory=dict)
     cut: set[int] = field(default_factory=set)
@@ -54,15 +52,10 @@ class Pace:
         if (run.fit_seconds or 0.0) > CUT_SHARE * aim:
             self.cut.add(run.trial.train_size)
         self.growth = GROWTH.get(find(run.trial.strategy).family, 1.0)
-        fit, answer = _assumed(run.trial)
-        count, assumed = len(run.asked.get(CLEAN, ())), 0.0
         if run.fit_seconds is not None:
             self.fits[run.trial.train_size] = run.fit_seconds
-            assumed = fit * run.trial.train_size / 250 + answer * count
-        if count:
+        if count := len(run.asked.get(CLEAN, ())):
             self.answer = (run.predict_seconds or 0.0) / count
-        if assumed:
-            self.times = ((run.fit_seconds or 0.0) + (run.predict_seconds or 0.0)) / assumed
 
     def fit(self, rows: int) -> float | None:
         """Return the seconds of a fit as the last two grew; None before the first."""
@@ -80,12 +73,11 @@ class Pace:
         """Return the forecast of a job's fit."""
         rows = job.trial.train_size
         known = self.fit(rows)
-        first = self.times * _assumed(job.trial)[0] * max(rows, 1) / 250
-        return first if known is None else known
+        return _assumed(job.trial)[0] * max(rows, 1) / 250 if known is None else known
 
     def answer_seconds(self, job: Job, dataset: Dataset, had: int = 0) -> float:
         """Return the forecast of what a job asks beyond the `had` rows that are answered."""
-        each = self.times * _assumed(job.trial)[1] if self.answer is None else self.answer
+        each = _assumed(job.trial)[1] if self.answer is None else self.answer
         rows = len(dataset.folds[min(job.trial.fold, len(dataset.folds) - 1)].questions)
         clean = max(0, (job.ask or job.trial.scenario.ask or rows) - had)
         views = len(job.views) + job.repeats - 1

@@ -173,9 +173,7 @@ class _Loop:
     held: set[str] = field(default_factory=set)
     _compared: dict[str, dict[int, Job]] = field(default_factory=dict)
     _aims: dict[str, float] = field(default_factory=dict)
-    _failed: Counter[str] = field(default_factory=Counter)
     _numbers: int = 0
-    _reused: int = 0
     _ran: bool = False
     _told: bool = False
 
@@ -206,11 +204,10 @@ class _Loop:
 
     def _round(self, round: Round) -> None:
         wanted: dict[str, list[Job]] = {}
-        self._reused = 0
+        self._told, self._ran = bool(round.number), False
         for job in {(j.trial.key, j.ask, j.views): j for j in self._jobs(round)}.values():
             if not self._reuse(job):
                 wanted.setdefault(job.trial.candidate, []).append(job)
-        self._told, self._ran = bool(round.number), bool(self._reused)
         self._execute(round, wanted)
         if round.part == COMPARISON and self._ran:
             self._tell(round, ended=True)
@@ -286,7 +283,7 @@ class _Loop:
         if not answers(job, run):
             return False
         self.watch.job(job, run)
-        self._reused += 1
+        self._ran = True
         return True
 
     def _execute(self, round: Round, wanted: Mapping[str, Sequence[Job]]) -> None:
@@ -336,8 +333,9 @@ class _Loop:
 
     def _needed(self, jobs: Sequence[Job]) -> Needed:
         """Return the forecast of some jobs of a candidate."""
-        name = jobs[0].trial.candidate
-        pace = self.paces.get(name) or Pace(times=self._times(name))
+        pace = self.paces.get(jobs[0].trial.candidate)
+        if pace is None:  # begun in any case: nothing is known of it
+            return Needed([0.0] * len(jobs), 0.0, 0.0, 0.0)
         fits = [pace.fit_seconds(job) if self._needs_fit(job) else 0.0 for job in jobs]
         more = [max(0, job.ask - self._had(job)) for job in jobs]
         answers = (pace.answer_seconds(j, self.pools.dataset, self._had(j)) for j in jobs)
@@ -418,16 +416,6 @@ class _Loop:
             # The last of them leaves time for those that wait.
             hard = left / len(unanswered) if len(unanswered) > 1 or len(slow) == 1 else 0.6 * left
         return Limits(hard, min(FIT_OF_SHARE * share, FIRST_FIT), share)
-
-    def _times(self, name: str) -> float:
-        """Return how many times the assumed seconds a candidate takes: of slow ones, the least.
-
-        The first slow one is begun in any case.
-        """
-        if not self._is_slow(name):
-            return 1.0
-        slow = [pace for name, pace in self.paces.items() if self._is_slow(name) and pace.fits]
-        return min((pace.times for pace in slow), default=0.0)
 
     def _is_slow(self, name: str) -> bool:
         return not self.classes[name].cheap
@@ -533,7 +521,6 @@ class _Loop:
         name = run.trial.candidate
         self.runs[run.trial.key] = run
         if run.error is not None:
-            self._failed[name] += 1
             if name not in self._compared:
                 self.out[name] = None
             return
