@@ -75,22 +75,6 @@ def test_slips_of_records_are_found_and_named_first(tmp_path: Path) -> None:
     assert "Write the field 'people' as a number in row 11" in first
 
 
-def test_records_of_two_shapes_are_named_first(tmp_path: Path) -> None:
-    rows = [booking(i) for i in range(60)]
-    assert "shapes" not in says(checked(tmp_path, rows), "Fields")
-    for row in rows[1::2]:
-        row["target"] = {"guests": row["target"]["people"], "place": row["target"]["tree"]}
-    record = checked(tmp_path, rows)
-    assert says(record, "Fields").startswith("look: 5 fields;")
-    assert (
-        "Records of 2 shapes, which share no field: 'day', 'people', 'tree' (30 rows, such as "
-        "row 1); 'guests', 'place' (30 rows, such as row 2)."
-    ) in says(record, "Fields")
-    assert words.step(record, record.first[0]).startswith("Name the fields alike in all records;")
-    rows[0]["target"]["place"] = "oak"  # a row with fields of both: all may stand together
-    assert "shapes" not in says(checked(tmp_path, rows), "Fields")
-
-
 def test_a_line_says_how_many_fields_it_does_not_name(tmp_path: Path) -> None:
     rows = [booking(i) for i in range(40)]
     for row in rows:

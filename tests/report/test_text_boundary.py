@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from choose.export.exported_model import Prediction, write_csv, write_jsonl
+from choose.export.exported_model import Prediction, write_predictions
 from choose.files import csv_cell
 from choose.formatting import clean, harmless_json
 from choose.report.markdown import code, sentence
@@ -107,8 +107,8 @@ def test_predictions_and_issues_hold_no_formula(text: str) -> None:
 
     row = Prediction(text, text, text, None, text)
     out, lines = io.StringIO(), io.StringIO()
-    write_csv(out, [row], with_text=True)
-    write_jsonl(lines, [row], with_text=True)
+    write_predictions(out, [row], with_text=True, as_json=False)
+    write_predictions(lines, [row], with_text=True, as_json=True)
     assert dangers_of_csv(out.getvalue()) == []
     assert dangers_of_csv(csv_cell(text)) == []
     assert dangers_of_record(lines.getvalue()) == []

@@ -96,7 +96,7 @@ def _time(facts: Facts) -> Line:
 def _targets(targets: Targets) -> Iterator[Line]:
     facts = targets.facts
     if facts.fields:
-        yield line("fields", facts.rare or facts.unseen or facts.shapes)
+        yield line("fields", facts.rare or facts.unseen)
         mixed = any(len(f.types) > 1 for f in facts.fields)
         yield line("types", mixed)
         yield line("values", targets.suspects)
@@ -229,8 +229,6 @@ def _of_targets(targets: Targets) -> Iterator[Step]:
     if pairs := targets.unlike:
         ids = tuple(row for pair in pairs for row in (pair.row, pair.other))
         yield Step(code="contradictions", points=len(pairs) / rows, rows=ids, count=len(pairs))
-    if facts.shapes:
-        yield Step(code="shapes", points=min(shape.rows for shape in facts.shapes) / rows)
     for name, slips in facts.slips.items():
         yield Step(code="mixed-types", points=len(slips) / rows, rows=slips, names=(name,))
     if suspects := tuple(targets.suspects):

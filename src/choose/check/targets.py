@@ -20,7 +20,6 @@ from choose.schema.check import (
     Issue,
     RelevanceFacts,
     SetFacts,
-    Shape,
     TargetFacts,
     Unlike,
 )
@@ -171,13 +170,6 @@ PAIRS = 20_000
 # another value is suspect; below the other share it is written in a form of its own.
 TAKEN, OWN_FORM = 0.95, 0.6
 
-# A label that is always with another one, in so many rows, may be the same or imply it.
-TOGETHER = 5
-
-# Records of fewer than this share of the rows make no shape of their own, and the records of all
-# shapes are so large a share of the rows and of their fields.
-SHAPE, MOSTLY = 0.05, 0.8
-
 # A type of a field that fewer than this share of its rows have is a slip.
 SLIP = 0.1
 
@@ -254,29 +246,6 @@ class Targets:
                     if field.name in record and type_name(record[field.name]) != usual
                 ]
         return found
-
-    @cached_property
-    def shapes(self) -> dict[tuple[str, ...], list[str]]:
-        """Return the ids of rows by group of fields, where records have several shapes.
-
-        No row has fields of two groups. Each group has two fields or more and a fair share of the
-        rows, which fill most of its fields. Else the records have one shape, of which each row
-        fills what its text says, and nothing is returned.
-        """
-        groups: list[set[str]] = []
-        for names in {frozenset(record) for record in self.records.values() if record}:
-            joined = [group for group in groups if group & names]
-            groups = [group for group in groups if group not in joined]
-            groups.append(set(names).union(*joined))
-        large = {}
-        for group in sorted(tuple(sorted(group)) for group in groups):
-            filled = {id: n for id, r in self.records.items() if (n := len(r.keys() & {*group}))}
-            most = sum(filled.values()) > MOSTLY * len(group) * len(filled)
-            if len(group) > 1 and len(filled) > SHAPE * len(self.records) and most:
-                large[group] = list(filled)
-        if sum(map(len, large.values())) < MOSTLY * len(self.records):
-            return {}
-        return large if len(large) > 1 else {}
 
     @cached_property
     def invented(self) -> dict[str, list[str]]:
@@ -387,13 +356,10 @@ class Targets:
             return None
         found = [task.classes(e.target) for e in self.rows]
         rows = Counter(label for own in found for label in own)
-        pairs = Counter((a, b) for own in found for a in own for b in own if a != b)
-        together = [pair for pair, n in pairs.items() if n == rows[pair[0]] >= TOGETHER]
         return SetFacts(
             counts=tuple(sorted(rows.items(), key=lambda count: (-count[1], count[0]))),
             mean=rows.total() / len(found),
             most=max(map(len, found)),
-            always=tuple(sorted(together, key=lambda pair: (-rows[pair[0]], pair))),
         )
 
     @cached_property
@@ -419,9 +385,6 @@ class Targets:
             invented=tuple(self.invented),
             suspects=tuple(self.suspects),
             slips={name: tuple(ids) for name, ids in self.slips.items()},
-            shapes=tuple(
-                Shape(fields=names, rows=len(ids), row=ids[0]) for names, ids in self.shapes.items()
-            ),
             unseen=tuple(name for name in named if name not in taught),
             unlike=self.unlike,
             answers=None if self.answers is None else self.answers.facts,

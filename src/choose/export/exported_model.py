@@ -421,10 +421,7 @@ class Model:
         self, out: TextIO, predictions: Iterable[Prediction], with_text: bool, as_json: bool
     ) -> None:
         """Write predictions as JSON Lines or CSV, as they come."""
-        if as_json:
-            write_jsonl(out, predictions, with_text, self.answer, self._parsed)
-        else:
-            write_csv(out, predictions, with_text, self.answer)
+        write_predictions(out, predictions, with_text, as_json, self.answer, self._parsed)
 
     def stream(
         self, items: Iterable[Item], min_confidence: float | None = None
@@ -506,44 +503,30 @@ def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
     ]
 
 
-def write_csv(
-    out: TextIO, predictions: Iterable[Prediction], with_text: bool, answer: str = "label"
-) -> None:
-    """Write one line for each prediction, as they come, with cells from `csv_cell`.
-
-    `answer` is the name of the column of answers.
-    """
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", *(["text"] if with_text else []), answer, "confidence", "status"])
-    for p in predictions:
-        chance = "" if p.confidence is None else f"{p.confidence:.4f}"
-        text = [csv_cell(p.text)] if with_text else []
-        writer.writerow(
-            [csv_cell(p.id), *text, csv_cell(p.label or ""), chance, csv_cell(p.status)]
-        )
-        out.flush()
-
-
-def write_jsonl(
+def write_predictions(
     out: TextIO,
     predictions: Iterable[Prediction],
     with_text: bool,
+    as_json: bool,
     answer: str = "label",
     parsed: Callable[[str], Any] = str,
 ) -> None:
-    """Write one JSON object a line, as they come, with ids and answers unchanged.
+    """Write predictions as they come: JSON Lines, or CSV with cells from `csv_cell`.
 
-    Args:
-        out: where to write.
-        predictions: the predictions.
-        with_text: whether to write the texts too.
-        answer: the name of the answers.
-        parsed: gives an answer as it is written, such as a list of labels.
+    `answer` is what an answer is called, and `parsed` gives one as JSON holds it, such as a list.
     """
+    table = csv.writer(out, lineterminator="\n")
+    if not as_json:
+        table.writerow(["id", *(["text"] if with_text else []), answer, "confidence", "status"])
     for p in predictions:
-        chance = None if p.confidence is None else round(p.confidence, 6)
-        text = {"text": p.text} if with_text else {}
-        said = None if p.label is None else parsed(p.label)
-        row = {"id": p.id, **text, answer: said, "confidence": chance, "status": p.status}
-        out.write(json.dumps(row) + "\n")
+        if as_json:
+            chance = None if p.confidence is None else round(p.confidence, 6)
+            text = {"text": p.text} if with_text else {}
+            said = None if p.label is None else parsed(p.label)
+            row = {"id": p.id, **text, answer: said, "confidence": chance, "status": p.status}
+            out.write(json.dumps(row) + "\n")
+        else:
+            shown_chance = "" if p.confidence is None else f"{p.confidence:.4f}"
+            cells = [p.id, *([p.text] if with_text else []), p.label or ""]
+            table.writerow([*map(csv_cell, cells), shown_chance, csv_cell(p.status)])
         out.flush()

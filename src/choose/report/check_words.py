@@ -385,8 +385,6 @@ def _label_counts(check: Check) -> Iterator[str]:
         yield f"Fewer than {FEW} rows: {quoted_list(rare, NAMED)}: too few to judge."
     if facts.unseen:
         yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
-    for a, b in sets.always[:3]:
-        yield f"{quoted(a)} is always with {quoted(b)}."
 
 
 def _set_sizes(check: Check) -> Iterator[str]:
@@ -410,17 +408,6 @@ def _fields(check: Check) -> Iterator[str]:
         yield f"Nearly always empty: {quoted_list(facts.rare, NAMED)}."
     if facts.unseen:
         yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
-    if facts.shapes:
-        yield f"Records of {len(facts.shapes)} shapes, which share no field: {_shapes(facts)}."
-
-
-def _shapes(facts: TargetFacts) -> str:
-    """Return ``'a', 'b' (40 rows, such as row 1); 'c', 'd' (40 rows, such as row 2)``."""
-    return "; ".join(
-        f"{quoted_list(shape.fields, 4)} ({plural(shape.rows, 'row')}, such as "
-        f"{rows_named([shape.row])})"
-        for shape in facts.shapes
-    )
 
 
 def _types(check: Check) -> Iterator[str]:
@@ -628,8 +615,6 @@ _STEPS: Mapping[StepCode, str] = {
     "one that evidence names, they count as a miss.",
     "secrets": "Remove what looks like keys or card numbers in {ids} before any text leaves this "
     "machine, and revoke the keys.",
-    "shapes": "Name the fields alike in all records; these share none: {shapes}. Or divide the "
-    "file, if they are two tasks.",
     "values": "Review {records} with a value that does not occur in the text, where nearly "
     "all others do ({names}): {ids}.",
 }
@@ -730,10 +715,6 @@ def _about_more_rows(check: Check, found: Step) -> dict[str, str]:
     return {"sizes": sizes, "takes": _margin(check)}
 
 
-def _about_shapes(check: Check, found: Step) -> dict[str, str]:
-    return {"shapes": _shapes(_targets(check))}
-
-
 # What the template of a step takes besides the figures of the step.
 _OWN: Mapping[StepCode, Callable[[Check, Step], dict[str, str]]] = {
     "conflicts": _about_conflicts,
@@ -743,5 +724,4 @@ _OWN: Mapping[StepCode, Callable[[Check, Step], dict[str, str]]] = {
     "metric": _about_metric,
     "mixed-types": _about_types,
     "more-rows": _about_more_rows,
-    "shapes": _about_shapes,
 }

@@ -82,13 +82,11 @@ class SetFacts(Record):
     Attributes:
         counts: the rows with each label, the most frequent first.
         mean: labels of a row on average; `most` at most.
-        always: pairs of labels of which the first is never without the second.
     """
 
     counts: tuple[tuple[str, int], ...]
     mean: float
     most: int
-    always: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +244,7 @@ Topic = Literal[
 
 StepCode = Literal[
     "secrets", "metric", "leaks", "conflicts", "doubted-labels", "rare-labels", "cross-validate",
-    "more-rows", "contradictions", "shapes", "mixed-types", "values", "copies", "rare-fields",
+    "more-rows", "contradictions", "mixed-types", "values", "copies", "rare-fields",
     "not-in-passage", "in-question", "not-in-documents", "same-documents",
 ]  # fmt: skip
 
@@ -283,14 +281,6 @@ class Unlike(Record):
     score: float
 
 
-class Shape(Record):
-    """Fields that records of one shape have, the rows that have some of them, and one of these."""
-
-    fields: tuple[str, ...]
-    rows: int
-    row: str
-
-
 class FoundLabel(Record):
     """Of a label's rows, those that the baseline finds, and how often it says that label."""
 
@@ -311,7 +301,6 @@ class TargetFacts(Record):
             another form than the text's; `invented` those whose values nearly always occur in the
             text, and in the rows of `suspects` do not.
         slips: by field, the rows whose value is of a type that few rows have.
-        shapes: groups of fields, where no record has fields of two groups.
         unseen: fields, or labels of sets, of the test file that no row to learn from has.
         unlike: rows with nearly the same input and unlike targets.
         answers, sets, relevance: of answers, sets of labels or relevant documents; else null.
@@ -326,7 +315,6 @@ class TargetFacts(Record):
     invented: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
     slips: Mapping[str, tuple[str, ...]] = {}
-    shapes: tuple[Shape, ...] = ()
     unseen: tuple[str, ...]
     unlike: tuple[Unlike, ...]
     answers: AnswerFacts | None = None

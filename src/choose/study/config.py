@@ -129,11 +129,6 @@ class Costs(Settings):
         default=None, gt=0, description="Answers a month, such as 100000 or 5000/day."
     )
 
-    @property
-    def derives(self) -> bool:
-        """Return whether prices determine the margin."""
-        return None not in (self.value_per_right_answer, self.volume_per_month)
-
 
 class Grid(Settings):
     """What varies between trials; a key that is left out means the standard study."""
@@ -299,8 +294,3 @@ class Study(Settings):
                 f"{self.goal.metric!r} does not; leave one of them out"
             )
         return self
-
-    @property
-    def derives(self) -> bool:
-        """Return whether the margin will be derived from prices."""
-        return self.goal.margin is None and self.costs.derives
