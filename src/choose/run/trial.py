@@ -212,7 +212,8 @@ def _answer(
     """
     dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
     before = before if before is not None and before.error is None else None
-    known, spare = before and before.answers.get(CLEAN), _spare_seconds(job, fit, end)
+    known = before.answers.get(CLEAN) if before else None
+    spare = _spare_seconds(job, fit, end)
     items = [dataset.examples[id].item() for id in rows.questions]
     start, cached = perf_counter(), cached_seconds(strategy)
     clean, answers = predict_until(
