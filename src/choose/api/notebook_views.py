@@ -180,7 +180,7 @@ def printed(page: Any) -> str:
 
 def screen_text(decision: Decision, store: Path) -> str:
     """Return the first screen of a decision as text, with calls in Python for commands."""
-    return in_keywords(printed(render(decision, store, say=as_call)))
+    return in_keywords(printed(render(decision, store, say=lambda command: [as_call(command)])))
 
 
 def notebook_screen(decision: Decision, store: Path, page: Path | None) -> str:

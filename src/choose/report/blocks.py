@@ -88,9 +88,9 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Steps:
-    """What to do next, each a text with its command, if it has one."""
+    """What to do next, each a text with the parts of its command, if it has one."""
 
-    items: Sequence[tuple[str, str | None]]
+    items: Sequence[tuple[str, Sequence[str]]]
 
 
 class Fact(NamedTuple):
@@ -421,7 +421,7 @@ def _state(decision: Decision, standing: Standing) -> str:
 def next_steps(decision: Decision) -> Iterator[Block]:
     """Yield what to do next, what reading loses, and what else matters."""
     steps = [
-        (words.step_text(decision, step), words.typed(step.command) if step.command else None)
+        (words.step_text(decision, step), words.parts_of(step.command) if step.command else ())
         for step in decision.verdict.steps
     ]
     none = Paragraph("No open question that this study could answer.")
@@ -1398,7 +1398,7 @@ def check_blocks(
         closing += f" {issues[0].upper()}{issues[1:]} lists {rows} with issues."
     closing += f" Took {duration(check.seconds)}; no model was loaded."
     steps = {
-        title: [(check_words.step(check, s, say), None) for s in check.first if s.first is urgent]
+        title: [(check_words.step(check, s, say), ()) for s in check.first if s.first is urgent]
         for title, urgent in (("Do first", True), ("Can wait", False))
     }
     return [

@@ -76,7 +76,9 @@ def _lines(block: Block) -> Iterator[str]:
             yield from (f"- {sentence(text)}" for text in items)
         case Steps(items):
             for place, (text, command) in enumerate(items, 1):
-                yield f"{place}. {sentence(text)}" + (f" {code(command)}" if command else "")
+                yield f"{place}. {sentence(text)}" + (
+                    f" {code(' '.join(command))}" if command else ""
+                )
         case Facts(items):
             for name, text, status in items:
                 yield f"- {f'{status}: ' * bool(status)}{sentence(name)}: {sentence(text)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import chain
 from textwrap import wrap
 
 from rich.cells import cell_len
@@ -43,30 +45,15 @@ def clip(text: str, width: int) -> str:
     return f"{start.rstrip(' .,;:(')}…"
 
 
-# A word of a shell's command, with its quotes.
-_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""")
-
-
-def command_lines(command: str, width: int) -> str:
-    """Break a command between arguments, with backslashes, so that it can be copied as it is shown.
-
-    A flag and its value stay together where they fit. A call in Python is not broken.
-    """
-    cleaned = clean(command)
-    if cell_len(cleaned) <= width or cleaned.startswith("choose."):
-        return cleaned
-    words, parts = _WORD.findall(cleaned), list[str]()
-    if " ".join(words) != cleaned:  # no command of a shell
-        return cleaned
-    for word in words:
-        flag = parts[-1] if parts else ""
-        value = flag.startswith("-") and " " not in flag and not word.startswith("-")
-        if value and cell_len(f"  {flag} {word} \\") <= width:
-            parts[-1] = f"{flag} {word}"
-        else:
-            parts.append(word)
-    lines = parts[:1]
-    for part in parts[1:]:
+def command_lines(parts: Sequence[str], width: int) -> str:
+    """Break a command between its parts, with backslashes, so that it can be copied as shown."""
+    first, *others = map(clean, parts)
+    if cell_len(" ".join((first, *others))) <= width:
+        return " ".join((first, *others))
+    lines = [first]
+    # A value that is too long for a line beside its flag stands alone.
+    fitting = ([p] if cell_len(f"  {p} \\") <= width else p.split(" ", 1) for p in others)
+    for part in chain.from_iterable(fitting):
         if cell_len(f"{lines[-1]} {part} \\") <= width:
             lines[-1] = f"{lines[-1]} {part}"
         else:

@@ -828,18 +828,25 @@ _SHORT = {"strategy": "-s", "output": "-o"}
 _FUNCTIONS = ("check", "compare", "plan", "report")
 
 
+def parts_of(command: Command) -> list[str]:
+    """Return the parts of a command, each of which stays on one line; a call is one part."""
+    if command.in_python and command.verb in _FUNCTIONS:
+        return [as_call(command)]
+    goes_on = command.verb == "compare" and command.study is not None
+    first = ["choose", "continue" if goes_on else command.verb]
+    if command.study:
+        first += [command.study] if goes_on or command.verb == "export" else ["-c", command.study]
+    first += [command.path] if command.path else []
+    flags = (
+        [_SHORT.get(flag, f"--{flag}"), *([value] if value else [])]
+        for flag, value in command.options.items()
+    )
+    return [shlex.join(words) for words in (first, *flags)]
+
+
 def typed(command: Command) -> str:
     """Return a command as it is typed, or called where its rows were passed in Python."""
-    if command.in_python and command.verb in _FUNCTIONS:
-        return as_call(command)
-    goes_on = command.verb == "compare" and command.study is not None
-    words = ["choose", "continue" if goes_on else command.verb]
-    if command.study:
-        words += [command.study] if goes_on or command.verb == "export" else ["-c", command.study]
-    words += [command.path] if command.path else []
-    for flag, value in command.options.items():
-        words += [_SHORT.get(flag, f"--{flag}"), *([value] if value else [])]
-    return shlex.join(words)
+    return " ".join(parts_of(command))
 
 
 def as_call(command: Command) -> str:

@@ -6,7 +6,7 @@ does not fit is left out whole: no sentence is cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import indent
 
@@ -89,7 +89,7 @@ class FirstScreen:
 
     decision: Decision
     more: str = ""
-    say: Callable[[Command], str] = words.typed
+    say: Callable[[Command], Sequence[str]] = words.parts_of
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Show as much as fits, in lines that are no wider than the console."""

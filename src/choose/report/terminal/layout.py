@@ -50,7 +50,7 @@ def pairs(rows: Iterable[tuple[str | Text, str | Text]], gap: int = GAP) -> Rend
 
 
 def split_table(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
-    """Lay columns out as one table, or as several balanced ones where one would not fit.
+    """Lay columns out as one table, or as several where one would not fit.
 
     The first column names the rows and is repeated in every table. A column without measurements
     is left out, and named in a note where its head is text.
@@ -58,7 +58,7 @@ def split_table(columns: Sequence[Column], width: int) -> Iterator[RenderableTyp
     name, *others = columns
     known = [column for column in others if column.measured]
     room = width - INDENT
-    for number, chunk in enumerate(_balanced(name, known, room) if known else ()):
+    for number, chunk in enumerate(_chunks(name, known, room) if known else ()):
         if number:
             yield Text()
         yield _table([name, *chunk])
@@ -94,16 +94,6 @@ def _table(columns: Sequence[Column]) -> Table:
 def note(sentence: str) -> Text:
     """Return a dimmed remark."""
     return literal(sentence, style="dim")
-
-
-def _balanced(name: Column, columns: Sequence[Column], room: int) -> list[list[Column]]:
-    chunks = _chunks(name, columns, room)
-    for smaller in range(room - 1, 0, -1):
-        tighter = _chunks(name, columns, smaller)
-        if len(tighter) > len(chunks):
-            break
-        chunks = tighter
-    return chunks
 
 
 def _chunks(name: Column, columns: Sequence[Column], room: int) -> list[list[Column]]:

@@ -32,7 +32,7 @@ from choose.report.blocks import (
 from choose.report.screen_text import command_lines, fold, literal, shorten
 from choose.report.terminal.first_screen import FirstScreen
 from choose.report.terminal.layout import Column, Page, note, pairs, split_table
-from choose.report.words import typed
+from choose.report.words import parts_of, typed
 from choose.schema.base import Command
 from choose.schema.check import Check
 from choose.schema.decision import Decision
@@ -61,7 +61,7 @@ def render(
     decision: Decision,
     store: Path | None = None,
     newest: bool = False,
-    say: Callable[[Command], str] = typed,
+    say: Callable[[Command], Sequence[str]] = parts_of,
 ) -> RenderableType:
     """Return the first screen, laid out for the console that prints it.
 
@@ -69,7 +69,7 @@ def render(
         decision: the record.
         store: the folder of the study, which its commands then name.
         newest: whether it needs no folder to go on.
-        say: how commands are written.
+        say: the parts of commands as they are written.
     """
     more = "" if store is None else f"More: choose report {clean(shlex.quote(str(store)))} --full"
     if newest:
@@ -143,7 +143,7 @@ def _part(block: Block, width: int) -> Iterator[RenderableType]:
                 yield pairs([(row.id, row.text), ("right", row.right), *given])
 
 
-def _step(text: str, command: str | None, width: int) -> Text:
+def _step(text: str, command: Sequence[str], width: int) -> Text:
     shown = literal(text)
     return shown.append(f"\n{command_lines(command, width - 3)}", "cyan") if command else shown
 
