@@ -173,7 +173,7 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
         if not costs:
             break
         columns.remove(costs[-1])
-    yield from split_table(columns, width + INDENT)
+    yield from split_table(columns, width)
     for text in filter(None, (found.caption, words.beyond_limits(decision))):
         yield _indented(text, width, "dim")
 

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from choose.formatting import DASH, clean
 from choose.report.screen_text import literal
 
-INDENT = 2
 GAP = 2
 
 
@@ -33,11 +31,6 @@ class Column:
         lines = [line for cell in (self.head, *self.cells) for line in str(cell).splitlines()]
         return max(map(cell_len, lines), default=0)
 
-    @property
-    def measured(self) -> bool:
-        """Return whether anything was measured."""
-        return any(str(cell) != DASH for cell in self.cells)
-
 
 def pairs(rows: Iterable[tuple[str | Text, str | Text]], gap: int = GAP) -> RenderableType:
     """Lay out two columns: short names and texts."""
@@ -45,71 +38,37 @@ def pairs(rows: Iterable[tuple[str | Text, str | Text]], gap: int = GAP) -> Rend
     grid.add_column(overflow="fold", max_width=24)
     grid.add_column(overflow="fold", ratio=1)
     for name, text in rows:
-        grid.add_row(_text(name), _text(text))
+        grid.add_row(*(one if isinstance(one, Text) else literal(one) for one in (name, text)))
     return grid
 
 
 def split_table(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
-    """Lay columns out as one table, or as several where one would not fit.
+    """Lay columns out without lines as one table, or as several where one would not fit.
 
-    The first column names the rows and is repeated in every table. A column without measurements
-    is left out, and named in a note where its head is text.
+    The first column names the rows and is repeated in every table.
     """
     name, *others = columns
-    known = [column for column in others if column.measured]
-    room = width - INDENT
-    for number, chunk in enumerate(_chunks(name, known, room) if known else ()):
+    chunks, used = [[name]], name.width
+    for column in others:
+        used += GAP + column.width
+        if used > width and chunks[-1][1:]:
+            chunks, used = [*chunks, [name]], name.width + GAP + column.width
+        chunks[-1].append(column)
+    for number, chunk in enumerate(chunks):
         if number:
             yield Text()
-        yield _table([name, *chunk])
-    missing = [
-        " ".join(str(column.head).split())
-        for column in others
-        if column.figures and not column.measured
-    ]
-    if missing:
-        yield note(f"Not measured: {', '.join(missing)}.")
-
-
-def _table(columns: Sequence[Column]) -> Table:
-    """Return one table without lines."""
-    grid = Table(
-        box=None,
-        padding=(0, GAP, 0, 0),
-        pad_edge=False,
-        header_style="dim",
-    )
-    for column in columns:
-        grid.add_column(
-            column.head,
-            justify="right" if column.figures else "left",
-            vertical="bottom",
-            no_wrap=True,
-        )
-    for row in zip(*(column.cells for column in columns), strict=True):
-        grid.add_row(*row)
-    return grid
+        grid = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+        for column in chunk:
+            side: JustifyMethod = "right" if column.figures else "left"
+            grid.add_column(column.head, justify=side, vertical="bottom", no_wrap=True)
+        for row in zip(*(column.cells for column in chunk), strict=True):
+            grid.add_row(*row)
+        yield grid
 
 
 def note(sentence: str) -> Text:
     """Return a dimmed remark."""
     return literal(sentence, style="dim")
-
-
-def _chunks(name: Column, columns: Sequence[Column], room: int) -> list[list[Column]]:
-    chunks: list[list[Column]] = [[]]
-    used = name.width
-    for column in columns:
-        if used + GAP + column.width > room and chunks[-1]:
-            chunks.append([])
-            used = name.width
-        chunks[-1].append(column)
-        used += GAP + column.width
-    return chunks
-
-
-def _text(text: str | Text) -> Text:
-    return text if isinstance(text, Text) else Text(clean(text))
 
 
 # Substitutes of the same width, so that tables stay aligned.
