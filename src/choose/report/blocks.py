@@ -676,7 +676,7 @@ def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Bloc
 def label_by_label(decision: Decision) -> Iterator[Block]:
     """Yield precision and recall of each label, and what rows of it are taken for."""
     pick = chosen_card(decision)
-    if pick is None or not pick.per_class:
+    if pick is None or not pick.per_class or pick.rows < words.FEW:
         return
     others = [c for c in readers(decision) if c.per_class and c.candidate != pick.candidate]
     cards = {c.candidate: {row.name: row for row in c.per_class} for c in (pick, *others)}
@@ -1068,7 +1068,7 @@ def variation(decision: Decision) -> Iterator[Block]:
         {
             "candidate": marked(decision, card),
             "change on later rows, points": change(card.stability.temporal_drop),
-            **{f"sd of {name.replace('test_', '')}": percent(sd) for name, sd in card.variance},
+            **{f"sd of {name}": percent(sd) for name, sd in card.variance if name != "test_rows"},
         }
         for card in readers(decision)
     )
@@ -1076,7 +1076,7 @@ def variation(decision: Decision) -> Iterator[Block]:
     caption = (
         f"Later rows, retraining, and the standard deviation (sd) of {score} from each source alone"
     )
-    yield from table(caption, rows, noted=True)
+    yield from table(caption, rows)
 
 
 # Labels that the method names.

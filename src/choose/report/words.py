@@ -1419,14 +1419,15 @@ def apart(decision: Decision, standing: Standing) -> bool:
 
 def compared_on(decision: Decision, names: Collection[str]) -> str:
     """Say what differences of a table are of, where the scores beside them are of other ones."""
-    noun, whose = score_noun(decision.goal), f"{clean(decision.pick)}'s "
-    pairs: list[str] = []
+    noun, against = score_noun(decision.goal), dict[str, list[str]]()
     for one in decision.standings:
         if one.compared and one.candidate in names and apart(decision, one):
             first, second = (amount(value, noun) for value in one.compared)
-            pairs.append(f"{clean(one.candidate)} {first} against {whose * (not pairs)}{second}")
-    if pairs:
-        return f"* On shared rows, each trained on equally many rows: {listed(pairs)}."
+            against.setdefault(second, []).append(f"{clean(one.candidate)} {first}")
+    if against:
+        pick = clean(decision.pick)
+        told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
+        return f"* On shared rows, each trained on equally many rows: {told}."
     unlike = len({standing.common for standing in decision.standings}) > 1
     part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
     told = "Differences are on rows that both answered, each trained on equally many rows."
