@@ -108,7 +108,8 @@ def explain(
         stdout().print(text)
     elif word.lower() in available():
         found = describe(word.lower())
-        stdout().print(f"{found.title}. {found.summary} Good for {found.good_for}.", markup=False)
+        title = f"{found.title[:1].upper()}{found.title[1:]}"
+        stdout().print(f"{title}. {found.summary} Good for {found.good_for}.", markup=False)
     else:
         raise StudyError(
             f"{word!r} is not in the glossary.{did_you_mean(word, [*WORDS, *available()])} "

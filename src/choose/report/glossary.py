@@ -10,7 +10,13 @@ WORDS = {name: text for name, _, text in (line.partition(": ") for line in _LINE
 _SAME = {
     **dict.fromkeys(("95 % ci", "ci", "confidence interval"), "range"),
     **dict.fromkeys(("baseline", "classifier", "cheap classifier"), "cheap baseline"),
-    **{"floor": "reference", "label noise": "noise", "likely": "sure", "ndcg@10": "ndcg"},
+    **{
+        "floor": "reference",
+        "label noise": "noise",
+        "likely": "sure",
+        "ndcg@10": "ndcg",
+        "p (holm)": "holm",
+    },
 }
 
 

@@ -235,7 +235,7 @@ def _gb(count: int | None) -> str:
 def grid_page(plan: Planning) -> Page:
     """Return the rounds with their seconds by candidate as a page."""
     data, rows = plan.dataset, len(plan.dataset.asked)
-    kept = f"; {plural(plan.stored, 'trial')} of them are stored" if plan.stored else ""
+    kept = f"; {plural(plan.stored, 'trial')} stored" if plan.stored else ""
     title = (
         f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
