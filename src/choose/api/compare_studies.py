@@ -109,14 +109,14 @@ def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
     picks = summary_of(before.decision).pick, summary_of(after.decision).pick
     if picks[0] in old and picks[1] in new and picks not in named:
         named.insert(0, picks)
-    paired, missing = shifts(common, named, margin)
+    paired, missing = shifts(common, named)
     changes = differences(before.store, before.decision, after.store, after.decision)
     return Versus(
         choose=version("choose-llm"),
         before=summary_of(before.decision),
         after=summary_of(after.decision),
         verdict_changed=not same_verdict(before.decision, after.decision),
-        why=causes(before.decision, after.decision, paired),
+        why=tuple(causes(before.decision, after.decision, paired)),
         rows=rows,
         shifts=paired,
         not_compared=missing,

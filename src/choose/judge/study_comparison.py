@@ -7,18 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.judge.decision.contenders import relation
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Cause, Shift
 from choose.stats.metrics import Codes
-from choose.stats.paired import Difference, aligned, holm, paired_difference
+from choose.stats.paired import aligned, holm, paired_difference
 from choose.stats.two_way import Mask, answered, row_means
 from choose.types import Floats
-
-SAME = "same-fits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Meeting:
 
 
 def shifts(
-    meeting: Meeting, named: Sequence[tuple[str, str]], margin: float
+    meeting: Meeting, named: Sequence[tuple[str, str]]
 ) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
     """Compare pairs of candidates (first study, second study); name those without a result.
 
@@ -48,7 +45,7 @@ def shifts(
     """
     measured, missing = [], []
     for old, new in named:
-        shift = _shift(meeting, meeting.first[old], meeting.second[new], margin)
+        shift = _shift(meeting, meeting.first[old], meeting.second[new])
         if shift is None:
             missing.append(new)
         else:
@@ -61,50 +58,47 @@ def shifts(
     ), tuple(missing)
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """Mean scores on the rows compared; no difference where nothing had to be estimated.
-
-    `alone` counts the sides that were fitted once though another fit could answer differently.
-    """
-
-    before: float
-    after: float
-    rows: int
-    difference: Difference | None = None
-    alone: int = 0
-
-
-def _shift(
-    meeting: Meeting, old: CandidateScores, new: CandidateScores, margin: float
-) -> Shift | None:
+def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shift | None:
     if old.main is None or new.main is None:
         return None
     y, x = old.main.right[meeting.before], new.main.right[meeting.after]
     both = answered(x) & answered(y)
     if not both.any():
         return None
-    if _same(meeting, old.main, new.main):
-        scores = row_means(x)[both]
-        value = float(np.average(scores, weights=_part(_weights(meeting, both), both)))
-        return _record(old, new, _Comparison(value, value, int(both.sum())), margin)
+    names = {"before": old.info.name, "after": new.info.name}
+    if _same(meeting, old.main, new.main):  # nothing is estimated
+        weights = _weights(meeting, both)
+        weights = None if weights is None else weights[both]
+        value = float(np.average(row_means(x)[both], weights=weights))
+        return Shift(
+            **names,
+            accuracy_before=value,
+            accuracy_after=value,
+            difference=Interval(value=0.0, low=0.0, high=0.0, estimand="same-fits"),
+            p=None,
+            rows=int(both.sum()),
+        )
     refitted = _fits(old.main) != _fits(new.main)
     alone = sum(side.repeats and side.repetitions < 2 for side in (old, new)) if refitted else 0
-    after, before, complete, _ = aligned(x, y)
-    weights = _weights(meeting, complete)
-    difference = paired_difference(
+    gap = paired_difference(
         x,
         y,
         meeting.clusters,
-        weights,
+        _weights(meeting, aligned(x, y)[2]),
         assumed=ASSUMED_SD**2 * alone,
         expected=ASSUMED_SD**2,
         graded=meeting.second.rows.graded,
     )
-    own = _part(weights, complete)
-    means = tuple(float(np.average(side.mean(axis=1), weights=own)) for side in (before, after))
-    return _record(
-        old, new, _Comparison(means[0], means[1], difference.rows, difference, alone), margin
+    again = "new-pools-in-either" if old.drawn or new.drawn else "refits-in-either"
+    about = again if max(gap.repetitions) > 1 else "fits"
+    now, was = gap.scores
+    return Shift(
+        **names,
+        accuracy_before=was,
+        accuracy_after=now,
+        difference=Interval.of(gap, f"{again}:{ASSUMED_SD}" if alone else about),
+        p=gap.p,
+        rows=gap.rows,
     )
 
 
@@ -114,41 +108,6 @@ def _weights(meeting: Meeting, complete: Mask) -> Floats | None:
     there[meeting.after[complete]] = True
     own = meeting.second.rows.weights_on(there)
     return None if own is None else own[meeting.after]
-
-
-def _part(weights: Floats | None, complete: Mask) -> Floats | None:
-    return None if weights is None else weights[complete]
-
-
-def _record(
-    old: CandidateScores, new: CandidateScores, paired: _Comparison, margin: float
-) -> Shift:
-    gap = paired.difference
-    interval = Interval(value=0.0, low=0.0, high=0.0, estimand=SAME)
-    if gap is not None:
-        interval = Interval.of(gap, _about(old, new, gap, paired.alone))
-    return Shift(
-        before=old.info.name,
-        after=new.info.name,
-        accuracy_before=paired.before,
-        accuracy_after=paired.after,
-        difference=interval,
-        p=gap.p if gap else None,
-        method=gap.method if gap else SAME,
-        rows=paired.rows,
-        repetitions=gap.repetitions if gap else (old.repetitions, new.repetitions),
-        same_fits=gap is None,
-        shown=relation(gap, margin) if gap else "equivalent",
-    )
-
-
-def _about(old: CandidateScores, new: CandidateScores, difference: Difference, alone: int) -> str:
-    """Return what varies in the estimand apart from the rows."""
-    drawn = old.drawn or new.drawn
-    again = "new-pools-in-either" if drawn else "refits-in-either"
-    if alone:
-        return f"{again}:{ASSUMED_SD}"
-    return again if max(difference.repetitions) > 1 else "fits"
 
 
 def _same(meeting: Meeting, old: ScoreTable, new: ScoreTable) -> bool:
@@ -178,12 +137,8 @@ def metric_of(decision: Decision) -> str:
 TOLD = 0.05
 
 
-def causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> tuple[Cause, ...]:
-    """Return what moved the verdict, or what did not move it."""
-    return tuple(_causes(before, after, shifts))
-
-
-def _causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterator[Cause]:
+def causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterator[Cause]:
+    """Yield what moved the verdict, or what did not move it."""
     was, now = before.chance, after.chance
     if was is not None and now is not None and abs(was - now) >= TOLD:
         yield Cause(code="chance", before=was, after=now)

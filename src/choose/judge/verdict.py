@@ -102,9 +102,9 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
         unmeasured=case.missing,
         usable=case.usable,
         done=case.done,
-        caveats=caveats_of(case, gates, looks),
+        caveats=tuple(caveats_of(case, gates, looks)),
         families=families_of(case),
-        remarks=remarks_of(case),
+        remarks=tuple(remarks_of(case)),
         steps=steps_of(case, gates),
         rare=rare_labels(case),
     )

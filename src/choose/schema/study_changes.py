@@ -60,10 +60,7 @@ class Change(Record):
 class Shift(Record):
     """A candidate in the second study against one in the first, on the test rows of both.
 
-    `difference` is the second minus the first. `same_fits` says that both studies hold the very
-    same fits with the same answers: then nothing is estimated, the difference is 0 and has no p.
-    `shown` is what the interval shows against the margin of the second study, and `p_holm` is
-    corrected for all candidates compared.
+    `difference` is the second minus the first; `p_holm` is corrected for all candidates compared.
     """
 
     before: str
@@ -73,11 +70,12 @@ class Shift(Record):
     difference: Interval
     p: float | None
     p_holm: float | None = None
-    method: str
     rows: int
-    repetitions: tuple[int, int]
-    same_fits: bool
-    shown: Literal["better", "equivalent", "worse", "not better", "open"]
+
+    @property
+    def same_fits(self) -> bool:
+        """Whether both studies hold the very same fits with the same answers: nothing estimated."""
+        return self.p is None
 
     @property
     def significant(self) -> bool:

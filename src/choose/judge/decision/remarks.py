@@ -31,12 +31,8 @@ COARSE = 4
 _TARGET: dict[str, RemarkCode] = {"met": "target-met", "missed": "target-missed"}
 
 
-def remarks_of(case: Case) -> tuple[Remark, ...]:
-    """Return what weighs beside the answer first, then what would change it."""
-    return tuple(_remarks(case))
-
-
-def _remarks(case: Case) -> Iterator[Remark]:
+def remarks_of(case: Case) -> Iterator[Remark]:
+    """Yield what weighs beside the answer first, then what would change it."""
     if (target := _TARGET.get(case.selection.target)) is not None:
         yield Remark(code=target, names=(case.name,), share=case.contenders.rule.target)
     yield from _coarse(case)
@@ -127,12 +123,8 @@ _SOUND = (LABELS_CLEAN_ENOUGH, "task stable")
 PROMPTED = ("prompting", "retrieval")
 
 
-def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> tuple[Caveat, ...]:
-    """Return what no chance counts, the most serious first."""
-    return tuple(_caveats(case, gates, looks))
-
-
-def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
+def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
+    """Yield what no chance counts, the most serious first."""
     contenders = case.contenders
     rows = contenders.panel.rows
     if contenders.rule.agreement:
