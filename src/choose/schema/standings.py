@@ -132,7 +132,7 @@ class Step(Record):
         whole: minutes of all that was left out, where that takes longer.
         chance: of the family that is named after these minutes, as expected now; null where that is
             not known.
-        removes: the loss that the minutes are expected to remove.
+        removes: the loss that the minutes, or the rows, are expected to remove.
         usd: what these cost.
         command: what to type; null where nothing is to be typed.
     """

@@ -284,13 +284,16 @@ def _separate(case: Case) -> Iterator[Step]:
         return
     if not (collect or (selection.rivals and needed.even <= total)):
         return
+    rows = total + rounded(needed.likely or needed.even)
+    planned = {c.info.name: Whole(rows, c.repetitions, c.pool) for c in contenders.order}
     yield Step(
         kind="label-more",
         code="separate",
         names=(case.name, other),
         count=rounded(needed.even),
         total=None if needed.likely is None else rounded(needed.likely),
-        **_effort(case, rounded(needed.likely or needed.even)),
+        removes=max(0.0, case.chances.loss - outlook_of(contenders, planned).loss),
+        **_effort(case, rows - total),
     )
 
 

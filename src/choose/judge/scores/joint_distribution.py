@@ -115,7 +115,7 @@ class Whole(NamedTuple):
     """What a study is going to measure of a candidate.
 
     Attributes:
-        rows: test rows.
+        rows: test rows; perhaps more than there are now.
         repetitions: of its answers.
         labels: rows that it will have learned from.
     """
@@ -274,7 +274,7 @@ class _Later:
         a_row = weights.sum() / len(weights)
         for i, candidate in enumerate(self.candidates):
             whole = self.planned.get(candidate.info.name, Whole(0, 0))
-            share[i] = max(share[i], min(whole.rows, len(weights)) * a_row)
+            share[i] = max(share[i], whole.rows * a_row)
             fits[i] = _between_fits(candidate, whole.repetitions)
             fits[i] += promised_gain(candidate, whole.labels).variance
         place = self.place
