@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from io import StringIO
 from pathlib import Path
@@ -17,7 +17,6 @@ from choose.report.terminal.pages import render
 from choose.report.words import as_call
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
-from choose.schema.scorecard import Scorecard
 from choose.store.store import Store
 from choose.types import STANDARD, Run
 
@@ -28,51 +27,52 @@ if TYPE_CHECKING:
 _ROW = ("id", "text", "label", "target")
 
 
+# Columns of these frames that hold no share or other real number.
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("candidate", "strategy", "family", "model", "estimand", "title"), pl.String),
+    **dict.fromkeys(("recommended", "chosen"), pl.Boolean),
+    **dict.fromkeys(("rows", "repetitions", "errors", "common"), pl.Int64),
+}
+
+
 def candidates_frame(decision: Decision) -> pl.DataFrame:
     """Return one row a candidate, the most accurate first; null means not measured.
 
     Where answers are no labels, the column ``accuracy`` is called ``score``.
     """
-    columns = _columns(decision.verdict.recommended)
-    table = pl.DataFrame(
-        [
-            {name: value(card) for name, (_, value) in columns.items()}
-            for card in decision.scorecards
-        ],
-        # Columns that are null throughout keep their types.
-        schema={name: getattr(pl, kind) for name, (kind, _) in columns.items()},
-    )
-    table = table.sort("accuracy", descending=True, nulls_last=True, maintain_order=True)
-    return _scored(table, decision)
+    rows = [
+        {
+            "candidate": card.candidate,
+            "strategy": card.strategy,
+            "family": card.family,
+            "model": card.model,
+            "recommended": card.candidate == decision.verdict.recommended,
+            "accuracy": card.accuracy and card.accuracy.value,
+            "low": card.accuracy and card.accuracy.low,
+            "high": card.accuracy and card.accuracy.high,
+            "estimand": card.accuracy and card.accuracy.estimand,
+            "macro_f1": card.macro_f1 and card.macro_f1.value,
+            "rows": card.rows,
+            "repetitions": card.repetitions,
+            "noise_loss": card.noise[-1].loss.value if card.noise else None,
+            "format_valid": card.format_valid,
+            "fit_seconds": card.cost.fit_seconds,
+            "ms_per_item": card.cost.ms_per_item,
+            "usd_per_1k": card.cost.usd_per_1k,
+            "errors": len(card.errors),
+        }
+        for card in decision.scorecards
+    ]
+    table = _frame(rows, decision)
+    score = "accuracy" if decision.dataset.labels else "score"
+    return table.sort(score, descending=True, nulls_last=True, maintain_order=True)
 
 
-def _scored(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
-    """Return a table whose scores are called so where they are no accuracies."""
-    return table if decision.dataset.labels else table.rename({"accuracy": "score"})
-
-
-def _columns(recommended: str | None) -> dict[str, tuple[str, Callable[[Scorecard], Any]]]:
-    """Return the polars type and the value of each column of `candidates_frame`."""
-    return {
-        "candidate": ("String", lambda card: card.candidate),
-        "strategy": ("String", lambda card: card.strategy),
-        "family": ("String", lambda card: card.family),
-        "model": ("String", lambda card: card.model),
-        "recommended": ("Boolean", lambda card: card.candidate == recommended),
-        "accuracy": ("Float64", lambda card: card.accuracy and card.accuracy.value),
-        "low": ("Float64", lambda card: card.accuracy and card.accuracy.low),
-        "high": ("Float64", lambda card: card.accuracy and card.accuracy.high),
-        "estimand": ("String", lambda card: card.accuracy and card.accuracy.estimand),
-        "macro_f1": ("Float64", lambda card: card.macro_f1 and card.macro_f1.value),
-        "rows": ("Int64", lambda card: card.rows),
-        "repetitions": ("Int64", lambda card: card.repetitions),
-        "noise_loss": ("Float64", lambda card: card.noise[-1].loss.value if card.noise else None),
-        "format_valid": ("Float64", lambda card: card.format_valid),
-        "fit_seconds": ("Float64", lambda card: card.cost.fit_seconds),
-        "ms_per_item": ("Float64", lambda card: card.cost.ms_per_item),
-        "usd_per_1k": ("Float64", lambda card: card.cost.usd_per_1k),
-        "errors": ("Int64", lambda card: len(card.errors)),
-    }
+def _frame(rows: Sequence[Mapping[str, Any]], decision: Decision) -> pl.DataFrame:
+    """Return rows as a table; columns that are null throughout keep their types."""
+    schema = {name: _TYPES.get(name, pl.Float64) for name in (rows[0] if rows else _TYPES)}
+    table = pl.DataFrame(rows, schema=schema)
+    return table if decision.dataset.labels or not rows else table.rename({"accuracy": "score"})
 
 
 def differences_frame(decision: Decision) -> pl.DataFrame:
@@ -86,24 +86,18 @@ def differences_frame(decision: Decision) -> pl.DataFrame:
             "title": one.title or one.candidate,
             "family": one.family,
             "chosen": one.chosen,
-            "difference": one.difference.value if one.difference else None,
-            "low": one.difference.low if one.difference else None,
-            "high": one.difference.high if one.difference else None,
+            "difference": one.difference and one.difference.value,
+            "low": one.difference and one.difference.low,
+            "high": one.difference and one.difference.high,
             "common": one.common,
-            "accuracy": one.accuracy.value if one.accuracy else None,
+            "accuracy": one.accuracy and one.accuracy.value,
             "rows": one.rows,
             "ms_per_answer": one.ms_per_answer,
             "usd_per_1k": one.usd_per_1k,
         }
         for one in decision.standings
     ]
-    texts = dict.fromkeys(("candidate", "title", "family"), pl.String)
-    counts = dict.fromkeys(("common", "rows"), pl.Int64)
-    figures = ("difference", "low", "high", "accuracy", "ms_per_answer", "usd_per_1k")
-    types = {**texts, "chosen": pl.Boolean, **counts, **dict.fromkeys(figures, pl.Float64)}
-    names = list(rows[0]) if rows else list(types)
-    table = pl.DataFrame(rows, schema={name: types[name] for name in names})
-    return _scored(table, decision) if rows else table
+    return _frame(rows, decision)
 
 
 def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:
