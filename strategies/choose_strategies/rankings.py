@@ -22,8 +22,9 @@ from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.tasks.answering import corpus_of
 from choose.tasks.ranking import DEPTH, ranking_text, spans_of_relevant
-from choose.types import Answers, Example, Family, Item, Status, Task
+from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import Baseline
+from choose_strategies.texts import text_answers
 
 # The folder of an export that holds a tuned encoder.
 ENCODER = "encoder"
@@ -58,10 +59,7 @@ class Bm25(Baseline):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         found = ranked_documents(self.library, [item.text for item in items])
-        fine: Status = "ok"
-        return Answers(
-            outputs=tuple(ranking_text(scores) for scores in found), status=(fine,) * len(items)
-        )
+        return text_answers([ranking_text(scores) for scores in found])
 
     def facts(self) -> Mapping[str, Any]:
         library = self.library

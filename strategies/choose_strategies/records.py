@@ -30,7 +30,7 @@ from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.values import as_number, canonical
 from choose.types import Answers, Example, Item, Task
-from choose_strategies.texts import TextBaseline, statuses, whole
+from choose_strategies.texts import TextBaseline, text_answers, whole
 
 
 class Empty(TextBaseline):
@@ -325,7 +325,7 @@ class FieldTagger(TextBaseline):
             ]
             values = [(name, self.rewriting(name, text), s.probability) for name, text, s in found]
             outputs.append(record_of(self.task, [*values, *others]))
-        return Answers(outputs=tuple(outputs), status=statuses("ok", outputs))
+        return text_answers(outputs)
 
     def save(self, folder: Path) -> None:
         """Write tags, weights and forms; no row of the pool."""

@@ -22,7 +22,7 @@ from choose.models.saving import (
     write_fitted,
 )
 from choose.tasks.answering import corpus_of, passage_field
-from choose.types import Answers, Example, Item, Status, Task
+from choose.types import Answers, Example, Item, Task
 from choose_strategies.baselines import Baseline
 
 
@@ -35,18 +35,19 @@ class TextBaseline(Baseline):
         self.seed = seed
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        outputs = [self.answer(item) for item in items]
-        return Answers(
-            outputs=tuple(output or None for output in outputs),
-            status=tuple("ok" if output else "empty" for output in outputs),
-        )
+        return text_answers([self.answer(item) for item in items])
 
     def answer(self, item: Item) -> str:
         raise NotImplementedError
 
 
-def statuses(status: Status, answers: Sequence[Any]) -> tuple[Status, ...]:
-    return (status,) * len(answers)
+def text_answers(texts: Sequence[str], **facts: Any) -> Answers:
+    """Return texts as answers; an empty one is none."""
+    return Answers(
+        outputs=tuple(text or None for text in texts),
+        status=tuple("ok" if text else "empty" for text in texts),
+        **facts,
+    )
 
 
 class Copy(TextBaseline):
@@ -194,11 +195,8 @@ class Sentence(TextBaseline):
         pairs = zip(items, shown, strict=True)
         outputs = [self._best(*pair, whole=not self.read) for pair in pairs]
         known = self.library is not None or any(item.passages is not None for item in items)
-        return Answers(
-            outputs=tuple(output or None for output in outputs),
-            status=tuple("ok" if output else "empty" for output in outputs),
-            evidence=tuple(tuple(p.id for p in own) for own in shown) if known else None,
-        )
+        evidence = tuple(tuple(p.id for p in own) for own in shown) if known else None
+        return text_answers(outputs, evidence=evidence)
 
     def reread(self, corpus: Corpus) -> float:
         assert self.library is not None
@@ -271,14 +269,11 @@ class Nearest(TextBaseline):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         if not items or not self.rows:
-            return Answers(outputs=(None,) * len(items), status=statuses("empty", items))
+            return text_answers([""] * len(items))
         similar = (self.features([whole(item) for item in items]) @ self.matrix.T).toarray()
         rows = [self.rows[place] for place in similar.round(9).argmax(axis=1)]
-        return Answers(
-            outputs=tuple(row.target for row in rows),
-            status=statuses("ok", rows),
-            evidence=tuple((row.id,) for row in rows),
-        )
+        evidence = tuple((row.id,) for row in rows)
+        return text_answers([row.target for row in rows], evidence=evidence)
 
     def save(self, folder: Path) -> None:
         """Write the pool itself."""

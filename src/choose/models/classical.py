@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -322,7 +322,7 @@ class BoundedLogistic:
         # With two classes scikit-learn penalises the difference of their weights.
         binary = len(self.classes_) == 2
         loss = _Loss(rows, places, len(self.classes_), (1 + binary) / (self.C * len(targets)))
-        solution = minimise(loss)
+        solution = minimise(loss, loss.shape)
         if binary:
             solution = solution[:, 1:] - solution[:, :1]
         weights, self.intercept_ = solution[:-1].T, solution[-1].astype(np.float64)
@@ -384,21 +384,15 @@ class _Loss:
         return total / count + 0.5 * self.penalty * squares, gradient
 
 
-class Loss(Protocol):
-    """A function of weights to minimise."""
+def minimise(loss: Callable[[Weights], tuple[float, Weights]], shape: tuple[int, int]) -> Weights:
+    """Return the weights at which the largest entry of the gradient of a loss is within tolerance.
 
-    shape: tuple[int, int]
-
-    def __call__(self, weights: Weights) -> tuple[float, Weights]: ...
-
-
-def minimise(loss: Loss) -> Weights:
-    """Return the weights at which the largest entry of the gradient is within the tolerance.
+    The loss returns its value and its gradient.
 
     Single precision may not get there. scipy's solver, in double precision, takes 1.4 to 3 times
     as long (3,000 rows with 77 labels; 1,000 rows with 48 labels each against the rest).
     """
-    weights = np.zeros(loss.shape, np.float32)
+    weights = np.zeros(shape, np.float32)
     value, gradient = loss(weights)
     pairs = deque[tuple[Weights, Weights]](
         maxlen=int(np.clip(_MEMORY // (2 * weights.size), 2, 10))
@@ -649,7 +643,8 @@ def _chances(rows: Any, weights: Weights) -> Floats:
 
 def _fitted(rows: Any, members: Members, C: float) -> Weights:
     """Return (d + 1, labels) weights, the intercepts last, as scikit-learn would fit each label."""
-    return minimise(_EachLabel(rows, members, 1 / (C * max(1, len(members)))))
+    loss = _EachLabel(rows, members, 1 / (C * max(1, len(members))))
+    return minimise(loss, loss.shape)
 
 
 class _EachLabel:

@@ -260,7 +260,12 @@ class EndpointClient:
         try:
             # The client's own timeout is between bytes, so a slow stream would never reach it.
             async with asyncio.timeout(self._timeout):
-                response = await self._send(body)
+                raw = await self._client.chat.completions.with_raw_response.create(
+                    model=body["model"],
+                    messages=body["messages"],
+                    extra_body={k: v for k, v in body.items() if k not in ("model", "messages")},
+                    extra_headers=self._headers,
+                )
         except RequestFault:
             raise
         except openai.APIStatusError as error:
@@ -280,16 +285,8 @@ class EndpointClient:
         except Exception as error:  # other errors of the client may quote a header
             message = redact(f"{type(error).__name__}: {error}", self._secrets)
             raise RequestFault("unsure", message) from None
+        response = raw.http_response
         return Reply(self._payload(response.text), response.headers, perf_counter() - start)
-
-    async def _send(self, body: Body) -> Any:
-        raw = await self._client.chat.completions.with_raw_response.create(
-            model=body["model"],
-            messages=body["messages"],
-            extra_body={k: v for k, v in body.items() if k not in ("model", "messages")},
-            extra_headers=self._headers,
-        )
-        return raw.http_response
 
     def _payload(self, text: str) -> dict[str, Any]:
         """Return the JSON of an HTTP 200 response, unless it is an error."""

@@ -148,26 +148,21 @@ class RequestChannel:
             retries = Retries()
             while not self.stopped:
                 try:
-                    return await self._attempt(key, body, worst)
+                    return await self._pay(key, body, worst)
                 except RequestFault as fault:
                     pause = self._pause_after(fault, retries)
+                finally:
+                    self._sent.discard(asyncio.current_task())
                 if not self.stopped:
                     self.retried += 1
                     await asyncio.sleep(pause)
             raise ChannelStopped
 
-    async def _attempt(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
-        reserved = await self.session.ledger.reserve(worst.usd(self.endpoint.prices))
-        task = asyncio.current_task()
-        self._sent.add(task)
-        try:
-            return await self._pay(key, body, reserved)
-        finally:
-            self._sent.discard(task)
-
-    async def _pay(self, key: str, body: Mapping[str, Any], reserved: float) -> PaidAnswer:
+    async def _pay(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
         """Send a request, write the answer to disk, and replace the reservation by the bill."""
         ledger = self.session.ledger
+        reserved = await ledger.reserve(worst.usd(self.endpoint.prices))
+        self._sent.add(asyncio.current_task())
         try:
             if self._client is None:
                 transport = self.session.transport
@@ -426,12 +421,7 @@ def connect_endpoints(
 ) -> Iterator[Session]:
     """Make endpoints available to every strategy that is built or run inside the block.
 
-    Args:
-        endpoints: by the name in ``endpoint:NAME``.
-        max_usd: spending limit of the block, in dollars.
-        study: names the study; answers of servers on this machine are only reused in it.
-        retry_policy: when failed requests are sent again.
-        transport: replaces the network, for tests.
+    `max_usd` is its spending limit in dollars; the others are those of a `Session`.
     """
     session = Session(
         dict(endpoints),

@@ -80,13 +80,9 @@ class LocalPrompts:
         return {
             "threads": threads_in_use(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": [self.chosen(), *self.notes(), *self.engine.notes()],
+            "notes": [self.note, *self.notes(), *self.engine.notes()],
             "cached_seconds": self.cached_seconds,
         }
-
-    def chosen(self) -> str:
-        """Return what was chosen on labelled rows and why, as a sentence."""
-        return self.note
 
     def notes(self) -> Iterator[str]:
         if self.cut_ids:
@@ -264,13 +260,11 @@ class LocalPrompter(LocalPrompts):
         super().__init__(settings, task, shown, int(self.trie.depth.max(initial=0)))
         off = "Batch calibration is switched off."
         self.calibration = Calibration(np.zeros(len(task.labels)), off)
+        self.note = self.calibration.note
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = {**self._saved(), "calibration": self.calibration.note}
         return facts, {"shift": self.calibration.shift}
-
-    def chosen(self) -> str:
-        return self.calibration.note
 
     @classmethod
     def from_state(
@@ -280,6 +274,7 @@ class LocalPrompter(LocalPrompts):
         shift = floats(arrays, "shift", len(task.labels))
         prompter = cls(settings, task, rows_from(facts["shown"]))
         prompter.calibration = Calibration(shift, str(facts["calibration"]))
+        prompter.note = prompter.calibration.note
         return prompter
 
     def calibrate(
@@ -292,6 +287,7 @@ class LocalPrompter(LocalPrompts):
         logprobs = np.concatenate(parts) if parts else np.zeros((0, len(self.task.labels)))
         targets = [self.task.labels.index(row.target) for row in examples[: len(logprobs)]]
         self.calibration = fit_calibration(logprobs, targets)
+        self.note = self.calibration.note
 
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any

@@ -215,7 +215,7 @@ class Tagger:
             self._allowed(),
             self.C,
         )
-        self.weights = minimise(loss)
+        self.weights = minimise(loss, loss.shape)
 
     def predict(
         self, texts: Sequence[Sequence[Word]], contexts: Sequence[Sequence[str]]
