@@ -65,13 +65,14 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
     both = answered(x) & answered(y)
     if not both.any():
         return None
-    names = {"before": old.info.name, "after": new.info.name}
+    name, later = old.info.name, new.info.name
     if _same(meeting, old.main, new.main):  # nothing is estimated
         weights = _weights(meeting, both)
         weights = None if weights is None else weights[both]
         value = float(np.average(row_means(x)[both], weights=weights))
         return Shift(
-            **names,
+            before=name,
+            after=later,
             accuracy_before=value,
             accuracy_after=value,
             difference=Interval(value=0.0, low=0.0, high=0.0, estimand="same-fits"),
@@ -93,7 +94,8 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
     about = again if max(gap.repetitions) > 1 else "fits"
     now, was = gap.scores
     return Shift(
-        **names,
+        before=name,
+        after=later,
         accuracy_before=was,
         accuracy_after=now,
         difference=Interval.of(gap, f"{again}:{ASSUMED_SD}" if alone else about),
