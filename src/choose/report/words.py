@@ -652,17 +652,17 @@ def _points(value: float) -> str:
 
 # What could make the comparison itself misleading.
 _CAVEATS: dict[CaveatCode, str] = {
-    "agreement": "The answers of {first} are taken for right: this is agreement, and does not say "
-    "who is right. To see, label the {rows} test rows on which {other} differs from it; the "
-    "margin shows on about {whole} such rows.",
+    "agreement": "The answers of {first} are taken as right: this is agreement with it, and does "
+    "not say who is right. To see, label the {rows} test rows on which {other} differs; about "
+    "{whole} such rows show the margin.",
     "check-failed": "{checks}",
     "failed": "{names} failed at least once.",
     "few-clusters": "{rows} of {total} test rows belong to one group or document.",
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
-    "leak": "The training file also holds {rows} of {total} test rows; there they were left out.",
-    "unseen-labels": "{whole} labels without a training row: what learns gets {rows} of {total} "
-    "test rows wrong.",
+    "leak": "{rows} of {total} test rows are also in the training file, and were left out there.",
+    "unseen-labels": "{whole} labels have no training row, so trained candidates get {rows} of "
+    "{total} test rows wrong.",
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
@@ -684,8 +684,8 @@ _CAVEATS: dict[CaveatCode, str] = {
 
 # What weighs beside the answer, and what would change it.
 _REMARKS: dict[RemarkCode, str] = {
-    "coarse-margin": "The margin of {margin} is large: {first}, the best cheap baseline, "
-    "lacks only {size}. Lower it with --set margin=1%.",
+    "coarse-margin": "The margin of {margin} is large: only {size} are left above {first}, the "
+    "best cheap baseline. Lower it with --set margin=1%.",
     "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
@@ -1295,7 +1295,7 @@ _EVIDENCE: dict[GateCode, str] = {
     "no-dates": "The rows have no timestamps, so drift over time cannot be measured.",
     "no-embedder": "No embedder was measured.",
     "no-prices": "Add --volume and --usd-per-hour to see whether it pays off.",
-    "no-time-split": "Drift of {first} is unknown: no time split of it finished.",
+    "no-time-split": "Drift of {first} is unknown: the time ran out before it was measured.",
     "none-prompted": "No prompted model was measured.",
     "one-embedder": "The only embedder is {models}; a larger one (--set encoder=SPEC) may do "
     "better.",
