@@ -264,10 +264,9 @@ def _own(value: Any, kind: str, day_first: bool) -> Counter[str]:
 
 
 def _pattern_f1(found: Sequence[Counter[str]], wanted: Sequence[Counter[str]]) -> float:
-    right = sum((a & b).total() for a, b in zip(found, wanted, strict=True))
-    return (
-        2 * right / max(1, sum(a.total() + b.total() for a, b in zip(found, wanted, strict=True)))
-    )
+    pairs = [*zip(found, wanted, strict=True)]
+    right = sum((a & b).total() for a, b in pairs)
+    return 2 * right / max(1, sum(a.total() + b.total() for a, b in pairs))
 
 
 # A field of which fewer values occur in the texts is predicted from the whole text.
@@ -367,7 +366,10 @@ class FieldTagger(TextBaseline):
         records = [parse(example.target) for example in examples]
         wanted = {}
         for name in sorted(names):
-            own = [_one(record.get(name)) for record in records]
+            values = [record.get(name) for record in records]
+            own = [
+                "" if value is None or isinstance(value, list) else str(value) for value in values
+            ]
             if 1 < len(set(own)) <= CLASSES:
                 wanted[name] = own
         if not wanted:
@@ -389,10 +391,6 @@ class FieldTagger(TextBaseline):
                 if head.seen[place]:
                     row.append((name, head.seen[place], 1.0))
         return found
-
-
-def _one(value: Any) -> str:
-    return "" if value is None or isinstance(value, list) else str(value)
 
 
 def _repeated_fields(examples: Sequence[Example]) -> list[str]:

@@ -225,14 +225,12 @@ class Sentence(TextBaseline):
             return self.library.search(items, most)
         return [[*(item.passages or ())[:most]] for item in items]
 
-    def _own(self, item: Item) -> str:
-        """Return the passage that the question has in a field; none where one could be given."""
-        return item.fields.get(self.passage, "") if item.passages is None else ""
-
     def _best(self, item: Item, passages: Sequence[Passage], *, whole: bool = False) -> str:
         """Return the best sentence of what is read, of equals the first; or the first passage."""
         asked = _words(item.text)
-        texts = [passage.text for passage in passages] or [self._own(item)]
+        # The question's own passage is in a field, unless another could have been given.
+        own = item.fields.get(self.passage, "") if item.passages is None else ""
+        texts = [passage.text for passage in passages] or [own]
         if whole:
             return " ".join(texts[0].split())
         unknown = max(self.rarity.values(), default=1.0)

@@ -122,17 +122,15 @@ class Capabilities:
 
     def _drop_next(self) -> Capabilities | None:
         """Drop the likeliest cause, for servers that do not name one."""
-        if self.schema:
-            return replace(self, schema=False)
-        if self.top_logprobs:
-            return replace(self, top_logprobs=0)
-        if self.temperature:
-            return replace(self, temperature=False)
-        if self.system:
-            return replace(self, system=False)
-        if self.limit_name == "max_tokens":
-            return replace(self, limit_name="max_completion_tokens")
-        return None
+        less: dict[str, Any] = {
+            "schema": False,
+            "top_logprobs": 0,
+            "temperature": False,
+            "system": False,
+            "limit_name": "max_completion_tokens",
+        }
+        asked = ({name: off} for name, off in less.items() if getattr(self, name) != off)
+        return next((replace(self, **change) for change in asked), None)
 
 
 def request_body(

@@ -159,8 +159,11 @@ def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
             _spec(name, f"endpoints.{name}", found)
     if not found:
         return replaced
-    replaced["endpoints"] = {**endpoints, **{n: _merged(s, endpoints, n) for n, s in found.items()}}
-    return replaced
+    sections = dict(endpoints)
+    for name, section in found.items():
+        if isinstance(own := endpoints.get(name, {}), Mapping):
+            sections[name] = {**section, **own}
+    return {**replaced, "endpoints": sections}
 
 
 def _candidate(section: Any, where: str, found: dict[str, dict[str, Any]]) -> Any:
@@ -222,11 +225,6 @@ def _section(provider: Provider, model: str) -> dict[str, Any]:
     if not provider.logprobs:
         section["logprobs"] = "off"
     return section
-
-
-def _merged(section: dict[str, Any], endpoints: Mapping[str, Any], name: str) -> Any:
-    own = endpoints.get(name, {})
-    return {**section, **own} if isinstance(own, Mapping) else own
 
 
 def is_usual(name: object, section: Mapping[str, Any]) -> bool:
