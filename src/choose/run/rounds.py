@@ -463,7 +463,8 @@ class _Loop:
             ]
         for run, traceback in runs:
             before = self.runs.get(run.trial.key)
-            stored = self._store(run, traceback)
+            # What the store then holds of the trial: it may have had it before.
+            stored = run if self.store.add(run, traceback) else self.store.get(run.trial) or run
             self._ran = True
             self._count_dollars(stored, before)
             job = by_key[run.trial.key]
@@ -512,10 +513,6 @@ class _Loop:
     def _answered(self, job: Job) -> bool:
         run = self.runs.get(job.trial.key)
         return run is not None and (run.error is not None or answers(job, run))
-
-    def _store(self, run: Run, traceback: str | None) -> Run:
-        """Store a run and return what the store then holds of its trial."""
-        return run if self.store.add(run, traceback) else self.store.get(run.trial) or run
 
     def _add(self, job: Job, run: Run) -> None:
         name = run.trial.candidate

@@ -39,18 +39,7 @@ INNER, DRIFT, SOURCE, NEW_CLASS = (
 WORDINGS = "other settings"
 
 # The order of the rounds that follow the comparison; further repetitions come after all of them.
-LATER = (
-    CONTROLS,
-    DRILLS,
-    REPETITIONS,
-    VIEWS,
-    NOISE,
-    DRIFT,
-    SOURCE,
-    NEW_CLASS,
-    INNER,
-    WORDINGS,
-)
+LATER = (CONTROLS, DRILLS, REPETITIONS, VIEWS, NOISE, DRIFT, SOURCE, NEW_CLASS, INNER, WORDINGS)
 
 USUAL_VIEWS = ("typos",)
 USUAL_NOISE = (0.1, 0.2)
@@ -180,13 +169,7 @@ class Planner:
         named, priced = named_parts(grid), costs_per_row(candidate, self.study.endpoints)
 
         def wanted(part: str) -> bool:
-            fits = part in (
-                NOISE,
-                INNER,
-                DRIFT,
-                SOURCE,
-                NEW_CLASS,
-            )  # of which labels are the subject
+            fits = part in (NOISE, INNER, DRIFT, SOURCE, NEW_CLASS)  # labels are their subject
             return (cls.cheap or part in named) and not (fits and candidate.taught)
 
         yield from self._reading_points(cls)
@@ -204,8 +187,8 @@ class Planner:
                 # Answers cost money there.
                 yield Point(WORDINGS, variant=variant, folds=1 if priced else None)
         if cls.learns and wanted(NOISE):  # where nothing is learnt, wrong labels change no answer
-            for scenario in noise_scenarios(grid):
-                yield Point(NOISE, scenario=scenario)
+            for rate in filter(None, USUAL_NOISE if grid.noise is None else grid.noise):
+                yield Point(NOISE, scenario=Scenario(kind="noise", rate=rate))
         if not endpoints_of(candidate, self.study.endpoints):  # answers cost money there
             yield from (p for p in self._scenario_points(cls) if wanted(p.part))
 
@@ -219,7 +202,8 @@ class Planner:
 
     def _scenario_points(self, cls: type[Strategy]) -> Iterator[Point]:
         chosen = self.study.grid.scenarios
-        if (chosen is None or "inner" in chosen) and self._holds_out:
+        inside = self.dataset.division == "held-out" and self._largest >= 10 * INNER_PARTS
+        if (chosen is None or "inner" in chosen) and inside:
             yield Point(
                 INNER,
                 scenario=Scenario(kind="inner", ask=POOL_ROWS, parts=INNER_PARTS),
@@ -242,10 +226,6 @@ class Planner:
         for scenario in self._withheld if chosen is None or "new-class" in chosen else ():
             if cls.learns or not scenario.examples:
                 yield Point(NEW_CLASS, scenario=scenario)
-
-    @property
-    def _holds_out(self) -> bool:
-        return self.dataset.division == "held-out" and self._largest >= 10 * INNER_PARTS
 
     @cached_property
     def _withheld(self) -> tuple[Scenario, ...]:
@@ -329,20 +309,10 @@ def members_first(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [*fast, *(own[place] for place in range(most) for own in slow if place < len(own))]
 
 
-def noise_scenarios(grid: Grid) -> list[Scenario]:
-    """Return the rates of added noise."""
-    rates = USUAL_NOISE if grid.noise is None else grid.noise
-    return [Scenario(kind="noise", rate=rate) for rate in rates if rate]
-
-
 def named_parts(grid: Grid) -> frozenset[str]:
     """Return the parts that a study names, in which slow candidates take part too."""
     scenarios = (INNER, DRIFT, SOURCE, NEW_CLASS)
-    named = (
-        (grid.views, (VIEWS,)),
-        (grid.noise, (NOISE,)),
-        (grid.scenarios, scenarios),
-    )
+    named = ((grid.views, (VIEWS,)), (grid.noise, (NOISE,)), (grid.scenarios, scenarios))
     return frozenset(part for value, parts in named if value is not None for part in parts)
 
 
