@@ -54,7 +54,6 @@ NAMED, FEWER, LABEL = 8, 3, 28
 
 
 def headline(check: Check) -> str:
-    """Say whether something needs fixing first, then what these rows can tell."""
     reach, steps = check.reach, sum(step.first for step in check.first)
     rows = plural(reach.rows, "test row")
     first = f"Fix {plural(steps, 'thing')} first." if steps else "Nothing needs fixing first."
@@ -66,7 +65,6 @@ def headline(check: Check) -> str:
 
 
 def topic(found: Line) -> str:
-    """Return what a topic is called, such as ``Wrong labels``."""
     return found.topic.replace("-", " ").capitalize()
 
 
@@ -79,7 +77,6 @@ def line(check: Check, found: Line, say: Callable[[Command], str] = typed) -> st
 
 
 def issue(found: Issue) -> str:
-    """Say what is the matter with a row."""
     return _ISSUES.get(found.kind, "{}").format(found.detail)
 
 
@@ -237,7 +234,6 @@ def _time(check: Check) -> Iterator[str]:
 
 
 def _noun(check: Check) -> str:
-    """Return what the mix over time is of."""
     if (targets := check.targets) is None:
         return "label"
     return "field" if targets.fields else "relevance" if targets.relevance else "length"

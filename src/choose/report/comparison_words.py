@@ -20,7 +20,6 @@ from choose.schema.study_changes import Cause, Shift, Side, Versus
 
 
 def headline(versus: Versus) -> str:
-    """Say in one or two sentences whether the verdict and the candidates changed."""
     before, after = verdict(versus.before), verdict(versus.after)
     first = (
         f"The verdict changed from “{before}” to “{after}”."
@@ -60,7 +59,6 @@ def who(shift: Shift) -> str:
 
 
 def cells(shift: Shift) -> dict[str, str]:
-    """Return a shift as a row of a table."""
     same = shift.same_fits
     return {
         "candidate": who(shift),
@@ -74,12 +72,10 @@ def cells(shift: Shift) -> dict[str, str]:
 
 
 def words_of_both(versus: Versus) -> Words:
-    """Return the words for what was measured in both studies."""
     return words_by(versus.metric)
 
 
 def rows(versus: Versus) -> Iterator[str]:
-    """Yield how many rows are compared, and why others are not."""
     common, target = versus.rows, words_of_both(versus).target
     how = f"with the same {'text' if common.by_text else 'id'} and {target}"
     yield (
@@ -100,7 +96,6 @@ def rows(versus: Versus) -> Iterator[str]:
 
 
 def others(versus: Versus) -> Iterator[str]:
-    """Yield candidates and labels that are in one study only."""
     for what, where, names in (
         ("candidates", "New", versus.candidates_new),
         ("candidates", "Removed", versus.candidates_gone),
@@ -159,7 +154,6 @@ def _more(count: int) -> str:
 
 
 def about(versus: Versus) -> str:
-    """Say what the figures and intervals mean."""
     covered = covered_by(s.difference for s in versus.shifts if not s.same_fits)
     score = words_of_both(versus).title
     what = f"{score} in % on the common rows; differences in points, second study minus first."

@@ -296,7 +296,6 @@ def quantity(facts: Mapping[str, Any], key: str) -> float | None:
 
 
 def score_noun(goal: Mapping[str, Any]) -> str:
-    """Return what a score of a study is a percentage of: ``right``, ``mean recall``."""
     if teacher := goal.get("agreement"):
         return f"{AGREEMENT} {clean(teacher)}"
     return noun_of((goal.get("measure") or {}).get("metric", "accuracy"))
@@ -318,7 +317,6 @@ def words_in(decision: Decision) -> Words:
 
 
 def goal_line(goal: Mapping[str, Any]) -> str:
-    """Return the target and the margin of a study; empty without either."""
     parts = []
     if (target := quantity(goal, "target")) is not None:
         noun = score_noun(goal)
@@ -332,7 +330,6 @@ def goal_line(goal: Mapping[str, Any]) -> str:
 
 
 def division_line(data: DatasetRecord) -> str:
-    """Return the number of test rows, how they were separated, and what was trained on, if less."""
     how = f"none of them used for training ({clean(data.division)})"
     if data.division == "cross-fit":
         how = "each predicted by a model that was not trained on it (cross-fit)"
@@ -343,7 +340,6 @@ def division_line(data: DatasetRecord) -> str:
 
 
 def looks_line(decision: Decision) -> str:
-    """Say how often these test rows were judged, and what follows from several times."""
     if decision.looks <= 1:
         return "These test rows have been judged once."
     return (
@@ -353,7 +349,6 @@ def looks_line(decision: Decision) -> str:
 
 
 def coverage_line(decision: Decision) -> str:
-    """Say what the intervals of the scorecards cover; empty where there are none."""
     cards = decision.scorecards
     return covered_by((card.accuracy for card in cards), decision.dataset.about)
 
@@ -376,14 +371,12 @@ def _covered(estimand: str) -> str:
 
 
 def fit_notes(decision: Decision) -> Iterator[str]:
-    """Yield what fits noted, with the candidate."""
     for note in decision.method.notes if decision.method else ():
         fits = "" if note.fits == 1 else f" ({plural(note.fits, 'fit')})"
         yield f"{clean(note.candidate)}: {note.text}{fits}"
 
 
 def forecast_lines(decision: Decision) -> Iterator[str]:
-    """Yield how many labels each candidate needs, where a learning curve tells."""
     for forecast in decision.forecasts:
         if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
             yield f"{clean(forecast.candidate)}: {'; '.join(parts)}."
@@ -399,7 +392,6 @@ def _needed(needed: Needed) -> str:
 
 
 def label_sentences(audit: Audit) -> Iterator[str]:
-    """Yield the findings of the label audit, a sentence each."""
     if audit.noise is not None and audit.ceiling is not None:
         noise = audit.noise
         yield (
@@ -421,7 +413,6 @@ def label_sentences(audit: Audit) -> Iterator[str]:
 
 
 def suspects_note(audit: Audit) -> str:
-    """Say how the doubted labels were selected."""
     accuracy = f" ({percent(audit.accuracy.value)} % accurate)" if audit.accuracy else ""
     first = f"; check these {audit.suspected:,} first" if audit.suspected else ""
     return (
@@ -524,7 +515,6 @@ def answer(decision: Decision) -> str:
 
 
 def only_references(decision: Decision) -> bool:
-    """Return whether nothing answered but references, such as a copy of the input."""
     families = decision.verdict.families
     return bool(families) and all(f.best != decision.pick for f in families)
 
@@ -601,7 +591,6 @@ def within_family(decision: Decision) -> str:
 
 
 def doubts(decision: Decision) -> Iterator[str]:
-    """Yield what could change the answer, the likeliest first."""
     verdict = decision.verdict
     if verdict.done:
         (score,) = (c.accuracy for c in decision.scorecards if c.candidate == decision.pick)
@@ -699,7 +688,6 @@ _REMARKS: dict[RemarkCode, str] = {
 
 
 def caveats(decision: Decision) -> Iterator[str]:
-    """Yield what could make the comparison itself misleading, the most serious first."""
     for caveat in decision.verdict.caveats:
         yield _caveat(decision, caveat)
 
@@ -778,13 +766,11 @@ def ending(decision: Decision) -> str:
 
 
 def what_else(decision: Decision) -> Iterator[str]:
-    """Yield what an LLM taught, what can be taken over from it, and the remarks."""
     yield from filter(None, (ending(decision), distilled(decision), takeover(decision)))
     yield from remarks(decision)
 
 
 def remarks(decision: Decision) -> Iterator[str]:
-    """Yield what weighs beside the answer, and what would change it."""
     for remark in decision.verdict.remarks:
         yield _remark(decision, remark)
 
@@ -866,7 +852,6 @@ def as_call(command: Command) -> str:
 
 
 def step_text(decision: Decision, found: Step) -> str:
-    """Return the sentences of a step as one text."""
     return " ".join(step(decision, found))
 
 
@@ -1106,7 +1091,6 @@ DOUBTED = 0.02
 
 
 def reading(decision: Decision) -> Iterator[str]:
-    """Yield what the named candidate, or the next best that reads, loses to what."""
     families = {card.candidate: card.family for card in decision.scorecards}
     models = [s for s in decision.loss_splits if families.get(s.candidate) != "baseline"]
     own = [s for s in decision.loss_splits if s.candidate == decision.pick]
@@ -1253,7 +1237,6 @@ def distilled(decision: Decision) -> str:
 
 
 def shared_errors(decision: Decision) -> Iterator[str]:
-    """Yield sentences on the errors that candidates share; none without an overlap."""
     if (overlap := decision.overlap) is None:
         return
     wrong, right = wrong_and_right(decision)
@@ -1308,7 +1291,6 @@ _EVIDENCE: dict[GateCode, str] = {
 
 
 def evidence(decision: Decision, gate: Gate) -> str:
-    """Say what a check of the verdict was judged on."""
     if gate.code == "rare-label":
         return rare_sentence(decision.verdict.rare[0])
     if gate.code == "labels":
@@ -1376,7 +1358,6 @@ def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
 
 
 def headline(decision: Decision) -> str:
-    """Return the answer, how sure it is and what could change it, in one text."""
     sure = how_sure(decision)
     parts = [answer(decision), f"{sure[:1].upper()}{sure[1:]}." if sure else "", *doubts(decision)]
     return " ".join(filter(None, parts))
@@ -1507,7 +1488,6 @@ def breakevens(decision: Decision) -> Iterator[str]:
 
 
 def serving(decision: Decision) -> Iterator[str]:
-    """Yield the memory of one more task on the same base model."""
     for card in decision.scorecards:
         cost, name = card.cost, clean(card.candidate)
         if cost.artefact_mb is not None and cost.base_mb is not None:
@@ -1582,7 +1562,6 @@ def of_endpoint(card: Scorecard) -> Iterator[str]:
 
 
 def where(card: Scorecard) -> str:
-    """Return the host that reads the texts of a candidate, or that they stay on the machine."""
     if card.service is not None:
         return clean(card.service.behind.rpartition(" at ")[2])
     if (card.model or "").startswith("endpoint:"):
@@ -1591,7 +1570,6 @@ def where(card: Scorecard) -> str:
 
 
 def data_risk(decision: Decision) -> str:
-    """Say which candidates send texts away, and how many rows seem to hold personal data."""
     cards = [card for card in decision.scorecards if card.accuracy]
     hosts: dict[str, list[str]] = {}
     for card in cards:
@@ -1653,7 +1631,6 @@ GAPS: dict[GapName, str] = {
 
 
 def splits_of(decision: Decision) -> list[LossSplit]:
-    """Return what candidates that read documents lose, that of the chosen one or the best first."""
     return best_first(decision.loss_splits, decision.pick)
 
 
@@ -1707,7 +1684,6 @@ def _listed(ids: Sequence[str]) -> str:
 
 
 def drill_note(drill: DocumentDrill) -> str:
-    """Return what the table of changed facts means."""
     return (
         f"{plural(drill.facts, 'fact')} of the documents were exchanged after training; "
         f"{plural(drill.rows, 'row')} on {plural(drill.documents, 'document')} (95 % CI). "

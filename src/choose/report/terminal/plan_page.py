@@ -40,7 +40,6 @@ from choose.types import FAMILIES, Dataset, Family
 
 
 def before_data_page(plan: BeforeData) -> Page:
-    """Return the plan of labelling as a page."""
     first = rounded(plan.training.low / TRAINING_SHARE)
     steps = (
         f"Label about {first:,} rows, sampled at random from real traffic, and run choose check: "
@@ -144,7 +143,6 @@ def _paid_back(plan: BeforeData, found: Running) -> str:
 
 
 def headline(plan: BeforeData) -> str:
-    """Return rows, hours and dollars as one sentence."""
     rows, hours = plan.rows, plan.hours.usual
     time = f"{number(hours, 0)} hours" if hours >= 1.5 else f"{60 * hours:,.0f} minutes"
     cost = f", about ${figure(plan.usd.usual)}" if plan.usd else ""
@@ -233,7 +231,6 @@ def _gb(count: int | None) -> str:
 
 
 def grid_page(plan: Planning) -> Page:
-    """Return the rounds with their seconds by candidate as a page."""
     data, rows = plan.dataset, len(plan.dataset.asked)
     kept = f"; {plural(plan.stored, 'trial')} stored" if plan.stored else ""
     title = (

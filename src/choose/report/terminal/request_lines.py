@@ -125,7 +125,6 @@ def traffic_line(sent: Sent, seconds: float) -> str:
 
 
 def spent(ledger: Counted) -> str:
-    """Return the dollars spent so far."""
     if ledger.unpriced:
         return "dollars unknown"
     of = f" of {dollars(ledger.limit)}" if ledger.limit is not None else ""
