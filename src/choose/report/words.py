@@ -646,7 +646,7 @@ _CAVEATS: dict[CaveatCode, str] = {
     "{whole} such rows show the margin.",
     "check-failed": "{checks}",
     "failed": "{names} failed at least once.",
-    "few-clusters": "{rows} of {total} test rows belong to one group or document.",
+    "few-clusters": "{rows} of {total} test rows are of one group or document, and count as one.",
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
     "leak": "{rows} of {total} test rows are also in the training file, and were left out there.",
