@@ -13,7 +13,7 @@ from choose.api.plan import plan_study
 from choose.conformance import WORDS_OF, pool
 from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.report.terminal.request_lines import plan_lines
+from choose.report.terminal.plan_page import plan_lines
 from choose.schema.plan import ONCE, Spending
 from support.chat_server import Http, by_words, serving
 from support.chat_server import sent as sent_back

@@ -90,7 +90,7 @@ class Consent:
     def __call__(self, spending: Spending) -> None:
         """Return if the requests may be sent."""
         from choose.errors import StudyError
-        from choose.report.terminal.request_lines import plan_lines
+        from choose.report.terminal.plan_page import plan_lines
 
         for line in plan_lines(spending):
             say(line)

@@ -124,8 +124,7 @@ def plan_trials(
 
     from choose.api.plan import plan_study
     from choose.cli.console import print_record, stdout, working
-    from choose.report.terminal.plan_page import grid_page
-    from choose.report.terminal.request_lines import sending_record
+    from choose.report.terminal.plan_page import grid_page, sending_record
 
     with working("Listing the rounds"):
         grid = plan_study(data, strategies=strategies or (), **settings)

@@ -15,8 +15,7 @@ from rich.text import Text
 from choose.formatting import chance, clean, clock, duration, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Encodable
-from choose.report.terminal.plan_page import reach_line
-from choose.report.terminal.request_lines import Sent, traffic_line, traffic_summary
+from choose.report.terminal.plan_page import Sent, reach_line, traffic_line, traffic_summary
 from choose.report.words import LIKELY
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
