@@ -13,11 +13,13 @@ import pytest
 
 from choose.api.notebook_views import printed
 from choose.report import words
+from choose.report.blocks import labels
+from choose.report.markdown import markdown_page
 from choose.report.terminal.pages import render
 from choose.report.write import render_markdown
 from choose.schema.base import Interval
 from choose.schema.decision import Caveat, CaveatCode, Decision, Gate, GateCode, Remark, RemarkCode
-from choose.schema.diagnosis import Audit, NoiseBand, Suspect
+from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
 from choose.schema.standings import RareFigure, RareLabel, Step, StepCode, StepKind
 from choose.types import Kind
 from support import decisions
@@ -54,6 +56,21 @@ AUDIT = Audit(
     suspected=1,
     suspects=(Suspect(id="T009", label="a", suggested="b", score=2.0, agree=2, answered=3),),
 )
+DOUBTED = AUDIT.model_copy(
+    update={
+        "ceiling": Interval(value=0.959, low=0.827, high=0.982),
+        "contradicted": 86,
+        "suspected": 12,
+        "suspects": tuple(
+            Suspect(id=f"T{i:03}", label="a", suggested="b", score=3.2, agree=2, answered=3)
+            for i in range(12)
+        ),
+        "overlaps": (LabelOverlap(a="a", b="b", doubted=12, rows=150),),
+        "gain": RelabelGain(
+            candidate="probe", rows=28, gain=Interval(value=0.019, low=0.01, high=0.038)
+        ),
+    }
+)
 LEAD = Interval(value=0.041, low=0.012, high=0.07)
 
 
@@ -64,10 +81,15 @@ def approve(name: str, text: str) -> None:
     assert text == file.read_text(encoding="utf-8")
 
 
+def test_the_labels_to_check_are_those_that_were_approved() -> None:
+    audited = decisions.decision().model_copy(update={"audit": DOUBTED})
+    approve("labels", markdown_page(labels(audited, {})))
+
+
 @pytest.mark.parametrize("name", SCREENS)
 def test_screens_are_those_that_were_approved(name: str) -> None:
     decision = SCREENS[name]()
-    page = render_markdown(decision) if name in ("many-rows-left", "documents") else ""
+    page = render_markdown(decision) if name in ("many-rows-left", "documents", "endpoints") else ""
     approve(name, f"{printed(render(decision))}\n{page and chr(10)}{page}")
 
 

@@ -11,7 +11,6 @@ from typing import get_args
 import pytest
 
 from choose.report import words
-from choose.report.write import render_markdown
 from choose.schema.decision import Decision, Method, Note, PromptText
 from choose.schema.diagnosis import Audit, Suspect
 from choose.types import Kind
@@ -83,18 +82,6 @@ def test_a_record_with_nothing_measured_makes_a_page() -> None:
     page = page_of(decisions.bare())
     assert "None" not in re.sub(r"None of these", "", page)
     assert not parsed(page).open
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "pull request"])
-def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(render):
-    text = re.sub(r"<[^>]+>|\\\\", " ", render(decisions.served()))
-    for said in ("Behind endpoints", "0.81", "2.4", "62.0", "gpt-x at api.example.com"):
-        assert said in text
-    assert "answered 100 rows 3 times" in text
-    assert "58 to 61 texts were cut to 96 tokens. (5 fits)" in text
-    assert "no early stopping. (" not in text
-    assert "Behind endpoints" not in render(decisions.decision())
 
 
 def test_sections_are_listed_and_led_to() -> None:

@@ -11,7 +11,6 @@ from choose.report.words import covered_by
 from choose.report.write import check_output, render_markdown, write
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
 from support import decisions
 
 
@@ -58,49 +57,6 @@ def test_an_unknown_ending_and_a_folder_are_refused(tmp_path: Path) -> None:
         check_output("decision", folder)
 
 
-def suspect(id="T012", label="billing", suggested="payouts"):
-    return Suspect(id=id, label=label, suggested=suggested, score=3.2, agree=2, answered=3)
-
-
-def found(**facts):
-    fields = {
-        "auditors": ("probe", "tfidf"),
-        "rows": 602,
-        "accuracy": Interval(value=0.857, low=0.827, high=0.883),
-        "noise": NoiseBand(low=0.018, high=0.173),
-        "ceiling": Interval(value=0.959, low=0.827, high=0.982),
-        "contradicted": 86,
-        "suspected": 28,
-        "suspects": tuple(suspect(f"T{i:03}") for i in range(12)),
-        "overlaps": (LabelOverlap(a="billing", b="payouts", doubted=12, rows=150),),
-        "gain": RelabelGain(
-            candidate="probe", rows=28, gain=Interval(value=0.019, low=0.01, high=0.038)
-        ),
-        **facts,
-    }
-    return Audit(**fields)
-
-
-def shown(audit):
-    decision = decisions.decision().model_copy(update={"audit": audit})
-    return " ".join(render_markdown(decision).replace("\\", "").split())
-
-
-def test_the_section_says_what_the_record_holds():
-    said = shown(found())
-    for part in (
-        "Between 1.8 % and 17.3 % of the labels may be wrong.",
-        "perfect answers would score 82.7 to 98.2 %",
-        "billing and payouts are confused: 12 doubted rows of 150.",
-        "the 28 most doubted rows would add about 1.9 points",
-        "disagree with 86 labels; check these 28 first",
-        "T009",
-        "2 of 3",
-    ):
-        assert part in said
-    assert "| T010 |" not in said  # ten at most
-
-
 def test_intervals_of_single_and_of_several_runs_are_told_apart():
     """ "... and retraining on the same training pool; the choice of test rows, not retraining"."""
     once, often = (Interval(value=0.8, estimand=e) for e in ("artefact", "refits"))
@@ -109,20 +65,3 @@ def test_intervals_of_single_and_of_several_runs_are_told_apart():
         "Intervals cover the choice of test rows, and after several runs retraining on the same "
         "training pool."
     )
-
-
-def test_no_audit_no_section():
-    assert "most doubted labels" not in shown(None)
-
-
-def test_hostile_text_is_shown_and_not_obeyed():
-    evil = decisions.HOSTILE
-    said = shown(
-        found(
-            suspects=(suspect(evil, evil, evil),),
-            overlaps=(LabelOverlap(a=evil, b=evil, doubted=2, rows=4),),
-            auditors=(evil,),
-            gain=RelabelGain(candidate=evil, rows=1, gain=Interval(value=0.1)),
-        )
-    )
-    assert not set("\x1b\x07\x9b\u202e\udc80") & set(said)
