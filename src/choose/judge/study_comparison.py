@@ -67,17 +67,12 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
         return None
     name, later = old.info.name, new.info.name
     if _same(meeting, old.main, new.main):  # nothing is estimated
-        weights = _weights(meeting, both)
-        weights = None if weights is None else weights[both]
+        weights = None if (all_of := _weights(meeting, both)) is None else all_of[both]
         value = float(np.average(row_means(x)[both], weights=weights))
+        none = Interval(value=0.0, low=0.0, high=0.0, estimand="same-fits")
+        scores = {"accuracy_before": value, "accuracy_after": value}
         return Shift(
-            before=name,
-            after=later,
-            accuracy_before=value,
-            accuracy_after=value,
-            difference=Interval(value=0.0, low=0.0, high=0.0, estimand="same-fits"),
-            p=None,
-            rows=int(both.sum()),
+            before=name, after=later, difference=none, p=None, rows=int(both.sum()), **scores
         )
     refitted = _fits(old.main) != _fits(new.main)
     alone = sum(side.repeats and side.repetitions < 2 for side in (old, new)) if refitted else 0

@@ -206,10 +206,7 @@ def _with_scores(run: Run, dataset: Dataset) -> Run:
 def _answer(
     job: Job, pools: Pools, fit: Fitted, end: float, before: Run | None
 ) -> tuple[Run, Exception | None]:
-    """Return a trial's run, and the exception that stopped it before all views.
-
-    It goes on with what was answered `before`, whose fit may have been another one.
-    """
+    """Return a trial's run, which goes on from another fit's `before`, and what stopped it."""
     dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
     before = before if before is not None and before.error is None else None
     known = before.answers.get(CLEAN) if before else None
