@@ -47,13 +47,6 @@ LABEL, INDENT, WIDE = 9, 2, 96
 COSTS = ("won:lost", "s/1,000", "$/1,000", "$/month")
 
 
-def context(decision: Decision) -> str:
-    """Return the name and the size of the data."""
-    data = decision.dataset
-    labels = f" · {plural(len(data.labels), 'label')}" if data.labels else ""
-    return f"{clean(data.name)} · {plural(data.test_rows, 'test row')}{labels}"
-
-
 @dataclass(frozen=True, slots=True)
 class Room:
     """How much is shown: sentences of each kind and steps, and whether steps have commands."""
@@ -113,7 +106,10 @@ def first_screen(screen: FirstScreen, width: int, room: Room) -> Iterator[Render
     """Yield the parts of the screen, for so many columns."""
     decision = screen.decision
     if room.context:
-        yield note(clip(f"{words.words_in(decision).question}?   {context(decision)}", width))
+        data, asked = decision.dataset, words.words_in(decision).question
+        rows = f"{clean(data.name)} · {plural(data.test_rows, 'test row')}"
+        labels = f" · {plural(len(data.labels), 'label')}" if data.labels else ""
+        yield note(clip(f"{asked}?   {rows}{labels}", width))
         yield Text()
     yield _answer(decision, width)
     told = [*words.doubts(decision)][: room.doubts]
