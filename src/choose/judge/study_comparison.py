@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Cause, Shift
 from choose.stats.metrics import Codes
-from choose.stats.paired import aligned, holm, paired_difference
+from choose.stats.paired import Difference, aligned, holm, paired_difference
 from choose.stats.two_way import Mask, answered, row_means
 from choose.types import Floats
 
@@ -74,7 +75,32 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
         return Shift(
             before=name, after=later, difference=none, p=None, rows=int(both.sum()), **scores
         )
-    refitted = _fits(old.main) != _fits(new.main)
+    gap, estimand = _difference(meeting, old, new, refitted=_fits(old.main) != _fits(new.main))
+    now, was = gap.scores
+    return Shift(
+        before=name,
+        after=later,
+        accuracy_before=was,
+        accuracy_after=now,
+        difference=Interval.of(gap, estimand),
+        p=gap.p,
+        rows=gap.rows,
+    )
+
+
+class _Estimated(NamedTuple):
+    """A difference, and what its interval is about."""
+
+    difference: Difference
+    estimand: str
+
+
+def _difference(
+    meeting: Meeting, old: CandidateScores, new: CandidateScores, *, refitted: bool
+) -> _Estimated:
+    assert old.main is not None
+    assert new.main is not None
+    x, y = new.main.right[meeting.after], old.main.right[meeting.before]
     alone = sum(side.repeats and side.repetitions < 2 for side in (old, new)) if refitted else 0
     gap = paired_difference(
         x,
@@ -87,16 +113,7 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
     )
     again = "new-pools-in-either" if old.drawn or new.drawn else "refits-in-either"
     about = again if max(gap.repetitions) > 1 else "fits"
-    now, was = gap.scores
-    return Shift(
-        before=name,
-        after=later,
-        accuracy_before=was,
-        accuracy_after=now,
-        difference=Interval.of(gap, f"{again}:{ASSUMED_SD}" if alone else about),
-        p=gap.p,
-        rows=gap.rows,
-    )
+    return _Estimated(gap, f"{again}:{ASSUMED_SD}" if alone else about)
 
 
 def _weights(meeting: Meeting, complete: Mask) -> Floats | None:

@@ -360,7 +360,6 @@ class DrillOutcome(Record):
         reads: whether it read the changed documents; others answer as before.
         clean: the score on the same rows before the change.
         updated: the score against the answers after the change.
-        lost: `clean` minus `updated`, paired.
         stale: share of answers that give the old fact still, and not the new one.
     """
 
@@ -369,7 +368,6 @@ class DrillOutcome(Record):
     reads: bool
     clean: Interval
     updated: Interval
-    lost: Interval
     stale: Interval
 
 

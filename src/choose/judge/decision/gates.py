@@ -257,12 +257,13 @@ WORTH_ITS_COST = "worth its cost"
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
     """Judge every condition that applies to the task, the most important first."""
-    labels = bool(case.contenders.panel.rows.labels)
+    rows = case.contenders.panel.rows
+    conflicting, labels = int(rows.conflicting.sum()), bool(rows.labels)
     return (
         *((measurable(case),) if labels else ()),
         _adequate(case),
         contenders_credible(case),
-        *((_clean(case),) if labels else ()),
+        *((labels_clean_enough(case.audit, conflicting, len(rows.targets)),) if labels else ()),
         task_stable(case.contenders.panel, case.name, case.margin),
         worth_its_cost(case),
     )
@@ -320,11 +321,6 @@ def contenders_credible(case: Case) -> Gate:
             value=Interval.of(lead) if lead else None,
         )
     return Gate(name=name, status="pass", code="ahead-of-references", names=(best, *floors))
-
-
-def _clean(case: Case) -> Gate:
-    rows = case.contenders.panel.rows
-    return labels_clean_enough(case.audit, int(rows.conflicting.sum()), len(rows.targets))
 
 
 def worth_its_cost(case: Case) -> Gate:

@@ -136,7 +136,7 @@ def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat
         yield Caveat(code="may-have-seen", names=warned)
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
-    yield from _lost_on_a_source(case)
+    yield from _worst_source(case)
     yield from _division(case, LEAKED * len(rows.targets))
     yield from _part_of_labels(case)
     if (shift := case.shift) is not None:
@@ -200,11 +200,12 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
         yield Caveat(code="usd-unknown", names=(case.name,))
 
 
-def _lost_on_a_source(case: Case) -> Iterator[Caveat]:
+def _worst_source(case: Case) -> Iterator[Caveat]:
     """Yield the source on which the named candidate certainly loses most, over the margin."""
-    sources = losses_by_source(case.contenders.panel[case.name])
-    for one in [one for one in sources if (one.loss.low or 0.0) > case.margin][:1]:
-        yield Caveat(code="other-source", names=(case.name, one.source), lost=one.loss)
+    for one in losses_by_source(case.contenders.panel[case.name]):
+        if (one.loss.low or 0.0) > case.margin:
+            yield Caveat(code="other-source", names=(case.name, one.source), lost=one.loss)
+            return
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:

@@ -32,7 +32,8 @@ def kind_of(case: Case) -> Kind:
     if case.contenders.nearest is not None:
         return "none-works"
     limited = conflicts_limit(case) is not None or labels_limit(case) is not None
-    if limited and not _satisfied(case):
+    satisfied = selection.chosen is not None and selection.target in ("met", "none")
+    if limited and not satisfied:
         return "fix-labels"
     if not selection.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
@@ -68,10 +69,6 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
 
 def target_met(case: Case) -> bool:
     return case.selection.chosen is not None and case.selection.target == "met"
-
-
-def _satisfied(case: Case) -> bool:
-    return case.selection.chosen is not None and case.selection.target in ("met", "none")
 
 
 def conflicts_limit(case: Case) -> tuple[int, int] | None:

@@ -194,7 +194,9 @@ def distilled_of(contenders: Contenders) -> Distilled | None:
         return None
     top = max(levels[c.info.name] for c in taught) - contenders.rule.margin
     one = next(c for c in taught if levels[c.info.name] >= top)
-    labels = next((c for c in panel.scored if _same_but_labels(c, one)), None)
+    same = (one.info.strategy, one.info.model)
+    on_labels = (c for c in panel.scored if not c.info.taught)
+    labels = next((c for c in on_labels if (c.info.strategy, c.info.model) == same), None)
     name = one.info.name
     pool = common_pool(labels, one) if labels and labels.main else None
     if pool == WHOLE and labels and labels.pool != one.pool:
@@ -210,8 +212,3 @@ def distilled_of(contenders: Contenders) -> Distilled | None:
         compared=brings.scores if brings else None,
         learned=(one.pool if pool == WHOLE else pool or 0) if brings else 0,
     )
-
-
-def _same_but_labels(candidate: CandidateScores, taught: CandidateScores) -> bool:
-    own, other = candidate.info, taught.info
-    return not own.taught and (own.strategy, own.model) == (other.strategy, other.model)

@@ -73,7 +73,8 @@ def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
 
 
 def _common(contenders: Contenders) -> _Common | None:
-    among = tuple(c for c in contenders.order if _reads(c) and _answered_share(c) >= ANSWERED)
+    readers = (c for c in contenders.order if _reads(c))
+    among = tuple(c for c in readers if np.isnan(_row_scores(c)).mean() <= 1 - ANSWERED)
     if len(among) < 2:
         return None
     scores = np.stack([_row_scores(c) for c in among])
@@ -86,10 +87,6 @@ def _reads(candidate: CandidateScores) -> bool:
     assert candidate.main is not None
     outputs = candidate.main.outputs
     return len(np.unique(outputs[outputs >= 0])) > 1
-
-
-def _answered_share(candidate: CandidateScores) -> float:
-    return float((~np.isnan(_row_scores(candidate))).mean())
 
 
 def _row_scores(candidate: CandidateScores) -> Floats:

@@ -38,7 +38,7 @@ from choose.judge.scores.score_tables import (
 from choose.schema.base import Interval
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, LossSplit, Retrieved
 from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval
-from choose.stats.paired import Difference, imaginary
+from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.types import Floats, Run
 
@@ -381,14 +381,12 @@ class _Judge:
         clean = self._values(asked, asked.before, self._scored(self.right))
         updated = self._values(asked, asked.after, self._scored(changed))
         stale = self._values(asked, asked.after, self._gives_old)
-        lost = clean - updated
         return DrillOutcome(
             candidate=asked.scores.info.name,
             family=asked.scores.info.family,
             reads=asked.scores.info.reads,
             clean=self._mean(clean),
             updated=self._mean(updated),
-            lost=self._mean(lost, pseudo=imaginary(lost), least=-1.0),
             stale=self._mean(stale),
         )
 
@@ -408,10 +406,8 @@ class _Judge:
         old = self.task.nearness(out, self.right[id])
         return float(GIVEN <= old > self.task.nearness(out, [self.rows.targets[id]]))
 
-    def _mean(
-        self, values: Floats, *, pseudo: Sequence[float] = AGRESTI_COULL, least: float = 0.0
-    ) -> Interval:
-        """Return the mean of (rows, repetitions) values from `least` to 1."""
-        estimate = two_way_interval(values, self.documents, pseudo=pseudo)
+    def _mean(self, values: Floats) -> Interval:
+        """Return the mean of (rows, repetitions) values from 0 to 1."""
+        estimate = two_way_interval(values, self.documents, pseudo=AGRESTI_COULL)
         estimand = estimand_of(values.shape[1])
-        return Interval.of(estimate, estimand, within=(least, 1.0), row_set=row_set(self.ids))
+        return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(self.ids))

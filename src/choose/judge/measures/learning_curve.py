@@ -279,9 +279,7 @@ class Ensemble:
 
     def members(self, labels: Floats) -> Floats:
         """Return (replicates, sizes) accuracies averaged over draws, families mixed."""
-        return self._mix(self.means(labels))
-
-    def _mix(self, each: Floats) -> Floats:
+        each = self.means(labels)
         chosen = np.searchsorted(np.cumsum(self.weights)[:-1], self.resamples.family_quantiles)
         mixed: Floats = each[chosen, np.arange(len(chosen))]
         return mixed

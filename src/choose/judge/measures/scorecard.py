@@ -140,12 +140,9 @@ def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
     return tuple(
         CurvePoint(labels=size, **found.model_dump())
         for size, table in tables
-        if _covers(table, main) and (found := accuracy_on(table, table.complete))
+        if (table.complete == main.complete).all()
+        if (found := accuracy_on(table, table.complete))
     )
-
-
-def _covers(table: ScoreTable, main: ScoreTable) -> bool:
-    return bool((table.complete == main.complete).all())
 
 
 def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:

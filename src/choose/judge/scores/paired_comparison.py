@@ -100,22 +100,8 @@ def compare(
         shared_draws: use only the repetitions of both sides where there are several.
     """
     x, y = side_by_side(a.table, b.table, shared_draws)
-    return compare_scores(x, y, rows or a.table.rows, fitted_once=a.fitted_once + b.fitted_once)
-
-
-def compare_scores(
-    x: Floats, y: Floats, rows: ScoredRows, *, fitted_once: int
-) -> Difference | None:
-    """Compare (rows, repetitions) scores; the variance between fits is assumed for some sides.
-
-    Args:
-        x: scores of the first side, NaN where missing.
-        y: scores of the second side.
-        rows: the rows of both.
-        fitted_once: how many sides have one fit though others could differ, 0 to 2.
-    """
-    variance = ASSUMED_SD**2
-    return _difference(x, y, rows, variance * fitted_once, variance)
+    variance, alone = ASSUMED_SD**2, a.fitted_once + b.fitted_once
+    return _difference(x, y, rows or a.table.rows, variance * alone, variance)
 
 
 def accuracy_loss(
@@ -248,19 +234,14 @@ class Pairs:
 
     def difference(self, a: str, b: str) -> Difference | None:
         if (a, b) not in self.known:
-            difference = self.reweighted(a, b, self.panel.rows)
+            first, second, difference = self.panel[a], self.panel[b], None
+            if (pool := common_pool(first, second)) is not None:
+                sides = side_at(first, pool), side_at(second, pool)
+                # On drawn pools both train on the same rows in a repetition, which correlates them.
+                difference = compare(*sides, self.panel.rows, shared_draws=pool != WHOLE)
             self.known[a, b] = difference
             self.known[b, a] = difference.negated() if difference else None
         return self.known[a, b]
-
-    def reweighted(self, a: str, b: str, rows: ScoredRows) -> Difference | None:
-        """Return the difference with other weights of the rows."""
-        first, second = self.panel[a], self.panel[b]
-        if (pool := common_pool(first, second)) is None:
-            return None
-        sides = side_at(first, pool), side_at(second, pool)
-        # On drawn pools both sides train on the same rows in a repetition, which correlates them.
-        return compare(*sides, rows, shared_draws=pool != WHOLE)
 
 
 def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:

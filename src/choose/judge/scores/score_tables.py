@@ -216,17 +216,11 @@ def score_table(
     for run in done:
         column = draws.index(run.trial.draw)
         for view in views(run):
-            place, codes = answer_codes(run, view, rows)
-            outputs[place, column] = codes
+            place = [rows.index[id] for id in run.asked[view]]
+            outputs[place, column] = rows.codes_of(run.answers[view].outputs)
             if stored is not None:
                 stored[place, column] = scores_in(run, view)
     return ScoreTable(outputs, draws, done, rows, stored) if (outputs != MISSING).any() else None
-
-
-def answer_codes(run: Run, view: tuple[str, int], rows: ScoredRows) -> tuple[Codes, Codes]:
-    """Return the row numbers and codes of the answers of one view of a run."""
-    place = np.array([rows.index[id] for id in run.asked[view]], dtype=np.int64)
-    return place, rows.codes_of(run.answers[view].outputs)
 
 
 def scores_in(run: Run, view: tuple[str, int], metric: str | None = None) -> Floats:
