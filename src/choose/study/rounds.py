@@ -29,7 +29,7 @@ from choose.types import FAMILIES, STANDARD, Candidate, Dataset, Scenario, Task,
 FIRST_ROWS, FIRST_ASKED = 250, 25
 
 CONTROLS, DRILLS = "controls with other passages", "documents that change"
-VIEWS, NOISE = "views", "added noise"
+VIEWS, NOISE = "changed texts", "added noise"
 INNER, DRIFT, SOURCE, NEW_CLASS = (
     "cross-validation inside the training pool",
     "drift over time",

@@ -288,7 +288,7 @@ WITHOUT_LABELS = {"a new class": "a new field"}
 
 
 def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
-    called = {"views": "typos"} | ({} if plan.dataset.task.labels else WITHOUT_LABELS)
+    called = {} if plan.dataset.task.labels else WITHOUT_LABELS
     if plan.dataset.task.kind == "multilabel":
         called = {**called, "a new class": "a new label"}
     for round, seconds in zip(plan.rounds, plan.reach.seconds, strict=True):
