@@ -176,17 +176,13 @@ def seconds_left() -> float:
     return inf if progress is None else max(0.0, progress.deadline - perf_counter())
 
 
-def seconds_to_aim(times: float = 1.0) -> float:
+def seconds_to_aim() -> float:
     """Return the seconds until a fit should have ended: at least 0, infinite without an aim.
 
-    Training that can do with fewer steps shortens its schedule, so that it ends by then, or by so
-    many `times` the seconds that it should take.
+    Training that can do with fewer steps shortens its schedule, so that it ends by then.
     """
     progress = _current.get()
-    if progress is None:
-        return inf
-    end = progress.started + times * (progress.aim - progress.started)
-    return max(0.0, end - perf_counter())
+    return inf if progress is None else max(0.0, progress.aim - perf_counter())
 
 
 @contextmanager

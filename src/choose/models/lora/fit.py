@@ -20,7 +20,7 @@ from choose.models.lora.training_run import (
     TrainingRun,
     compute_for_training,
 )
-from choose.progress import decided_in_time, report_progress, seconds_to_aim
+from choose.progress import decided_in_time, report_progress, seconds_left, seconds_to_aim
 from choose.types import SHARE_READ
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
@@ -28,8 +28,8 @@ from choose.types import SHARE_READ
 RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which a training's pace is known, the first of which sets up; rows that a shortened
-# one sees at least or all: so many, or as many as end in so many times the seconds of its aim.
-FIRST_STEPS, LEAST_ROWS, LATE = 3, 128, 2.0
+# one sees at least or all: so many, or as many as it reads in this share of the time that is left.
+FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.1
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -123,7 +123,7 @@ def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
     last = whole = max(run.schedule.steps for run in runs)
     if left < rest:
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
-        late = step + seconds_to_aim(LATE) / pace
+        late = step + LATE_SHARE * seconds_left() / pace
         last = int(min(whole, max(min(least, late), step + max(1.0, left / pace))))
     last = int(decided_in_time(f"steps after step {step}", last, whole))
     for run in (run for run in runs if not run.finished):
