@@ -192,6 +192,14 @@ def tuned(base, targets="all", dropout=0.0, classes=3):
     return found
 
 
+def named_gradients(flat: Any, adapter: Any) -> dict[str, Any]:
+    """Return the gradients of the fused engine's flat adapters by PEFT's names."""
+    names = {id(p): name for name, p in adapter.named_parameters()}
+    parts = flat.flat.grad.split([weight.numel() for weight in flat._weights])
+    pairs = zip(flat._weights, parts, strict=True)
+    return {names[id(weight)]: part.view(weight.shape).clone() for weight, part in pairs}
+
+
 def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
     """Return rows of random tokens, none of them the first two."""
     chooser = random.Random(3)

@@ -19,7 +19,7 @@ from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.packed_layers import PackedLayers
 from choose.models.lora.model import Base
 from choose.models.lora.training_run import Schedule, trained_state
-from support.tiny_models import some_rows, tuned
+from support.tiny_models import named_gradients, some_rows, tuned
 
 KINDS = ("bert", "roberta")
 
@@ -56,13 +56,7 @@ def gradients(run: ClassifierRun) -> dict[str, torch.Tensor]:
     with ThreadPoolExecutor(1) as pool:
         fused.step(batch, pool)
     [adapters] = fused._adapters.values()
-    flat = adapters.flat.grad
-    names = {id(p): name for name, p in run.model.adapter.named_parameters()}
-    parts = flat.split([weight.numel() for weight in adapters._weights])
-    found = {
-        names[id(weight)]: part.view(weight.shape).clone()
-        for weight, part in zip(adapters._weights, parts, strict=True)
-    }
+    found = named_gradients(adapters, run.model.adapter)
     fused.detach_memory()
     return found | of_head(run)
 

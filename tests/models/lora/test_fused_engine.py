@@ -39,7 +39,7 @@ from choose.models.lora.fused.training_step import (
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
-from support.tiny_models import some_rows, tuned
+from support.tiny_models import named_gradients, some_rows, tuned
 
 KINDS = ("llama", "qwen2", "mistral")
 
@@ -101,13 +101,7 @@ def gradients(
     part = replace(part, recompute=recompute)
     (one,) = forward_backward(decoder, [part], "cpu")
     adapters.set_gradients([one.adapters])
-    assert adapters.flat.grad is not None
-    flat, start, named = adapters.flat.grad, 0, {}
-    names = {id(p): name for name, p in found.adapter.named_parameters()}
-    for weight in adapters._weights:
-        size = weight.numel()
-        named[names[id(weight)]] = flat[start : start + size].view(weight.shape).clone()
-        start += size
+    named = named_gradients(adapters, found.adapter)
     adapters.detach_memory()
     return one.head, named
 

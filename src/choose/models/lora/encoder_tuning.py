@@ -110,7 +110,7 @@ class ContrastiveRun(TrainingRun):
     together by the overlap of their sets (see `overlaps`).
     """
 
-    trained, output = "all weights of the encoder trained", "a number of a vector"
+    trained, output = "all weights of the encoder trained", "a component of an embedding"
 
     def __init__(
         self,
