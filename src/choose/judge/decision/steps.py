@@ -261,35 +261,23 @@ def _may_catch_up(case: Case, name: str) -> bool:
 
 
 def _separate(case: Case) -> Iterator[Step]:
-    """Yield the rows to label to separate two candidates.
+    """Yield the rows to label to separate the two families that matter.
 
-    None between members of one family, or where the set would have to double or more.
+    None where the set would have to double or more, unless labels are all that is missing.
     """
     contenders, selection = case.contenders, case.selection
-    total = len(contenders.panel.rows.targets)
-    if case.chances.loss < WORTH_LABELS:
+    total, lead = len(contenders.panel.rows.targets), case.lead_of_costlier
+    if case.chances.loss < WORTH_LABELS or not (selection.rivals and selection.reachable):
         return
-    if selection.rivals and not selection.chosen and selection.reachable:
-        other, difference = selection.rivals[0], case.lead_of_costlier
-        margin, collect = case.deciding_margin, kind_of(case) == "collect-labels"
-    elif selection.near:
-        other, collect = selection.near[0], False
-        gap, margin = contenders.gain(other, case.name), contenders.margin(other, case.name)
-        costlier = other in contenders.costlier(case.name)
-        difference = gap if gap is None or costlier else gap.negated()
-    else:
-        return
-    needed = more_rows(difference, margin, total) if difference else None
-    if needed is None:
-        return
-    if not (collect or (selection.rivals and needed.even <= total)):
+    needed = more_rows(lead, case.deciding_margin, total) if lead else None
+    if needed is None or not (needed.even <= total or kind_of(case) == "collect-labels"):
         return
     rows = total + rounded(needed.likely or needed.even)
     planned = {c.info.name: Whole(rows, c.repetitions, c.pool) for c in contenders.order}
     yield Step(
         kind="label-more",
         code="separate",
-        names=(case.name, other),
+        names=(case.name, selection.rivals[0]),
         count=rounded(needed.even),
         total=None if needed.likely is None else rounded(needed.likely),
         removes=max(0.0, case.chances.loss - outlook_of(contenders, planned).loss),
