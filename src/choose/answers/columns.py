@@ -405,13 +405,7 @@ def answer_columns(
 def cells_of(column: pl.Series) -> list[str | None]:
     """Return the cells of a column as text without blanks around it; None where one is empty."""
     if column.dtype != pl.String:
-        texts = [
-            json.dumps(cell, ensure_ascii=False)
-            if isinstance(cell, list | dict)
-            else scalar_text(cell)
-            for cell in column.to_list()
-        ]
-        column = pl.Series(column.name, texts, dtype=pl.String)
+        column = pl.Series(column.name, map(as_text, column.to_list()), dtype=pl.String)
     return [cell or None for cell in column.str.strip_chars().to_list()]
 
 

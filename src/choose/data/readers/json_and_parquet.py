@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import IO, Any
 
 import polars as pl
 
@@ -62,32 +62,11 @@ def json_records(path: Path, encoding: Encoding = UTF8) -> Iterator[tuple[int, d
                 )
             yield from _document_records(path, document.lstrip("\ufeff"))
             return
-    if encoding == UTF8:
-        with path.open("rb") as file:
-            yield from records_in(file, path)
-        return
-    with path.open(encoding=encoding.name) as text:
-        yield from records_in(_AsUtf8(text), path)
+    with path.open("rb") if encoding == UTF8 else path.open(encoding=encoding.name) as file:
+        yield from records_in(file, path)
 
 
-class _AsUtf8:
-    """A text stream that gives its lines in UTF-8."""
-
-    def __init__(self, text: TextIO) -> None:
-        self._text = text
-
-    def readline(self, limit: int) -> bytes:
-        return self._text.readline(limit).encode("utf-8", "surrogatepass")
-
-
-class Lines(Protocol):
-    """A stream of lines in bytes."""
-
-    def readline(self, limit: int, /) -> bytes:
-        """Return the next line, its end included, or its first `limit` bytes."""
-
-
-def records_in(file: Lines, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def records_in(file: IO[Any], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each object of an open stream with the number of its line; `path` names it."""
     number = 0
     while line := file.readline(LINE_LIMIT):
@@ -95,7 +74,8 @@ def records_in(file: Lines, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         where = f"Line {number} of {str(path)!r}"
         if len(line) >= LINE_LIMIT:
             raise DataError(f"{where} {TOO_LONG}")
-        bare = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        bare = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+        bare = bare.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else bare.strip()
         if bare:
             try:
                 text = bare.decode("utf-8")
@@ -103,39 +83,26 @@ def records_in(file: Lines, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise DataError(
                     f"{where} is not UTF-8 text. Save the file again as UTF-8."
                 ) from error
-            record, end = _parsed(text, 0, where)
+            record, end = _decoded(text, 0, where)
             if text[end:].strip():
                 raise _not_json(where, "something follows its object")
-            yield number, record
+            yield number, _object(record, where)
 
 
 def _document_records(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the objects of one array, of the only array in one object, or one after another."""
-    at, number = _BLANK.match(text).end(), 0  # type: ignore[union-attr]
-    if text[at : at + 1] == "{":
-        first, end = _parsed(text, at, f"{str(path)!r}")
-        if not text[end:].strip():
-            yield from enumerate(_rows_within(path, first), start=1)
-            return
-    inside = text[at] == "["
-    at += inside
-    while True:
-        at = _BLANK.match(text, at).end()  # type: ignore[union-attr]
-        if inside and text[at : at + 1] == "]":
-            if text[at + 1 :].strip():
-                raise _not_json(f"{str(path)!r}", "something follows its array")
-            return
-        if not inside and at == len(text):
-            return
-        number += 1
-        where = f"Item {number} of {str(path)!r}"
-        record, at = _parsed(text, at, where)
-        yield number, record
-        at = _BLANK.match(text, at).end()  # type: ignore[union-attr]
-        if inside and text[at : at + 1] == ",":
-            at += 1
-        elif inside and text[at : at + 1] != "]":
-            raise _not_json(where, "a comma or ] must follow it")
+    values, at, name = list[Any](), 0, str(path)
+    inside = text.rstrip().removesuffix("]").rstrip()
+    if inside.endswith(","):  # a comma after the last item does no harm
+        text = f"{inside[:-1]}]"
+    while (at := _BLANK.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+        value, at = _decoded(text, at, f"{name!r}")
+        values.append(value)
+    rows = values[0] if len(values) == 1 else values
+    if isinstance(rows, dict):
+        rows = _rows_within(path, rows)
+    for number, row in enumerate(rows, start=1):
+        yield number, _object(row, f"Item {number} of {name!r}")
 
 
 def _rows_within(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -155,34 +122,41 @@ def _rows_within(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
     return lists[0]
 
 
-def _parsed(text: str, at: int, where: str) -> tuple[dict[str, Any], int]:
-    """Return the object at a place in a text, and the place where it ends."""
+def _decoded(text: str, at: int, where: str) -> tuple[Any, int]:
+    """Return the value at a place in a text, and the place where it ends."""
     try:
-        record, end = _DECODER.raw_decode(text, at)
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        at_line, at_character = f"in line {error.lineno}", f"at character {error.pos + 1}"
+        place = at_line if "\n" in text else at_character
+        raise _not_json(where, f"{error.msg} {place}") from error
     except (ValueError, RecursionError) as error:
         deep = isinstance(error, RecursionError)
-        reason = (
-            "it is nested too deeply" if deep else getattr(error, "msg", "a number is too long")
-        )
+        reason = "it is nested too deeply" if deep else "a number is too long"
         raise _not_json(where, reason) from error
-    if text.count("[", at, end) + text.count("{", at, end) > DEEPEST and _deep(record):
+
+
+def _object(record: Any, where: str) -> dict[str, Any]:
+    if _deep(record):
         raise _not_json(where, "it is nested too deeply")
     if not isinstance(record, dict):
         raise DataError(f'{where} is no JSON object. It must look like {{"text": "...", ...}}.')
-    return record, end
+    return record
 
 
 def _deep(value: Any) -> bool:
     """Return whether lists and objects are nested more than `DEEPEST` levels."""
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(DEEPEST):
         level = [
             inner
             for one in level
-            if isinstance(one, dict | list)
             for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
         ]
-    return any(isinstance(one, dict | list) for one in level)
+        if not level:
+            return False
+    return True
 
 
 def _not_json(where: str, reason: str) -> DataError:
