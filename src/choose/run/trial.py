@@ -209,8 +209,7 @@ def _answer(
     """Return a trial's run, which goes on from another fit's `before`, and what stopped it."""
     dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
     before = before if before is not None and before.error is None else None
-    known = before.answers.get(CLEAN) if before else None
-    spare = _spare_seconds(job, fit, end)
+    known, spare = (before.answers if before else {}).get(CLEAN), _spare_seconds(job, fit, end)
     items = [dataset.examples[id].item() for id in rows.questions]
     start, cached = perf_counter(), cached_seconds(strategy)
     clean, answers = predict_until(
