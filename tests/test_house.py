@@ -65,10 +65,9 @@ def test_every_module_says_what_lives_there(house: House) -> None:
         assert ast.get_docstring(tree), name
 
 
-# Texts of five words or more in judge and check, without docstrings and errors: names of what an
-# interval is
-# about. The judge returns codes and numbers; `report/words.py` says them.
-SENTENCES = 13
+# Texts of five words or more in judge and check, without docstrings and errors: a note of check on
+# its sample. The judge returns codes and numbers; `report/words.py` says them.
+SENTENCES = 1
 
 
 def test_judge_and_check_compose_no_sentences(house: House) -> None:

@@ -1,25 +1,14 @@
 """What all answers together say of the true scores of all candidates, and the least expected loss.
 
-The difference of two candidates on few rows is uncertain. Cheap candidates have answered all rows,
-and what they get right tells how hard the rows are that a slow one was not asked. So the scores of
-a row are taken as a draw from a normal distribution over candidates, and what was not asked as
-missing: the likeliest mean adjusts each candidate by what the others did on the rows that it lacks,
-as far as their answers go together. It is the regression estimate of survey sampling. Which rows
-are asked may depend on earlier answers, since these are in the distribution.
-
-Of a candidate that learned from part of the labels the score with all of them is meant: what it
-promises, with the uncertainty of that (`promised_score`).
-
-A candidate that answered no row has the distribution that its family and the common level leave
-it. What further answers would add is known before they are there: rows and fits of which the
-covariance is known narrow the distribution by a known amount.
+The scores of a row are taken as a draw from a normal distribution over candidates, and what was not
+asked as missing: the likeliest mean adjusts each candidate by what the others did on the rows that
+it lacks (the regression estimate of survey sampling). A candidate that learned from part of the
+labels counts with what it promises with all of them (`promised_score`); one that answered no row
+has the distribution that its family and the common level leave it.
 
 The mean is drawn toward a common level, whose own prior is flat, and members of one family toward
-each other. How far families and members lie apart is not known beforehand: classifiers of a family
-are often within five points, a tagger and a constant field are not, and sometimes no candidate
-differs from another by anything that matters. So the distribution is a mixture over a few such
-widths (`WIDTHS`), each weighed by how well it foretold the measured means. Where these are as near
-to each other as chance alone makes them, it says that the candidates do not differ.
+each other. How far families and members lie apart is not known beforehand, so the distribution is a
+mixture over a few such widths (`WIDTHS`), each weighed by how well it foretold the measured means.
 
 While a comparison is open, the candidate of least expected loss is used. Using one that is behind
 by more than the margin loses what lies beyond the margin. Using the costlier of two where it gains
