@@ -156,7 +156,6 @@ def test_a_weak_auditor_gives_no_estimate_where_confident_learning_would():
         assert found.accuracy.value < 0.85
     assert all(refused)
     assert np.mean(claimed) > 0.1  # ten per cent and more "wrong labels" where there is none
-    assert found.ceiling is None
     assert found.gain is None
     assert found.suspects == ()
     assert found.weak.by_chance < found.weak.needed
@@ -177,7 +176,7 @@ def test_list_and_estimate_have_one_floor():
     assert bounds.low > 0.05
     assert skill(auditor, bounds) < 0.25
     audit = audit_labels(found)
-    assert audit.noise is audit.ceiling is None
+    assert audit.noise is None
     assert audit.suspects == ()
     for seed, (kind, rate) in enumerate([("symmetric", 0.0), ("symmetric", 0.05), ("hard", 0.1)]):
         for apart in (0.6, 1.0, 1.4):
@@ -193,8 +192,6 @@ def test_wrong_labels_alone_do_not_silence_the_auditor():
     found = audited(features, given)
     assert found.accuracy.value < 0.85
     assert found.noise.low > 0.1
-    assert found.ceiling.low == pytest.approx(1 - found.noise.high)
-    assert found.ceiling.high == pytest.approx(1 - found.noise.low)
 
 
 def test_twins_do_not_pass_for_independent_labels():

@@ -58,7 +58,6 @@ AUDIT = Audit(
 )
 DOUBTED = AUDIT.model_copy(
     update={
-        "ceiling": Interval(value=0.959, low=0.827, high=0.982),
         "contradicted": 86,
         "suspected": 12,
         "suspects": tuple(

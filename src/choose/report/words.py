@@ -392,12 +392,12 @@ def _needed(needed: Needed) -> str:
 
 
 def label_sentences(audit: Audit) -> Iterator[str]:
-    if audit.noise is not None and audit.ceiling is not None:
-        noise = audit.noise
+    if (noise := audit.noise) is not None:
+        perfect = Interval(value=1 - noise.high, low=1 - noise.high, high=1 - noise.low)
         yield (
             f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
             "wrong. On labels like these, perfect answers "
-            f"would score {span(audit.ceiling)} %. The low end takes wrong labels to be at least "
+            f"would score {span(perfect)} %. The low end takes wrong labels to be at least "
             "as frequent on hard rows as on easy ones; the high end misses those that follow a "
             "rule which the auditor learned."
         )

@@ -63,7 +63,7 @@ class Audit(Record):
 
     `contradicted` rows are likelier to be another label; `suspected` of them are worth a look, and
     `suspects` lists these, the most doubtful first. Where the auditor is too weak to tell its own
-    mistakes from the labels', these are empty, `noise` and `ceiling` null, and `weak` says how
+    mistakes from the labels', these are empty, `noise` is null, and `weak` says how
     far.
     """
 
@@ -72,7 +72,6 @@ class Audit(Record):
     accuracy: Interval | None = None
     noise: NoiseBand | None = None
     weak: WeakAuditor | None = None
-    ceiling: Interval | None = None
     contradicted: int = 0
     suspected: int = 0
     suspects: tuple[Suspect, ...] = ()

@@ -230,7 +230,7 @@ def log_odds(targets: Codes, probabilities: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class NoiseBounds:
-    """The rate of wrong labels: bounds, the middle they are drawn around, and net accuracy.
+    """The rate of wrong labels: bounds, and the accuracy if those that are shown were corrected.
 
     `units` is the number of clusters, which is what the intervals count. `shown` is the most wrong
     labels that the confident half speaks for, as a share of all rows.
@@ -238,7 +238,6 @@ class NoiseBounds:
 
     low: float
     high: float
-    middle: float
     shown: float
     net_accuracy: float
     units: int
@@ -261,7 +260,7 @@ def noise_bounds(auditor: Auditor, clusters: Sequence[str]) -> NoiseBounds:
     sure, most = wilson(confident * inside, inside)
     _, high = wilson(everywhere * units, units)
     net = min((1 - everywhere) / max(1 - middle, 1e-9), 1.0)
-    return NoiseBounds(max(sure - own, 0.0), high, middle, max(most - own, 0.0), net, units)
+    return NoiseBounds(max(sure - own, 0.0), high, max(most - own, 0.0), net, units)
 
 
 def chance_of(auditor: Auditor) -> float:
@@ -343,7 +342,6 @@ def audit_labels(evidence: Evidence) -> Audit | None:
         accuracy=Interval(value=auditor.accuracy, low=low, high=high),
         noise=None if weak else NoiseBand(low=bounds.low, high=bounds.high),
         weak=weak,
-        ceiling=None if weak else _ceiling(bounds.low, bounds.high, bounds.middle),
         contradicted=int(auditor.contradicts.sum()),
         suspected=len(suspected),
         suspects=tuple(_suspects(evidence, auditor, suspected[:MOST_SUSPECTS])),
@@ -356,15 +354,6 @@ def _clusters(evidence: Evidence, auditor: Auditor) -> tuple[str, ...]:
     for items in (evidence.items, evidence.pool):
         cluster.update(zip(items.ids, items.clusters, strict=True))
     return tuple(cluster[id] for id in auditor.ids)
-
-
-def _ceiling(low: float, high: float, middle: float) -> Interval:
-    return Interval(
-        value=1 - min(max(middle, low), high),
-        low=1 - high,
-        high=1 - low,
-        estimand="labels-like-these",
-    )
 
 
 def labels_to_check(auditor: Auditor, bounds: NoiseBounds) -> Codes:
