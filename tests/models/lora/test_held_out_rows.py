@@ -3,12 +3,16 @@
 import random
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from choose.conformance import TASK, pool
 from choose.models.lora import classifier as schedule
+from choose.models.lora import fit
 from choose.models.lora.classifier import split_validation
+from choose.models.lora.training_run import Schedule
 from choose.strategy import build
 from choose.tasks.labels import Classification
 from support import tiny_models as tiny
@@ -70,3 +74,20 @@ def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, tmp_p
         rows = [replace(row, target=name) for row, name in zip(rows, names, strict=True)]
     strategy.fit(task, rows)
     assert note in strategy.facts()["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("aim", "left", "steps"),
+    # 197 steps of a second are left; 16 steps read 128 rows.
+    [(200, 600, 200), (100, 600, 103), (2, 600, 16), (2, 50, 8), (0, 0, 4)],
+)
+def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps, monkeypatch):
+    monkeypatch.setattr(fit, "seconds_to_aim", lambda: aim)
+    monkeypatch.setattr(fit, "seconds_left", lambda: left)
+    ends = list[int]()
+    run: Any = SimpleNamespace(
+        step=3, rows=range(250), schedule=Schedule(200, 8, 1e-3, 0), finished=False
+    )
+    run.shorten = ends.append
+    fit.shorten([run], 1.0, 197.0)
+    assert ends == [steps]
