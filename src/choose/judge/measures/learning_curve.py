@@ -291,13 +291,18 @@ def horizon(points: CurvePoints) -> Floats:
     return sizes
 
 
-def needed(points: CurvePoints, reached: npt.NDArray[np.bool_], **what: float) -> Needed:
-    """Sum up from which size on each of (replicates, sizes) members has reached something.
+def first_reached(points: CurvePoints, reached: npt.NDArray[np.bool_]) -> Floats:
+    """Return (replicates,) the labels from which on each member has reached something, or inf.
 
-    The sizes are those of the `horizon`.
+    The columns of `reached` are the sizes of the `horizon`.
     """
     labels = horizon(points)
-    first = np.where(reached.any(axis=1), labels[reached.argmax(axis=1)], np.inf)
+    return np.where(reached.any(axis=1), labels[reached.argmax(axis=1)], np.inf)
+
+
+def needed(points: CurvePoints, reached: npt.NDArray[np.bool_], **what: float) -> Needed:
+    """Sum up from how many labels on (replicates, sizes) members have reached something."""
+    first = first_reached(points, reached)
     middle, low, high = (
         float(q) if np.isfinite(q) else None
         for q in np.quantile(first, (0.5, 0.025, 0.975), method="inverted_cdf")
