@@ -11,7 +11,6 @@ from typing import Any
 from choose.errors import StrategyError
 from choose.models.hardware.memory import halvings, memory_notes, release_memory, within_memory
 from choose.models.lora.fused import training_step as fused
-from choose.models.lora.fused.packed_layers import is_compiled
 from choose.models.lora.model import Base, attention_layers, seeded
 from choose.models.lora.training_run import (
     PROGRESS_LABEL,
@@ -50,7 +49,7 @@ def engine_notes(base: Base, targets: str) -> list[str]:
     supported = trains_together(base)
     if base.causal and not supported:
         notes.append(f"{kind} is trained by autograd, which is slower than the engine for Llamas.")
-    elif supported and base.device == "cpu" and not is_compiled():
+    elif supported and base.device == "cpu" and not fused.is_compiled():
         notes.append("torch could not compile the layers: steps take up to 1.6 times as long.")
     if targets == "attention" and attention_layers(base) is None:
         notes.append(f"PEFT knows no query and value layers of {kind}: all layers have adapters.")
@@ -105,7 +104,7 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             steps = max(run.step for run in runs)
             if steps == 1:
                 first = perf_counter(), work
-            elif steps >= FIRST_STEPS or not seconds_to_aim():
+            else:
                 seconds = perf_counter() - first[0]
                 rest = (total - done) * seconds / (work - first[1])
                 shorten(runs, seconds / (steps - 1), rest)
@@ -121,7 +120,7 @@ def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
     """
     step, left = max(run.step for run in runs), seconds_to_aim()
     last = whole = max(run.schedule.steps for run in runs)
-    if left < rest:
+    if left < rest and (step >= FIRST_STEPS or not left):
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
         late = step + LATE_SHARE * seconds_left() / pace
         last = int(min(whole, max(min(least, late), step + max(1.0, left / pace))))

@@ -35,6 +35,9 @@ from choose.models.lora.fused.packed_layers import (
     PackedLayers,
     is_encoder,
 )
+from choose.models.lora.fused.packed_layers import (
+    is_compiled as is_compiled,
+)
 from choose.models.lora.model import Base, is_causal
 from choose.models.lora.training_run import Objective, RunBatches, Step, TrainingRun
 
