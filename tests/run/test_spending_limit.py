@@ -36,8 +36,11 @@ STRATEGIES = {"costly": "prompt", "cheap": "retrieval", "wordy": "served"}
 
 
 def wordy(body: dict[str, object]) -> Http:
-    """Answer seven of ten rows rightly, each model its own; one thinks in many tokens."""
-    right = crc32(f"{body['model']} {body['messages']}".encode()) % 10 < 7
+    """Answer seven of ten rows rightly, each model its own; one thinks in many tokens.
+
+    The letter before the model's name is one with which all are near each other on any half.
+    """
+    right = crc32(f"c{body['model']} {body['messages']}".encode()) % 10 < 7
     status, headers, content = (RIGHT if right else WRONG)(body)
     answer = json.loads(content)
     if body["model"] == "wordy":
@@ -86,4 +89,4 @@ def test_dollars_buy_the_same_rows_of_every_candidate_at_any_price(server: Serve
 def test_enough_money_covers_all_rows(server: Server) -> None:
     write(server, limit=1.0)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
-    assert set(rows_asked(found.store).values()) == {200}, "all, since the question stays open"
+    assert set(rows_asked(found.store).values()) == {200}, "all, since none is ahead"

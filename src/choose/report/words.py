@@ -650,8 +650,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
     "leak": "{rows} of {total} test rows are also in the training file, and were left out there.",
-    "unseen-labels": "{whole} labels have no training row, so trained candidates get {rows} of "
-    "{total} test rows wrong.",
+    "unseen-labels": "{labels} without a training row: trained candidates get {rows} of {total} "
+    "test rows wrong.",
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
@@ -710,6 +710,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
         was="was" if len(caveat.names) == 1 else "were",
         rows=f"{caveat.rows or 0:,}",
         whole=f"{caveat.whole or 0:,}",
+        labels=plural(caveat.whole or 0, "label"),
         total=f"{decision.dataset.test_rows:,}",
         checks=" ".join(failed),
         beyond=_limits(decision, caveat.names),
