@@ -85,7 +85,8 @@ def test_what_was_not_measured_leaves_the_table_and_is_named() -> None:
 )
 def test_figures_are_told_from_words(cell: str) -> None:
     assert is_figure(cell)
-    assert not is_figure("gpt-4")
+    (mixed,) = table("", [{"name": "a", "x": cell}, {"name": "b", "x": "gpt-4"}])
+    assert mixed.figures == [False, False]
 
 
 def test_notes_of_a_form_are_told_once_with_the_range_of_their_numbers() -> None:

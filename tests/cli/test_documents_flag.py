@@ -96,7 +96,7 @@ def test_paths_of_a_study_file_start_at_its_folder(choose: Choose) -> None:
     assert json.loads(result.out)["rows"] == 20
 
 
-def test_the_commands_that_are_shown_name_the_documents(choose: Choose) -> None:
+def test_the_command_to_compare_with_names_the_documents(choose: Choose) -> None:
     result = choose("check", "questions.jsonl", "--documents", "handbook", "--json")
     assert json.loads(result.out)["compare"]["options"]["documents"] == "handbook"
 

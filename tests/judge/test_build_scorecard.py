@@ -169,6 +169,7 @@ def test_noise_loses_by_rate():
     assert low.loss.value == pytest.approx(0.2)
     assert high.loss.value == pytest.approx(0.4)
     assert low.loss.low < 0.2 < low.loss.high
+    assert low.loss.estimand == "refits"
 
 
 def test_noise_that_changes_nothing_has_an_open_interval():

@@ -132,6 +132,23 @@ def test_a_model_that_does_not_fit_is_not_loaded(folder, monkeypatch):
         adapters._loaded.__wrapped__(folder, weights_digest(folder), False)
 
 
+def test_weights_go_straight_to_the_card(folder, monkeypatch):
+    asked = []
+
+    def load(loader: Any, place: Path, **options: Any) -> None:
+        asked.append(options)
+        raise ModelError("enough was seen")
+
+    monkeypatch.setattr(placement, "_loaded", load)
+    monkeypatch.setattr(placement, "free_bytes", lambda _: None)
+    for where in ("cuda", "cpu"):
+        monkeypatch.setattr(placement, "device", lambda where=where: where)
+        with pytest.raises(ModelError, match="enough"):
+            placement.load_placed(None, Path(folder), "", dtype=torch.bfloat16, kind="model")
+    kept = {"dtype": torch.bfloat16}
+    assert asked == [{**kept, "device_map": {"": "cuda"}}, kept]
+
+
 def test_limits_fit_the_card() -> None:
     whole = limits_of("cuda")
     fit_limits("cuda", 70 * GB)

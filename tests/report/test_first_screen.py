@@ -225,7 +225,9 @@ def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})
     lines = shown(base.model_copy(update={"verdict": verdict}), store=None).splitlines()
-    for start in (n for n, line in enumerate(lines) if "choose continue" in line):
+    starts = [n for n, line in enumerate(lines) if "choose continue" in line]
+    assert starts
+    for start in starts:
         stop = next(n for n in range(start, len(lines)) if not lines[n].endswith("\\"))
         copied = "\n".join(lines[start : stop + 1])
         assert stop > start
@@ -238,4 +240,7 @@ def test_commands_break_between_arguments_only() -> None:
     assert command_lines(parts[:1], 15) == "choose report x"
     assert command_lines(parts[:2], 16) == "choose report x \\\n  --full"
     assert command_lines(parts, 20) == "choose report x \\\n  --full \\\n  --model a:b-c"
+    # A value that is too long beside its flag stands alone.
+    alone = command_lines(["choose x", "--model a:b-c-d-e-f"], 16)
+    assert alone == "choose x \\\n  --model \\\n  a:b-c-d-e-f"
     assert command_lines(["choose.compare('a b', study='c d')"], 16).count("\n") == 0

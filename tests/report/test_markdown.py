@@ -1,4 +1,4 @@
-"""The report's section on labels: what it says, and that text from data cannot harm a terminal."""
+"""Markdown: whole tables, text from data that nothing obeys, and which form an ending names."""
 
 import re
 from pathlib import Path

@@ -282,7 +282,8 @@ def test_what_is_read_is_noted_and_what_is_given_counts(models: dict[str, str]) 
 def test_demonstrations_are_the_shortest_rows_with_their_passages(models: dict[str, str]) -> None:
     strategy = fitted("rag", models, many(), shots=2)
     shown = strategy.prompter.rows
-    assert len(shown) == 2
+    # Of the first twelve in the order of ids, those about a large door and a rug are the shortest.
+    assert {row.id for row in shown} == {"q0-4", "q2-2"}
     for row in shown:
         [own] = [one for one in CORPUS.documents if one.text in row.fields["passage"]]
         assert own.id in {span.document for r in many() if r.id == row.id for span in r.evidence}
