@@ -1,5 +1,6 @@
 """Documents in folders and tables, and where answers occur in them."""
 
+import errno
 import json
 import os
 import random
@@ -222,6 +223,22 @@ def test_one_unreadable_file_of_a_folder_is_left_out_and_counted(tmp_path: Path)
     (place / "b.md").unlink()
     assert "c.md' holds a NUL byte" in refused(place)
     assert "d.md' holds a NUL byte" in refused(place / "d.md")
+
+
+def test_a_file_that_this_user_may_not_look_at_is_left_out(tmp_path, monkeypatch) -> None:
+    """As in a folder that may be listed and not entered; root may do all."""
+    place = folder(tmp_path / "docs", a_md="A", b_md="B")
+    real = os.stat
+
+    def refused_for_b(path: Any, **how: Any) -> os.stat_result:
+        if str(path).endswith("b.md"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, **how)
+
+    monkeypatch.setattr(os, "stat", refused_for_b)
+    read = read_documents(str(place))
+    assert ids(read.corpus) == ["a.md"]
+    assert read.notes[0] == f"Left out: Cannot read '{place}/b.md': Permission denied."
 
 
 def test_bytes_of_no_encoding_are_refused_by_file(tmp_path: Path) -> None:

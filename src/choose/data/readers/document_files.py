@@ -155,7 +155,7 @@ def _folder(folder: Path) -> tuple[list[Document], list[str]]:
     for path in _walk(folder, unreadable):
         if not Path(os.path.realpath(path)).is_relative_to(inside):
             outside.append(_id(path.relative_to(folder)))
-        elif path.suffix.lower() in TEXTS and path.is_file():
+        elif path.suffix.lower() in TEXTS and _is_file(path):
             readable.append((path, _id(path.relative_to(folder))))
         else:
             others[path.suffix.lower() or "without ending"] += 1
@@ -177,6 +177,14 @@ def _folder(folder: Path) -> tuple[list[Document], list[str]]:
         convert = f" {_CONVERT}" if _CONVERTIBLE & others.keys() else ""
         notes.append(text + convert)
     return documents, notes
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a regular file, or one that this user may not look at."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        return isinstance(error, PermissionError)
 
 
 def _walk(folder: Path, unreadable: list[str]) -> Iterator[Path]:
