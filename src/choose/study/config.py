@@ -107,8 +107,7 @@ class Constraints(Settings):
 class Costs(Settings):
     """Prices, times and the use that a model is meant for.
 
-    Hours are by family ("baseline", "prompting", "retrieval", "fine-tuning") or by candidate, whose
-    own figure takes precedence. The labels of the study itself count as paid for.
+    The labels of the study itself count as paid for.
     """
 
     minutes_per_label: float | None = Field(

@@ -1,4 +1,4 @@
-"""Retries, reuse of paid answers, rate limits and the circuit breaker."""
+"""Retries, reuse of paid answers, rate limits, and servers that stop answering."""
 
 import asyncio
 import json
