@@ -14,8 +14,8 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {("src", "strategies"): 65_940, ("tests",): 44_429}
-MODULES = 227
+LINES = {("src", "strategies"): 61_300, ("tests",): 43_900}
+MODULES = 197
 
 
 def test_the_sum_of_lines_only_falls() -> None:
@@ -40,12 +40,13 @@ def test_no_module_imports_itself_through_others(house: House) -> None:
 
 
 def test_no_function_is_longer_than_forty_lines(house: House) -> None:
-    packages = {str(f): ast.parse(f.read_text("utf-8")) for f in SOURCE.rglob("__init__.py")}
+    more = [*SOURCE.rglob("__init__.py"), *(SOURCE.parent / "strategies").rglob("*.py")]
+    trees = {**house.trees, **{str(f): ast.parse(f.read_text("utf-8")) for f in more}}
     lengths = {
         f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for name, tree in {**packages, **house.trees}.items()
+        for name, tree in trees.items()
         for node in statements(tree.body)
-        if isinstance(node, ast.FunctionDef)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert {name: n for name, n in lengths.items() if n > 40} == {}
 

@@ -278,10 +278,7 @@ class TunedPrompt(FewShot):
         setting = search.run(plan.rewrites)
         self.searched_seconds = search.budget.cached_seconds
         shown = len(search.draws[setting.draw])
-        words = [
-            f"the wording {setting.wording!r}",
-            f"{shown} examples" if shown else "no examples",
-        ]
+        words = [f"the wording {setting.wording!r}", f"{shown or 'no'} examples"]
         if setting.template:
             words[0] = "yours" if setting.template == self.template else "rewritten from its errors"
         self.notes = search.notes(setting, ", ".join(words))
