@@ -32,11 +32,17 @@ def test_settings_name_no_folder_and_no_password() -> None:
             "data": {"path": "/home/ann/secret/rows.csv", "test": "C:\\Users\\ann\\test.csv"},
             "task": {"instruction": "Is it a refund? Yes or no."},
             "endpoints": {"one": {"base_url": "https://ann:pass@host/v1?key=abc"}},
+            "grid": {"views": []},
+            "given": {"answers": [], "family": []},
+            "run": {"resources": {}},
         }
     )
     assert shown["data"] == {"path": "rows.csv", "test": "test.csv"}
     assert shown["endpoints"]["one"]["base_url"] == "https://host/v1"
     assert shown["task"]["instruction"] == "Is it a refund? Yes or no."
+    # An empty list may be a choice, an empty table says nothing.
+    assert shown["grid"] == {"views": []}
+    assert not {"given", "run"} & shown.keys()
     assert settings({"data": {"path": "sample:tickets"}})["data"]["path"] == "sample:tickets"
 
 

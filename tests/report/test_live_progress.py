@@ -27,14 +27,14 @@ def shown(*, terminal: bool = False) -> tuple[LiveProgress, io.StringIO]:
 
 def test_a_round_is_said_in_these_words() -> None:
     assert round_line(standing()) == (
-        "round 3: 2,000 rows to learn from, 200 to answer; lora 63, probe 62, retrieval 51"
+        "round 3: 2,000 training rows, 200 test rows; lora 63, probe 62, retrieval 51"
     )
 
 
 def test_a_round_lists_only_candidates_that_took_part() -> None:
     """A prompt that had answered 25 rows stood in the line of 602."""
     said = round_line(standing(), {**SCORES, "lora": 0.6})
-    assert said == "round 3: 2,000 rows to learn from, 200 to answer; lora 63"
+    assert said == "round 3: 2,000 training rows, 200 test rows; lora 63"
     assert round_line(standing(), SCORES) == round_line(standing())
 
 
@@ -106,7 +106,7 @@ def test_what_a_budget_reaches_is_said_by_family() -> None:
     reach = Reach(learned={"tfidf": 10_003, "lora": 1_000}, asked=asked, seconds=())
     assert reach_line(reach, families, 3_080, 600.0) == (
         "Forecast for 10 min: cheap baselines on all rows, prompting and retrieval on about "
-        "100 test rows, fine-tuning with 1,000 rows to learn from."
+        "100 test rows, fine-tuning on 1,000 training rows."
     )
     none = Reach(learned={}, asked={"tfidf": 3_080, "probe": 3_080}, seconds=())
     assert "fine-tuning not at all" in reach_line(none, families, 3_080, 10.0)
@@ -121,7 +121,7 @@ def test_the_bar_says_the_round_what_runs_and_the_time() -> None:
         watch._bar.refresh()
         watch.job(Job(plain_trial("tfidf", train_size=250), part="added label noise"), None)
         watch._bar.refresh()
-    assert "0:00 of 1:00 · round 1 · tfidf: 250 rows to learn from" in out.getvalue()
+    assert "0:00 of 1:00 · round 1 · tfidf: 250 training rows" in out.getvalue()
     assert "· added label noise · tfidf: 250 rows" in out.getvalue()
 
 

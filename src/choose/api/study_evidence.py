@@ -229,9 +229,10 @@ def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
 
 def settings(study: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study's settings without folders and credentials, for sharing."""
-    shown = {
-        key: value for key, value in _without_credentials(study).items() if value not in ({}, [])
-    }
+    plain = _without_credentials(study)
+    shown = {key: own for key, own in plain.items() if own not in ({}, [])}
+    if not any(shown.get("given", {}).values()):
+        shown.pop("given", None)
     data = dict(shown.get("data", {}))
     for key in FILES:
         if isinstance(path := data.get(key), str) and not re.match(r"\w{2,}:", path):
@@ -265,7 +266,7 @@ def with_commands(verdict: Verdict, data: Mapping[str, Any], folder: Path) -> Ve
 
 def _without_credentials(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_credentials(inner) for key, inner in value.items()}
+        return {key: _without_credentials(own) for key, own in value.items() if own != {}}
     if isinstance(value, list):
         return [_without_credentials(inner) for inner in value]
     if isinstance(value, str) and "://" in value:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from choose.study.config import Study
 
 
-# The part of a report that is all of it.
 # Columns of the widest page.
 WIDEST = 1_000
 

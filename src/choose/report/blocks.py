@@ -350,8 +350,7 @@ def candidates(decision: Decision) -> Iterator[Block]:
     bars = [Bar(s.difference, low, high, margin, s.common < whole) for s in placed]
     ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
     drawn = (
-        f"Bars: points against {clean(pick)} on the same rows with the likely range (95 %), from "
-        f"{ends}.",
+        f"Bars: points against {clean(pick)} on the same rows with their 95 % range, from {ends}.",
         f"Shaded: less than the margin of {points(margin)}." if margin else "",
         "Hollow: compared on fewer rows." if any(bar.hollow for bar in bars) else "",
     )

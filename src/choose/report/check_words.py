@@ -591,7 +591,7 @@ _STEPS: Mapping[StepCode, str] = {
     "in-question": "Look at the answers that occur in their question ({rows}: {ids}): unless these "
     "ask for one of two, a candidate that repeats the question scores on them.",
     "leaks": "Replace the test rows that repeat training rows ({rows}: {ids}), or split the data "
-    "by group. They inflate accuracies measured elsewhere by up to {points}.",
+    "by group. They can inflate accuracies measured elsewhere by up to {points}.",
     "metric": "Judge by a metric that counts {hidden}; accuracy hardly does: always answering "
     "{most} is right for {share} % of rows. {rarest}Run: {command} (every label counts the same), "
     "or state what each error costs ([goal.error_costs]).",

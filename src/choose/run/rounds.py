@@ -13,7 +13,7 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from choose.data.scenarios import Pools
-from choose.formatting import plural
+from choose.formatting import duration, plural
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Pace
@@ -373,8 +373,7 @@ class _Loop:
         owed = self._owed(name) if slow and any(needed.fits) else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if left <= 0 or not ends:
-            paid = self.budget.pays(needed.dollars)
-            self._cannot(jobs, max(needed.fits), left=max(0.0, left - owed), paid=paid)
+            self._cannot(jobs, max(needed.fits), paid=self.budget.pays(needed.dollars))
             return None
         self._numbers += 1
         limits = self._limits(name, waiting, left=left, fits=needed.fits)
@@ -425,7 +424,7 @@ class _Loop:
         last = self._compared.get(job.trial.candidate, {}).get(job.trial.fold)
         return last is None or last.trial.key != job.trial.key or last.trial.key not in self.runs
 
-    def _cannot(self, jobs: Sequence[Job], fit: float, *, left: float, paid: bool) -> None:
+    def _cannot(self, jobs: Sequence[Job], fit: float, *, paid: bool) -> None:
         """Record jobs that would not end in time; their candidate keeps its last fit."""
         job = jobs[0]
         name, last = job.trial.candidate, self._compared.get(job.trial.candidate, {}).get(0)
@@ -435,12 +434,12 @@ class _Loop:
         if job.part != COMPARISON or name in self.held or last is None:
             return
         self.held.add(name)
-        if reason == "out-of-time" and job.trial.train_size > last.trial.train_size:
+        if reason == "out-of-time" and fit >= 1 and job.trial.train_size > last.trial.train_size:
             self.summary.left_out[name] = LeftOut(
                 candidate=name,
                 reason="too-long",
-                text=f"a fit on {plural(job.trial.train_size, 'row')} would take about "
-                f"{fit:,.0f} s, and {left:,.0f} s were left for it. It stays with "
+                text=f"too little time was left for a fit on {plural(job.trial.train_size, 'row')} "
+                f"({duration(fit)}) and its answers. It stays with "
                 f"{plural(last.trial.train_size, 'row')}.",
                 seconds=fit,
             )
@@ -504,8 +503,8 @@ class _Loop:
             else:
                 self.out[name] = "out-of-time"
                 fit = result.needed
-                what = "one fit" if fit is None else f"one fit would take about {fit:,.0f} s, and"
-                text = f"{what} did not end in the time that was left for it."
+                what = "one fit" if fit is None else f"one fit ({duration(fit)})"
+                text = f"{what} did not end in its share of the time."
                 self.summary.left_out[name] = LeftOut(
                     candidate=name, reason="too-long", text=text, seconds=fit
                 )

@@ -143,7 +143,7 @@ class Grid(Settings):
         ge=1,
         le=30,
         description="Most rounds of the comparison; nothing else follows them. Round 0 has 250 "
-        "rows to learn from and 25 to answer, and each next one twice as many.",
+        "training rows and 25 test rows, and each next one twice as many.",
     )
     noise: tuple[Rate, ...] | None = Field(
         default=None, description="Rates of added noise in targets, such as [0, 0.1, 0.2]."

@@ -162,7 +162,7 @@ class LiveProgress:
             trial = self._current.trial
             part = self._current.part
             now = f"round {self._round}" if part == COMPARISON else clean(part)
-            done += f" · {now} · {clean(trial.candidate)}: {trial.train_size:,} rows to learn from"
+            done += f" · {now} · {clean(trial.candidate)}: {trial.train_size:,} training rows"
         text = literal(done)
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
@@ -180,7 +180,7 @@ def chances_line(standing: Standing) -> str:
 
 
 def round_line(standing: Standing, before: Mapping[str, float] | None = None) -> str:
-    """Return ``round 3: 1,000 rows to learn from, 100 to answer; probe 62, lora 63``.
+    """Return ``round 3: 1,000 training rows, 100 test rows; probe 62, lora 63``.
 
     Candidates whose score is that of `before` have answered no more rows, and are left out.
     """
@@ -189,6 +189,6 @@ def round_line(standing: Standing, before: Mapping[str, float] | None = None) ->
     order = sorted(new, key=lambda name: -known[name])
     scores = ", ".join(f"{shorten(clean(n), NAME)} {100 * standing.scores[n]:.0f}" for n in order)
     return (
-        f"round {one.number}: {plural(one.rows, 'row')} to learn from, {one.ask:,} to answer; "
+        f"round {one.number}: {plural(one.rows, 'training row')}, {plural(one.ask, 'test row')}; "
         f"{scores}"
     )

@@ -183,7 +183,7 @@ NAME = 24
 
 
 def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: float) -> str:
-    """Return ``10 minutes: classifiers on all rows, prompting on about 100, fine-tuning on 1,000``.
+    """Return ``Forecast for 10 min: prompting on about 100 test rows, retrieval not at all.``.
 
     Args:
         reach: of the budget.
@@ -203,7 +203,7 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
         asked = sorted(reach.asked[name] for name in names)[len(names) // 2]
         where = "on all rows" if asked >= rows else f"on about {rounded(asked):,} test rows"
         if family == "fine-tuning" and learned:
-            where = f"with {learned:,} rows to learn from"
+            where = f"on {learned:,} training rows"
         parts.setdefault(where, []).append(word)
     said = ", ".join(f"{listed(words)} {where}" for where, words in parts.items())
     return f"Forecast for {duration(budget)}: {said}."
@@ -296,8 +296,8 @@ def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
         told = {name: DASH if s is None else duration(s) for name, s in seconds.items()}
         yield {
             "": f"round {round.number}" if compared else called.get(round.part, round.part),
-            "rows to learn from": f"{round.rows:,}",
-            "rows to answer": f"{round.ask:,}" if round.ask else "",
+            "training rows": f"{round.rows:,}",
+            "test rows": f"{round.ask:,}" if round.ask else "",
             **{shorten(clean(one.name), NAME): told.get(one.name, "") for one in plan.candidates},
         }
 
