@@ -122,7 +122,7 @@ def test_the_bar_says_the_round_what_runs_and_the_time() -> None:
         watch.job(Job(plain_trial("tfidf", train_size=250), part="added label noise"), None)
         watch._bar.refresh()
     assert "0:00 of 1:00 · round 1 · tfidf: 250 training rows" in out.getvalue()
-    assert "· added label noise · tfidf: 250 rows" in out.getvalue()
+    assert "· added label noise · tfidf: 250 training rows" in out.getvalue()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

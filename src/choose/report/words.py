@@ -604,7 +604,7 @@ def doubts(decision: Decision) -> Iterator[str]:
     for family in (f for f in likely if f not in verdict.unmeasured):
         yield from _may_be(decision, family)
     if new := [f for f in likely if f in verdict.unmeasured]:
-        told = [f"{called(decision, f)} {chance(verdict.chance[f])}" for f in new]
+        told = [f"{called(decision, f)} ({chance(verdict.chance[f])} chance)" for f in new]
         yield f"Not measured, but perhaps the better choice: {listed(told)}."
     sure = 1.0 if decision.chance is None else decision.chance
     likeliest = all(verdict.chance[family] <= sure for family in likely)
@@ -1601,12 +1601,15 @@ def differing_line(decision: Decision) -> str:
         return ""
     wrong, right = wrong_and_right(decision)
     both = found.differing - found.only_chosen_right - found.only_rival_right
-    parts = [c for c in decision.verdict.caveats if c.code == "part-of-labels"]
-    pools = {name: part.rows for part in parts for name in part.names}
+    verdict = decision.verdict
+    parts = [c for c in verdict.caveats if c.code == "part-of-labels"]
+    pools, chance = {name: part.rows for part in parts for name in part.names}, verdict.chance
+    told = {f.best for f in verdict.families if chance.get(f.family, 1.0) >= POSSIBLE}
     unlike = "; they were trained on unequal numbers of rows"
-    unlike *= pools.get(found.chosen) != pools.get(found.rival)
+    unlike *= found.rival in told and pools.get(found.chosen) != pools.get(found.rival)
     return (
-        f"{found.differing:,} of {plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
+        f"{clean(found.chosen)} and {clean(found.rival)} differ on {found.differing:,} of "
+        f"{plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
         f"{right} on {found.only_chosen_right:,}, only {clean(found.rival)} on "
         f"{found.only_rival_right:,}, both are {wrong} on {both:,}{unlike}."
     )

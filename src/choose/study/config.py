@@ -68,11 +68,9 @@ class Goal(Settings):
         known = [*LABEL_METRICS, *TEXT_METRICS, *installed()]
         if name not in known and not is_function(name):
             raise ValueError(
-                f"it must be {', '.join(LABEL_METRICS)} for labels (macro-F1 is shown, not "
-                f"optimised), of other kinds {', '.join(known[len(LABEL_METRICS) :])}, or a "
-                f"function of yours, as FILE.py:FUNCTION.{did_you_mean(name, known)}".removesuffix(
-                    "."
-                )
+                f"labels have {', '.join(LABEL_METRICS)} (macro-F1 is shown, not optimised); other "
+                f"kinds {', '.join(known[len(LABEL_METRICS) :])}; a function of yours is "
+                f"FILE.py:FUNCTION.{did_you_mean(name, known)}".removesuffix(".")
             )
         return name
 

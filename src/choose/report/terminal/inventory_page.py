@@ -130,12 +130,13 @@ def _of_model(entry: Entry) -> Fact:
 
 def studies_page(studies: Sequence[StoredStudy]) -> Page:
     """Return a table of the studies in a folder, in the order given."""
+    metrics = {study.metric for study in studies}
     rows = (
         {
             "": str(number),
-            "written": f"{study.written.astimezone():%Y-%m-%d %H:%M}",
-            "data": shorten(study.data, 20),
-            "metric": study.metric,
+            "written": f"{study.written.astimezone():%d %b %H:%M}",
+            "data": shorten(study.data, 14),
+            **({"metric": study.metric} if len(metrics) > 1 else {}),
             "use": shorten(study.candidate or "", 16),
             "score": "" if study.score is None else in_percent(study.score),
             "chance": "" if study.chance is None else chance(study.chance),

@@ -119,7 +119,7 @@ class LiveProgress:
         if standing.ended:
             self._say(round_line(standing, self._scores))
             self._scores = dict(standing.scores)
-            self._round = standing.round.number + 1
+            self._round, self._current = standing.round.number + 1, None
         silent = ", ".join(map(clean, standing.unanswered))
         if silent and silent != self._silent:
             self._say(f"No answer yet from {silent}.")
