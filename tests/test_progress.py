@@ -52,6 +52,15 @@ def test_what_time_decided_in_a_fit_is_decided_alike_where_it_is_made_again() ->
     assert again == made
 
 
+@pytest.mark.parametrize("decisions", [(3, 10), (10, 4, 10), (3, 5, 7)])
+def test_a_decision_that_is_taken_again_is_made_again_alike(decisions: tuple[int, ...]) -> None:
+    with as_decided() as made:
+        first = [decided_in_time("rows", value, 10) for value in decisions]
+    with as_decided(made) as again:
+        assert [decided_in_time("rows", 1, 10) for _ in decisions] == first
+    assert again == made
+
+
 def test_reports_outside_a_time_limit_do_nothing(clock: Clock) -> None:
     assert clock.work(3, 0.0) == 3
 

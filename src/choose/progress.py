@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -113,8 +114,9 @@ class LoopProgress:
 
 _current: ContextVar[LoopProgress | None] = ContextVar("progress", default=None)
 
-# What time has decided in a fit so far, and what it decided when the same fit was made before.
-_decided: ContextVar[tuple[dict[str, float], Mapping[str, float] | None] | None]
+# What time has decided in a fit so far, how often it was asked for each, and what it decided when
+# the same fit was made before.
+_decided: ContextVar[tuple[dict[str, float], Counter[str], Mapping[str, float] | None] | None]
 _decided = ContextVar("decided", default=None)
 
 
@@ -125,14 +127,17 @@ def decided_in_time(what: str, value: float, whole: float) -> float:
     alike: then this is the number of that time.
 
     Args:
-        what: names the decision within the fit.
+        what: names the decision within the fit; one that is taken again counts for itself.
         value: what the time allows.
         whole: what it would be with more time.
     """
     decided = _decided.get()
     if decided is None:
         return value
-    made, before = decided
+    made, asked, before = decided
+    asked[what] += 1
+    if asked[what] > 1:
+        what = f"{what}, {asked[what]}"
     if before is not None:
         value = before.get(what, whole)
     if value < whole:
@@ -144,7 +149,7 @@ def decided_in_time(what: str, value: float, whole: float) -> float:
 def as_decided(before: Mapping[str, float] | None = None) -> Iterator[Mapping[str, float]]:
     """Note what time decides in a fit; `before` is what it decided where the fit is made again."""
     made: dict[str, float] = {}
-    token = _decided.set((made, before))
+    token = _decided.set((made, Counter(), before))
     try:
         yield made
     finally:
