@@ -34,6 +34,7 @@ from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.joint_distribution import Whole
+from choose.judge.scores.promised_score import rows_read
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.schema.base import Command, Interval
 from choose.schema.decision import Gate
@@ -273,7 +274,7 @@ def _separate(case: Case) -> Iterator[Step]:
     if needed is None or not (needed.even <= total or kind_of(case) == "collect-labels"):
         return
     rows = total + rounded(needed.likely or needed.even)
-    planned = {c.info.name: Whole(rows, c.repetitions, c.pool) for c in contenders.order}
+    planned = {c.info.name: Whole(rows, c.repetitions) for c in contenders.order}
     yield Step(
         kind="label-more",
         code="separate",
@@ -501,7 +502,9 @@ def _reached(
         rows = asked.get(name, len(case.contenders.panel.rows.targets))
         a_repetition = len(one.main.runs) / max(1, one.repetitions) if one.main else 1
         more = int(share * runs.get(name, 0) / a_repetition)
-        labels = one.pool + round(share * (one.whole - one.pool))
+        read = rows_read(one)
+        # A fit on all rows is made again alike, with those alone that it has read.
+        labels = round(read + share * (one.whole - read)) if one.pool < one.whole else 0
         found[name] = Whole(rows, one.repetitions + more, labels)
     return found
 

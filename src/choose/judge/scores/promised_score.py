@@ -37,18 +37,20 @@ class Gain(NamedTuple):
     variance: float
 
 
+def rows_read(candidate: CandidateScores) -> float:
+    """Return how many rows a candidate learned from: only those that a fit cut short has read."""
+    runs = candidate.main.runs if candidate.main else ()
+    return candidate.pool * min((run.share_read for run in runs), default=1.0)
+
+
 def promised_gain(candidate: CandidateScores, learned: int = 0) -> Gain:
     """Return what the labels add that a candidate has not learned from.
-
-    Of a fit that time cut short before it had read its rows, only those that it read count.
 
     Args:
         candidate: who answered some rows or none.
         learned: from how many rows it will have learned, where they are more than now.
     """
-    runs = candidate.main.runs if candidate.main else ()
-    read = candidate.pool * min((run.share_read for run in runs), default=1.0)
-    pool = max(read, learned)
+    pool = max(rows_read(candidate), learned)
     if candidate.main is None or not candidate.info.learns or not 0 < pool < candidate.whole:
         return Gain(0.0, 0.0)
     errors, doublings = 1 - float(np.nanmean(candidate.main.right)), log2(candidate.whole / pool)
