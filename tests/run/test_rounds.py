@@ -337,6 +337,17 @@ def test_seconds_of_fits_grow_as_the_last_two_did() -> None:
     assert pace.fit(2_000) == pytest.approx(1e-9)
 
 
+def test_a_fit_that_was_shortened_says_little_of_more_rows(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf")
+    trial = one.rounds[0].jobs[0].trial
+    seconds = dict[bool, float | None]()
+    for shortened in (False, True):
+        pace, steps = Pace(), {"steps": 3.0} if shortened else {}
+        pace.add(Run(trial=trial, fit_seconds=1.0, shortened=steps), aim=10.0)
+        seconds[shortened] = pace.fit(2 * trial.train_size)
+    assert (seconds[False], seconds[True]) == (pytest.approx(2.0), pytest.approx(4.0))
+
+
 def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "impatient")
     left = one.run()

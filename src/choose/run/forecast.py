@@ -49,7 +49,7 @@ class Pace:
 
     def add(self, run: Run, aim: float = inf) -> None:
         """Count a run, whose fit should have ended within the seconds of `aim`."""
-        if (run.fit_seconds or 0.0) > CUT_SHARE * aim:
+        if run.shortened or (run.fit_seconds or 0.0) > CUT_SHARE * aim:
             self.cut.add(run.trial.train_size)
         self.growth = GROWTH.get(find(run.trial.strategy).family, 1.0)
         if run.fit_seconds is not None:
