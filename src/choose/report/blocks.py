@@ -974,10 +974,14 @@ def noise_and_typos(decision: Decision) -> Iterator[Block]:
                 f"% of answers kept, {view.view}": percent(view.agreement)
                 for view in card.stability.views
             },
-            "rows": of_rows(first.change, decision, first.rows),
+            "rows": " / ".join(
+                dict.fromkeys(
+                    of_rows(view.change, decision, view.rows) for view in card.stability.views
+                )
+            ),
         }
         for card in cards
-        for first in card.stability.views[:1]
+        if card.stability.views
     )
     caption = (
         f"Change of {word.score} in points at each rate of wrong training {word.target}s, on the "
