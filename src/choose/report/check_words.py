@@ -699,7 +699,8 @@ def _about_more_rows(check: Check, found: Step) -> dict[str, str]:
     """Say what today's rows can show, what some more would, and what the margin takes."""
     reach, noun = check.reach, "rows" if check.test_file is None else "test rows"
     today = f"today's {reach.rows:,} {noun}"
-    known = [(f"{n:,} {noun}", least) for n, least in found.sizes.items()]
+    apart = "independent " * (reach.independent < 0.98 * reach.rows)
+    known = [(f"{n:,} {apart}{noun}", least) for n, least in found.sizes.items()]
     few = f"{today} are too few to compare candidates"
     if reach.usual is not None:
         few, known = "", [(today, reach.usual), *known]
