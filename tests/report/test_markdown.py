@@ -37,6 +37,12 @@ def test_text_is_shown_and_not_followed(text: str) -> None:
     assert "\\|" in escaped or "|" not in text
 
 
+def test_the_time_for_a_word_grows_with_its_length() -> None:
+    """A column name of 100,000 letters took minutes."""
+    long = "t" * 1_000_000
+    assert sentence(f"{long} {long}@b") == f"{long} `{long}@b`"
+
+
 @pytest.mark.parametrize("ending", [".html", ".md", ".json"])
 def test_the_ending_names_the_form(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"r{ending}"

@@ -29,8 +29,10 @@ _ACTIVE = re.compile(r"([\\`*_\[\]<>#|~&@]|^[-+](?=\s)|^=|(?<=^\d)[.)](?=\s))")
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
-# Words that GitHub links without any markup: www.a.b, http://a.b, a@b.c, @user, #1, GH-1.
-_LINKED = re.compile(r"[^\s|]*(?:www\.|://|@|#\w|\bGH-\d|(?:mailto|xmpp):)[^\s|]*", re.IGNORECASE)
+# What GitHub links without any markup: www.a.b, http://a.b, a@b.c, @user, #1, GH-1. Words are
+# searched one by one: a pattern of whole words takes the square of their length.
+_WORD = re.compile(r"[^\s|]+")
+_LINKED = re.compile(r"www\.|://|@|#\w|\bGH-\d|(?:mailto|xmpp):", re.IGNORECASE)
 
 
 def sentence(text: object) -> str:
@@ -40,9 +42,10 @@ def sentence(text: object) -> str:
     hosts, addresses and mentions are code spans.
     """
     text, shown, last = clean(text), "", 0
-    for word in _LINKED.finditer(text):
-        shown += _inactive(text[last : word.start()]) + code(word[0])
-        last = word.end()
+    for word in _WORD.finditer(text):
+        if _LINKED.search(word[0]):
+            shown += _inactive(text[last : word.start()]) + code(word[0])
+            last = word.end()
     return shown + _inactive(text[last:])
 
 
