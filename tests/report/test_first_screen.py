@@ -115,7 +115,8 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     said = shown(found.model_copy(update={"standings": standings}))
     assert re.search(rf"lora +78 %\* .* {MINUS}20\.0 ±13\.0 ", said)
     assert (
-        "* On shared rows, each trained on equally many rows: tfidf 86 %, lora 66 %."
+        "* On shared rows, each trained on equally many: tfidf 86 %, lora 66 %. Chances "
+        "count all answers."
     ) in " ".join(said.split())
     as_shown = other.accuracy.value - own.accuracy.value + 0.86
     gap = gap.model_copy(update={"value": as_shown - 0.86})

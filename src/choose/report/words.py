@@ -609,7 +609,7 @@ def doubts(decision: Decision) -> Iterator[str]:
     sure = 1.0 if decision.chance is None else decision.chance
     likeliest = all(verdict.chance[family] <= sure for family in likely)
     if likeliest and sure < SURE and verdict.loss < SMALL_LOSS:
-        yield f"Little is at stake: using it now gives up an expected {_points(verdict.loss)}."
+        yield f"Little is at stake: the expected loss is {_points(verdict.loss)}."
     if (counted := COUNTED.get((decision.goal.get("measure") or {}).get("metric", ""))) is not None:
         yield counted
 
@@ -1409,7 +1409,7 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
     if against:
         pick = clean(decision.pick)
         told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
-        return f"* On shared rows, each trained on equally many rows: {told}."
+        return f"* On shared rows, each trained on equally many: {told}. Chances count all answers."
     unlike = len({standing.common for standing in decision.standings}) > 1
     part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
     told = "Differences are on rows that both answered, each trained on equally many rows."
