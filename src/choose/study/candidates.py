@@ -121,7 +121,8 @@ def candidates_of(study: Study, task: Task, labels: bool = True) -> ResolvedCand
 
 def _none_can_run(reasons: Mapping[str, str | None], task: Task) -> StudyError:
     """Return the error for a study of which no named candidate can run, with those that could."""
-    able = [name for name in default_strategies() if task.kind in kinds(name)]
+    usual = [name for name in default_strategies() if task.kind in kinds(name)]
+    able = [name for name in usual if name not in reasons] or usual
     why = " ".join(f"{name}: {reason}" for name, reason in [*reasons.items()][:3])
     return StudyError(f"No candidate that is named can run. {why} Try one of: {', '.join(able)}.")
 
