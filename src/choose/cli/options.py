@@ -232,9 +232,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 _STUDY = "Folder of a study, or its number in the list of choose report."
 
-Store = Annotated[Path, typer.Argument(help=_STUDY)]
+Store = Annotated[Path, typer.Argument(metavar="STUDY", help=_STUDY)]
 
-NewestStore = Annotated[Path | None, typer.Argument(help=f"{_STUDY} Default: the newest.")]
+NewestStore = Annotated[
+    Path | None, typer.Argument(metavar="STUDY", help=f"{_STUDY} Default: the newest.")
+]
 
 DATA_FLAGS = {**flags_of("data"), **flags_of("task")}
 

@@ -17,7 +17,7 @@ def report(
     store: NewestStore = None,
     now: Annotated[
         Path | None,
-        typer.Argument(help="A second study: show what changed from the first to this one."),
+        typer.Argument(metavar="SECOND", help="Show what changed from STUDY to this one."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Show the whole report.")] = False,
     output: Output = None,

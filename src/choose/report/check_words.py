@@ -658,14 +658,12 @@ def _about_cross_validation(check: Check, found: Step) -> dict[str, str]:
 def _about_doubted_labels(check: Check, found: Step) -> dict[str, str]:
     audit = check.audit
     assert audit is not None
-    worth = f"Typically half of such labels are wrong, here about {points(found.points)}."
+    worth = f"Half of such labels are usually wrong: {per_100(found.points)} % of all rows here."
     if check.audited_in and audit.gain is not None:
         name, gained = audit.gain.candidate, measured(found.points)
         worth = f"Correcting them would add about {gained} to the accuracy of {name}."
     if check.audited_in:
         worth += f" This is the list of the study {check.audited_in}."
-    else:
-        worth += " A cheap baseline made this list; a study makes a better one."
     if audit.overlaps and check.balance and len(check.balance.counts) > 2:
         pair = audit.overlaps[0]
         worth += (
