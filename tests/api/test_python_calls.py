@@ -245,6 +245,8 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
     unclear.write_text(unclear.read_text().replace("text,label", "one,two"))
     with pytest.raises(choose.ChooseError, match=r"Name them: compare\('.*', text_column='one'"):
         choose.compare(unclear)
+    said = in_keywords("Try an LLM (--model openai:gpt-4o-mini). -s all adds every other one.")
+    assert said == "Try an LLM (model=openai:gpt-4o-mini). strategies=all adds every other one."
     said = in_keywords("Give --out NAME, --yes or --text-column; run choose models fetch --paths.")
     assert said == "Give out=NAME, yes=True or text_column=; run choose models fetch --paths."
 

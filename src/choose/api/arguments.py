@@ -25,7 +25,7 @@ _FLAGS = {
 _OWN = {"out", "test", "name", "study", "strategies", "candidate", "force", "yes", "quick"}
 _OWN |= {"gold", "scores", "baseline"}
 
-_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]))?")
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]|[a-z]+:))?")
 
 # A command that names columns, such as those that `column_guess.naming` writes.
 _WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+"
@@ -59,7 +59,7 @@ def in_keywords(message: str, function: str = "check") -> str:
         return name if "=" in name else f"{name}="
 
     message = re.sub(r"(?<![\w-])--set (?=[a-z_]+=)", "", _COMMAND.sub(_call, message))
-    message = re.sub(r"(?<![\w-])-s (?=NAME)", "strategies=", message)
+    message = re.sub(r"(?<![\w-])-s (?=NAME|all\b)", "strategies=", message)
     message = re.sub(r"(?<![\w-])-c (?=[A-Z])|(?<![\w-])-c\b", "study=", message)
     return _FLAG.sub(keyword, message)
 

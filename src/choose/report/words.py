@@ -1019,7 +1019,7 @@ def _add(decision: Decision, found: Step) -> Iterator[str]:
         yield "See what a cheap baseline gets on the same rows; it needs the texts."
         return
     yield f"Compare it with the other families: so far only {listed(found.names)} ran."
-    yield "-s all adds every installed one and keeps these results."
+    yield "-s all adds them and keeps these results."
 
 
 def _stronger(decision: Decision, found: Step) -> Iterator[str]:
