@@ -109,7 +109,7 @@ def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered
 def test_f14_test_rows_that_are_in_the_training_file_are_said_on_the_first_screen() -> None:
     """135 of 400 test rows were in the pool too, and only decision.json said so."""
     found = judge(replace(study([majority(), probe(0.8)], 400, 1), leaked=135), Rule())
-    said = "135 of 400 test rows are also in the training file, and were left out there."
+    said = "135 of 400 test rows are also in the training file, and were removed from it."
     assert said in " ".join(printed(render(found)).split())
 
 

@@ -149,9 +149,7 @@ def test_given_answers_of_a_hosted_model_are_not_on_premises(tmp_path: Path) -> 
 
 def test_a_given_model_of_an_unknown_host_is_said_to_be_one() -> None:
     said = [*words.caveats(decided(Rule(on_premises=True), strategy=GIVEN))]
-    assert any(
-        text.startswith("Whether prompt keeps to --on-premises is not known") for text in said
-    )
+    assert any(text.startswith("Whether prompt meets --on-premises is unknown") for text in said)
     assert not any(
         "--on-premises" in text for text in words.caveats(decided(Rule(), strategy=GIVEN))
     )

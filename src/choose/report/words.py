@@ -641,20 +641,19 @@ def _points(value: float) -> str:
 
 # What could make the comparison itself misleading.
 _CAVEATS: dict[CaveatCode, str] = {
-    "agreement": "The answers of {first} are taken as right: this is agreement with it, and does "
-    "not say who is right. To see, label the {rows} test rows on which {other} differs; about "
-    "{whole} such rows show the margin.",
+    "agreement": "The score is agreement with {first}, and does not say who is right. To find out, "
+    "label the {rows} test rows on which {other} differs; about {whole} such rows show the margin.",
     "check-failed": "{checks}",
     "failed": "{names} failed at least once.",
-    "few-clusters": "{rows} of {total} test rows are of one group or document, and count as one.",
+    "few-clusters": "{rows} of {total} test rows belong to one group or document and count as one.",
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
-    "leak": "{rows} of {total} test rows are also in the training file, and were left out there.",
+    "leak": "{rows} of {total} test rows are also in the training file, and were removed from it.",
     "unseen-labels": "{labels} without a training row: trained candidates get {rows} of {total} "
     "test rows wrong.",
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
-    "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
+    "ms-unknown": "Whether {names} meets --max-ms is unknown: none of its answers was timed.",
     "no-evidence": "{Families} with a small model {was} not shown to beat guessing, which says "
     "nothing about a larger {stronger} ({flag}).",
     "none-within": "{names} is nearest to your limits: {beyond}.",
@@ -665,9 +664,9 @@ _CAVEATS: dict[CaveatCode, str] = {
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",
-    "host-unknown": "Whether {names} keeps to --on-premises is not known: its answers were given, "
+    "host-unknown": "Whether {names} meets --on-premises is unknown: its answers were given, "
     "and its name does not say who serves it.",
-    "usd-unknown": "Whether {names} keeps to --max-usd-per-1000 is not known: its answers have no "
+    "usd-unknown": "Whether {names} meets --max-usd-per-1000 is unknown: its answers have no "
     "price (--usd-per-million IN,OUT of an API, --usd-per-hour of this machine).",
 }
 
@@ -1268,7 +1267,7 @@ _EVIDENCE: dict[GateCode, str] = {
     "{second} (80 % power); the margin is {limit}.",
     "detects-none": "{count} test rows are too few to detect the difference between {first} and "
     "{second}; the margin is {limit}.",
-    "drift": "Trained on earlier rows alone, {first} changes by {change} on {count} later rows; "
+    "drift": "Trained on earlier rows only, {first} changes by {change} on {count} later rows; "
     "the margin is {limit}.",
     "sources": "Trained without rows of the source that it is tested on, {first} changes by "
     "{change} on {count} rows; the margin is {limit}.",
