@@ -210,6 +210,7 @@ class _Loop:
                 wanted.setdefault(job.trial.candidate, []).append(job)
         self._execute(round, wanted)
         if round.part == COMPARISON and self._ran:
+            self._execute(round, self._beside())
             self._tell(round, ended=True)
             self._leave_behind()
 
@@ -225,7 +226,6 @@ class _Loop:
                     yield job
                 elif job.trial.fold == 0:
                     yield replace(last, ask=max(job.ask, last.ask))
-                    yield from self._beside(name, job, last.trial.train_size)
             elif (later := self._later(job)) is not None:
                 yield later
 
@@ -238,18 +238,23 @@ class _Loop:
             return False
         return (self.paces[name].fit(most) or 0.0) <= AMPLE * self.budget.left()
 
-    def _beside(self, held: str, job: Job, size: int) -> Iterator[Job]:
-        """Yield what fast candidates answer after the pool that a slow one stays with.
+    def _beside(self) -> dict[str, list[Job]]:
+        """Return what fast candidates lack of the rows that slow ones answered after a pool.
 
         Only answers after the same pool are compared.
         """
-        for round in self.rounds if self._is_slow(held) else ():
-            for one in round.jobs:
-                name, trial = one.trial.candidate, one.trial
-                if self._is_slow(name) or name in self.out or round.part != COMPARISON:
-                    continue
-                if (trial.fold, trial.train_size) == (0, size) and one.ask < job.ask:
-                    yield replace(one, ask=job.ask)
+        asked: dict[int, int] = {}
+        for last in filter(None, map(self._last, filter(self._is_slow, self._compared))):
+            size = last.trial.train_size
+            asked[size] = max(asked.get(size, 0), self._had(last))
+        lacking: dict[str, list[Job]] = {}
+        for one in (job for r in self.rounds if r.part == COMPARISON for job in r.jobs):
+            name, ask = one.trial.candidate, asked.get(one.trial.train_size, 0)
+            if name in self.out or self._is_slow(name) or one.trial.fold or one.ask >= ask:
+                continue
+            if not self._reuse(job := replace(one, ask=ask)):
+                lacking.setdefault(name, []).append(job)
+        return lacking
 
     def _later(self, job: Job) -> Job | None:
         """Return a job after the comparison, on the rows that its candidate answered there."""
