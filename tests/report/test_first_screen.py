@@ -245,3 +245,17 @@ def test_commands_break_between_arguments_only() -> None:
     alone = command_lines(["choose x", "--model a:b-c-d-e-f"], 16)
     assert alone == "choose x \\\n  --model \\\n  a:b-c-d-e-f"
     assert command_lines(["choose.compare('a b', study='c d')"], 16).count("\n") == 0
+
+
+def test_a_low_score_asks_for_a_target_where_none_was_stated() -> None:
+    """It said "Use fine-tuning: 30 % of words shared", and nothing of what that is worth."""
+    found = decisions.answered()
+    low = tuple(
+        s.model_copy(update={"accuracy": Interval(value=0.4)}) if s.chosen else s
+        for s in found.standings
+    )
+    poor = found.model_copy(update={"standings": low, "goal": {**found.goal, "target": None}})
+    asked = "That is below 50 %: say what is good enough (--target 80%)."
+    assert asked in [*words.doubts(poor)]
+    assert asked not in [*words.doubts(poor.model_copy(update={"standings": found.standings}))]
+    assert asked not in [*words.doubts(poor.model_copy(update={"goal": {"target": 0.3}}))]

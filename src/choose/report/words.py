@@ -597,6 +597,10 @@ def doubts(decision: Decision) -> Iterator[str]:
         left = 1 - score.middle if score else 0.0
         yield f"About {points(left)} are left to gain; nothing else is worth trying."
         return
+    low = any(s.chosen and s.accuracy and s.accuracy.value < 0.5 for s in decision.standings)
+    stated = not is_share(score_noun(decision.goal)) or quantity(decision.goal, "target")
+    if low and verdict.usable and not stated:
+        yield "That is below 50 %: say what is good enough (--target 80%)."
     yield from filter(None, [within_family(decision) if verdict.usable else ""])
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
     others.sort(key=lambda family: -verdict.chance[family])
