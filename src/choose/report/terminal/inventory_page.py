@@ -130,13 +130,12 @@ def _of_model(entry: Entry) -> Fact:
 
 def studies_page(studies: Sequence[StoredStudy]) -> Page:
     """Return a table of the studies in a folder, in the order given."""
-    metrics = {study.metric for study in studies}
     rows = (
         {
             "": str(number),
             "written": f"{study.written.astimezone():%d %b %H:%M}",
             "data": shorten(study.data, 14),
-            **({"metric": study.metric} if len(metrics) > 1 else {}),
+            **({"metric": study.metric} if len({s.metric for s in studies}) > 1 else {}),
             "use": shorten(study.candidate or "", 16),
             "score": "" if study.score is None else in_percent(study.score),
             "chance": "" if study.chance is None else chance(study.chance),
