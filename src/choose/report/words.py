@@ -628,9 +628,11 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     noun = _named(decision, family, result.best)
     who = f"{noun[:1].upper()}{noun[1:]}"
     if verdict.chance[family] > (decision.chance or 0.0):
+        cheaper = family == "baseline"
+        why = f": the cheaper one is enough within {points(margin)}" if cheaper else ""
         yield (
-            f"{who} is likelier to be the right choice ({told} chance), but if it is not, it loses "
-            f"more: {clean(decision.pick)} is the safer one until that is decided."
+            f"{who} is likelier to be the right choice ({told} chance{why}); if it is not, it "
+            f"loses more, so {clean(decision.pick)} is the safer one until that is decided."
         )
     elif lead >= NO_LOSS:
         by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""
@@ -658,8 +660,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} meets --max-ms is unknown: none of its answers was timed.",
-    "no-evidence": "{Families} with a small model {was} not shown to beat guessing, which says "
-    "nothing about a larger {stronger} ({flag}).",
+    "no-evidence": "{Families} with a small model {was} not shown to beat guessing, which "
+    "says nothing about a larger {stronger} ({flag}).",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
     "other-source": "On rows of “{other}”, {first} loses {lost} if none of its training rows are "
@@ -695,9 +697,15 @@ def caveats(decision: Decision) -> Iterator[str]:
         yield _caveat(decision, caveat)
 
 
+def _told(caveat: Caveat) -> Interval | None:
+    """Return the score that is promised with all rows, where its range tells anything."""
+    found = caveat.promised
+    return found if found and (found.high or 1) - (found.low or 0) < TOLD else None
+
+
 def _caveat(decision: Decision, caveat: Caveat) -> str:
     promised, shares, stronger = "", "", words_in(decision).stronger
-    if (found := caveat.promised) and (found.high or 1) - (found.low or 0) < TOLD:
+    if (found := _told(caveat)) is not None:
         score = right(found, score_noun(decision.goal))
         promised = f"; with all of them, it may get {score}"
     if caveat.shares is not None:
@@ -1029,11 +1037,18 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
     more, noun = words_in(decision).stronger, score_noun(decision.goal)
     which = "a stronger" if found.names else "an"
     rows = f" on these {plural(found.count, 'row')}" if found.count else ""
-    margin = points(float(decision.goal.get("margin") or 0.0))
+    more_than = float(decision.goal.get("margin") or 0.0)
+    margin = points(more_than)
     told = f"Try {which} {more.what} ({more.flag})."
     if decision.verdict.usable:
-        reached = f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than"
-        worth = f" It is worth using if it gets over {reached} {clean(decision.pick)}."
+        pick, bar = clean(decision.pick), found.share or 0.0
+        ahead = next(
+            (_told(c) for c in decision.verdict.caveats if c.names == (decision.pick,)), None
+        )
+        if ahead is not None:  # what it may get with all rows is what a model has to beat
+            bar, rows, pick = ahead.value + more_than, "", f"{pick} may get with all rows"
+        worth = f" It is worth using if it gets over {scored(bar, noun)}{rows}, {margin} more than"
+        worth += f" {pick}."
         told += worth * ((found.count or FEW) >= FEW)  # fewer rows do not tell
     elif floor := best_reference(decision):
         told += f" To be usable, it has to beat the reference ({clean(floor)}){rows}."
@@ -1412,7 +1427,9 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
     if against:
         pick = clean(decision.pick)
         told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
-        return f"* On shared rows, each trained on equally many: {told}. Chances count all answers."
+        return (
+            f"* On shared rows, after training on equally many: {told}. Chances count all answers."
+        )
     unlike = len({standing.common for standing in decision.standings}) > 1
     part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
     told = "Differences are on rows that both answered, each trained on equally many rows."
