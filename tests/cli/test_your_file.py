@@ -78,7 +78,7 @@ def test_errors_about_columns_give_the_command_that_was_typed(choose: Callable) 
     ("flag", "value", "said"),
     [
         ("--target", "0", "--target 0.0 cannot be used: it must be more than 0.0."),
-        ("--metric", "balancd", "as FILE.py:FUNCTION. Did you mean 'balanced'?"),
+        ("--metric", "balancd", "is FILE.py:FUNCTION. Did you mean 'balanced'?"),
     ],
 )
 def test_a_bad_value_of_a_flag_is_refused_with_the_flag(choose, flag, value, said):

@@ -100,8 +100,9 @@ def test_one_that_is_named_although_another_is_likelier_says_why() -> None:
         update={"chance": {"fine-tuning": 0.43, "baseline": 0.57}, "loss": 0.004}
     )
     assert [*words.doubts(base.model_copy(update={"verdict": verdict}))] == [
-        "A cheap baseline is likelier to be the right choice (57 % chance), but if it is not, "
-        "it loses more: lora is the safer one until that is decided."
+        "A cheap baseline is likelier to be the right choice (57 % chance: the cheaper one is "
+        "enough within 2 points); if it is not, it loses more, so lora is the safer one until "
+        "that is decided."
     ]
 
 
@@ -115,7 +116,7 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     said = shown(found.model_copy(update={"standings": standings}))
     assert re.search(rf"lora +78 %\* .* {MINUS}20\.0 ±13\.0 ", said)
     assert (
-        "* On shared rows, each trained on equally many: tfidf 86 %, lora 66 %. Chances "
+        "* On shared rows, after training on equally many: tfidf 86 %, lora 66 %. Chances "
         "count all answers."
     ) in " ".join(said.split())
     as_shown = other.accuracy.value - own.accuracy.value + 0.86
