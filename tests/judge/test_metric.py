@@ -307,7 +307,10 @@ def test_sections_that_do_not_go_together_are_refused(settings: dict[str, Any], 
 @pytest.mark.parametrize(
     ("goal", "wrong"),
     [
-        ({"metric": "f1"}, "labels have accuracy, balanced, cost .*rouge-l.*; a function of yours is FILE.py:FUNCTION"),
+        (
+            {"metric": "f1"},
+            "labels have accuracy, balanced, cost .*rouge-l.*; a function of yours is FILE",
+        ),
         ({"metric": "cost"}, "give both or neither"),
         ({"error_costs": {"a": {"b": 2}}}, "give both or neither"),
         ({"metric": "cost", "error_costs": {"a": {"b": -1}}}, "at least 0"),
