@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {("src", "strategies"): 61_300, ("tests",): 43_900}
+LINES = {("src", "strategies"): 61_281, ("tests",): 43_804}
 MODULES = 197
 
 
