@@ -493,5 +493,5 @@ def test_what_is_not_known_of_a_payback_is_null():
     found = payback_of(unpriced, "probe")
     assert (found.api_usd, found.own_usd, found.months) == (None, None, None)
     dear = payback_of(field(by_an_api(1e-9), rule(volume_per_month=100)), "probe")
-    assert dear.months is None  # never
+    assert dear.months is None, "it never pays back"
     assert payback_of(field(world(rows=300), rule()), "probe") is None  # no API

@@ -48,7 +48,7 @@ Tone = Literal["", "because", "doubt", "warning", "note", "caption", "fail"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The title: what was asked of which data, how large it is, the answer, and how sure it is."""
+    """The head of a page: the question, the data and its size, the answer, and how sure it is."""
 
     question: str
     data: str

@@ -253,7 +253,7 @@ class ClusterWorker:
         self, settings: Mapping[str, str], threads: int, withheld: Iterable[str] = ()
     ) -> None:
         os.environ.update(settings)
-        for name in withheld:  # whoever started the node may have had them
+        for name in withheld:  # the process that started the node may have set them
             os.environ.pop(name, None)
         # Libraries that are loaded already have counted the cores of the whole machine.
         from threadpoolctl import threadpool_limits
