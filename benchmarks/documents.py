@@ -403,8 +403,8 @@ def half_width(gaps: Sequence[float], documents: Sequence[str]) -> float:
 def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Namespace) -> None:
     """Print a line for each retriever, means over the seeds for the tuned one."""
     from choose.models.retrieval.passage_search import WAYS, Library, library_for
+    from choose.models.retrieval.tuned_encoder import tuned_retriever
     from choose.models.weights.spec import DEFAULT_ENCODER
-    from choose_strategies.rankings import TunedEncoder, tuned_retriever
 
     def quality(library: Library) -> Figures:
         found = library.search([row.item() for row in test], 10)
@@ -432,9 +432,8 @@ def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Name
     tuned, spent = [], []
     for seed in range(choice.seeds):
         pool = random.Random(seed).sample(train, min(choice.rows, len(train)))
-        strategy, start = TunedEncoder(seed=seed), perf_counter()
-        strategy.prepare()
-        found = tuned_retriever(strategy, library, pool)
+        start = perf_counter()
+        found = tuned_retriever(library, pool, epochs=None, rate=5e-5, seed=seed)
         spent.append(perf_counter() - start)
         tuned.append(quality(found.library))
         print(f"{seed}: {tuned[-1]} {found.note}", file=sys.stderr, flush=True)

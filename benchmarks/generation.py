@@ -338,7 +338,7 @@ def main() -> int:
     from choose.models.causal.loading import load_generator
     from choose.models.weights.resolve import resolve
     from choose.models.weights.spec import DEFAULT_LM
-    from scoring_choose import _peak
+    from scoring_choose import peak_of_products
 
     if choice.quick:
         choice.rows, choice.peer_rows, choice.turns = 40, 16, 1
@@ -352,9 +352,9 @@ def main() -> int:
         others = [harness(choice, model, generator, one, batches) for one in asked]
         rows = [replace(r, harness_ms=ms, harness_differ=differ)
                 for r, (ms, differ) in zip(rows, others, strict=True)]  # fmt: skip
-    peak = _peak(choice.dtype)
+    peak = peak_of_products(choice.dtype)
     rates = prefill_rates(generator, asked[2].prompts)
-    peak = max(peak, _peak(choice.dtype))
+    peak = max(peak, peak_of_products(choice.dtype))
     missed = [f"{r.name}: {r.ratio:.1f}x" for r in rows if r.ratio < TARGETS[r.name]]
     missed += [f"prefill {n}: {v / peak:.0%}" for n, v in rates.items() if v < PEAK_SHARE * peak]
     if choice.dtype == "float32":

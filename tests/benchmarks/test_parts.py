@@ -1,6 +1,9 @@
 """The name of the machine that stands in every result."""
 
+import ast
 import json
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,22 @@ def test_processors_of_one_name_are_told_by_their_generation(tmp_path: Path) -> 
     file.write_text("model name\t: Cortex\n")
     assert _processor(file) == "Cortex"
     assert _processor(tmp_path / "none")
+
+
+def test_every_name_that_a_benchmark_imports_exists() -> None:
+    folder = Path(bench.__file__).parent
+    ours = {"choose", "choose_strategies", *(file.stem for file in folder.glob("*.py"))}
+    imports = [
+        (file.name, node.module, name.name)
+        for file in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ours
+        for name in node.names
+    ]
+    assert imports
+    missing = [each for each in imports if not hasattr(import_module(each[1]), each[2])]
+    # A module of a package is no attribute of it before it is imported.
+    assert [each for each in missing if find_spec(f"{each[1]}.{each[2]}") is None] == []
 
 
 def test_a_peer_waits_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
