@@ -46,8 +46,8 @@ import choose.api.plan  # noqa: E402
 import choose.api.study_evidence  # noqa: E402
 import choose.judge.verdict  # noqa: E402
 from choose.conformance import pool  # noqa: E402
+from choose.engines.output_cache import ResultCache, caching  # noqa: E402
 from choose.errors import ChooseError  # noqa: E402
-from choose.models.output_cache import ResultCache, caching  # noqa: E402
 from choose.report.write import write as write_report  # noqa: E402
 from choose.store.store import SCORES  # noqa: E402
 from machine import machine  # noqa: E402

@@ -51,10 +51,10 @@ from choose.corpus import (
     reciprocal_rank,
 )
 from choose.data.dataset import load_dataset
+from choose.engines.environment_settings import cores
+from choose.engines.weights.spec import DEFAULT_LM
 from choose.judge.diagnosis.documents import GIVEN
-from choose.models.environment_settings import cores
 from choose.models.retrieval.passage_search import given
-from choose.models.weights.spec import DEFAULT_LM
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.strategy import Prepares, Reports, Rereads, build, kind_settings
 from choose.tasks.answering import Answering, corpus_of, with_corpus
@@ -336,8 +336,8 @@ def made(folder: Path, count: int, way: str) -> dict[str, Figures]:
     """Return what so many passages take: to be cut, to be indexed, to be searched."""
     import resource
 
+    from choose.engines.weights.spec import DEFAULT_ENCODER
     from choose.models.retrieval.passage_search import passage_index
-    from choose.models.weights.spec import DEFAULT_ENCODER
 
     task, train, _ = _read(folder)
     corpus = corpus_of(task)
@@ -402,9 +402,9 @@ def half_width(gaps: Sequence[float], documents: Sequence[str]) -> float:
 
 def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Namespace) -> None:
     """Print a line for each retriever, means over the seeds for the tuned one."""
+    from choose.engines.weights.spec import DEFAULT_ENCODER
     from choose.models.retrieval.passage_search import WAYS, Library, library_for
     from choose.models.retrieval.tuned_encoder import tuned_retriever
-    from choose.models.weights.spec import DEFAULT_ENCODER
 
     def quality(library: Library) -> Figures:
         found = library.search([row.item() for row in test], 10)

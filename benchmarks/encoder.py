@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from choose.models.output_cache import caching
+from choose.engines.output_cache import caching
 from choose.strategy import build
 from choose.tasks.labels import task_from
 from choose.types import Example

@@ -22,7 +22,7 @@ from statistics import fmean
 from time import perf_counter
 from typing import Any
 
-from choose.models.environment_settings import cores
+from choose.engines.environment_settings import cores
 from choose.schema.study_sections import TaskSection
 from choose.strategy import Prepares, build, kind_settings
 from choose.tasks.extraction import Extraction, as_text, extraction_from

@@ -33,8 +33,8 @@ from choose.data import difficulty
 from choose.data.dataset import load_dataset
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import stratified_folds
-from choose.models.embeddings import load_encoder
-from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.engines.embeddings import load_encoder
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.stats.intervals import growth_of_folds, wilson
 from choose.stats.paired import paired_difference

@@ -159,8 +159,8 @@ class Batches:
 
 def compare(generator: Any, asked: Questions, peers: int, turns: int, batches: Any) -> Compared:
     """Time both sides in turns, and return the medians."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.written_answers import StopRule
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.written_answers import StopRule
 
     rule: Any = StopRule(asked.limit, asked.until)  # type: ignore[arg-type]
     prompts = [Prompt(*parts) for parts in asked.prompts]
@@ -196,8 +196,8 @@ def compare(generator: Any, asked: Questions, peers: int, turns: int, batches: A
 
 def harness(choice: Any, model: str, generator: Any, asked: Questions, batches: Any) -> Any:
     """Return milliseconds a question of `generate_until` by batch size, and rows that differ."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.written_answers import StopRule
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.written_answers import StopRule
     from label_scoring import python
 
     rule: Any = StopRule(asked.limit, asked.until)  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ def _forget(generator: Any) -> None:
 
 
 def _tokens(generator: Any, prompts: Any, rule: Any) -> list[list[int]]:
-    from choose.models.causal.written_answers import prompt_key
+    from choose.engines.causal.written_answers import prompt_key
 
     found = [generator.answers[prompt_key(prompt, rule)][0] for prompt in prompts]
     return [[int(token) for token in row[4:]] for row in found]
@@ -247,8 +247,8 @@ def _tokens(generator: Any, prompts: Any, rule: Any) -> list[list[int]]:
 
 def prefill_rates(generator: Any, prompts: Any) -> dict[int, float]:
     """Return GFLOP/s of reading prompts that share nothing, by length, as torch counts them."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.written_answers import StopRule
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.written_answers import StopRule
 
     words, rates = [token for _, rest in prompts for token in rest], {}
     for length in PREFILLS:
@@ -269,7 +269,7 @@ def prefill_rates(generator: Any, prompts: Any) -> dict[int, float]:
 
 def questions(data: Path, template: Any, rows: int) -> list[Questions]:
     """Return the three sets of prompts."""
-    from choose.models.causal.chat_template import Prompt
+    from choose.engines.causal.chat_template import Prompt
 
     rng, records = random.Random(0), _lines(data / "restaurant8k" / "train.jsonl")
     rng.shuffle(records)
@@ -335,9 +335,9 @@ def main() -> int:
     if choice.cpu_time:
         CLOCK, choice.threads = process_time, 1
     os.environ |= {"CHOOSE_DTYPE": choice.dtype, "CHOOSE_THREADS": str(choice.threads)}
-    from choose.models.causal.loading import load_generator
-    from choose.models.weights.resolve import resolve
-    from choose.models.weights.spec import DEFAULT_LM
+    from choose.engines.causal.loading import load_generator
+    from choose.engines.weights.resolve import resolve
+    from choose.engines.weights.spec import DEFAULT_LM
     from scoring_choose import peak_of_products
 
     if choice.quick:

@@ -323,10 +323,10 @@ def _asked(work: Work, shared: int) -> list[tuple[int, ...]]:
 
 def _ours(spec: str, work: Work) -> Iterator[Measure]:
     """Yield choose's measurements."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.label_scoring import LabelTrie
-    from choose.models.causal.loading import load_causal, load_generator
-    from choose.models.causal.written_answers import StopRule
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.label_scoring import LabelTrie
+    from choose.engines.causal.loading import load_causal, load_generator
+    from choose.engines.causal.written_answers import StopRule
 
     lm, generator = load_causal(spec), load_generator(spec)
     lm.cache = generator.cache = None
@@ -374,8 +374,8 @@ def _twice(work: Callable[[], Any], forget: Callable[[], None], tokens: int) -> 
 
 def _share_of_peak(lm: Any, work: Work) -> dict[str, Any]:
     """Return the share of the measured peak in bfloat16 on prompts that share nothing."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.label_scoring import LabelTrie
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.label_scoring import LabelTrie
 
     best = _peak(work, lm.model.device)
     head = lm.model.get_output_embeddings().weight.numel()
@@ -402,11 +402,11 @@ def _product(left: Any) -> None:
 
 def _lora_step(spec: str, work: Work, length: int) -> dict[str, Any]:
     """Return the median seconds of a step, its tokens a second, and GB at the peak."""
-    from choose.models.hardware.memory import within_memory
-    from choose.models.lora.classifier import ClassifierRun, untrained_model
-    from choose.models.lora.fit import engine_notes, training_step
-    from choose.models.lora.model import AdapterSpec, load_base, seeded
-    from choose.models.lora.training_run import Schedule
+    from choose.engines.hardware.memory import within_memory
+    from choose.engines.lora.classifier import ClassifierRun, untrained_model
+    from choose.engines.lora.fit import engine_notes, training_step
+    from choose.engines.lora.model import AdapterSpec, load_base, seeded
+    from choose.engines.lora.training_run import Schedule
 
     base = load_base(spec)
     with seeded(0, base.device):

@@ -85,7 +85,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def candidates(folder: Path) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """Yield strategies with their parameters, and whether they are fast."""
     sys.path.insert(0, str(HERE.parent / "tests"))
-    from choose.models.weights.spec import DEFAULT_ENCODER
+    from choose.engines.weights.spec import DEFAULT_ENCODER
     from support.tiny_models import causal_lm
 
     tiny = str(causal_lm(folder / "tiny-lm"))

@@ -100,12 +100,12 @@ def _alone(job: dict[str, Any], point: dict[str, int]) -> float:
     found: list[float] = []
     while len(found) < 3 and sum(found) < ENOUGH:
         if encoder := job["params"].get("encoder"):
-            from choose.models.embeddings import load_encoder
+            from choose.engines.embeddings import load_encoder
 
             load_encoder(encoder).vectors.clear()
             load_encoder(encoder).seconds.clear()
         if model := job["params"].get("model"):
-            from choose.models.causal.loading import load_causal
+            from choose.engines.causal.loading import load_causal
 
             load_causal(model).answers.clear()
         found.append(cost(job["strategy"], job["params"], **point))

@@ -36,10 +36,10 @@ from typing import Any
 
 import numpy as np
 
+from choose.engines.weights.resolve import resolve
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.models.prompting.local_prompter import LocalPrompter
 from choose.models.prompting.prompts import PromptSettings
-from choose.models.weights.resolve import resolve
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.tasks.labels import task_from
 from choose.types import Example, Item
 from machine import environment, machine, operations
@@ -303,7 +303,7 @@ def embedded(texts: list[str], name: str, rounds: int, threads: int) -> Embedded
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from choose.models.embeddings import load_encoder
+    from choose.engines.embeddings import load_encoder
 
     os.environ["CHOOSE_THREADS"] = str(threads)
     torch.set_num_threads(threads)
@@ -330,7 +330,7 @@ def embedded(texts: list[str], name: str, rounds: int, threads: int) -> Embedded
 
 
 def _embed_anew(model: Any, texts: list[str]) -> Any:
-    from choose.models.embeddings import Encoder
+    from choose.engines.embeddings import Encoder
 
     return Encoder(model, None).embed(texts)
 

@@ -31,12 +31,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import choose
+from choose.engines.environment_settings import DTYPES
+from choose.engines.hardware.compute_settings import trains_in_bfloat16
+from choose.engines.lora.classifier import schedule_for
+from choose.engines.weights.resolve import resolve, weights_digest
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.files import digest
-from choose.models.environment_settings import DTYPES
-from choose.models.hardware.compute_settings import trains_in_bfloat16
-from choose.models.lora.classifier import schedule_for
-from choose.models.weights.resolve import resolve, weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from machine import environment, machine
 
 HERE = Path(__file__).resolve().parent
@@ -285,7 +285,7 @@ def sources(side: str) -> list[str]:
     """Return digests of the code of this project that a side runs."""
     files = [HERE / f"lora_{side}.py"]
     if side == "choose":
-        files += sorted((Path(choose.__file__).parent / "models").rglob("*.py"))
+        files += sorted((Path(choose.__file__).parent / "engines").rglob("*.py"))
     return [digest(file.read_text(encoding="utf-8")) for file in files]
 
 

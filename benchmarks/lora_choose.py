@@ -19,16 +19,16 @@ from typing import Any
 
 import torch
 
-from choose.models.environment_settings import cores
-from choose.models.hardware.compute_settings import trains_in_bfloat16
-from choose.models.lora.batching import PARTS_PER_BATCH, tokenise
-from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
-from choose.models.lora.fit import train_together, training_step
-from choose.models.lora.fused.linear_layers import FlatAdapters
-from choose.models.lora.fused.packed_layers import PackedLayers
-from choose.models.lora.fused.training_step import packed_layers, token_bytes
-from choose.models.lora.model import AdapterSpec, load_base, seeded
-from choose.models.lora.training_run import Schedule
+from choose.engines.environment_settings import cores
+from choose.engines.hardware.compute_settings import trains_in_bfloat16
+from choose.engines.lora.batching import PARTS_PER_BATCH, tokenise
+from choose.engines.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
+from choose.engines.lora.fit import train_together, training_step
+from choose.engines.lora.fused.linear_layers import FlatAdapters
+from choose.engines.lora.fused.packed_layers import PackedLayers
+from choose.engines.lora.fused.training_step import packed_layers, token_bytes
+from choose.engines.lora.model import AdapterSpec, load_base, seeded
+from choose.engines.lora.training_run import Schedule
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:

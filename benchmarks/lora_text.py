@@ -26,14 +26,14 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from choose.models.environment_settings import cores
-from choose.models.lora.answer_writer import AnswerPrompts
-from choose.models.lora.answering_model import AnswerRun, untrained_answers
-from choose.models.lora.fit import training_step
-from choose.models.lora.model import AdapterSpec, load_base, seeded
-from choose.models.lora.training_run import Schedule
-from choose.models.weights.resolve import resolve
-from choose.models.weights.spec import DEFAULT_LM
+from choose.engines.environment_settings import cores
+from choose.engines.lora.answering_model import AnswerRun, untrained_answers
+from choose.engines.lora.fit import training_step
+from choose.engines.lora.model import AdapterSpec, load_base, seeded
+from choose.engines.lora.training_run import Schedule
+from choose.engines.weights.resolve import resolve
+from choose.engines.weights.spec import DEFAULT_LM
+from choose.models.prompting.answer_writer import AnswerPrompts
 from choose.tasks.writing import Writing
 from choose.types import Example
 from machine import environment, machine

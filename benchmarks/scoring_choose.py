@@ -33,9 +33,9 @@ def main() -> None:
 
 def _score(job: dict[str, Any]) -> dict[str, Any]:
     """Return the seconds and the log-probabilities of the job's questions."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.label_scoring import LabelTrie
-    from choose.models.causal.loading import load_causal
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.label_scoring import LabelTrie
+    from choose.engines.causal.loading import load_causal
 
     lm = load_causal(job["model"])
     trie = LabelTrie.of(job["labels"])
@@ -52,7 +52,7 @@ def _score(job: dict[str, Any]) -> dict[str, Any]:
 
 def _share_of_peak(job: dict[str, Any]) -> dict[str, Any]:
     """Return GFLOP/s of the best matrix product, and of scoring by length of suffix."""
-    from choose.models.causal.loading import load_causal
+    from choose.engines.causal.loading import load_causal
 
     lm = load_causal(job["model"])
     peak = peak_of_products(job["dtype"])
@@ -65,8 +65,8 @@ def peak_of_products(dtype: str, clock: Callable[[], float] = perf_counter) -> f
     """Return the best GFLOP/s of any product tried, of packed weights too where torch has them."""
     import torch
 
-    from choose.models.environment_settings import cores
-    from choose.models.hardware.packed_products import can_pack, pack, packed_product
+    from choose.engines.environment_settings import cores
+    from choose.engines.hardware.packed_products import can_pack, pack, packed_product
 
     torch.set_num_threads(cores())
     best, kind = 0.0, getattr(torch, dtype)
@@ -84,8 +84,8 @@ def peak_of_products(dtype: str, clock: Callable[[], float] = perf_counter) -> f
 
 def _rate(lm: Any, job: dict[str, Any], length: int) -> float:
     """Return GFLOP/s of scoring prompts with suffixes of `length` tokens, as torch counts them."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.label_scoring import LabelTrie
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.label_scoring import LabelTrie
 
     trie = LabelTrie.build([label[:-1] for label in job["labels"]], job["labels"][0][-1])
     words = [token for _, rest in job["prompts"] for token in rest]

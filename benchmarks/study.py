@@ -27,9 +27,9 @@ from time import perf_counter
 from typing import Any
 
 from choose.data.scenarios import Split, make_split, split_spec
+from choose.engines.weights.resolve import resolve
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.prompting.local_prompter import calibration_rows
-from choose.models.weights.resolve import resolve
-from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.store.store import Store
 from choose.strategy import build
 from choose.types import Dataset, Run, Trial
@@ -266,7 +266,7 @@ def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
 
 def _schedule(trial: Trial, dataset: Dataset) -> Any:
     import choose_strategies.lora
-    from choose.models.lora.classifier import schedule_for
+    from choose.engines.lora.classifier import schedule_for
 
     rate = trial.params.get("learning_rate") or choose_strategies.lora.RATE
     classes = len(dataset.task.labels)
@@ -282,7 +282,7 @@ def _prompts(trial: Trial, dataset: Dataset, rows: Split, asked: Sequence[str]) 
     items = [dataset.examples[id].item() for id in asked]
     shown: Any = [()] * len(items)
     if trial.strategy == "retrieval":
-        from choose.models.embeddings import Retriever
+        from choose.models.retrieval.passage_search import Retriever
 
         strategy.retriever = Retriever(strategy.encoder, rows.pool)
         strategy.prompter = prompter

@@ -24,10 +24,10 @@ from dataclasses import replace
 from statistics import median
 from time import perf_counter
 
-from choose.models.causal.chat_template import Prompt
-from choose.models.environment_settings import cores
-from choose.models.hardware.timed_steps import TimedSteps
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.engines.causal.chat_template import Prompt
+from choose.engines.environment_settings import cores
+from choose.engines.hardware.timed_steps import TimedSteps
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from machine import machine
 
 ALLOWED = {False: 0.05, True: 0.15}
@@ -38,8 +38,8 @@ Fresh = Callable[[], Callable[[], object]]
 
 def scoring() -> Fresh:
     """Score four labels after 1,500 prompts of 40 tokens."""
-    from choose.models.causal.label_scoring import LabelTrie
-    from choose.models.causal.loading import load_causal
+    from choose.engines.causal.label_scoring import LabelTrie
+    from choose.engines.causal.loading import load_causal
 
     lm, prompts = load_causal(DEFAULT_LM), _prompts(1_500, 40)
     labels = [lm.template.content(word) for word in ("red", "light green", "blue", "black")]
@@ -54,8 +54,8 @@ def scoring() -> Fresh:
 
 def writing() -> Fresh:
     """Write 24 tokens after each of 300 prompts of 40 tokens."""
-    from choose.models.causal.loading import load_generator
-    from choose.models.causal.written_answers import StopRule
+    from choose.engines.causal.loading import load_generator
+    from choose.engines.causal.written_answers import StopRule
 
     generator, prompts = load_generator(DEFAULT_LM), _prompts(300, 40)
 
@@ -69,7 +69,7 @@ def writing() -> Fresh:
 
 def embedding() -> Fresh:
     """Embed 1,500 texts of 20 words."""
-    from choose.models.embeddings import load_encoder
+    from choose.engines.embeddings import load_encoder
 
     encoder, texts = load_encoder(DEFAULT_ENCODER), [" ".join(words) for words in _words(1_500, 20)]
 
@@ -82,11 +82,11 @@ def embedding() -> Fresh:
 
 def lora(spec: str, steps: int) -> Fresh:
     """Take steps of eight texts of 12 words."""
-    from choose.models.lora.batching import tokenise
-    from choose.models.lora.classifier import ClassifierRun, untrained_model
-    from choose.models.lora.fit import training_step
-    from choose.models.lora.model import AdapterSpec, load_base, seeded
-    from choose.models.lora.training_run import Schedule
+    from choose.engines.lora.batching import tokenise
+    from choose.engines.lora.classifier import ClassifierRun, untrained_model
+    from choose.engines.lora.fit import training_step
+    from choose.engines.lora.model import AdapterSpec, load_base, seeded
+    from choose.engines.lora.training_run import Schedule
 
     loaded = load_base(spec)
     rows = tokenise(loaded.tokenizer, [" ".join(words) for words in _words(300, 12)], 128).ids

@@ -33,8 +33,8 @@ from typing import Any
 
 import numpy as np
 
-from choose.models.environment_settings import cores
-from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.engines.environment_settings import cores
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.stats.paired import paired_difference
 from choose.strategy import Prepares, build, hyperparameters
 from choose.tasks.labels import Classification

@@ -11,8 +11,8 @@ from typing import get_args
 
 import pytest
 
+from choose.engines.lora.model import load_base
 from choose.errors import ModelError
-from choose.models.lora.model import load_base
 from choose.models.retrieval.passage_search import Way
 from choose.strategy import available
 from choose.types import FAMILIES, Status
@@ -26,6 +26,7 @@ STRATEGY_MAY_IMPORT = {
     "choose.types",
     "choose.strategy",
     "choose.errors",
+    "choose.engines",
     "choose.models",
     "choose.tasks",
     "choose.progress",
@@ -96,9 +97,9 @@ def test_heavy_libraries_load_lazily() -> None:
             assert not packages(path, top_only=True) & HEAVY, path.name
 
 
-def test_the_core_imports_heavy_libraries_in_models_only() -> None:
+def test_the_core_imports_heavy_libraries_in_engines_and_models_only() -> None:
     for path in SOURCES:
-        if "models" not in path.parts:
+        if not {"engines", "models"} & set(path.parts):
             assert not packages(path) & HEAVY, path.name
 
 
@@ -152,7 +153,7 @@ def test_strategies_and_benchmarks_use_the_fused_engine_through_the_fit_only() -
     # The roofline of a step is about the engine's own products.
     roofline = ROOT / "benchmarks" / "lora_choose.py"
     for path in {*STRATEGIES, *(ROOT / "benchmarks").rglob("*.py")} - {roofline}:
-        assert "choose.models.lora.fused" not in path.read_text("utf-8"), path
+        assert "choose.engines.lora.fused" not in path.read_text("utf-8"), path
 
 
 def untrusting(call: ast.Call) -> bool:

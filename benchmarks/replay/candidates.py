@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Family
 
 # Language models and tuned encoders cut longer texts.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from choose.models.lora.answering_model import answer_schedule
-from choose.models.lora.classifier import schedule_for as schedule
+from choose.engines.lora.answering_model import answer_schedule
+from choose.engines.lora.classifier import schedule_for as schedule
 from choose.strategy import find
 from replay.candidates import KINDS, RECORD_KINDS, Kind
 from replay.sources import RECORD_SETS, Source, kinds_of

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from choose.engines.weights.resolve import weights_digest
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.classical import (
     FLOOR,
     STRENGTHS,
@@ -26,8 +28,6 @@ from choose.models.classical import (
     set_answers,
 )
 from choose.models.saving import floats, read_fitted, read_labels, write_fitted
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.tasks.multilabel import Multilabel, read_set
 from choose.types import Answers, Counts, Example, Family, Floats, Item, Task
 
@@ -159,7 +159,7 @@ class Encoded(Baseline):
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
-        from choose.models.embeddings import load_retriever
+        from choose.models.retrieval.passage_search import load_retriever
 
         load_retriever(self.encoder)
 
@@ -221,7 +221,7 @@ class Probe(Encoded):
         self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
 
     def _embed(self, texts: Sequence[str]) -> Any:
-        from choose.models.embeddings import load_encoder
+        from choose.engines.embeddings import load_encoder
 
         encoder = load_encoder(self.encoder)
         self.cached += encoder.cached_seconds(texts)
@@ -249,7 +249,7 @@ class Knn(Encoded):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool, and choose k if it is not given."""
-        from choose.models.embeddings import Retriever
+        from choose.models.retrieval.passage_search import Retriever
 
         self.labels, self.choices = labels_and_choices(task)
         self.retriever = Retriever(self.encoder, examples)
@@ -320,7 +320,7 @@ class Knn(Encoded):
         write_fitted(folder, self, facts, vectors)
 
     def load(self, folder: Path) -> None:
-        from choose.models.embeddings import Retriever
+        from choose.models.retrieval.passage_search import Retriever
 
         facts, arrays = read_fitted(folder, self)
         self.labels, self.choices = read_named(facts)

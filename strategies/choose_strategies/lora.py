@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from choose.engines.weights.resolve import weights_digest
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.errors import StrategyError
 from choose.models.classical import Thresholds, members_of, set_answers
 from choose.models.records.values_in_text import dropped_note
-from choose.models.saving import floats, read_fitted, read_tensors, write_fitted
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.models.saving import floats, read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import labels_and_choices, named, read_named
 
 if TYPE_CHECKING:
-    from choose.models.lora.answer_writer import AnswerWriter
-    from choose.models.lora.training_run import TrainingRun
+    from choose.engines.lora.classifier import ClassifierRun
+    from choose.engines.lora.training_run import TrainingRun
+    from choose.models.prompting.answer_writer import AnswerWriter
 
 # Learning rates of a classification head with its adapter, and of an adapter that writes.
 RATE, WRITING_RATE = 1e-3, 2e-3
+
+# The threshold that is best for F1 is half of the F1 reached (Lipton, Elkan and Naryanaswamy 2014);
+# pools without validation rows take that of an F1 of 0.8.
+USUAL_THRESHOLD = 0.4
 
 # More than the hidden sizes of small models, beyond which no adapter says more.
 MOST_RANK = 1_024
@@ -45,7 +50,7 @@ class HeadTuning:
 
     def _head_run(self, run: Any, examples: Sequence[Example], rows: Any, *, rate: float) -> Any:
         """Return a run over rows of token ids, or None where all rows have the same answer."""
-        from choose.models.lora.classifier import (
+        from choose.engines.lora.classifier import (
             EPOCHS,
             SET_EPOCHS,
             schedule_for,
@@ -85,7 +90,7 @@ class HeadTuning:
         return Answers.from_scores(self.labels, scores, tokens_in=read)
 
     def facts(self) -> Mapping[str, Any]:
-        from choose.models.lora.training_run import training_facts
+        from choose.engines.lora.training_run import training_facts
 
         return {**training_facts(self._model), "notes": self._notes}
 
@@ -170,21 +175,21 @@ class Lora(HeadTuning):
     def prepare(self) -> None:
         import peft  # noqa: F401
 
-        from choose.models.lora.model import load_base
+        from choose.engines.lora.model import load_base
 
         load_base(self.base)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, sets the head's bias and nothing else."""
-        from choose.models.lora.fit import verify_learning
+        from choose.engines.lora.fit import verify_learning
 
         if (run := self._prepare_run(task, examples)) is not None:
             self._train([self], [run])
             verify_learning(run)
 
     def side_by_side(self) -> bool:
-        from choose.models.lora.fit import trains_together
-        from choose.models.lora.model import load_base
+        from choose.engines.lora.fit import trains_together
+        from choose.engines.lora.model import load_base
 
         return trains_together(load_base(self.base))
 
@@ -196,7 +201,7 @@ class Lora(HeadTuning):
 
         Return the indices of strategies that failed to train.
         """
-        from choose.models.lora.fit import verify_learning
+        from choose.engines.lora.fit import verify_learning
 
         runs = [one._prepare_run(task, pool) for one, pool in zip(strategies, pools, strict=True)]
         cls._train(strategies, runs)
@@ -212,8 +217,8 @@ class Lora(HeadTuning):
     @staticmethod
     def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
         """Train the runs, together where they adapt the same base."""
-        from choose.models.lora.classifier import ClassifierRun
-        from choose.models.lora.fit import engine_notes, train_together
+        from choose.engines.lora.classifier import ClassifierRun
+        from choose.engines.lora.fit import engine_notes, train_together
 
         groups: dict[int, list[TrainingRun]] = {}
         for one in filter(None, runs):
@@ -222,7 +227,7 @@ class Lora(HeadTuning):
             train_together(group)
         for strategy, run in zip(strategies, runs, strict=True):
             if isinstance(run, ClassifierRun) and strategy.choices:
-                strategy.thresholds = run.thresholds()
+                strategy.thresholds = thresholds_of(run)
             if run is not None:
                 engine = engine_notes(run.model.base, strategy.targets)
                 strategy._notes = [*run.notes(), *strategy._limits_noted(), *engine]
@@ -237,9 +242,9 @@ class Lora(HeadTuning):
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:
         """Return a run that is ready to train, or None where the pool holds one class."""
-        from choose.models.lora.answer_writer import AnswerWriter
-        from choose.models.lora.batching import tokenise
-        from choose.models.lora.classifier import ClassifierRun
+        from choose.engines.lora.batching import tokenise
+        from choose.engines.lora.classifier import ClassifierRun
+        from choose.models.prompting.answer_writer import AnswerWriter
 
         self.labels, self.choices = labels_and_choices(task)
         self._writer: AnswerWriter | None = None
@@ -259,10 +264,10 @@ class Lora(HeadTuning):
         return self._head_run(ClassifierRun, examples, rows.ids, rate=self.learning_rate or RATE)
 
     def _untrained(self, writes: bool = False) -> Any:
-        from choose.models.lora.answer_writer import TEXT_FACTOR
-        from choose.models.lora.answering_model import untrained_answers
-        from choose.models.lora.classifier import untrained_model
-        from choose.models.lora.model import AdapterSpec, load_base, seeded
+        from choose.engines.lora.answering_model import untrained_answers
+        from choose.engines.lora.classifier import untrained_model
+        from choose.engines.lora.model import AdapterSpec, load_base, seeded
+        from choose.models.prompting.answer_writer import TEXT_FACTOR
 
         if self.targets not in ("attention", "all"):
             raise StrategyError(
@@ -280,7 +285,7 @@ class Lora(HeadTuning):
         return self._model
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        from choose.models.lora.batching import tokenise
+        from choose.engines.lora.batching import tokenise
 
         if self._writer is not None:
             return self._writer.predict(items)
@@ -306,7 +311,8 @@ class Lora(HeadTuning):
         """Restore the fitted strategy that was saved."""
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-        from choose.models.lora.answer_writer import writer_from
+        from choose.engines.weights.folder_checks import read_tensors
+        from choose.models.prompting.answer_writer import writer_from
 
         facts, arrays = read_fitted(folder, self)
         self._notes, writes = list(facts["notes"]), "task" in facts
@@ -321,6 +327,17 @@ class Lora(HeadTuning):
 
     def weights(self) -> str:
         return weights_digest(self.base)
+
+
+def thresholds_of(run: ClassifierRun) -> Thresholds:
+    """Return thresholds of sets chosen on the validation rows; the usual one without any."""
+    members = run.all_targets.numpy() > 0.5
+    if not run.validation_indices:
+        usual = np.full(members.shape[1], USUAL_THRESHOLD)
+        return Thresholds(usual, bool(members.any(axis=1).all()))
+    rows = [run.all_rows[i] for i in run.validation_indices]
+    chances = run.model.predict_logits(rows).double().sigmoid().numpy()
+    return Thresholds.chosen(chances, members[run.validation_indices])
 
 
 def alike(examples: Sequence[Example]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from choose.engines.weights.spec import DEFAULT_LM
 from choose.errors import StrategyError
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.own_prompts import OwnPrompt
@@ -23,7 +24,6 @@ from choose.models.prompting.prompt_search import (
 )
 from choose.models.prompting.prompts import WORDINGS, PromptSettings
 from choose.models.saving import read_fitted, write_fitted
-from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 _WORDINGS: Mapping[str, Mapping[str, Any]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from choose.corpus import WORDS, Passage
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.retrieval.passage_search import (
     gold_passage,
@@ -23,13 +24,12 @@ from choose.models.retrieval.reading import (
     shown_example,
 )
 from choose.models.saving import read_fitted, write_fitted
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.tasks.answering import reading
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.lora import Lora
 
 if TYPE_CHECKING:
-    from choose.models.lora.answer_writer import AnswerPrompts
+    from choose.models.prompting.answer_writer import AnswerPrompts
 
 # Passages that are read where `k` is not given: small models in this process read more of them
 # worse, and slower.
@@ -177,9 +177,9 @@ class LoraRag(ReadsDocuments, Lora):
 
     def _prompts_of(self, task: Task) -> AnswerPrompts:
         """Return what measures the prompts of training and of answers, with room for an answer."""
-        from choose.models.causal.chat_template import ChatTemplate
-        from choose.models.lora.answer_writer import MOST_NEW, TEXT_FACTOR, AnswerPrompts
-        from choose.models.lora.model import load_base
+        from choose.engines.causal.chat_template import ChatTemplate
+        from choose.engines.lora.model import load_base
+        from choose.models.prompting.answer_writer import MOST_NEW, TEXT_FACTOR, AnswerPrompts
 
         base = load_base(self.base, True)
         longest = base.max_tokens - min(MOST_NEW, base.max_tokens // 2)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from choose.corpus import WORDS
+from choose.engines.embeddings import Encoder, load_encoder
+from choose.engines.weights.resolve import weights_digest
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.errors import StrategyError
-from choose.models.embeddings import Encoder, load_encoder
 from choose.models.retrieval.passage_search import (
     FUSED_RANKS,
     Library,
@@ -18,8 +20,6 @@ from choose.models.retrieval.passage_search import (
     library_from,
 )
 from choose.models.saving import read_fitted, write_fitted
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.tasks.answering import corpus_of
 from choose.tasks.ranking import DEPTH, ranking_text, spans_of_relevant
 from choose.types import Answers, Example, Family, Item, Task
@@ -95,7 +95,7 @@ class Dense(Bm25):
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
-        from choose.models.embeddings import load_retriever
+        from choose.models.retrieval.passage_search import load_retriever
 
         load_retriever(self.encoder)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from choose.engines.weights.resolve import weights_digest
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.saving import read_fitted, write_fitted
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 
@@ -46,7 +46,7 @@ class Retrieval(PromptedStrategy):
         return f"{super().weights()} {weights_digest(self.encoder)}"
 
     def prepare(self) -> None:
-        from choose.models.embeddings import load_retriever
+        from choose.models.retrieval.passage_search import load_retriever
 
         super().prepare()
         load_retriever(self.encoder)
@@ -56,8 +56,8 @@ class Retrieval(PromptedStrategy):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the training pool, and calibrate on rows of it that do not retrieve themselves."""
-        from choose.models.embeddings import Retriever
         from choose.models.prompting.local_prompter import calibration_rows
+        from choose.models.retrieval.passage_search import Retriever
 
         self.retriever = Retriever(self.encoder, examples)
         self.prompter = prompter_for(self._prompt_settings(), task, examples)
@@ -81,7 +81,7 @@ class Retrieval(PromptedStrategy):
         write_fitted(folder, self, {**facts, "rows": rows}, {**arrays, **vectors})
 
     def load(self, folder: Path) -> None:
-        from choose.models.embeddings import Retriever
+        from choose.models.retrieval.passage_search import Retriever
 
         facts, arrays = read_fitted(folder, self)
         self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from choose.errors import StrategyError
 from choose.models.prompting.base_strategy import answer_format
-from choose.models.weights.resolve import weights_digest
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
@@ -42,8 +41,10 @@ class Served:
         self.system, self.max_tokens = system, max_tokens
 
     def weights(self) -> str:
+        from choose.models.endpoints.command_session import model_digest
+
         self._check_model()
-        return weights_digest(self.model)
+        return model_digest(self.model)
 
     def shows(self, task: Task) -> int:
         return 0

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from choose.engines.weights.resolve import weights_digest
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.classical import members_of
 from choose.models.saving import read_fitted, write_fitted
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import (
     KINDS,
@@ -23,7 +23,7 @@ from choose_strategies.baselines import (
     read_named,
     restored_head,
 )
-from choose_strategies.lora import HeadTuning, alike
+from choose_strategies.lora import HeadTuning, alike, thresholds_of
 
 # What an encoder of few million weights learns at; larger ones take less.
 ENCODER_RATE = 1e-4
@@ -57,13 +57,13 @@ class _TunedEncoder:
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
-        from choose.models.lora.model import load_base
+        from choose.engines.lora.model import load_base
 
         load_base(self.encoder)
 
     def _tokens(self, texts: Sequence[str]) -> Any:
-        from choose.models.lora.batching import tokenise
-        from choose.models.lora.model import load_base
+        from choose.engines.lora.batching import tokenise
+        from choose.engines.lora.model import load_base
 
         base = load_base(self.encoder)
         return tokenise(base.tokenizer, texts, min(self.max_tokens, base.max_tokens))
@@ -72,13 +72,13 @@ class _TunedEncoder:
         return [f"Texts cut to {self.max_tokens} tokens: {truncated}."] if truncated else []
 
     def save(self: Any, folder: Path) -> None:
-        from choose.models.lora.encoder_tuning import save_weights
+        from choose.engines.lora.encoder_tuning import save_weights
 
         write_fitted(folder, self, *self._head_state())
         save_weights(self._model.adapter, folder)
 
     def load(self: Any, folder: Path) -> None:
-        from choose.models.lora.encoder_tuning import load_weights
+        from choose.engines.lora.encoder_tuning import load_weights
 
         facts, arrays = read_fitted(folder, self)
         (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
@@ -104,8 +104,8 @@ class SetFit(_TunedEncoder):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Tune the encoder, then learn the head; a pool with one class tunes nothing."""
-        from choose.models.lora.encoder_tuning import ContrastiveRun, contrastive_schedule
-        from choose.models.lora.fit import train
+        from choose.engines.lora.encoder_tuning import ContrastiveRun, contrastive_schedule
+        from choose.engines.lora.fit import train
 
         self._untrained()
         self.labels, self.choices = labels_and_choices(task)
@@ -127,8 +127,8 @@ class SetFit(_TunedEncoder):
         self.head = fitted_head(10.0, self.choices, self._model.embed(tokens.ids), targets)
 
     def _untrained(self) -> None:
-        from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
-        from choose.models.lora.model import load_base
+        from choose.engines.lora.encoder_tuning import TunedEncoder, own_copy
+        from choose.engines.lora.model import load_base
 
         base = load_base(self.encoder)
         self._model = TunedEncoder(base, own_copy(base))
@@ -141,7 +141,7 @@ class SetFit(_TunedEncoder):
         return self.head.answers(self.labels or self.choices, features)
 
     def facts(self) -> Mapping[str, Any]:
-        from choose.models.lora.training_run import training_facts
+        from choose.engines.lora.training_run import training_facts
 
         return {**training_facts(self._model), "notes": self._notes}
 
@@ -167,8 +167,8 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, sets the head's bias and nothing else."""
-        from choose.models.lora.encoder_tuning import WholeRun
-        from choose.models.lora.fit import train
+        from choose.engines.lora.encoder_tuning import WholeRun
+        from choose.engines.lora.fit import train
 
         self.labels, self.choices = labels_and_choices(task)
         self._untrained()
@@ -177,12 +177,12 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
         if run is not None:
             train(run)
             self._notes = [*run.notes(), *self._cut(tokens.truncated)]
-            self.thresholds = run.thresholds() if self.choices else None
+            self.thresholds = thresholds_of(run) if self.choices else None
 
     def _untrained(self) -> None:
-        from choose.models.lora.classifier import AdaptedModel, untrained_head
-        from choose.models.lora.encoder_tuning import own_copy
-        from choose.models.lora.model import load_base, seeded
+        from choose.engines.lora.classifier import AdaptedModel, untrained_head
+        from choose.engines.lora.encoder_tuning import own_copy
+        from choose.engines.lora.model import load_base, seeded
 
         base = load_base(self.encoder)
         with seeded(self.seed, base.device):

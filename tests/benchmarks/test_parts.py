@@ -12,9 +12,9 @@ import pytest
 import budgets as bench
 import documents
 import label_audit
+from choose.engines.lora.classifier import untrained_model
+from choose.engines.lora.model import AdapterSpec, load_base
 from choose.judge.diagnosis.doubted_labels import SKILLED
-from choose.models.lora.classifier import untrained_model
-from choose.models.lora.model import AdapterSpec, load_base
 from growth import Series, missed
 from machine import _processor, environment
 from support import tiny_models as tiny

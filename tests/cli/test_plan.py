@@ -144,7 +144,7 @@ def test_a_strategy_that_cannot_be_loaded_is_listed_with_its_reason(choose, monk
 
 
 def test_models_say_what_is_here_without_paths(choose, tmp_path, monkeypatch):
-    from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
+    from choose.engines.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
 
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
     first = {m["name"]: m for m in json.loads(choose("models", "--json").out)["models"]}

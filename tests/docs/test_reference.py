@@ -16,10 +16,10 @@ import pytest
 import typer
 
 from choose.cli.app import app
+from choose.engines.lora import answering_model, classifier
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.models import classical
-from choose.models.lora import answering_model, classifier
 from choose.models.prompting import prompt_search
 from choose.models.retrieval import passage_search
 from choose.strategy import available, describe, find

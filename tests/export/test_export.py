@@ -20,6 +20,7 @@ from choose.api.compare import export, report
 from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool
 from choose.data.scenarios import Pools
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
 from choose.export.exported_model import CHUNK, Model, digests_of
 from choose.export.write_folder import (
@@ -29,7 +30,6 @@ from choose.export.write_folder import (
     select,
     write_export,
 )
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.run.trial import run_trials
 from choose.schema.plan import Job
 from choose.store.store import Store

@@ -15,7 +15,7 @@ import pytest
 import tomli_w
 
 from choose.conformance import pool
-from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from support.serving.studies import ONCE
 from support.studies import write_csv
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from choose.api.plan import plan_study
 from choose.cli.app import app
-from choose.models.hardware import compute_settings
-from choose.models.weights.model_size import size_of_folder
+from choose.engines.hardware import compute_settings
+from choose.engines.weights.model_size import size_of_folder
 from choose.report.terminal.plan_page import model_lines
 from choose.run import model_fit
 from choose.run.model_fit import needed_bytes

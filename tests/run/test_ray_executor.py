@@ -358,7 +358,7 @@ def test_a_build_for_gpus_is_the_same_version_and_a_stated_number_type_holds_eve
 def test_a_worker_computes_in_the_number_type_of_the_study_where_its_hardware_can(
     monkeypatch, decided, able, computes
 ):
-    monkeypatch.setattr("choose.models.hardware.compute_settings.has_bfloat16", lambda: able)
+    monkeypatch.setattr("choose.engines.hardware.compute_settings.has_bfloat16", lambda: able)
     monkeypatch.setattr(ray_executor, "why_not", lambda here, there: None)
     cluster = Nodes(node("1"))
     monkeypatch.setattr(Question, "facts", lambda self: replace(FACTS, dtype=decided))

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from choose.data.scenarios import Pools
+from choose.engines.environment_settings import cache_dir, dtype_setting, threads_setting
 from choose.errors import MoneySpent, StudyError
-from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
 from choose.progress import seconds_left, time_limit
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import LocalExecutor, ThreadExecutor, Worker

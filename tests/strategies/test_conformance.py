@@ -35,8 +35,8 @@ from choose.conformance import (
     texts_do_not_depend_on_the_batch,
 )
 from choose.corpus import Corpus, Span
+from choose.engines.causal.loading import load_generator
 from choose.errors import StrategyError
-from choose.models.causal.loading import load_generator
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Rereads, Strategy, available, build, hyperparameters, kinds, traits

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.models.causal.generation import Generator
-from choose.models.causal.loading import load_generator
-from choose.models.causal.written_answers import StopRule, Written
+from choose.engines.causal.generation import Generator
+from choose.engines.causal.loading import load_generator
+from choose.engines.causal.written_answers import StopRule, Written
+from choose.engines.weights.spec import DEFAULT_LM
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
@@ -36,7 +37,6 @@ from choose.models.prompting.prompts import (
     turn_messages,
     wording_of,
 )
-from choose.models.weights.spec import DEFAULT_LM
 from choose.progress import TimeLimitReached, report_progress, time_limit
 from choose.strategy import build, kinds
 from choose.tasks.answering import NO_ANSWER, Answering

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from choose.conformance import HOSTILE, TASK, pool, questions
+from choose.engines.causal.loading import load_causal
 from choose.errors import ModelError, StrategyError
-from choose.models.causal.loading import load_causal
 from choose.models.prompting.local_prompter import (
     CALIBRATION_ROWS,
     calibration_rows,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
+from choose.engines.causal.loading import load_causal
 from choose.errors import StrategyError
-from choose.models.causal.loading import load_causal
-from choose.models.lora.answer_writer import AnswerPrompts
+from choose.models.prompting.answer_writer import AnswerPrompts
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.retrieval.passage_search import given, gold_passage, library_for

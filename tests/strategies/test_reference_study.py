@@ -18,7 +18,7 @@ import tomli_w
 
 from choose.api.plan import plan_trials, read_study, resolve
 from choose.conformance import pool
-from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.run.trial import run_trial
 from support.studies import write_csv
 

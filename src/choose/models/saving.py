@@ -100,28 +100,6 @@ def floats(arrays: Arrays, name: str, *shape: int) -> npt.NDArray[Any]:
     return array
 
 
-def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tensors in a safetensors file that has the names and shapes of `expected`."""
-    from safetensors.torch import load_file
-
-    from choose.models.weights.folder_checks import is_finite
-
-    try:
-        check_regular(path)
-        tensors = dict(load_file(path))
-    except Exception as error:  # damaged files can raise anything
-        raise _damaged(path, " ".join(str(error).split())) from error
-    if different := sorted(tensors.keys() ^ expected.keys()):
-        what = "lacks" if different[0] in expected else "should not hold"
-        raise _damaged(path, f"it {what} {different[0]}")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape or not tensor.is_floating_point():
-            raise _damaged(path, f"{name} has the shape {tuple(tensor.shape)} or type of another")
-        if not is_finite(tensor):
-            raise _damaged(path, f"{name} holds NaN or infinity")
-    return tensors
-
-
 def row_facts(rows: Sequence[Example]) -> list[list[Any]]:
     """Return what a strategy may see of rows, as plain values: id, text, target, and the rest."""
     return [

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from choose.engines.environment_settings import device_setting
+from choose.engines.hardware.memory import free_bytes, free_machine_bytes, limits_of
+from choose.engines.weights.model_size import ModelSize, size_of_spec
+from choose.engines.weights.spec import endpoint_name
 from choose.errors import ChooseError
-from choose.models.environment_settings import device_setting
-from choose.models.hardware.memory import free_bytes, free_machine_bytes, limits_of
-from choose.models.weights.model_size import ModelSize, size_of_spec
-from choose.models.weights.spec import endpoint_name
 from choose.schema.plan import LARGE_MODEL, ModelFit
 from choose.types import Candidate
 
@@ -72,7 +72,7 @@ def gpu_here() -> bool:
     setting = device_setting()
     if setting == "cpu" or not (setting or shutil.which("nvidia-smi") or sys.platform == "darwin"):
         return False
-    from choose.models.hardware.compute_settings import device
+    from choose.engines.hardware.compute_settings import device
 
     return device() != "cpu"
 
@@ -81,7 +81,7 @@ def free_here(card: bool) -> int | None:
     """Return the bytes that are free for models: of the card, or of the machine."""
     if not card:
         return free_machine_bytes()
-    from choose.models.hardware.compute_settings import device
+    from choose.engines.hardware.compute_settings import device
 
     return free_bytes(device())
 
@@ -94,7 +94,7 @@ def _itemsizes(size: ModelSize, tuned: bool, card: bool) -> tuple[int, int]:
     """
     if size.parameters < LARGE_MODEL:  # fits either way, and asking loads torch
         return (2 if card else 4), 4
-    from choose.models.hardware.compute_settings import base_dtype, dtype, trains_in_bfloat16
+    from choose.engines.hardware.compute_settings import base_dtype, dtype, trains_in_bfloat16
 
     held = base_dtype() if tuned else dtype()
     return held.itemsize, 2 if trains_in_bfloat16() else 4

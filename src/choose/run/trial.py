@@ -261,7 +261,7 @@ def _sum(*seconds: float | None) -> float | None:
 def _run_facts(facts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     dtype = facts.get("dtype")
     if dtype is None and isinstance(spec := params.get("encoder"), str):
-        from choose.models.embeddings import number_type
+        from choose.engines.embeddings import number_type
 
         dtype = number_type(spec)
     return {

@@ -18,10 +18,10 @@ from threading import Thread
 from time import perf_counter
 
 from choose.data.scenarios import Pools
+from choose.engines.environment_settings import cores
+from choose.engines.output_cache import caching
 from choose.errors import MoneySpent, StudyError
 from choose.models.endpoints.command_session import current_session
-from choose.models.environment_settings import cores
-from choose.models.output_cache import caching
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import Fitted, run_trials

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from inspect import Parameter
 from typing import Any
 
+from choose.engines.weights.spec import endpoint_name
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import short_models
 from choose.judge.evidence import CandidateInfo, billions_in
 from choose.models.endpoints.providers import provider_of
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting.own_prompts import LABELS
-from choose.models.weights.spec import endpoint_name
 from choose.schema.plan import LeftOut
 from choose.strategy import (
     Refuses,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from choose.conformance import WORDS_OF
-from choose.errors import ModelError, StudyError
+from choose.errors import StudyError
 from choose.models.endpoints import providers
 from choose.models.endpoints.providers import (
     PROVIDERS,
@@ -18,7 +18,6 @@ from choose.models.endpoints.providers import (
     with_providers,
 )
 from choose.models.endpoints.settings import Endpoint
-from choose.models.weights.resolve import resolve
 from choose.study.study_file import check, load_study
 from support.chat_server import Server, by_words, serving
 from support.studies import write_csv
@@ -154,8 +153,8 @@ def test_without_its_key_a_shorthand_names_the_variable_before_consent_is_asked(
     ],
 )
 def test_a_model_without_its_provider_says_what_to_type(typed: str, advice: str) -> None:
-    with pytest.raises(ModelError, match="is not there") as caught:
-        resolve(typed)
+    with pytest.raises(StudyError, match=r"models\.model is .* no such model is here") as caught:
+        with_providers({"models": {"model": typed}})
     assert advice in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -19,9 +19,9 @@ import pytest
 import tomli_w
 
 import choose
-from choose.models.environment_settings import cache_dir
-from choose.models.weights.resolve import resolve
-from choose.models.weights.spec import DEFAULT_LM
+from choose.engines.environment_settings import cache_dir
+from choose.engines.weights.resolve import resolve
+from choose.engines.weights.spec import DEFAULT_LM
 from support.serving.studies import ONCE, Bench
 
 NAME = "smollm2"

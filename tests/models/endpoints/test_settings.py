@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from choose.errors import ModelError, StudyError
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.command_session import connect_endpoints, model_digest
 from choose.models.endpoints.settings import HIDDEN, Endpoint, api_key, redact
-from choose.models.weights.resolve import weights_digest
 from choose.study.study_file import check
 
 KEY = "sk-do-not-print-me-123456"
@@ -89,9 +88,9 @@ def test_key_price_and_pace_do_not_change_it(changed: dict[str, Any]) -> None:
 
 def test_the_digest_stands_for_the_weights() -> None:
     with connect_endpoints({"big": endpoint()}):
-        assert weights_digest("endpoint:big") == endpoint().digest
+        assert model_digest("endpoint:big") == endpoint().digest
         with pytest.raises(ModelError, match="Did you mean 'big'"):
-            weights_digest("endpoint:bg")
+            model_digest("endpoint:bg")
 
 
 @pytest.mark.parametrize(

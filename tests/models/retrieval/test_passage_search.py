@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from choose.conformance import HOSTILE, pool
 from choose.corpus import Corpus, Document
+from choose.engines.embeddings import load_encoder
 from choose.errors import StrategyError
-from choose.models.embeddings import load_encoder
 from choose.models.retrieval import passage_search
 from choose.models.retrieval.passage_search import (
     WAYS,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from choose.corpus import Corpus, Document
+from choose.engines.embeddings import Encoder, load_encoder
 from choose.errors import StrategyError
-from choose.models.embeddings import Encoder, load_encoder
 from choose.models.retrieval.passage_search import passage_index
 from choose.models.retrieval.tuned_encoder import (
     Contrast,

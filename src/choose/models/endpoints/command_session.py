@@ -17,14 +17,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
+from choose.engines.environment_settings import cache_dir
+from choose.engines.weights.resolve import weights_digest
+from choose.engines.weights.spec import endpoint_name
 from choose.errors import EndpointError, ModelError, did_you_mean
 from choose.files import digest
 from choose.models.endpoints.client import EndpointClient, RequestFault, Retries, RetryPolicy
 from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, WorstCase
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
-from choose.models.environment_settings import cache_dir
-from choose.models.weights.spec import PREFIX
 from choose.progress import TimeLimitReached, seconds_left
 
 # Number of the repeat of a question; part of the key under which an answer is cached.
@@ -454,6 +455,7 @@ def current_session() -> Session:
     return _CURRENT.get() or Session({}, Path("paid"))
 
 
-def endpoint_digest(spec: str) -> str:
-    """Return the digest of the settings that identify the model behind ``endpoint:NAME``."""
-    return current_session().endpoint(spec.removeprefix(PREFIX)).digest
+def model_digest(spec: str) -> str:
+    """Return a digest of a model's weights, or of what identifies the one behind an endpoint."""
+    name = endpoint_name(spec)
+    return weights_digest(spec) if name is None else current_session().endpoint(name).digest

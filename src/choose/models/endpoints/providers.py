@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from choose.engines.weights.spec import HUB, PREFIX
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.models.endpoints.settings import key_in
-from choose.models.weights.spec import HUB, PREFIX
 from choose.schema.inventory import ProviderEntry
 from choose.untrusted import finite, shown
 
@@ -204,6 +205,8 @@ def _spec(spec: str, where: str, found: dict[str, dict[str, Any]]) -> str:
         return spec.removeprefix(HUB)
     name = provider_of(spec)
     if name is None:
+        if (advice := what_to_type(spec)) and not Path(spec).exists():
+            raise StudyError(f"{where} is {shown(spec)}, and no such model is here. {advice}")
         return spec
     model, provider = spec.partition(":")[2].strip(), PROVIDERS[name]
     if not model:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from choose.engines.weights.spec import endpoint_name
 from choose.models.prompting.prompts import (
     Prompter,
     PromptSettings,
@@ -16,8 +17,6 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.models.saving import read_fitted, write_fitted
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import endpoint_name
 from choose.tasks.multilabel import Multilabel
 from choose.types import Example, Task
 
@@ -76,7 +75,7 @@ def _endpoint_prompter(
 
 def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
     """Return the format of records or texts, as long as those of the pool."""
-    from choose.models.causal.written_answers import limit_for
+    from choose.engines.causal.written_answers import limit_for
     from choose.models.endpoints.handshake import AnswerFormat, record_format, set_format
 
     # No tokeniser of the model is at hand; two bytes a token are on the safe side.
@@ -115,7 +114,9 @@ class PromptedStrategy:
     prompter: Prompter
 
     def weights(self) -> str:
-        return weights_digest(self.model)
+        from choose.models.endpoints.command_session import model_digest
+
+        return model_digest(self.model)
 
     def refuses(self, task: Task) -> str | None:
         return numeric_labels(task)
@@ -127,7 +128,7 @@ class PromptedStrategy:
 
     def prepare(self) -> None:
         if endpoint_name(self.model) is None:
-            from choose.models.causal.loading import load_causal
+            from choose.engines.causal.loading import load_causal
 
             load_causal(self.model)
 

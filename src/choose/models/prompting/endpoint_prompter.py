@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from choose.engines.weights.spec import endpoint_name
 from choose.errors import EndpointError, MoneySpent, StrategyError
 from choose.models.endpoints.client import RequestFault
 from choose.models.endpoints.command_session import (
@@ -37,7 +38,6 @@ from choose.models.endpoints.responses import (
     visible_text,
 )
 from choose.models.prompting.prompts import Turn, judged_answer, lines_of, single_line
-from choose.models.weights.spec import endpoint_name
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Item, Status, Task
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
+from choose.engines.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
+from choose.engines.hardware.timed_steps import threads_in_use
 from choose.models.classical import Thresholds, members_of, set_answers
-from choose.models.hardware.timed_steps import threads_in_use
 from choose.models.prompting.prompts import (
     NO_LABEL,
     PromptSettings,
@@ -32,7 +32,7 @@ from choose.tasks.multilabel import Multilabel, names_of
 from choose.types import Answers, Example, Floats, Item, Task
 
 if TYPE_CHECKING:
-    from choose.models.causal.label_scoring import ScoredPrompts
+    from choose.engines.causal.label_scoring import ScoredPrompts
 
 # Tokens by which parts that are laid out together may exceed their sum.
 SEAMS = 4
@@ -54,7 +54,7 @@ class LocalPrompts:
     def __init__(
         self, settings: PromptSettings, task: Task, shown: Sequence[Example], reserve: int
     ) -> None:
-        from choose.models.causal.loading import load_causal
+        from choose.engines.causal.loading import load_causal
 
         self.settings, self.task, self.reserve = settings, task, reserve
         self.lm = load_causal(settings.model)
@@ -251,8 +251,8 @@ class LocalPrompter(LocalPrompts):
     calibrates = True
 
     def __init__(self, settings: PromptSettings, task: Task, shown: Sequence[Example] = ()) -> None:
-        from choose.models.causal.label_scoring import LabelTrie
-        from choose.models.causal.loading import load_causal
+        from choose.engines.causal.label_scoring import LabelTrie
+        from choose.engines.causal.loading import load_causal
 
         template = load_causal(settings.model).template
         names = [template.content(single_line(name)) for name in task.names]
@@ -333,8 +333,8 @@ class SetPrompter(LocalPrompts):
     def __init__(
         self, settings: PromptSettings, task: Multilabel, shown: Sequence[Example] = ()
     ) -> None:
-        from choose.models.causal.label_scoring import LabelTrie
-        from choose.models.causal.loading import load_causal
+        from choose.engines.causal.label_scoring import LabelTrie
+        from choose.engines.causal.loading import load_causal
 
         template = load_causal(settings.model).template
         names = [single_line(name) for name in task.choice_names]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from choose.models.causal.chat_template import Prompt
-from choose.models.causal.generation import Generator
-from choose.models.causal.loading import load_causal, load_generator
-from choose.models.causal.written_answers import (
+from choose.engines.causal.chat_template import Prompt
+from choose.engines.causal.generation import Generator
+from choose.engines.causal.loading import load_causal, load_generator
+from choose.engines.causal.written_answers import (
     StopRule,
     Written,
     any_loops,

@@ -18,6 +18,7 @@ import numpy as np
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import hold_out, strata_of
+from choose.engines.weights.spec import endpoint_name
 from choose.errors import MoneySpent
 from choose.formatting import plural
 from choose.models.endpoints.command_session import current_session
@@ -31,7 +32,6 @@ from choose.models.prompting.prompts import (
     single_line,
     wording_of,
 )
-from choose.models.weights.spec import endpoint_name
 from choose.progress import as_part
 from choose.schema.scorecard import dollars, name_of
 from choose.tasks.writing import Writing

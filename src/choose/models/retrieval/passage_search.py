@@ -1,4 +1,4 @@
-"""Indexes of passages, the libraries that strategies read, and what controls give."""
+"""Indexes of passages and of labelled rows, libraries that strategies read, what controls give."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from choose.corpus import (
     Passage,
     reciprocal_rank,
 )
+from choose.engines.embeddings import Encoder, Vectors, load_encoder
+from choose.engines.weights.resolve import weights_digest
 from choose.errors import StrategyError, did_you_mean
-from choose.models.embeddings import Encoder, Vectors, load_encoder
-from choose.models.saving import corpus_facts, corpus_from
-from choose.models.weights.resolve import weights_digest
+from choose.models.saving import corpus_facts, corpus_from, floats, row_facts, rows_from
 from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.tasks.answering import corpus_of
 from choose.tasks.values import occurs
@@ -549,3 +549,94 @@ def library_for(
     # The others were tried too; both indexes are parts of the hybrid one.
     best.cached_seconds = max(library.cached_seconds for library in libraries)
     return best
+
+
+# Items searched at once, as many as faiss itself takes in a block; then progress is reported.
+ITEMS_PER_SEARCH = 4_096
+
+
+class Neighbour(NamedTuple):
+    """A labelled row and its cosine similarity to the query."""
+
+    example: Example
+    similarity: float
+
+
+def load_retriever(encoder: str) -> None:
+    """Load the encoder and the index library, so that neither counts as part of a fit."""
+    import faiss  # noqa: F401
+
+    load_encoder(encoder)
+
+
+class Retriever:
+    """An exact cosine index over a pool, shared by `knn` and `retrieval`.
+
+    `cached_seconds` is what the embeddings that were in memory or in the cache had taken.
+    """
+
+    def __init__(
+        self, encoder: str, examples: Sequence[Example], vectors: Vectors | None = None
+    ) -> None:
+        import faiss
+
+        self.encoder = encoder
+        self.examples = tuple(examples)
+        self.cached_seconds = 0.0
+        if vectors is None:
+            vectors = self._embed([e.text for e in examples])
+        self.index = faiss.IndexFlatIP(vectors.shape[1])
+        self.index.add(vectors)
+
+    def state(self) -> tuple[list[list[str]], dict[str, Any]]:
+        vectors = self.index.reconstruct_n(0, len(self.examples))
+        return row_facts(self.examples), {"vectors": vectors}
+
+    @classmethod
+    def restored(
+        cls, encoder: str, rows: Sequence[Sequence[str]], arrays: Mapping[str, Any]
+    ) -> Retriever:
+        """Rebuild the index from what `state` returned, without embedding.
+
+        Raises:
+            ValueError: if there is not one vector for each row.
+        """
+        vectors = floats(arrays, "vectors", len(rows), -1)
+        return cls(encoder, rows_from(rows), np.ascontiguousarray(vectors, np.float32))
+
+    def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
+        """Return each item's k nearest rows, nearest first; a row never retrieves itself.
+
+        Equal similarities are ordered by the row's place in the pool, so that an answer does not
+        depend on how many items are searched at once.
+        """
+        if not items:
+            return []
+        vectors = self._embed([item.text for item in items])
+        neighbours: list[list[Neighbour]] = []
+        for first in range(0, len(items), ITEMS_PER_SEARCH):
+            part = items[first : first + ITEMS_PER_SEARCH]
+            # One more than k, for the row itself where the item is a row of the pool.
+            nearest = self.index.search(
+                vectors[first : first + len(part)], min(k + 1, len(self.examples))
+            )
+            neighbours += [
+                self._nearest(item.id, similarities, places, k)
+                for item, similarities, places in zip(part, *nearest, strict=True)
+            ]
+            report_progress(len(neighbours), len(items), "search")
+        return neighbours
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        encoder = load_encoder(self.encoder)
+        self.cached_seconds += encoder.cached_seconds(texts)
+        return np.ascontiguousarray(encoder.embed(texts), np.float32)
+
+    def _nearest(
+        self, item: str, similarities: Vectors, places: Vectors, k: int
+    ) -> list[Neighbour]:
+        # Matrix products differ in the last bits with the number of rows; rounding hides that.
+        pairs = zip(np.round(similarities, 5).tolist(), places.tolist(), strict=True)
+        ranked = sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
+        neighbours = [Neighbour(self.examples[place], float(s)) for s, place in ranked]
+        return [n for n in neighbours if n.example.id != item][:k]

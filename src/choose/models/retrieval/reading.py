@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from choose.corpus import Corpus, Passage
+from choose.engines.weights.resolve import weights_digest
 from choose.formatting import plural
 from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Library, gold_passage
-from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ
 from choose.types import Example, Item, Task
 
@@ -65,7 +65,7 @@ class ReadsDocuments:
     def prepare(self) -> None:
         super().prepare()  # type: ignore[misc]
         if self.retriever != WAYS[0]:
-            from choose.models.embeddings import load_retriever
+            from choose.models.retrieval.passage_search import load_retriever
 
             load_retriever(self.encoder)
 

@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from choose.engines.embeddings import Encoder, Vectors, cached_encoder, load_encoder
+from choose.engines.hardware.timed_steps import TimedSteps
+from choose.engines.lora.training_run import learning_rate_factor
+from choose.engines.weights.resolve import weights_digest
 from choose.errors import StrategyError
 from choose.formatting import plural
-from choose.models.embeddings import Encoder, Vectors, cached_encoder, load_encoder
-from choose.models.hardware.timed_steps import TimedSteps
-from choose.models.lora.training_run import learning_rate_factor
 from choose.models.retrieval.passage_search import DenseIndex, Library, Way
 from choose.models.retrieval.reading import in_order, order_key
-from choose.models.weights.resolve import weights_digest
 from choose.progress import report_progress
 from choose.types import Example
 

@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 
 from choose.data.scenarios import Pools
+from choose.engines.environment_settings import cache_dir, dtype_setting
+from choose.engines.output_cache import Entries, caching, collecting, source_digest
+from choose.engines.weights.spec import cached, names_endpoint, parse_wheel
 from choose.errors import ChooseError, StudyError
-from choose.models.environment_settings import cache_dir, dtype_setting
-from choose.models.output_cache import Entries, caching, collecting, source_digest
-from choose.models.weights.spec import cached, names_endpoint, parse_wheel
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import versions
 from choose.run.worker import Worker
@@ -174,7 +174,7 @@ class Question:
         """Answer it for this machine; imports torch only where there are models."""
         dtype = None
         if self.specs:
-            from choose.models.hardware.compute_settings import dtype as number_type
+            from choose.engines.hardware.compute_settings import dtype as number_type
 
             dtype = str(number_type()).removeprefix("torch.")
         wheels = ((spec, parse_wheel(spec)) for spec in self.specs)
@@ -267,7 +267,7 @@ class ClusterWorker:
         It computes in the number type of the study from now on, if its hardware can.
         """
         if question.dtype is not None:
-            from choose.models.hardware.compute_settings import has_bfloat16
+            from choose.engines.hardware.compute_settings import has_bfloat16
 
             if question.dtype != "bfloat16" or has_bfloat16():
                 os.environ["CHOOSE_DTYPE"] = question.dtype

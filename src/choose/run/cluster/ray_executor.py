@@ -17,9 +17,9 @@ from time import monotonic, sleep
 from typing import cast
 
 from choose.data.scenarios import Pools
+from choose.engines.output_cache import add_entries
+from choose.engines.weights.spec import names_endpoint
 from choose.errors import StudyError
-from choose.models.output_cache import add_entries
-from choose.models.weights.spec import names_endpoint
 from choose.run.cluster.node_worker import (
     LIBRARIES,
     Node,

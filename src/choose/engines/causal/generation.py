@@ -1,0 +1,504 @@
+"""Greedy answers of a causal language model: batched, shared prefixes read once."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from choose.engines.causal.chat_template import ChatTemplate, Prompt
+from choose.engines.causal.packed_attention import (
+    CustomAttention,
+    LayerInput,
+    Pack,
+    Parts,
+    Past,
+    SharedPast,
+    Tokens,
+    bytes_per_token,
+    cap_scores,
+    common_parts,
+    divide,
+    logits,
+    max_length,
+    max_stable_length,
+)
+from choose.engines.causal.written_answers import (
+    Answer,
+    StopRule,
+    TokenTexts,
+    Written,
+    in_order,
+    prompt_key,
+)
+from choose.engines.hardware.memory import limits_of, memory_notes, within_memory
+from choose.engines.hardware.packed_products import packed_products
+from choose.engines.hardware.timed_steps import TimedSteps
+from choose.engines.output_cache import ResultCache
+from choose.errors import ModelError
+from choose.progress import report_progress
+from choose.types import Floats
+
+
+@dataclass(eq=False)
+class DecodingCache:
+    """The keys and values of the answers under way, each in a slot; slots in use come first.
+
+    Attributes:
+        slots: most answers under way.
+        capacity: most tokens of a slot: the prompt's own and the new ones.
+        common: keys and values of the tokens that all prompts begin with, read once.
+        common_tokens: how many they are.
+        own: by layer (2, slots, key heads, capacity, width).
+        lengths: tokens in each slot in use.
+        places: (n,) of the new tokens in their slots.
+    """
+
+    slots: int
+    capacity: int
+    common: Past | None
+    common_tokens: int
+    own: Past = field(default_factory=dict)
+    lengths: list[int] = field(default_factory=list)
+    places: Any = None
+    _biases: dict[int | None, torch.Tensor] = field(default_factory=dict)
+
+    def add(self, before: Past | None, past: Past, start: int, stop: int) -> None:
+        """Put a prompt into the next slot: `before`, then columns `start` to `stop` of `past`.
+
+        `before` are the keys and values of all shared parts; those in common are left out.
+        """
+        slot, length = len(self.lengths), 0
+        for layer, read in past.items():
+            shared = read[:, :, :0] if before is None else before[layer][:, :, self.common_tokens :]
+            length = shared.shape[2] + stop - start
+            room = self._room(layer, read)[:, slot]
+            room[:, :, : shared.shape[2]] = shared
+            room[:, :, shared.shape[2] : length] = read[:, :, start:stop]
+        self.lengths.append(length)
+
+    def _room(self, layer: int, like: torch.Tensor) -> torch.Tensor:
+        if layer not in self.own:
+            heads, _, width = like.shape[1:]
+            self.own[layer] = like.new_zeros((2, self.slots, heads, self.capacity, width))
+        return self.own[layer]
+
+    def remove(self, slot: int) -> None:
+        """Free a slot: the last answer under way moves into it."""
+        last = len(self.lengths) - 1
+        if slot < last:
+            for own in self.own.values():
+                own[:, slot, :, : self.lengths[last]] = own[:, last, :, : self.lengths[last]]
+            self.lengths[slot] = self.lengths[last]
+        self.lengths.pop()
+
+    def logits(self, model: Any, tokens: list[int]) -> torch.Tensor:
+        """Add a token to each answer under way, and return (n, vocabulary) logits after it."""
+        device = model.device
+        self.places = torch.tensor(self.lengths, device=device)
+        self._biases.clear()
+        with _DECODING.used_by(model, self), torch.inference_mode(), packed_products(model):
+            output = model(
+                input_ids=torch.tensor([tokens], device=device),
+                position_ids=(self.places + self.common_tokens)[None],
+                # Any mask will do: transformers then makes none of its own.
+                attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
+                use_cache=False,
+            )
+        self.lengths = [length + 1 for length in self.lengths]
+        return output.logits[0]
+
+    @property
+    def columns(self) -> int:
+        """Return the columns of the slots that are in use, with the new token's."""
+        return max(self.lengths) + 1
+
+    def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
+        """Return (n, 1, 1, common + columns) 0 where a new token attends, else minus infinity."""
+        if window not in self._biases:
+            columns = torch.arange(self.common_tokens + self.columns, device=like.device)
+            position = (self.places + self.common_tokens)[:, None]
+            masked = columns > position
+            if window is not None:
+                masked |= position - columns >= window
+            bias = torch.zeros(masked.shape, dtype=like.dtype, device=like.device)
+            self._biases[window] = bias.masked_fill_(masked, -torch.inf)[:, None, None]
+        return self._biases[window]
+
+
+def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
+    """Let each of n new tokens attend to the common past and its own slot.
+
+    The common past is read once for all of them: one product instead of n.
+    """
+    query = given.query
+    own, n = state.own[given.layer], query.shape[2]
+    heads, width = given.key.shape[1], query.shape[3]
+    slots = torch.arange(n, device=query.device)
+    own[0, slots, :, state.places] = given.key[0].transpose(0, 1)
+    own[1, slots, :, state.places] = given.value[0].transpose(0, 1)
+    # (key heads, queries of a key head, n, width)
+    grouped = (query[0] * given.scale).reshape(heads, -1, n, width)
+    common = None if state.common is None else state.common[given.layer]
+    bias = state.bias(given.window, query)
+    result = _attend(grouped, own[:, :n, :, : state.columns], common, bias, given.cap)
+    return result.permute(2, 0, 1, 3).reshape(1, n, -1, width)
+
+
+_DECODING = CustomAttention("choose_decoding", _attend_slots)
+
+
+def _attend(
+    query: torch.Tensor,
+    own: torch.Tensor,
+    common: torch.Tensor | None,
+    bias: torch.Tensor,
+    cap: float | None,
+) -> torch.Tensor:
+    """Return (key heads, groups, n, width)."""
+    heads, groups, n, width = query.shape
+    each = query.permute(2, 0, 1, 3).reshape(n * heads, groups, width)
+    keys, values = (part.reshape(n * heads, -1, width) for part in own)
+    scores = cap_scores(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, -1), cap)
+    if common is None:
+        weights = (scores + bias).softmax(-1).view(n * heads, groups, -1)
+        return torch.bmm(weights, values).view(n, heads, groups, width).permute(1, 2, 0, 3)
+    together = query.reshape(heads, groups * n, width)
+    before = cap_scores(torch.bmm(together, common[0].transpose(1, 2)), cap).view(
+        heads, groups, n, -1
+    )
+    past = before.shape[-1]
+    weights = (torch.cat([before.permute(2, 0, 1, 3), scores], -1) + bias).softmax(-1)
+    late = torch.bmm(weights[..., past:].reshape(n * heads, groups, -1), values)
+    early = torch.bmm(
+        weights[..., :past].permute(1, 2, 0, 3).reshape(heads, groups * n, past), common[1]
+    )
+    return early.view(query.shape) + late.view(n, heads, groups, width).permute(1, 2, 0, 3)
+
+
+def _compare_rival(answer: Answer, row: torch.Tensor) -> None:
+    """Compare the prompt's last token with its rival by the (vocabulary,) logits before it."""
+    row = row.float()
+    answer.rival = float(row[answer.rule.rival] - row[answer.parts[-1][-1]])
+
+
+# Most answers in memory; studies have fewer, a stream can have millions.
+MAX_ANSWERS_IN_MEMORY = 100_000
+
+# What models call the state of the tokens that they have read.
+_PASTS = ("past_key_values", "cache_params", "cache")
+
+# Answers join those under way when this share of the slots is free: few at a time read slowly.
+FREE_SHARE = 0.25
+
+
+class _Progress:
+    """Reports of prompt tokens read and new tokens written, of the most there can be."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self.done, self.total = 0, sum(len(a.parts[-1]) + a.rule.limit for a in answers)
+        report_progress(0, self.total, "writing")
+
+    def add(self, tokens: int) -> None:
+        self.done = min(self.total, self.done + tokens)
+        report_progress(self.done, self.total, "writing")
+
+
+@dataclass(eq=False)
+class Generator:
+    """Writes answers with a loaded model, each prompt once a process.
+
+    Prompts are read in packed passes without padding. New tokens are written for many answers at a
+    time, which join as others end. They share products of the layers but no attention, so an
+    answer depends on the others by rounding only.
+
+    Attributes:
+        packed: whether the model supports this; otherwise answers are written one by one.
+        answers: by prompt and rule: [cut, log-probability, the rival's, tokens of the prompt's own
+            part, new tokens...], and the seconds it took.
+    """
+
+    model: Any
+    template: ChatTemplate
+    packed: bool = True
+    cache: ResultCache | None = None
+    answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
+    reading: TimedSteps = field(default_factory=TimedSteps)
+    writing: TimedSteps = field(default_factory=TimedSteps)
+
+    @property
+    def context(self) -> int:
+        return max_length(self.model.config)
+
+    @cached_property
+    def shared(self) -> SharedPast:
+        return SharedPast(self.model)
+
+    @cached_property
+    def words(self) -> TokenTexts:
+        return TokenTexts(self.template.tokenizer)
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """Return the tokens that close any answer."""
+        named = [self.template.tokenizer.eos_token_id]
+        for config in (self.model.config, getattr(self.model, "generation_config", None)):
+            eos = getattr(config, "eos_token_id", None)
+            named += eos if isinstance(eos, list | tuple) else [eos]
+        return frozenset([self.template.end, *(int(token) for token in named if token is not None)])
+
+    def notes(self) -> list[str]:
+        slow = "Its attention cannot be shared: answers are written one by one."
+        return [*memory_notes(self.model.device.type), *([] if self.packed else [slow])]
+
+    def write(self, prompts: Sequence[Prompt], rule: StopRule | Sequence[StopRule]) -> Written:
+        """Return the greedy answer to each prompt, under one rule or one for each.
+
+        Raises:
+            ModelError: if a prompt does not fit the model.
+        """
+        rules = [rule] * len(prompts) if isinstance(rule, StopRule) else list(rule)
+        keys = [prompt_key(*asked) for asked in zip(prompts, rules, strict=True)]
+        if self.cache is not None:
+            self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
+        known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
+        asked = zip(keys, prompts, rules, strict=True)
+        new = {key: (prompt, rule) for key, prompt, rule in asked if key not in self.answers}
+        divided = divide([prompt for prompt, _ in new.values()])
+        self._write_new([Answer(k, p, new[k][1]) for k, p in zip(new, divided, strict=True)])
+        found = [self.answers[key] for key in keys]
+        while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
+            del self.answers[next(iter(self.answers))]
+        tokens = [[int(token) for token in row[4:]] for row, _ in found]
+        whole = np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64)
+        return Written(
+            texts=tuple(self._text(*row) for row in zip(tokens, rules, strict=True)),
+            cut=tuple(bool(row[0]) for row, _ in found),
+            logprobs=np.array([row[1] for row, _ in found], dtype=np.float64),
+            rivals=np.array([row[2] for row, _ in found], dtype=np.float64),
+            tokens_in=whole,
+            tokens_cached=whole - np.array([row[3] for row, _ in found], dtype=np.int64),
+            tokens_out=np.array([len(row) for row in tokens], dtype=np.int64),
+            latency=np.array([seconds for _, seconds in found], dtype=np.float64),
+            cached_seconds=known,
+        )
+
+    def next_logits(self, prompts: Sequence[Parts], new: Tokens) -> torch.Tensor:
+        """Return (n, vocabulary) logits after prompts that `new` tokens are added to."""
+        answers = [Answer(b"", parts, StopRule(limit=len(new))) for parts in prompts]
+        common = tuple(part for part in common_parts(prompts) if part)
+        cache = self._cache(answers, common)
+        rows = self._read(answers, cache)
+        for token in new:
+            rows = cache.logits(self.model, [token] * len(prompts))
+        return rows
+
+    def _text(self, tokens: Sequence[int], rule: StopRule) -> str:
+        kept = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
+        text = self.words.decode(kept)
+        return text[: rule.end_of(text)]
+
+    def _write_new(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            self._check_fits(answer.most)
+        if not answers:
+            return
+        progress = _Progress(answers)
+        alone, groups = list[Answer](), dict[Tokens, list[Answer]]()
+        for answer in answers:
+            stable = answer.most <= max_stable_length(self.model.config)
+            some = groups.setdefault(answer.parts[0], []) if self.packed and stable else alone
+            some.append(answer)
+        try:
+            for group in groups.values():
+                work = partial(self._write_together, group, progress)
+                within_memory(self.model.device.type, work)
+            for answer in alone:
+                self._write_alone(answer)
+                progress.add(len(answer.parts[-1]) + answer.rule.limit)
+        finally:
+            if self.cache is not None:
+                done = [a.key for a in answers if a.key in self.answers]
+                self.cache.put({key: self.answers[key] for key in done})
+
+    def _write_together(self, answers: Sequence[Answer], progress: _Progress) -> None:
+        """Write the answers to prompts that begin with the same declared prefix.
+
+        What is not known is begun anew: memory may have run out before.
+        """
+        answers = [answer for answer in answers if answer.key not in self.answers]
+        for answer in answers:
+            if answer.tokens:
+                self.shared.pasts.clear()
+                answer.begin_again()
+        common = tuple(part for part in common_parts([a.parts for a in answers]) if part)
+        waiting, under_way = deque(in_order(answers)), list[Answer]()
+        cache = self._cache(answers, common)
+        while waiting or under_way:
+            free = cache.slots - len(under_way)
+            if waiting and (free >= FREE_SHARE * cache.slots or not under_way):
+                joining = self._next(waiting, free)
+                own = sum(len(answer.parts[-1]) for answer in joining)
+                start = perf_counter()
+                with self.reading.step(own):
+                    rows = self._read(joining, cache)
+                pace = (perf_counter() - start) / own
+                for answer in joining:
+                    answer.seconds += pace * len(answer.parts[-1])
+                under_way += joining
+                progress.done += own  # reported with the first tokens that are written
+                self._advance(rows, under_way, cache, progress)
+            if under_way:
+                start = perf_counter()
+                with self.writing.step(len(under_way)):
+                    rows = cache.logits(self.model, [answer.tokens[-1] for answer in under_way])
+                seconds = (perf_counter() - start) / len(under_way)
+                for answer in under_way:
+                    answer.seconds += seconds
+                self._advance(rows, under_way, cache, progress)
+
+    def _cache(self, answers: Sequence[Answer], common: Parts) -> DecodingCache:
+        """Return room for as many answers as memory allows, with the common past."""
+        self.shared.read([common])
+        before = sum(len(part) for part in common)
+        capacity = max(answer.most for answer in answers) - before
+        limits = limits_of(self.model.device.type)
+        fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
+        slots = max(1, min(limits.writing_rows, len(answers), fitting))
+        return DecodingCache(slots, capacity, self.shared.past(common), before)
+
+    def _next(self, waiting: deque[Answer], free: int) -> list[Answer]:
+        """Take the next answers whose prompts are read in one pass."""
+        most, tokens, taken = limits_of(self.model.device.type).scoring_tokens, 0, list[Answer]()
+        while waiting and len(taken) < free:
+            tokens += len(waiting[0].parts[-1])
+            if taken and tokens > most:
+                break
+            taken.append(waiting.popleft())
+        return taken
+
+    def _read(self, answers: Sequence[Answer], cache: DecodingCache) -> torch.Tensor:
+        """Read prompts into the cache, and return (n, vocabulary) logits after them."""
+        self.shared.read([answer.shared for answer in answers])
+        wanted = [1 if answer.rule.rival is None else 2 for answer in answers]
+        pieces = [
+            self.shared.piece(answer.shared, answer.parts[-1], rows)
+            for answer, rows in zip(answers, wanted, strict=True)
+        ]
+        pack = Pack(pieces, saves_past=True)
+        rows = logits(self.model, pack)
+        start = 0
+        for answer, piece in zip(answers, pieces, strict=True):
+            stop = start + len(piece.tokens)
+            cache.add(self.shared.past(answer.shared), pack.past, start, stop)
+            start = stop
+        self.shared.forget_oldest()
+        if max(wanted) == 1:
+            return rows
+        last = np.cumsum(wanted) - 1
+        for answer, place in zip(answers, last.tolist(), strict=True):
+            if answer.rule.rival is not None:
+                _compare_rival(answer, rows[place - 1])
+        return rows[last]
+
+    def _advance(
+        self,
+        rows: torch.Tensor,
+        under_way: list[Answer],
+        cache: DecodingCache,
+        progress: _Progress,
+    ) -> None:
+        """Add the best token to the last answers under way; those that end leave."""
+        first, tokens = len(under_way) - len(rows), 0
+        chosen = self._choose(rows, under_way[first:])
+        # From the last one on: the last answer under way takes the place of one that leaves.
+        for slot, (token, logprob) in reversed(list(enumerate(chosen, first))):
+            answer = under_way[slot]
+            self._add(answer, token, logprob)
+            tokens += 1
+            if self._ended(answer):
+                tokens += answer.rule.limit - len(answer.tokens)
+                self._remember(answer)
+                cache.remove(slot)
+                under_way[slot] = under_way[-1]
+                under_way.pop()
+        progress.add(tokens)
+
+    def _add(self, answer: Answer, token: int, logprob: float) -> None:
+        answer.tokens.append(token)
+        answer.logprob += logprob
+        answer.visible = answer.visible or bool(self.words[token].strip())
+
+    def _choose(self, rows: torch.Tensor, answers: Sequence[Answer]) -> list[tuple[int, float]]:
+        """Return the best token that each answer may go on with, and its log-probability."""
+        with torch.inference_mode():
+            scores = rows.float()
+            norms = scores.logsumexp(-1)
+            tokens = scores.argmax(-1).tolist()
+            for number, answer in enumerate(answers):
+                while not (answer.visible or answer.rule.may_begin(self.words[tokens[number]])):
+                    scores[number, tokens[number]] = -math.inf
+                    tokens[number] = int(scores[number].argmax())
+            best = torch.tensor(tokens, device=scores.device)[:, None]
+            logprobs = scores.gather(1, best)[:, 0] - norms
+        return list(zip(tokens, logprobs.tolist(), strict=True))
+
+    def _ended(self, answer: Answer) -> bool:
+        """Return whether an answer is complete, or as long as it may be."""
+        last, rule = answer.tokens[-1], answer.rule
+        if last in self.ends:
+            return True
+        if rule.may_end(self.words[last]):
+            text = self.words.decode(answer.tokens)
+            if rule.end_of(text) is not None:
+                return True
+        answer.cut = rule.cuts(answer.tokens)
+        return answer.cut
+
+    def _write_alone(self, answer: Answer) -> None:
+        """Write an answer with a model that ignores positions or attends in a way of its own."""
+        start = perf_counter()
+        text = [token for part in answer.parts for token in part]
+        with self.reading.step(len(text)):
+            for rows in self._plain_rows(text):
+                if answer.rule.rival is not None and not answer.tokens:
+                    _compare_rival(answer, rows[-2])
+                [(token, logprob)] = self._choose(rows[-1:], [answer])
+                self._add(answer, token, logprob)
+                text.append(token)
+                if self._ended(answer):
+                    break
+        answer.seconds = perf_counter() - start
+        self._remember(answer)
+
+    def _plain_rows(self, text: list[int]) -> Iterator[torch.Tensor]:
+        """Yield (2, vocabulary) the last logits of a text, which grows by a token after each."""
+        past, read, stable = dict[str, Any](), 0, max_stable_length(self.model.config)
+        while True:
+            if not past or len(text) == stable + 1:  # earlier keys are of other positions then
+                past, read = {}, 0
+            ids = torch.tensor([text[read:]], device=self.model.device)
+            with torch.inference_mode():
+                output = self.model(input_ids=ids, use_cache=True, logits_to_keep=2, **past)
+            past, read = {name: output[name] for name in _PASTS if name in output}, len(text)
+            yield output.logits[0]
+
+    def _remember(self, answer: Answer) -> None:
+        facts = (answer.cut, answer.logprob, answer.rival, len(answer.parts[-1]))
+        row = np.array([*facts, *answer.tokens], dtype=np.float64)
+        self.answers[answer.key] = row, answer.seconds
+
+    def _check_fits(self, length: int) -> None:
+        if length > self.context:
+            raise ModelError(
+                f"A prompt has {length:,} tokens with its answer, and the model reads "
+                f"{self.context:,} at most. Use shorter texts, fewer demonstrations or another "
+                "model."
+            )

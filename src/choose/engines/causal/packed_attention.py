@@ -1,0 +1,465 @@
+"""Several texts in one pass of a causal model; what they share is read once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from choose.engines.causal.chat_template import Prompt
+from choose.engines.hardware.memory import limits_of
+from choose.engines.hardware.packed_products import packed_products
+from choose.types import Bools, Counts
+
+# Keys and values by layer, (2, key heads, tokens, width).
+Past = dict[int, torch.Tensor]
+
+# Rows of a block: smaller blocks skip more masked columns, but make smaller products. On an
+# accelerator a text is one block: starting kernels takes longer than what blocks skip.
+ROWS, ROWS_THERE = 128, 1024
+
+# Arguments that change a model's attention and that this one does not implement.
+_UNSUPPORTED = ("s_aux", "position_bias", "head_mask")
+
+# Rotations of keys that depend on the length of a pass.
+_LENGTH_DEPENDENT_ROPE = ("longrope", "dynamic")
+
+
+class Block(NamedTuple):
+    """Some rows of an attention.
+
+    Attributes:
+        rows: which rows.
+        end: no row attends to the columns from here on.
+        all: every row attends to the columns up to here.
+        bias: (groups * rows, end) 0 where a row attends to a column, else minus infinity.
+    """
+
+    rows: slice
+    end: int
+    all: int
+    bias: torch.Tensor
+
+
+def in_blocks(sees: Bools, groups: int, like: torch.Tensor) -> list[Block]:
+    """Return the blocks of a mask (n, columns).
+
+    `groups` query heads share a key head: their rows are stacked, so that no key is copied.
+    """
+    blocks, most = [], ROWS if like.device.type == "cpu" else ROWS_THERE
+    for start in range(0, len(sees), most):
+        part = sees[start : start + most]
+        end = int(np.flatnonzero(part.any(axis=0)).max()) + 1
+        every = part[:, :end].all(axis=0)
+        seen = end if every.all() else int(every.argmin())
+        allowed = torch.from_numpy(part[:, :end]).to(like.device).repeat(groups, 1)
+        bias = torch.zeros(allowed.shape, dtype=like.dtype, device=like.device)
+        bias.masked_fill_(~allowed, -torch.inf)
+        blocks.append(Block(slice(start, start + len(part)), end, seen, bias))
+    return blocks
+
+
+def cap_scores(scores: torch.Tensor, cap: float | None) -> torch.Tensor:
+    """Return attention scores within plus and minus a cap, where a model has one (Gemma 2)."""
+    return scores if cap is None else (scores / cap).tanh() * cap
+
+
+def attention(
+    query: torch.Tensor,
+    seen: torch.Tensor,
+    scale: float,
+    blocks: Sequence[Block],
+    cap: float | None = None,
+) -> Iterator[torch.Tensor]:
+    """Yield (heads, rows, width) for each block of a (heads, n, width) query.
+
+    `seen` are the keys and the values, (2, key heads, columns, width).
+    """
+    for block in blocks:
+        some = query if len(blocks) == 1 else query[:, block.rows]
+        folded = some.reshape(seen.shape[1], -1, query.shape[-1])
+        attended = _attend_block(folded, seen[:, :, : block.end], scale, block, cap)
+        yield attended.reshape(query.shape[0], -1, query.shape[-1])
+
+
+def _attend_block(
+    query: torch.Tensor, seen: torch.Tensor, scale: float, block: Block, cap: float | None
+) -> torch.Tensor:
+    # Measured on a CPU with bfloat16 products: from about a hundred rows on, two of them with a
+    # softmax between take half the time of the fused kernel, which is faster elsewhere.
+    half = query.device.type == "cpu" and query.dtype is torch.bfloat16
+    if cap is not None or (half and query.shape[1] >= ROWS):
+        scores = cap_scores(torch.bmm(query * scale, seen[0].transpose(1, 2)), cap)
+        if block.all < block.end:
+            scores[:, :, block.all :] += block.bias[:, block.all :]
+        return torch.bmm(scores.softmax(-1), seen[1])
+    keys, values = seen.unsqueeze(1)
+    return torch.nn.functional.scaled_dot_product_attention(
+        query[None], keys, values, attn_mask=block.bias[None, None], scale=scale
+    )[0]
+
+
+@dataclass(eq=False)
+class Piece:
+    """Tokens of one text in a pass.
+
+    Attributes:
+        tokens: (n,) ids.
+        positions: (n,) the position of each in its text.
+        sees: (n, past + n) which token attends to which, the past ones first.
+        past: keys and values of the tokens before it; None without any.
+        past_tokens: how many they are; their positions are 0, 1, …
+        wanted: (m,) the rows whose logits are returned.
+    """
+
+    tokens: Counts
+    positions: Counts
+    sees: Bools
+    past: Past | None
+    past_tokens: int
+    wanted: Counts
+    blocks: dict[tuple[int | None, int], list[Block]] = field(default_factory=dict)
+
+    def in_blocks(self, window: int | None, groups: int, like: torch.Tensor) -> list[Block]:
+        """Return its blocks for all layers with that window and number of groups."""
+        key = window, groups
+        if key not in self.blocks:
+            sees = self.sees
+            if window is not None:
+                places = np.concatenate([np.arange(self.past_tokens), self.positions])
+                sees = sees & (self.positions[:, None] - places[None, :] < window)
+            self.blocks[key] = in_blocks(sees, groups, like)
+        return self.blocks[key]
+
+
+@dataclass(eq=False)
+class Pack:
+    """The pieces of a pass; with `saves_past`, their keys and values in `past`."""
+
+    pieces: Sequence[Piece]
+    saves_past: bool = False
+    past: Past = field(default_factory=dict)
+
+
+def max_length(config: Any) -> int:
+    """Return the longest text, in tokens, that a model reads."""
+    text = config.get_text_config()
+    return int(getattr(text, "max_position_embeddings", None) or 1 << 20)
+
+
+def max_stable_length(config: Any) -> int:
+    """Return the most tokens at which positions do not depend on the longest text in a pass.
+
+    LongRoPE rotates all keys of a pass by whether the longest text exceeds the length of the
+    first training; dynamic scaling by how far it exceeds it.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    settings = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
+    # An absent length is the model's own, which no prompt may exceed.
+    return min(
+        (
+            int(part.get("original_max_position_embeddings") or 1 << 20)
+            for part in settings
+            if part.get("rope_type") in _LENGTH_DEPENDENT_ROPE
+        ),
+        default=1 << 20,
+    )
+
+
+def logits(model: Any, pack: Pack) -> torch.Tensor:
+    """Return (m, vocabulary) logits of the pieces' wanted rows, piece by piece."""
+    with torch.inference_mode(), packed_products(model):
+        return differentiable_logits(model, pack)
+
+
+def differentiable_logits(model: Any, pack: Pack) -> torch.Tensor:
+    """Return the logits as `logits` does, in whatever mode autograd is."""
+    device = model.device
+    tokens = np.concatenate([piece.tokens for piece in pack.pieces])
+    positions = np.concatenate([piece.positions for piece in pack.pieces])
+    starts = np.cumsum([0, *(len(piece.tokens) for piece in pack.pieces)])[:-1]
+    wanted = np.concatenate([p.wanted + s for p, s in zip(pack.pieces, starts, strict=True)])
+    with _PACKED.used_by(model, pack):
+        output = model(
+            input_ids=torch.from_numpy(tokens)[None].to(device),
+            position_ids=torch.from_numpy(positions)[None].to(device),
+            # Any mask will do: transformers then makes none of its own.
+            attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
+            use_cache=False,
+            logits_to_keep=torch.from_numpy(wanted).to(device),
+        )
+    return output.logits[0]
+
+
+class LayerInput(NamedTuple):
+    """What a layer of a model passes to its attention.
+
+    Attributes:
+        layer: its index.
+        query: (1, query heads, n, width).
+        key: (1, key heads, n, width), as is `value`.
+        scale: factor of the scores.
+        window: how many tokens back a token attends; None if there is no limit.
+        cap: limit of the scores, if the model has one.
+    """
+
+    layer: int
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scale: float
+    window: int | None
+    cap: float | None
+
+
+State = TypeVar("State")
+
+
+class CustomAttention(Generic[State]):
+    """An attention that transformers calls in a model's layers, and the state it reads.
+
+    `attend` gets the state and a layer's input, and returns (1, n, query heads, width).
+    """
+
+    def __init__(self, name: str, attend: Callable[[State, LayerInput], torch.Tensor]) -> None:
+        self.name = name
+        self.attend = attend
+        self.state: ContextVar[State | None] = ContextVar(name, default=None)
+
+    @contextmanager
+    def used_by(self, model: Any, state: State) -> Iterator[None]:
+        """Let a model use this attention, with a state, inside the block."""
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(self.name, self._call)
+        config = model.config.get_text_config()
+        before = config._attn_implementation
+        token = self.state.set(state)
+        try:
+            config._attn_implementation = self.name
+            yield
+        finally:
+            config._attn_implementation = before
+            self.state.reset(token)
+
+    def _call(
+        self,
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        scaling: float | None = None,
+        sliding_window: int | None = None,
+        softcap: float | None = None,
+        **more: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend as transformers asks for it.
+
+        Raises:
+            NotImplementedError: if the model's attention has a part that `attend` lacks.
+        """
+        state = self.state.get()
+        unsupported = [name for name in _UNSUPPORTED if more.get(name) is not None]
+        if state is None or unsupported:
+            lacks = ", ".join(unsupported) or "no state"
+            raise NotImplementedError(f"attention {self.name} with {lacks}")
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        given = LayerInput(int(module.layer_idx), query, key, value, scale, sliding_window, softcap)
+        return self.attend(state, given), None
+
+
+def _attend_pieces(pack: Pack, given: LayerInput) -> torch.Tensor:
+    """Let each piece attend to its own past and itself only.
+
+    Each piece has products of its own, so its result cannot depend on the others.
+    """
+    both = torch.cat([given.key, given.value])
+    if pack.saves_past:
+        pack.past[given.layer] = both
+    groups = given.query.shape[1] // given.key.shape[1]
+    lengths = [len(piece.tokens) for piece in pack.pieces]
+    parts: list[torch.Tensor] = []
+    split = torch.split(given.query[0], lengths, 1), torch.split(both, lengths, 2)
+    for piece, queries, own in zip(pack.pieces, *split, strict=True):
+        seen = own if piece.past is None else torch.cat([piece.past[given.layer], own], dim=2)
+        blocks = piece.in_blocks(given.window, groups, given.query)
+        parts += attention(queries, seen, given.scale, blocks, given.cap)
+    return torch.cat(parts, dim=1).transpose(0, 1)[None]
+
+
+_PACKED = CustomAttention("choose_packed", _attend_pieces)
+
+
+# Tokens from which on a part is worth a piece of its own.
+SHORTEST_PART = 16
+
+Tokens = tuple[int, ...]
+
+Parts = tuple[Tokens, ...]
+
+
+class _Open(NamedTuple):
+    """Prompts, by their places in order of their tokens, that agree up to `start`."""
+
+    places: tuple[int, ...]
+    start: int
+    parts: Parts
+
+
+def divide(prompts: Sequence[Prompt]) -> list[Parts]:
+    """Return each prompt's tokens in parts: the last is its own, others belong to several prompts.
+
+    The first part is the prompt's declared prefix, which may be empty. Below it, prompts that begin
+    alike for `SHORTEST_PART` tokens and more share a part, and so on.
+    """
+    # A pass needs a token before the answer.
+    rests = [p if p.rest else Prompt(p.prefix[:-1], p.prefix[-1:]) for p in prompts]
+    found: list[Parts] = [()] * len(prompts)
+    by_prefix: dict[Tokens, list[int]] = {}
+    for place, prompt in enumerate(rests):
+        by_prefix.setdefault(prompt.prefix, []).append(place)
+    for prefix, places in by_prefix.items():
+        ordered = tuple(sorted(places, key=lambda place: rests[place].rest))
+        under_way = [_Open(ordered, 0, (prefix,))]
+        while under_way:
+            some = under_way.pop()
+            if len(some.places) == 1:
+                place = some.places[0]
+                found[place] = (*some.parts, rests[place].rest[some.start :])
+            else:
+                under_way += _split(some, rests)
+    return found
+
+
+def _split(some: _Open, rests: Sequence[Prompt]) -> list[_Open]:
+    """Return the groups of prompts that agree further, below the part that all of them share."""
+    first, last = rests[some.places[0]].rest, rests[some.places[-1]].rest
+    # In order, so what the first and the last share is shared by all; each keeps two tokens.
+    shared = min(count_alike(first, last), max(len(first) - 2, 0))
+    start, parts = some.start, some.parts
+    if shared - start >= SHORTEST_PART:
+        start, parts = shared, (*parts, first[start:shared])
+    groups: dict[Tokens, list[int]] = {}
+    for place in some.places:
+        groups.setdefault(rests[place].rest[: shared + 1], []).append(place)
+    if len(groups) == 1:  # equal prompts, or one that is the beginning of all others
+        return [_Open((place,), start, parts) for place in some.places]
+    return [_Open(tuple(group), start, parts) for group in groups.values()]
+
+
+def common_parts(divided: Sequence[Parts]) -> Parts:
+    """Return the shared parts that all of some prompts begin with."""
+    shortest = min(len(parts) for parts in divided) - 1
+    for depth, level in enumerate(zip(*(parts[:shortest] for parts in divided), strict=True)):
+        if len(set(level)) > 1:
+            return divided[0][:depth]
+    return divided[0][:shortest]
+
+
+def count_alike(first: Sequence[object], second: Sequence[object]) -> int:
+    """Return how many elements two sequences begin with in common."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+@dataclass(eq=False)
+class SharedPast:
+    """Keys and values of the parts that prompts share, each read once while it is in memory.
+
+    Attributes:
+        pasts: by the parts from the first on; the latest used come last.
+    """
+
+    model: Any
+    pasts: OrderedDict[Parts, Past] = field(default_factory=OrderedDict)
+
+    def past(self, chain: Parts) -> Past | None:
+        """Return the keys and values of all tokens of some parts; None without any."""
+        return self.pasts[chain] if chain else None
+
+    def piece(self, chain: Parts, tokens: Tokens, wanted: int = 1) -> Piece:
+        """Return tokens that follow some parts, as a piece of a pass with the last rows wanted."""
+        before, count = sum(len(part) for part in chain), len(tokens)
+        return Piece(
+            tokens=np.array(tokens, dtype=np.int64),
+            positions=np.arange(before, before + count),
+            sees=np.tri(count, before + count, before, dtype=np.bool_),
+            past=self.past(chain),
+            past_tokens=before,
+            wanted=np.arange(max(count - wanted, 0), count),
+        )
+
+    def read(self, chains: Sequence[Parts]) -> None:
+        """Read the parts that are not in memory, those that come first before others."""
+        deepest = max((len(chain) for chain in chains), default=0)
+        for depth in range(1, deepest + 1):
+            level = dict.fromkeys(chain[:depth] for chain in chains if len(chain) >= depth)
+            for chain in level.keys() & self.pasts.keys():
+                self.pasts.move_to_end(chain)
+            for some in self._passes([chain for chain in level if chain not in self.pasts]):
+                self._read_pass(some)
+
+    def _passes(self, chains: Sequence[Parts]) -> Iterator[list[Parts]]:
+        most, tokens = limits_of(self.model.device.type).scoring_tokens, 0
+        some: list[Parts] = []
+        for chain in chains:
+            tokens += len(chain[-1])
+            if some and tokens > most:
+                yield some
+                some, tokens = [], len(chain[-1])
+            some.append(chain)
+        if some:
+            yield some
+
+    def _read_pass(self, chains: Sequence[Parts]) -> None:
+        pack = Pack([self.piece(c[:-1], c[-1]) for c in chains], saves_past=True)
+        logits(self.model, pack)
+        start = 0
+        for chain in chains:
+            stop = start + len(chain[-1])
+            before = self.past(chain[:-1])
+            self.pasts[chain] = {
+                layer: torch.cat(
+                    [*([] if before is None else [before[layer]]), read[:, :, start:stop]], dim=2
+                )
+                for layer, read in pack.past.items()
+            }
+            start = stop
+
+    def forget_oldest(self) -> None:
+        """Drop the parts that were not used for longest, beyond half the limit of memory."""
+        most = limits_of(self.model.device.type).writing_bytes // 2
+        sizes = {chain: sum(map(len, chain)) for chain in self.pasts}
+        total = bytes_per_token(self.model) * sum(sizes.values())
+        while total > most and len(self.pasts) > 1:
+            chain, _ = self.pasts.popitem(last=False)
+            total -= bytes_per_token(self.model) * sizes[chain]
+
+
+def bytes_per_token(model: Any) -> int:
+    """Return the bytes of a token's keys and values."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+
+
+def pass_work(model: Any, lengths: Sequence[tuple[int, int]]) -> list[float]:
+    """Return what texts of (new, past) tokens take in a pass, in new tokens without any past.
+
+    It is a number of multiplications: those of the layers, and of attention to what a token sees.
+    """
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None) or 0
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))
+    layers = max(1, model.num_parameters(exclude_embeddings=True))
+    seen = 2 * config.num_hidden_layers * width / layers
+    return [new * (1 + seen * (past + new / 2)) for new, past in lengths]

@@ -1,0 +1,309 @@
+"""When a generated answer is complete; answers under way and done."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from choose.engines.causal.chat_template import Prompt
+from choose.types import Counts, Floats
+
+if TYPE_CHECKING:
+    # It loads torch, which a limit of tokens alone does not need.
+    from choose.engines.causal.packed_attention import Parts
+
+# Share of the pool's answers that a limit covers, and how much longer an answer may be than they.
+COVERED, ROOM = 0.99, 1.5
+
+# A greedy answer is in a loop once this many whole copies of a phrase end it, this many tokens
+# together. Of 90 such answers in real studies 1 ended by itself; of 5,000 right answers of eight
+# sets (records, notes, answers to questions) none has even 4 copies over 8 tokens.
+LOOP_COPIES, LOOP_TOKENS = 8, 48
+
+# An answer that was cut is taken to repeat itself from this many copies and characters on.
+CUT_COPIES, CUT_CHARACTERS = 3, 24
+
+MARKS_OF_END = ".!?。！？"  # noqa: RUF001
+SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？\n]")  # noqa: RUF001
+
+# Characters at which an answer may be complete: in a text never, it ends with the end token.
+_MARKS = {"end": "", "line": "\n", "record": "}", "quote": '"\n', "list": "\n"}
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """Where an answer ends, besides the token that closes it.
+
+    Attributes:
+        limit: most new tokens, the one that closes an answer included.
+        until: ``end`` (nowhere else), ``line`` (before a newline), ``record`` (after the brace that
+            closes the first JSON object), ``quote`` (before the quote that closes a JSON string
+            that the prompt opens, or a newline), or ``list`` (where a JSON list of strings ends
+            whose first string the prompt opens, or a newline).
+        rival: a token that the prompt's last token is compared with.
+        items: most strings of a list.
+        loops: whether an answer also ends, unfinished, where it repeats a phrase without end.
+    """
+
+    limit: int
+    until: Literal["end", "line", "record", "quote", "list"] = "end"
+    rival: int | None = None
+    items: int = 0
+    loops: bool = False
+
+    def cuts(self, tokens: Sequence[int]) -> bool:
+        """Return whether an answer is as long as it may be, or in a loop."""
+        return len(tokens) >= self.limit or (self.loops and in_loop(tokens))
+
+    def may_end(self, token: str) -> bool:
+        """Return whether an answer may be complete with this token's text."""
+        return self.until == "list" or any(mark in token for mark in _MARKS[self.until])
+
+    def may_begin(self, token: str) -> bool:
+        """Return whether an answer may begin with this token's text: not with a newline.
+
+        Many models open their answer with one, which must not end it.
+        """
+        return "\n" not in _MARKS[self.until] or not token.lstrip(" \t\r").startswith("\n")
+
+    def end_of(self, text: str) -> int | None:
+        """Return the characters of the answer that a text begins with, None while it is open."""
+        if self.until == "line":
+            visible = len(text) - len(text.lstrip())
+            found = text.find("\n", visible)
+            return found if found >= 0 else None
+        if self.until in ("record", "quote"):
+            return _end_of_json(text, within=self.until == "quote")
+        return list_items(text, self.items)[2] if self.until == "list" else None
+
+
+def _end_of_json(text: str, within: bool) -> int | None:
+    """Return where the first object ends, or, `within` a string, where that string does."""
+    depth, quoted, escaped = 0, within, False
+    for place, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted:
+            escaped = character == "\\"
+            if within and character in _MARKS["quote"]:
+                return place
+            quoted = character != '"'
+        elif character == '"':
+            quoted = depth > 0
+        elif character in "{}":
+            depth += 1 if character == "{" else -1
+            if depth <= 0 and character == "}":
+                return place + 1
+    return None
+
+
+def list_items(text: str, most: int) -> tuple[list[str], str, int | None]:
+    """Return the strings that are closed, the open one, and where the list ends.
+
+    `text` goes on where the first string is open. The list ends behind its string number `most`,
+    before a newline in a string, or before anything but a comma and another string. It is None
+    while it is open. Strings are as written, escapes included.
+    """
+    items: list[str] = []
+    start, comma, escaped = 0, False, False
+    for place, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif start >= 0:
+            escaped = character == "\\"
+            if character == "\n":
+                return items, text[start:place], place
+            if character == '"':
+                items.append(text[start:place])
+                start, comma = -1, False
+                if len(items) >= most:
+                    return items, "", place + 1
+        elif comma and character == '"':
+            start = place + 1
+        elif not comma and character == ",":
+            comma = True
+        elif character != " ":
+            return items, "", place
+    return items, text[start:] if start >= 0 else "", None
+
+
+def limit_for(lengths: Sequence[int]) -> int:
+    """Return the limit of new tokens for answers such as those of `lengths` tokens, end included.
+
+    It is 1.5 times the longest of 99 % of them.
+    """
+    ordered = sorted(lengths)
+    longest = ordered[math.ceil(COVERED * len(ordered)) - 1] if ordered else 1
+    return max(1, math.ceil(ROOM * longest))
+
+
+def period(sequence: Sequence[int] | str, copies: int, least: int) -> int:
+    """Return the length of the shortest phrase whose copies end a sequence, 0 without one.
+
+    There must be so many whole copies, and at least so many tokens or characters of them.
+    """
+    length = len(sequence)
+    for size in range(1, length // copies + 1):
+        start = length - max(copies * size, least)
+        if start < 0 or sequence[-1] != sequence[-1 - size]:
+            continue
+        if sequence[start + size :] == sequence[start : length - size]:
+            return size
+    return 0
+
+
+def in_loop(tokens: Sequence[int]) -> bool:
+    """Return whether an answer under way repeats a phrase so often that it will go on."""
+    return period(tokens, LOOP_COPIES, LOOP_TOKENS) > 0
+
+
+def any_loops(answers: Iterable[Sequence[int]]) -> bool:
+    """Return whether right answers of a pool repeat a phrase as often: no loop is one then."""
+    for tokens in map(tuple, answers):
+        # All copies but the first add no new run of four tokens, which is quick to see.
+        runs = [*zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False)]
+        if len(runs) - len({*runs}) < LOOP_TOKENS - LOOP_TOKENS // LOOP_COPIES - 3:
+            continue
+        if any(in_loop(tokens[:end]) for end in range(LOOP_TOKENS, len(tokens) + 1)):
+            return True
+    return False
+
+
+def first_copy(text: str) -> str:
+    """Return an answer that was cut up to the first copy of what it repeats at its end.
+
+    The copy is of whole sentences, or else of whole words. A text that does not repeat itself, or
+    within a word, is returned unchanged.
+    """
+    size = period(text, CUT_COPIES, CUT_CHARACTERS)
+    if not size:
+        return text
+    start = len(text) - size
+    while start > 0 and text[start - 1] == text[start - 1 + size]:
+        start -= 1
+    # A sentence or word that the copies begin within is a part of what comes before them.
+    before, stop = text[:start].rstrip(), start + size + 1
+    ends = [m.end() for m in SENTENCE_END.finditer(text, start, stop + 1) if m.end() <= stop]
+    if ends:
+        begins = not before or before[-1] in MARKS_OF_END or "\n" in text[len(before) : start]
+        return text[: (start if begins else ends[0]) + size].rstrip()
+    blanks = [place for place in range(start, stop) if text[place].isspace()]
+    if not blanks:
+        return text
+    begins = len(before) < start or start in (0, blanks[0])
+    return text[: (start if begins else blanks[0]) + size].rstrip(" \t,;:-")
+
+
+@dataclass(eq=False)
+class TokenTexts:
+    """The texts of single tokens, decoded once each."""
+
+    tokenizer: Any
+    known: dict[int, str] = field(default_factory=dict)
+
+    def __getitem__(self, token: int) -> str:
+        if token not in self.known:
+            self.known[token] = self.decode([token])
+        return self.known[token]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The answers to n prompts, with their cost.
+
+    Attributes:
+        texts: what the model wrote, up to where the stop rule ends it.
+        cut: (n,) whether the limit of new tokens ended it, or that it repeated itself.
+        logprobs: (n,) log-probability of all its tokens.
+        rivals: (n,) log-probability of the rule's rival in the place of the prompt's last token,
+            less that of the last token; 0 without a rival.
+        tokens_in: (n,) tokens of the prompt.
+        tokens_cached: (n,) the part of them that came from a shared part.
+        tokens_out: (n,) new tokens, the closing one included.
+        latency: (n,) seconds when it was computed, a pass divided by tokens.
+        cached_seconds: what answers in memory or in the cache had taken, equal prompts once.
+    """
+
+    texts: tuple[str, ...]
+    cut: tuple[bool, ...]
+    logprobs: Floats
+    rivals: Floats
+    tokens_in: Counts
+    tokens_cached: Counts
+    tokens_out: Counts
+    latency: Floats
+    cached_seconds: float
+
+    @property
+    def confidence(self) -> Floats:
+        """Return (n,) the geometric mean of the tokens' probabilities."""
+        return np.exp(self.logprobs / np.maximum(self.tokens_out, 1))
+
+    def part(self, some: slice) -> Written:
+        """Return some of the answers, with all cached seconds."""
+        each = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "cached_seconds"}
+        return replace(self, **{name: value[some] for name, value in each.items()})
+
+
+@dataclass(eq=False)
+class Answer:
+    """An answer under way.
+
+    Attributes:
+        parts: the prompt's tokens, the last part its own.
+        rule: where it ends.
+        visible: whether it has a character that is no blank.
+    """
+
+    key: bytes
+    parts: Parts
+    rule: StopRule
+    tokens: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    rival: float = 0.0
+    seconds: float = 0.0
+    visible: bool = False
+    cut: bool = False
+
+    def begin_again(self) -> None:
+        self.tokens.clear()
+        self.logprob, self.rival, self.visible, self.cut = 0.0, 0.0, False, False
+
+    @property
+    def shared(self) -> Parts:
+        return tuple(part for part in self.parts[:-1] if part)
+
+    @property
+    def length(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    @property
+    def most(self) -> int:
+        """Return the most tokens of the prompt with the answer."""
+        return self.length + self.rule.limit
+
+
+def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
+    """Return a key of an answer: the prompt's tokens, their division, and the rule."""
+    return prompt.digest(f"{rule.until} {rule.items} {rule.limit} {rule.loops} {rule.rival}")
+
+
+def in_order(answers: Sequence[Answer]) -> list[Answer]:
+    """Return answers with those that share a part together, the longest prompts first."""
+    longest: dict[Parts, int] = {}
+    for answer in answers:
+        group = _group(answer)
+        longest[group] = max(longest.get(group, 0), answer.length)
+    return sorted(answers, key=lambda a: (-longest[_group(a)], _group(a), a.parts[1:-1], -a.length))
+
+
+def _group(answer: Answer) -> Parts:
+    return answer.parts[1:2]

@@ -1,0 +1,104 @@
+"""Load weights onto the device at hand, where its memory holds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from choose.engines.hardware.compute_settings import device, quiet_loading
+from choose.engines.hardware.memory import (
+    fit_limits,
+    free_bytes,
+    free_machine_bytes,
+    share_weights,
+)
+from choose.engines.weights.folder_checks import (
+    check_complete,
+    check_finite,
+    check_tokenizer,
+    loading_error,
+    missing_keys,
+)
+from choose.engines.weights.model_size import ModelSize, gigabytes, size_of_folder
+from choose.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_placed(
+    loader: Any, folder: Path, digest: str, *, dtype: torch.dtype, kind: str
+) -> tuple[Any, Any]:
+    """Return the tokenizer and the frozen model on its device.
+
+    Tensors are those of a model that was loaded from weights with the same `digest`. `kind` names
+    the kind of model in messages.
+
+    Raises:
+        ModelError: if a file is damaged, weights are missing, transformers does not know the class,
+            or memory does not suffice.
+    """
+    where = device()
+    check_fits(size_of_folder(folder), str(folder), dtype.itemsize, where)
+    # Straight to the card: a copy in the machine's memory would have to fit there too.
+    to_card = {"device_map": {"": where}} if where == "cuda" else {}
+    with quiet_loading():
+        try:
+            tokenizer, model, report = _loaded(loader, folder, dtype=dtype, **to_card)
+        except ModelError:
+            raise
+        except Exception as error:  # damaged files can raise anything
+            raise loading_error(f"a {kind}", folder, error) from error
+    words = getattr(model.config.get_text_config(), "vocab_size", None)
+    check_tokenizer(tokenizer, words, folder)
+    check_finite(model, folder)
+    # An encoder loads as a causal LM too, with random numbers for the head that it lacks.
+    check_complete(folder, missing_keys(report), kind)
+    model.requires_grad_(False).eval()
+    if not to_card:
+        model.to(where)
+    share_weights(model, digest)
+    fit_limits(where, free_bytes(where))
+    return tokenizer, model
+
+
+def _loaded(loader: Any, folder: Path, **options: Any) -> tuple[Any, Any, Any]:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model, report = loader.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
+    )
+    return tokenizer, model, report
+
+
+def check_fits(size: ModelSize, name: str, itemsize: int, where: str) -> None:
+    """Refuse a model whose weights alone exceed the free memory of a device.
+
+    Raises:
+        ModelError: with the size that would fit.
+    """
+    needed, free = size.parameters * itemsize, free_bytes(where)
+    if free is None or needed <= free:
+        return
+    here = "this machine" if where == "cpu" else f"{where} here"
+    other = ", set CUDA_VISIBLE_DEVICES to another card" if where == "cuda" else ""
+    raise ModelError(
+        f"{name!r} needs {gigabytes(needed)} for its {size.billions} weights alone, and {here} has "
+        f"{gigabytes(free)} free. Name a model of at most {free / itemsize / 1e9:.1f} billion "
+        f"weights{other}, or use a machine with more memory."
+    )
+
+
+def check_room(needed: int, what: str) -> None:
+    """Refuse work that the machine's memory does not hold: the system would end the process.
+
+    Raises:
+        ModelError: if less than `needed` bytes are free.
+    """
+    free = free_machine_bytes()
+    if free is not None and needed > free:
+        raise ModelError(
+            f"{what} needs {gigabytes(needed)} beside its weights, and this machine has "
+            f"{gigabytes(free)} free. Name a smaller model, or use a machine with more memory."
+        )

@@ -1,0 +1,140 @@
+"""How many threads an engine's steps take, decided by timing these steps themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from statistics import median
+from time import perf_counter
+
+from choose.engines.environment_settings import cores, threads_setting
+
+# First steps that are not counted: they pack weights and compile layers.
+WARM_UP = 2
+
+# Numbers of threads are compared by this many steps of each, or by fewer where one is clearly
+# slower. Fewer threads than all win by a single step only where all take far longer: if all threads
+# win by chance, slow steps soon tell, but no step tells that all would be faster.
+ROUNDS, CLEARLY, FAR = 3, 1.25, 2.0
+
+# Load has changed where this many steps running take so much longer for their work than before.
+SLOW_STEPS, MUCH_SLOWER = 2, 1.5
+
+# With fewer threads than all, no step tells that a busy core is free again: all of them are tried
+# as often as that costs this share of the work.
+SHARE_OF_TRIALS = 0.01
+
+
+class TimedSteps:
+    """Chooses the number of threads for the steps of one engine.
+
+    Numbers are compared in turn, from all cores down, until one is clearly slower than the best.
+    Steps of an engine must be alike: the seconds that they take for a unit of work (a token, a row)
+    are compared. CHOOSE_THREADS sets the number instead.
+    """
+
+    def __init__(self) -> None:
+        self._counts = thread_counts()
+        self._chosen = self._counts[0]
+        self._warm_up, self._slow_steps = WARM_UP, 0
+        self._usual = self._worked = self._lost = 0.0
+        self._begin_trial()
+
+    @contextmanager
+    def step(self, work: float) -> Iterator[int]:
+        """Compute a step of so much work inside the block, on the number of threads it yields."""
+        import torch
+
+        count = threads_setting() or (self._turns[0] if self._turns else self._chosen)
+        torch.set_num_threads(count)
+        start = perf_counter()
+        yield count
+        self._record(count, perf_counter() - start, max(work, 1))
+
+    def _record(self, count: int, seconds: float, work: float) -> None:
+        if threads_setting() is not None or len(self._counts) == 1:
+            return
+        if self._warm_up:
+            self._warm_up -= 1
+        elif self._turns:
+            self._turns.pop(0)
+            self._tried.setdefault(count, []).append((seconds / work, work))
+            self._decide(count)
+        else:
+            self._watch(seconds, work)
+
+    def _begin_trial(self) -> None:
+        self._turns, self._tried = [*self._counts], dict[int, list[tuple[float, float]]]()
+
+    def _decide(self, timed: int) -> None:
+        """Choose once a round of the trial is over, or go on with those that are not slower."""
+        paces = {count: median(pace for pace, _ in some) for count, some in self._tried.items()}
+        best = min(paces, key=paces.__getitem__)
+        if len(self._tried[timed]) == 1 and paces[timed] > CLEARLY * paces[best]:
+            self._turns.clear()  # still fewer would be slower still
+        if self._turns:
+            return
+        rounds = len(self._tried[self._counts[0]])
+        near = [count for count, pace in paces.items() if pace <= CLEARLY * paces[best]]
+        most = self._counts[0]
+        sure = best == most or rounds > 1 or paces[most] > FAR * paces[best]
+        clear = len(near) == 1 and sure
+        if not clear and rounds < ROUNDS:
+            self._turns = [*self._counts[: 1 + self._counts.index(min(near))]]
+            return
+        self._chosen, self._usual = best, paces[best]
+        self._worked, self._slow_steps = 0.0, 0
+        self._lost = sum(
+            max(0.0, pace - self._usual) * work
+            for some in self._tried.values()
+            for pace, work in some
+        )
+
+    def _watch(self, seconds: float, work: float) -> None:
+        """Begin a trial where steps became much slower, or a better number may be found again."""
+        self._worked += seconds
+        pace = seconds / work
+        if pace > MUCH_SLOWER * self._usual:
+            self._slow_steps += 1
+        else:
+            self._slow_steps, self._usual = 0, 0.8 * self._usual + 0.2 * pace
+        fewer = self._chosen != self._counts[0]
+        if self._slow_steps == SLOW_STEPS or (
+            fewer and self._lost < SHARE_OF_TRIALS * self._worked
+        ):
+            self._begin_trial()
+
+
+def thread_counts() -> list[int]:
+    """Return the numbers of threads to compare: all cores, all but one, half, a quarter, … one.
+
+    Cores are the ones that the process may use: affinity and a container's quota limit them.
+    """
+    most = min(_threads_at_start(), cores())
+    halves = [most >> n for n in range(most.bit_length())]
+    return sorted({*halves, max(1, most - 1)}, reverse=True)
+
+
+def set_spare_threads() -> None:
+    """Leave a core to other programs in work that is no step, such as the test of a new model.
+
+    Where one keeps a core busy, threads wait for each other at every product, and all of them are
+    many times slower than all but one.
+    """
+    import torch
+
+    torch.set_num_threads(threads_setting() or max(1, thread_counts()[0] - 1))
+
+
+def threads_in_use() -> int:
+    import torch
+
+    return threads_setting() or torch.get_num_threads()
+
+
+@cache
+def _threads_at_start() -> int:
+    import torch
+
+    return torch.get_num_threads()

@@ -1,0 +1,201 @@
+"""Fit adapters by the fused engine or by autograd, and verify the learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from choose.engines.hardware.memory import halvings, memory_notes, release_memory, within_memory
+from choose.engines.lora.fused import training_step as fused
+from choose.engines.lora.model import Base, attention_layers, seeded
+from choose.engines.lora.training_run import (
+    PROGRESS_LABEL,
+    RunBatches,
+    Step,
+    TrainingRun,
+    compute_for_training,
+)
+from choose.errors import StrategyError
+from choose.progress import decided_in_time, report_progress, seconds_left, seconds_to_aim
+from choose.types import SHARE_READ
+
+# Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
+# enough, since the longer a step's texts are the more of it they leave.
+RELEASE_EVERY_TOKENS = 2_400
+
+# Steps after which a training's pace is known, the first of which sets up; rows that a shortened
+# one sees at least or all: so many, or as many as it reads in this share of the time that is left.
+FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.1
+
+# More than any trial has steps: separates the random seeds of trials.
+MAX_STEPS = 10**6
+
+# Halvings of a batch after which layers are computed again in backward: smaller batches cost less.
+CHECKPOINT_AFTER = 2
+
+
+def trains_together(base: Base) -> bool:
+    """Return whether runs over a base share its products, so that training them together pays."""
+    return fused.supports(base.model)
+
+
+def engine_notes(base: Base, targets: str) -> list[str]:
+    """Return how a base is held and what about it is trained in a slower or another way."""
+    kind = type(base.model).__name__
+    notes = memory_notes(base.device)
+    supported = trains_together(base)
+    if base.causal and not supported:
+        notes.append(f"{kind} is trained by autograd, which is slower than the engine for Llamas.")
+    elif supported and base.device == "cpu" and not fused.is_compiled():
+        notes.append("torch could not compile the layers: steps take up to 1.6 times as long.")
+    if targets == "attention" and attention_layers(base) is None:
+        notes.append(f"PEFT knows no query and value layers of {kind}: all layers have adapters.")
+    return notes
+
+
+def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
+    """Return the context of a function that computes one step's gradients for runs over one base.
+
+    The function takes some of the runs, each with the row indices of its batch.
+    """
+    # A model whose own weights are trained is no PEFT model.
+    peft = all(hasattr(run.model.adapter, "peft_config") for run in runs)
+    if peft and trains_together(runs[0].model.base):
+        return fused.training_step(runs)
+    return nullcontext(AutogradEngine(runs).step)
+
+
+def train_together(runs: Sequence[TrainingRun]) -> None:
+    """Train several runs over one base, step by step."""
+    report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)
+    for run in runs:
+        run.start_check()
+    release_memory()  # of predictions by other models
+    try:
+        _run_steps(runs)
+    finally:
+        release_memory()
+    for run in runs:
+        read = run.step * run.schedule.batch_size / max(1, len(run.rows))
+        decided_in_time(SHARE_READ, min(1.0, read) if run.planned_steps else 1.0, 1.0)
+        run.restore_best()
+        run.finish_check()
+
+
+def _run_steps(runs: Sequence[TrainingRun]) -> None:
+    tokens, work, first = 0, 0.0, (0.0, 0.0)
+    with training_step(runs) as step:
+        while unfinished := [run for run in runs if not run.finished]:
+            batches = [(run, run.next_batch()) for run in unfinished]
+            within_memory(runs[0].model.base.device, partial(step, batches))
+            for run in unfinished:
+                run.apply_gradients()
+            tokens += sum(len(run.rows[i]) for run, indices in batches for i in indices)
+            if tokens >= RELEASE_EVERY_TOKENS:
+                release_memory()
+                tokens = 0
+            work += sum(_share_of_step(run, indices) for run, indices in batches)
+            total = sum(run.schedule.steps for run in runs)
+            done = total if all(run.finished for run in runs) else min(work, total)
+            report_progress(done, total, PROGRESS_LABEL)
+            steps = max(run.step for run in runs)
+            if steps == 1:
+                first = perf_counter(), work
+            else:
+                seconds = perf_counter() - first[0]
+                rest = (total - done) * seconds / (work - first[1])
+                shorten(runs, seconds / (steps - 1), rest)
+
+
+def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
+    """Shorten schedules that would end after what is aimed at.
+
+    Args:
+        runs: that are trained together.
+        pace: seconds of a step.
+        rest: forecast seconds of the steps that are left.
+    """
+    step, left = max(run.step for run in runs), seconds_to_aim()
+    last = whole = max(run.schedule.steps for run in runs)
+    if left < rest and (step >= FIRST_STEPS or not left):
+        least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
+        late = step + LATE_SHARE * seconds_left() / pace
+        last = int(min(whole, max(min(least, late), step + max(1.0, left / pace))))
+    last = int(decided_in_time(f"steps after step {step}", last, whole))
+    for run in (run for run in runs if not run.finished):
+        run.shorten(last)
+
+
+def _share_of_step(run: TrainingRun, indices: Sequence[int]) -> float:
+    """Return a batch's tokens over those of an average one: batches are of similar lengths."""
+    average = run.schedule.batch_size * sum(map(len, run.rows)) / len(run.rows)
+    return sum(len(run.rows[index]) for index in indices) / average
+
+
+def train(run: TrainingRun) -> None:
+    """Train one run; see `verify_learning`."""
+    train_together([run])
+    verify_learning(run)
+
+
+def verify_learning(run: TrainingRun) -> None:
+    """Check that a finished training changed the model for the better.
+
+    Raises:
+        StrategyError: if the loss did not fall or no output changed.
+    """
+    assert run.model.learning is not None
+    before, after, effect = run.model.learning
+    if not after < before:
+        raise StrategyError(
+            f"Training did not learn: the loss on its own rows went from {before:.4f} to "
+            f"{after:.4f}. Try a lower learning_rate, or more epochs."
+        )
+    if not effect > 1e-6:
+        raise StrategyError(
+            f"Training changes no answer: the largest change of {run.output} is {effect:.2g}, "
+            f"while the loss went from {before:.4f} to {after:.4f}. Try a higher learning_rate."
+        )
+
+
+def recompute_layers(adapter: Any) -> None:
+    """Let backward compute a layer's activations again, so that only its input is kept.
+
+    A third of a step more time, and memory for one layer instead of all.
+    """
+    if adapter.is_gradient_checkpointing:
+        return
+    adapter.enable_input_require_grads()
+    adapter.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+class AutogradEngine:
+    """Autograd through PEFT's model, one run after another."""
+
+    def __init__(self, runs: Sequence[TrainingRun]) -> None:
+        for run in runs:
+            run.create_optimiser([p for p in run.model.adapter.parameters() if p.requires_grad])
+
+    def step(self, batches: RunBatches) -> None:
+        """Leave each run's gradients where its optimiser reads them."""
+        for run, indices in batches:
+            # By trial and step, so that dropout does not depend on the other runs.
+            base, tokens = run.model.base, sum(len(run.rows[i]) for i in indices)
+            seed = seeded(MAX_STEPS * run.seed + run.step, base.device)
+            with seed, base.steps["autograd"].step(tokens):
+                self._backward(run, indices)
+
+    def _backward(self, run: TrainingRun, batch: list[int]) -> None:
+        model = run.model
+        model.adapter.train()
+        for parameter in model.adapter.parameters():  # of a try that ran out of memory
+            parameter.grad = None
+        for parameter in model.head_parameters.values():
+            parameter.grad = None
+        if halvings(model.base.device) >= CHECKPOINT_AFTER:
+            recompute_layers(model.adapter)
+        for loss in compute_for_training(run.losses(batch), model.adapter, model.base):
+            loss.backward()  # type: ignore[no-untyped-call]

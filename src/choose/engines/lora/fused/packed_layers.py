@@ -1,0 +1,316 @@
+"""Layers of decoders and encoders over packed frozen weights, forward and backward by hand.
+
+Only adapters learn, so backward needs no gradient of a frozen matrix and skips most of what
+autograd would save, cast and call. In float32 the gradients are PEFT's (tested).
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from itertools import accumulate, takewhile
+from typing import Any
+
+import torch
+
+from choose.engines.hardware.unpadded_encoder import plain_linears
+from choose.engines.lora.batching import PARTS_PER_BATCH, RaggedBatch
+from choose.engines.lora.fused.attention import (
+    LONG,
+    AttentionHeads,
+    AttentionLayout,
+    attention_layout,
+)
+from choose.engines.lora.fused.layers import (
+    Layer,
+    PassAdapters,
+    layers_backward,
+    layers_forward,
+    scatter_rows,
+)
+from choose.engines.lora.fused.linear_layers import (
+    ENCODER_PRODUCTS,
+    NORMS,
+    PRODUCTS,
+    RunAdapters,
+    column_order,
+    layers_of,
+    packed_product_of,
+    products_of,
+)
+
+# The stream and attention are float32 whatever number type the products have.
+FLOAT32_BYTES = 4
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function compiled by TorchScript, or itself where torch cannot compile it."""
+    with warnings.catch_warnings():
+        # Deprecated, but what replaces it needs a C++ compiler on the user's machine.
+        warnings.simplefilter("ignore")
+        try:
+            compiled: Callable[..., Any] = torch.jit.script(function)
+        except Exception:  # source files or TorchScript may be missing; the results are the same
+            return function
+        return compiled
+
+
+def is_compiled() -> bool:
+    """Return whether torch compiles the layers on a CPU; without, a step takes longer."""
+    return _compiled(layers_forward) is not layers_forward
+
+
+class PackedLayers(ABC):
+    """A base's layers, packed; built once a process and number type.
+
+    Attributes:
+        layers: what the compiled functions take.
+        vocabulary: the product that turns the last states into logits, where the base writes.
+        parts: the fewest passes of a batch, for as many cores.
+        multiple: what the tokens of a part are filled up to a multiple of.
+    """
+
+    layers: list[Any]
+    vocabulary: Any = None
+    parts = PARTS_PER_BATCH
+    multiple = 1
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        self.model, self.dtype = model, dtype
+        self._norms: dict[str, torch.Tensor] = {}
+
+    @abstractmethod
+    def layout(self, batch: RaggedBatch) -> AttentionLayout:
+        """Lay out the attention of a batch."""
+
+    @abstractmethod
+    def embed(self, batch: RaggedBatch) -> torch.Tensor:
+        """Return the stream (tokens, width) float32 that enters the first layer."""
+
+    @abstractmethod
+    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
+        """Return the states of the stream after the last layer; autograd follows it."""
+
+    @abstractmethod
+    def saved_bytes(self, longest: int) -> int:
+        """Return the bytes per token that a layer saves for backward beside its adapters'."""
+
+    def norms(self, name: str) -> torch.Tensor | None:
+        """Return the weights (layers, 1, inputs) of the norm in a product's matrix, if it is."""
+        return self._norms[name].detach()[:, None] if name in self._norms else None
+
+    def shape(self, name: str) -> tuple[int, int]:
+        """Return how wide a product's input and output are."""
+        product = self.layers[0].products[name]
+        return product.inputs, product.outputs
+
+    def columns(self, name: str, path: str) -> slice:
+        layer = layers_of(self.model)[0]
+        before = takewhile(lambda other: other != path, products_of(layer)[name])
+        start = sum(layer.get_submodule(other).out_features for other in before)
+        return slice(start, start + layer.get_submodule(path).out_features)
+
+    def order(self, path: str) -> torch.Tensor | None:
+        """Return which output of a linear layer stands in each of its columns, if not in turn."""
+        linear = layers_of(self.model)[0].get_submodule(path)
+        return column_order(path, linear.out_features, self.layers[0].heads)
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        layout: AttentionLayout,
+        runs: Sequence[Mapping[str, RunAdapters]],
+        recompute: bool = False,
+        wanted: Sequence[torch.Tensor] = (),
+    ) -> tuple[torch.Tensor, Any]:
+        """Return the stream (tokens, width) before the last norm, and what `backward` needs.
+
+        `hidden` is the float32 stream that enters the first of the layers, and is overwritten. With
+        `recompute` only this is kept of each layer, and `backward` computes the rest again. With
+        `wanted`, the tokens of each run that are read, the stream holds these only, run by run.
+        """
+        few = 2 * sum(map(len, wanted)) < len(hidden)  # worth a narrower last layer
+        adapters = pass_adapters(runs, wanted if few else ())
+        forward = self._compiled(layers_forward)
+        stream, *saved = forward(hidden, self.layers, layout, adapters, recompute)
+        scatter = None
+        if wanted and not few:
+            places = torch.cat(list(wanted))
+            scatter = partial(scatter_rows, places=places, count=len(stream))
+            stream = stream.index_select(0, places)
+        return stream, (scatter, adapters, *saved)
+
+    def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
+        """Fill the adapters' gradients from the stream's, which is overwritten."""
+        scatter, *rest = saved
+        gradient = gradient if scatter is None else scatter(gradient)
+        self._compiled(layers_backward)(gradient, self.layers, layout, *rest)
+
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return _compiled(function) if self.model.device.type == "cpu" else function
+
+
+class Decoder(PackedLayers):
+    """The layers of a Llama-like decoder.
+
+    On an accelerator the base `shares` the packed matrices; a CPU packs them in a layout of its
+    own.
+    """
+
+    def __init__(
+        self, model: Any, dtype: torch.dtype, vocabulary: Any = None, shares: bool | None = None
+    ) -> None:
+        super().__init__(model, dtype)
+        if shares is None:
+            shares = model.device.type != "cpu" and model.dtype is dtype
+        packed = partial(packed_product_of, dtype=dtype, shares=shares)
+        self.vocabulary = vocabulary and packed([vocabulary])
+        self.layers = [_decoder_layer(layer, dtype, shares) for layer in model.layers]
+        if not shares:
+            self._norms = {
+                name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
+                for name, path in NORMS.items()
+            }
+
+    def layout(self, batch: RaggedBatch) -> AttentionLayout:
+        positions = torch.arange(batch.longest, device=batch.ids.device)
+        with torch.no_grad():
+            # In float32, whatever number type the base has.
+            cosine, sine = self.model.rotary_emb(self.model.norm.weight.float(), positions[None])
+        rotations = cosine[0].float(), sine[0].float()
+        return attention_layout(batch, self.layers[0].heads, rotations)
+
+    def embed(self, batch: RaggedBatch) -> torch.Tensor:
+        return self.model.embed_tokens(batch.ids).float()
+
+    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
+        return self.model.norm(stream)
+
+    def saved_bytes(self, longest: int) -> int:
+        width, projected = self.shape("qkv")
+        norms = 2 * FLOAT32_BYTES * (width + 1)
+        weights = int(self.layers[0].heads.query_heads) * min(longest, LONG)
+        gate = 3 * self.dtype.itemsize * self.shape("rise")[1] // 2
+        return norms + FLOAT32_BYTES * (projected + weights) + gate
+
+
+def pass_adapters(
+    runs: Sequence[Mapping[str, RunAdapters]], wanted: Sequence[torch.Tensor]
+) -> PassAdapters:
+    """Return the adapters of a pass; `wanted` are the tokens of each run that are read, if any."""
+    last = runs
+    if wanted:
+        starts = accumulate((len(some) for some in wanted), initial=0)
+        each = zip(runs, wanted, starts, strict=False)  # the last start is the end
+        last = [
+            {name: _narrow(one, own, start) for name, one in run.items() if name != "qkv"}
+            for run, own, start in each
+        ]
+    every, few = (
+        {name: [run[name] for run in some if name in run] for name in PRODUCTS}
+        for some in (runs, last)
+    )
+    return PassAdapters(every, few, torch.cat(list(wanted)) if wanted else None)
+
+
+def _narrow(run: RunAdapters, wanted: torch.Tensor, start: int) -> RunAdapters:
+    """Return a run's adapters in the last layer for its `wanted` tokens, which begin at `start`."""
+    mask = run.mask
+    if mask is not None:
+        mask = mask[-1].index_select(0, wanted - run.start).expand(len(mask), -1, -1)
+    return run._replace(start=start, stop=start + len(wanted), mask=mask)
+
+
+def _decoder_layer(layer: Any, dtype: torch.dtype, shares: bool) -> Layer:
+    attention = layer.self_attn
+    size, queries = attention.head_dim, attention.q_proj.out_features
+    heads = AttentionHeads(
+        queries // size,
+        attention.k_proj.out_features // size,
+        size,
+        attention.scaling,
+        # Interleaved, one complex product rotates all; a shared matrix stays as the base has it.
+        interleaved=not shares,
+    )
+    norms = {name: layer.get_submodule(path).weight for name, path in NORMS.items()}
+    products = {
+        name: packed_product_of(
+            [layer.get_submodule(path) for path in paths],
+            dtype,
+            shares,
+            norms.get(name),
+            [column_order(path, layer.get_submodule(path).out_features, heads) for path in paths],
+        )
+        for name, paths in PRODUCTS.items()
+    }
+    apart = {name: [norm.detach().float()] for name, norm in norms.items() if shares}
+    epsilon = layer.input_layernorm.variance_epsilon
+    return Layer(products, apart, heads, epsilon)
+
+
+# The norm after a product.
+NORMS_AFTER = {"out": "attention.output.LayerNorm", "fall": "output.LayerNorm"}
+
+
+class Encoder(PackedLayers):
+    """The layers of an encoder."""
+
+    # Layers are so small that two passes at a time wait for Python's lock more than they gain.
+    parts = 1
+    # Kernels are made for a number of tokens, a third of a millisecond each: a dozen a step would
+    # be a sixth of it.
+    multiple = 8
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        super().__init__(model, dtype)
+        self.layers = [_encoder_layer(layer, model.config, dtype) for layer in layers_of(model)]
+
+    def layout(self, batch: RaggedBatch) -> AttentionLayout:
+        return attention_layout(batch, self.layers[0].heads, None)
+
+    def embed(self, batch: RaggedBatch) -> torch.Tensor:
+        embeddings = self.model.embeddings
+        # RoBERTa counts positions from behind the padding token's number on.
+        first = 0 if self.model.config.model_type == "bert" else embeddings.padding_idx + 1
+        embedded: torch.Tensor = embeddings(
+            input_ids=batch.ids[None], position_ids=batch.positions[None] + first
+        )
+        return embedded[0].float()
+
+    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
+        return stream
+
+    def saved_bytes(self, longest: int) -> int:
+        width, projected = self.shape("qkv")
+        weights = int(self.layers[0].heads.query_heads) * longest
+        risen = self.dtype.itemsize * self.shape("rise")[1]
+        return FLOAT32_BYTES * (2 * width + projected + weights) + risen
+
+
+def is_encoder(model: Any) -> bool:
+    """Return whether `Encoder` computes models of this architecture and configuration."""
+    config = model.config
+    return (
+        type(model).__name__ in ("BertModel", "RobertaModel", "XLMRobertaModel")
+        and config.hidden_act == "gelu"
+        and not config.is_decoder
+        and all(plain_linears(layer) for layer in layers_of(model))
+    )
+
+
+def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype) -> Layer:
+    products = {
+        name: packed_product_of([layer.get_submodule(path) for path in paths], dtype, shares=False)
+        for name, paths in ENCODER_PRODUCTS.items()
+    }
+    norms = {
+        name: [weights.detach().float() for weights in layer.get_submodule(path).parameters()]
+        for name, path in NORMS_AFTER.items()
+    }
+    count = config.num_attention_heads
+    size = config.hidden_size // count
+    heads = AttentionHeads(count, count, size, size**-0.5, both_ways=True)
+    return Layer(products, norms, heads, config.layer_norm_eps)

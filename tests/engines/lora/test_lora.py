@@ -1,0 +1,315 @@
+"""LoRA strategies train, save, load and refuse as they should, on both kinds of base."""
+
+import csv
+import json
+import random
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.conformance import TASK, pool, questions
+from choose.engines.lora.batching import (
+    batches_by_length,
+    shuffled_batches,
+    special_tokens_around,
+    tokenise,
+)
+from choose.engines.lora.classifier import ClassifierRun, class_weights, schedule_for
+from choose.engines.lora.fit import train
+from choose.engines.lora.training_run import Schedule
+from choose.errors import StrategyError
+from choose.strategy import Saves, build
+from choose.tasks.labels import Classification
+from choose.types import Answers, Example, Item
+from support import tiny_models as tiny
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("bases")
+    return {
+        "causal": str(tiny.causal_lm(folder / "lm")),
+        "encoder": str(tiny.encoder(folder / "encoder")),
+    }
+
+
+def lora(base: str, seed: int = 0, **params: object):
+    """Build the strategy with a schedule a third as long as its own, unless one is given."""
+    return build("lora", seed=seed, base=base, **{"epochs": 8.0, **params})
+
+
+def fitted(base: str, seed: int = 0, **params: object):
+    strategy = lora(base, seed, **params)
+    strategy.fit(TASK, pool())
+    return strategy
+
+
+def right(answers: Answers) -> float:
+    return float(np.mean([o == TASK.labels[i % 3] for i, o in enumerate(answers.outputs)]))
+
+
+@pytest.mark.parametrize("kind", ["causal", "encoder"])
+def test_it_learns_on_both_kinds_of_base(bases: dict[str, str], kind: str) -> None:
+    strategy = fitted(bases[kind], learning_rate=1e-2, epochs=None)
+    asked = [example.item() for example in pool()]
+    assert right(strategy.predict(asked)) > 0.8
+    before, after, effect = strategy._model.learning
+    assert after < before
+    assert effect > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["causal", "encoder"])
+def test_saved_and_loaded_it_answers_the_same(bases, kind, tmp_path):
+    strategy = fitted(bases[kind])
+    assert isinstance(strategy, Saves)
+    strategy.save(tmp_path / "kept")
+    again = lora(bases[kind], seed=9, rank=2)
+    again.load(tmp_path / "kept")
+    ours, theirs = strategy.predict(questions()), again.predict(questions())
+    assert ours.outputs == theirs.outputs
+    np.testing.assert_array_equal(ours.scores, theirs.scores)
+    assert not list((tmp_path / "kept").glob("*.bin"))
+
+
+def test_plain_peft_reads_the_adapter(bases: dict[str, str], tmp_path: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModel
+
+    strategy = fitted(bases["causal"])
+    strategy.save(tmp_path)
+    plain = PeftModel.from_pretrained(AutoModel.from_pretrained(bases["causal"]), tmp_path).eval()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        theirs = plain(input_ids=ids).last_hidden_state
+        ours = strategy._model.adapter(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(theirs, ours)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["r"] == 16
+
+
+def test_an_adapter_of_other_weights_is_refused(bases: dict[str, str], tmp_path: Path) -> None:
+    fitted(bases["causal"]).save(tmp_path)
+    about = json.loads((tmp_path / "fitted.json").read_text())
+    (tmp_path / "fitted.json").write_text(json.dumps(about | {"weights": "0" * 64}))
+    with pytest.raises(StrategyError, match="other weights"):
+        lora(bases["causal"]).load(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_shared_base_keeps_no_trace(bases: dict[str, str]) -> None:
+    from choose.engines.lora.model import load_base
+
+    base = load_base(bases["causal"])
+    before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
+    modules = [type(module) for module in base.model.modules()]
+    first, second = fitted(bases["causal"], seed=1), fitted(bases["causal"], seed=2)
+    assert [type(module) for module in base.model.modules()] == modules
+    after = base.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(bool((before[name] == after[name]).all()) for name in before)
+    # Two fitted adapters live side by side over one copy of the weights.
+    assert first._model.base is second._model.base
+    assert not np.array_equal(first.predict(questions()).scores, second.predict(questions()).scores)
+
+
+def test_torch_randomness_is_left_alone(bases: dict[str, str]) -> None:
+    import torch
+
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    fitted(bases["causal"])
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_training_that_learns_nothing_is_an_error(bases: dict[str, str]) -> None:
+    strategy = lora(bases["causal"], learning_rate=1e-9, epochs=1)
+    with pytest.raises(StrategyError, match=r"did not learn|changes no answer"):
+        strategy.fit(TASK, pool())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rank": 0},
+        {"targets": "some"},
+        {"dropout": 1.0},
+        {"max_tokens": 1},
+        {"epochs": 0},
+        {"learning_rate": -1.0},
+    ],
+)
+def test_impossible_hyperparameters_are_refused(bases, wrong):
+    with pytest.raises(StrategyError, match=next(iter(wrong))):
+        lora(bases["causal"], **wrong).fit(TASK, pool())
+
+
+def test_facts_say_how_it_was_trained(bases: dict[str, str]) -> None:
+    strategy = lora(bases["causal"], max_tokens=4)
+    strategy.fit(TASK, pool())
+    facts = strategy.facts()
+    assert facts["threads"] >= 1
+    assert facts["dtype"] in ("float32", "bfloat16")
+    assert 0 < facts["artefact_mb"] < facts["base_mb"]
+    assert facts["notes"][0].startswith("Steps planned: ")
+    assert "cut to 4 tokens" in facts["notes"][-1]
+    answers = strategy.predict([Item(id="x", text="plum " * 50), Item(id="y", text="")])
+    assert answers.tokens_in.tolist() == [4, 1]
+
+
+def test_a_pool_of_one_class_answers_it_with_its_prior(bases: dict[str, str]) -> None:
+    strategy = lora(bases["causal"])
+    strategy.fit(TASK, [e for e in pool() if e.target == "tool"])
+    answers = strategy.predict(questions(3))
+    assert set(answers.outputs) == {"tool"}
+    np.testing.assert_allclose(np.exp(answers.scores[0]), [1 / 11, 9 / 11, 1 / 11], rtol=1e-5)
+    empty = lora(bases["causal"])
+    empty.fit(TASK, [])
+    assert len(empty.predict(questions(3))) == 3
+
+
+@pytest.mark.parametrize("rows", [2, 8, 48, 300, 616, 1499, 1500, 3000, 10_000, 100_000])
+def test_the_schedule_fits_every_size(rows: int) -> None:
+    chosen = schedule_for(rows, 6, 1e-3)
+    assert 2 <= chosen.batch_size <= 32 or rows < 4
+    assert chosen.steps >= 52
+    assert (chosen.validation_rows > 0) == (rows >= 1500)
+    assert chosen.validation_rows <= rows / 10
+    assert chosen.steps * chosen.batch_size >= 2 * (rows - chosen.validation_rows)
+    assert chosen.steps <= 3 * rows / chosen.batch_size + 240
+
+
+def test_many_classes_get_more_steps() -> None:
+    assert schedule_for(154, 77, 1e-3).steps > schedule_for(154, 2, 1e-3).steps
+
+
+def test_rare_classes_weigh_more_and_rows_one_on_average() -> None:
+    targets = [0] * 90 + [1] * 10
+    weights = class_weights(targets, 3).numpy()
+    assert weights[1] / weights[0] == pytest.approx(3.0)
+    assert weights[targets].mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", ["causal", "encoder"])
+def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(bases, kind, monkeypatch):
+    import torch
+
+    from choose.engines.lora import training_run
+    from choose.engines.lora.fused import training_step as engine
+    from choose.engines.lora.training_run import trained_state
+
+    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda: True)
+    monkeypatch.setattr(training_run, "trains_in_bfloat16", lambda: True)
+    once = trained_state(fitted(bases[kind])._model)
+    monkeypatch.setattr(training_run, "bfloat16_weights", lambda *_: nullcontext())
+    model = fitted(bases[kind])._model
+    each = trained_state(model)
+    assert all(torch.equal(once[name], each[name]) for name in each)
+    assert {p.dtype for p in model.base.model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", ["causal", "encoder"])
+def test_a_group_answers_as_each_alone(bases: dict[str, str], kind: str) -> None:
+    few, lone = pool(rows=12), [e for e in pool() if e.target == "tool"]
+    pools = [pool(), few, lone]
+    together = [lora(bases[kind], seed) for seed in range(3)]
+    assert together[0].side_by_side()
+    together[0].fit_group(together, TASK, pools)
+    for seed, (one, own) in enumerate(zip(together, pools, strict=True)):
+        alone = lora(bases[kind], seed)
+        alone.fit(TASK, own)
+        ours, theirs = one.predict(questions()).scores, alone.predict(questions()).scores
+        np.testing.assert_allclose(ours, theirs, atol=0.3)
+        assert one.facts()["notes"][0] == alone.facts()["notes"][0]
+
+
+def test_one_of_a_group_that_learns_nothing_is_named(bases: dict[str, str]) -> None:
+    together = [lora(bases["causal"], seed) for seed in range(2)]
+    together[1].learning_rate, together[1].epochs = 1e-12, 1
+    assert together[0].fit_group(together, TASK, [pool(), pool()]) == [1]
+    assert right(together[0].predict([e.item() for e in pool()])) > 0.5
+
+
+@pytest.mark.slow
+def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
+    from choose.engines.lora.classifier import untrained_model
+    from choose.engines.lora.model import AdapterSpec, load_base, seeded
+
+    base = load_base(bases["causal"])
+    examples = pool(rows=90)
+    chooser = random.Random(0)
+    rows = tokenise(base.tokenizer, [e.text for e in examples], 32).ids
+    # Every other label by chance: after the words are learnt, the rest is memorised.
+    targets = [chooser.randrange(3) if i % 2 else i % 3 for i in range(len(examples))]
+    with seeded(0, base.device):
+        long = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
+        stopped = ClassifierRun(long, rows, targets, Schedule(400, 8, 1e-2, 30), 0)
+        train(stopped)
+        free = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
+        taken = ClassifierRun(free, rows, targets, Schedule(400, 8, 1e-2, 0), 0)
+        train(taken)
+    assert stopped._loss(range(len(rows))) > taken._loss(range(len(rows)))
+
+
+def test_batches_hold_every_row_once_and_little_padding() -> None:
+    lengths = [random.Random(i).randrange(1, 60) for i in range(333)]
+    asked = [list(b) for b in batches_by_length(lengths, 512)]
+    trained = list(shuffled_batches(lengths, 16, random.Random(0)))
+    for batches in (asked, trained):
+        assert sorted(place for batch in batches for place in batch) == list(range(333))
+        padded = sum(len(b) * max(lengths[i] for i in b) for b in batches)
+        assert padded < 1.3 * sum(lengths)
+    assert trained != list(shuffled_batches(lengths, 16, random.Random(1)))
+
+
+def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
+    from choose.engines.lora.model import load_base
+
+    causal, encoder = (load_base(bases[k]) for k in ("causal", "encoder"))
+    assert causal.causal
+    assert not encoder.causal
+    end = causal.tokenizer.eos_token_id
+    assert special_tokens_around(causal.tokenizer) == ((), ())
+    assert (causal.pooling, encoder.pooling) == ("last", "mean")
+    marks = (encoder.tokenizer.cls_token_id,), (encoder.tokenizer.sep_token_id,)
+    assert special_tokens_around(encoder.tokenizer) == marks
+    rows = tokenise(encoder.tokenizer, ["plum " * 30, "\ud800", ""], 10)
+    assert rows.lengths[0] == 10
+    assert rows.ids[0][-1] == encoder.tokenizer.sep_token_id
+    assert rows.truncated == 1
+    # Chat tokens in a text are text; where there is no text at all, its end is what is read.
+    assert end not in tokenise(causal.tokenizer, ["<|im_end|>"], 64).ids[0]
+    assert tokenise(causal.tokenizer, [""], 64).ids == ((end,),)
+
+
+def test_the_module_imports_without_torch() -> None:
+    import subprocess
+
+    code = "import choose_strategies.lora, sys; assert not {'torch', 'peft'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow(seconds=125)
+@pytest.mark.data
+def test_three_hundred_labels_of_trec6(shared_data: Path) -> None:
+    def read(name: str) -> list[tuple[str, str]]:
+        with (shared_data / "trec6" / name).open(encoding="utf-8", newline="") as stream:
+            return [(row["text"], row["label"]) for row in csv.DictReader(stream)]
+
+    rows, asked = read("train.csv"), read("test.csv")
+    labels = tuple(sorted({label for _, label in rows}))
+    random.Random("draw0").shuffle(rows)
+    drawn = [row for label in labels for row in [r for r in rows if r[1] == label][:50]]
+    strategy = build("lora", seed=0)
+    strategy.fit(
+        Classification(labels=labels, names=labels),
+        [Example(id=f"t{i}", text=text, target=label) for i, (text, label) in enumerate(drawn)],
+    )
+    answers = strategy.predict([Item(id=f"q{i}", text=text) for i, (text, _) in enumerate(asked)])
+    truth = [label for _, label in asked]
+    # The aim is 0.85 as the mean of three seeds; one seed strays by two points or so.
+    assert np.mean([o == t for o, t in zip(answers.outputs, truth, strict=True)]) >= 0.82

@@ -1,0 +1,521 @@
+"""Generated answers: those of transformers token for token, alone, in a batch and shuffled."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.engines.causal.chat_template import ChatTemplate, Prompt
+from choose.engines.causal.generation import Generator
+from choose.engines.causal.loading import load_generator, supports_decoding
+from choose.engines.causal.packed_attention import divide
+from choose.engines.causal.written_answers import (
+    StopRule,
+    TokenTexts,
+    any_loops,
+    first_copy,
+    in_loop,
+    limit_for,
+    list_items,
+    prompt_key,
+)
+from choose.engines.hardware import memory
+from choose.engines.output_cache import caching
+from choose.engines.weights.spec import DEFAULT_LM
+from choose.errors import ModelError
+from choose.progress import TimeLimitReached, time_limit
+from support import tiny_models as tiny
+from support.reference_generation import generate_alone, rival_logprob
+
+Wrote = tuple[list[int], bool]
+
+PASSAGE = "a much longer passage about the rate of exchange of pears and apples " * 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose tokens depend on where they occur, and are seldom about as likely."""
+    return tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm", spread=0.5)
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Generator:
+    generator = load_generator(str(folder))
+    generator.model.float()
+    return generator
+
+
+@pytest.fixture
+def generator(loaded: Generator) -> Iterator[Generator]:
+    yield loaded
+    forget(loaded)
+    for name in ("words", "ends"):
+        loaded.__dict__.pop(name, None)
+
+
+def forget(generator: Generator) -> None:
+    generator.answers.clear()
+    generator.shared.pasts.clear()
+
+
+def prompts(template: ChatTemplate) -> list[Prompt]:
+    """Return prompts of unlike lengths; of two groups, each shares a passage."""
+    told = ("system", "Sort: a pear, a plum, the exchange rate.")
+    shown = [("user", "ripe"), ("assistant", "a pear")]
+    texts = ["ripe", "", "a pear?", f"{PASSAGE}one?", f"{PASSAGE}two or three?", PASSAGE, "b" * 40]
+    texts += [f"{PASSAGE[::-1]}{n}" for n in range(3)] + [f"{n} plums" for n in range(4)]
+    return [template.prompt([told, *shown, ("user", text)], 3) for text in texts]
+
+
+def wrote(generator: Generator, asked: list[Prompt], rule: StopRule) -> list[Wrote]:
+    """Return the tokens of each answer, and whether it was cut."""
+    generator.write(asked, rule)
+    rows = [generator.answers[prompt_key(prompt, rule)][0] for prompt in asked]
+    return [([int(token) for token in row[4:]], bool(row[0])) for row in rows]
+
+
+def expected(generator: Generator, asked: list[Prompt], rule: StopRule) -> list[Wrote]:
+    """Return what `model.generate` writes, one prompt at a time."""
+    found = [
+        generate_alone(generator.model, [*p.prefix, *p.rest], rule, generator.words, generator.ends)
+        for p in asked
+    ]
+    return [(tokens, cut) for tokens, _, cut in found]
+
+
+class Swapped(TokenTexts):
+    """Texts of tokens where some have the text of another one."""
+
+    swaps: dict[int, str]
+
+    def decode(self, tokens: Any) -> str:
+        return "".join(
+            self.swaps.get(token, super(Swapped, self).decode([token])) for token in tokens
+        )
+
+
+# A token that ends an answer under a rule; another one ends it under the others.
+ENDS = {"quote": '"', "line": "\n", "list": '"]'}
+
+
+def swap(generator: Generator, swaps: dict[int, str]) -> None:
+    words = Swapped(generator.template.tokenizer)
+    words.swaps = swaps
+    generator.__dict__["words"] = words
+
+
+@pytest.mark.parametrize(
+    "until",
+    [
+        "end",
+        "list",
+        *(pytest.param(u, marks=pytest.mark.slow) for u in ("line", "record", "quote")),
+    ],
+)
+def test_alone_in_a_batch_and_shuffled_it_writes_the_same(generator, until, monkeypatch):
+    """With three slots, answers leave and others join all the time."""
+    asked, rule = prompts(generator.template), StopRule(12, until, items=2)
+    assert generator.packed
+    ended = [tokens[3] for tokens, _ in expected(generator, asked[::2], rule)]
+    swap(generator, dict.fromkeys(ended[:3], ENDS.get(until, "{}")))
+    generator.__dict__["ends"] = frozenset([generator.template.end, *ended[3:]])
+    told = expected(generator, asked, rule)
+    assert len({len(tokens) for tokens, _ in told}) > 2, "they must end at different times"
+    assert wrote(generator, asked, rule) == told
+    few = replace(memory.limits_of("cpu"), writing_rows=3, scoring_tokens=300)
+    monkeypatch.setitem(memory._LIMITS, "cpu", few)
+    forget(generator)
+    assert wrote(generator, asked[::-1], rule) == told[::-1]
+    for prompt, one in list(zip(asked, told, strict=True))[::3]:
+        forget(generator)
+        assert wrote(generator, [prompt], rule) == [one]
+
+
+@pytest.mark.slow
+def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(tmp_path, monkeypatch):
+    """A model whose weights differ little repeats one token from some place on."""
+    generator = load_generator(str(tiny.causal_lm(tmp_path, spread=0.1)))
+    generator.model.float()
+    said = ("system", "Sort: a pear, a plum, the exchange rate.")
+    texts = ("", "a pear?", "one two three", "rate " * 20, "plum")
+    asked = [generator.template.prompt([said, ("user", text)], 1) for text in texts]
+    rule = StopRule(60, loops=True)
+    told = expected(generator, asked, rule)
+    assert all(cut for _, cut in told)
+    lengths = {len(tokens) for tokens, _ in told}
+    assert len(lengths) > 2, "they must end at different times"
+    assert min(lengths) < 60, "a loop ends before the limit"
+    few = replace(memory.limits_of("cpu"), writing_rows=2, scoring_tokens=300)
+    monkeypatch.setitem(memory._LIMITS, "cpu", few)
+    assert wrote(generator, asked[::-1], rule) == told[::-1]
+    forget(generator)
+    assert wrote(generator, asked[:1], rule) == told[:1]
+    usual = wrote(generator, asked, StopRule(60))
+    for (whole, cut), (short, _) in zip(usual, told, strict=True):
+        assert (len(whole), cut) == (60, True)
+        assert whole[: len(short)] == short
+        assert in_loop(short) == (len(short) < 60)
+        assert not in_loop(short[:-1])
+
+
+def test_a_loop_is_eight_copies_of_a_phrase_and_48_tokens() -> None:
+    phrase, other = [5, 6, 7, 8, 9, 5], [1, 2, 3]
+    assert in_loop([*other, *phrase * 8])
+    assert in_loop([*other, *phrase * 8, *phrase[:4]]), "in the middle of a copy"
+    assert not in_loop([*other, *phrase * 7, *phrase[:5]])
+    assert not in_loop([*phrase * 8, *other]), "it went on"
+    assert in_loop([*other, *[4] * 48])
+    assert not in_loop([*other, *[4] * 47]), "yes, yes, yes and the like"
+    assert in_loop([*range(100), *[*range(200, 300)] * 8])
+    assert not in_loop([*range(900)])
+    assert not in_loop([])
+
+
+def test_right_answers_that_repeat_themselves_are_no_loops() -> None:
+    plain = [[*range(300)], [*range(20)] * 7, [1] * 47, [], [3]]
+    assert not any_loops(plain)
+    assert any_loops([*plain, [*range(90), *[1] * 48, 2]])
+    assert any_loops([[*range(20)] * 8])
+    assert any_loops([[9, *[1, 2, 3, 4, 5, 6] * 8, 9]])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("He is well. He is ill. He is ill. He is ill. He is ill. He", "He is well. He is ill."),
+        ("No pain.\nIt is 2.5 cm. No pain.\nIt is 2.5 cm. No pain.\nIt is 2.5 cm. No pai",
+         "No pain.\nIt is 2.5 cm."),
+        ("Ann is ill. She is. She is. She is. She is. She", "Ann is ill. She is."),
+        ("No, no, no, no, no, no, no, no, no", "No, no"),
+        ("Yes. She is.  He is.  She is.  He is.  She is.  He is.  She", "Yes. She is.  He is."),
+        ("I have no pain. He has no pain. He has no pain. He has no pain. He",
+         "I have no pain. He has no pain."),
+        ("NECK: NECK: NECK: NECK: NECK: N", "NECK"),
+        ("a fever and a cough and a cough and a cough and a", "a fever and a cough"),
+        ("彼は元気。痛みはない。痛みはない。痛みはない。痛みはない。", "彼は元気。痛みはない。"),
+        ("one line\none line\none line\none line\n", "one line"),
+        # Within a word, or too short, or not at the end: unchanged.
+        ("it costs 11400000000000000000000000000000", None),
+        ("yes, yes, yes", None),
+        ("He is ill. He is ill. He is ill. He is ill. He is better now.", None),
+        ("He is ill. He is ill. He", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_the_first_copy_ends_with_a_sentence_or_a_word(text: str, kept: str | None) -> None:
+    assert first_copy(text) == (text if kept is None else kept)
+    assert text.startswith(first_copy(text))
+
+
+def test_its_log_probability_is_that_of_its_tokens(generator: Generator) -> None:
+    asked, rule = prompts(generator.template), StopRule(9)
+    written = generator.write(asked, rule)
+    for number, prompt in enumerate(asked):
+        _, logprob, _ = generate_alone(
+            generator.model, [*prompt.prefix, *prompt.rest], rule, generator.words, generator.ends
+        )
+        assert written.logprobs[number] == pytest.approx(logprob, abs=1e-3)
+    assert ((written.confidence > 0) & (written.confidence < 1)).all()
+
+
+def test_a_rival_of_the_prompts_last_token_is_weighed_in_the_same_pass(generator):
+    asked, rival = prompts(generator.template), 77
+    written = generator.write(asked, StopRule(4, rival=rival))
+    assert written.texts == generator.write(asked, StopRule(4)).texts
+    for prompt, found in zip(asked, written.rivals, strict=True):
+        told = rival_logprob(generator.model, [*prompt.prefix, *prompt.rest], rival)
+        assert found == pytest.approx(told, abs=1e-3)
+    generator.packed = False
+    forget(generator)
+    alone = generator.write(asked[:2], StopRule(4, rival=rival))
+    generator.packed = True
+    assert np.allclose(alone.rivals, written.rivals[:2], atol=1e-3)
+
+
+def test_answers_under_unlike_rules_are_written_in_one_pass(generator: Generator) -> None:
+    asked = prompts(generator.template)
+    kinds = (StopRule(3), StopRule(9, "line", rival=77), StopRule(6, "list", rival=5, items=2))
+    rules = [kinds[place % 3] for place in range(len(asked))]
+    together = generator.write(asked, rules)
+    for number, (prompt, rule) in enumerate(zip(asked, rules, strict=True)):
+        forget(generator)
+        alone = generator.write([prompt], rule)
+        assert alone.texts == together.texts[number : number + 1]
+        assert alone.cut == together.cut[number : number + 1]
+        assert alone.rivals[0] == pytest.approx(together.rivals[number], abs=1e-3)
+        assert together.tokens_out[number] <= rule.limit
+
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
+
+TURNING = {"rope_theta": 10_000.0, "rope_type": "longrope",
+           "short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 30.0]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "packed"),
+    [
+        ("GPT2", {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}, True),
+        ("Qwen3", {**SMALL, "head_dim": 8}, True),
+        ("Mistral", {**SMALL, "sliding_window": 24}, True),
+        ("Gemma3", {**SMALL, "head_dim": 8, "sliding_window": 24, "tie_word_embeddings": False,
+                    "layer_types": ["sliding_attention", "full_attention"]}, True),
+        ("Phi3", {**SMALL, "max_position_embeddings": 2048, "pad_token_id": 0,
+                  "original_max_position_embeddings": 96, "rope_parameters": TURNING}, True),
+        ("Gemma2", {**SMALL, "head_dim": 8, "sliding_window": 24,
+                    "tie_word_embeddings": False}, True),
+        ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
+        ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
+    ],
+)  # fmt: skip
+def test_any_architecture_writes_what_transformers_does(
+    name, settings, packed, generator, tmp_path
+):
+    other = load_generator(
+        str(tiny.random_lm(tmp_path, name, settings, generator.template.tokenizer))
+    )
+    assert other.packed is packed
+    other.model.float()
+    asked, rule = prompts(other.template)[2:9], StopRule(8)
+    lengths = {len(prompt.prefix) + len(prompt.rest) for prompt in asked}
+    assert min(lengths) < 96 - 8 < 96 < max(lengths), "shorter and longer than it turns keys at"
+    told = expected(other, asked, rule)
+    assert len({tuple(tokens) for tokens, _ in told}) > 2
+    assert wrote(other, asked, rule) == told
+    forget(other)
+    assert wrote(other, asked[:1], rule) == told[:1]
+
+
+def test_a_decoding_that_is_slightly_off_is_not_used(generator, monkeypatch):
+    from choose.engines.causal.generation import DecodingCache
+
+    assert supports_decoding(generator)
+    straight = DecodingCache.logits
+    monkeypatch.setattr(DecodingCache, "logits", lambda *a: straight(*a) * 1.01)
+    assert not supports_decoding(generator)
+
+
+def test_no_answer_begins_with_a_newline(generator: Generator) -> None:
+    asked = prompts(generator.template)[:4]
+    rule = StopRule(6, "line")
+    firsts = {tokens[0] for tokens, _ in expected(generator, asked, rule)}
+    swap(generator, {**dict.fromkeys(firsts, "\n"), 40: " \n\n"})
+    told = expected(generator, asked, rule)
+    assert not firsts & {tokens[0] for tokens, _ in told}
+    assert wrote(generator, asked, rule) == told
+    assert all("\n" not in text for text in generator.write(asked, rule).texts)
+    free = StopRule(6)
+    assert {tokens[0] for tokens, _ in wrote(generator, asked, free)} == firsts
+
+
+def test_the_closing_token_and_what_follows_the_record_are_left_out(generator: Generator) -> None:
+    asked, rule = prompts(generator.template)[:1], StopRule(8, "record")
+    [(tokens, _)] = wrote(generator, asked, rule)
+    assert len(set(tokens[:4])) == 4
+    swap(generator, {tokens[0]: '{"a": ', tokens[1]: '"}', tokens[2]: '"}\n\nText'})
+    forget(generator)
+    written = generator.write(asked, rule)
+    assert written.texts == ('{"a": "}"}',)
+    assert (written.cut, written.tokens_out.tolist()) == ((False,), [3])
+    generator.__dict__["ends"] = frozenset([tokens[1]])
+    forget(generator)
+    written = generator.write(asked, rule)
+    assert (written.texts, written.cut) == (('{"a": ',), (False,))
+    forget(generator)
+    assert generator.write(asked, StopRule(1, "record")).cut == (True,)
+
+
+@pytest.mark.parametrize(
+    ("until", "text", "end"),
+    [
+        ("end", "a\nb}", None),
+        ("line", "\n \n", None),
+        ("line", "\n a b\nc", 5),
+        ("record", 'Sure:\n {"a": "}\\"}", "b": 1} x', 28),
+        ("record", '{"a": {"b": 1}, "c"', None),
+        ("record", '"}" {"a": 1}', 3 - 1),
+        ("quote", 'half \\"past\\" nine" }', 18),
+        ("quote", '"', 0),
+        ("quote", "six\n", 3),
+    ],
+)
+def test_where_answers_end(until: Any, text: str, end: int | None) -> None:
+    assert StopRule(9, until).end_of(text) == end
+
+
+@pytest.mark.parametrize(
+    ("text", "items", "open_", "end"),
+    [
+        ("2 mops", [], "2 mops", None),
+        ('2 mops", "3 pears"]}', ["2 mops", "3 pears"], "", 18),
+        ('2 mops","3 pears" ]', ["2 mops", "3 pears"], "", 18),
+        ('2 mops" , "3 pe', ["2 mops"], "3 pe", None),
+        ('2 mops",', ["2 mops"], "", None),
+        ('2 mops",]', ["2 mops"], "", 8),
+        ('2 mops", 3]', ["2 mops"], "", 9),
+        ('2 mops" and', ["2 mops"], "", 8),
+        ('a \\"b\\", c\\\\", "d"]', ['a \\"b\\", c\\\\', "d"], "", 18),
+        ('", ""]', ["", ""], "", 5),
+        ('a", "b", "c", "d"]', ["a", "b", "c"], "", 12),
+        ('a", "b\n', ["a"], "b", 6),
+        ('a"\n]', ["a"], "", 2),
+        ("", [], "", None),
+    ],
+)
+def test_a_list_ends_where_another_string_cannot_follow(text, items, open_, end):
+    assert list_items(text, 3) == (items, open_, end)
+    assert StopRule(9, "list", items=3).end_of(text) == end
+    assert list_items(text[:end], 3)[:2] == (items, open_), "what is kept reads the same"
+
+
+def test_the_limit_is_half_as_long_again_as_nearly_all_answers() -> None:
+    assert limit_for([*range(1, 100), 9000]) == 149  # 1.5 times 99
+    assert limit_for([4] * 5) == 6
+    assert limit_for([7]) == 11
+    assert limit_for([]) > 0
+
+
+def test_shared_parts_are_found(generator: Generator) -> None:
+    a, b, c = (tuple(range(start, start + 20)) for start in (100, 200, 300))
+    told = (1, 2, 3)
+    divided = divide(
+        [
+            Prompt(told, (*a, *b, 7, 7)),
+            Prompt(told, (*a, *b, 8, 9)),
+            Prompt(told, (*a, *c)),
+            Prompt(told, (5,)),
+            Prompt((), (*a, *b, 7, 7)),
+            Prompt(told, (*a, *b, 7, 7)),
+            Prompt(told, ()),
+        ]
+    )
+    assert divided[0] == divided[5] == (told, a, b, (7, 7))
+    assert divided[1:5] == [(told, a, b, (8, 9)), (told, a, c), (told, (5,)), ((), (*a, *b, 7, 7))]
+    assert divided[6] == (told[:2], told[2:])
+    same = divide([Prompt((), a)] * 2)
+    assert same == [((), a[:-2], a[-2:])] * 2
+    chain = [Prompt((), tuple(range(n))) for n in range(1, 1500)]  # deeper than Python's stack
+    for prompt, parts in zip(chain, divide(chain), strict=True):
+        assert tuple(token for part in parts for token in part) == prompt.rest
+        assert parts[-1]
+
+
+def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from choose.engines.causal import generation, packed_attention
+
+    read: list[int] = []
+
+    def counting(model: Any, pack: Any) -> Any:
+        read.extend(len(piece.tokens) for piece in pack.pieces)
+        return straight(model, pack)
+
+    straight = generation.logits
+    for module in (generation, packed_attention):
+        monkeypatch.setattr(module, "logits", counting)
+    asked = prompts(generator.template)
+    written = generator.write(asked, StopRule(3))
+    distinct = {prefix for p in asked for prefix in [p.prefix, (*p.prefix, *p.rest)]}
+    assert sum(read) < 0.55 * sum(map(len, distinct))
+    assert (written.tokens_cached >= len(asked[0].prefix)).all()
+    assert written.tokens_cached[3] - written.tokens_cached[0] > 100
+
+
+def test_answers_are_written_once_and_remembered(generator, monkeypatch, tmp_path):
+    monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
+    monkeypatch.setattr("choose.engines.output_cache.cache_dir", lambda: tmp_path)
+    asked, rule = prompts(generator.template), StopRule(5)
+    with caching():
+        first = generator.write([*asked, asked[0]], rule)
+        forget(generator)
+        monkeypatch.setattr(generator, "_write_together", None)
+        again = generator.write([*asked, asked[0]], rule)
+    assert again.texts == first.texts
+    assert (first.cached_seconds, again.cached_seconds > 0) == (0.0, True)
+    assert again.cached_seconds == pytest.approx(first.latency[:-1].sum())
+    for name in ("logprobs", "tokens_in", "tokens_cached", "tokens_out", "latency"):
+        assert (getattr(again, name) == getattr(first, name)).all()
+
+
+def test_a_rule_that_ends_loops_has_answers_of_its_own() -> None:
+    prompt = Prompt((1, 2), (3,))
+    assert prompt_key(prompt, StopRule(9)) != prompt_key(prompt, StopRule(9, loops=True))
+
+
+def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(generator, monkeypatch):
+    asked, rule = prompts(generator.template), StopRule(400)
+    done = wrote(generator, asked[:1], StopRule(3))[0][0]
+    generator.__dict__["ends"] = frozenset([done[1]])
+    forget(generator)
+    ticks = itertools.count()  # a second a report: the fifth one comes too late
+    monkeypatch.setattr("choose.progress.perf_counter", lambda: float(next(ticks)))
+    with pytest.raises(TimeLimitReached), time_limit(4.5) as progress:
+        generator.write(asked, rule)
+    assert progress.loop == "writing"
+    assert 0 < progress.span[-1][1] < progress.total
+    assert 1 <= len(generator.answers) < len(asked)
+    generator.__dict__.pop("ends")
+
+
+def test_progress_only_grows_and_reaches_its_end(generator, monkeypatch):
+    seen: list[tuple[float, float]] = []
+    monkeypatch.setattr(
+        "choose.engines.causal.generation.report_progress",
+        lambda done, all_, _: seen.append((done, all_)),
+    )
+    generator.write(prompts(generator.template), StopRule(5))
+    done = [at for at, _ in seen]
+    assert done == sorted(set(done))
+    assert (done[0], done[-1]) == (0, seen[0][1])
+
+
+def test_nothing_asked_nothing_written(generator: Generator) -> None:
+    written = generator.write([], StopRule(5))
+    assert (written.texts, written.logprobs.shape, written.confidence.shape) == ((), (0,), (0,))
+
+
+def test_a_prompt_without_room_for_its_answer_is_refused(generator: Generator) -> None:
+    fits = Prompt((), (5,) * (generator.context - 4))
+    with pytest.raises(ModelError, match="2,048 at most"):
+        generator.write([fits], StopRule(5))
+    assert generator.write([fits], StopRule(4)).cut == (True,)
+
+
+def test_a_penalty_in_the_models_own_settings_changes_nothing(generator: Generator) -> None:
+    from transformers import GenerationConfig
+
+    asked, rule = prompts(generator.template)[:3], StopRule(8)
+    told = expected(generator, asked, rule)
+    before = generator.model.generation_config
+    try:
+        generator.model.generation_config = GenerationConfig(repetition_penalty=9.0, do_sample=True)
+        assert expected(generator, asked, rule) == told == wrote(generator, asked, rule)
+    finally:
+        generator.model.generation_config = before
+
+
+@pytest.mark.slow
+def test_the_default_model_writes_what_transformers_does() -> None:
+    generator = load_generator(DEFAULT_LM)
+    assert generator.packed
+    generator.model.float()
+    template = generator.template
+    told = ("system", "Read the text into a record: a JSON object with the fields people and time.")
+    texts = ["a table for two at six", "we are 4, at noon", "what is your address?", "at 7:30 pm"]
+    shown = [("user", "five of us at 9"), ("assistant", '{"people": "five", "time": "9"}')]
+    asked = [template.prompt([told, *shown, ("user", text)], 3) for text in texts]
+    rule = StopRule(24, "record")
+    assert wrote(generator, asked, rule) == expected(generator, asked, rule)
+    forget(generator)
+    written = generator.write(asked, rule)
+    assert any(text.endswith("}") for text in written.texts)
+    assert np.isfinite(written.latency).all()
