@@ -281,7 +281,7 @@ def _run_rounds(
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.decision.chance import chances
     from choose.run.forecast import reach
-    from choose.run.rounds import run_rounds
+    from choose.run.rounds import Loop
 
     dataset = plan.pools.dataset
     left = reach(plan.rounds, dataset, budget.left(), {})
@@ -291,16 +291,17 @@ def _run_rounds(
     def judged(runs: Sequence[Run], planned: Mapping[str, Whole]) -> Chances | None:
         return chances(replace(nothing, runs=(*given.runs, *runs)), rule, planned)
 
-    summary = run_rounds(
-        plan.rounds,
-        plan.pools,
-        store,
-        budget,
+    loop = Loop(
+        rounds=plan.rounds,
+        pools=plan.pools,
+        store=store,
+        budget=budget,
         watch=watch,
         judged=judged,
         executor=executor,
         spent=lambda: current_session().ledger.committed,
     )
+    summary = loop.run()
     store.leave_out([*plan.refusals, *summary.all()])
     if summary.interrupted:
         raise Interrupted(store.path)

@@ -150,11 +150,12 @@ def read_study(study: Study, rows: Tables | None) -> ReadStudy:
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     """Resolve the candidates and lay out their trials."""
     from choose.data.scenarios import labels_in_pools
-    from choose.study.candidates import candidates_of, check_names
+    from choose.study.candidates import candidates_of, check_labels, check_names
     from choose.study.rounds import Planner
 
     field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
     check_names(study, field.candidates)
+    check_labels(study, pools.dataset.task)
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 
@@ -192,7 +193,6 @@ def plan_study(
 
 def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
     from choose.run.forecast import Pace, reach
-    from choose.run.model_fit import model_fits
     from choose.study.spending_forecast import spending_of
 
     study, pools, paces = plan.study, plan.pools, dict[str, Pace]()
@@ -208,7 +208,6 @@ def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
         budget=budget,
         reach=reach(plan.rounds, pools.dataset, inf if budget is None else budget, paces),
         spending=spending_of(left, plan.candidates, pools, study.endpoints, study.grid.max_usd),
-        models=model_fits(plan.candidates),
         stored=len(stored),
         measured=bool(paces),
     )

@@ -120,7 +120,6 @@ def plan_trials(
 ) -> None:
     """Print the rounds that compare would run, with forecasts of time and money."""
     import json
-    from dataclasses import asdict
 
     from choose.api.plan import plan_study
     from choose.cli.console import print_record, stdout, working
@@ -148,7 +147,6 @@ def plan_trials(
         "left_out": [refusal.model_dump(mode="json") for refusal in grid.refusals],
         "learned": dict(grid.reach.learned),
         "answered": dict(grid.reach.asked),
-        "models": [{**asdict(fit), "fits": fit.fits} for fit in grid.models],
         "sending": sending_record(grid.spending),
     }
     print_record(json.dumps(record, indent=1, ensure_ascii=False))

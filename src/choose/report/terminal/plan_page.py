@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -26,14 +26,13 @@ from choose.report.blocks import Heading, Paragraph, bullets, part, table
 from choose.report.screen_text import shorten
 from choose.report.terminal.layout import Page
 from choose.report.terminal.pages import page_of
+from choose.report.words import left_out_line
 from choose.schema.plan import (
     COMPARISON,
-    LARGE_MODEL,
     ONCE,
     TRAINING_SHARE,
     BeforeData,
     Bill,
-    ModelFit,
     Planning,
     Reach,
     Running,
@@ -209,32 +208,6 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
     return f"Forecast for {duration(budget)}: {said}."
 
 
-def model_lines(models: Sequence[ModelFit]) -> Iterator[str]:
-    """Yield whether each large model fits, by an estimate from its size."""
-    told = [
-        one for one in models if one.fits is False or (one.parameters or LARGE_MODEL) >= LARGE_MODEL
-    ]
-    for one in told:
-        yield f"{clean(one.model)} ({listed([clean(name) for name in one.candidates])}): " + (
-            one.why_not or " ".join(_model_sentences(one))
-        )
-
-
-def _model_sentences(one: ModelFit) -> Iterator[str]:
-    what = "is tuned" if one.tuned else "is prompted"
-    yield f"{number((one.parameters or 0) / 1e9, 1)} billion weights; {what}."
-    if one.fits is None:
-        yield f"It needs about {_gb(one.needed)}; what is free here is unknown."
-    elif one.fits:
-        yield f"It fits: about {_gb(one.needed)} of {_gb(one.free)} that are free."
-    else:
-        yield f"It does not fit: about {_gb(one.needed)}, and {_gb(one.free)} are free."
-
-
-def _gb(count: int | None) -> str:
-    return f"{number((count or 0) / 1e9, 1)} GB"
-
-
 def grid_page(plan: Planning) -> Page:
     data, rows = plan.dataset, len(plan.dataset.asked)
     kept = f"; {plural(plan.stored, 'trial')} stored" if plan.stored else ""
@@ -242,7 +215,7 @@ def grid_page(plan: Planning) -> Page:
         f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
     )
-    left_out = [said for said in data.findings if " left out: " in said]
+    unread = [said for said in data.findings if " left out: " in said]
     families = {c.name: find(c.strategy).family for c in plan.candidates}
     source = (
         "Seconds are what stored trials took, and rough constants for the others."
@@ -256,15 +229,14 @@ def grid_page(plan: Planning) -> Page:
     if plan.budget is not None:
         reach = [Paragraph(reach_line(plan.reach, families, rows, plan.budget))]
     requests = plan_lines(plan.spending) if plan.spending.bills else ()
-    refusals = (one.sentence for one in plan.refusals)
+    refusals = map(left_out_line, plan.refusals)
     return page_of(
         [
             Heading(title),
             Paragraph(_division(data), "note"),
-            *(Paragraph(said, "warning") for said in left_out),
+            *(Paragraph(said, "warning") for said in unread),
             *table("", _grid_rows(plan), noted=True),
             *reach,
-            *part("Models on this machine", bullets(model_lines(plan.models)), level=2),
             *part("Requests to endpoints", bullets(requests), level=2),
             *part("Left out", bullets(refusals), level=2),
             Paragraph(source, "note"),
