@@ -77,14 +77,14 @@ def test_conflicts_count_rows_that_no_model_can_get_right() -> None:
 
 def test_balance_golden() -> None:
     found = balance_of(rows(*"abcdefgh", targets="xxxxyyyz"))
-    assert [(c.label, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
+    assert [(c.name, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
     assert found.majority == 0.5
     assert found.few == ("x", "y", "z")
 
 
 def test_lengths_golden() -> None:
     found = lengths_of(rows("one", "one two", "one two three", " ".join(["w"] * 300)))
-    assert (found.words, found.longest, found.long, found.short) == (2.5, 300, 1, 1)
+    assert (found.words, found.longest, found.long) == (2.5, 300, 1)
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 # Flags with another name or another form in Python.
 _FLAGS = {
-    **{"strategy": "strategies", "yes": "yes=True", "force": "force=True"},
+    **{"strategy": "strategies", "yes": "yes=True"},
     **{"volume": "volume_per_month", "usd-per-hour": "usd_per_machine_hour"},
 }
 
 # Keywords that no study file has.
-_OWN = {"out", "test", "name", "study", "strategies", "candidate", "force", "yes", "quick"}
+_OWN = {"out", "test", "name", "study", "strategies", "candidate", "yes", "quick"}
 _OWN |= {"gold", "scores", "baseline"}
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]|[a-z]+:))?")

@@ -336,26 +336,24 @@ def export(
     folder: str | Path,
     *,
     candidate: str | None = None,
-    force: bool = False,
     router: bool = False,
 ) -> Exported:
     """Fit a candidate on all labels of a study, and write it.
 
     Args:
         store: the folder of a study.
-        folder: a new folder; with `force`, also one that holds an export.
+        folder: a new folder.
         candidate: by default the one that the study says to use.
-        force: replace an existing export.
         router: export the fast candidate that takes over rows from a language model.
 
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.write_folder import check_replaceable, select, write_export
+    from choose.export.write_folder import check_new, select, write_export
 
     check_compute()
     target, opened = Path(folder), Store.open(Path(store))
-    check_replaceable(target.resolve(), target, force)
+    check_new(target)
     check_folder(target, flag="The folder", stores=(opened.path,))
     decision = decide(opened)
     routes = _router(decision) if router else None
@@ -363,7 +361,7 @@ def export(
     choice = select(opened, decision.verdict, candidate)
     _check_local(choice)
     with caching():
-        return write_export(opened, decision, choice, target, force, routes)
+        return write_export(opened, decision, choice, target, routes)
 
 
 def _check_local(choice: Selection) -> None:

@@ -499,16 +499,6 @@ def separator_note(separator: str, column: str, path: str | None) -> str:
     )
 
 
-def joined_note(separator: str, cell: str, column: str, path: str | None) -> str:
-    """Say that cells may hold several labels that were read as one, and how to part them."""
-    words = ("--kind", "multilabel", "--set", f"separator={separator}")
-    command = shlex.join(("choose", "check", path, *words)) if path else f"separator={separator!r}"
-    return (
-        f"Cells of {quoted(column)} such as {quoted(cell)} are read as one label each. If they "
-        f"hold several: {command}"
-    )
-
-
 def passage_note(column: str) -> str:
     """Name a column that looks like passages but is not read, and the flag that reads it."""
     return (
