@@ -57,7 +57,7 @@ def test_columns_are_found_and_families_guessed_and_said(tmp_path: Path) -> None
     assert accuracies(decision) == {n: share_right(table, n) for n in ("gpt-4o", "ft-bert", "svm")}
     families = {s.candidate: s.family for s in decision.standings}
     assert families == {"gpt-4o": "prompting", "ft-bert": "fine-tuning", "svm": "baseline"}
-    assert any("prompting: gpt-4o" in said for said in decision.dataset.findings)
+    assert any("gpt-4o prompting" in said for said in decision.dataset.findings)
 
 
 def test_the_difference_is_paired_on_the_same_rows(tmp_path: Path) -> None:

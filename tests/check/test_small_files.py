@@ -65,14 +65,6 @@ def test_few_rows_are_told_what_they_can_do(tmp_path: Path) -> None:
     assert "A first study does not need them" in told
 
 
-def test_remarks_on_the_reading_are_told_apart(tmp_path: Path) -> None:
-    path = tmp_path / "tags.csv"
-    rows = "".join(f"note {i} on {x},{x}\n" for i, x in enumerate(["a", "b", "a;c"] * 20))
-    path.write_text("note,tags\n" + rows)
-    _, says = line(plan.check(path).record, "Reading")
-    assert " --label-column tags · Cells of 'tags' such as 'a;c' " in says
-
-
 def test_a_dozen_rows_are_told_what_more_would_show(tmp_path: Path) -> None:
     check = audited("twelve", tmp_path)
     step = next(step for step in check.first if not step.first)

@@ -201,7 +201,7 @@ def test_personal_data_in_a_further_input_is_seen() -> None:
 
 def test_hints_hold_counts_and_nothing_that_was_matched() -> None:
     found = rows("a@example.com b@example.com", "c@example.com", "none")
-    hints = {hint.kind: hint.rows for hint in hints_of(hints_by_row(found))}
+    hints = {hint.name: hint.rows for hint in hints_of(hints_by_row(found))}
     assert hints["e-mail address"] == 2
     assert hints["key or token"] == 0
     assert "example" not in repr(hints_of(hints_by_row(found)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from choose.answers.columns import with_files
+from choose.answers.columns import families_said, with_files
 from choose.answers.given import (
     AnswerSet,
     Given,
@@ -251,7 +251,8 @@ def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Obs
     watch.noted([*read.notes, *kept, *notes_on_prompts(read.study, dataset.task)])
     if given is None:
         given = given_beside(read.study, dataset)
-        watch.noted([*remarks(given, dataset)])
+        said = families_said(read.study.given.family)
+        watch.noted([*remarks(given, dataset, said)])
     return given_runs(given, dataset)
 
 

@@ -26,7 +26,6 @@ from choose.schema.check import (
     Check,
     Drift,
     Issue,
-    IssueKind,
     Line,
     Step,
     TargetFacts,
@@ -146,10 +145,6 @@ def steps_of(check: Check) -> tuple[Step, ...]:
     return steps[:MOST_STEPS]
 
 
-def _named(check: Check, kind: IssueKind) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(issue.row for issue in check.named(kind)))
-
-
 def _secrets(check: Check) -> Iterator[Step]:
     rows = {one.row for one in check.issues if one.kind == "personal" and one.detail in SECRETS}
     if rows:
@@ -163,14 +158,14 @@ def _metric(check: Check) -> Iterator[Step]:
 
 
 def _leaks(check: Check) -> Iterator[Step]:
-    if check.test_file and (ids := _named(check, "leak")):
+    if check.test_file and (ids := check.rows_with("leak")):
         yield Step(code="leaks", points=len(ids) / check.test_file, rows=ids)
 
 
 def _of_labels(check: Check) -> Iterator[Step]:
     if check.conflicts is not None and check.conflicts.texts:
         lost = check.conflicts.lost / check.rows
-        yield Step(code="conflicts", points=lost, rows=_named(check, "conflict"))
+        yield Step(code="conflicts", points=lost, rows=check.rows_with("conflict"))
     if (audit := check.audit) is not None and audit.doubted:
         worth = CONFIRMED * audit.suspected / audit.rows
         if check.audited_in is not None and audit.gain is not None:
@@ -205,18 +200,18 @@ def _of_targets(check: Check) -> Iterator[Step]:
     if pairs := check.named("unlike target"):
         ids = tuple(row for pair in pairs for row in (pair.row, pair.other or ""))
         yield Step(code="contradictions", points=len(pairs) / rows, rows=ids, count=len(pairs))
-    if ids := _named(check, "not in text"):
+    if ids := check.rows_with("not in text"):
         names = tuple(dict.fromkeys(issue.label for issue in check.named("not in text")))
         yield Step(code="values", points=len(ids) / rows, rows=ids, names=names)
     holder = answers or facts.relevance
     corpus = holder.corpus if holder else None
     asked = max(rows - (answers.unanswerable if answers else 0), 1)
-    if answers and (ids := _named(check, "not in documents")):
+    if answers and (ids := check.rows_with("not in documents")):
         yield Step(code="not-in-documents", points=len(ids) / asked, rows=ids)
     if corpus and corpus.repeated:
         points = corpus.touched / asked
         yield Step(code="same-documents", points=points, count=corpus.repeated)
-    if answers and (ids := _named(check, "not in passage")):
+    if answers and (ids := check.rows_with("not in passage")):
         names = (answers.passage or "",)
         yield Step(code="not-in-passage", points=len(ids) / rows, rows=ids, names=names)
 

@@ -103,10 +103,10 @@ class Targets:
         return tuple(sorted(found, key=lambda field: (-field.filled, field.name)))
 
     @cached_property
-    def invented(self) -> dict[str, list[str]]:
+    def invented(self) -> dict[str, set[str]]:
         """Return by field the ids of rows with a value that is not in the text, where most are."""
         taken = {f.name for f in self.fields if TAKEN <= (f.in_text or 0.0) < 1}
-        return {name: ids for name, ids in self.absent.items() if name in taken}
+        return {name: set(ids) for name, ids in self.absent.items() if name in taken}
 
     def _unlike(self) -> Iterator[Issue]:
         """Yield rows that are asked nearly the same and whose targets are unlike.
@@ -200,8 +200,9 @@ class Targets:
 
     def issues(self) -> Iterator[Issue]:
         yield from self._unlike()
-        for name, ids in self.invented.items():
-            yield from (Issue(row=id, kind="not in text", label=name) for id in ids)
+        for e in self.rows:
+            names = (name for name, ids in self.invented.items() if e.id in ids)
+            yield from (Issue(row=e.id, kind="not in text", label=name) for name in names)
         task = self.dataset.task
         if not isinstance(task, Answering):
             return

@@ -146,10 +146,7 @@ def declares_itself(make: Factory) -> None:
 
 
 def one_answer_an_item(make: Factory) -> None:
-    """Every item gets one answer, in order: a label, or None with a status.
-
-    No items get none, and fitting does not modify the examples.
-    """
+    """Every item gets one answer, in order: a label, or None with a status; no items get none."""
     answers = _checked_answers(make, TASK, pool())
     scores_are_log_probabilities(answers)
 
@@ -207,12 +204,13 @@ def survives_absent_classes(make: Factory) -> None:
 
 
 def keeps_nothing_between_fits(make: Factory) -> None:
-    """A second fit gives the same answers as a new strategy."""
-    used = make(0)
+    """A second fit gives the same answers as a new strategy, and modifies no examples."""
+    used, rows = make(0), pool()
     other = Classification(labels=("a", "b"), names=("a", "b"))
     used.fit(other, [Example(id=f"o{i}", text=f"word {i}", target="ab"[i % 2]) for i in range(12)])
     used.predict(questions(3))
-    used.fit(TASK, pool())
+    used.fit(TASK, rows)
+    assert rows == pool(), "fitting must not modify the examples"
     assert_same_answers(used.predict(questions()), fitted(make).predict(questions()))
 
 

@@ -320,7 +320,7 @@ class Model:
             table.writerow(["id", *text, self.answer, "confidence", "status"])
         for p in predictions:
             if as_json:
-                row = {"id": p.id, "text": p.text} if with_text else {"id": p.id}
+                row: dict[str, Any] = {"id": p.id, "text": p.text} if with_text else {"id": p.id}
                 row[self.answer] = None if p.label is None else self._parsed(p.label)
                 chance = None if p.confidence is None else round(p.confidence, 6)
                 out.write(json.dumps({**row, "confidence": chance, "status": p.status}) + "\n")

@@ -344,11 +344,6 @@ def _corpus(check: Check) -> CorpusFacts:
     return found
 
 
-def _with_issue(check: Check, kind: IssueKind) -> list[str]:
-    """Return the ids of the rows with an issue of a kind."""
-    return list(dict.fromkeys(one.row for one in check.named(kind)))
-
-
 def _others(every: Sequence[object]) -> str:
     """Return how many more there are than a line names."""
     return f" and {plural(len(every) - NAMED, 'other')}" if len(every) > NAMED else ""
@@ -406,8 +401,9 @@ def _values(check: Check) -> Iterator[str]:
     facts = _targets(check)
     shares = _shares([(f.name, f.in_text or 0.0) for f in facts.fields])
     yield f"Values that occur in the text: {shares}."
-    if ids := _with_issue(check, "not in text"):
-        names = quoted_list(dict.fromkeys(one.label for one in check.named("not in text")), NAMED)
+    if ids := check.rows_with("not in text"):
+        fields = dict.fromkeys(one.label for one in check.named("not in text"))
+        names = quoted_list([*fields], NAMED)
         yield (
             f"Where at least 95 % do ({names}), {plural(len(ids), 'row')} hold another value: "
             f"{rows_named(ids)}."
@@ -447,7 +443,7 @@ def _passage(check: Check) -> Iterator[str]:
         yield "No passage: questions are answered from what a model knows or was taught."
         yield "--set fields=COLUMN shows one with each question."
         return
-    absent = _with_issue(check, "not in passage")
+    absent = check.rows_with("not in passage")
     share = 1 - len(absent) / max(rows - facts.unanswerable, 1)
     says = f"The answer occurs in {quoted(facts.passage)} in {per_100(share)} % of the rows that "
     yield f"{says}have one; not in {rows_named(absent)}." if absent else f"{says}have one."
@@ -466,7 +462,7 @@ def _documents(check: Check) -> Iterator[str]:
 
 def _evidence(check: Check) -> Iterator[str]:
     rows = _targets(check).rows - _answer_facts(check).unanswerable
-    reworded, without = (_with_issue(check, x) for x in ("reworded", "not in documents"))
+    reworded, without = check.rows_with("reworded"), check.rows_with("not in documents")
     standing = rows - len(without) - len(reworded)
     says = f"The answer occurs in a document for {standing:,} of {plural(rows, 'question')} that "
     says += "have one"

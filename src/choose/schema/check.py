@@ -379,6 +379,10 @@ class Check(Record):
         """Return the issues of a kind."""
         return tuple(issue for issue in self.issues if issue.kind == kind)
 
+    def rows_with(self, kind: IssueKind) -> tuple[str, ...]:
+        """Return the ids of the rows with an issue of a kind."""
+        return tuple(dict.fromkeys(issue.row for issue in self.named(kind)))
+
     @property
     def answers(self) -> str:
         """Return what the answers are: the number of labels, or else the kind of task."""
