@@ -252,7 +252,7 @@ def test_labels_that_accuracy_hardly_counts() -> None:
             for label, n in counts.items()
             for i in range(n)
         ]
-        return [count.label for count in hardly_counted(balance_of(rows))]
+        return [count.name for count in hardly_counted(balance_of(rows))]
 
     assert hidden(fraud=12, no=388) == ["fraud"]
     assert hidden(a=60, b=38, c=8) == ["c"]
