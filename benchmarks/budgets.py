@@ -216,7 +216,7 @@ def run(data: str, seconds: Sequence[float] = SECONDS) -> Ladder:
     rungs = []
     for budget in seconds:
         with TemporaryDirectory() as folder:
-            settings = resolve(data, None, {"grid": {"budget_seconds": budget}})
+            settings = resolve(data, None, {"grid": {"budget": budget}})
             done = run_study(settings, out=Path(folder) / "st")
             study = evidence_of(Store.open(done.store))
         slow = {c.name for c in study.candidates if not c.cheap}

@@ -2,15 +2,21 @@
 
 python benchmarks/house.py           a table
 python benchmarks/house.py --names   every module, to guess from its name what lives there
+python benchmarks/house.py --route   every file of which a small comparison calls a function
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import sys
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import CO_OPTIMIZED
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import NamedTuple
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -111,13 +117,37 @@ def _reachable(start: str, edges: Mapping[str, set[str]]) -> set[str]:
     return seen
 
 
+def route() -> list[str]:
+    """Return the files of which ``choose.compare(FILE, strategies=["tfidf"])`` calls a function."""
+    import choose
+
+    seen: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_flags & CO_OPTIMIZED:  # a function, no module
+            seen.add(frame.f_code.co_filename)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    with TemporaryDirectory() as folder:
+        choose.compare(
+            "sample:tickets", strategies=["tfidf"], quick=True, progress=False, out=f"{folder}/st"
+        )
+    sys.setprofile(None)
+    home = (str(SOURCE), str(SOURCE.parent / "strategies"))
+    return sorted(
+        str(Path(file).relative_to(SOURCE.parent)) for file in seen if file.startswith(home)
+    )
+
+
 def main() -> None:
     """Print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--names", action="store_true", help="print the name of every module")
-    house = survey()
-    if parser.parse_args().names:
-        print("\n".join(house.lines))
+    parser.add_argument("--route", action="store_true", help="print the files of a comparison")
+    house, asked = survey(), parser.parse_args()
+    if asked.names or asked.route:
+        print("\n".join(route() if asked.route else house.lines))
         return
     longest = sorted(house.lines, key=lambda name: -house.lines[name])[:5]
     fullest = sorted(house.folders, key=lambda name: -house.folders[name])[:5]

@@ -31,7 +31,7 @@ def priced(setting: Setting) -> tuple[dict[str, float], float]:
     if not setting.costs:
         return {}, setting.margin
     costs = setting.costs
-    answers = MONTHS * costs["volume_per_month"]
+    answers = MONTHS * costs["volume"]
     worth = costs["value_per_right_answer"] * answers
     price = {c.name: _dollars(c, costs, answers) / worth for c in setting.candidates}
     steps = [min(abs(price[a] - price[b]), 1.0) for a, b in combinations(price, 2)]
@@ -41,7 +41,7 @@ def priced(setting: Setting) -> tuple[dict[str, float], float]:
 def _dollars(c: SimulatedCandidate, costs: dict[str, Any], answers: float) -> float:
     # A fit takes the candidate's seconds, an answer a thousandth of it.
     hours = (c.seconds + answers * c.seconds / 1000) / 3600
-    return float(hours * costs["usd_per_machine_hour"])
+    return float(hours * costs["usd_per_hour"])
 
 
 @dataclass(frozen=True)

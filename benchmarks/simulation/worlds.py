@@ -105,8 +105,8 @@ def _candidate(
 def draw_costs(rng: Rng) -> dict[str, Any]:
     """Draw the ``[costs]`` of a study file: from a side project to a busy service."""
     return {
-        "usd_per_machine_hour": float(rng.uniform(0.3, 4.0)),
-        "volume_per_month": float(np.exp(rng.uniform(np.log(1e3), np.log(1e6)))),
+        "usd_per_hour": float(rng.uniform(0.3, 4.0)),
+        "volume": float(np.exp(rng.uniform(np.log(1e3), np.log(1e6)))),
         "value_per_right_answer": float(np.exp(rng.uniform(np.log(0.01), np.log(2.0)))),
     }
 

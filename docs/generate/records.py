@@ -12,9 +12,8 @@ from generate.schemas import Schema, schema_of
 
 STUDY_INTRO = """# The study file
 
-`choose.toml` in the working folder, or `-c FILE`
-([an example](../your-file.md#a-study-file-in-the-folder)). Flags override it, and
-`--set KEY=VALUE` sets a key that has no flag of its own; a list takes commas. An unknown key is
+A TOML file that `-c FILE` names ([an example](../your-file.md#a-study-file)). Flags override it,
+and `--set KEY=VALUE` sets a key that has no flag of its own; a list takes commas. An unknown key is
 refused, with the closest known one. Everything is fixed before the run: the study is written, as
 resolved, to `study.toml` in the store. A key without a default may be left out, unless it is
 `strategy`.

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 
 from choose.errors import ChooseError, StudyError
 
@@ -84,6 +84,48 @@ def share(value: object) -> object:
         allowed = "it must be between 0 and 1, or 0% and 100%"
         raise ValueError(f"it is a share of 1: {meant}" if figure <= 100 else allowed)
     return value
+
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(value: object) -> object:
+    """Return the seconds of ``90s``, ``10m`` or ``2h``; a number alone is seconds."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smh]?)", value.strip().lower())
+    amount = finite(match[1], 0.0, 1e9) if match else None
+    if match is None or amount is None:
+        raise ValueError("write a time like 90s, 10m or 2h")
+    return amount * _UNITS[match[2]]
+
+
+# Answers a month for one in each unit.
+_PER_MONTH = {"day": 365.2425 / 12, "week": 365.2425 / 84, "month": 1.0, "year": 1 / 12}
+
+
+def per_month(value: object) -> object:
+    """Return the answers a month of ``200000/month`` or ``5,000/day``; a number is one already."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([\d,_]*\d(?:\.\d+)?)(?:\s*/\s*(day|week|month|year))?", value.strip())
+    amount = finite(re.sub("[,_]", "", match[1])) if match else None
+    if match is None or amount is None:
+        raise ValueError("write the answers you need: 200000/month")
+    return amount * _PER_MONTH[match[2] or "month"]
+
+
+def several(value: object) -> object:
+    """Return a text's parts between commas, or a number, as a list; anything else as it is."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.strip("[]").split(",") if part.strip()]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+One = TypeVar("One")
+
+# A list in settings, which may be written as one value or with commas.
+Several = Annotated[tuple[One, ...], BeforeValidator(several)]
 
 
 def number(

@@ -17,7 +17,7 @@ from choose.report import words
 from choose.schema.decision import Remark
 from choose.store.store import Store
 from choose.study.config import Study
-from choose.study.study_file import keywords, overrides_of
+from choose.study.study_file import keywords, load_study, overrides_of
 from support import decisions
 from support.studies import write_csv
 
@@ -131,7 +131,7 @@ def test_every_key_of_a_study_is_a_keyword_once() -> None:
     ]
     assert len(keys) == len(set(keys))
     known = set(inspect.signature(choose.compare).parameters)
-    assert set(keys) - known == {"path", "budget_seconds"}
+    assert set(keys) - known == {"path"}
     assert {"data", "test", "strategies", "study", "out", "budget"} <= known
     assert "goal" not in keywords()
 
@@ -140,14 +140,14 @@ def test_keywords_find_their_sections() -> None:
     found = overrides_of({"target": 0.9, "budget": "2m", "tune": "x", "folds": None})
     assert found == {
         "goal": {"target": 0.9},
-        "grid": {"budget_seconds": 120.0},
+        "grid": {"budget": "2m"},
         "models": {"tune": "x"},
-        "data": {"folds": None},
     }
-    assert overrides_of({"budget": 90}) == {"grid": {"budget_seconds": 90.0}}
+    for budget, seconds in (("2m", 120), (90, 90), ("90", 90)):
+        assert load_study(None, overrides_of({"budget": budget})).grid.budget == seconds
     for wrong in ({"buget": 1}, {"budget": "soon"}, {"budget": 0}, {"path": "x"}):
         with pytest.raises(choose.ChooseError):
-            overrides_of(wrong)
+            load_study(None, overrides_of(wrong))
 
 
 def test_a_study_may_be_given_as_dictionaries(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from choose.api.notebook import Decision
 from choose.conformance import pool
 from choose.report import words
 from choose.store.store import Store
-from choose.study.study_file import overrides_of
+from choose.study.study_file import load_study, overrides_of
 from support.studies import write_csv
 
 ROWS = list(pool(seed=3, rows=60))
@@ -177,7 +177,7 @@ def test_help_is_readable(decision: Decision) -> None:
     text = pydoc.plain(pydoc.render_doc(choose.compare))
     assert "Annotated" not in text
     assert "FieldInfo" not in text
-    assert "Score that is good enough" in text
+    assert "What is good enough, such as 90%." in text
     assert "seeds: int | None" in text
     assert words.answer(decision) in " ".join(repr(decision).split())
 
@@ -185,18 +185,21 @@ def test_help_is_readable(decision: Decision) -> None:
 def test_a_loaded_export_says_what_it_is(decision: Decision, tmp_path: Path) -> None:
     decision.export(tmp_path / "out")
     model = choose.load(tmp_path / "out")
-    assert repr(model) == "<Model tfidf, trained on 60 rows of rows>"
+    assert repr(model) == "<Model tfidf, trained on 60 rows of rows; labels: fruit, tool, weather>"
     answers = model.predict(TEXTS)
     assert model.predict(TEXTS[0]) == answers[0]  # one text, not one for each of its letters
+    chances = model.predict_proba([*TEXTS, ""])
+    assert (model.classes_[chances[:-1].argmax(axis=1)] == answers).all()
+    assert chances[:-1].sum(axis=1) == pytest.approx(1.0)
+    assert np.isnan(chances[-1]).all()
+    assert model.score(TEXTS, LABELS) == np.mean(answers == np.array(LABELS))
 
 
 def test_a_text_where_a_list_is_expected_is_one_name(tmp_path: Path) -> None:
     assert names_of("tfidf") == ("tfidf",)
     assert names_of(["a", "b"]) == ("a", "b")
-    assert overrides_of({"views": "typos", "noise": 0.5})["grid"] == {
-        "views": ("typos",),
-        "noise": (0.5,),
-    }
+    grid = load_study(None, overrides_of({"views": "typos", "noise": 0.5})).grid
+    assert (grid.views, grid.noise) == (("typos",), (0.5,))
     with pytest.raises(choose.ChooseError, match="No strategy 'tfdif'"):
         choose.compare(TEXTS, LABELS, strategies="tfdif", out=tmp_path / "st")
     with pytest.raises(choose.ChooseError, match="Did you mean 'strategies'"):
@@ -230,15 +233,11 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
         choose.compare(data, nonsense=1)
     known = str(caught.value).partition("Known: ")[2].removesuffix(".").split(", ")
     assert len(set(known)) == len(known) > 10
-    named = in_keywords(
-        "Name them: choose check 'my mt.csv' --text-column a,b --label-column 'the team'"
-    )
-    assert named == "Name them: check('my mt.csv', text_column='a,b', label_column='the team')"
-    part = in_keywords("choose check a.csv --kind multilabel --set 'separator=;'", "compare")
-    assert part == "compare('a.csv', kind='multilabel', separator=';')"
+    named = in_keywords("Name them: --text-column 'a,b' --set time_column='the day'")
+    assert named == "Name them: text_column='a,b' time_column='the day'"
     unclear = write_csv(tmp_path / "unclear.csv", [("red", "no"), ("blue", "yes")] * 30)
     unclear.write_text(unclear.read_text().replace("text,label", "one,two"))
-    with pytest.raises(choose.ChooseError, match=r"Name them: compare\('.*', text_column='one'"):
+    with pytest.raises(choose.ChooseError, match="Name them: text_column='one'"):
         choose.compare(unclear)
     said = in_keywords("Try an LLM (--model openai:gpt-4o-mini). -s all adds every other one.")
     assert said == "Try an LLM (model=openai:gpt-4o-mini). strategies=all adds every other one."

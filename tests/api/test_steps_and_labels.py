@@ -153,7 +153,7 @@ def three_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with contextlib.chdir(folder):
         for data, strategy, out in stores:
-            settings = {"data": data, "grid": {"budget_seconds": 60.0}}
+            settings = {"data": data, "grid": {"budget": 60.0}}
             run_study(plan.resolve(None, settings, None, [strategy]), out=out)
     return folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.cli.ci_gates import check_words, expect, least_share, not_under
+from choose.cli.ci_gates import Gates, expect, least_share, not_under
 from choose.conformance import pool
 from choose.errors import StudyError
 from choose.report.write import render_markdown
@@ -68,16 +68,16 @@ def test_an_accuracy_is_a_share(least: float) -> None:
 
 
 def test_what_can_never_be_met_is_refused() -> None:
-    check_words(["adopt", "fine-tuning,mine"], ["mine"])
+    Gates(("adopt", "fine-tuning,mine")).check(["mine"])
     with pytest.raises(StudyError, match="'baseline'"):
-        check_words(["adopt,basline"], ["mine"])
+        Gates(("adopt,basline",)).check(["mine"])
 
 
 def test_markdown_says_what_the_build_expected() -> None:
     decision = adopted()
     text = render_markdown(decision, [expect(decision, "adopt"), not_under(decision, 1.0)])
     assert "- met: Expected adopt" in text
-    assert "- NOT MET: Expected an accuracy" in text
+    assert "- NOT MET: Expected accuracy of at least 1, found 0." in text
     assert "What the build expected" not in render_markdown(decision)
 
 
@@ -115,9 +115,9 @@ def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) ->
     data = write_csv(tmp_path / "words.csv")
     for flags, says in (
         (("--expect", "tfdif"), "tfidf"),
-        (("--fail-under", "85"), "write 0.85 or 85%. It is held against the study's metric"),
-        (("--fail-under", "much"), "it must be a share such as 0.85, or 85%"),
-        (("--fail-under", "nan"), "it must be a share such as 0.85, or 85%"),
+        (("--fail-under", "85"), "'85' cannot be used. Write a share of 1, such as 0.85 or 85%."),
+        (("--fail-under", "much"), "Write a share of 1"),
+        (("--min-chance", "nan"), "Write a share of 1"),
     ):
         result = choose("compare", data, *QUICK, *flags)
         assert result.code == 2

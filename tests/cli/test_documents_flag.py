@@ -138,20 +138,6 @@ def test_a_sample_brings_its_documents(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert len(read_documents(sample_settings("sample:book")["data"]["documents"]).corpus) == 2
 
 
-def test_commands_that_name_columns_keep_the_documents(choose: Choose) -> None:
-    rows = [json.loads(line) for line in Path("questions.jsonl").read_text().splitlines()]
-    odd = [
-        {"words": row["question"], "more words": f"on {row['question']}", "said": row["answers"][0]}
-        for row in rows
-    ]
-    write_lines("odd.jsonl", odd)
-    said = refused(choose, "check", "odd.jsonl", "--documents", "handbook")
-    assert "Name them: choose check odd.jsonl --documents handbook --text-column" in said
-    with pytest.raises(package.ChooseError) as error:
-        package.check("odd.jsonl", documents="handbook")
-    assert "Name them: check('odd.jsonl', documents='handbook', text_column=" in str(error.value)
-
-
 def test_rows_in_memory_are_answered_from_documents() -> None:
     rows = [json.loads(line) for line in Path("questions.jsonl").read_text().splitlines()]
     record = package.check(rows, documents="handbook")

@@ -110,24 +110,17 @@ def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> Non
     assert '"target": 0.9' in right.out
 
 
-def test_a_bare_budget_says_what_it_was_read_as(choose, tmp_path) -> None:
-    from support.studies import write_csv
-
-    data = write_csv(tmp_path / "words.csv")
-    bare = choose("plan", data, "-s", "tfidf", "--budget", "10")
-    assert "--budget 10 is read as 10 seconds; write 10m for minutes." in bare.err
-    assert "read as" not in choose("plan", data, "--budget", "10s").err
-
-
 def test_demo_has_a_quick_look(choose, monkeypatch) -> None:
     given = {}
-    monkeypatch.setattr("choose.cli.compare.run", lambda *_, **__: given.update(_[2]["grid"]))
+    monkeypatch.setattr(
+        "choose.cli.compare.run", lambda *_, **__: given.update(_[2].get("grid", {}))
+    )
     for flags, budget in (
         ((), None),
         (("--quick",), 120.0),
-        (("--quick", "--budget", "3m"), 180.0),
+        (("--quick", "--budget", "3m"), "3m"),
     ):
         given.clear()
         assert choose("demo", *flags).code == 0
-        assert given.get("budget_seconds") == budget
+        assert given.get("budget") == budget
         assert ("rounds" in given) is bool(flags)

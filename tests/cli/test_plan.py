@@ -61,8 +61,11 @@ def test_a_plan_without_data_or_labels_takes_five_and_says_so(choose) -> None:  
         (("--classes", "3", "--usd", "100"), "--hourly-rate"),
         (("--classes", "3", "--minutes-per-label", "0"), "--minutes-per-label"),
         (("--classes", "3", "--hourly-rate", "nan"), "--hourly-rate"),
-        (("--classes", "3", "--volume", "0"), "Write the answers you need: 200000/month"),
-        (("--classes", "3", "--volume", "many"), "--volume 'many'"),
+        (
+            ("--classes", "3", "--volume", "0"),
+            "--volume 0.0 cannot be used: it must be more",
+        ),
+        (("--classes", "3", "--volume", "many"), "write the answers you need: 200000/month"),
         (("--classes", "3", "--tokens", "0"), "--tokens"),
         (("words.csv", "--classes", "3"), "words.csv"),
     ],

@@ -372,16 +372,14 @@ def test_text_and_label_are_found(columns: dict[str, list[str]], text: str, labe
         ({"priority": LEVEL, "status": TEAM, "body": TEXT}, "may be 'priority' or 'status'"),
     ],
 )
-def test_what_is_unclear_is_refused_in_one_message_with_a_command(columns, says):
+def test_what_is_unclear_is_refused_in_one_message_with_flags(columns, says):
     """D13: the text error hid the label error, and there was no command to copy."""
     with pytest.raises(DataError) as refused:
         roles_of(table(**columns), DataSection(path="my file.csv"))
     message = str(refused.value)
     assert says in message
-    assert "choose check 'my file.csv' --text-column " in message
+    assert "Name them: --text-column '" in message
     assert "\n" not in message
-    with pytest.raises(DataError, match="text_column='"):
-        roles_of(table(**columns), DataSection())
 
 
 def test_a_usual_name_and_a_flag_come_before_content() -> None:
@@ -451,7 +449,7 @@ def test_a_file_without_a_header_is_read_by_numbers() -> None:
         DataError, match=r"has no header: its first row .* looks like data"
     ) as error:
         read_rows(DataSection(path="a.csv"))
-    assert "choose check a.csv --text-column 1 --label-column 2" in str(error.value)
+    assert "number the columns: --text-column '1' --label-column '2'" in str(error.value)
     rows = read_rows(DataSection(path="a.csv", text_column="1", label_column="2")).pool
     assert [(e.id, e.text, e.target) for e in rows[:2]] == [
         ("1", TEXT[0], TEAM[0]),
@@ -593,7 +591,7 @@ def test_a_file_of_a_team_just_works_or_says_why_not(name: str) -> None:
         assert len(dataset_from(rows, section, TaskSection()).examples) == len(rows.pool)
         assert (",".join(rows.roles.text), rows.roles.label) == expected
         guessed = bool(rows.roles.by_content)
-        assert guessed == any("To name others: choose check" in note for note in rows.notes)
+        assert guessed == any("To name others: --text-column" in note for note in rows.notes)
     else:
         with pytest.raises(ChooseError) as refused:
             dataset_from(read_rows(section), section, TaskSection())

@@ -185,7 +185,7 @@ def test_study_files_that_are_shown_can_be_read() -> None:
 
 
 def test_defaults_in_the_readme_are_those_of_the_code() -> None:
-    minutes = Study().grid.budget_seconds / 60
+    minutes = Study().grid.budget / 60
     assert f"choose compare tickets.csv     # {minutes:g} minutes" in README
     assert decision_schema()["properties"]["schema"]["const"] == 1
 

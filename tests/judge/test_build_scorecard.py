@@ -286,7 +286,7 @@ def test_costs_are_those_of_a_trial_alone():
         artefact_mb=2.0,
     )
     laid = study_scores(evidence(made))
-    cost = cost_sheet(laid.candidates[0], Rule(usd_per_machine_hour=3.6)).record
+    cost = cost_sheet(laid.candidates[0], Rule(usd_per_hour=3.6)).record
     assert cost.fit_seconds == pytest.approx(1.0)
     assert cost.ms_per_item == pytest.approx(1000 * 3.0 / 30)
     assert cost.usd_per_1k == pytest.approx(100 * 3.6 / 3600)

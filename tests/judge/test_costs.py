@@ -52,7 +52,7 @@ def test_unpriced_is_null_and_says_what_is_missing():
     assert sheet.record.total_usd is None
     cost = sheet.record
     assert (cost.usd_per_1k, cost.training_usd, cost.total_usd) == (None,) * 3
-    assert cost.missing == ("costs.usd_per_machine_hour", "costs.volume_per_month")
+    assert cost.missing == ("costs.usd_per_hour", "costs.volume")
     assert cost_sheet(measured(), rule()).record.missing == ()
 
 
@@ -256,7 +256,7 @@ def test_a_gain_of_just_the_margin_breaks_even_just_at_the_end():
 
 def test_who_is_cheap_to_train_and_dear_to_ask_pays_below_a_volume():
     first, second = 1000 + 120_000 * 0.001, 100 + 120_000 * 0.02
-    prices = rule(value_per_right_answer=0.05, volume_per_month=10_000)
+    prices = rule(value_per_right_answer=0.05, volume=10_000)
     assert break_even_gain(first, second, prices) == pytest.approx(
         (120_000 * 0.019 - 900) / (0.05 * 120_000)
     )
@@ -265,7 +265,7 @@ def test_who_is_cheap_to_train_and_dear_to_ask_pays_below_a_volume():
 
 @pytest.mark.parametrize(
     "change",
-    [{"value_per_right_answer": None}, {"volume_per_month": None}],
+    [{"value_per_right_answer": None}, {"volume": None}],
 )
 def test_unpriced_there_is_no_break_even(change):
     assert judge(world(rows=300), rule(**change)).breakeven is None
@@ -320,7 +320,7 @@ def test_a_stated_margin_counts_for_all():
     assert judge(world(), rule(margin=0.03)).goal["margin_from"] == "stated"
 
 
-@pytest.mark.parametrize("change", [{"value_per_right_answer": None}, {"volume_per_month": None}])
+@pytest.mark.parametrize("change", [{"value_per_right_answer": None}, {"volume": None}])
 def test_one_missing_price_leaves_the_default(change):
     found = field(world(), rule(**change))
     assert (found.rule.margin, found.rule.margin_from) == (0.02, "default")
@@ -368,9 +368,9 @@ def test_unpriced_it_is_unknown_and_says_where_to_price_it():
 
 
 def test_a_missing_price_is_named():
-    found = gate(judge(world(rows=300), rule(volume_per_month=None)))
+    found = gate(judge(world(rows=300), rule(volume=None)))
     assert found.status == "unknown"
-    assert (found.code, found.names) == ("unpriced", ("costs.volume_per_month",))
+    assert (found.code, found.names) == ("unpriced", ("costs.volume",))
     found = gate(judge(world(rows=300), rule(value_per_right_answer=None)))
     assert found.names == ("costs.value_per_right_answer",)
 
@@ -412,7 +412,7 @@ def test_the_claims_about_volume_are_true():
     assert (pair.a, pair.b) == ("lora", "probe")
     needed = pair.requests.value / 12
     assert first.verdict.use_meanwhile == "probe"
-    over = judge(evidence, rule(volume_per_month=1.5 * needed))
+    over = judge(evidence, rule(volume=1.5 * needed))
     assert over.verdict.use_meanwhile == "lora"
 
 
@@ -476,7 +476,7 @@ def by_an_api(usd_per_1k=2.0):
 
 def test_labels_are_paid_back_by_what_a_month_saves():
     """400 labels of half a minute at $30 an hour are $100; probe computes 0.002 s an answer."""
-    prices = rule(volume_per_month=10_000, usd_per_machine_hour=0.36)
+    prices = rule(volume=10_000, usd_per_hour=0.36)
     contenders = field(by_an_api(), prices)
     found = payback_of(contenders, "lora")
     probe = contenders.costs["probe"].answer.value
@@ -489,9 +489,9 @@ def test_labels_are_paid_back_by_what_a_month_saves():
 
 
 def test_what_is_not_known_of_a_payback_is_null():
-    unpriced = field(by_an_api(None), rule(usd_per_machine_hour=None, volume_per_month=None))
+    unpriced = field(by_an_api(None), rule(usd_per_hour=None, volume=None))
     found = payback_of(unpriced, "probe")
     assert (found.api_usd, found.own_usd, found.months) == (None, None, None)
-    dear = payback_of(field(by_an_api(1e-9), rule(volume_per_month=100)), "probe")
+    dear = payback_of(field(by_an_api(1e-9), rule(volume=100)), "probe")
     assert dear.months is None, "it never pays back"
     assert payback_of(field(world(rows=300), rule()), "probe") is None  # no API

@@ -297,7 +297,9 @@ def decided(kind: str, seed: int = 0) -> Decision:
         world = study(players(), ROWS, seed, folds=FOLDS)
     if kind == "held-out":
         world = study(players(), ROWS, seed)
-    return judge(world, rule, left_out=(LeftOut(candidate="lora", reason="out-of-time"),))
+    return judge(
+        world, rule, left_out=(LeftOut(candidate="lora", reason="out-of-time", text="no time."),)
+    )
 
 
 KINDS = ("uneven", "balanced", "target", "margin", "even", "held-out")

@@ -95,7 +95,7 @@ def evidence(rows=1000, *, price=None, model="gpt-4o", clusters=None):
 
 
 def test_what_is_sure_is_taken_over_and_dollars_follow_the_volume():
-    decision = judge(evidence(price=2.5), Rule(volume_per_month=100_000))
+    decision = judge(evidence(price=2.5), Rule(volume=100_000))
     found = decision.takeover
     assert (found.cheap, found.strong, found.rows) == ("probe", "gpt-4o", 800)
     assert found.share.low <= 0.5 <= found.share.high + 0.05

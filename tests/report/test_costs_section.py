@@ -44,8 +44,8 @@ def test_unpriced_there_is_no_dollar(form):
 
 
 def test_one_missing_price_is_named():
-    found = judge(world(rows=300), rule(volume_per_month=None))
-    assert "lacks costs.volume_per_month" in " ".join(page_of(found).split())
+    found = judge(world(rows=300), rule(volume=None))
+    assert "lacks costs.volume" in " ".join(page_of(found).split())
     found = judge(world(rows=300), rule(value_per_right_answer=None))
     assert "lacks costs.value_per_right_answer" in " ".join(page_of(found).split())
 

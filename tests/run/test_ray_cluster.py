@@ -52,7 +52,7 @@ noise = [0.0, 0.2]
 views = ["typos"]
 wordings = false
 scenarios = []
-budget_seconds = 600
+budget = 600
 [[candidates]]
 strategy = "majority"
 [[candidates]]

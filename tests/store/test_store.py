@@ -21,7 +21,7 @@ from choose.files import temporary_name, write_atomic
 from choose.run.trial import run_trial
 from choose.schema.plan import LeftOut
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.store.destination import MARK, STUDY, check_destination, check_folder, is_store
+from choose.store.destination import MARK, STUDY, check_destination, is_store
 from choose.store.store import Store
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Dataset, Run
@@ -84,19 +84,16 @@ def test_answers_can_be_queried_by_any_tool(tmp_path: Path) -> None:
     assert {"id", "outputs", "status", "scores"} <= set(table.columns)
 
 
-def test_a_trial_is_done_only_when_its_last_file_is_there(tmp_path: Path) -> None:
+def test_a_trial_is_there_only_with_its_last_file(tmp_path: Path) -> None:
     store, (run, *_) = fresh(tmp_path)
     store.add(run)
-    assert store.done(run.trial, ["clean"])
     (store.path / "trials" / run.trial.key / "trial.json").unlink()
-    assert not store.done(run.trial, ["clean"])
     assert store.get(run.trial) is None
 
 
 def test_a_failure_is_kept_and_tried_again(tmp_path: Path) -> None:
     store, (run, *_) = fresh(tmp_path)
     store.add(Run(trial=run.trial, error="ValueError: broken"))
-    assert not store.done(run.trial, ["clean"])
     back = store.get(run.trial)
     assert back.error == "ValueError: broken"
 
@@ -143,7 +140,6 @@ def test_a_broken_trial_file_is_named_and_its_trial_runs_again(tmp_path: Path) -
     (store.path / "trials" / run.trial.key / "trial.json").write_text("{")
     again = Store.open(store.path)
     assert again.get(run.trial) is None
-    assert not again.done(run.trial, ["clean"])
     assert list(again.damage) == [f"trials/{run.trial.key}/trial.json"]
 
 
@@ -345,14 +341,15 @@ def test_a_folder_in_the_place_of_a_file_is_to_be_moved_away(store: Path) -> Non
 
 
 def test_what_was_left_out_is_stored_with_its_facts(store: Path) -> None:
+    text = "one fit would take about 138 s, more than the remaining budget."
     what = (
-        LeftOut(candidate="lora", reason="too-long", seconds=137.6),
-        LeftOut(candidate="rag", reason="out-of-time", trials={"views": 5}),
+        LeftOut(candidate="lora", reason="too-long", text=text, seconds=137.6),
+        LeftOut(candidate="rag", reason="out-of-time", text="views.", trials={"views": 5}, rows=7),
     )
     Store(store).leave_out(what)
     assert choose.read(store).left_out == what
     first, _ = json.loads((store / "left_out.json").read_text("utf-8"))
-    assert first == {"candidate": "lora", "reason": "too-long", "seconds": 137.6}
+    assert first == {"candidate": "lora", "reason": "too-long", "text": text, "seconds": 137.6}
 
 
 def data_file(folder: Path) -> Path:
@@ -393,7 +390,7 @@ def test_an_output_inside_a_store_is_refused(tmp_path: Path, mark: str) -> None:
         with pytest.raises(StudyError, match="inside the study"):
             check_destination(folder / "data.json", stores=stores)
         with pytest.raises(StudyError, match="inside the study"):
-            check_folder(folder / "new", stores=stores)
+            check_destination(folder / "new", stores=stores, folder=True)
 
 
 def test_what_cannot_be_written_is_found_before_and_nothing_is_made(tmp_path: Path) -> None:
@@ -408,19 +405,12 @@ def test_what_cannot_be_written_is_found_before_and_nothing_is_made(tmp_path: Pa
             check_destination(Path(path))
         assert "\n" not in str(error.value)
     with pytest.raises(StudyError):
-        check_folder(Path("/proc/x/y"))
+        check_destination(Path("/proc/x/y"), folder=True)
     with pytest.raises(StudyError):
-        check_folder(tmp_path / "a.csv" / "st")
+        check_destination(tmp_path / "a.csv" / "st", folder=True)
     check_destination(tmp_path / "r.html")
-    check_folder(tmp_path / "new" / "st")
+    check_destination(tmp_path / "new" / "st", folder=True)
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_an_input_that_lies_in_the_store_is_not_overwritten(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "st")
-    store.begin({}, dataset())
-    with pytest.raises(StudyError, match="holds the input"):
-        check_folder(store.path, [store.path / "data.parquet"])
 
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

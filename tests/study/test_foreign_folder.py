@@ -1,6 +1,5 @@
 """Nothing from a folder is code or an address, unless a flag names it."""
 
-import json
 import os
 import socket
 import subprocess
@@ -46,45 +45,11 @@ def refusal(error: str, start: str) -> str:
     return line
 
 
-COMMANDS = [["check", "q.jsonl"], ["plan", "q.jsonl"], ["compare", "q.jsonl"]]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-@pytest.mark.parametrize(
-    ("settings", "what"),
-    [
-        ('[goal]\nmetric = "evil:score"', "the metric 'evil:score'"),
-        ('[goal]\nmetric = "evil.py:score"', "the metric 'evil.py:score'"),
-        ('[endpoints.e]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"', "[endpoints]"),
-        ('[run]\naddress = "127.0.0.1:9"', "[run]"),
-        ('[[candidates]]\nstrategy = "tfidf"', "[candidates]"),
-        ('[models]\nencoder = "pypi:evil==1/model"', "[models]"),
-    ],
-)
-def test_a_study_file_that_no_flag_names_is_no_code_and_no_address(choose, command, settings, what):
-    Path("choose.toml").write_text(settings)
-    code, _, err = choose(*command)
-    assert code == 2
-    line = refusal(err, f"choose.toml in this folder sets {what}, which counts only")
-    assert "add -c choose.toml" in line
-    assert not Path("ran").exists()
-    assert not Path(".choose").exists()
-
-
-def test_a_study_file_that_no_flag_names_says_where_the_rows_are(choose: Choose) -> None:
-    Path("choose.toml").write_text(
-        '[data]\npath = "q.jsonl"\n[task]\ninstruction = "Answer."\n[goal]\nmetric = "rouge-l"\n'
-        "[grid]\nseeds = 1\n"
-    )
-    code, out, err = choose("plan", "--json")
-    assert (code, json.loads(out)["name"]) == (0, "q"), err
-
-
 def test_a_metric_of_yours_is_a_file_or_a_module_that_you_name(choose: Choose) -> None:
+    Path("choose.toml").write_text('[goal]\nmetric = "evil.py:score"\n')
+    assert choose("check", "q.jsonl")[0] == 0
+    assert not Path("ran").exists()  # a study file counts where -c names it
     for named in (["--metric", "evil.py:score"], ["-c", "choose.toml"]):
-        Path("choose.toml").write_text('[goal]\nmetric = "evil.py:score"\n')
-        if "-c" not in named:
-            Path("choose.toml").unlink()
         Path("ran").unlink(missing_ok=True)
         code, _, err = choose("check", "q.jsonl", *named)
         assert code == 0, err

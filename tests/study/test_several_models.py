@@ -64,8 +64,8 @@ def test_a_model_that_is_named_twice_is_refused():
 @pytest.mark.parametrize(
     ("key", "given", "said"),
     [
-        ("prompt", ["bad.txt"], "--prompt 'bad.txt' cannot be used: "),
-        ("model", ["openai:a", "openai:a"], "--model 'openai:a', 'openai:a' cannot be used: "),
+        ("prompt", ["bad.txt"], "--prompt bad.txt cannot be used: "),
+        ("model", ["openai:a", "openai:a"], "--model openai:a, openai:a cannot be used: "),
     ],
 )
 def test_what_is_wrong_with_a_repeated_flag_is_said_without_brackets(key, given, said):

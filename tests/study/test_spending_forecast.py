@@ -14,7 +14,7 @@ from choose.conformance import WORDS_OF, pool
 from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.report.terminal.plan_page import plan_lines
-from choose.schema.plan import ONCE, Spending
+from choose.schema.plan import COMPARISON, Spending
 from support.chat_server import Http, by_words, serving
 from support.chat_server import sent as sent_back
 from support.studies import HELD_OUT, compare, write_csv
@@ -163,6 +163,6 @@ def test_one_answer_for_each_row_counts_as_such_whatever_is_asked_before() -> No
     head = '[data]\npath = "rows.jsonl"\ndocuments = "docs.jsonl"\n[grid]\nseeds = 1\nviews = []\n'
     Path("choose.toml").write_text(head + end)
     [bill] = plan_study(study_file="choose.toml").spending.bills
-    assert bill.parts[ONCE] == 20
+    assert bill.parts[COMPARISON] == 20
     with pytest.raises(StudyError, match="with your rows and passages of your documents would be"):
         compare(study_file="choose.toml", out="st")

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from choose.cli.options import seconds
 from choose.engines.environment_settings import cache_dir, dtype_setting, threads_setting
 from choose.engines.output_cache import size_limit
 from choose.errors import ChooseError, StrategyError, StudyError
 from choose.strategy import build
 from choose.study.config import RESERVED
 from choose.study.study_file import load_study, only, overrides_of, settings_of
-from choose.untrusted import check_values
+from choose.untrusted import check_values, per_month, seconds
 
 
 def write(path: Path, text: str) -> Path:
@@ -25,7 +24,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_flags_override_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, "[data]\npath = 'a.csv'\n[grid]\nseeds = 2\nnoise = [0.0, 0.3]\n")
-    study = load_study(file, {"grid": {"seeds": 7, "noise": None}})
+    study = load_study(file, {"grid": {"seeds": 7}})
     assert (study.grid.seeds, study.grid.noise, study.data.path) == (7, (0.0, 0.3), "a.csv")
 
 
@@ -90,7 +89,15 @@ def test_times(text: str, expected: float) -> None:
 )
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(StudyError, match="--budget"):
-        seconds(text)
+        load_study(None, overrides_of({"budget": text}))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("5000/day", 152184.375), ("1,000", 1_000), ("2_000 / year", 2_000 / 12), (7, 7)],
+)
+def test_volumes(text: object, expected: float) -> None:
+    assert per_month(text) == pytest.approx(expected)
 
 
 def test_any_key_can_be_set_by_type() -> None:
@@ -114,13 +121,13 @@ def test_any_key_can_be_set_by_type() -> None:
         ("sedds=3", "no key of a study file. Did you mean 'seeds'? Allowed: address, answers, "),
         ("goal.seeds=3", "'goal.seeds' is no key of a study file. Did you mean 'seeds'?"),
         ("seeds=0", "--set seeds=0 cannot be used: it must be at least 1."),
-        ("seeds=two", "--set seeds='two' cannot be used: it must be a whole number."),
+        ("seeds=two", "--set seeds=two cannot be used: it must be a whole number."),
         ("noise=1.5", "--set noise=1.5 cannot be used: it is a share of 1: write 0.015 or 1.5%."),
         ("noise=0,1", "--set noise=1 cannot be used: it must be less than 1."),
-        ("margin=nan", "goal.margin is nan, which is no number."),
+        ("margin=nan", "--set margin=nan cannot be used: it must be a finite number."),
         ("names=x", "--set names=x cannot be read. Write a table, such as --set 'names={"),
-        ("wordings=maybe", "--set wordings='maybe' cannot be used: it must be true or false."),
-        ("views=typo", "--set views='typo' cannot be used: it must be 'typos'."),
+        ("wordings=maybe", "--set wordings=maybe cannot be used: it must be true or false."),
+        ("views=typo", "--set views=typo cannot be used: it must be 'typos'."),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(text: str, says: str) -> None:
@@ -150,10 +157,10 @@ def priced(tmp_path: Path, text: str):
     ("text", "match"),
     [
         ("[costs]\nvalue_per_right_answer = 0", "value_per_right_answer"),
-        ("[costs]\nvolume_per_month = inf", "volume_per_month"),
+        ("[costs]\nvolume = inf", "volume"),
         (
-            "[costs]\nvolume_a_month = 3",
-            "Unknown key 'costs.volume_a_month'.*Did you mean 'volume_per_month'",
+            "[costs]\nvolumes = 3",
+            "Unknown key 'costs.volumes'.*Did you mean 'volume'",
         ),
     ],
 )
@@ -166,7 +173,7 @@ def test_prices_reach_the_rule(tmp_path: Path) -> None:
     from choose.api.compare import plain
     from choose.api.study_evidence import rule_of
 
-    study = priced(tmp_path, "[costs]\nvalue_per_right_answer = 0.05\nvolume_per_month = 1e4\n")
+    study = priced(tmp_path, "[costs]\nvalue_per_right_answer = 0.05\nvolume = 1e4\n")
     rule = rule_of(plain(study))
     assert (rule.value_per_right_answer, rule.answers) == (0.05, 120_000)
     assert rule.margin_from == "default"

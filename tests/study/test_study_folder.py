@@ -63,7 +63,7 @@ def test_a_changed_budget_goes_on_in_the_same_folder(choose: Callable, data: Pat
 
 OTHERS = {
     ("--set", "seeds=2"): "grid.seeds: 1 there, 2 here",
-    ("-s", "tfidf"): "candidates: majority there, majority, tfidf here",
+    ("-s", "tfidf"): "candidates: 'majority' there, 'majority, tfidf' here",
     ("-c", "other.toml"): "other rows, or another division",
     ("--target", "0.9"): "goal.target: the default there, 0.9 here",
 }
@@ -87,7 +87,7 @@ def test_an_out_that_holds_another_study_is_refused(choose, data):
 
 def test_settings_that_cannot_change_a_result_make_no_other_study() -> None:
     server = {"base_url": "http://localhost:1/v1", "model": "m"}
-    one = resolve("a.csv", {"endpoints": {"e": server}, "grid": {"budget_seconds": 3.0}})
+    one = resolve("a.csv", {"endpoints": {"e": server}, "grid": {"budget": 3.0}})
     fast = {**server, "concurrency": 2, "timeout": 5.0, "api_key_env": "MY_KEY"}
     two = resolve("b.csv", {"endpoints": {"e": fast}, "data": {"text_column": "body"}})
     assert settings_of(one) == settings_of(two)

@@ -238,6 +238,7 @@ def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
             LeftOut(
                 candidate="lora",
                 reason="out-of-time",
+                text="smaller pools (3 trials): the budget was used up.",
                 trials={"smaller pools": 3},
             ),
         ),
@@ -279,7 +280,7 @@ def served() -> Decision:
         labels_usd=120.0,
         months=2.95,
     )
-    goal = {**base.goal, "volume_per_month": 100_000}
+    goal = {**base.goal, "volume": 100_000}
     facts = {"scorecards": cards, "method": method, "payback": payback, "goal": goal}
     return base.model_copy(update=facts)
 

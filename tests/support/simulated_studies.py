@@ -93,11 +93,11 @@ def lora(accuracy: float, **more: object) -> SimulatedCandidate:
 
 PRICED = Rule(
     margin_from="default",
-    usd_per_machine_hour=3600,
+    usd_per_hour=3600,
     minutes_per_label=0.5,
     hourly_rate=30.0,
     value_per_right_answer=4.0,
-    volume_per_month=100,
+    volume=100,
 )
 
 

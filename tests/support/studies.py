@@ -146,7 +146,6 @@ def small_study(folder: Path, *strategies: str) -> Path:
                 "views": (),
                 "scenarios": (),
                 "wordings": False,
-                "budget_seconds": None,
             },
         },
         out=folder / "st",

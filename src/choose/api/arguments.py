@@ -4,78 +4,46 @@ from __future__ import annotations
 
 import inspect
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from choose.errors import ChooseError, DataError, StudyError
-from choose.study.study_file import keywords
+from choose.study.study_file import SHORTCUTS, keywords
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
 
-# Flags with another name or another form in Python.
-_FLAGS = {
-    **{"strategy": "strategies", "yes": "yes=True"},
-    **{"volume": "volume_per_month", "usd-per-hour": "usd_per_machine_hour"},
-}
+# Flags with another form in Python.
+_FLAGS = {"strategy": "strategies=", "yes": "yes=True", "force": "force=True"}
 
 # Keywords that no study file has.
-_OWN = {"out", "test", "name", "study", "strategies", "candidate", "yes", "quick"}
-_OWN |= {"gold", "scores", "baseline"}
+_OWN = {"out", "test", "name", "study", "candidate", "gold", "scores", "baseline"}
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]|[a-z]+:))?")
 
-# A command that names columns, such as those that `column_guess.naming` writes.
-_WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+"
-_NAMED = rf"(?: --(?:[a-z]+-column|documents|kind|set) {_WORD})+"
-_COMMAND = re.compile(rf"choose (check|compare|plan) ({_WORD})({_NAMED})")
-
 
 @contextmanager
-def keyword_errors(function: str = "check") -> Iterator[None]:
-    """Let errors of the calls inside name keywords (``out=``) where they name flags (``--out``).
-
-    Errors about columns, which give a call of `check`, give one of the `function` instead.
-    """
+def keyword_errors() -> Iterator[None]:
+    """Let errors of the calls inside name keywords (``out=``) where they name flags (``--out``)."""
     try:
         yield
     except ChooseError as error:
-        said = (in_keywords(a, function) if isinstance(a, str) else a for a in error.args)
-        error.args = tuple(said)
+        error.args = tuple(in_keywords(a) if isinstance(a, str) else a for a in error.args)
         raise
 
 
-def in_keywords(message: str, function: str = "check") -> str:
+def in_keywords(message: str) -> str:
     """Return a message with keywords in place of the flags that they are called on a terminal."""
-    known = _OWN | set(keywords())
-    message = message.replace("choose check ", f"choose {function} ")
+    known = {name: f"{name}=" for name in _OWN | set(keywords())} | _FLAGS
 
     def keyword(flag: re.Match[str]) -> str:
-        name = _FLAGS.get(flag[1], flag[1].replace("-", "_"))
-        if name.partition("=")[0] not in known:
-            return flag[0]
-        return name if "=" in name else f"{name}="
+        return known.get(flag[1].replace("-", "_"), flag[0])
 
-    message = re.sub(r"(?<![\w-])--set (?=[a-z_]+=)", "", _COMMAND.sub(_call, message))
+    message = re.sub(r"(?<![\w-])--set\s+(?=[a-z_]+=)", "", message)
     message = re.sub(r"(?<![\w-])-s (?=NAME|all\b)", "strategies=", message)
     message = re.sub(r"(?<![\w-])-c (?=[A-Z])|(?<![\w-])-c\b", "study=", message)
     return _FLAG.sub(keyword, message)
-
-
-def _call(command: re.Match[str]) -> str:
-    """Return ``check('x.csv', text_column='body')`` for a command that names columns."""
-    [data], words = shlex.split(command[2]), shlex.split(command[3])
-    named = (_named(flag, value) for flag, value in zip(words[::2], words[1::2], strict=True))
-    keys = (f"{name}={value!r}" for name, value in named)
-    return f"{command[1]}({', '.join((repr(data), *keys))})"
-
-
-def _named(flag: str, value: str) -> tuple[str, str]:
-    """Return the keyword that a flag is, or that ``--set KEY=VALUE`` sets, and its value."""
-    name, _, rest = value.partition("=")
-    return (name, rest) if flag == "--set" else (flag[2:].replace("-", "_"), value)
 
 
 def names_of(strategies: object) -> tuple[str, ...]:
@@ -170,7 +138,7 @@ def _documented(doc: str) -> str:
         if own != section:
             section = own
             lines += ["", f"    [{section}]"]
-        text = _descriptions().get(name) or _WORDS.get(name, "")
+        text = _descriptions()[name]
         kind = re.sub(
             r"'|\b(collections\.abc|typing|datetime)\.",
             "",
@@ -180,22 +148,11 @@ def _documented(doc: str) -> str:
     return "\n".join(lines)
 
 
-_WORDS = {
-    "budget": 'Time limit, such as "90s", "10m" or 90 (seconds).',
-    "quick": "A first look in a minute or two: rounds 0 and 1 alone, with every family in them.",
-    "base_url": "Address of a server for `model`, such as https://HOST/v1.",
-    "api_key_env": "Environment variable that holds the API key; by default the provider's.",
-    "usd_per_million": 'Dollars for a million tokens: "IN,OUT" or "IN,CACHED,OUT".',
-}
-
-
 def _descriptions() -> dict[str, str]:
     """Return what the study file says of each of its keys."""
     from choose.study.config import Study
 
-    return {
-        name: field.description or ""
-        for section in Study.model_fields.values()
-        if hasattr(section.annotation, "model_fields")
-        for name, field in section.annotation.model_fields.items()  # type: ignore[union-attr]
-    }
+    sections = (field.annotation for field in Study.model_fields.values())
+    models: Any = [model for model in sections if hasattr(model, "model_fields")]
+    told = {n: f.description or "" for model in models for n, f in model.model_fields.items()}
+    return told | {name: text for name, (_, text) in SHORTCUTS.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from choose.answers.columns import families_said, with_files
+from choose.answers.columns import with_files
 from choose.answers.given import (
     AnswerSet,
     Given,
@@ -34,7 +34,7 @@ from choose.models.endpoints.command_session import connect_endpoints, current_s
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
-from choose.store.destination import STUDY, check_folder
+from choose.store.destination import STUDY, check_destination
 from choose.store.store import PAGE, Store, reading
 from choose.strategy import available, kinds, traits
 from choose.study.candidates import describe_candidates, notes_on_prompts
@@ -216,7 +216,7 @@ def run_study(
 
     check_compute()
     watch, home, most = observer or Silent(), stored_in(file), study.grid.max_usd
-    budget = Budget(study.grid.budget_seconds, most, CLOSING, started or perf_counter())
+    budget = Budget(study.grid.budget, most, CLOSING, started or perf_counter())
     read = read_study(study, rows)
     path = Path(out) if out else folder_of(read.study, read.pools.dataset, home)
     check_store(path, read.study, read.pools.dataset)
@@ -251,8 +251,7 @@ def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Obs
     watch.noted([*read.notes, *kept, *notes_on_prompts(read.study, dataset.task)])
     if given is None:
         given = given_beside(read.study, dataset)
-        said = families_said(read.study.given.family)
-        watch.noted([*remarks(given, dataset, said)])
+        watch.noted([*remarks(given, dataset)])
     return given_runs(given, dataset)
 
 
@@ -282,7 +281,7 @@ def _run_rounds(
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.decision.chance import chances
     from choose.run.forecast import reach
-    from choose.run.rounds import Loop
+    from choose.run.rounds import run_rounds
 
     dataset = plan.pools.dataset
     left = reach(plan.rounds, dataset, budget.left(), {})
@@ -292,17 +291,16 @@ def _run_rounds(
     def judged(runs: Sequence[Run], planned: Mapping[str, Whole]) -> Chances | None:
         return chances(replace(nothing, runs=(*given.runs, *runs)), rule, planned)
 
-    loop = Loop(
-        rounds=plan.rounds,
-        pools=plan.pools,
-        store=store,
-        budget=budget,
+    summary = run_rounds(
+        plan.rounds,
+        plan.pools,
+        store,
+        budget,
         watch=watch,
         judged=judged,
         executor=executor,
         spent=lambda: current_session().ledger.committed,
     )
-    summary = loop.run()
     store.leave_out([*plan.refusals, *summary.all()])
     if summary.interrupted:
         raise Interrupted(store.path)
@@ -317,7 +315,8 @@ def check_store(path: Path, study: Study, dataset: Dataset) -> None:
     Store.check(path)
     files = [getattr(study.data, key) for key in FILES]
     # A study may lie beside documents: hidden folders are not read.
-    check_folder(path, [name for name in files if name is None or not Path(name).is_dir()])
+    inputs = [name for name in files if name is None or not Path(name).is_dir()]
+    check_destination(path, inputs, "--out", folder=True)
     check_same_study(path, study, dataset)
 
 
@@ -337,32 +336,34 @@ def export(
     folder: str | Path,
     *,
     candidate: str | None = None,
+    force: bool = False,
     router: bool = False,
 ) -> Exported:
     """Fit a candidate on all labels of a study, and write it.
 
     Args:
         store: the folder of a study.
-        folder: a new folder.
+        folder: a new folder; with `force`, also one that holds an export.
         candidate: by default the one that the study says to use.
+        force: replace an existing export.
         router: export the fast candidate that takes over rows from a language model.
 
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.write_folder import check_new, select, write_export
+    from choose.export.write_folder import check_replaceable, select, write_export
 
     check_compute()
     target, opened = Path(folder), Store.open(Path(store))
-    check_new(target)
-    check_folder(target, flag="The folder", stores=(opened.path,))
+    check_replaceable(target.resolve(), target, force)
+    check_destination(target, flag="The folder", stores=(opened.path,), folder=True)
     decision = decide(opened)
     routes = _router(decision) if router else None
     candidate = decision.takeover.cheap if router and decision.takeover else candidate
     choice = select(opened, decision.verdict, candidate)
     _check_local(choice)
     with caching():
-        return write_export(opened, decision, choice, target, routes)
+        return write_export(opened, decision, choice, target, force, routes)
 
 
 def _check_local(choice: Selection) -> None:

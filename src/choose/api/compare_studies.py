@@ -16,14 +16,12 @@ from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, causes, metric_of, same_verdict, shifts
-from choose.report.words import answer, headline, words_by
+from choose.report.words import answer, headline
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Change, CommonRows, Side, Versus
 from choose.store.store import Store
-from choose.types import Dataset, Example
-
-# Settings that the comparison reports elsewhere.
-_REPORTED_ELSEWHERE = ("rule",)
+from choose.study.study_folder import flat
+from choose.types import Dataset
 
 
 def differences(
@@ -48,8 +46,8 @@ def _facts(store: Store, decision: Decision) -> Iterator[tuple[str, str]]:
     yield "task: instruction", task.instruction or "none"
     for label, name in zip(task.labels, task.names, strict=True):
         yield f"task: how {label} is called", name
-    study = {k: v for k, v in settings(store.study).items() if k not in _REPORTED_ELSEWHERE}
-    yield from _flat(study, "study: ")
+    for key, value in flat(settings(store.study)):
+        yield f"study: {key}", _text(value)
     yield from _candidates(store)
     yield "version: decision rule", decision.rule
     for name, value in decision.machine.items():
@@ -61,7 +59,8 @@ def _candidates(store: Store) -> Iterator[tuple[str, str]]:
     for candidate in candidates:
         place = f"candidate {candidate['name']}: "
         yield f"{place}strategy", candidate["strategy"]
-        yield from _flat(candidate["params"], place)
+        for key, value in flat(candidate["params"]):
+            yield f"{place}{key}", _text(value)
     for trial in trials:
         place = f"candidate {trial.candidate}: "
         yield f"{place}revision", str(trial.revision)
@@ -72,12 +71,8 @@ def _candidates(store: Store) -> Iterator[tuple[str, str]]:
         yield f"candidate {prompt.candidate}: prompt{setting}", prompt.text
 
 
-def _flat(values: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{place}{key}.")
-        else:
-            yield f"{place}{key}", value if isinstance(value, str) else json.dumps(value)
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 # With fewer common rows, an interval on a difference covers nearly every possible value.
@@ -159,47 +154,30 @@ def summary_of(decision: Decision) -> Side:
 
 
 def match_rows(first: Dataset, second: Dataset) -> tuple[CommonRows, list[tuple[str, str]]]:
-    """Count common, changed, new and gone test rows, and pair the ids of the common ones."""
-    old, new = _test_rows(first), _test_rows(second)
-    by_text = all(row.text for rows in (old, new) for row in rows.values())
-    pairs = [(id, id) for id in old if id in new and _content(old[id]) == _content(new[id])]
-    moved = _moved(old, new, {id for id, _ in pairs}) if by_text else []
-    matched = {id for pair in pairs + moved for id in pair}
-    left = [id for id in old if id in new and id not in matched]
-    relabelled = sum(old[id].input == new[id].input for id in left)
-    common = len(pairs) + len(moved)
-    rows = CommonRows(
-        before=len(old),
-        after=len(new),
-        common=common,
-        moved=len(moved),
-        relabelled=relabelled,
-        reworded=len(left) - relabelled,
-        new=len(new) - common - len(left),
-        gone=len(old) - common - len(left),
-        by_text=by_text,
-    )
-    return rows, pairs + moved
+    """Count the test rows of both studies, and pair the ids of the common ones.
+
+    Rows meet where text and label are the same, by id or, where ids moved, by a text that occurs
+    once in either study.
+    """
+    old, new = _contents(first), _contents(second)
+    pairs = [(id, id) for id in old if old[id] == new.get(id)]
+    met = {id for id, _ in pairs}
+    alone, other = _once(old, met), _once(new, met)
+    pairs += [(id, other[content]) for content, id in alone.items() if content in other]
+    matched = {id for pair in pairs for id in pair}
+    changed = sum(id in new and id not in matched for id in old)
+    return CommonRows(before=len(old), after=len(new), common=len(pairs), changed=changed), pairs
 
 
-def _test_rows(dataset: Dataset) -> dict[str, Example]:
-    return {id: dataset.examples[id] for id in dataset.asked}
+def _contents(dataset: Dataset) -> dict[str, str]:
+    """Return digests of the test rows by id; rows without a text are alike by id alone."""
+    rows = [(id, dataset.examples[id]) for id in dataset.asked]
+    return {id: digest([row.input if row.text else id, row.target]) for id, row in rows}
 
 
-def _content(row: Example) -> str:
-    return digest([row.input, row.target])
-
-
-def _moved(
-    old: Mapping[str, Example], new: Mapping[str, Example], met: set[str]
-) -> list[tuple[str, str]]:
-    """Match rows under other ids whose text and label occur once in each study."""
-    sides = []
-    for rows in (old, new):
-        content = {id: _content(row) for id, row in rows.items()}
-        counts = Counter(content.values())
-        sides.append({c: id for id, c in content.items() if counts[c] == 1 and id not in met})
-    return [(id, sides[1][content]) for content, id in sides[0].items() if content in sides[1]]
+def _once(contents: Mapping[str, str], met: set[str]) -> dict[str, str]:
+    counts = Counter(contents.values())
+    return {c: id for id, c in contents.items() if counts[c] == 1 and id not in met}
 
 
 def _difference(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
@@ -208,14 +186,11 @@ def _difference(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
 
 
 def _too_few(before: JudgedStore, after: JudgedStore, rows: CommonRows) -> str:
-    what = words_by(metric_of(after.decision)).target
-    how = f"same text and {what}" if rows.by_text else f"same id and {what}; texts were not stored"
-    also = [f"{rows.relabelled} have another {what}"] if rows.relabelled else []
-    also += [f"{rows.reworded} another text"] if rows.reworded else []
-    more = f" ({' and '.join(also)} under the same id)" if also else ""
     common = f"only {rows.common} rows" if rows.common else "no row"
+    changed = f"; {rows.changed} changed under the same id" if rows.changed else ""
     return (
         f"{str(before.store.path)!r} ({rows.before} test rows) and {str(after.store.path)!r} "
-        f"({rows.after}) have {common} in common ({how}){more}; a comparison needs "
-        f"{MIN_COMMON_ROWS}. Name two studies of the same test rows, or report each alone."
+        f"({rows.after}) have {common} in common, with the same text and answer{changed}; a "
+        f"comparison needs {MIN_COMMON_ROWS}. Name two studies of the same test rows, or report "
+        "each alone."
     )

@@ -143,11 +143,14 @@ class Decision(record.Decision):
         folder: str | Path,
         *,
         candidate: str | None = None,
+        force: bool = False,
         router: bool = False,
     ) -> Exported:
         """Fit the recommended candidate, or another one, on all labels and export it."""
         with keyword_errors():
-            return export_candidate(self.store, folder, candidate=candidate, router=router)
+            return export_candidate(
+                self.store, folder, candidate=candidate, force=force, router=router
+            )
 
     def __repr__(self) -> str:
         """Return the first screen."""
@@ -203,7 +206,7 @@ def compare(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    with keyword_errors("compare"):
+    with keyword_errors():
         resolved, rows = _resolved(data, labels, test, strategies, study, name, settings)
         with _shown(progress) as watch:
             send = _send if yes else refuse
@@ -241,7 +244,7 @@ def score(
     """
     from choose.api.compare import score_answers
 
-    with keyword_errors("score"):
+    with keyword_errors():
         settings |= {"label_column": gold, **({"kind": "scores"} if scores else {})}
         file, overrides, rows = _settings(data, None, None, name, settings)
         study = resolve(file, None, overrides)
@@ -292,7 +295,7 @@ def plan(
     """
     from choose.report.terminal.plan_page import grid_page
 
-    with keyword_errors("plan"):
+    with keyword_errors():
         file, overrides, rows = _settings(data, labels, test, name, settings)
         planned = plan_study(
             file,
@@ -350,7 +353,7 @@ def read(store: str | Path | None = None) -> Decision:
 
 
 def load(folder: str | Path) -> Model:
-    """Load an export: a model with `predict`, `table` and `labels`.
+    """Load an export: an estimator with `predict`, `predict_proba`, `classes_` and `score`.
 
     Raises:
         ChooseError: if the folder is no export, or something it needs is missing.
@@ -368,7 +371,7 @@ def _shown(progress: bool) -> Any:
 
     class Progress(LiveProgress):
         def noted(self, sentences: Sequence[str]) -> None:
-            super().noted([in_keywords(sentence, "compare") for sentence in sentences])
+            super().noted([in_keywords(sentence) for sentence in sentences])
 
     return Progress() if progress else nullcontext()
 

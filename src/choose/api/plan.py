@@ -33,23 +33,18 @@ def resolve(
     overrides: Overrides | None = None,
     strategies: Sequence[str] = (),
 ) -> Study:
-    """Return the study that these settings make, the decision rule included.
+    """Return the study that these settings make.
 
     A bundled sample that is named as `data` brings its columns and its task.
     """
-    from choose.judge.goal import RULE
-
     settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
     if data is not None:
         for section, known in sample_settings(str(data)).items():
-            given = {k: v for k, v in settings.get(section, {}).items() if v is not None}
-            settings[section] = {**known, **given}
+            settings[section] = {**known, **settings.get(section, {})}
         settings.setdefault("data", {})["path"] = str(data)
     base = Path(study_file) if isinstance(study_file, str) else study_file
     study = load_study(base, settings)
-    study = only(study, strategies) if strategies else study
-    # Stored with the study, so that judging it later counts the same months.
-    return study.model_copy(update={"rule": RULE})
+    return only(study, strategies) if strategies else study
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +145,11 @@ def read_study(study: Study, rows: Tables | None) -> ReadStudy:
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     """Resolve the candidates and lay out their trials."""
     from choose.data.scenarios import labels_in_pools
-    from choose.study.candidates import candidates_of, check_labels, check_names
+    from choose.study.candidates import candidates_of, check_names
     from choose.study.rounds import Planner
 
     field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
     check_names(study, field.candidates)
-    check_labels(study, pools.dataset.task)
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 
@@ -198,7 +192,7 @@ def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
     study, pools, paces = plan.study, plan.pools, dict[str, Pace]()
     for run in runs:
         paces.setdefault(run.trial.candidate, Pace()).add(run)
-    stored, budget = {run.trial.key for run in runs}, study.grid.budget_seconds
+    stored, budget = {run.trial.key for run in runs}, study.grid.budget
     left = [job for job in plan.jobs if job.trial.key not in stored]
     return Planning(
         dataset=pools.dataset,

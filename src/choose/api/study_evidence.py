@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -21,21 +21,15 @@ from choose.data.scenarios import pool_rows
 from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
-from choose.formatting import MINUS
-from choose.judge.evidence import (
-    CandidateInfo,
-    DrillRows,
-    Evidence,
-    items_of,
-)
+from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, items_of
 from choose.judge.goal import Measure, Rule
 from choose.schema.decision import Decision, Look, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
-from choose.schema.study_sections import FILES, Estimand
+from choose.schema.study_sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find
 from choose.tasks.exchanged_facts import drill_of
-from choose.types import Dataset, Item, Run, Task
+from choose.types import Dataset, Run, Task
 
 
 def evidence_of(store: Store) -> Evidence:
@@ -55,28 +49,34 @@ def evidence_of(store: Store) -> Evidence:
 
 def nothing_measured(store: Store) -> Evidence:
     """Read a study without its measurements, and without looking for personal data."""
-    dataset, study = store.dataset, store.study
-    candidates = store.grid()[0]
+    dataset, data = store.dataset, store.study.get("data", {})
+    candidates, rows, labels = store.grid()[0], dataset.examples, dataset.task.labels
+    told = (f"{c['name']}: {c['warning']}" for c in candidates if c.get("warning"))
+    test_rows, drill = set(dataset.asked), drill_of(dataset)
+    training = tuple(id for id in rows if id not in test_rows and rows[id].labelled)
     return Evidence(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        rows=sum(e.labelled for e in dataset.examples.values()),
-        labels=dataset.task.labels,
+        rows=sum(e.labelled for e in rows.values()),
+        labels=labels,
         division=dataset.division,
         items=items_of(dataset, dataset.asked),
-        pool=items_of(dataset, _training_rows(dataset)),
+        pool=items_of(dataset, training),
         candidates=tuple(map(_candidate, candidates)),
         pool_rows=pool_rows(dataset, taught=False),
         taught_rows=pool_rows(dataset, taught=True) if dataset.teacher else (),
         runs=(),
-        dated=sum(e.timestamp is not None for e in dataset.examples.values()),
-        findings=(*dataset.findings, *_warnings(candidates)),
-        unseen=_unseen(dataset) if dataset.task.labels else {},
+        dated=sum(e.timestamp is not None for e in rows.values()),
+        findings=(*dataset.findings, *told),
+        unseen=_unseen(dataset) if labels else {},
         leaked=dataset.leaked,
-        about=_population(study.get("data", {})),
+        # The documents may have been lost.
+        about=data.get("estimand", "new-questions") if data.get("documents") else None,
         task=dataset.task,
-        inputs={} if dataset.task.labels else _inputs(dataset),
-        drill=_drill(dataset),
+        inputs={} if labels else {id: example.item() for id, example in rows.items()},
+        drill=None
+        if drill is None
+        else DrillRows(view=drill.view, facts=drill.facts, targets=drill.targets),
     )
 
 
@@ -87,29 +87,12 @@ def agreement(study: Mapping[str, Any]) -> str:
     return column if column and (column == data.get("teacher_column") or is_model(column)) else ""
 
 
-def _population(data: Mapping[str, Any]) -> Estimand | None:
-    """Return what figures are about where a study has documents, which may have been lost."""
-    return data.get("estimand", "new-questions") if data.get("documents") else None
-
-
-def _drill(dataset: Dataset) -> DrillRows | None:
-    drill = drill_of(dataset)
-    if drill is None:
-        return None
-    return DrillRows(view=drill.view, facts=drill.facts, targets=drill.targets)
-
-
-def _inputs(dataset: Dataset) -> dict[str, Item]:
-    return {id: example.item() for id, example in dataset.examples.items()}
-
-
 def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
     """Return the decision rule that a study fixed before it ran.
 
     Answers that are no labels are scored by the headline metric of their task.
     """
-    goal, costs = study.get("goal", {}), study.get("costs", {})
-    limits = study.get("constraints", {})
+    goal, limits = study.get("goal", {}), study.get("constraints", {})
     return Rule(
         target=goal.get("target"),
         measure=Measure(
@@ -118,12 +101,8 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
         ),
         margin=goal.get("margin", Rule().margin),
         margin_from="stated" if "margin" in goal else "default",
-        minutes_per_label=costs.get("minutes_per_label"),
-        hourly_rate=costs.get("hourly_rate"),
-        usd_per_machine_hour=costs.get("usd_per_machine_hour"),
-        value_per_right_answer=costs.get("value_per_right_answer"),
-        volume_per_month=costs.get("volume_per_month"),
         agreement=agreement(study),
+        **study.get("costs", {}),
         max_ms=limits.get("max_ms"),
         max_usd_per_1k=limits.get("max_usd_per_1000"),
         on_premises=limits.get("on_premises", False),
@@ -137,12 +116,6 @@ def _candidate(planned: Mapping[str, Any]) -> CandidateInfo:
     return CandidateInfo(**{**known, "token_prices": TokenPrices(**prices) if prices else None})
 
 
-def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    for planned in candidates:
-        if planned.get("warning"):
-            yield f"{planned['name']}: {planned['warning']}"
-
-
 def _unseen(dataset: Dataset) -> Mapping[str, int]:
     """Return the labels of test rows that no training row of their fold has, with the rows."""
     found, rows = Counter[str](), dataset.examples
@@ -150,11 +123,6 @@ def _unseen(dataset: Dataset) -> Mapping[str, int]:
         known = {rows[id].target for id in fold.pool}
         found.update(t for id in fold.questions if (t := rows[id].target) not in known)
     return found
-
-
-def _training_rows(dataset: Dataset) -> tuple[str, ...]:
-    test_rows, rows = set(dataset.asked), dataset.examples
-    return tuple(id for id in rows if id not in test_rows and rows[id].labelled)
 
 
 def _personal(dataset: Dataset) -> frozenset[str] | None:
@@ -173,39 +141,29 @@ def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
     return facts | ({"dtype": " and ".join(types)} if types else {})
 
 
-# A number on its own, with its sign; digits in a name do not count. And merged intervals.
-_NUMBER = re.compile(r"(?<![\w.])(?<!\d,)(?:(?<=[ (])[+−-])?\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")  # noqa: RUF001
-_ENDS = re.compile(r"\((N) to (?:N to ){1,2}(N)\)".replace("N", _NUMBER.pattern))
+# A number on its own; digits in a name do not count.
+_NUMBER = re.compile(r"(?<![\w.])(?<!\d,)\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
 
 # Most notes of a candidate: a server may word every failure differently.
 _MAX_NOTES = 12
 
 
 def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
-    """Yield the notes of the fits behind each candidate's accuracy, merging those of one form."""
+    """Yield the notes of the fits behind each candidate's accuracy.
+
+    Of those that differ in their numbers alone, the first.
+    """
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for run in runs:
         trial = run.trial
         if trial.variant == "" and trial.scenario.kind == "standard" and not trial.scenario.rate:
             for text in run.notes:
                 alike[trial.candidate, tuple(_NUMBER.split(text))].append(text)
-    shown: dict[str, int] = defaultdict(int)
+    shown = Counter[str]()
     for (candidate, _), texts in alike.items():
         shown[candidate] += 1
         if shown[candidate] <= _MAX_NOTES:
-            yield Note(candidate=candidate, text=merge_numbers(texts), fits=len(texts))
-
-
-def merge_numbers(texts: Sequence[str]) -> str:
-    """Merge notes that differ in numbers only, with ranges for them, and one for intervals."""
-    numbers_by_text = [_NUMBER.findall(text) for text in texts]
-    ranges = iter([_range(numbers) for numbers in zip(*numbers_by_text, strict=True)])
-    return _ENDS.sub(r"(\1 to \2)", _NUMBER.sub(lambda _: next(ranges), texts[0]))
-
-
-def _range(numbers: Sequence[str]) -> str:
-    ordered = sorted(set(numbers), key=lambda n: float(n.replace(",", "").replace(MINUS, "-")))
-    return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
+            yield Note(candidate=candidate, text=texts[0], fits=len(texts))
 
 
 # User, password and query of an address.
@@ -297,7 +255,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 18
+RECORD = 19
 
 
 def state_of(store: Store) -> str:

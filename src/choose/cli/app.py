@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
@@ -11,7 +12,7 @@ from choose.cli.check import check
 from choose.cli.compare import compare, continue_, demo
 from choose.cli.export import export, predict
 from choose.cli.models_and_strategies import explain, models, strategies
-from choose.cli.options import ALL, SHORT
+from choose.cli.options import ALL
 from choose.cli.plan import plan
 from choose.cli.report import open_, report
 from choose.cli.score import score
@@ -94,7 +95,7 @@ class Command(TyperCommand):
     """Lists lines to copy and the everyday options of a command, or all of them by panel."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the examples, then the options: a line for each that is for every day."""
+        """Write the examples, then the options: of each for every day the first sentence."""
         write_examples(str(self.name), formatter)
         everyday = EVERYDAY.get(str(self.name))
         if everyday is None or ctx.meta.get(ALL):
@@ -105,7 +106,7 @@ class Command(TyperCommand):
         rows = []
         for name in (*arguments, *everyday, "help_all"):
             head, told = named[name].get_help_record(ctx)
-            rows.append((head, SHORT.get(name, told)))
+            rows.append((head, re.split(r"(?<=\.) (?=[A-Z])", told)[0]))
         with formatter.section("Options"):
             formatter.write_dl(rows)
 

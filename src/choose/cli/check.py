@@ -17,7 +17,6 @@ from choose.cli.options import (
     overrides,
     takes,
 )
-from choose.study.study_file import study_file_here
 
 
 @takes({**DATA_FLAGS, "metric": GOAL_FLAGS["metric"], **SET_FLAG})
@@ -42,7 +41,7 @@ def check(
     from choose.cli.console import check_outputs, inputs_of, print_record, say, stdout, working
     from choose.report.write import write
 
-    config, settings = config or study_file_here(), overrides(context)
+    settings = overrides(context)
     check_outputs("check", output, inputs_of(resolve(data, config, settings), config))
     with working("Auditing the rows"):
         result = audit(data, study_file=config, overrides=settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,12 +22,10 @@ from choose.cli.options import (
     Output,
     Yes,
     overrides,
-    seconds,
     takes,
-    typed_for,
 )
 from choose.errors import StudyError
-from choose.study.study_file import QUICK, study_file_here
+from choose.study.study_file import overrides_of
 
 if TYPE_CHECKING:
     from choose.api.compare import Outcome
@@ -51,7 +48,7 @@ def compare(
     gates = Gates(tuple(expect or ()), fail_under, min_chance)
     run(
         data,
-        config or study_file_here(),
+        config,
         overrides(context),
         out=out,
         strategies=context.params["strategy"],
@@ -110,9 +107,6 @@ def run(
     from choose.study.candidates import names_of
 
     class Progress(LiveProgress):
-        def noted(self, sentences: Sequence[str]) -> None:
-            super().noted([typed_for("compare", sentence) for sentence in sentences])
-
         def planned(self, *plan: Any, **more: Any) -> None:
             super().planned(*plan, **more)
             if not strategies and not study.candidates and not study.models.prompted:
@@ -174,7 +168,6 @@ def demo(
             f"No bundled set {sample!r}.{did_you_mean(sample, SAMPLES)} Allowed: "
             f"{', '.join(SAMPLES)}."
         )
-    limit = {} if budget is None else {"budget_seconds": seconds(budget)}
-    settings = {"grid": {**(QUICK if quick else {}), **limit}}
+    settings = overrides_of({"quick": quick, "budget": budget})
     results = Results(as_json, tuple(output or ()))
     run(f"sample:{sample}", None, settings, out=out, results=results)

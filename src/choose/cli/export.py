@@ -34,6 +34,9 @@ def export(
         str | None,
         typer.Option(help="Candidate to train. Default: what the study says to use."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an export in that folder.")
+    ] = False,
     router: Routes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,16 +47,15 @@ def export(
     from choose.cli.console import print_record, say, working
     from choose.cli.report import study_named
     from choose.errors import StudyError
+    from choose.export.write_folder import export_record
 
     if candidate is not None and router:
         raise StudyError("--candidate and --router both determine what is exported. Leave one out.")
     named = study_named(store)
     with working("Training on all rows"):
-        exported = export_candidate(named, folder, candidate=candidate, router=router)
+        exported = export_candidate(named, folder, candidate=candidate, force=force, router=router)
     if as_json:
-        about = exported.manifest.model_dump(mode="json", by_alias=True)
-        record = {"folder": str(exported.folder), **about, "rows_inside": exported.rows_inside}
-        print_record(json.dumps(record, indent=1))
+        print_record(json.dumps(export_record(exported), indent=1))
     _tell(exported)
     if not as_json:
         say(f"Use it: choose predict {folder} FILE    Read first: {folder / 'README.md'}")
@@ -95,7 +97,7 @@ def predict(
 ) -> None:
     """Predict texts with an exported candidate.
 
-    Each row of the output has id, label (or answer), confidence and status:
+    Each row of the output has id, label (answer, labels or ranking), confidence and status:
     ok, doubtful (most answers with so low a confidence were wrong in the study), or why it
     has no label. With --json, records, sets and rankings are objects and lists.
     """

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli.options import (
-    READERS,
-    STUDY_FLAGS,
-    AsJson,
-    Config,
-    Data,
-    overrides,
-    takes,
-)
+from choose.cli.options import STUDY_FLAGS, AsJson, Config, Data, overrides, takes
 from choose.errors import StudyError
-from choose.study.study_file import study_file_here
 
 if TYPE_CHECKING:
     from choose.schema.plan import Round, Wishes
+    from choose.study.study_file import Overrides
 
 PANEL = "Before there are data (--no-data)"
 
 
-def _assumption(kind: type, text: str) -> Any:
-    return Annotated[kind | None, typer.Option(help=text, rich_help_panel=PANEL)]
+def _assumption(takes: str, text: str) -> Any:
+    return Annotated[str | None, typer.Option(metavar=takes, help=text, rich_help_panel=PANEL)]
 
 
 ASSUMPTIONS = {
-    "classes": _assumption(int, "Number of labels. Default: 5."),
-    "gain": _assumption(float, "Gain to detect, in points: 3. Default: 2."),
-    "minutes_per_label": _assumption(float, "Minutes to label one row."),
-    "hourly_rate": _assumption(float, "Dollars per hour of labelling."),
-    "usd": _assumption(float, "Budget for labels, in dollars."),
-    "tokens": _assumption(int, "Tokens of a request to an API. Default: 300."),
+    "classes": _assumption("N", "Number of labels (default: 5)."),
+    "gain": _assumption("POINTS", "Gain to detect, in points: 3 (default: 2)."),
+    "minutes_per_label": _assumption("MINUTES", "Minutes to label one row."),
+    "hourly_rate": _assumption("DOLLARS", "Dollars for an hour of labelling."),
+    "usd": _assumption("DOLLARS", "Dollars to spend on labels."),
+    "tokens": _assumption("N", "Tokens of a request to an API (default: 300)."),
 }
+
+# Flags of a study that a plan without data takes too.
+_BOTH = ("target", "volume", "usd_per_hour")
 
 
 @takes({**STUDY_FLAGS, **ASSUMPTIONS})
@@ -55,51 +51,44 @@ def plan(
 
     With --no-data, show how many rows to label; with --volume too, when a small model pays.
     """
-    assumptions = {name: context.params[name] for name in ASSUMPTIONS}
+    flags = context.params
+    assumed = {name: flags[name] for name in ASSUMPTIONS if flags[name] is not None}
     if no_data:
-        given = {name: context.params[name] for name in ("usd_per_hour", "usd_per_million")}
-        read = {name: READERS[name][0](context.params[name]) for name in ("target", "volume")}
-        plan_before_data(wishes({**assumptions, **given, **read}, data), as_json)
-        return
-    for name, value in assumptions.items():
-        if value is not None:
-            raise StudyError(
-                f"--{name.replace('_', '-')} is for plans without data. Add --no-data, or leave "
-                "it out; with data, costs belong in the study file."
-            )
-    settings = {
-        "study_file": config or study_file_here(),
-        "overrides": overrides(context),
-    }
-    plan_trials(data, settings, context.params["strategy"], as_json)
+        if data is not None:
+            raise StudyError(f"--no-data is without data, and {data!r} was given. Leave one out.")
+        both = {name: flags[name] for name in _BOTH if flags[name] is not None}
+        plan_before_data(wishes({**assumed, **both}, flags["usd_per_million"] or ()), as_json)
+    elif assumed:
+        raise StudyError(
+            f"--{next(iter(assumed)).replace('_', '-')} is for plans without data. Add --no-data, "
+            "or leave it out; with data, costs belong in the study file."
+        )
+    else:
+        plan_trials(data, config, overrides(context), flags["strategy"] or (), as_json)
 
 
-def wishes(flags: Mapping[str, Any], data: str | None) -> Wishes:
-    """Check the assumptions of a plan without data; `gain` is in points."""
+def wishes(flags: Mapping[str, str], prices: Sequence[str]) -> Wishes:
+    """Check the assumptions of a plan without data."""
+    from pydantic import ValidationError
+
     from choose.models.endpoints.providers import token_prices
     from choose.schema.plan import Wishes
+    from choose.untrusted import number, plain_reason, shown
 
-    if data is not None:
-        raise StudyError(f"--no-data plans without data, and {data!r} was given. Leave one out.")
-    gain = flags["gain"] if flags["gain"] is not None else 2.0
-    if flags["classes"] is not None and not 2 <= flags["classes"] <= 10_000:
-        raise StudyError("--classes must be the number of labels: 2 or more.")
-    if not 0.5 <= gain <= 30:
-        raise StudyError(f"--gain {gain:g} is in points, from 0.5 to 30. Write 3 for 3 points.")
-    target = flags["target"]
-    if target is not None and not 0 < target < 1:
-        raise StudyError(f"--target {target:g} is not a share. Write 0.9 for 90 of 100 right.")
-    for name in ("minutes_per_label", "hourly_rate", "usd", "tokens", "usd_per_hour"):
-        value = flags[name]
-        if value is not None and not 0 < value < 1e9:
-            raise StudyError(f"--{name.replace('_', '-')} {value:g} must be above 0.")
-    if flags["usd"] is not None and flags["hourly_rate"] is None:
+    if "usd" in flags and "hourly_rate" not in flags:
         raise StudyError("--usd needs --hourly-rate (and --minutes-per-label).")
-    known = {name: value for name, value in flags.items() if name != "usd_per_million"}
-    if len(prices := flags["usd_per_million"] or ()) > 1:
+    if len(prices) > 1:
         raise StudyError("--no-data compares one API: give --usd-per-million once.")
-    known["prices"] = token_prices(*prices) if prices else None
-    return Wishes.model_validate({**known, "gain": gain / 100})
+    known: dict[str, Any] = {"prices": token_prices(*prices)} if prices else {}
+    known["gain"] = number(flags.get("gain", 2), "--gain, in points,", 0.5, 30) / 100
+    try:
+        return Wishes.model_validate({**flags, **known})
+    except ValidationError as invalid:
+        error = invalid.errors()[0]
+        flag = str(error["loc"][0]).replace("_", "-")
+        raise StudyError(
+            f"--{flag} {shown(error['input'])} cannot be used: {plain_reason(error)}."
+        ) from invalid
 
 
 def plan_before_data(assumptions: Wishes, as_json: bool) -> None:
@@ -116,7 +105,11 @@ def plan_before_data(assumptions: Wishes, as_json: bool) -> None:
 
 
 def plan_trials(
-    data: str | None, settings: dict[str, Any], strategies: list[str] | None, as_json: bool
+    data: str | None,
+    config: Path | None,
+    settings: Overrides,
+    strategies: Sequence[str],
+    as_json: bool,
 ) -> None:
     """Print the rounds that compare would run, with forecasts of time and money."""
     import json
@@ -126,7 +119,7 @@ def plan_trials(
     from choose.report.terminal.plan_page import grid_page, sending_record
 
     with working("Listing the rounds"):
-        grid = plan_study(data, strategies=strategies or (), **settings)
+        grid = plan_study(data, study_file=config, overrides=settings, strategies=strategies)
     if not as_json:
         stdout().print(grid_page(grid))
         return
@@ -137,7 +130,7 @@ def plan_trials(
         "rows": len(grid.dataset.examples),
         "asked": len(grid.dataset.asked),
         "division": grid.dataset.division,
-        "budget_seconds": grid.budget,
+        "budget": grid.budget,
         "rounds": [
             round_record(one, seconds)
             for one, seconds in zip(grid.rounds, grid.reach.seconds, strict=True)

@@ -29,8 +29,8 @@ Answers = Annotated[
     str | None,
     typer.Argument(
         metavar="ANSWERS",
-        help="CSV, TSV, JSONL or Parquet file with the right answer and a column a candidate; or "
-        "a results file of promptfoo, inspect or lm-eval.",
+        help="CSV, TSV, JSONL, Parquet, or the results of a tool. The right answer, and a column a "
+        "candidate; or a file of promptfoo, inspect or lm-eval.",
     ),
 ]
 Gold = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the right answers.")]

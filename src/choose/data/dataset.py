@@ -21,6 +21,7 @@ from choose.data.examples import examples_from, kind_of, target_values
 from choose.data.readers.column_guess import (
     guess_notes,
     headed,
+    joined_note,
     kind_note,
     passage_note,
     separator_note,
@@ -40,7 +41,7 @@ from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
-from choose.tasks.multilabel import Multilabel, separator_of
+from choose.tasks.multilabel import Multilabel, likely_joined, separator_of
 from choose.tasks.ranking import Ranking
 from choose.types import Dataset, Example
 
@@ -108,7 +109,7 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     name = given.name
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
-    guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section)]
+    guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content)]
     instruction, said = shared_instruction(table, roles)
     kind, why = (RANKING, ranked) if kind == RANKING else _kind(table, section, roles, kind)
     section, parted = with_separator(table, section, roles, kind)
@@ -170,7 +171,10 @@ def _kind(
     if section.separator is not None and stated is None:
         stated = MULTILABEL
     kind, why = kind_of(table, section, roles)
-    notes = [kind_note(kind, why, section.path)] if stated is None and kind != USUAL else []
+    notes = [kind_note(kind, why)] if stated is None and kind != USUAL else []
+    if stated is None and kind == USUAL:
+        joined = likely_joined(target_values(table, section, roles))
+        notes += [joined_note(*joined, roles.label)] if joined else []
     kind = stated or kind
     if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
         notes.append(passage_note(passage))
@@ -199,7 +203,7 @@ def with_separator(
         return section, []
     if found is None:
         return section, []
-    said = separator_note(found, roles.label, section.path)
+    said = separator_note(found, roles.label)
     return section.model_copy(update={"separator": found}), [said]
 
 

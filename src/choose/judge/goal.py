@@ -104,9 +104,9 @@ class Rule:
             (see `margins`).
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
-        usd_per_machine_hour: dollars for an hour of the machine that answers, or None.
+        usd_per_hour: dollars for an hour of the machine that answers, or None.
         value_per_right_answer: dollars that a right answer is worth more than a wrong one, or None.
-        volume_per_month: answers needed per month, or None.
+        volume: answers needed per month, or None.
         agreement: whose answers are taken for right ones; empty where they are known to be right.
         max_ms: milliseconds that an answer may take, or None.
         max_usd_per_1k: dollars that 1,000 answers may cost, or None.
@@ -119,9 +119,9 @@ class Rule:
     margin_from: Literal["stated", "default", "derived"] = "stated"
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
-    usd_per_machine_hour: float | None = None
+    usd_per_hour: float | None = None
     value_per_right_answer: float | None = None
-    volume_per_month: float | None = None
+    volume: float | None = None
     agreement: str = ""
     max_ms: float | None = None
     max_usd_per_1k: float | None = None
@@ -131,7 +131,7 @@ class Rule:
     @property
     def answers(self) -> float | None:
         """Return the answers of a year."""
-        return None if self.volume_per_month is None else MONTHS * self.volume_per_month
+        return None if self.volume is None else MONTHS * self.volume
 
     def record(self) -> dict[str, Any]:
         return asdict(self)

@@ -76,23 +76,14 @@ def words_of_both(versus: Versus) -> Words:
 
 
 def rows(versus: Versus) -> Iterator[str]:
-    common, target = versus.rows, words_of_both(versus).target
-    how = f"with the same {'text' if common.by_text else 'id'} and {target}"
+    common = versus.rows
     yield (
-        f"{common.common:,} test rows are in both studies, {how} ({common.before:,} before, "
-        f"{common.after:,} now); only these are compared."
+        f"{common.common:,} test rows are in both studies, with the same text and "
+        f"{words_of_both(versus).target} ({common.before:,} before, {common.after:,} now); only "
+        "these are compared."
     )
-    if not common.by_text:
-        yield "Texts were not stored, so a changed text under the same id could not be detected."
-    for count, what in (
-        (common.moved, "of these have another id now"),
-        (common.relabelled, f"have another {target} now and are not compared"),
-        (common.reworded, "have another text under the same id and are not compared"),
-        (common.new, "are test rows only now"),
-        (common.gone, "were test rows only before"),
-    ):
-        if count:
-            yield f"{count:,} {what}."
+    if common.changed:
+        yield f"{common.changed:,} changed under the same id."
 
 
 def others(versus: Versus) -> Iterator[str]:

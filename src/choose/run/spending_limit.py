@@ -141,5 +141,5 @@ def _try_endpoint(study: Study, candidate: Candidate, pools: Pools) -> None:
         hosts = ", ".join(f"{name!r} ({study.endpoints[name].host})" for name in names)
         raise EndpointError(
             f"The endpoint {hosts} did not answer its first request within the time limit of "
-            f"{study.grid.budget_seconds:g} s. Check the server, or allow more time with --budget."
+            f"{study.grid.budget:g} s. Check the server, or allow more time with --budget."
         ) from None

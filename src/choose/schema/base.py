@@ -103,9 +103,8 @@ def above_0(interval: Interval) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One expectation: its name, the expected and the actual value, and whether it is met."""
+    """One expectation: the expected and the actual value, and whether it is met."""
 
-    name: str
     expected: str
     found: str
     met: bool

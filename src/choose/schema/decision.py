@@ -48,7 +48,7 @@ class Look(Record):
 
 
 class Note(Record):
-    """What `fits` fits of a candidate noted; numbers that differ between them are ranges."""
+    """What `fits` fits of a candidate noted, in the numbers of the first."""
 
     candidate: str
     text: str

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from choose.schema.base import Record
 from choose.schema.scorecard import TokenPrices
 from choose.types import Candidate, Dataset, Trial
+from choose.untrusted import Settings, per_month, share
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
 DISCORDANCES = (0.1, 0.2, 0.3)
@@ -98,30 +99,29 @@ _Count = Annotated[int, Field(ge=0, lt=10**9)]
 
 
 class LeftOut(Record):
-    """Something that was planned and not measured.
+    """Something that was planned and not measured; `reason` is null where nothing depends on it.
 
     Attributes:
-        candidate: whose trials these are; empty where they are of none.
+        candidate: whose trials or rows these are; empty where they are of none.
         reason: ``refused``: the candidate cannot do this task; ``dropped``: it is behind for
             certain; ``too-long``: one fit takes longer than the remaining budget; ``not-needed``
-            for the verdict; ``out-of-time``; ``out-of-money``: --max-usd was used up; null where
-            its trials had failed, the user ended the run, or a file cannot be read.
-        text: why a candidate was refused, or what cannot be read; else empty.
+            for the verdict; ``out-of-time``; ``out-of-money``: --max-usd was used up.
+        text: what is said of the candidate; the whole sentence where there is none.
         trials: how many did not run, by the part of the study.
-        answered: test rows after which it was behind; null of one that is beyond a limit.
+        rows: test rows of the comparison without an answer; null where it is not about rows.
         seconds: the forecast of one fit; null where no fit was too long.
-        learns: rows that this fit would have learned from.
-        keeps: rows that its candidate has learned from.
     """
 
     candidate: str = ""
     reason: Reason | None = None
-    text: str = ""
+    text: str
     trials: Mapping[str, _Count] = {}
-    answered: _Count | None = None
+    rows: _Count | None = None
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    learns: _Count | None = None
-    keeps: _Count | None = None
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.candidate}: {self.text}" if self.candidate else self.text
 
 
 class Three(Record):
@@ -132,7 +132,10 @@ class Three(Record):
     high: float
 
 
-class Wishes(Record):
+_Amount = Annotated[float | None, Field(gt=0, lt=1e9)]
+
+
+class Wishes(Settings):
     """What a founder can say before any row is labelled; shares of 1, so 0.03 is three points.
 
     Attributes:
@@ -143,16 +146,16 @@ class Wishes(Record):
         usd_per_hour: of the machine that would answer instead.
     """
 
-    classes: int | None
+    classes: int | None = Field(default=None, ge=2, le=10_000)
     gain: float
-    target: float | None = None
-    minutes_per_label: float | None = None
-    hourly_rate: float | None = None
-    usd: float | None = None
-    volume: float | None = None
-    tokens: int | None = None
+    target: Annotated[float | None, BeforeValidator(share), Field(gt=0, lt=1)] = None
+    minutes_per_label: _Amount = None
+    hourly_rate: _Amount = None
+    usd: _Amount = None
+    volume: Annotated[_Amount, BeforeValidator(per_month)] = None
+    tokens: int | None = Field(default=None, gt=0, lt=10**9)
     prices: TokenPrices | None = None
-    usd_per_hour: float | None = None
+    usd_per_hour: _Amount = None
 
 
 class Affordable(Record):
@@ -211,10 +214,6 @@ class BeforeData(Record):
     running: Running | None = None
 
 
-# The first of the reasons for requests.
-ONCE = "one answer for each row and candidate"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """What one endpoint would be sent.
@@ -226,7 +225,7 @@ class Bill:
         usd: dollars, about; None without prices.
         rows: rows of the data that are sent, as questions or as demonstrations.
         passages: passages of documents in these requests, at most; equal ones count each time.
-        parts: why so many: reason -> requests, the first answers first; they sum to `requests`.
+        parts: why so many: part of the study -> requests; they sum to `requests`.
     """
 
     name: str

@@ -29,24 +29,16 @@ class Side(Record):
 
 
 class CommonRows(Record):
-    """The test rows that two studies have in common.
+    """The test rows of two studies, and how many are in both.
 
-    Rows meet where text and label are the same, by id or, where ids moved, by a text that occurs
-    once in either study; `moved` counts the latter. `relabelled` rows bear the same id and text
-    under another label, `reworded` rows the same id with another text; neither is compared.
-    `new` rows are test rows of the second study only, `gone` ones of the first only. `by_text` is
-    false where a study stored no texts, so that rows meet by id and label alone.
+    Rows meet where text and answer are the same, by id or, where ids moved, by a text that occurs
+    once in either study. `changed` rows bear the same id; they are not compared.
     """
 
     before: int
     after: int
     common: int
-    moved: int
-    relabelled: int
-    reworded: int
-    new: int
-    gone: int
-    by_text: bool
+    changed: int
 
 
 class Change(Record):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from choose.errors import did_you_mean
-from choose.untrusted import Settings
+from choose.untrusted import Settings, Several
 
 # Keys of [data] that name files or folders.
 FILES = ("path", "test", "documents")
@@ -21,9 +21,12 @@ Estimand = Literal["new-questions", "new-documents"]
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """Marks a field that the command line sets too; the flag has the field's name or this one."""
+    """Marks a field that has a flag of its name; `takes` is what help shows for its value.
 
-    name: str = ""
+    Help for every day shows the first sentence of the field's description.
+    """
+
+    takes: str = ""
 
 
 class DataSection(Settings):
@@ -32,16 +35,18 @@ class DataSection(Settings):
     path: str | None = Field(
         default=None, description="CSV, TSV, JSON, JSONL or Parquet file, or `sample:NAME`."
     )
-    test: Annotated[str | None, Flag()] = Field(
-        default=None, description="File with the test rows."
+    test: Annotated[str | None, Flag("FILE")] = Field(
+        default=None, description="File with your own test rows."
     )
-    text_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the text; several are joined: subject,body."
+    text_column: Annotated[str | None, Flag("COLUMN")] = Field(
+        default=None,
+        description="Column of the text (default: found, and shown). Several are joined: "
+        "subject,body.",
     )
-    label_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the label."
+    label_column: Annotated[str | None, Flag("COLUMN")] = Field(
+        default=None, description="Column of the label (default: found, and shown)."
     )
-    teacher_column: Annotated[str | None, Flag()] = Field(
+    teacher_column: Annotated[str | None, Flag("COLUMN")] = Field(
         default=None,
         description="Column of an LLM's answers: candidates learn from them, and are scored on the "
         "labels.",
@@ -52,7 +57,7 @@ class DataSection(Settings):
         max_length=5,
         description="What separates several labels in a cell, such as ';'. Default: guessed.",
     )
-    fields: tuple[str, ...] = Field(
+    fields: Several[str] = Field(
         default=(),
         description="Further input columns, such as the date of an e-mail.",
     )
@@ -65,9 +70,9 @@ class DataSection(Settings):
         description="Column of the source, such as the customer or the channel: each is left out "
         "in turn, to see what is lost on one that no training row is from.",
     )
-    documents: Annotated[str | None, Flag()] = Field(
+    documents: Annotated[str | None, Flag("PATH")] = Field(
         default=None,
-        description="Documents to answer from, or to rank: a folder of .txt and .md files, a table "
+        description="Documents to answer from, or to rank. A folder of .txt and .md files, a table "
         "(JSONL, JSON, CSV, TSV, Parquet) with id, title and text, or `sample:NAME`.",
     )
     evidence_column: str | None = Field(
@@ -106,17 +111,17 @@ class DataSection(Settings):
 class AnswersSection(Settings):
     """Answers that exist already, which are judged beside those of the candidates that run."""
 
-    answers: Annotated[tuple[str, ...], Flag()] = Field(
+    answers: Annotated[Several[str], Flag("WHICH")] = Field(
         default=(),
-        description="Answers that you have: columns (gpt4,mine), a file (gpt4=out.jsonl), or a "
-        "column with its price in dollars for 1,000 answers (gpt4=2.50/1k). Repeatable.",
+        description="Columns or files: gpt4,mine or gpt4=out.jsonl. With the price in dollars for "
+        "1,000 answers: gpt4=2.50/1k. Repeatable.",
     )
-    family: tuple[str, ...] = Field(
+    family: Several[str] = Field(
         default=(),
         description="Families of these answers: NAME=fine-tuning (or prompting, retrieval, "
         "baseline). Default: guessed from the name, and shown.",
     )
-    ends: tuple[str, ...] = Field(
+    ends: Several[str] = Field(
         default=(),
         description="Answers whose model will be switched off, by name: compared, never named.",
     )
@@ -130,13 +135,12 @@ class AnswersSection(Settings):
 class TaskSection(Settings):
     """What kind of task it is, and how prompts describe it."""
 
-    kind: Annotated[str | None, Flag()] = Field(
+    kind: Annotated[str | None, Flag("NAME")] = Field(
         default=None,
         description="Kind of task: classification, multilabel (sets of labels), extraction "
         "(records), writing (texts), answering (questions) or ranking (documents). Default: what "
         "the targets look like.",
     )
-
     instruction: str | None = Field(
         default=None, description="What a model should do with a text, in every prompt."
     )

@@ -320,22 +320,17 @@ def _example(row: Mapping[str, Any]) -> Example:
         source=row["source"],
         taught=row["taught"],
         labelled=row["labelled"],
-        timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
+        timestamp=_moment(row["timestamp"]),
     )
 
 
 def documents_table(corpus: Corpus) -> pl.DataFrame:
-    rows = corpus.documents
-    return pl.DataFrame(
-        {
-            "id": [d.id for d in rows],
-            "title": [d.title for d in rows],
-            "text": [d.text for d in rows],
-            "timestamp": [d.timestamp.isoformat() if d.timestamp else None for d in rows],
-            "url": [d.url for d in rows],
-        },
-        schema=dict.fromkeys(("id", "title", "text", "timestamp", "url"), pl.String),
-    )
+    columns = dict.fromkeys(("id", "title", "text", "timestamp", "url"), pl.String)
+    rows = [
+        {**asdict(d), "timestamp": d.timestamp and d.timestamp.isoformat()}
+        for d in corpus.documents
+    ]
+    return pl.DataFrame(rows, schema=columns)
 
 
 def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
@@ -344,21 +339,15 @@ def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
     Raises:
         ValueError: if they are not those of this digest.
     """
-    corpus = Corpus(
-        tuple(
-            Document(
-                id=row["id"],
-                title=row["title"],
-                text=row["text"],
-                timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
-                url=row["url"],
-            )
-            for row in table.iter_rows(named=True)
-        )
-    )
+    rows = table.iter_rows(named=True)
+    corpus = Corpus(tuple(Document(**{**r, "timestamp": _moment(r["timestamp"])}) for r in rows))
     if corpus.digest != digest:
         raise ValueError("it holds other documents than those of this study")
     return corpus
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 @contextmanager
@@ -424,7 +413,6 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage: dict[str, str] = {}
-        self._intact: set[str] = set()
 
     @classmethod
     def create(cls, path: Path) -> Store:
@@ -482,7 +470,7 @@ class Store:
         return cls(path)
 
     def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
-        """Write the study with its rule, and the data, before the run."""
+        """Write the study and the data before the run."""
         settings = tomli_w.dumps(study)
         for folder in (self.path, *self.path.glob("trials/*")):
             remove_temporary_files(folder)
@@ -535,7 +523,6 @@ class Store:
         run = read_run(folder, trial, dataset, self._note)
         if run is None or dataset is None:
             return run
-        self._intact.add(trial.key)
         return with_scores(folder, run, dataset)
 
     def _readable_dataset(self) -> Dataset | None:
@@ -544,18 +531,6 @@ class Store:
             return self.dataset
         except StoreError:
             return None
-
-    def done(self, trial: Trial, views: Iterable[str], repeats: int = 1) -> bool:
-        """Return whether a trial succeeded and answered all its rows and these views."""
-        file = self.path / "trials" / trial.key / "trial.json"
-        if not file.exists() or (trial.key not in self._intact and self.get(trial) is None):
-            return False
-        facts = json.loads(read_text(file))
-        if facts["error"] or facts.get("unasked"):
-            return False
-        wanted = [(view, 0) for view in views] + [("clean", r) for r in range(1, repeats)]
-        answered = {(view, repeat) for view, repeat in facts["views"]}
-        return answered.issuperset(wanted)
 
     def _note(self, file: Path, error: BaseException) -> None:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
@@ -601,7 +576,7 @@ class Store:
 
     @property
     def study(self) -> dict[str, Any]:
-        """The study as resolved, with the rule and its version."""
+        """The settings of the study, as resolved."""
         with reading(self.path / STUDY):
             study = tomllib.loads(read_text(self.path / STUDY))
             check_study(study)

@@ -34,14 +34,7 @@ from choose.types import FAMILIES, Candidate, Task
 
 def endpoints_of(candidate: Candidate, endpoints: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
     """Return the endpoints that a candidate calls, by name; any hyperparameter may name one."""
-    return endpoints_named(candidate.params, endpoints)
-
-
-def endpoints_named(
-    params: Mapping[str, Any], endpoints: Mapping[str, Endpoint]
-) -> dict[str, Endpoint]:
-    """Return the endpoints that hyperparameters name, by name."""
-    names = map(endpoint_name, params.values())
+    names = map(endpoint_name, candidate.params.values())
     return {name: endpoints[name] for name in names if name is not None and name in endpoints}
 
 
@@ -305,8 +298,19 @@ def describe_candidates(study: Study, candidates: Sequence[Candidate]) -> list[d
 
 
 def _describe(study: Study, candidate: Candidate, start: str) -> CandidateInfo:
-    name, model = candidate.strategy, model_of(candidate)
-    cls, facts = find(name), traits(name)
+    name, params = candidate.strategy, candidate.params
+    # The model that it tunes, prompts or embeds with.
+    model = next((str(params[r]) for r in ("base", "model", "encoder") if r in params), None)
+    cls, facts, served = find(name), traits(name), dict[str, Any]()
+    endpoint = study.endpoints.get(endpoint_name(model) or "") if model else None
+    if endpoint is not None:
+        served = {
+            "behind": f"{endpoint.model} at {endpoint.host}",
+            "hosted": not endpoint.is_local,
+            "billions": billions_in(endpoint.model),
+            "concurrency": endpoint.concurrency,
+            "token_prices": endpoint.prices,
+        }
     return CandidateInfo(
         name=candidate.name,
         strategy=name,
@@ -322,59 +326,17 @@ def _describe(study: Study, candidate: Candidate, start: str) -> CandidateInfo:
         reads=facts["reads"],
         taught=candidate.taught,
         starts=start,
-        **_facts_of(study.endpoints.get(endpoint_name(model) or "")),
+        **served,
     )
-
-
-def _facts_of(endpoint: Endpoint | None) -> dict[str, Any]:
-    if endpoint is None:
-        return {}
-    return {
-        "behind": f"{endpoint.model} at {endpoint.host}",
-        "hosted": not endpoint.is_local,
-        "billions": billions_in(endpoint.model),
-        "concurrency": endpoint.concurrency,
-        "token_prices": endpoint.prices,
-    }
-
-
-def model_of(candidate: Candidate) -> str | None:
-    """Return the model that a candidate tunes, prompts or embeds with, for reports."""
-    for role in ("base", "model", "encoder"):
-        if role in candidate.params:
-            return str(candidate.params[role])
-    return None
 
 
 def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
     """Refuse resources of what the study does not have."""
     # A candidate that does not run this time keeps its resources in the file.
-    names = sorted({c.name for c in candidates} | set(names_of(study)) | set(available()))
-    _check_known("run.resources", study.run.resources, [*FAMILIES, *names])
-
-
-def check_labels(study: Study, task: Task) -> None:
-    """Check that labels whose errors have costs are ones of the data.
-
-    Raises:
-        StudyError: if no row has one of them, or no error costs anything.
-    """
-    costs, labels = study.goal.error_costs, task.labels
-    for label in [name for stated in costs for name in (stated, *costs[stated])]:
-        if label not in labels:
-            raise StudyError(
-                f"goal.error_costs names a label {label!r} that no row has."
-                f"{did_you_mean(label, labels)}"
-            )
-    stated = [cost for a in costs for b, cost in costs[a].items() if a != b]
-    if labels and len(stated) == len(labels) * (len(labels) - 1) and not any(stated):
-        raise StudyError("goal.error_costs says that no error costs anything; give one a cost.")
-
-
-def _check_known(key: str, given: Iterable[str], known: Sequence[str]) -> None:
-    for name in given:
+    known = [*FAMILIES, *sorted({c.name for c in candidates} | {*names_of(study), *available()})]
+    for name in study.run.resources:
         if name not in known:
             raise StudyError(
-                f"{key} names {name!r}, which this study does not have."
+                f"run.resources names {name!r}, which this study does not have."
                 f"{did_you_mean(name, known)} Allowed: {', '.join(dict.fromkeys(known))}."
             )

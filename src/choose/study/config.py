@@ -22,14 +22,13 @@ from choose.schema.study_sections import (
     TaskSection,
 )
 from choose.tasks.kinds import TEXT_METRICS
-from choose.tasks.scoring import is_function
+from choose.tasks.scoring import installed, is_function
 from choose.types import FAMILIES, Kind
-from choose.untrusted import Settings, share
+from choose.untrusted import Settings, Several, per_month, seconds, share
 
 # Verdicts and families, which --expect names as it does candidates.
 RESERVED: tuple[str, ...] = (*get_args(Kind), *FAMILIES)
 
-Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, BeforeValidator(share), Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos"]
@@ -39,10 +38,10 @@ ScenarioKind = Literal["inner", "time", "source", "new-class"]
 class Goal(Settings):
     """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
 
-    target: Annotated[float | None, Flag()] = Field(
-        default=None, gt=0, le=1, description="Score that is good enough, such as 0.9 or 90%."
+    target: Annotated[float | None, BeforeValidator(share), Flag("SHARE")] = Field(
+        default=None, gt=0, le=1, description="What is good enough, such as 90%."
     )
-    metric: Annotated[str, Flag()] = Field(
+    metric: Annotated[str, Flag("NAME")] = Field(
         default="accuracy",
         description="Score to decide by; the first is the default. Labels: accuracy, balanced "
         "(every label counts the same), cost ([goal.error_costs]). Sets of labels: example-f1, "
@@ -54,7 +53,7 @@ class Goal(Settings):
         description="Cost of an error, by true label, then by answer. An error that is not listed "
         "costs 1; an unusable answer costs as much as the most expensive error on its label.",
     )
-    margin: float | None = Field(
+    margin: Annotated[float | None, BeforeValidator(share)] = Field(
         default=None,
         ge=0,
         lt=0.5,
@@ -65,7 +64,7 @@ class Goal(Settings):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, name: str) -> str:
-        known = [*LABEL_METRICS, *TEXT_METRICS]
+        known = [*LABEL_METRICS, *TEXT_METRICS, *installed()]
         if name not in known and not is_function(name):
             raise ValueError(
                 f"labels have {', '.join(LABEL_METRICS)} (macro-F1 is shown, not optimised); other "
@@ -74,11 +73,6 @@ class Goal(Settings):
             )
         return name
 
-    @field_validator("target", "margin", mode="before")
-    @classmethod
-    def _per_cent(cls, value: object) -> object:
-        return share(value)
-
 
 class Constraints(Settings):
     """What no candidate may break: with the first, none runs that does; else none is named."""
@@ -86,13 +80,13 @@ class Constraints(Settings):
     data_may_leave: bool = Field(
         default=True, description="Whether rows may be sent to other machines."
     )
-    max_ms: Annotated[float | None, Flag()] = Field(
+    max_ms: Annotated[float | None, Flag("MS")] = Field(
         default=None,
         gt=0,
         description="Most milliseconds that an answer may take: a slower candidate is measured, "
         "and never named.",
     )
-    max_usd_per_1000: Annotated[float | None, Flag()] = Field(
+    max_usd_per_1000: Annotated[float | None, Flag("DOLLARS")] = Field(
         default=None, gt=0, description="Most dollars that 1,000 answers may cost, likewise."
     )
     on_premises: Annotated[bool, Flag()] = Field(
@@ -114,16 +108,14 @@ class Costs(Settings):
     hourly_rate: float | None = Field(
         default=None, ge=0, description="Dollars for an hour of labelling."
     )
-    usd_per_machine_hour: Annotated[float | None, Flag("usd_per_hour")] = Field(
-        default=None,
-        ge=0,
-        description="Price of an hour of this machine, in dollars.",
+    usd_per_hour: Annotated[float | None, Flag("DOLLARS")] = Field(
+        default=None, ge=0, description="Price of an hour of this machine, in dollars."
     )
     value_per_right_answer: float | None = Field(
         default=None, gt=0, description="Dollars that an avoided error is worth."
     )
-    volume_per_month: Annotated[float | None, Flag("volume")] = Field(
-        default=None, gt=0, description="Answers a month, such as 100000 or 5000/day."
+    volume: Annotated[float | None, BeforeValidator(per_month), Flag("N/TIME")] = Field(
+        default=None, gt=0, description="Answers a month, such as 200000 or 5000/day."
     )
 
 
@@ -143,24 +135,22 @@ class Grid(Settings):
         description="Most rounds of the comparison; nothing else follows them. Round 0 has 250 "
         "training rows and 25 test rows, and each next one twice as many.",
     )
-    noise: tuple[Rate, ...] | None = Field(
+    noise: Several[Rate] | None = Field(
         default=None, description="Rates of added noise in targets, such as [0, 0.1, 0.2]."
     )
-    scenarios: tuple[ScenarioKind, ...] | None = Field(
+    scenarios: Several[ScenarioKind] | None = Field(
         default=None,
         description="Further scenarios. Default: all that the data allow; [] for none.",
     )
-    views: tuple[View, ...] | None = Field(
-        default=None, description="Perturbations of the test rows."
-    )
+    views: Several[View] | None = Field(default=None, description="Perturbations of the test rows.")
     wordings: bool | None = Field(
         default=None,
         description="Whether to measure other wordings and settings; default: if answers are free.",
     )
-    budget_seconds: Annotated[float | None, Flag("budget")] = Field(
+    budget: Annotated[float | None, BeforeValidator(seconds), Flag("TIME")] = Field(
         default=600.0,
         gt=0,
-        description="Time to take: 90s, 10m or 2h; in a study file seconds.",
+        description="Time to take: 90s, 10m, 2h (default: 10m). A number alone is seconds.",
     )
     repeats: int = Field(
         default=1,
@@ -169,18 +159,18 @@ class Grid(Settings):
         description="Ask each endpoint the same question N times, to see how often its answer "
         "changes.",
     )
-    max_usd: Annotated[float | None, Flag()] = Field(
-        default=None, gt=0, description="Most that one command may spend at APIs, in US dollars."
+    max_usd: Annotated[float | None, Flag("DOLLARS")] = Field(
+        default=None, gt=0, description="Most dollars that one command may spend at APIs."
     )
 
 
 class Specs(Settings):
     """Model specs by role."""
 
-    model: Annotated[str | tuple[str, ...] | None, Flag()] = Field(
+    model: Annotated[str | tuple[str, ...] | None, Flag("MODEL")] = Field(
         default=None,
-        description="Model to prompt: PROVIDER:MODEL (openai:gpt-4o-mini, ollama:qwen2.5:7b), a "
-        "hub id (hf:ORG/NAME), or a folder. Repeatable: each is a candidate.",
+        description="LLM to prompt: openai:gpt-4o-mini, ollama:NAME. Or a hub id (hf:ORG/NAME) or "
+        "a folder; repeatable, each is a candidate.",
     )
     tune: str | None = Field(default=None, description="Model to fine-tune: a hub id or a folder.")
     encoder: str | None = Field(
@@ -204,11 +194,11 @@ class Specs(Settings):
 class Models(Specs):
     """Model specs for every candidate that does not name its own, and prompts of the user's."""
 
-    prompt: Annotated[Mapping[str, str], Flag()] = Field(
+    prompt: Annotated[Mapping[str, str], Flag("FILE")] = Field(
         default={},
-        description="Your own prompt, compared with the usual one: a text with {text} and "
-        "{labels}, a chat or a DSPy program as JSON, or promptfoo's configuration or results with "
-        "one prompt. Repeatable. In a study file: files, or prompts by name.",
+        description="Your own prompt: a text with {text} and {labels}. Or a chat or a DSPy program "
+        "as JSON, or promptfoo's configuration or results with one prompt; it is compared with the "
+        "usual one. Repeatable. In a study file: files, or prompts by name.",
     )
 
     @field_validator("prompt", mode="before")
@@ -261,7 +251,6 @@ class CandidateSection(Specs):
 class Study(Settings):
     """One comparison, as resolved: the study file with the flags laid over it."""
 
-    rule: str | None = Field(default=None, description="Version of the decision rule.")
     data: DataSection = DataSection()
     given: AnswersSection = AnswersSection()
     task: TaskSection = TaskSection()

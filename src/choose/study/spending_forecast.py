@@ -13,10 +13,10 @@ from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.plan import COMPARISON, ONCE, REPETITIONS, Bill, Job, Spending
+from choose.schema.plan import COMPARISON, Bill, Job, Spending
 from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameters
 from choose.study.candidates import TEMPLATE, endpoints_of
-from choose.study.rounds import CONTROLS, DRILLS, NOISE, VIEWS, WORDINGS
+from choose.study.rounds import CONTROLS, DRILLS, VIEWS
 from choose.tasks.answering import corpus_of
 from choose.types import Candidate, Dataset, Example
 
@@ -27,16 +27,8 @@ FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
 ANSWER_TOKENS = 12
 
 
-# Why rows are sent, by the part of the study; a new label and a drift are named by their part.
-CHANGED, AGAIN, SEARCH = "changed texts", "repeats", "choosing prompts"
-_WHY = {
-    COMPARISON: ONCE,
-    VIEWS: CHANGED,
-    CONTROLS: CONTROLS,
-    REPETITIONS: "other examples in the prompt",
-    WORDINGS: "other prompts",
-    NOISE: "wrong labels in the examples",
-}
+# Why rows are sent beside the parts of the study.
+AGAIN, SEARCH = "repeats", "choosing prompts"
 
 
 class Request(NamedTuple):
@@ -49,7 +41,7 @@ class Request(NamedTuple):
     id: str
     shown: int
     most: float
-    part: str = ONCE
+    part: str = COMPARISON
     passages: int = 0
     words: int = WORDS
     told: int = 0
@@ -70,7 +62,7 @@ def spending_of(
         # Any passage may be found for some question.
         texts += [Example(id=d.id, text=d.text, target="") for d in corpus.documents]
     counted = hints_of(hints_by_row(texts))
-    hints = {hint.name: hint.rows for hint in counted if hint.rows}
+    hints = {hint.kind: hint.rows for hint in counted if hint.rows}
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
 
 
@@ -115,9 +107,9 @@ def _count_job(
     for view, repeat in [("clean", 0), *views]:
         asked_of = place.questions[: job.ask or None]
         ids = asked_of if (view, repeat) == ("clean", 0) else asked_of[:few]
-        part = AGAIN if repeat else _WHY.get(job.part, job.part)
+        part = AGAIN if repeat else job.part
         if view != "clean":
-            part = DRILLS if is_drill(view) else CONTROLS if view in CONDITIONS else CHANGED
+            part = DRILLS if is_drill(view) else CONTROLS if view in CONDITIONS else VIEWS
         for id in ids:
             # An equal request is sent once, for the first part that needs it.
             given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)

@@ -6,7 +6,7 @@ import inspect
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any, get_type_hints
@@ -19,13 +19,7 @@ from choose.models.endpoints.providers import endpoint_settings, is_usual, with_
 from choose.schema.study_sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
 from choose.tasks.scoring import is_function
-from choose.untrusted import check_text, check_values, number, plain_reason, shown
-
-# Applies to the commands of its folder where `-c` names no other.
-HERE = Path("choose.toml")
-
-# What a study file may set that no flag named: no code, no address, no key.
-_UNNAMED = ("data", "task", "goal", "grid")
+from choose.untrusted import check_text, check_values, plain_reason, shown
 
 # Bytes of a study file; one that describes 1,000 labels has about 100,000.
 LARGEST = 1_000_000
@@ -39,21 +33,8 @@ ALL = "all"
 # Keys that name models, which may be folders.
 MODELS = tuple(Specs.model_fields)
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(text: str | None, what: str) -> float | None:
-    """Read ``90``, ``90s``, ``10m`` or ``2h`` as seconds; `what` names it in the message."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smh]?)", text.strip().lower())
-    if not match or not any(digit in "123456789" for digit in match[1]):
-        raise StudyError(f"{what} {shown(text)} is no time. Write it like 90s, 10m or 2h.")
-    return number(match[1], what, high=1e9) * _UNITS[match[2] or "s"]
-
-
 # Settings of a study for a first look: two rounds, with every family in them.
-QUICK: Mapping[str, Any] = {"budget_seconds": 120.0, "rounds": 2}
+QUICK: Mapping[str, Any] = {"budget": 120.0, "rounds": 2}
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -63,10 +44,9 @@ def load_study(
 ) -> Study:
     """Read a study file, or take its settings as a mapping, and apply `overrides`.
 
-    `overrides` is section -> key -> value; None means that the flag was not given. `path` may
-    be the folder of a stored study, which names no code and no address: those come from
-    `overrides`. A relative path in a study file is relative to the file's
-    folder if the target exists there, else to the working folder.
+    `overrides` is section -> key -> value; None is left out. `path` may be the folder of a stored
+    study, which names no code and no address: those come from `overrides`. A relative path in a
+    study file is relative to the file's folder if the target exists there, else to the working one.
     """
     if isinstance(path, Path):
         from choose.store.destination import is_store
@@ -86,28 +66,7 @@ def load_study(
                 given = {name: _with_address(base.get(name), own) for name, own in given.items()}
             settings[section] = {**base, **given}
     origin = str(path) if isinstance(path, Path) else "the settings"
-    return check(settings, origin, given_as_flags(overrides or {}))
-
-
-def study_file_here() -> Path | None:
-    """Return the study file of the working folder, if there is one.
-
-    The folder may be someone else's, so what could run code, connect or send a key counts only in a
-    file that the user named.
-    """
-    if not HERE.is_file():
-        return None
-    settings = _read(HERE)
-    what = [f"[{key}]" for key in settings if key in Study.model_fields and key not in _UNNAMED]
-    if (metric := _code_in(settings)) is not None:
-        what.append(f"the metric {shown(metric)}")
-    if what:
-        raise StudyError(
-            f"{HERE} in this folder sets {', '.join(what)}, which counts only in a file that you "
-            f"name. If you trust it, add -c {HERE}; unnamed it may set [data], [task], [goal] with "
-            "a metric of choose, and [grid]."
-        )
-    return HERE
+    return check(settings, origin, overrides or {})
 
 
 def _code_in(settings: Mapping[str, Any]) -> str | None:
@@ -123,7 +82,7 @@ def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dic
     Servers of the table of providers stay, as do the settings of one whose address a flag names.
     """
     metric = _code_in(settings)
-    if metric is not None and overrides.get("goal", {}).get("metric") is None:
+    if metric is not None and "metric" not in overrides.get("goal", {}):
         raise StudyError(
             f"The study in {str(folder)!r} is scored by {shown(metric)}. A stored study runs no "
             f"code: if you trust this function, add --metric {shlex.quote(metric)}."
@@ -143,30 +102,14 @@ def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dic
     return found
 
 
-def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
-    """Yield a flag's parameter, the key it sets and the field, for each flag of a section."""
-    known: dict[str, FieldInfo] = getattr(
-        Study.model_fields[section].annotation, "model_fields", {}
-    )
-    for key, field in known.items():
-        for mark in field.metadata:
-            if isinstance(mark, Flag):
-                yield mark.name or key, key, field
-
-
-def given_as_flags(overrides: Overrides) -> dict[str, str]:
-    """Return how each key that was given is written on a command line, up to its value."""
-    flags = {
-        f"{section}.{key}": f"--{name.replace('_', '-')} "
-        for section in overrides
-        if section in Study.model_fields
-        for name, key, _ in study_fields(section)
-    }
+def flags_of(section: str) -> dict[str, FieldInfo]:
+    """Return the fields of a section that have a flag of the same name."""
+    model: Any = Study.model_fields[section].annotation
+    known: dict[str, FieldInfo] = getattr(model, "model_fields", {})
     return {
-        f"{section}.{key}": flags.get(f"{section}.{key}", f"--set {key}=")
-        for section, values in overrides.items()
-        for key, value in values.items()
-        if value is not None and section != "endpoints" and (section, key) not in _ELSEWHERE
+        key: field
+        for key, field in known.items()
+        if any(isinstance(mark, Flag) for mark in field.metadata)
     }
 
 
@@ -254,15 +197,13 @@ def _place(name: Any, folder: Path) -> Any:
         return name
 
 
-def check(
-    settings: Mapping[str, Any], origin: str, flags: Mapping[str, str] | None = None
-) -> Study:
+def check(settings: Mapping[str, Any], origin: str, overrides: Overrides | None = None) -> Study:
     """Validate plain settings as a study; the error names the first bad key, or its flag."""
     check_values(settings, "")
     try:
         return Study.model_validate(with_providers(settings))
     except ValidationError as invalid:
-        raise StudyError(_sentence(invalid, origin, flags or {})) from invalid
+        raise StudyError(_sentence(invalid, origin, overrides or {})) from invalid
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -305,28 +246,33 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number is too long"
 
 
-def _sentence(invalid: ValidationError, origin: str, flags: Mapping[str, str]) -> str:
+def _sentence(invalid: ValidationError, origin: str, overrides: Overrides) -> str:
     error = invalid.errors()[0]
     where = [str(part) for part in error["loc"]]
-    key = ".".join(where)
+    key, reason = ".".join(where), plain_reason(error)
     if error["type"] == "extra_forbidden":
         known = _keys(where[:-1])
         hint = did_you_mean(where[-1], known)
         return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
     if "endpoints" in where:  # what is in the wrong place there can be a key
-        return f"{key} in {origin} cannot be used: {plain_reason(error)}."
+        return f"{key} in {origin} cannot be used: {reason}."
     if not where:  # two sections that do not go together
-        return f"In {origin}: {plain_reason(error)}."
-    reason = plain_reason(error)
+        return f"In {origin}: {reason}."
     if error["type"] in ("model_type", "mapping_type", "dict_type"):
         reason = f"it must be a section, [{key}], with keys of its own"
-    value, given = shown(error["input"]), error["input"]
-    flag = flags.get(key) or flags.get(key.rpartition(".")[0])
-    if flag is not None and isinstance(given, list | tuple):  # of a flag that is repeated
-        typed = (re.sub(r"^endpoint:(?=\w+:)", "", str(one)) for one in given)
-        value = ", ".join(map(shown, typed))
-    subject = f"{key} = {value} in {origin}" if flag is None else f"{flag}{value}"
+    subject = f"{key} = {shown(error['input'])} in {origin}"
+    place = where[0], where[1] if len(where) > 1 else ""
+    if place not in _ELSEWHERE and place[1] in overrides.get(place[0], {}):
+        subject = _as_flag(*place, error["input"])
     return f"{subject} cannot be used: {reason}{'' if reason.endswith('?') else '.'}"
+
+
+def _as_flag(section: str, key: str, value: Any) -> str:
+    """Return a value as it is given on a command line."""
+    each = value if isinstance(value, list | tuple) else [value]
+    given = ", ".join(shown(re.sub(r"^endpoint:(?=\w+:)", "", str(one)))[1:-1] for one in each)
+    flag = key.replace("_", "-")
+    return f"--{flag} {given}" if key in flags_of(section) else f"--set {key}={given}"
 
 
 def _keys(where: list[str]) -> list[str]:
@@ -352,8 +298,23 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 # Arguments of `choose.compare` that no study file has.
 _CALL = ("data", "labels", "test", "strategies", "study", "out", "name", "yes", "progress")
 
-# One endpoint, as flags.
-_ENDPOINT = ("base_url", "api_key_env", "usd_per_million")
+# Keywords that stand for other keys: what a flag shows for the value, and help.
+SHORTCUTS = {
+    "quick": (
+        "",
+        "A first look in two minutes. Every family learns from at most 500 rows and answers 50; "
+        "other settings override it.",
+    ),
+    "base_url": ("URL", "Address of a server for `model`, such as https://HOST/v1."),
+    "api_key_env": ("NAME", "Environment variable with the API key; default: the provider's."),
+    "usd_per_million": (
+        "PRICES",
+        "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT; once a model.",
+    ),
+}
+
+# Those that make an endpoint.
+_ENDPOINT = tuple(SHORTCUTS)[1:]
 
 # Given as the call's own argument, or in a study file alone: `fields` are those of the data.
 _ELSEWHERE = {("data", "path"), ("task", "fields")}
@@ -377,88 +338,57 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
                 f"--set {shown(written)} is no key of a study file.{did_you_mean(name, known)} "
                 f"Allowed: {', '.join(sorted(known))}."
             )
-        found[name] = _typed(value.strip(), name, str(known[name][1].annotation))
+        table = "Mapping[" in str(known[name][1].annotation)
+        found[name] = _table(value, name) if table else value.strip()
     return found
 
 
-def _typed(text: str, name: str, annotation: str) -> Any:
-    """Read a value by the type of its key: text, a number, a list with commas, or a TOML table."""
-    if "Mapping[" in annotation:
-        try:
-            return _toml(f"x = {text}")["x"]
-        except (RecursionError, ValueError) as error:
-            raise StudyError(
-                f"--set {name}={shown(text)[1:-1]} cannot be read. Write a table, such as "
-                f"--set '{name}={{billing = \"...\"}}'."
-            ) from error
-    if "tuple[" in annotation:
-        parts = [part.strip() for part in text.strip("[]").split(",")]
-        return [_number(part, annotation) for part in parts if part]
-    return _number(text, annotation)
-
-
-def _number(text: str, annotation: str) -> Any:
-    """Return a number where the type takes no text; what is none stays text, to be refused."""
-    if "str" in annotation or "Literal" in annotation:
-        return text
+def _table(text: str, name: str) -> Any:
     try:
-        figure = float(text)
-    except ValueError:
-        return text
-    return int(figure) if figure.is_integer() else figure
+        return _toml(f"x = {text}")["x"]
+    except (RecursionError, ValueError) as error:
+        raise StudyError(
+            f"--set {name}={shown(text)[1:-1]} cannot be read. Write a table, such as "
+            f"--set '{name}={{billing = \"...\"}}'."
+        ) from error
 
 
 def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
     """Return each keyword with its section and the parameter it makes."""
-    known = {"budget": ("grid", _parameter("budget", float | str | None))}
-    known["quick"] = ("grid", _parameter("quick", bool | None))
     several: Any = str | tuple[str, ...] | None
+    known = {"quick": ("grid", _parameter("quick", bool | None))}
     known |= {name: ("endpoints", _parameter(name, several)) for name in _ENDPOINT}
     for section, field in Study.model_fields.items():
         model = field.annotation
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            continue
-        types = get_type_hints(model)
-        for name in model.model_fields:
-            if (section, name) not in _ELSEWHERE and name != "budget_seconds":
-                known[name] = (section, _parameter(name, types[name]))
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            types = get_type_hints(model)
+            names = [name for name in model.model_fields if (section, name) not in _ELSEWHERE]
+            known |= {name: (section, _parameter(name, types[name])) for name in names}
     return known
 
 
 def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Sort keywords into the sections of a study; None is a keyword that was not given."""
     known, sections = keywords(), dict[str, dict[str, Any]]()
+    stated = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
         if name not in known:
             raise StudyError(
                 f"Unknown keyword {name!r}.{did_you_mean(name, [*known, *_CALL])} "
                 f"Known: {', '.join(dict.fromkeys([*_CALL, *known]))}."
             )
-        key, value = _budget(value) if name == "budget" else (name, _listed(known[name][1], value))
-        if name not in (*_ENDPOINT, "quick"):
-            sections.setdefault(known[name][0], {})[key] = value
+        if name in stated and name not in SHORTCUTS:
+            text = str(value) if isinstance(value, PurePath) else value
+            sections.setdefault(known[name][0], {})[name] = text
     if given.get("quick"):
-        grid = {k: v for k, v in sections.get("grid", {}).items() if v is not None}
-        sections["grid"] = {**QUICK, **grid}
-    if any(given.get(name) is not None for name in _ENDPOINT):
+        sections["grid"] = {**QUICK, **sections.get("grid", {})}
+    if stated.keys() & {*_ENDPOINT}:
         model, sections["endpoints"] = endpoint_settings(
             given.get("model"), *(given.get(name) for name in _ENDPOINT)
         )
-        sections.setdefault("models", {})["model"] = model
+        if model is not None:
+            sections.setdefault("models", {})["model"] = model
     return sections
-
-
-def _listed(parameter: inspect.Parameter, value: Any) -> Any:
-    """Return a path as its name, and a single value as a list where the keyword takes a list."""
-    value = str(value) if isinstance(value, PurePath) else value
-    takes_list = "tuple[" in str(parameter.annotation)
-    single = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return (value,) if takes_list and single else value
-
-
-def _budget(value: Any) -> tuple[str, float | None]:
-    text = str(value) if isinstance(value, int | float) else value
-    return "budget_seconds", seconds(text, "--budget")
 
 
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:

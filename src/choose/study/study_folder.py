@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from choose.errors import StoreError
 from choose.files import digest, read_text
-from choose.formatting import clean, plural
+from choose.formatting import plural
 from choose.schema.inventory import StoredStudy
 from choose.store.destination import STUDY, is_store
 from choose.store.store import Store
@@ -23,37 +23,19 @@ from choose.untrusted import shown, shown_key
 # The folder of all studies that have no --out.
 HOME = Path(".choose")
 
-# Settings that make no other study: limits of one command, where it runs, the version of the rule
-# and dates that choose adds. The rows are compared by their fingerprint, whatever their file and
-# columns.
+# Settings that make no other study: limits of one command, and where it runs. Rows are compared by
+# their fingerprint, whatever their file and columns.
 _LIMITS: Any = {
-    "rule": True,
     "data": True,
     "run": True,
-    "grid": {"budget_seconds", "max_usd"},
+    "grid": {"budget", "max_usd"},
     "endpoints": {
-        "__all__": {
-            "api_key_env",
-            "api_key_header",
-            "concurrency",
-            "timeout",
-            "reuse_days",
-        }
+        "__all__": {"api_key_env", "api_key_header", "concurrency", "timeout", "reuse_days"}
     },
 }
 
 # Differences that a message lists.
 _LISTED = 3
-
-
-def default_folder(study: Study, dataset: Dataset) -> Path:
-    """Return the folder of a study without --out: one for each data set and settings.
-
-    A changed budget goes on in the same folder.
-    """
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")[:60]
-    settings = digest(settings_of(study))[:6]
-    return HOME / f"{safe or 'study'}-{dataset.fingerprint[:8]}-{settings}"
 
 
 def stored_in(settings: object) -> Path | None:
@@ -69,27 +51,30 @@ def stored_in(settings: object) -> Path | None:
 
 
 def folder_of(study: Study, dataset: Dataset, home: Path | None) -> Path:
-    """Return the folder of a study without --out.
+    """Return the folder of a study without --out: one for each data set and settings.
 
     `home` is the stored study that its settings come from: it goes on there unless settings or
-    rows changed.
+    rows changed. A changed budget goes on in the same folder.
     """
     if home is not None and not differences(home, study, dataset):
         return home
-    return default_folder(study, dataset)
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")[:60]
+    settings = digest(settings_of(study))[:6]
+    return HOME / f"{safe or 'study'}-{dataset.fingerprint[:8]}-{settings}"
 
 
 def settings_of(study: Study) -> dict[str, Any]:
     """Return the settings that identify a study, by dotted key; defaults are left out."""
     plain = study.model_dump(mode="json", exclude_defaults=True, exclude=_LIMITS)
-    plain["candidates"] = {c.get("name") or c["strategy"]: c for c in plain.pop("candidates", ())}
-    return dict(_flat(plain))
+    named = {c.get("name") or c["strategy"]: c for c in plain.pop("candidates", ())}
+    plain |= {"candidates": ", ".join(sorted(named)) or None, "candidate": named}
+    return dict(flat(plain))
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
+            yield from flat(value, f"{above}{key}.")
         elif value is not None:
             yield f"{above}{key}", value
 
@@ -114,23 +99,12 @@ def differences(folder: Path, study: Study, dataset: Dataset) -> list[str]:
         return [*found, "settings of another version of choose"]
     here = settings_of(study)
     names = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-    return [*found, *_described(names, there, here)]
-
-
-def _described(
-    names: list[str], there: Mapping[str, Any], here: Mapping[str, Any]
-) -> Iterator[str]:
-    named = [
-        sorted({key.split(".")[1] for key in side if key.startswith("candidates.")})
-        for side in (there, here)
-    ]
-    if named[0] != named[1]:
-        sides = [", ".join(map(clean, names)) or "the default" for names in named]
-        yield f"candidates: {sides[0]} there, {sides[1]} here"
-        names = [name for name in names if not name.startswith("candidates.")]
+    if "candidates" in names:
+        names = [name for name in names if not name.startswith("candidate.")]
     for name in names:
         sides = [shown(side[name]) if name in side else "the default" for side in (there, here)]
-        yield f"{shown_key(name)}: {sides[0]} there, {sides[1]} here"
+        found.append(f"{shown_key(name)}: {sides[0]} there, {sides[1]} here")
+    return found
 
 
 def check_same_study(folder: Path, study: Study, dataset: Dataset) -> None:
@@ -139,14 +113,12 @@ def check_same_study(folder: Path, study: Study, dataset: Dataset) -> None:
     Raises:
         StoreError: saying what differs, before anything is run or written.
     """
-    found = differences(folder, study, dataset)
-    if found:
-        more = (
-            [f"{plural(len(found) - _LISTED, 'more difference')}"] if len(found) > _LISTED else []
-        )
+    if found := differences(folder, study, dataset):
+        more = len(found) - _LISTED
+        listed = [*found[:_LISTED], *([plural(more, "more difference")] if more > 0 else [])]
         raise StoreError(
-            f"{str(folder)!r} holds another study ({'; '.join([*found[:_LISTED], *more])}), which "
-            "is never overwritten. Name another folder with --out NAME, or leave --out out."
+            f"{str(folder)!r} holds another study ({'; '.join(listed)}), which is never "
+            "overwritten. Name another folder with --out NAME, or leave --out out."
         )
 
 
@@ -172,11 +144,8 @@ def take_over(store: Store, home: Path | None = None) -> None:
 def giving_stores(folder: Path, home: Path | None = None) -> list[Store]:
     """Return the studies from which one in a folder takes over what they know."""
     inside = folder.absolute().parent == HOME.absolute()
-    return [Store(path) for path in (_known(home) if inside else filter(None, [home]))]
-
-
-def _known(home: Path | None) -> list[Path]:
-    return [*filter(None, [home]), *(Path(study.path) for study in stored_studies())]
+    near = [Path(study.path) for study in stored_studies()] if inside else []
+    return [Store(path) for path in (*filter(None, [home]), *near)]
 
 
 def stored_studies(home: Path = HOME) -> list[StoredStudy]:

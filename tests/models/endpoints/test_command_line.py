@@ -138,12 +138,12 @@ def test_the_plan_says_why_there_are_so_many_requests(choose: Run, server: Serve
     flags = ["-s", "prompt", "-s", "few-shot", *QUICK, "--model", "m", "--base-url", server.url]
     _, text, _ = choose("plan", "words.csv", *flags, "--json")
     (bill,) = json.loads(text)["sending"]["endpoints"]
-    assert next(iter(bill["parts"].items())) == ("one answer for each row and candidate", 120)
-    assert list(bill["parts"])[1:] == ["other prompts"]
+    assert next(iter(bill["parts"].items())) == ("the comparison", 120)
+    assert list(bill["parts"])[1:] == ["other settings"]
     assert sum(bill["parts"].values()) == bill["requests"]
     _, out, _ = choose("plan", "words.csv", *flags)
     said = " ".join(out.split())
-    assert f"Why {bill['requests']:,}: 120 for one answer for each row and candidate, " in said
+    assert f"Why {bill['requests']:,}: 120 for the comparison, " in said
     assert "--quick sends at most 120." in said
     _, text, _ = choose("plan", "words.csv", *flags, "--quick", "--json")
     (bill,) = json.loads(text)["sending"]["endpoints"]
@@ -426,8 +426,7 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(choose, tmp_path, statu
 @pytest.mark.slow
 def test_priced_rows_are_spared_off_the_main_comparison(choose: Run, tmp_path: Path) -> None:
     write_csv(tmp_path / "words.csv", numbers(90))
-    (tmp_path / "choose.toml").write_text("[grid]\nwordings = true\n", "utf-8")
-    grid = ["--set", "seeds=1", "--set", "noise=0.2"]
+    grid = ["--set", "seeds=1", "--set", "noise=0.2", "--set", "wordings=true"]
     with serving(by_remainder) as server:
         priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]
         code, _, _ = choose("compare", "words.csv", "-s", "few-shot", *grid, *priced, "--out", "st")

@@ -195,7 +195,7 @@ def until(met: Callable[[], bool], process: Popen[str]) -> None:
 @pytest.mark.slow
 def test_the_budget_holds_for_the_first_request(tmp_path: Path) -> None:
     with FaultyServer(words_rule, WAITS["handshake"]) as server:
-        study = bench(tmp_path, server.url, grid={"budget_seconds": 2.0})
+        study = bench(tmp_path, server.url, grid={"budget": 2.0})
         start = time.monotonic()
         _, err = study.run("compare", "--yes", "--out", "st", code=2)
         assert time.monotonic() - start < 20

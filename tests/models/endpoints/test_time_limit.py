@@ -187,7 +187,7 @@ STUDY = """
 path = "words.csv"
 test = "held_out.csv"
 [grid]
-budget_seconds = {budget}
+budget = {budget}
 seeds = 1
 noise = [0.0]
 views = []

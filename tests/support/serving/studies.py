@@ -30,7 +30,7 @@ ONCE = {
     "views": [],
     "scenarios": [],
     "wordings": False,
-    "budget_seconds": 3600,
+    "budget": 3600,
 }
 
 # The words of each label's toy rows.

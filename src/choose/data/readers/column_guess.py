@@ -420,7 +420,7 @@ def chat_of(known: Sequence[str]) -> str | None:
 
 
 def undecided(found: Guess, columns: Sequence[Column], section: DataSection) -> DataError:
-    """Say what may be the text and what the label, and give the command that names them."""
+    """Say what may be the text and what the label, and give the flags that name them."""
     texts = [",".join(names) for names in found.text]
     parts = [
         _choice("text", texts, "there is no column of texts"),
@@ -432,7 +432,7 @@ def undecided(found: Guess, columns: Sequence[Column], section: DataSection) -> 
     label = section.label_column or next((n for n in found.label if n != text), "NAME")
     return DataError(
         f"The columns are not clear: {'; '.join(filter(None, parts))}. There are "
-        f"{listed or 'no others'}{more}. Name them: {naming(section, text, label)}"
+        f"{listed or 'no others'}{more}. Name them: {naming(text, label)}"
     )
 
 
@@ -442,23 +442,16 @@ def _choice(role: str, names: Sequence[str], none: str) -> str | None:
     return f"the {role} may be {' or '.join(map(quoted, names[:4]))}" if names else none
 
 
-def naming(
-    section: DataSection,
-    text: str,
-    label: str,
-    path: str | None = None,
-    time: str | None = None,
-) -> str:
-    """Return the command, or the arguments in Python, that name the text, the label and dates."""
-    path = path or section.path
-    if path is None:
-        return f"text_column={text!r}, label_column={label!r}" + (
-            f", time_column={time!r}" if time else ""
-        )
-    documents = () if section.documents is None else ("--documents", section.documents)
-    dates = ("--set", f"time_column={time}") if time else ()
-    columns = ("--text-column", text, "--label-column", label, *dates)
-    return shlex.join(("choose", "check", path, *documents, *columns))
+def naming(text: str, label: str, time: str | None = None) -> str:
+    """Return the flags that name columns; Python's errors make keywords of them."""
+    dates = f" --set time_column={quote(time)}" if time else ""
+    return f"--text-column {quote(text)} --label-column {quote(label)}{dates}"
+
+
+def quote(value: str) -> str:
+    """Quote a value in any case, so that it can be told from words behind a flag."""
+    plain = shlex.quote(value)
+    return plain if plain != value else f"'{value}'"
 
 
 def guess_notes(
@@ -466,7 +459,6 @@ def guess_notes(
     label: str,
     time: str | None,
     by_content: Collection[str],
-    section: DataSection,
 ) -> Iterator[str]:
     """Say which columns were guessed, and how to name others."""
     found = {"text": " and ".join(map(quoted, text)), "label": quoted(label)}
@@ -480,22 +472,26 @@ def guess_notes(
         )
     if parts:
         dates = time if "time" in by_content else None
-        command = naming(section, ",".join(text), label, time=dates)
-        yield f"Columns found by their content: {', '.join(parts)}. To name others: {command}"
+        flags = naming(",".join(text), label, dates)
+        yield f"Columns found by their content: {', '.join(parts)}. To name others: {flags}"
 
 
-def kind_note(kind: str, why: str, path: str | None) -> str:
+def kind_note(kind: str, why: str) -> str:
     """Say which kind of task the targets make and why, and how to state another."""
-    command = shlex.join(("choose", "check", path, "--kind", "NAME")) if path else 'kind="NAME"'
-    return f"The task is {kind}: {why}. To state another kind: {command}"
+    return f"The task is {kind}: {why}. To state another kind: --kind NAME"
 
 
-def separator_note(separator: str, column: str, path: str | None) -> str:
+def separator_note(separator: str, column: str) -> str:
     """Say what was taken to part the labels of a cell, and how to confirm it or to name another."""
-    words = ("--kind", "multilabel", "--set", f"separator={separator}")
-    command = shlex.join(("choose", "check", path, *words)) if path else f"separator={separator!r}"
+    flag = f"--set separator={quote(separator)}"
+    return f"{quoted(separator)} parts the labels in cells of {quoted(column)}. To confirm: {flag}"
+
+
+def joined_note(separator: str, cell: str, column: str) -> str:
+    """Say that cells may hold several labels that were read as one, and how to part them."""
     return (
-        f"{quoted(separator)} parts the labels in cells of {quoted(column)}. To confirm: {command}"
+        f"Cells of {quoted(column)} such as {quoted(cell)} are read as one label each. If they "
+        f"hold several: --kind multilabel --set separator={quote(separator)}"
     )
 
 
@@ -503,7 +499,7 @@ def passage_note(column: str) -> str:
     """Name a column that looks like passages but is not read, and the flag that reads it."""
     return (
         f"The column {quoted(column)} is not read: questions are answered without it. If it holds "
-        f"the passage of each question, name it: --set {shlex.quote(f'fields={column}')}"
+        f"the passage of each question, name it: --set fields={quote(column)}"
     )
 
 
@@ -549,5 +545,5 @@ def headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.Da
     raise DataError(
         f"{path!r} has no header: its first row ({quoted_list(first, 4)}) looks like data. Add a "
         "header, such as text,label, or number the columns: "
-        f"{naming(section, '1', '2' if len(first) < 3 else 'N', path)}"
+        f"{naming('1', '2' if len(first) < 3 else 'N')}"
     )

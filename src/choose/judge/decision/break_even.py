@@ -143,7 +143,7 @@ def payback_of(contenders: Contenders, named: str) -> Payback | None:
         named if named in side else max(side, key=contenders.levels.__getitem__) for side in sides
     )
     rule, labels = contenders.rule, contenders.panel[own].pool
-    sheets, volume = [contenders.costs[name] for name in (api, own)], rule.volume_per_month
+    sheets, volume = [contenders.costs[name] for name in (api, own)], rule.volume
     usd = [None if s.answer is None or volume is None else volume * s.answer.value for s in sheets]
     price, months = label_usd(labels, rule), None
     if usd[0] is not None and usd[1] is not None and price is not None and usd[0] > usd[1]:

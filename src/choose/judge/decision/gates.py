@@ -363,7 +363,7 @@ def worth_its_cost(case: Case) -> Gate:
 def missing_prices(contenders: Contenders) -> tuple[str, ...] | None:
     """Return the keys of the prices that the study file lacks, empty for all; None for none."""
     rule = contenders.rule
-    prices = (rule.usd_per_machine_hour, rule.volume_per_month, rule.value_per_right_answer)
+    prices = (rule.usd_per_hour, rule.volume, rule.value_per_right_answer)
     if prices == (None, None, None):
         return ()
     keys = [key for name in contenders.names for key in contenders.costs[name].record.missing]

@@ -41,7 +41,7 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
         return CostSheet()
     runs, info = candidate.main.runs, candidate.info
     fit = _median(run.fit_seconds for run in runs)
-    price, answer, total = rule.usd_per_machine_hour, _answer_cost(runs, info, rule), None
+    price, answer, total = rule.usd_per_hour, _answer_cost(runs, info, rule), None
     training = None if fit is None or price is None else fit * price / 3600
     ahead = 0.0 if info.given else training
     if ahead is not None and answer is not None and rule.answers is not None:
@@ -102,7 +102,7 @@ def _answer_cost(runs: Sequence[Run], info: CandidateInfo, rule: Rule) -> Estima
         return None
     if info.remote:
         return _cost_by_tokens(runs, info.token_prices)
-    price, times = rule.usd_per_machine_hour, _seconds_per_answer(runs)
+    price, times = rule.usd_per_hour, _seconds_per_answer(runs)
     return None if price is None or not times else _cost_by_time(times, price / 3600)
 
 
@@ -155,9 +155,7 @@ def _student(n: int) -> float:
 
 def _missing_keys(info: CandidateInfo, rule: Rule, answer: Estimate | None) -> Iterator[str]:
     """Yield the keys of the study file without which the candidate has no total."""
-    for key in (
-        ("volume_per_month",) if info.given else ("usd_per_machine_hour", "volume_per_month")
-    ):
+    for key in ("volume",) if info.given else ("usd_per_hour", "volume"):
         if getattr(rule, key) is None:
             yield f"costs.{key}"
     if info.remote and answer is None:
@@ -209,7 +207,7 @@ def cheapest_first(
         figures = {name: sheet.record.total_usd for name, sheet in sheets.items()}
         return _in_tiers(candidates, figures, EQUAL_TOTAL, NEGLIGIBLE_USD)
     # Less than a second passes for equal, whatever a second costs.
-    second = (rule.usd_per_machine_hour or 3600) / 3600 if in_dollars(sheets) else 1.0
+    second = (rule.usd_per_hour or 3600) / 3600 if in_dollars(sheets) else 1.0
     return _in_tiers(candidates, fit_and_1k_answers(sheets), EQUAL_COST, second)
 
 

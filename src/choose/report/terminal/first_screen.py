@@ -256,7 +256,7 @@ def _row(
 ) -> dict[str, str]:
     noun, member = clean(family), shorten(clean(standing.candidate), NAME)
     scored, total = words.score_noun(decision.goal), decision.dataset.test_rows
-    usd, volume = standing.usd_per_1k, words.quantity(decision.goal, "volume_per_month")
+    usd, volume = standing.usd_per_1k, words.quantity(decision.goal, "volume")
     monthly = usd if usd is None or volume is None else usd * volume / 1000
     recall = {
         f"“{shorten(clean(rare.label), SHORT)}”": words.recall_of(decision, standing.candidate)

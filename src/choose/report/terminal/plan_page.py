@@ -26,10 +26,8 @@ from choose.report.blocks import Heading, Paragraph, bullets, part, table
 from choose.report.screen_text import shorten
 from choose.report.terminal.layout import Page
 from choose.report.terminal.pages import page_of
-from choose.report.words import left_out_line
 from choose.schema.plan import (
     COMPARISON,
-    ONCE,
     TRAINING_SHARE,
     BeforeData,
     Bill,
@@ -215,7 +213,7 @@ def grid_page(plan: Planning) -> Page:
         f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
     )
-    unread = [said for said in data.findings if " left out: " in said]
+    left_out = [said for said in data.findings if " left out: " in said]
     families = {c.name: find(c.strategy).family for c in plan.candidates}
     source = (
         "Seconds are what stored trials took, and rough constants for the others."
@@ -229,12 +227,12 @@ def grid_page(plan: Planning) -> Page:
     if plan.budget is not None:
         reach = [Paragraph(reach_line(plan.reach, families, rows, plan.budget))]
     requests = plan_lines(plan.spending) if plan.spending.bills else ()
-    refusals = map(left_out_line, plan.refusals)
+    refusals = (one.sentence for one in plan.refusals)
     return page_of(
         [
             Heading(title),
             Paragraph(_division(data), "note"),
-            *(Paragraph(said, "warning") for said in unread),
+            *(Paragraph(said, "warning") for said in left_out),
             *table("", _grid_rows(plan), noted=True),
             *reach,
             *part("Requests to endpoints", bullets(requests), level=2),
@@ -366,7 +364,7 @@ def _read(bill: Bill) -> str:
 def _why(bill: Bill) -> str:
     """Say what so many requests are for, and how to send fewer."""
     parts = ", ".join(f"{count:,} for {clean(why)}" for why, count in bill.parts.items())
-    once = bill.parts.get(ONCE)
+    once = bill.parts.get(COMPARISON)
     fewer = f" --quick sends at most {once:,}." if once else ""
     return f"Why {bill.requests:,}: {parts}.{fewer}"
 
