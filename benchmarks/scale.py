@@ -32,7 +32,7 @@ from choose.conformance import pool  # noqa: E402
 from choose.data.scenarios import Pools  # noqa: E402
 from choose.data.splits import build_dataset  # noqa: E402
 from choose.run.records import GroupRequest  # noqa: E402
-from choose.run.rounds import run_rounds  # noqa: E402
+from choose.run.rounds import Loop  # noqa: E402
 from choose.run.spending_limit import Budget  # noqa: E402
 from choose.run.worker import LocalExecutor, Worker  # noqa: E402
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
@@ -190,7 +190,8 @@ def many_trials(quick: bool) -> Iterator[str]:
         watch = Watch()
 
         round = Round(0, COMPARISON, ROWS, 0, tuple(jobs))
-        run_rounds([round], Pools(data), store, Budget(), watch=watch)
+        pools = Pools(data)
+        Loop(rounds=[round], pools=pools, store=store, budget=Budget(), watch=watch).run()
         seconds, clock = process_time() - start, perf_counter() - began
         beside = (seconds - sum(own)) / count
         yield f"{count:,} trials ({tfidf:,} of tfidf) on {ROWS:,} rows, scheduled, run and stored"

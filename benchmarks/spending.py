@@ -213,15 +213,15 @@ class World:
         watch = SimpleNamespace(
             job=lambda *_: None, standing=lambda standing: self._tell(told, standing)
         )
-        loop.run_rounds(
-            rounds,
-            pools,
-            self,
-            Budget(),
+        loop.Loop(
+            rounds=rounds,
+            pools=pools,
+            store=self,  # type: ignore[arg-type]
+            budget=Budget(),
             watch=watch,
             judged=self.judged,
             executor=Played(self),  # type: ignore[arg-type]
-        )
+        ).run()
         return told
 
     def _tell(self, told: Told, standing: Standing) -> None:

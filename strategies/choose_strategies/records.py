@@ -25,7 +25,7 @@ from choose.models.records.values_in_text import (
     written,
 )
 from choose.models.saving import read_fitted, write_fitted
-from choose.tasks.answering import NO_ANSWER, Briefly
+from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.values import as_number, canonical
@@ -46,12 +46,12 @@ class Empty(TextBaseline):
     floor: ClassVar[bool] = True
 
     def refuses(self, task: Task) -> str | None:
-        answered = isinstance(task, Briefly) and not task.unanswerable
+        answered = isinstance(task, Answering) and not task.unanswerable
         return "every question has an answer." if answered else None
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the form of nothing, and nothing else."""
-        self.nothing = NO_ANSWER if isinstance(task, Briefly) else "{}"
+        self.nothing = NO_ANSWER if isinstance(task, Answering) else "{}"
 
     def answer(self, item: Item) -> str:
         return self.nothing

@@ -46,16 +46,12 @@ def records() -> Check:
 
 def texts() -> Check:
     rows = [summary(i) for i in range(60)]
-    for row in rows[:5]:
-        row["target"] = row["text"].upper()
     return plan.check(write("texts.jsonl", rows)).record
 
 
 def answers() -> Check:
     rows = [question(i) for i in range(120)]
     rows[4]["answers"], rows[5]["answers"] = [], ["plenty", "lots of them"]
-    for row in rows[20:40]:
-        row["question"] += f" Is it {row['answers'][0]} or 3?"
     data = {"data": {"fields": ["passage"]}}
     return plan.check(write("answers.jsonl", rows), overrides=data).record
 

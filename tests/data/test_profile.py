@@ -77,14 +77,14 @@ def test_conflicts_count_rows_that_no_model_can_get_right() -> None:
 
 def test_balance_golden() -> None:
     found = balance_of(rows(*"abcdefgh", targets="xxxxyyyz"))
-    assert [(c.label, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
+    assert [(c.name, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
     assert found.majority == 0.5
     assert found.few == ("x", "y", "z")
 
 
 def test_lengths_golden() -> None:
     found = lengths_of(rows("one", "one two", "one two three", " ".join(["w"] * 300)))
-    assert (found.words, found.longest, found.long, found.short) == (2.5, 300, 1, 1)
+    assert (found.words, found.longest, found.long) == (2.5, 300, 1)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_personal_data_in_a_further_input_is_seen() -> None:
 
 def test_hints_hold_counts_and_nothing_that_was_matched() -> None:
     found = rows("a@example.com b@example.com", "c@example.com", "none")
-    hints = {hint.kind: hint.rows for hint in hints_of(hints_by_row(found))}
+    hints = {hint.name: hint.rows for hint in hints_of(hints_by_row(found))}
     assert hints["e-mail address"] == 2
     assert hints["key or token"] == 0
     assert "example" not in repr(hints_of(hints_by_row(found)))
@@ -252,7 +252,7 @@ def test_labels_that_accuracy_hardly_counts() -> None:
             for label, n in counts.items()
             for i in range(n)
         ]
-        return [count.label for count in hardly_counted(balance_of(rows))]
+        return [count.name for count in hardly_counted(balance_of(rows))]
 
     assert hidden(fraud=12, no=388) == ["fraud"]
     assert hidden(a=60, b=38, c=8) == ["c"]

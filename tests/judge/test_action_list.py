@@ -26,8 +26,8 @@ def coded(decision, code):
 
 
 def late(candidate: str = "", reason: Reason | None = "out-of-time", **trials: int) -> LeftOut:
-    """Return what did not run of a candidate; its text is not read."""
-    return LeftOut(candidate=candidate, reason=reason, text="not run.", trials=trials)
+    """Return what did not run of a candidate."""
+    return LeftOut(candidate=candidate, reason=reason, trials=trials)
 
 
 def cut(evidence, name, rows):

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from choose.judge.decision.chance import LIKELY, SURE, Chances, chances, chances_of, word_of
+from choose.judge.decision.chance import (
+    LIKELY,
+    SURE,
+    Chances,
+    Outlook,
+    chances,
+    chances_of,
+    word_of,
+)
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
@@ -93,7 +101,11 @@ def test_nothing_is_removed_once_all_is_measured_and_a_first_fold_leaves_more_op
     setting = replace(draw("cross-fit", "report", rng), folds=5, rows=ROWS)
     seen = evidence(setting, rng)
     planned = whole(seen)
-    assert not found(seen, planned).worth_asking
+    whole_of = found(seen, planned)
+    assert whole_of.later is not None
+    assert whole_of.later.moved == 0
+    assert abs(whole_of.later.removed) < 1e-6
+    assert not whole_of.worth_asking
     part = without(seen, folds=1)
     assert removed(part, planned) > removed(seen, planned)
     assert found(part).later is None, "nothing is planned"
@@ -103,7 +115,27 @@ def removed(seen: Evidence, planned: dict[str, Whole]) -> float:
     """Return the loss that what is planned is expected to remove."""
     result = found(seen, planned)
     assert result.later is not None
-    return result.loss - result.later.loss
+    return result.later.removed
+
+
+@pytest.mark.parametrize(
+    ("chance", "moved", "removed", "goes_on"),
+    [
+        (0.83, 0.3, 0.001, True),  # more rows may make it sure
+        (0.83, 0.05, 0.004, False),
+        (0.5, 0.05, 0.006, True),
+        (0.97, 0.1, 0.001, True),  # it may be less than sure
+        (0.97, 0.05, 0.006, False),
+    ],
+)
+def test_a_run_goes_on_while_a_word_may_change_or_much_is_at_stake(chance, moved, removed, goes_on):
+    facts = {"families": {"baseline": chance}, "members": {"baseline": "a"}}
+    later = Outlook(chance, 0.01, removed, moved)
+    said = Chances(
+        named="a", candidates={"a": chance}, losses={"baseline": 0.02}, later=later, **facts
+    )
+    assert said.worth_asking is goes_on
+    assert not replace(said, later=None).worth_asking
 
 
 def test_planned_answers_of_who_answered_nothing_remove_loss() -> None:
@@ -117,7 +149,10 @@ def test_planned_answers_of_who_answered_nothing_remove_loss() -> None:
 
 
 def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
-    """Studies of which a fifth was seen: the means are as expected, or better by little."""
+    """Studies of which a fifth was seen: what comes is as expected on average, or better by little.
+
+    That a word or a family changes is expected as often as it comes.
+    """
     said, came = [], []
     for number in range(40):
         rng = np.random.default_rng([number, 5])
@@ -127,9 +162,11 @@ def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
         before, after = found(without(seen, folds=1), planned), found(seen)
         assert before.later is not None
         assert after.named is not None
-        said.append(before.later)
-        came.append((after.families[after.family], after.loss))
-    surer, loss = np.mean(came, axis=0) - np.mean(said, axis=0)
+        said.append((before.later.chance, before.later.loss, before.later.moved))
+        told = [(one.family, word_of(one.families[one.family])) for one in (before, after)]
+        came.append((after.families[after.family], after.loss, told[0] != told[1]))
+    surer, loss, moved = np.mean(came, axis=0) - np.mean(said, axis=0)
+    assert moved == pytest.approx(0.0, abs=0.1)
     assert -0.03 < surer < 0.08
     assert loss == pytest.approx(0.0, abs=0.003)
 

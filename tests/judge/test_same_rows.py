@@ -297,9 +297,7 @@ def decided(kind: str, seed: int = 0) -> Decision:
         world = study(players(), ROWS, seed, folds=FOLDS)
     if kind == "held-out":
         world = study(players(), ROWS, seed)
-    return judge(
-        world, rule, left_out=(LeftOut(candidate="lora", reason="out-of-time", text="no time."),)
-    )
+    return judge(world, rule, left_out=(LeftOut(candidate="lora", reason="out-of-time"),))
 
 
 KINDS = ("uneven", "balanced", "target", "margin", "even", "held-out")

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from choose.report.terminal.live_progress import LiveProgress, round_line
 from choose.report.terminal.plan_page import reach_line
+from choose.report.words import left_out_line
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
 from choose.types import Run
 from support.studies import dataset, plain_trial
@@ -74,6 +75,32 @@ def test_a_failure_is_said_at_once_and_its_text_is_no_markup() -> None:
         watch.job(job, Run(trial=job.trial, error="ValueError: [bold]on fire[/]\x1b[2J"))
     assert "tfidf failed (the comparison, fold 1): ValueError: [bold]on fire[/]" in out.getvalue()
     assert "\x1b" not in out.getvalue()
+
+
+LEFT_OUT = [
+    ({"reason": "refused", "text": "it answers writing."}, "it answers writing."),
+    (
+        {"reason": "dropped", "answered": 25, "trials": {"repetitions": 2}},
+        "behind for certain after 25 answers. Not run: repetitions (2 trials).",
+    ),
+    ({"reason": "dropped"}, "beyond a limit of the study."),
+    (
+        {"reason": "too-long", "seconds": 90, "learns": 2_000, "keeps": 1_000},
+        "too little time was left for a fit on 2,000 rows (90 s) and its answers; it stays with "
+        "1,000 rows.",
+    ),
+    ({"reason": "too-long"}, "one fit did not end in its share of the time."),
+    (
+        {"reason": "out-of-time", "trials": {"added noise": 1}},
+        "the budget was used up. Not run: added noise (1 trial).",
+    ),
+    ({"reason": None}, "its trials had failed, or you stopped the run."),
+]
+
+
+@pytest.mark.parametrize(("facts", "says"), LEFT_OUT)
+def test_why_something_was_not_measured(facts, says):
+    assert left_out_line(LeftOut(candidate="a", **facts)) == f"a: {says}"
 
 
 def test_what_is_left_out_and_what_the_budget_reaches_is_said_first() -> None:

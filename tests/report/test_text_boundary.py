@@ -12,11 +12,12 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from markdown_it import MarkdownIt
 
-from choose.export.exported_model import Prediction, write_predictions
+from choose.export.exported_model import Model, Prediction
 from choose.files import csv_cell
 from choose.formatting import clean, harmless_json
 from choose.report.markdown import code, sentence
@@ -107,8 +108,9 @@ def test_predictions_and_issues_hold_no_formula(text: str) -> None:
 
     row = Prediction(text, text, text, None, text)
     out, lines = io.StringIO(), io.StringIO()
-    write_predictions(out, [row], with_text=True, as_json=False)
-    write_predictions(lines, [row], with_text=True, as_json=True)
+    model = Model(Path(), SimpleNamespace(task=SimpleNamespace(labels=(text,))), None)
+    model.write(out, [row], with_text=True, as_json=False)
+    model.write(lines, [row], with_text=True, as_json=True)
     assert dangers_of_csv(out.getvalue()) == []
     assert dangers_of_csv(csv_cell(text)) == []
     assert dangers_of_record(lines.getvalue()) == []

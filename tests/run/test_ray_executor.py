@@ -4,7 +4,6 @@ The cluster here is a table of nodes; tests/run/test_ray_cluster.py starts a rea
 """
 
 import os
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -35,7 +34,7 @@ from support.studies import dataset, jobs_of, study
 
 DATA = dataset(rows=60)
 JOBS = jobs_of(study("tfidf", "knn", "probe"), DATA)
-FACTS = NodeFacts(versions={"numpy": "2.1.0"}, code="a", dtype="float32", free=10**12, cache="/c")
+FACTS = NodeFacts(versions={"numpy": "2.1.0"}, code="a", dtype="float32")
 
 
 class Ended(Exception):
@@ -322,8 +321,6 @@ def test_a_head_without_cores_is_no_usable_node(monkeypatch: pytest.MonkeyPatch)
         ({"code": "b"}, "the source of choose or of a strategy is another there"),
         ({"dtype": "bfloat16"}, "compute in bfloat16 there and in float32 elsewhere"),
         ({"lacks": ("mine",)}, "it lacks the strategies mine"),
-        ({"free": 10**7}, "its disk is full: 0.01 GB are free in /c, and 0.10 GB are needed"),
-        ({"free": 9 * 10**8, "missing": ("pypi:x",)}, "and 1.10 GB are needed"),
     ],
 )
 def test_a_node_that_would_answer_differently_is_refused_in_a_line(changed, says):
@@ -458,15 +455,6 @@ def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
     assert capfd.readouterr().err == "ours"
 
 
-def test_a_server_that_is_no_cluster_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
-    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        section = RunSection(address=f"127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(StudyError, match="No Ray cluster answers at"):
-            connect(section, data_may_leave=True)
-
-
 def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
     monkeypatch.setattr(ray_cluster, "_join", lambda *_: None)
@@ -507,27 +495,16 @@ def test_workers_see_no_key_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> N
     assert "HF_TOKEN" in os.environ
 
 
-def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
+def test_what_goes_to_an_endpoint_runs_in_this_process() -> None:
     cluster = Nodes(node("1"))
     made = executor(cluster)
-    asked = list[int]()
-
-    class Endpoint:
-        busy = True
-
-        def submit(self, request: GroupRequest) -> None:
-            asked.append(request.number)
-
-        def ready(self) -> list[GroupResult]:
-            return []
-
-    made.local = Endpoint()
     job = request(1).jobs[0]
     remote = replace(job, trial=replace(job.trial, params={"model": "endpoint:big"}))
     made.submit(replace(request(1), jobs=(remote,)))
     made.submit(request(2))
-    assert [result.number for result in made.results()] == [2]
-    assert asked == [1]
+    first, second = list(made.results()), list(made.results())
+    assert {result.number for result in first} == {1}
+    assert [result.number for result in second] == [2]
 
 
 def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:

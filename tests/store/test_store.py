@@ -341,15 +341,14 @@ def test_a_folder_in_the_place_of_a_file_is_to_be_moved_away(store: Path) -> Non
 
 
 def test_what_was_left_out_is_stored_with_its_facts(store: Path) -> None:
-    text = "one fit would take about 138 s, more than the remaining budget."
     what = (
-        LeftOut(candidate="lora", reason="too-long", text=text, seconds=137.6),
-        LeftOut(candidate="rag", reason="out-of-time", text="views.", trials={"views": 5}, rows=7),
+        LeftOut(candidate="lora", reason="too-long", seconds=137.6),
+        LeftOut(candidate="rag", reason="out-of-time", trials={"views": 5}),
     )
     Store(store).leave_out(what)
     assert choose.read(store).left_out == what
     first, _ = json.loads((store / "left_out.json").read_text("utf-8"))
-    assert first == {"candidate": "lora", "reason": "too-long", "text": text, "seconds": 137.6}
+    assert first == {"candidate": "lora", "reason": "too-long", "seconds": 137.6}
 
 
 def data_file(folder: Path) -> Path:

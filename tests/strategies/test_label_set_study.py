@@ -108,10 +108,9 @@ def test_an_export_writes_lists(study: tuple[choose.Decision, Path]) -> None:
     items = [Item(id="1", text="my card was stolen"), Item(id="2", text="")]
     model.write(lines, model.stream(items), with_text=False, as_json=True)
     first, second = map(json.loads, lines.getvalue().splitlines())
-    assert first["labels"] == ["card", "lost"]
-    assert second == {"id": "2", "labels": None, "confidence": None, "status": "no text"}
+    assert first["answer"] == ["card", "lost"]
+    assert second == {"id": "2", "answer": None, "confidence": None, "status": "no text"}
     assert 0 < first["confidence"] <= 1
-    assert "; sets of card, lost, pin, refund, thanks>" in repr(model)
     card = (folder / "model/README.md").read_text("utf-8")
     assert "Gives each text the labels that apply." in card
     assert "| label | rows | precision | recall |" in card

@@ -121,7 +121,6 @@ def test_an_export_answers_with_its_passage(studied: tuple[Decision, Path], tmp_
     _, folder = studied
     choose.read(folder).export(tmp_path / "model", candidate="sentence")
     model = choose.Model.load(tmp_path / "model")
-    assert "texts" in repr(model)
     page = {"page": "Riga bridge 4 opened. May is wet."}
     answers = model.predict(["When did Riga bridge 4 open?"], fields=[page])
     assert answers.tolist() == ["Riga bridge 4 opened."]

@@ -24,7 +24,6 @@ from choose.study.rounds import (
     VIEWS,
     Planner,
     members_first,
-    named_parts,
 )
 from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.exchanged_facts import drill_of
@@ -152,8 +151,6 @@ def test_slow_candidates_take_part_in_conditions_that_the_study_names() -> None:
     found = rounds(dataset(rows=300), "tfidf", "steady", **stated)
     who = {one.part: {j.trial.candidate for j in one.jobs} for one in found}
     assert who[VIEWS] == who[NOISE] == {"tfidf", "steady"}
-    assert DRIFT in named_parts(Grid(scenarios=("time",)))
-    assert not named_parts(Grid())
 
 
 def test_a_study_of_some_rounds_has_nothing_else() -> None:

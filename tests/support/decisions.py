@@ -238,7 +238,6 @@ def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
             LeftOut(
                 candidate="lora",
                 reason="out-of-time",
-                text="smaller pools (3 trials): the budget was used up.",
                 trials={"smaller pools": 3},
             ),
         ),

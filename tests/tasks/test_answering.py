@@ -16,7 +16,6 @@ from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import (
     NO_ANSWER,
     Answering,
-    Briefly,
     answering_from,
     exact_match,
     passage_of,
@@ -202,7 +201,6 @@ def test_the_task_says_what_to_write_without_an_answer_only_if_rows_have_none() 
     assert some.guidance().endswith(f"write: {NO_ANSWER}")
     closed = answering_from([row(0, "a"), row(1, NO_ANSWER)], [], TaskSection())
     assert "passage" not in closed.guidance()
-    assert isinstance(some, Briefly)
     assert isinstance(some, Task)
 
 

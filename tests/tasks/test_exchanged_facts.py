@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from choose.corpus import Corpus, Document, Span, is_drill
 from choose.tasks import exchanged_facts
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
-from choose.tasks.exchanged_facts import drill_of, exchange_facts
-from choose.tasks.target_noise import form, renumbered
-from choose.tasks.values import as_date, as_number, occurs
+from choose.tasks.exchanged_facts import drill_of, exchange_facts, form, renumbered
+from choose.tasks.values import as_date, occurs
 from choose.types import Dataset, Example, Fold
 
 # Few of each, so that answers repeat in and across documents.
@@ -160,15 +159,13 @@ def test_the_view_is_named_by_what_changed() -> None:
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [
-        ("1947", r"19[345]\d"),
-        ("in March 2019", r"in March 20[12]\d"),
-        ("2025-03-01", r"20[123]\d-03-01"),
-        ("14 March 2019", r"\d{1,2} March 20[12]\d"),
-        ("£1,250 a year", r"£[\d,]{3,5} a year"),
-        ("17.5 %", r"\d{2}\.\d %"),
-        ("5.1.20", r"5\.1\.\d\d"),
-        ("09:30", r"\d\d:30"),
-        ("on the 28th", r"on the \d{1,2}(st|nd|rd|th)"),
+        ("1947", r"19[34]\d"),
+        ("in March 2019", r"in March 201\d"),
+        ("2025-03-01", r"20[12]\d-0[12]-0\d"),
+        ("14 March 2019", r"\d{2} March 201\d"),
+        ("£1,250 a year", r"£\d,24\d a year"),
+        ("17.5 %", r"1\d\.\d %"),
+        ("09:30", r"0\d:2\d"),
         ("Seven days", r"[A-Z][a-z]+ days"),
     ],
 )
@@ -182,15 +179,10 @@ def test_numbers_stay_of_their_kind(text: str, pattern: str) -> None:
 
 
 @given(st.integers(1, 10**9), st.integers(0, 10**6))
-def test_numbers_are_near(value: int, seed: int) -> None:
-    written = f"{value:,} items"
-    new = renumbered(written, random.Random(seed))
-    number = as_number(new.removesuffix(" items"))
-    if re.match(r"1\d{3}|20\d\d", written):
-        return
-    assert number != value
-    assert abs(number - value) <= max(1, value * 0.5 + 1)
-    assert abs(number - value) >= min(value, max(1, value * 0.1 - 1))
+def test_numbers_are_near_and_have_as_many_digits(value: int, seed: int) -> None:
+    new = int(renumbered(f"{value} items", random.Random(seed)).removesuffix(" items"))
+    assert 1 <= abs(new - value) <= 9
+    assert len(str(new)) == len(str(value))
 
 
 def test_a_text_without_numbers_has_no_other_one() -> None:

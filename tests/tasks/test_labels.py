@@ -20,7 +20,6 @@ from choose.tasks.labels import check_targets, readable, task_from
 from choose.tasks.multilabel import (
     Multilabel,
     example_f1,
-    likely_joined,
     read_set,
     separator_of,
     set_text,
@@ -225,20 +224,6 @@ def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> No
 )
 def test_cells_that_make_another_kind_are_parted_by_nothing(cells: list[str]) -> None:
     assert separator_of(cells) is None
-
-
-def test_cells_that_may_hold_several_labels_are_pointed_out(tmp_path: Path) -> None:
-    """No cell holds `urgent` alone, so `card;urgent` is one label, unless the user says else."""
-    path = written(tmp_path / "a.csv", ["card", "pin", "card;urgent", "pin;urgent", "card"] * 12)
-    data = load(path)
-    assert data.task.kind == "classification"
-    (said,) = (text for text in data.findings if "'card;urgent' are read as one label" in text)
-    assert said.endswith("If they hold several: --kind multilabel --set separator=';'")
-    assert load(path, {"kind": "multilabel"}, separator=";").task.kind == "multilabel"
-    assert not any(
-        "read as one label" in x for x in load(path, {"kind": "classification"}).findings
-    )
-    assert likely_joined(["a;b", "c;d", "e", "f"] * 9) is None
 
 
 def test_empty_sets_stand_beside_cells_with_a_separator(tmp_path: Path) -> None:

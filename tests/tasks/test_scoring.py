@@ -115,7 +115,7 @@ def test_the_digests_know_the_metric_and_its_code(kind, own, scores):
         ("nothing", "returned None for the answer"),
         ("empty", "returned {} for the answer"),
         ("number", "is no function"),
-        ("one", "must take two arguments: the answer and the list of right ones"),
+        ("one", "takes 1 positional argument but 2 were given"),
         ("exakt", "is no function.*Did you mean 'exact'"),
     ],
 )

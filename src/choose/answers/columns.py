@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -92,21 +92,29 @@ def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) ->
         column = columns.setdefault(f"{_column(one.candidate)}#{one.draw}", {})
         if column.setdefault(one.row, one) is not one:
             raise DataError(f"{path!r} answers the question {one.row!r} twice for {one.candidate}.")
-    every = [one for column in columns.values() for one in column.values() if not one.failed]
+    asked = [one for column in columns.values() for one in column.values()]
+    every = [one for one in asked if not one.failed]
     if not every:
         raise DataError(f"{path!r} holds no answers: every request failed, or there was none.")
     graded = all(finite(one.score, 0, 1) is not None for one in every)
     if scores and not graded:
         raise DataError(f"{path!r} holds no scores from 0 to 1. Leave --scores out.")
     scores |= graded and all(one.gold is None for one in rows.values())
-    by_row = {_shown(n, columns): [own.get(id) for id in rows] for n, own in columns.items()}
+    failed = f", {plural(len(asked) - len(every), 'request')} failed" * (len(asked) > len(every))
+    graders = f"; no right answers, so figures are the scores by {tool}" * scores
+    # A column of a single draw has no number.
+    several = {name.rpartition("#")[0] for name in columns if name.endswith("#1")}
+    by_row = {
+        name if (plain := name.rpartition("#")[0]) in several else plain: [*map(own.get, rows)]
+        for name, own in columns.items()
+    }
     return AnswerFile(
         path=path,
         table=_table(path, rows, by_row, scores),
         tool=tool,
         told=by_row,
         scores=scores,
-        notes=(_said(path, tool, columns, len(every), scores),),
+        notes=(f"{Path(path).name}, by {tool}: {plural(len(every), 'answer')}{failed}{graders}.",),
     )
 
 
@@ -114,25 +122,6 @@ def _column(candidate: str) -> str:
     """Return the name of a candidate's column, which is that of no other."""
     taken = candidate in ("", ROW, "id", "text", "label")
     return f"{candidate} answers".strip() if taken else candidate
-
-
-def _shown(name: str, columns: Mapping[str, object]) -> str:
-    """Return the name of a column; that of a single draw says no number."""
-    plain = name.removesuffix("#0")
-    return name if f"{plain}#1" in columns else plain
-
-
-def _said(
-    path: str, tool: str, columns: Mapping[str, Mapping[str, Answered]], answers: int, scores: bool
-) -> str:
-    rows, asked = {id for c in columns.values() for id in c}, sum(map(len, columns.values()))
-    failed = f"; {plural(asked - answers, 'request')} failed and are left out"
-    graded = f"; no right answers, so figures are the scores by {tool}"
-    return (
-        f"{Path(path).name}, by {tool}: {plural(answers, 'answer')} of "
-        f"{plural(len(columns), 'run')} to {plural(len(rows), 'question')}"
-        f"{failed * (asked > answers)}{graded * scores}."
-    )
 
 
 def _table(
@@ -183,9 +172,22 @@ _RIGHT = ("gold", "gold_label", "gold_answer", "expected", "expected_output", "g
 GOLD = (*_RIGHT, "truth", *LABEL, "reference", "answer", "answers")
 ID = ("id", "row_id", "example_id", "item_id", "question_id", "custom_id", "doc_id", "uid", "row")
 TEXTS = (*TEXT, *QUESTION, "prompt")
-RUN = ("run", "draw", "repetition", "repeat", "seed")
 # Columns about answers, whose values may look like labels such as 0 and 1.
-NEITHER = (*RUN, "correct", "is_correct", "right", "match", "score", "fold", "split", "difficulty")
+NEITHER = (
+    "run",
+    "draw",
+    "repetition",
+    "repeat",
+    "seed",
+    "correct",
+    "is_correct",
+    "right",
+    "match",
+    "score",
+    "fold",
+    "split",
+    "difficulty",
+)
 ANSWER = ("answer", "prediction", "predicted", "pred", "output", "response", "completion", "label")
 
 # Share of the answers of a column that must be labels, unless a flag names it as answers.
@@ -213,8 +215,7 @@ _HOSTED = re.compile(
 # Names that only language models have, of those that anyone may serve.
 _OPEN = re.compile(r"(?:^|-)(?:gpt|llama|qwen|mi[sx]tral|gemma|deepseek|llm)(?=-|\d|$)")
 _ENCODER = re.compile(r"(ro|de|distil|al|fin|mo?dern)?berta?|electra|xlnet|xlm", re.IGNORECASE)
-_PRICE = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*/\s*(1k|1000|k|1m|m|answer)", re.IGNORECASE)
-_PER = {"1k": 1.0, "k": 1.0, "1000": 1.0, "1m": 1e-3, "m": 1e-3, "answer": 1000.0}
+_PRICE = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*/\s*(?:1k|1000|k)", re.IGNORECASE)
 _FILE = re.compile(r".+\.(csv|tsv|tab|txt|jsonl?|ndjson|parquet|pq|eval)", re.IGNORECASE)
 _DRAW = re.compile(r"(.+)#(\d{1,4})")
 
@@ -291,36 +292,24 @@ def _parts(texts: Iterable[str]) -> list[str]:
 
 def price(text: str, name: str) -> float:
     """Read ``2.50/1k`` as dollars for 1,000 answers."""
-    match = _PRICE.fullmatch(text)
-    if match is None:
-        lost = text.startswith(".") or text.startswith("/")
-        shell = f" A shell takes $2 out of double quotes: leave the $ out, {name}=2.50/1k." * lost
+    if (match := _PRICE.fullmatch(text)) is None:
         raise StudyError(
             f"--answers {name}={shown(text)} is neither a file nor a price. Write a price as "
-            f"{name}=2.50/1k, dollars for 1,000 answers, or a file as {name}=answers.jsonl.{shell}"
+            f"{name}=2.50/1k, dollars for 1,000 answers without a $, or a file as "
+            f"{name}=answers.jsonl."
         )
-    return float(match[1]) * _PER[match[2].lower()]
+    return float(match[1])
 
 
-@dataclass(frozen=True, slots=True)
-class FamilyGuess:
-    """The family of a candidate: whether the user said so, or the name, or nothing did."""
-
-    family: Family
-    by: str
-
-
-def family_of(name: str, said: Mapping[str, Family]) -> FamilyGuess:
+def family_of(name: str, said: Mapping[str, Family]) -> Family:
     """Return the family of a candidate, as said or as its name suggests."""
     if name in said:
-        return FamilyGuess(said[name], "said")
+        return said[name]
     words = _words(name)
     for family, telling in _TELLING.items():
         if re.search(rf"(?:^|-)(?:{telling})(?=-|\d|$)", words):
-            return FamilyGuess(family, "name")
-    if _ENCODER.search(words):
-        return FamilyGuess("fine-tuning", "encoder")
-    return FamilyGuess("prompting", "nothing")
+            return family
+    return "fine-tuning" if _ENCODER.search(words) else "prompting"
 
 
 def hosted(name: str) -> bool:
@@ -362,15 +351,11 @@ def gold_column(file: AnswerFile, section: DataSection, answers: Sequence[str]) 
         return usually
     plain = [name for name in free if not usual([name], (*ID, *TEXT, *QUESTION))]
     other = next(iter((*answers, *plain)), "NAME")
-    if other in columns and probabilities(cells_of(file.table[other])[:SAMPLE]):
-        raise DataError(
-            f"No column of right answers in {file.path!r}, and {quoted(other)} holds numbers from "
-            "0 to 1. If they say how good an answer is, add --scores; else name it with --gold."
-        )
     raise DataError(
         f"No column of right answers in {file.path!r}: none of {quoted_list(columns)} is called "
-        f"{', '.join(GOLD[:4])} or label. Name it with --gold. Without right answers, --gold "
-        f"{other!r} measures agreement with {other}, which says nothing of who is right."
+        f"{', '.join(GOLD[:4])} or label. Name it with --gold, or add --scores if columns hold "
+        f"scores from 0 to 1. Without right answers, --gold {other!r} measures agreement with "
+        f"{other}, which says nothing of who is right."
     )
 
 
@@ -415,35 +400,16 @@ def drawn(column: str) -> tuple[str, int]:
     return (match[1], int(match[2])) if match else (column, 0)
 
 
-def spread_runs(file: AnswerFile, key: str | None, answers: Sequence[str]) -> AnswerFile:
-    """Return a file with a row a question where a column numbers the runs of each question.
-
-    Answers of each run become a column ``NAME#RUN``.
-    """
-    table = file.table
-    if key is None or not table[key].is_duplicated().any():
-        return file
-    run = usual([n for n in table.columns if n not in (key, *answers)], RUN)
-    where = [key] if run is None else [key, run]
-    twice = table.filter(table.select(where).is_duplicated())
-    if len(twice):
-        id, rows = twice[key][0], twice[ROW].head(2).to_list()
-        more = "" if run is None else f" in the run {twice[run][0]!r}"
-        raise DataError(
-            f"The id {quoted(str(id))} stands in rows {rows[0]} and {rows[1]}{more}. Give each "
-            "question one id; for repeated answers add a column run, or columns NAME#1, NAME#2."
-        )
-    assert run is not None
-    base = table.unique(key, keep="first", maintain_order=True).drop([run, *answers])
-    for number, value in enumerate(table[run].unique(maintain_order=True)):
-        part = table.filter(pl.col(run) == value).select(key, *answers)
-        base = base.join(part.rename({a: f"{a}#{number}" for a in answers}), key, how="left")
-    return replace(file, table=base)
-
-
-def answers_of_runs(file: AnswerFile, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of answers of a file whose runs may be columns of their own."""
-    return tuple(n for n in file.table.columns if n in columns or drawn(n)[0] in columns)
+def check_ids(file: AnswerFile, key: str | None) -> None:
+    """Refuse a file that names a question twice."""
+    if key is None or not file.table[key].is_duplicated().any():
+        return
+    id = file.table.filter(file.table[key].is_duplicated())[key][0]
+    rows = file.table.filter(pl.col(key).eq_missing(id))[ROW].to_list()
+    raise DataError(
+        f"The id {quoted(str(id))} stands in rows {rows[0]} and {rows[1]}. Give each question one "
+        "id; repeated answers go into columns NAME#1, NAME#2."
+    )
 
 
 def with_files(specs: Iterable[str], change: Callable[[str], str]) -> list[str]:
@@ -464,10 +430,3 @@ def named_answers(table: pl.DataFrame, wanted: Sequence[str]) -> tuple[str, ...]
         draws = [column for column in columns if drawn(column) == (name, drawn(column)[1])]
         found += draws or [column_named(columns, name, "answers") or name]
     return tuple(dict.fromkeys(found))
-
-
-def probabilities(cells: Iterable[Any]) -> bool:
-    """Return whether cells are numbers from 0 to 1 that are not whole, as probabilities are."""
-    seen = [cell for cell in cells if cell]
-    numbers = [float(c) for c in seen if re.fullmatch(r"\d*\.\d+(?:e-?\d+)?", str(c))]
-    return len(numbers) >= MOST * max(len(seen), 1) and all(0 <= n <= 1 for n in numbers)

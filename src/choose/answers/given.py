@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,20 +19,17 @@ from choose.answers.columns import (
     TEXTS,
     AnswerFile,
     AnswerReader,
-    FamilyGuess,
     Wanted,
     answer_columns,
-    answers_of_runs,
     cells_of,
+    check_ids,
     drawn,
     families_said,
     family_of,
     gold_column,
     hosted,
     named_answers,
-    probabilities,
     roles_of,
-    spread_runs,
     wanted,
 )
 from choose.answers.files import read_answers
@@ -51,90 +47,20 @@ from choose.judge.evidence import GIVEN, CandidateInfo
 from choose.study.candidates import names_of
 from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
-from choose.tasks.scores import SCORES, Scores, number_in
-from choose.types import STANDARD, Answers, Dataset, Example, Floats, Fold, Run, Task, Trial
+from choose.tasks.scores import SCORES
+from choose.types import (
+    STANDARD,
+    Answers,
+    Dataset,
+    Example,
+    Family,
+    Floats,
+    Fold,
+    Run,
+    Task,
+    Trial,
+)
 from choose.untrusted import finite
-
-# Fewer rows that people scored correct nothing: their mean varies by more than its estimate says.
-FEWEST = 20
-
-# What ends the name of a column with people's scores of a candidate.
-_PEOPLE = re.compile(r"(.+?)[ _.-](?:people|human|humans)", re.IGNORECASE)
-
-
-def corrected(given: Sequence[Given], dataset: Dataset) -> Iterator[Given]:
-    """Yield candidates, with judges' scores corrected by people's of a random part of the rows."""
-    found = {one.name: _scores(one, dataset)[0] for one in given}
-    people = {_whose(name): found[name] for name in found if _whose(name) in found}
-    rated = {n: {i: s for i, s in own.items() if i in found[n]} for n, own in people.items()}
-    weight = _weight(found, {n: own for n, own in rated.items() if len(own) >= FEWEST})
-    for one in given:
-        own = rated.get(one.name, {})
-        if _whose(one.name) in found:
-            continue
-        if len(own) >= FEWEST:
-            yield _corrected(one, found[one.name], own, weight)
-        else:
-            few = f"People scored {len(own)} rows of {one.name}; from {FEWEST} on they correct it."
-            yield replace(one, notes=(*one.notes, few)) if own else one
-
-
-def _whose(name: str) -> str:
-    """Return the candidate that a column of people's scores is about, by its name; or nothing."""
-    match = _PEOPLE.fullmatch(name)
-    return match[1] if match else ""
-
-
-def _corrected(
-    one: Given, judged: Mapping[str, float], rated: Mapping[str, float], weight: float
-) -> Given:
-    off = float(np.mean([score - weight * judged[id] for id, score in rated.items()]))
-    share = len(rated) / len(judged)
-    scores = {id: weight * score + off for id, score in judged.items()}
-    scores |= {id: scores[id] + (score - scores[id]) / share for id, score in rated.items()}
-    [number, draw] = next(iter(one.draws.items()))
-    cells = tuple(f"{scores[id]:.9g}" if id in scores else None for id in draw.ids)
-    note = (
-        f"The judge's scores of {plural(len(judged), 'row')} of {one.name} (mean "
-        f"{np.mean([*judged.values()]):.3f}) are corrected by people's of {len(rated):,} "
-        f"({np.mean([*rated.values()]):.3f}) to {np.mean([*scores.values()]):.3f} (PPI++)."
-    )
-    return replace(one, draws={number: replace(draw, cells=cells)}, notes=(*one.notes, note))
-
-
-def _weight(
-    judged: Mapping[str, Mapping[str, float]], rated: Mapping[str, Mapping[str, float]]
-) -> float:
-    """Return the weight of the judge, from 0 to 1, at which differences vary least."""
-    together = spread = 0.0
-    for a, b in list(combinations(sorted(rated), 2)) or [(name, "") for name in rated]:
-        own, other = rated[a], rated.get(b)
-        ids = sorted(own.keys() & other.keys()) if other is not None else [*own]
-        every = sorted(judged[a].keys() & judged[b].keys()) if other is not None else [*judged[a]]
-        if min(len(ids), len(every) - len(ids)) < 2:
-            continue
-        people = [own[id] - (other or {}).get(id, 0.0) for id in ids]
-        judge = {id: judged[a][id] - judged.get(b, {}).get(id, 0.0) for id in every}
-        together += float(np.cov(people, [judge[id] for id in ids])[0, 1])
-        spread += float(np.var([*judge.values()], ddof=1)) * len(every) / (len(every) - len(ids))
-    return float(np.clip(together / spread, 0.0, 1.0)) if spread else 0.0
-
-
-def _scores(one: Given, dataset: Dataset) -> list[Mapping[str, float]]:
-    found: list[Mapping[str, float]] = []
-    for draw in one.draws.values():
-        scores: dict[str, float] = {}
-        for id, cell in zip(draw.ids, draw.cells, strict=True):
-            if cell and id in dataset.examples:
-                if (score := number_in(cell)) is None:
-                    raise DataError(
-                        f"{one.name} has the score {quoted(cell)}, which is no number from 0 to 1. "
-                        "Divide scores by the largest, and leave a cell empty where there is none."
-                    )
-                scores[id] = score
-        found.append(scores)
-    return found
-
 
 CLEAN = ("clean", 0)
 
@@ -178,7 +104,7 @@ class Given:
     """
 
     name: str
-    family: FamilyGuess
+    family: Family
     draws: Mapping[int, Draw]
     usd_per_1k: float | None = None
     notes: tuple[str, ...] = ()
@@ -209,6 +135,7 @@ def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
     columns = tuple(file.told) or named_answers(file.table, asked.columns)
     gold = SCORES if file.scores else gold_column(file, section, columns)
     roles = roles_of(file, section, columns, gold)
+    check_ids(file, roles.id)
     kind = SCORES if file.scores else study.task.kind or kind_of(file.table, section, roles)[0]
     section, _ = with_separator(file.table, section, roles, kind)
     study = study.model_copy(update={"data": section})
@@ -218,24 +145,20 @@ def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
     columns = columns or answer_columns(file.table, roles.named, reader)
     if not columns and not asked.files:
         raise _no_answers(file, roles)
-    spread = spread_runs(file, roles.id, columns)
-    if spread is not file:  # a row a question and run has become a row a question
-        rows = _examples(spread, study, roles, kind)
-        columns = answers_of_runs(spread, columns)
     named = tables.name if tables and tables.pool is not None else dataset_name(file.path)
-    dataset = _dataset(named, rows, reader.task, compare=roles.text[0] != (roles.id or ROW))
-    return _with_answers(study, spread, columns, AnswerSet(dataset, spread.table, roles))
+    dataset = _dataset(named, rows, reader.task)
+    return _with_answers(study, file, columns, AnswerSet(dataset, file.table, roles))
 
 
-def _dataset(name: str, rows: Sequence[Example], task: Task, compare: bool) -> Dataset:
-    """Return rows that are all asked; `compare` clusters those whose texts are nearly the same."""
+def _dataset(name: str, rows: Sequence[Example], task: Task) -> Dataset:
+    """Return rows that are all asked."""
     return Dataset(
         name=name,
         task=task,
         examples={e.id: e for e in rows},
         folds=(Fold(pool=(), questions=tuple(e.id for e in rows)),),
         division="held-out",
-        clusters=clusters_of(rows, index_texts(rows)) if compare else _groups(rows),
+        clusters=clusters_of(rows, index_texts(rows)),
     )
 
 
@@ -247,16 +170,11 @@ def _with_answers(
     ids = cells_of(file.table[roles.id]) if roles.id else list(map(str, file.table[ROW]))
     places = [[id] if id is not None and id in dataset.examples else [] for id in ids]
     given = [*_given(file, columns, places, asked), *_from_files(asked, dataset)]
-    if dataset.task.kind == SCORES:
-        given = [*corrected(given, dataset)]
     checked, notes = _checked(given, study), [*file.notes, *which_columns(roles, columns)]
     notes += dict.fromkeys(note for one in checked for note in one.notes)
     if left := len(ids) - len(dataset.examples):
         notes.append(f"{plural(left, 'row')} without a right answer or a text left out.")
-    if isinstance(dataset.task, Scores):
-        cells = (cell for one in checked for draw in one.draws.values() for cell in draw.cells)
-        dataset = replace(dataset, task=dataset.task.bounded(cells))
-    notes += remarks(checked, dataset)
+    notes += remarks(checked, dataset, families_said(study.given.family))
     return replace(
         found,
         dataset=replace(dataset, findings=tuple(notes)),
@@ -341,7 +259,6 @@ def _read(row: Example, reader: AnswerReader) -> Example:
 
 
 def _taught(dataset: Dataset, asked: Wanted) -> Iterator[Given]:
-    """Yield the teacher as a candidate, where it answered test rows."""
     cells = [dataset.examples[id].taught for id in dataset.asked]
     if dataset.teacher and any(cells):
         yield Given(
@@ -353,7 +270,6 @@ def _taught(dataset: Dataset, asked: Wanted) -> Iterator[Given]:
 
 
 def _examples(file: AnswerFile, study: Study, roles: Roles, kind: str) -> list[Example]:
-    """Return the rows with a text and a right answer."""
     rows = examples_from(file.table, study.data, roles, kind)
     if rows := [row for row in rows if row.target and row.text.strip()]:
         return rows
@@ -361,25 +277,15 @@ def _examples(file: AnswerFile, study: Study, roles: Roles, kind: str) -> list[E
     raise DataError(f"No row of {file.path!r} has a right answer in {quoted(roles.label)}.{hint}")
 
 
-def _groups(rows: Sequence[Example]) -> dict[str, str]:
-    """Return the cluster of rows that share a group, where there are no texts to compare."""
-    members: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if row.group is not None:
-            members[row.group].append(row.id)
-    return {id: ids[0] for ids in members.values() if len(ids) > 1 for id in ids}
-
-
 def _no_answers(file: AnswerFile, roles: Roles) -> DataError:
     free = [n for n in file.table.columns if n != ROW and n not in roles.named]
     seen = f" Other columns are {quoted_list(free)}." if free else " There is no other column."
     if file.scores:
         return DataError(f"No column of {file.path!r} holds numbers from 0 to 1.{seen}")
-    more = " Numbers may be probabilities: write the label of each row, or add --scores."
-    more *= any(probabilities(cells_of(file.table[n])[:100]) for n in free)
     return DataError(
         f"No column of {file.path!r} holds answers that read like those in "
-        f"{quoted(roles.label)}.{seen} Name them: --answers {(free or ['NAME'])[0]}.{more}"
+        f"{quoted(roles.label)}.{seen} Name them: --answers {(free or ['NAME'])[0]}; if they are "
+        "scores from 0 to 1, add --scores."
     )
 
 
@@ -431,14 +337,13 @@ def _from_files(asked: Wanted, dataset: Dataset) -> Iterator[Given]:
     for name, path in asked.files:
         file = read_answers(path, reader.task.kind == SCORES)
         found = tuple(file.told) or _answers_in(file, name, reader)
-        file = spread_runs(file, usual(file.table.columns, ID), found)
-        columns = answers_of_runs(file, found)
-        if name and len({drawn(column)[0] for column in columns}) > 1:
+        check_ids(file, usual(file.table.columns, ID))
+        if name and len({drawn(column)[0] for column in found}) > 1:
             raise StudyError(
-                f"{path!r} holds answers of {quoted_list(columns)}, and {name!r} is one candidate. "
+                f"{path!r} holds answers of {quoted_list(found)}, and {name!r} is one candidate. "
                 f"Name the file alone, --answers {path}, to judge all."
             )
-        for one in _given(file, columns, _joined(file, dataset), asked, name):
+        for one in _given(file, found, _joined(file, dataset), asked, name):
             yield replace(one, notes=file.notes)
 
 
@@ -521,55 +426,52 @@ def runs_of(given: Given, dataset: Dataset, reader: AnswerReader) -> Iterator[Ru
         for fold, division in enumerate(dataset.folds):
             ids = [id for id in division.questions if id in place and id not in unasked]
             if ids:
-                yield _run(given, number, fold, ids, draw, [place[id] for id in ids], reader)
+                answers = _answers(draw, [place[id] for id in ids], reader)
+                yield _run(given.name, number, fold, ids, answers, reader.task)
 
 
-def _run(
-    given: Given,
-    number: int,
-    fold: int,
-    ids: Sequence[str],
-    draw: Draw,
-    rows: Sequence[int],
-    reader: AnswerReader,
-) -> Run:
+def _answers(draw: Draw, rows: Sequence[int], reader: AnswerReader) -> Answers:
     cells = [draw.cells[row] for row in rows]
     read = [reader.read(cell) for cell in cells]
-    figures = {key: _measured(draw.figures.get(key, ()), rows) for key in FIGURES}
-    tokens, written = figures["tokens_in"], figures["tokens_out"]
-    answers = Answers(
+    tokens, written = (_measured(draw, key, rows) for key in ("tokens_in", "tokens_out"))
+    return Answers(
         outputs=tuple(output for output, _ in read),
         status=tuple(status for _, status in read),
         raw=tuple(c if o is None else None for c, (o, _) in zip(cells, read, strict=True)),
-        latency=figures["seconds"],
+        latency=_measured(draw, "seconds", rows),
         tokens_in=None if tokens is None else tokens.astype(np.int64),
         tokens_out=None if written is None else written.astype(np.int64),
     )
+
+
+def _measured(draw: Draw, figure: str, rows: Sequence[int]) -> Floats | None:
+    """Return a figure of some rows, if it is known of all of them."""
+    values = draw.figures.get(figure)
+    known = [found for row in rows if values and (found := values[row]) is not None]
+    return np.array(known, dtype=np.float64) if known and len(known) == len(rows) else None
+
+
+def _run(name: str, draw: int, fold: int, ids: Sequence[str], answers: Answers, task: Task) -> Run:
     trial = Trial(
-        candidate=given.name,
+        candidate=name,
         strategy=GIVEN,
         revision=1,
         params={},
         variant="",
         scenario=STANDARD,
         fold=fold,
-        draw=number,
+        draw=draw,
         train_size=0,
-        seed=number,
-        weights=digest(cells),
-        task=reader.task.digest,
+        seed=draw,
+        weights=digest([answers.outputs, answers.raw]),
+        task=task.digest,
         pool="",
         questions=digest(ids),
     )
     took = None if answers.latency is None else float(answers.latency.sum())
-    asked = {CLEAN: tuple(ids)}
-    return Run(trial=trial, answers={CLEAN: answers}, asked=asked, predict_seconds=took)
-
-
-def _measured(values: Sequence[float | None], rows: Sequence[int]) -> Floats | None:
-    """Return figures of some rows, if they are known of all of them."""
-    known = [found for row in rows if values and (found := values[row]) is not None]
-    return np.array(known, dtype=np.float64) if known and len(known) == len(rows) else None
+    return Run(
+        trial=trial, answers={CLEAN: answers}, asked={CLEAN: tuple(ids)}, predict_seconds=took
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -595,11 +497,11 @@ def _describe(given: Given, different: int) -> dict[str, Any]:
 
     Another draw shows how much answers vary; without one they stand for this model alone.
     """
-    several, baseline = len(given.draws) > 1, given.family.family == "baseline"
+    several, baseline = len(given.draws) > 1, given.family == "baseline"
     info = CandidateInfo(
         name=given.name,
         strategy=GIVEN,
-        family=given.family.family,
+        family=given.family,
         model=given.name,
         cheap=baseline,
         seeded=several,
@@ -616,13 +518,6 @@ def _describe(given: Given, different: int) -> dict[str, Any]:
 # Unread answers that a note shows, and characters of one.
 LISTED, LONGEST = 3, 30
 
-# How the family of a candidate was found, as a reason.
-_BY = {
-    "name": "by their names",
-    "encoder": "encoders are usually tuned",
-    "nothing": "their names say nothing",
-}
-
 
 def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
     named = {
@@ -637,9 +532,11 @@ def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
     ]
 
 
-def remarks(given: Sequence[Given], dataset: Dataset) -> Iterator[str]:
-    yield from _families(given)
-    trained = [one.name for one in given if one.family.family in ("baseline", "fine-tuning")]
+def remarks(given: Sequence[Given], dataset: Dataset, said: Mapping[str, Family]) -> Iterator[str]:
+    if guessed := [one for one in given if one.name not in said]:
+        families = ", ".join(f"{one.name} {one.family}" for one in guessed)
+        yield f"Families, by names: {families}. To say: --set family={guessed[0].name}=FAMILY."
+    trained = [one.name for one in given if one.family in ("baseline", "fine-tuning")]
     if trained:
         yield f"Make sure that {listed(trained)} learned from no row here: choose cannot see it."
     asked, reader = set(dataset.asked), AnswerReader(dataset.task)
@@ -648,18 +545,6 @@ def remarks(given: Sequence[Given], dataset: Dataset) -> Iterator[str]:
     for a, b in combinations(given, 2):
         if [d.cells for d in a.draws.values()] == [d.cells for d in b.draws.values()]:
             yield f"{a.name} and {b.name} gave the same answers to every row."
-
-
-def _families(given: Sequence[Given]) -> Iterator[str]:
-    """Say which families were guessed, and why."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for one in given:
-        found[one.family.by][one.family.family].append(one.name)
-    for by, why in _BY.items():
-        if families := found.get(by):
-            said = "; ".join(f"{family}: {', '.join(n)}" for family, n in families.items())
-            [first, *_] = next(iter(families.values()))
-            yield f"Families, guessed ({why}): {said}. To say so: --set family={first}=FAMILY."
 
 
 def _unread(one: Given, reader: AnswerReader, asked: set[str]) -> Iterator[str]:
@@ -674,9 +559,13 @@ def _unread(one: Given, reader: AnswerReader, asked: set[str]) -> Iterator[str]:
     unread = Counter(cell for cell in filled if reader.read(cell)[0] is None)
     if filled and unread.total() == len(filled):
         labels = f" Labels are {quoted_list(reader.task.labels, 4)}." if reader.task.labels else ""
-        maybe = " Are these probabilities? Write the answer of each row." * probabilities(filled)
         raise DataError(
-            f"No answer of {one.name} can be read, such as {quoted(filled[0])}.{labels}{maybe}"
+            f"No answer of {one.name} can be read, such as {quoted(filled[0])}.{labels}"
+        )
+    if unread and reader.task.kind == SCORES:
+        raise DataError(
+            f"{one.name} has the score {quoted(next(iter(unread)))}, which is no number from 0 to "
+            "1. Divide scores by the largest, and leave a cell empty where there is none."
         )
     if unread:
         most = [f"{quoted(cell, LONGEST)} ({n:,} times)" for cell, n in unread.most_common(LISTED)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from choose.data.dataset import Tables
 
 # Flags with another form in Python.
-_FLAGS = {"strategy": "strategies=", "yes": "yes=True", "force": "force=True"}
+_FLAGS = {"strategy": "strategies=", "yes": "yes=True"}
 
 # Keywords that no study file has.
 _OWN = {"out", "test", "name", "study", "candidate", "gold", "scores", "baseline"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from choose.answers.columns import with_files
+from choose.answers.columns import families_said, with_files
 from choose.answers.given import (
     AnswerSet,
     Given,
@@ -251,7 +251,8 @@ def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Obs
     watch.noted([*read.notes, *kept, *notes_on_prompts(read.study, dataset.task)])
     if given is None:
         given = given_beside(read.study, dataset)
-        watch.noted([*remarks(given, dataset)])
+        said = families_said(read.study.given.family)
+        watch.noted([*remarks(given, dataset, said)])
     return given_runs(given, dataset)
 
 
@@ -281,7 +282,7 @@ def _run_rounds(
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.decision.chance import chances
     from choose.run.forecast import reach
-    from choose.run.rounds import run_rounds
+    from choose.run.rounds import Loop
 
     dataset = plan.pools.dataset
     left = reach(plan.rounds, dataset, budget.left(), {})
@@ -291,16 +292,17 @@ def _run_rounds(
     def judged(runs: Sequence[Run], planned: Mapping[str, Whole]) -> Chances | None:
         return chances(replace(nothing, runs=(*given.runs, *runs)), rule, planned)
 
-    summary = run_rounds(
-        plan.rounds,
-        plan.pools,
-        store,
-        budget,
+    loop = Loop(
+        rounds=plan.rounds,
+        pools=plan.pools,
+        store=store,
+        budget=budget,
         watch=watch,
         judged=judged,
         executor=executor,
         spent=lambda: current_session().ledger.committed,
     )
+    summary = loop.run()
     store.leave_out([*plan.refusals, *summary.all()])
     if summary.interrupted:
         raise Interrupted(store.path)
@@ -336,26 +338,24 @@ def export(
     folder: str | Path,
     *,
     candidate: str | None = None,
-    force: bool = False,
     router: bool = False,
 ) -> Exported:
     """Fit a candidate on all labels of a study, and write it.
 
     Args:
         store: the folder of a study.
-        folder: a new folder; with `force`, also one that holds an export.
+        folder: a new folder.
         candidate: by default the one that the study says to use.
-        force: replace an existing export.
         router: export the fast candidate that takes over rows from a language model.
 
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.write_folder import check_replaceable, select, write_export
+    from choose.export.write_folder import check_new, select, write_export
 
     check_compute()
     target, opened = Path(folder), Store.open(Path(store))
-    check_replaceable(target.resolve(), target, force)
+    check_new(target)
     check_destination(target, flag="The folder", stores=(opened.path,), folder=True)
     decision = decide(opened)
     routes = _router(decision) if router else None
@@ -363,7 +363,7 @@ def export(
     choice = select(opened, decision.verdict, candidate)
     _check_local(choice)
     with caching():
-        return write_export(opened, decision, choice, target, force, routes)
+        return write_export(opened, decision, choice, target, routes)
 
 
 def _check_local(choice: Selection) -> None:

@@ -143,14 +143,11 @@ class Decision(record.Decision):
         folder: str | Path,
         *,
         candidate: str | None = None,
-        force: bool = False,
         router: bool = False,
     ) -> Exported:
         """Fit the recommended candidate, or another one, on all labels and export it."""
         with keyword_errors():
-            return export_candidate(
-                self.store, folder, candidate=candidate, force=force, router=router
-            )
+            return export_candidate(self.store, folder, candidate=candidate, router=router)
 
     def __repr__(self) -> str:
         """Return the first screen."""
@@ -353,7 +350,7 @@ def read(store: str | Path | None = None) -> Decision:
 
 
 def load(folder: str | Path) -> Model:
-    """Load an export: an estimator with `predict`, `predict_proba`, `classes_` and `score`.
+    """Load an export: a model with `predict`, `table` and `labels`.
 
     Raises:
         ChooseError: if the folder is no export, or something it needs is missing.

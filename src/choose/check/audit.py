@@ -5,73 +5,80 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
-from math import inf
 from time import perf_counter
 from typing import Any
 
-from choose.check.measurements import Facts, sample_of
-from choose.check.targets import Targets
+from choose.check.measurements import Facts, drift_of, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
-from choose.data.duplicates import count_conflicts
+from choose.data.duplicates import conflicting_texts, count_conflicts
+from choose.data.examples import dropped_rows
+from choose.data.findings import hardly_counted, lengths_of, sorted_input
 from choose.data.personal_data import hints_of
 from choose.formatting import plural
 from choose.judge.decision.gates import CONFIRMED, WRONG
 from choose.judge.goal import margin_or_usual
+from choose.judge.sample_size import detectable_gains
 from choose.schema.base import Command
-from choose.schema.check import Check, Issue, Line, Step, Topic
+from choose.schema.check import (
+    FEW,
+    NAMED,
+    Balance,
+    Check,
+    Drift,
+    Issue,
+    Line,
+    Step,
+    TargetFacts,
+    Topic,
+)
 from choose.schema.diagnosis import Audit
-from choose.schema.plan import USUAL
-from choose.stats.paired import smallest_detectable_gain
 from choose.study.config import Study
+from choose.tasks.kinds import KINDS
 from choose.types import Dataset
 
 # A topic has the status "look" above these shares of the rows: repeated, nearly repeated and long
-# texts; strongly doubted labels; copies of the text; answers that occur in their question.
-REPEATED, NEARLY_REPEATED, LONG = 0.02, 0.2, 0.02
-DOUBTED, COPIED, IN_QUESTION = 0.01, 0.02, 0.1
+# texts; strongly doubted labels.
+REPEATED, NEARLY_REPEATED, LONG, DOUBTED = 0.02, 0.2, 0.02, 0.01
 
 # The same of doubted rows between two labels, of the rows of these two.
 CONFUSED = 0.03
 
 # A change over time has the status "look" if it is significant at this level and if the label mix
-# shifted by this share more than by chance, or if this AUC separates early from late texts.
-LEVEL, LABEL_SHIFT, TEXT_AUC = 0.01, 0.05, 0.6
+# shifted by this share more than by chance.
+LEVEL, LABEL_SHIFT = 0.01, 0.05
 
 
 def line(topic: Topic, looks: object) -> Line:
     return Line(topic=topic, status="look" if looks else "good")
 
 
-def lines_of(facts: Facts) -> Iterator[Line]:
-    labelled, test, rows = bool(facts.dataset.task.labels), facts.test, facts.rows
-    repeats, across = facts.duplicate_counts
-    yield line("size", facts.reach.usual is None or facts.reach.usual > facts.reach.margin)
-    if labelled:
-        yield from _wrong_labels(facts)
-        yield line("conflicts", facts.conflicts or facts.alike)
-    else:
-        yield from _targets(facts.targets)
-    if across is not None and test is not None:
-        some = across.all and across.all + facts.grouped > REPEATED * len(test)
-        yield line("test-file", some or (facts.grouped and not across.all))
-    exact = repeats.exact + repeats.normalised > REPEATED * len(facts.all)
-    many = exact or repeats.all > NEARLY_REPEATED * len(facts.all)
-    yield line("duplicates", repeats.all and (many or facts.broken_chain))
-    if labelled:
-        yield line("balance", facts.balance.few or facts.hidden or facts.dominant)
-    yield _time(facts)
-    yield line("languages", facts.several_languages)
-    yield line("lengths", facts.lengths.long > LONG * len(facts.all))
-    yield line("personal-data", facts.personal)
-    problems = (labelled and facts.unseen) or facts.group
-    if problems or (labelled and facts.order_of_rows):
-        yield line("rows", problems)
-    if rows.notes:
+def lines_of(check: Check) -> Iterator[Line]:
+    rows, repeats, balance, reach = check.rows, check.within, check.balance, check.reach
+    yield line("size", reach.usual is None or reach.usual > reach.margin)
+    if balance is not None:
+        yield from _wrong_labels(check.audit, balance)
+        yield line("conflicts", (check.conflicts and check.conflicts.texts) or check.alike)
+    if check.targets is not None:
+        yield from _targets(check, check.targets)
+    if check.across is not None:
+        yield line("test-file", check.across.all > REPEATED * (check.test_file or 0))
+    exact = repeats.exact + repeats.normalised > REPEATED * rows
+    many = exact or repeats.all > NEARLY_REPEATED * rows
+    yield line("duplicates", repeats.all and (many or check.broken_chain))
+    if balance is not None:
+        yield line("balance", balance.few or check.hidden or balance.dominant)
+    yield _time(check.drift)
+    named = [x for x in check.languages.found if x.rows >= max(NAMED * rows, 2)]
+    yield line("languages", len(named) > 1 or check.languages.foreign)
+    yield line("lengths", check.lengths.long > LONG * rows)
+    yield line("personal-data", any(count.rows for count in check.personal))
+    if check.unseen or check.group or check.order_of_rows:
+        yield line("rows", check.unseen or check.group)
+    if check.notes:
         yield line("reading", False)
 
 
-def _wrong_labels(facts: Facts) -> Iterator[Line]:
-    audit = facts.audit
+def _wrong_labels(audit: Audit | None, balance: Balance) -> Iterator[Line]:
     if audit is None or audit.accuracy is None or audit.weak is not None:
         yield Line(topic="wrong-labels", status="unknown")
         return
@@ -79,60 +86,40 @@ def _wrong_labels(facts: Facts) -> Iterator[Line]:
     open_ = not looks and (audit.noise is None or audit.noise.high > WRONG)
     yield Line(topic="wrong-labels", status="unknown") if open_ else line("wrong-labels", looks)
     # With two labels, every doubted row lies between the two.
-    if len(facts.balance.counts) > 2:
+    if len(balance.counts) > 2:
         first = audit.overlaps[0] if audit.overlaps else None
         yield line("overlap", first and first.doubted > CONFUSED * first.rows)
 
 
-def _time(facts: Facts) -> Line:
-    if (drift := facts.drift) is None:
+def _time(drift: Drift | None) -> Line:
+    if drift is None:
         return Line(topic="time", status="unknown")
-    labels, texts = drift.labels, drift.texts
+    labels = drift.labels
     shifted = labels.p < LEVEL and labels.distance - labels.expected >= LABEL_SHIFT
-    separated = texts is not None and texts.p < LEVEL and texts.auc.value >= TEXT_AUC
-    return line("time", shifted or separated or drift.appeared or drift.vanished)
+    return line("time", shifted or drift.appeared or drift.vanished)
 
 
-def _targets(targets: Targets) -> Iterator[Line]:
-    facts = targets.facts
+def _targets(check: Check, facts: TargetFacts) -> Iterator[Line]:
     if facts.fields:
         yield line("fields", facts.rare or facts.unseen)
-        mixed = any(len(f.types) > 1 for f in facts.fields)
-        yield line("types", mixed)
-        yield line("values", targets.suspects)
-    elif facts.answers is not None:
-        yield from _answers(targets)
+        yield line("types", any(len(f.types) > 1 for f in facts.fields))
+        yield line("values", check.named("not in text"))
+    elif (answers := facts.answers) is not None:
+        yield line("answers", answers.few_unanswerable or 2 * answers.unanswerable > facts.rows)
+        if answers.corpus is None:
+            yield line("passage", check.named("not in passage"))
+        else:
+            yield line("documents", answers.corpus.documents == 1)
+            yield line("evidence", check.named("not in documents"))
+            yield line("same-documents", answers.corpus.copies)
     elif facts.relevance is not None:
-        yield line("relevance", facts.relevance.over)
-        yield from _documents(targets, ranked=True)
+        yield line("relevance", False)
+        yield line("documents", facts.relevance.corpus.documents == 1)
+        yield line("same-documents", facts.relevance.corpus.copies)
     elif facts.sets is not None:
-        yield line("labels", targets.rare_labels or facts.unseen)
+        yield line("labels", facts.unseen or any(n < FEW for _, n in facts.sets.counts))
         yield line("sets", False)
-    else:
-        yield line("copies", facts.copied > COPIED * facts.rows)
-    yield line("contradictions", facts.unlike)
-
-
-def _answers(targets: Targets) -> Iterator[Line]:
-    facts = targets.facts.answers
-    assert facts is not None
-    rows, none = targets.facts.rows, facts.unanswerable
-    yield line("answers", facts.few_unanswerable or 2 * none > rows)
-    if facts.corpus is None:
-        yield line("passage", facts.absent)
-    else:
-        yield from _documents(targets, ranked=False)
-    if facts.in_question:
-        yield line("in-the-question", facts.in_question > IN_QUESTION * rows)
-
-
-def _documents(targets: Targets, *, ranked: bool) -> Iterator[Line]:
-    facts = targets.corpus
-    assert facts is not None
-    yield line("documents", facts.documents == 1)
-    if not ranked:
-        yield line("evidence", facts.without)
-    yield line("same-documents", facts.copies)
+    yield line("contradictions", check.named("unlike target"))
 
 
 MOST_STEPS = 3
@@ -143,120 +130,90 @@ LEAST = 0.002
 # Kinds of personal data that give a reader access or money.
 SECRETS = ("key or token", "payment card number")
 
-# Numbers of added rows whose worth is told.
-SIZES = (60, 200, 600, 2_000)
 
-
-def steps_of(facts: Facts) -> tuple[Step, ...]:
+def steps_of(check: Check) -> tuple[Step, ...]:
     """Return at most three steps, the most valuable first.
 
     Secrets come first, then labels that the metric hides, which make other figures mislead, then
     what costs accuracy, by how much. Labelling more comes last: it never stands in the way of a
     first study.
     """
-    labelled = bool(facts.dataset.task.labels)
-    own = _of_labels(facts) if labelled else _of_targets(facts.targets)
-    costly = [step for step in (*_leaks(facts), *own) if step.points >= LEAST]
+    costly = [*_leaks(check), *_of_labels(check), *_of_targets(check)]
+    costly = [step for step in costly if step.points >= LEAST]
     costly.sort(key=lambda step: -step.points)
-    steps = (
-        *_secrets(facts),
-        *_metric(facts, labelled),
-        *costly,
-        *_rare(facts, labelled),
-        *_test_rows(facts),
-    )
+    steps = (*_secrets(check), *_metric(check), *costly, *_rare(check), *_test_rows(check))
     return steps[:MOST_STEPS]
 
 
-def _secrets(facts: Facts) -> Iterator[Step]:
-    if rows := {id for id, kind in facts.personal if kind in SECRETS}:
+def _secrets(check: Check) -> Iterator[Step]:
+    rows = {one.row for one in check.issues if one.kind == "personal" and one.detail in SECRETS}
+    if rows:
         yield Step(code="secrets", rows=tuple(sorted(rows)))
 
 
-def _metric(facts: Facts, labelled: bool) -> Iterator[Step]:
-    if labelled and facts.hidden:
-        options = {**facts.target.options, "metric": "balanced"}
-        yield Step(code="metric", command=facts.target.model_copy(update={"options": options}))
+def _metric(check: Check) -> Iterator[Step]:
+    if check.hidden:
+        options = {**check.compare.options, "metric": "balanced"}
+        yield Step(code="metric", command=check.compare.model_copy(update={"options": options}))
 
 
-def _leaks(facts: Facts) -> Iterator[Step]:
-    if facts.leaks and facts.test:
-        ids = tuple(leak.id for leak in facts.leaks)
-        yield Step(code="leaks", points=len(ids) / len(facts.test), rows=ids)
+def _leaks(check: Check) -> Iterator[Step]:
+    if check.test_file and (ids := check.rows_with("leak")):
+        yield Step(code="leaks", points=len(ids) / check.test_file, rows=ids)
 
 
-def _of_labels(facts: Facts) -> Iterator[Step]:
-    conflicts = count_conflicts(facts.conflicts)
-    if conflicts.texts:
-        ids = tuple(e.id for same in facts.conflicts for e in same)
-        yield Step(code="conflicts", points=conflicts.lost / len(facts.all), rows=ids)
-    if (audit := facts.audit) is not None and audit.doubted:
+def _of_labels(check: Check) -> Iterator[Step]:
+    if check.conflicts is not None and check.conflicts.texts:
+        lost = check.conflicts.lost / check.rows
+        yield Step(code="conflicts", points=lost, rows=check.rows_with("conflict"))
+    if (audit := check.audit) is not None and audit.doubted:
         worth = CONFIRMED * audit.suspected / audit.rows
-        if facts.study is not None and audit.gain is not None:
+        if check.audited_in is not None and audit.gain is not None:
             worth = audit.gain.gain.value
         first = tuple(s.id for s in audit.doubted[:3])
         yield Step(code="doubted-labels", points=worth, rows=first)
 
 
-def _rare(facts: Facts, labelled: bool) -> Iterator[Step]:
-    if not labelled:
-        if rare := facts.targets.facts.rare:
-            yield Step(code="rare-fields", names=rare)
-    elif few := facts.balance.few:
-        rows = sum(c.rows for c in facts.balance.counts if c.label in few)
-        yield Step(code="rare-labels", points=rows / len(facts.all), names=few)
+def _rare(check: Check) -> Iterator[Step]:
+    if check.targets is not None and check.targets.rare:
+        yield Step(code="rare-fields", names=check.targets.rare)
+    elif check.balance is not None and (few := check.balance.few):
+        rows = sum(c.rows for c in check.balance.counts if c.name in few)
+        yield Step(code="rare-labels", points=rows / check.rows, names=few)
 
 
-def _test_rows(facts: Facts) -> Iterator[Step]:
-    reach = facts.reach
+def _test_rows(check: Check) -> Iterator[Step]:
+    reach = check.reach
     if reach.usual is not None and reach.usual <= reach.margin:
         return
-    all_rows = len(facts.all)
-    independent = reach.independent / max(reach.rows, 1) * all_rows
+    independent = reach.independent / max(reach.rows, 1) * check.rows
     shows = reach.margin_rows is not None and independent >= reach.margin_rows
-    if facts.test is None and reach.rows < all_rows and shows:
-        yield Step(code="cross-validate", first=False)
-        return
-    most = inf if reach.margin_rows is None else reach.margin_rows
-    sizes = [n for n in SIZES if 1.5 * reach.independent <= n < most][:2]
-    gains = {n: smallest_detectable_gain(n, USUAL) or 1 for n in sizes}
-    yield Step(code="more-rows", sizes=gains, first=False)
+    crosses = check.test_file is None and reach.rows < check.rows and shows
+    yield Step(code="cross-validate" if crosses else "more-rows", first=False)
 
 
-def _of_targets(targets: Targets) -> Iterator[Step]:
+def _of_targets(check: Check) -> Iterator[Step]:
     """Yield what costs score, with the share of the rows that are concerned."""
-    rows, facts = len(targets.rows), targets.facts
-    if pairs := targets.unlike:
-        ids = tuple(row for pair in pairs for row in (pair.row, pair.other))
-        yield Step(code="contradictions", points=len(pairs) / rows, rows=ids, count=len(pairs))
-    for name, slips in facts.slips.items():
-        yield Step(code="mixed-types", points=len(slips) / rows, rows=slips, names=(name,))
-    if suspects := tuple(targets.suspects):
-        points, fields = len(suspects) / rows, tuple(targets.invented)
-        yield Step(code="values", points=points, rows=suspects, names=fields)
-    yield from _of_documents(targets)
-    if copied := tuple(targets.copied):
-        yield Step(code="copies", points=len(copied) / rows, rows=copied)
-
-
-def _of_documents(targets: Targets) -> Iterator[Step]:
-    rows = len(targets.rows)
-    if (audit := targets.corpus_audit) is not None:
-        asked = max(len(audit.answered), 1)
-        if audit.without:
-            ids = tuple(audit.without)
-            yield Step(code="not-in-documents", points=len(ids) / asked, rows=ids)
-        if audit.repeated:
-            count = audit.facts.repeated
-            yield Step(code="same-documents", points=audit.share_of_repeated(), count=count)
-    if (answers := targets.answers) is None:
+    if (facts := check.targets) is None:
         return
-    if answers.absent:
-        names, ids = (answers.facts.passage or "",), tuple(answers.absent)
+    rows, answers = facts.rows, facts.answers
+    if pairs := check.named("unlike target"):
+        ids = tuple(row for pair in pairs for row in (pair.row, pair.other or ""))
+        yield Step(code="contradictions", points=len(pairs) / rows, rows=ids, count=len(pairs))
+    if ids := check.rows_with("not in text"):
+        names = tuple(dict.fromkeys(issue.label for issue in check.named("not in text")))
+        yield Step(code="values", points=len(ids) / rows, rows=ids, names=names)
+    holder = answers or facts.relevance
+    corpus = holder.corpus if holder else None
+    asked = max(rows - (answers.unanswerable if answers else 0), 1)
+    if answers and (ids := check.rows_with("not in documents")):
+        yield Step(code="not-in-documents", points=len(ids) / asked, rows=ids)
+    if corpus and corpus.repeated:
+        points = corpus.touched / asked
+        yield Step(code="same-documents", points=points, count=corpus.repeated)
+    if answers and (ids := check.rows_with("not in passage")):
+        names = (answers.passage or "",)
         yield Step(code="not-in-passage", points=len(ids) / rows, rows=ids, names=names)
-    if len(answers.asked) > IN_QUESTION * rows:
-        ids = tuple(answers.asked)
-        yield Step(code="in-question", points=len(ids) / rows, rows=ids)
 
 
 def issues_of(facts: Facts) -> tuple[Issue, ...]:
@@ -334,15 +291,14 @@ def check_set(
     start = perf_counter()
     rows = _sampled(read_rows(study.data, tables, study.task.kind))
     dataset = dataset_from(rows, study.data, study.task, study.goal.metric)
-    facts = Facts(
-        rows,
-        dataset,
-        margin_or_usual(study.goal.margin),
-        study.goal.metric,
-        compare_command(study),
-        audits(dataset) if audits else None,
-    )
-    return _record(facts, start), {e.id: e.text for e in facts.all}
+    facts = Facts(rows, dataset, audits(dataset) if audits else None)
+    check = _record(facts, study)
+    found = {
+        "lines": tuple(lines_of(check)),
+        "first": steps_of(check),
+        "seconds": perf_counter() - start,
+    }
+    return check.model_copy(update=found), {e.id: e.text for e in facts.all}
 
 
 def _sampled(rows: Rows) -> Rows:
@@ -366,55 +322,52 @@ def compare_command(study: Study) -> Command:
     return Command(verb="compare", path=path, options=options, in_python=path is None)
 
 
-def _record(facts: Facts, start: float) -> Check:
-    dataset, (within, across) = facts.dataset, facts.duplicate_counts
-    labelled = bool(dataset.task.labels)
-    own = _about_labels(facts) if labelled else {}
+def _record(facts: Facts, study: Study) -> Check:
+    data, test, rows = facts.dataset, facts.test, facts.all
+    within, across = facts.duplicate_counts
+    largest = len(data.examples) // (len(data.folds) if data.division == "cross-fit" else 2)
+    clusters = [data.clusters.get(id, f"alone {id}") for id in data.asked]
+    own = _about_labels(facts, study.goal.metric) if data.task.labels else {}
     return Check(
         choose=version("choose-llm"),
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        rows=len(facts.all),
-        left_out=len(facts.rows.pool) + len(facts.rows.test or ()) - len(facts.all),
-        kind=dataset.task.kind,
-        test_rows=len(dataset.asked),
-        division=dataset.division,
-        compare=facts.target,
-        first=steps_of(facts),
-        lines=tuple(lines_of(facts)),
-        reach=facts.reach,
-        test_file=None if facts.test is None else len(facts.test),
-        grouped=facts.grouped,
+        name=data.name,
+        fingerprint=data.fingerprint,
+        rows=len(rows),
+        left_out=len(facts.rows.pool) + len(facts.rows.test or ()) - len(rows),
+        kind=data.task.kind,
+        test_rows=len(data.asked),
+        division=data.division,
+        compare=compare_command(study),
+        reach=detectable_gains(clusters, margin_or_usual(study.goal.margin)),
+        test_file=None if test is None else len(test),
         within=within,
         across=across,
-        broken_chain=facts.broken_chain,
-        dated=sum(e.timestamp is not None for e in facts.all),
-        group=facts.group,
+        broken_chain=test is None and within.chain > largest,
+        dated=sum(e.timestamp is not None for e in rows),
+        group=None if any(e.group for e in rows) else facts.rows.hint,
         notes=facts.rows.notes,
-        dropped=facts.dropped,
-        targets=None if labelled else facts.targets.facts,
-        lengths=facts.lengths,
+        dropped=tuple(dropped_rows(facts.rows.pool, facts.rows.test, KINDS[facts.rows.kind])),
+        targets=None if data.task.labels else facts.targets.facts,
+        lengths=lengths_of(rows),
         languages=facts.languages,
-        drift=facts.drift,
+        drift=drift_of(data),
         personal=hints_of(facts.personal),
         issues=issues_of(facts),
-        seconds=perf_counter() - start,
         **own,
     )
 
 
-def _about_labels(facts: Facts) -> dict[str, Any]:
-    hidden = facts.hidden
+def _about_labels(facts: Facts, metric: str) -> dict[str, Any]:
+    unseen = {e.target for e in facts.test or ()} - {e.target for e in facts.pool}
+    alike = () if facts.conflicts else conflicting_texts(facts.all, punctuation=False)
     return {
         "balance": facts.balance,
         "conflicts": count_conflicts(facts.conflicts),
-        "alike": facts.alike,
-        "dominant": facts.dominant,
-        "hidden": hidden,
-        "rarest": facts.found_labels.get(hidden[0].label) if hidden else None,
-        "unseen": facts.unseen,
-        "order_of_rows": facts.order_of_rows,
+        "alike": len(alike),
+        "hidden": hardly_counted(facts.balance) if metric == "accuracy" else (),
+        "unseen": tuple(sorted(unseen)),
+        "order_of_rows": tuple(sorted_input(facts.pool)),
         "audit": facts.audit,
         "audited_in": facts.study[0] if facts.study else None,
-        "sampled": facts.is_sampled,
+        "sampled": facts.study is None and len(facts.audited) < len(facts.dataset.examples),
     }

@@ -34,9 +34,6 @@ def export(
         str | None,
         typer.Option(help="Candidate to train. Default: what the study says to use."),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an export in that folder.")
-    ] = False,
     router: Routes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,15 +44,16 @@ def export(
     from choose.cli.console import print_record, say, working
     from choose.cli.report import study_named
     from choose.errors import StudyError
-    from choose.export.write_folder import export_record
 
     if candidate is not None and router:
         raise StudyError("--candidate and --router both determine what is exported. Leave one out.")
     named = study_named(store)
     with working("Training on all rows"):
-        exported = export_candidate(named, folder, candidate=candidate, force=force, router=router)
+        exported = export_candidate(named, folder, candidate=candidate, router=router)
     if as_json:
-        print_record(json.dumps(export_record(exported), indent=1))
+        about = exported.manifest.model_dump(mode="json", by_alias=True)
+        record = {"folder": str(exported.folder), **about, "rows_inside": exported.rows_inside}
+        print_record(json.dumps(record, indent=1))
     _tell(exported)
     if not as_json:
         say(f"Use it: choose predict {folder} FILE    Read first: {folder / 'README.md'}")
@@ -97,7 +95,7 @@ def predict(
 ) -> None:
     """Predict texts with an exported candidate.
 
-    Each row of the output has id, label (answer, labels or ranking), confidence and status:
+    Each row of the output has id, label (or answer), confidence and status:
     ok, doubtful (most answers with so low a confidence were wrong in the study), or why it
     has no label. With --json, records, sets and rankings are objects and lists.
     """

@@ -21,7 +21,6 @@ from choose.data.examples import examples_from, kind_of, target_values
 from choose.data.readers.column_guess import (
     guess_notes,
     headed,
-    joined_note,
     kind_note,
     passage_note,
     separator_note,
@@ -41,7 +40,7 @@ from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
-from choose.tasks.multilabel import Multilabel, likely_joined, separator_of
+from choose.tasks.multilabel import Multilabel, separator_of
 from choose.tasks.ranking import Ranking
 from choose.types import Dataset, Example
 
@@ -172,9 +171,6 @@ def _kind(
         stated = MULTILABEL
     kind, why = kind_of(table, section, roles)
     notes = [kind_note(kind, why)] if stated is None and kind != USUAL else []
-    if stated is None and kind == USUAL:
-        joined = likely_joined(target_values(table, section, roles))
-        notes += [joined_note(*joined, roles.label)] if joined else []
     kind = stated or kind
     if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
         notes.append(passage_note(passage))

@@ -11,7 +11,7 @@ import numpy as np
 from choose.data.duplicates import TextIndex, conflicting_texts, count_conflicts
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import plural
-from choose.schema.check import FEW, Balance, LabelCount, Lengths
+from choose.schema.check import FEW, Balance, Count, Lengths
 from choose.schema.standings import PART_OF_EVEN, RARE
 from choose.types import Example
 
@@ -22,13 +22,13 @@ LONG = 256
 def balance_of(rows: Sequence[Example]) -> Balance:
     counts = sorted(Counter(e.target for e in rows).items(), key=lambda c: (-c[1], c[0]))
     return Balance(
-        counts=tuple(LabelCount(label=label, rows=n) for label, n in counts),
+        counts=tuple(Count(name=label, rows=n) for label, n in counts),
         majority=counts[0][1] / len(rows),
         few=tuple(label for label, n in counts if n < FEW),
     )
 
 
-def hardly_counted(balance: Balance) -> tuple[LabelCount, ...]:
+def hardly_counted(balance: Balance) -> tuple[Count, ...]:
     """Return the labels that accuracy hardly counts, the rarest first.
 
     Missing all rows of such a label costs little accuracy, in a set where others have many rows.
@@ -43,11 +43,9 @@ def lengths_of(rows: Sequence[Example]) -> Lengths:
     words = np.array([len(e.text.split()) for e in rows])
     return Lengths(
         words=float(np.median(words)),
-        words_95=float(np.quantile(words, 0.95)),
         longest=int(words.max()),
         characters=float(np.median([len(e.text) for e in rows])),
         long=int((words > LONG).sum()),
-        short=int((words < 2).sum()),
     )
 
 
@@ -145,15 +143,15 @@ def imbalance(rows: Sequence[Example]) -> Iterator[str]:
     balance = balance_of(rows)
     most, least = balance.counts[0], balance.counts[-1]
     if hidden := hardly_counted(balance):
-        names = quoted_list([count.label for count in hidden], 3)
+        names = quoted_list([count.name for count in hidden], 3)
         yield (
             f"Accuracy hardly counts {names} of {plural(len(rows), 'row')}: always "
-            f"answering {quoted(most.label)} is right for {balance.majority:.0%}. Recall and "
+            f"answering {quoted(most.name)} is right for {balance.majority:.0%}. Recall and "
             "precision of the rare label tell more; --metric balanced counts every label equally."
         )
     elif balance.majority >= 0.6 or (most.rows >= 20 * least.rows and len(balance.counts) > 1):
         yield (
-            f"The labels are uneven: {quoted(most.label)} has {balance.majority:.0%} of the rows, "
+            f"The labels are uneven: {quoted(most.name)} has {balance.majority:.0%} of the rows, "
             f"the rarest label {plural(least.rows, 'row')}; read macro-F1 along with accuracy."
         )
 

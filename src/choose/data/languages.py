@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from choose.schema.check import SAMPLE, Language, Languages
+from choose.schema.check import SAMPLE, Count, Languages
 from choose.types import Example
 
 UNKNOWN = "too short to tell"
@@ -79,7 +79,7 @@ def languages_of(rows: Sequence[Example]) -> Languages:
     scale = len(rows) / max(len(sample), 1)
     return Languages(
         found=tuple(
-            Language(name=name, rows=round(scale * count))
+            Count(name=name, rows=round(scale * count))
             for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
         ),
         unknown=round(scale * unknown),

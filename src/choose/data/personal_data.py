@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from choose.schema.check import Hint
+from choose.schema.check import Count
 from choose.types import Example
 
 # Every repetition is bounded, so that no text can make a search slow.
@@ -42,10 +42,10 @@ def hints_by_row(rows: Sequence[Example]) -> list[tuple[str, str]]:
     return [(e.id, kind) for e in rows for kind, holds in KINDS.items() if holds(e.input)]
 
 
-def hints_of(hints: Sequence[tuple[str, str]]) -> tuple[Hint, ...]:
+def hints_of(hints: Sequence[tuple[str, str]]) -> tuple[Count, ...]:
     """Count the rows of every kind, zeros included."""
     counts = Counter(kind for _, kind in hints)
-    return tuple(Hint(kind=kind, rows=counts[kind]) for kind in KINDS)
+    return tuple(Count(name=kind, rows=counts[kind]) for kind in KINDS)
 
 
 def _email(text: str) -> bool:

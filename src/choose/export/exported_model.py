@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import numpy as np
@@ -20,12 +20,12 @@ from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import ChooseError, DataError, StoreError, StrategyError, StudyError
 from choose.files import NotRegularError, check_regular, csv_cell, file_sha256, read_text
 from choose.formatting import clean, plural
-from choose.judge.evidence import HasParts, HoldsLabels, ShowsAnswers
+from choose.judge.evidence import HasParts, ShowsAnswers
 from choose.run.predict_test_rows import predict
 from choose.strategy import Saves, Strategy, build, find
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Item, Task
-from choose.untrusted import plain_reason, shown
+from choose.untrusted import plain_reason
 
 MANIFEST_FILE = "export.json"
 
@@ -63,7 +63,7 @@ class Manifest(BaseModel):
         router: which rows it leaves to a language model; null if it answers all.
         doubtful_below: the confidence below which most answers of the study were wrong; null where
             none was shown.
-        files: the SHA-256 of every other file of the folder, by its path in it.
+        files: the SHA-256 of every file of the model, by its path in `MODEL_FOLDER`.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -86,24 +86,6 @@ class Manifest(BaseModel):
     router: Router | None = None
     doubtful_below: float | None = None
     files: Mapping[str, str] = {}
-
-    @field_validator("params")
-    @classmethod
-    def _no_seed(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        if "seed" in params:
-            raise ValueError("'seed' has a field of its own")
-        return params
-
-    @field_validator("files")
-    @classmethod
-    def _files_inside(cls, files: Mapping[str, str]) -> Mapping[str, str]:
-        for name in files:
-            drive = PureWindowsPath(name).anchor or "\0" in name or "\\" in name
-            if drive or ".." in name.split("/") or str(PurePosixPath(name)) != name or name == ".":
-                raise ValueError(f"{shown(name)} is no file of the folder")
-        if files and not any(name.startswith(f"{MODEL_FOLDER}/") for name in files):
-            raise ValueError(f"it lists no file of {MODEL_FOLDER}/")
-        return files
 
     @field_validator("stored_task")
     @classmethod
@@ -144,28 +126,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 def digests_of(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file in a folder and below, by its path in it."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     return {file.relative_to(folder).as_posix(): file_sha256(file) for file in files}
-
-
-def foreign_files(folder: Path) -> list[str]:
-    """Return what is not the export's in an exported folder, sorted: added or edited since.
-
-    Files are edited whose SHA-256 is not that of the manifest.
-    """
-    try:
-        listed = json.loads(read_text(folder / MANIFEST_FILE))["files"]
-        ours = {
-            str(name)
-            for name, sha in listed.items()
-            if not (folder / name).is_file() or file_sha256(folder / name) == sha
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        ours, listed = set(), {}
-    names = {file.relative_to(folder) for file in folder.rglob("*")}
-    folders = {parent.as_posix() for name in (*listed, *ours) for parent in Path(name).parents}
-    known = {MANIFEST_FILE, MODEL_FOLDER, *ours, *folders}
-    return sorted(name.as_posix() for name in names if name.as_posix() not in known)
 
 
 def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
@@ -175,13 +137,13 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             f"{manifest.strategy!r}; revision {find(manifest.strategy).revision} is installed and "
             "may answer differently. Install what its requirements.txt lists, or export it again."
         )
-    strategy = build(manifest.strategy, seed=manifest.seed, **manifest.params)
+    strategy = build(manifest.strategy, **{**manifest.params, "seed": manifest.seed})
     if not isinstance(strategy, Saves):
         raise StrategyError(
             f"Strategy {manifest.strategy!r} has no load method. Install what its requirements.txt "
             "lists."
         )
-    _check_files(folder, manifest)
+    _check_files(folder / MODEL_FOLDER, manifest.files)
     try:
         strategy.load(folder / MODEL_FOLDER)
     except ChooseError:
@@ -200,38 +162,22 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
     return loaded
 
 
-def _check_files(folder: Path, manifest: Manifest) -> None:
-    """Compare the files that a strategy loads with their digests."""
-    prefix = f"{MODEL_FOLDER}/"
-    for file in sorted((folder / MODEL_FOLDER).rglob("*")):
-        if file.exists() and not file.is_dir():
-            _check_regular(file)
-    listed = {name: sha for name, sha in manifest.files.items() if name.startswith(prefix)}
-    present = {
-        file.relative_to(folder).as_posix(): file
-        for file in (folder / MODEL_FOLDER).rglob("*")
-        if file.is_file() and not file.name.startswith(".")
-    }
-    for name in sorted(listed.keys() | present.keys()):
-        if name not in present:
-            wrong = "is missing"
-        elif name not in listed:
-            wrong = "was not written by the export"
-        elif file_sha256(present[name]) != listed[name]:
-            wrong = f"is not the file that {MANIFEST_FILE} lists: its SHA-256 differs"
-        else:
-            continue
-        raise StrategyError(f"{str(folder / name)!r} {wrong}. Put it right, or export it again.")
-
-
-def _check_regular(file: Path) -> None:
-    try:
-        check_regular(file)
-    except OSError as error:
-        raise StrategyError(
-            f"Cannot read {str(file)!r}: {error.strerror or error}. Put it right, or export it "
-            "again."
-        ) from error
+def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
+    present = (file for file in folder.rglob("*") if not file.is_dir() and file.name[0] != ".")
+    for name in sorted({*digests, *(file.relative_to(folder).as_posix() for file in present)}):
+        try:
+            check_regular(folder / name)
+            known = file_sha256(folder / name) == digests.get(name)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StrategyError(
+                f"Cannot read {str(folder / name)!r}: {reason}. Put it right, or export it again."
+            ) from error
+        if not known:
+            raise StrategyError(
+                f"{str(folder / name)!r} is not the file that {MANIFEST_FILE} lists: its SHA-256 "
+                "differs. Put it right, or export it again."
+            )
 
 
 def _unreadable(folder: Path, why: str) -> str:
@@ -292,32 +238,13 @@ class Model:
         return cls(path, manifest, load_strategy(path, manifest))
 
     def __repr__(self) -> str:
-        """Say what was exported, and what it predicts."""
-        stored = self.manifest.stored_task
-        known = self.labels or tuple(stored.get("choices", stored.get("fields", ())))
-        labels = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
-        trained = (
-            f"trained on {plural(self.manifest.rows, 'row')} of {clean(self.manifest.dataset)}"
-        )
-        what = f"labels: {clean(labels)}" if self.labels else self._writes(clean(labels))
-        return f"<Model {clean(self.manifest.candidate)}, {trained}; {what}>"
-
-    def _writes(self, fields: str) -> str:
-        if self.answer == "labels":
-            return f"sets of {fields}"
-        if self.answer == "ranking":
-            return "rankings of documents"
-        return f"records of {fields}" if fields else "texts"
+        rows, data = plural(self.manifest.rows, "row"), clean(self.manifest.dataset)
+        return f"<Model {clean(self.manifest.candidate)}, trained on {rows} of {data}>"
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that it predicts; none where its answers are texts."""
         return self.manifest.task.labels
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels as an array, in the order of the columns of `predict_proba`."""
-        return np.array(self.labels)
 
     def predict(
         self, texts: str | Sequence[str], fields: Sequence[Mapping[str, Any]] | None = None
@@ -334,32 +261,6 @@ class Model:
         answers[:] = [None if label is None else self._parsed(label) for label in said]
         return answers[0] if one else answers
 
-    def predict_proba(
-        self, texts: Sequence[str], fields: Sequence[Mapping[str, Any]] | None = None
-    ) -> np.ndarray:
-        """Return (n, labels) probabilities, columns as in `classes_`; nan for empty texts.
-
-        Raises:
-            StrategyError: if the strategy gives no probability for each label.
-        """
-        items = self._items([texts] if isinstance(texts, str) else texts, fields)
-        asked = [place for place, item in enumerate(items) if item.text.strip()]
-        answers = self._answers([replace(items[place], id=f"asked {place}") for place in asked])
-        if answers.scores is None:
-            raise StrategyError(
-                f"{self.manifest.candidate!r} gives no probability for each label. predict and "
-                "table give its answers."
-            )
-        chances = np.full((len(items), len(self.labels)), np.nan)
-        chances[asked] = np.exp(answers.scores)
-        return chances
-
-    def score(self, texts: Sequence[str], labels: Sequence[Any]) -> float:
-        """Return the share of texts whose label is predicted; labels as text or numbers."""
-        if len(texts) != len(labels):
-            raise DataError(f"{plural(len(texts), 'text')} and {plural(len(labels), 'label')}.")
-        return float(np.mean(self.predict(texts) == np.array(list(map(str, labels)))))
-
     def table(
         self,
         texts: Sequence[str],
@@ -369,8 +270,7 @@ class Model:
         """Return the label, the confidence and the status of each text, in their order.
 
         Below `min_confidence` the label is null and the status ``unsure``. A model whose answers
-        are texts has a column ``answer`` instead of ``label``; of sets of labels, ``labels``, with
-        JSON lists; of rankings, ``ranking``, with scores by id, best first. `fields` are the
+        are no single label has a column ``answer`` instead, with texts or JSON. `fields` are the
         further inputs of each text by name, such as ``[{"received": "2025-03-01"}]``, for a model
         that was fitted with some (``manifest.fields``); others are not read.
         """
@@ -403,25 +303,32 @@ class Model:
 
     @property
     def answer(self) -> str:
-        """What its answers are called: ``label``, ``labels``, ``ranking``, or ``answer``."""
-        if isinstance(self.manifest.task, ShowsAnswers):
-            return "ranking"
-        if isinstance(self.manifest.task, HoldsLabels):
-            return "labels"
+        """What its answers are called: ``label``, or ``answer`` where these are no single label."""
         return "label" if self.labels else "answer"
 
     def _parsed(self, text: str) -> Any:
-        """Return an answer for JSON: a record, a list of labels or of documents, or the text."""
+        """Return an answer for JSON: a record, a list of labels, scores of documents, or a text."""
         task = self.manifest.task
-        if isinstance(task, ShowsAnswers):
-            return task.entries(text)
-        return json.loads(text) if isinstance(task, HasParts) else text
+        return json.loads(text) if isinstance(task, HasParts | ShowsAnswers) else text
 
     def write(
         self, out: TextIO, predictions: Iterable[Prediction], with_text: bool, as_json: bool
     ) -> None:
-        """Write predictions as JSON Lines or CSV, as they come."""
-        write_predictions(out, predictions, with_text, as_json, self.answer, self._parsed)
+        """Write predictions as they come: JSON Lines, or CSV with cells from `csv_cell`."""
+        table, text = csv.writer(out, lineterminator="\n"), ["text"] if with_text else []
+        if not as_json:
+            table.writerow(["id", *text, self.answer, "confidence", "status"])
+        for p in predictions:
+            if as_json:
+                row: dict[str, Any] = {"id": p.id, "text": p.text} if with_text else {"id": p.id}
+                row[self.answer] = None if p.label is None else self._parsed(p.label)
+                chance = None if p.confidence is None else round(p.confidence, 6)
+                out.write(json.dumps({**row, "confidence": chance, "status": p.status}) + "\n")
+            else:
+                shown_chance = "" if p.confidence is None else f"{p.confidence:.4f}"
+                cells = [p.id, *([p.text] if with_text else []), p.label or ""]
+                table.writerow([*map(csv_cell, cells), shown_chance, csv_cell(p.status)])
+            out.flush()
 
     def stream(
         self, items: Iterable[Item], min_confidence: float | None = None
@@ -501,32 +408,3 @@ def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
         float(row[labels.index(output)]) if output is not None else None
         for row, output in zip(chances, answers.outputs, strict=True)
     ]
-
-
-def write_predictions(
-    out: TextIO,
-    predictions: Iterable[Prediction],
-    with_text: bool,
-    as_json: bool,
-    answer: str = "label",
-    parsed: Callable[[str], Any] = str,
-) -> None:
-    """Write predictions as they come: JSON Lines, or CSV with cells from `csv_cell`.
-
-    `answer` is what an answer is called, and `parsed` gives one as JSON holds it, such as a list.
-    """
-    table = csv.writer(out, lineterminator="\n")
-    if not as_json:
-        table.writerow(["id", *(["text"] if with_text else []), answer, "confidence", "status"])
-    for p in predictions:
-        if as_json:
-            chance = None if p.confidence is None else round(p.confidence, 6)
-            text = {"text": p.text} if with_text else {}
-            said = None if p.label is None else parsed(p.label)
-            row = {"id": p.id, **text, answer: said, "confidence": chance, "status": p.status}
-            out.write(json.dumps(row) + "\n")
-        else:
-            shown_chance = "" if p.confidence is None else f"{p.confidence:.4f}"
-            cells = [p.id, *([p.text] if with_text else []), p.label or ""]
-            table.writerow([*map(csv_cell, cells), shown_chance, csv_cell(p.status)])
-        out.flush()

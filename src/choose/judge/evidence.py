@@ -49,9 +49,6 @@ class HasFields(HasParts, Protocol):
 class ShowsAnswers(Protocol):
     """A task whose answers are lists, shown to readers in other words than they are stored in."""
 
-    def entries(self, text: str) -> Sequence[Mapping[str, Any]]:
-        """Return what an answer lists, in order, as plain values for JSON."""
-
     def shown(self, text: str, target: str) -> str:
         """Return an answer, or the target itself, for readers."""
 

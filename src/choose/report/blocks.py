@@ -1094,7 +1094,7 @@ def method(decision: Decision) -> Iterator[Block]:
     if gates:
         yield from part("Checks", [Facts(gates)], id="checks", finding=found)
     division, notes = words.division_line(decision.dataset), words.fit_notes(decision)
-    left_out = (one.sentence for one in decision.left_out)
+    left_out = map(words.left_out_line, decision.left_out)
     yield Heading("Method", "method", 3, f"{division}.")
     yield Facts([Fact(name, text) for name, text in _facts(decision) if text])
     yield from part("Left out", bullets(left_out), level=4)

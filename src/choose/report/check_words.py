@@ -16,9 +16,9 @@ from choose.schema.check import (
     AnswerFacts,
     Check,
     CorpusFacts,
+    Count,
     Issue,
     IssueKind,
-    LabelCount,
     Line,
     RelevanceFacts,
     Repeats,
@@ -32,7 +32,6 @@ from choose.schema.check import (
     NAMED as NAMED_LANGUAGES,
 )
 from choose.schema.diagnosis import Audit
-from choose.tasks.ranking import DEPTH
 
 # What a row with an issue is listed for, where the kind alone does not say it.
 _ISSUES: dict[IssueKind, str] = {
@@ -40,11 +39,8 @@ _ISSUES: dict[IssueKind, str] = {
     "suspected label": "doubted (log odds {})",
     "rare label": "fewer than 5 rows",
     "unlike target": "nearly the same input, unlike target ({})",
-    "mixed type": "{} where other rows have another type",
     "not in text": "a value not in the text",
-    "copied": "the target is the text",
     "not in passage": "no accepted answer occurs in the passage",
-    "in question": "the answer occurs in the question",
     "not in documents": "no document holds an accepted answer",
     "reworded": "the answer has other words than the document",
 }
@@ -112,8 +108,6 @@ def _test_file(check: Check) -> Iterator[str]:
             f"rows ({_likeness(check.across)}). choose excludes these training rows; accuracies "
             "measured on this file elsewhere are optimistic."
         )
-    if check.grouped:
-        yield f"Test rows in the same group as a training row: {check.grouped:,}."
 
 
 def _duplicates(check: Check) -> Iterator[str]:
@@ -141,9 +135,9 @@ def _likeness(repeats: Repeats) -> str:
     return ", ".join(f"{count:,} {how}" for count, how in kinds if count)
 
 
-def _name_rarest(hidden: Sequence[LabelCount]) -> str:
+def _name_rarest(hidden: Sequence[Count]) -> str:
     """Name the rarest label with its rows: ``'fraud' (12)`` or ``'fraud' (12) and 3 others``."""
-    first = f"{quoted(hidden[0].label)} ({hidden[0].rows:,})"
+    first = f"{quoted(hidden[0].name)} ({hidden[0].rows:,})"
     return first if len(hidden) == 1 else f"{first} and {plural(len(hidden) - 1, 'other label')}"
 
 
@@ -167,24 +161,19 @@ def _languages(check: Check) -> Iterator[str]:
 
 
 def _lengths(check: Check) -> Iterator[str]:
-    lengths, spaced = check.lengths, not check.languages.unspaced
-    if spaced:
-        yield (
-            f"Median {plural(round(lengths.words), 'word')}, 95th percentile "
-            f"{lengths.words_95:,.0f}, longest {lengths.longest:,}."
-        )
+    lengths = check.lengths
+    if not check.languages.unspaced:
+        yield f"Median {plural(round(lengths.words), 'word')}, longest {lengths.longest:,}."
     else:
         characters = plural(round(lengths.characters), "character")
         yield f"Median {characters} (no spaces between words)."
     if lengths.long:
         yield f"Texts of over 256 words, which models truncate: {lengths.long:,}."
-    if lengths.short and spaced:
-        yield f"Texts of a single word: {lengths.short:,}."
 
 
 def _personal(check: Check) -> Iterator[str]:
-    kinds = [f"{x.kind} in {plural(x.rows, 'row')}" for x in check.personal if x.rows]
-    *most, last = (x.kind for x in check.personal)
+    kinds = [f"{x.name} in {plural(x.rows, 'row')}" for x in check.personal if x.rows]
+    *most, last = (x.name for x in check.personal)
     yield (
         f"Possible {', '.join(kinds)}."
         if kinds
@@ -224,9 +213,6 @@ def _time(check: Check) -> Iterator[str]:
         f"{noun} mix shifted by {points(drift.labels.distance)} "
         f"({per_100(drift.labels.expected)} by chance)"
     )
-    if drift.texts is not None:
-        auc = drift.texts.auc.value
-        says += f"; a classifier separates their texts with AUC {auc:.2f} (chance: 0.5)"
     yield f"{says}."
     for names, third in ((drift.appeared, "last"), (drift.vanished, "first")):
         if names:
@@ -312,15 +298,15 @@ def _balance(check: Check) -> Iterator[str]:
     spread = f"each with {plural(first.rows, 'row')}"
     if first.rows != last.rows:
         spread = (
-            f"from {plural(first.rows, 'row')} ({quoted(first.label, LABEL)}) to {last.rows:,} "
-            f"({quoted(last.label, LABEL)})"
+            f"from {plural(first.rows, 'row')} ({quoted(first.name, LABEL)}) to {last.rows:,} "
+            f"({quoted(last.name, LABEL)})"
         )
     yield f"{plural(len(labels.counts), 'label')}, {spread}."
     if labels.few:
         yield f"Fewer than 5 rows: {quoted_list(labels.few, 5)}."
-    if check.dominant:
+    if labels.dominant:
         share = per_100(labels.majority)
-        yield f"Always predicting {quoted(first.label, LABEL)} is right for {share} % of rows."
+        yield f"Always predicting {quoted(first.name, LABEL)} is right for {share} % of rows."
     if check.hidden:
         yield f"Accuracy hardly counts {_name_rarest(check.hidden)}."
 
@@ -356,11 +342,6 @@ def _corpus(check: Check) -> CorpusFacts:
     found = facts.answers.corpus if facts.answers else _relevance_facts(check).corpus
     assert found is not None
     return found
-
-
-def _with_issue(check: Check, kind: IssueKind) -> list[str]:
-    """Return the ids of the rows with an issue of a kind."""
-    return [one.row for one in check.issues if one.kind == kind]
 
 
 def _others(every: Sequence[object]) -> str:
@@ -411,51 +392,30 @@ def _types(check: Check) -> Iterator[str]:
     stated = ", ".join(f"{quoted(f.name)} {f.type}" for f in facts.fields[:NAMED])
     yield f"Compared as: {stated}{_others(facts.fields)}."
     yield "[task.fields] in the study file states others."
-    for name, ids in list(facts.slips.items())[:3]:
-        yield f"{quoted(name)} is {_usual_type(facts, name)} except in {rows_named(ids)}."
-    mixed = [f for f in facts.fields if len(f.types) > 1 and f.name not in facts.slips]
-    for field in mixed[:3]:
+    for field in [f for f in facts.fields if len(f.types) > 1][:3]:
         kinds = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in field.types)
         yield f"{quoted(field.name)} is of mixed type: {kinds}."
-
-
-def _usual_type(facts: TargetFacts, name: str) -> str:
-    return next(f.types[0][0] for f in facts.fields if f.name == name)
 
 
 def _values(check: Check) -> Iterator[str]:
     facts = _targets(check)
     shares = _shares([(f.name, f.in_text or 0.0) for f in facts.fields])
     yield f"Values that occur in the text: {shares}."
-    if facts.own_form:
+    if ids := check.rows_with("not in text"):
+        fields = dict.fromkeys(one.label for one in check.named("not in text"))
+        names = quoted_list([*fields], NAMED)
         yield (
-            f"{quoted_list(facts.own_form, NAMED)}: written in another form than the text's, "
-            "which a model must learn and no value copied from the text can match."
+            f"Where at least 95 % do ({names}), {plural(len(ids), 'row')} hold another value: "
+            f"{rows_named(ids)}."
         )
-    if facts.suspects:
-        names = quoted_list(facts.invented, NAMED)
-        yield (
-            f"Where at least 95 % do ({names}), {plural(len(facts.suspects), 'row')} hold another "
-            f"value: {rows_named(facts.suspects)}."
-        )
-
-
-def _copies(check: Check) -> Iterator[str]:
-    facts = _targets(check)
-    targets = plural(facts.copied, "target")
-    yield (
-        f"{targets} of {facts.rows:,} are the text of their row."
-        if facts.copied
-        else "No target is the text of its row."
-    )
 
 
 def _contradictions(check: Check) -> Iterator[str]:
-    pairs = _targets(check).unlike
+    pairs = check.named("unlike target")
     if not pairs:
         yield "No two like inputs have unlike targets."
         return
-    rows = rows_named(row for pair in pairs for row in (pair.row, pair.other))
+    rows = rows_named(row for pair in pairs for row in (pair.row, pair.other or ""))
     yield (
         f"{plural(len(pairs), 'pair')} of rows with the same or nearly the same input have unlike "
         f"targets ({rows}): another column may explain it (--set fields=COLUMN), or one is "
@@ -483,18 +443,10 @@ def _passage(check: Check) -> Iterator[str]:
         yield "No passage: questions are answered from what a model knows or was taught."
         yield "--set fields=COLUMN shows one with each question."
         return
-    share = 1 - (facts.absent or 0) / max(rows - facts.unanswerable, 1)
+    absent = check.rows_with("not in passage")
+    share = 1 - len(absent) / max(rows - facts.unanswerable, 1)
     says = f"The answer occurs in {quoted(facts.passage)} in {per_100(share)} % of the rows that "
-    absent = _with_issue(check, "not in passage")
     yield f"{says}have one; not in {rows_named(absent)}." if absent else f"{says}have one."
-
-
-def _in_question(check: Check) -> Iterator[str]:
-    ids = _with_issue(check, "in question")
-    yield (
-        f"Answers that occur in their question: {len(ids):,} of {_targets(check).rows:,} "
-        f"({rows_named(ids)})."
-    )
 
 
 def _documents(check: Check) -> Iterator[str]:
@@ -509,17 +461,17 @@ def _documents(check: Check) -> Iterator[str]:
 
 
 def _evidence(check: Check) -> Iterator[str]:
-    facts = _corpus(check)
     rows = _targets(check).rows - _answer_facts(check).unanswerable
-    standing = rows - facts.without - facts.reworded
+    reworded, without = check.rows_with("reworded"), check.rows_with("not in documents")
+    standing = rows - len(without) - len(reworded)
     says = f"The answer occurs in a document for {standing:,} of {plural(rows, 'question')} that "
     says += "have one"
-    if facts.reworded:
-        named = rows_named(_with_issue(check, "reworded"), FEWER)
-        says += f"; for {facts.reworded:,} it has other words than its document ({named})"
-    if facts.without:
-        named = rows_named(_with_issue(check, "not in documents"), FEWER)
-        says += f"; for {facts.without:,} no document is known ({named})"
+    if reworded:
+        named = rows_named(reworded, FEWER)
+        says += f"; for {len(reworded):,} it has other words than its document ({named})"
+    if without:
+        named = rows_named(without, FEWER)
+        says += f"; for {len(without):,} no document is known ({named})"
     yield f"{says}."
 
 
@@ -534,15 +486,8 @@ def _same_documents(check: Check) -> Iterator[str]:
 
 
 def _relevance(check: Check) -> Iterator[str]:
-    facts, rows = _relevance_facts(check), plural(_targets(check).rows, "question")
-    yield (
-        f"{facts.mean:.1f} relevant documents a question on average, {facts.most} at most; "
-        f"{facts.single:,} of {rows} have a single one."
-    )
-    if facts.graded:
-        yield f"{plural(facts.graded, 'question')} with grades other than 1."
-    if facts.over:
-        yield f"{plural(facts.over, 'question')} have more than the {DEPTH} that count."
+    facts = _relevance_facts(check)
+    yield f"{facts.mean:.1f} relevant documents a question on average, {facts.most} at most."
 
 
 _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
@@ -558,11 +503,9 @@ _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
     "documents": _documents,
     "evidence": _evidence,
     "same-documents": _same_documents,
-    "in-the-question": _in_question,
     "relevance": _relevance,
     "labels": _label_counts,
     "sets": _set_sizes,
-    "copies": _copies,
     "contradictions": _contradictions,
     "test-file": _test_file,
     "duplicates": _duplicates,
@@ -582,21 +525,16 @@ _STEPS: Mapping[StepCode, str] = {
     "least {points}.",
     "contradictions": "{agree} ({ids}), or name the column that explains it with --set "
     "fields=COLUMN.",
-    "copies": "Replace the targets that are the text of their row ({rows}: {ids}): they teach a "
-    "model to repeat what it reads.",
     "cross-validate": "Evaluate all rows by cross-validation (folds = 5 under [data], five "
     "training runs): {tested} test rows detect no difference below {detects}, all {all} would "
     "detect your margin of {margin}.",
     "doubted-labels": "Review the {doubted}, starting with {ids}. {worth}",
-    "in-question": "Look at the answers that occur in their question ({rows}: {ids}): unless these "
-    "ask for one of two, a candidate that repeats the question scores on them.",
     "leaks": "Replace the test rows that repeat training rows ({rows}: {ids}), or split the data "
     "by group. They can inflate accuracies measured elsewhere by up to {points}.",
     "metric": "Judge by a metric that counts {hidden}; accuracy hardly does: always answering "
-    "{most} is right for {share} % of rows. {rarest}Run: {command} (every label counts the same), "
+    "{most} is right for {share} % of rows. Run: {command} (every label counts the same), "
     "or state what each error costs ([goal.error_costs]).",
-    "mixed-types": "Write the field {names} as {type} in {ids}, as in all other rows.",
-    "more-rows": "To separate close candidates, label more later: {sizes}; your {takes}. A first "
+    "more-rows": "To separate close candidates, label more later: {today}; your {takes}. A first "
     "study does not need them.",
     "not-in-documents": "Find the documents of {questions} whose answer occurs in none "
     "({ids}): add them; where one has the answer in other words, accept these, too, or name it "
@@ -674,40 +612,22 @@ def _about_doubted_labels(check: Check, found: Step) -> dict[str, str]:
 
 
 def _about_metric(check: Check, found: Step) -> dict[str, str]:
-    balance, rare, text = check.balance, check.rarest, ""
+    balance = check.balance
     assert balance is not None
-    if rare is not None:
-        text = f"A cheap baseline finds {rare.right:,} of {rare.rows:,}"
-        if rare.said:
-            text += f"; {rare.right:,} of the {rare.said:,} that it reports are right"
-        text += ". "
     return {
         "hidden": _name_rarest(check.hidden),
-        "most": quoted(balance.counts[0].label, LABEL),
+        "most": quoted(balance.counts[0].name, LABEL),
         "share": per_100(balance.majority),
-        "rarest": text,
     }
 
 
-def _about_types(check: Check, found: Step) -> dict[str, str]:
-    return {"type": _usual_type(_targets(check), found.names[0])}
-
-
 def _about_more_rows(check: Check, found: Step) -> dict[str, str]:
-    """Say what today's rows can show, what some more would, and what the margin takes."""
+    """Say what today's rows can show, and what the margin takes."""
     reach, noun = check.reach, "rows" if check.test_file is None else "test rows"
-    today = f"today's {reach.rows:,} {noun}"
-    apart = "independent " * (reach.independent < 0.98 * reach.rows)
-    known = [(f"{n:,} {apart}{noun}", least) for n, least in found.sizes.items()]
-    few = f"{today} are too few to compare candidates"
+    detect = "are too few to compare candidates"
     if reach.usual is not None:
-        few, known = "", [(today, reach.usual), *known]
-    detect = [
-        f"{rows} {points(least)}" if place else f"{rows} detect {points(least)} or more"
-        for place, (rows, least) in enumerate(known)
-    ]
-    sizes = "; ".join(filter(None, (few, ", ".join(detect))))
-    return {"sizes": sizes, "takes": _margin(check)}
+        detect = f"detect {points(reach.usual)} or more"
+    return {"today": f"today's {reach.rows:,} {noun} {detect}", "takes": _margin(check)}
 
 
 # What the template of a step takes besides the figures of the step.
@@ -717,6 +637,5 @@ _OWN: Mapping[StepCode, Callable[[Check, Step], dict[str, str]]] = {
     "cross-validate": _about_cross_validation,
     "doubted-labels": _about_doubted_labels,
     "metric": _about_metric,
-    "mixed-types": _about_types,
     "more-rows": _about_more_rows,
 }

@@ -63,6 +63,7 @@ from choose.schema.diagnosis import (
     Takeover,
     best_first,
 )
+from choose.schema.plan import LeftOut, Reason
 from choose.schema.scorecard import (
     LABEL_METRICS,
     NAMES,
@@ -374,6 +375,40 @@ def fit_notes(decision: Decision) -> Iterator[str]:
     for note in decision.method.notes if decision.method else ():
         fits = "" if note.fits == 1 else f" (one of {plural(note.fits, 'fit')})"
         yield f"{clean(note.candidate)}: {note.text}{fits}"
+
+
+# Why trials did not run.
+_WHY_LEFT: Mapping[Reason | None, str] = {
+    "dropped": "beyond a limit of the study",
+    "not-needed": "unlikely to change what is said",
+    "out-of-time": "the budget was used up",
+    "out-of-money": "--max-usd was used up; with a higher one the same command goes on, and no "
+    "answer is paid for twice",
+    None: "its trials had failed, or you stopped the run",
+}
+
+
+def left_out_line(one: LeftOut) -> str:
+    """Return what was planned and not measured, and why."""
+    why = one.text or f"{_why_left(one)}."
+    if one.trials and not one.text:
+        parts = [f"{part} ({plural(count, 'trial')})" for part, count in one.trials.items()]
+        why = f"{why[:-1]}. Not run: {', '.join(parts)}."
+    return f"{one.candidate}: {why}" if one.candidate else why
+
+
+def _why_left(one: LeftOut) -> str:
+    if one.reason == "dropped" and one.answered is not None:
+        return f"behind for certain after {plural(one.answered, 'answer')}"
+    if one.reason != "too-long":
+        return _WHY_LEFT[one.reason]
+    took = "" if one.seconds is None else f" ({duration(one.seconds)})"
+    if one.learns is None or one.keeps is None:
+        return f"one fit{took} did not end in its share of the time"
+    return (
+        f"too little time was left for a fit on {plural(one.learns, 'row')}{took} and its answers; "
+        f"it stays with {plural(one.keeps, 'row')}"
+    )
 
 
 def forecast_lines(decision: Decision) -> Iterator[str]:

@@ -1,16 +1,18 @@
-"""What jobs will take, from what the last round took; before any, from rough constants."""
+"""What a candidate has answered, and what its next jobs will take: as the last ones, or roughly."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import inf, log
+from typing import NamedTuple
 
-from choose.schema.plan import COMPARISON, Job, Reach, Round
-from choose.strategy import find
+from choose.run.predict_test_rows import FIRST_CHUNK
+from choose.run.spending_limit import Budget
+from choose.run.trial import CLEAN, answers
+from choose.schema.plan import COMPARISON, Job, Reach, Reason, Round
+from choose.strategy import Strategy, find
 from choose.types import Dataset, Family, Run, Trial
-
-CLEAN = ("clean", 0)
 
 # Seconds of a fit on 250 rows of 100 characters, and of an answer, that are assumed of a candidate
 # before any were measured.
@@ -27,6 +29,18 @@ CUT_SHARE = 0.8
 
 # What is prompted learns from a few rows however many there are; what retrieves indexes all.
 GROWTH: Mapping[Family, float] = {"prompting": 0.0, "retrieval": 0.5}
+
+# An answer of every family is aimed at by this share of the budget, and so many seconds: the first
+# verdict comes a little later.
+FIRST_SHARE, FIRST_SECONDS = 0.16, 45.0
+
+# Share of the seconds of a candidate's first request in which its fit should end, and the most of
+# these; a candidate of the first verdict has a few seconds at least.
+FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 4.0
+
+# Share of the time that other candidates leave in which the fit of a candidate should end, and how
+# many times its forecast it may take in any case: what is repeated must not be made shorter.
+SLOW_SHARE, FAST_SHARE, SLOWER = 0.7, 0.05, 1.3
 
 
 @dataclass
@@ -82,6 +96,136 @@ class Pace:
         clean = max(0, (job.ask or job.trial.scenario.ask or rows) - had)
         views = len(job.views) + job.repeats - 1
         return each * (clean + views * min(rows, job.view_rows // len(dataset.folds)))
+
+
+class Needed(NamedTuple):
+    """The forecast of some jobs: seconds of each fit, of all answers, and of a few; dollars."""
+
+    fits: Sequence[float]
+    answers: float
+    chunk: float
+    dollars: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.fits) + self.answers
+
+
+@dataclass(eq=False)
+class State:
+    """What is known of a candidate in a run.
+
+    Attributes:
+        runs: by trial key.
+        pace: what they took.
+        last: by fold, its latest job of the comparison.
+        held: whether it keeps these fits, since others would not end in time.
+        out: whether it takes part no more; `why` is None where it failed.
+    """
+
+    name: str
+    cls: type[Strategy]
+    runs: dict[str, Run] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+    last: dict[int, Job] = field(default_factory=dict)
+    held: bool = False
+    out: bool = False
+    why: Reason | None = None
+
+    @property
+    def slow(self) -> bool:
+        return not self.cls.cheap
+
+    @property
+    def family(self) -> Family:
+        return self.cls.family
+
+    @property
+    def rows(self) -> int:
+        """Return how many test rows its latest fits have answered."""
+        return sum(map(self.had, self.last.values()))
+
+    def had(self, job: Job) -> int:
+        """Return how many test rows of a job are answered."""
+        run = self.runs.get(job.trial.key)
+        return len(run.asked.get(CLEAN, ())) if run else 0
+
+    def has_ended(self, job: Job) -> bool:
+        """Return whether all that a job asks is answered, or it failed."""
+        run = self.runs.get(job.trial.key)
+        return run is not None and (run.error is not None or answers(job, run))
+
+    def add(self, job: Job, run: Run, aim: float = inf) -> None:
+        """Take a run, whose fit should have ended within the seconds of `aim`."""
+        self.runs[run.trial.key] = run
+        if run.error is not None:
+            if not self.last:
+                self.leave(None)
+            return
+        self.pace.add(run, aim)
+        before = self.last.get(job.trial.fold, job)
+        if job.part == COMPARISON and before.trial.train_size <= job.trial.train_size:
+            self.last[job.trial.fold] = job
+
+    def leave(self, why: Reason | None) -> None:
+        """Take part no more."""
+        self.out, self.why = True, why
+
+    def needed(self, jobs: Sequence[Job], dataset: Dataset) -> Needed:
+        """Return the forecast of some jobs; of the first nothing is known, and it is begun."""
+        if self.pace.answer is None:
+            return Needed([0.0] * len(jobs), 0.0, 0.0, 0.0)
+        kept = {job.trial.key for job in self.last.values()}
+        fits = [0.0 if job.trial.key in kept else self.pace.fit_seconds(job) for job in jobs]
+        seconds = sum(self.pace.answer_seconds(job, dataset, self.had(job)) for job in jobs)
+        more = sum(max(0, job.ask - self.had(job)) for job in jobs)
+        return Needed(fits, seconds, FIRST_CHUNK * self.pace.answer, self.pace.dollars * more)
+
+
+class Limits(NamedTuple):
+    """The seconds after which a request ends, its fit should, and no further rows are begun."""
+
+    all: float
+    fit: float
+    answers: float = inf
+
+
+def limits_of(
+    one: State,
+    fits: Sequence[float],
+    others: Mapping[State, float],
+    *,
+    budget: Budget,
+    unanswered: Set[Family],
+) -> Limits:
+    """Return the limits of a request of a candidate.
+
+    The first verdict waits for a candidate of every slow family: these share its seconds, and rows
+    that take longer are answered after it. All other candidates share the remaining time.
+
+    Args:
+        one: the candidate.
+        fits: the seconds that its fits should take.
+        others: candidates that wait, and the seconds that they need.
+        budget: of the command.
+        unanswered: families without an answer.
+    """
+    left, slow = budget.left(), {other for other in (one, *others) if other.slow}
+    families = {other.family for other in slow}
+    if not one.slow or budget.seconds is None:
+        return Limits(left, FAST_SHARE * left)
+    if one.last:
+        after = left - sum(others.values())
+        fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(fits))
+        return Limits(left if any(fits) else left / len(families), fit)
+    share, hard = left / len(slow), left
+    if waited_for := families & unanswered:
+        verdict = min(FIRST_SHARE * budget.seconds, FIRST_SECONDS)
+        least = min(LEAST_SECONDS, share)
+        share = max(least, (verdict - budget.elapsed) / len(waited_for))
+        # The last of them leaves time for those that wait.
+        hard = left / len(waited_for) if len(waited_for) > 1 or len(slow) == 1 else 0.6 * left
+    return Limits(hard, min(FIT_OF_SHARE * share, FIRST_FIT), share)
 
 
 def _assumed(trial: Trial) -> tuple[float, float]:

@@ -10,21 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 from choose.data.scenarios import Pools
-from choose.formatting import duration, plural
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
-from choose.run.forecast import Pace
-from choose.run.predict_test_rows import FIRST_CHUNK
+from choose.run.forecast import Needed, State, limits_of
 from choose.run.records import Executor, GroupRequest, GroupResult
 from choose.run.spending_limit import Budget
-from choose.run.trial import CLEAN, answers, versions
+from choose.run.trial import answers, versions
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing
 from choose.store.store import Store
-from choose.strategy import Strategy, find
+from choose.strategy import find
 from choose.study.rounds import CONTROLS, DRILLS
 from choose.types import STANDARD, Family, Run
 
@@ -34,24 +32,12 @@ LEAST_CHANCE = 0.02
 # Test rows that the likeliest member of every family answers before it can be left behind.
 ROWS_OF_A_FAMILY = 100
 
-# An answer of every family is aimed at by this share of the budget, and so many seconds: the first
-# verdict comes a little later.
-FIRST_SHARE, FIRST_SECONDS = 0.16, 45.0
-
-# Share of the seconds of a candidate's first request in which its fit should end, and the most of
-# these; a candidate of the first verdict has a few seconds at least.
-FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 4.0
-
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
 GROWTH, AMPLE = 4, 0.5
 
 # Share of the budget that fits of the comparison leave for the rounds after it.
 RESERVE = 0.1
-
-# Share of the time that other candidates leave in which the fit of a candidate should end, and how
-# many times its forecast it may take in any case: what is repeated must not be made shorter.
-SLOW_SHARE, FAST_SHARE, SLOWER = 0.7, 0.05, 1.3
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
 MOST_TOGETHER, ATTEMPTS = 10, 2
@@ -73,120 +59,59 @@ Judged = Callable[[Sequence[Run], Mapping[str, Whole]], Chances | None]
 
 @dataclass
 class Summary:
-    """What a run left out, by candidate and reason."""
+    """What a run left out, by candidate and reason, and whether the user ended it."""
 
     interrupted: bool = False
-    left_out: dict[str, LeftOut] = field(default_factory=dict)
-    not_run: dict[tuple[str, Reason | None], Counter[str]] = field(default_factory=dict)
+    _left: dict[tuple[str, Reason | None], dict[str, Any]] = field(default_factory=dict)
 
-    def leave(self, job: Job, reason: Reason | None) -> None:
-        """Count a job that did not run."""
-        self.not_run.setdefault((job.trial.candidate, reason), Counter())[job.part] += 1
+    def leave(
+        self, name: str, reason: Reason | None, jobs: Iterable[Job] = (), **figures: Any
+    ) -> None:
+        """Count jobs of a candidate that did not run, and record figures of the reason."""
+        own = self._left.setdefault((name, reason), {"trials": Counter()})
+        own["trials"].update(job.part for job in jobs)
+        own.update(figures)
 
     def all(self) -> list[LeftOut]:
-        """Return everything that was left out, as reports list it."""
-        return [*self.left_out.values(), *(_not_run(*at, n) for at, n in self.not_run.items())]
+        """Return everything that was left out."""
+        return [LeftOut(candidate=c, reason=why, **own) for (c, why), own in self._left.items()]
 
 
-_WHY: Mapping[Reason | None, str] = {
-    "dropped": "not run, since it is behind",
-    "not-needed": "not run, since they are unlikely to change which family is named",
-    "out-of-time": "the budget was used up",
-    "out-of-money": "--max-usd was used up; run again with a higher limit to continue, no answer "
-    "is paid for twice",
-    None: "all its trials until then had failed, or you stopped the run",
-}
+@dataclass(kw_only=True)
+class Loop:
+    """Runs what the store does not hold yet and the budget allows.
 
-
-def _not_run(candidate: str, reason: Reason | None, trials: Counter[str]) -> LeftOut:
-    parts = (f"{part} ({plural(count, 'trial')})" for part, count in trials.items())
-    text = f"{', '.join(parts)}: {_WHY[reason]}."
-    return LeftOut(candidate=candidate, reason=reason, text=text, trials=dict(trials))
-
-
-def run_rounds(
-    rounds: Sequence[Round],
-    pools: Pools,
-    store: Store,
-    budget: Budget,
-    *,
-    watch: Watch,
-    judged: Judged | None = None,
-    executor: Executor | None = None,
-    spent: Callable[[], float] = lambda: 0.0,
-) -> Summary:
-    """Run what the store does not hold yet and the budget allows.
-
-    Args:
+    Attributes:
         rounds: in their order.
-        pools: the pools of the study.
-        store: where runs are written.
-        budget: seconds and dollars.
-        watch: is told what happens.
         judged: asks the judge, which alone decides who goes on; without it, all do.
         executor: runs the trials, and is closed at the end; without it, this process does.
         spent: returns the dollars that the command has spent.
     """
-    loop = _Loop(rounds, pools, store, budget, watch, judged, spent)
-    loop.executor = executor or LocalExecutor(Worker(pools))
-    return loop.run()
 
-
-class Needed(NamedTuple):
-    """The forecast of some jobs: seconds of each fit, of all answers, and of a few; dollars."""
-
-    fits: list[float]
-    answers: float
-    chunk: float
-    dollars: float
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds of all."""
-        return sum(self.fits) + self.answers
-
-
-class Limits(NamedTuple):
-    """The seconds after which a request ends, its fit should, and no further rows are begun."""
-
-    all: float
-    fit: float
-    answers: float = inf
-
-
-@dataclass
-class _Loop:
     rounds: Sequence[Round]
     pools: Pools
     store: Store
     budget: Budget
     watch: Watch
-    judged: Judged | None
-    spent: Callable[[], float]
-    executor: Executor = field(init=False)
-    summary: Summary = field(default_factory=Summary)
-    runs: dict[str, Run] = field(default_factory=dict)
-    paces: dict[str, Pace] = field(default_factory=dict)
-    chances: Chances | None = None
-    # Candidates that take part no more, and why; and those that keep an earlier fit.
-    out: dict[str, Reason | None] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
-    _compared: dict[str, dict[int, Job]] = field(default_factory=dict)
-    _aims: dict[str, float] = field(default_factory=dict)
-    _numbers: int = 0
-    _ran: bool = False
-    _told: bool = False
+    judged: Judged | None = None
+    executor: Executor | None = None
+    spent: Callable[[], float] = lambda: 0.0
+    summary: Summary = field(default_factory=Summary, init=False)
+    chances: Chances | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.classes: dict[str, type[Strategy]] = {
-            job.trial.candidate: find(job.trial.strategy) for r in self.rounds for job in r.jobs
-        }
-        self._data = self.pools.dataset.fingerprint
-        compared = [r for r in self.rounds if r.part == COMPARISON]
-        self._whole = max((r.rows for r in compared), default=0)
+        trials = [job.trial for round in self.rounds for job in round.jobs]
+        self.states = {t.candidate: State(t.candidate, find(t.strategy)) for t in trials}
+        compared = [round for round in self.rounds if round.part == COMPARISON]
         self._last_round = compared[-1] if compared else Round(0, COMPARISON, 0, 0, ())
+        self._whole = self._last_round.rows
+        self._data = self.pools.dataset.fingerprint
+        self._runner = self.executor or LocalExecutor(Worker(self.pools))
+        self._aims: dict[str, float] = {}
+        self._numbers, self._ran, self._told = 0, False, False
 
     def run(self) -> Summary:
+        """Run all rounds; return what was left out."""
         done = 0
         try:
             for round in self.rounds:
@@ -194,121 +119,112 @@ class _Loop:
                 done += 1
         except KeyboardInterrupt:
             self.summary.interrupted = True
-            for round in self.rounds[done:]:
-                for job in round.jobs:
-                    if job.trial.key not in self.runs:
-                        self.summary.leave(job, None)
+            for job in (job for round in self.rounds[done:] for job in round.jobs):
+                if job.trial.key not in self._of(job).runs:
+                    self.summary.leave(job.trial.candidate, None, [job])
         finally:
-            self.executor.close()
+            self._runner.close()
         return self.summary
 
     def _round(self, round: Round) -> None:
-        wanted: dict[str, list[Job]] = {}
         self._told, self._ran = bool(round.number), False
-        for job in {(j.trial.key, j.ask, j.views): j for j in self._jobs(round)}.values():
-            if not self._reuse(job):
-                wanted.setdefault(job.trial.candidate, []).append(job)
-        self._execute(round, wanted)
+        self._execute(round, self._missing(self._jobs(round)))
         if round.part == COMPARISON and self._ran:
-            self._execute(round, self._beside())
+            self._execute(round, self._missing(self._beside()))
             self._tell(round, ended=True)
             self._leave_behind()
+
+    # Which jobs a round has.
 
     def _jobs(self, round: Round) -> Iterator[Job]:
         """Yield the jobs of candidates that take part."""
         for job in round.jobs:
-            name = job.trial.candidate
-            if name in self.out:
-                self.summary.leave(job, self.out[name])
-            elif round.part == COMPARISON:
-                last = self._last(name)
-                if last is None or not (name in self.held or self._waits(last, job)):
-                    yield job
-                elif job.trial.fold == 0:
-                    yield replace(last, ask=max(job.ask, last.ask))
-            elif (later := self._later(job)) is not None:
-                yield later
+            one = self._of(job)
+            last = one.last.get(0)
+            if one.out:
+                self.summary.leave(one.name, one.why, [job])
+            elif round.part != COMPARISON:
+                yield from self._later(one, job)
+            elif last is None or not (one.held or self._waits(one, last, job)):
+                yield job
+            elif job.trial.fold == 0:
+                yield replace(last, ask=max(job.ask, last.ask))
 
-    def _waits(self, last: Job, job: Job) -> bool:
+    def _waits(self, one: State, last: Job, job: Job) -> bool:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits."""
-        name, size = job.trial.candidate, job.trial.train_size
-        least = GROWTH * last.trial.train_size
-        most = least if 2 * least < self._whole else self._whole
-        if not self._is_slow(name) or not last.trial.train_size < size < most:
+        size, before = job.trial.train_size, last.trial.train_size
+        most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
+        if not one.slow or not before < size < most:
             return False
-        return (self.paces[name].fit(most) or 0.0) <= AMPLE * self.budget.left()
+        return (one.pace.fit(most) or 0.0) <= AMPLE * self.budget.left()
 
-    def _beside(self) -> dict[str, list[Job]]:
-        """Return what fast candidates lack of the rows that slow ones answered after a pool.
+    def _later(self, one: State, job: Job) -> Iterator[Job]:
+        """Yield a job after the comparison, on the rows that its candidate answered there."""
+        always = job.part in (CONTROLS, DRILLS)  # what reading loses is told of all that read
+        if one.held or not (always or self._takes_part(one)):
+            self.summary.leave(one.name, "out-of-time" if one.held else "not-needed", [job])
+        elif job.trial.scenario.kind not in ("standard", "noise"):
+            yield job
+        elif (last := one.last.get(job.trial.fold)) and (rows := one.had(last)):
+            yield replace(job, ask=rows)
+
+    def _takes_part(self, one: State) -> bool:
+        """Return whether a candidate may be the one to use, or is the best fast one."""
+        chance = self.chances.candidates if self.chances and self.chances.named else {}
+        fast = [n for n in chance if n in self.states and not self.states[n].slow]
+        best = max(fast, key=lambda n: chance[n], default="")
+        return not chance or one.name == best or chance.get(one.name, 0.0) > LEAST_CHANCE
+
+    def _beside(self) -> Iterator[Job]:
+        """Yield what fast candidates lack of the rows that slow ones answered after a pool.
 
         Only answers after the same pool are compared.
         """
-        asked: dict[int, int] = {}
-        for last in filter(None, map(self._last, filter(self._is_slow, self._compared))):
-            size = last.trial.train_size
-            asked[size] = max(asked.get(size, 0), self._had(last))
-        lacking: dict[str, list[Job]] = {}
-        for one in (job for r in self.rounds if r.part == COMPARISON for job in r.jobs):
-            name, ask = one.trial.candidate, asked.get(one.trial.train_size, 0)
-            if name in self.out or self._is_slow(name) or one.trial.fold or one.ask >= ask:
+        asked = Counter[int]()
+        for one in self.states.values():
+            if one.slow and (last := one.last.get(0)):
+                size = last.trial.train_size
+                asked[size] = max(asked[size], one.had(last))
+        for job in (job for r in self.rounds if r.part == COMPARISON for job in r.jobs):
+            one, ask = self._of(job), asked[job.trial.train_size]
+            if job.ask < ask and not (one.out or one.slow or job.trial.fold):
+                yield replace(job, ask=ask)
+
+    def _missing(self, jobs: Iterable[Job]) -> list[Sequence[Job]]:
+        """Return by candidate the jobs that no run answers; take runs that the store holds."""
+        found: dict[str, list[Job]] = {}
+        for job in {(j.trial.key, j.ask, j.views): j for j in jobs}.values():
+            one, key = self._of(job), job.trial.key
+            if key in one.runs and answers(job, one.runs[key]):
                 continue
-            if not self._reuse(job := replace(one, ask=ask)):
-                lacking.setdefault(name, []).append(job)
-        return lacking
+            run = self.store.get(job.trial)
+            if run is not None and run.error is None:
+                one.add(job, run)
+                if answers(job, run):
+                    self.watch.job(job, run)
+                    self._ran = True
+                    continue
+            found.setdefault(one.name, []).append(job)
+        return [*found.values()]
 
-    def _later(self, job: Job) -> Job | None:
-        """Return a job after the comparison, on the rows that its candidate answered there."""
-        name, trial = job.trial.candidate, job.trial
-        always = job.part in (CONTROLS, DRILLS)  # what reading loses is told of all that read
-        if name in self.held or not (always or self._takes_part(name)):
-            self.summary.leave(job, "out-of-time" if name in self.held else "not-needed")
-            return None
-        if trial.scenario.kind not in ("standard", "noise"):
-            return job
-        last = self._compared.get(name, {}).get(trial.fold)
-        run = self.runs.get(last.trial.key) if last else None
-        rows = len(run.asked.get(CLEAN, ())) if run else 0
-        return replace(job, ask=rows) if rows else None
+    # Requests, and what comes of them.
 
-    def _takes_part(self, name: str) -> bool:
-        chance = self.chances.candidates if self.chances and self.chances.named else {}
-        fast = [n for n in chance if n in self.classes and self.classes[n].cheap]
-        best = max(fast, key=lambda n: chance[n], default="")
-        return not chance or name == best or chance.get(name, 0.0) > LEAST_CHANCE
-
-    def _reuse(self, job: Job) -> bool:
-        """Take a run that the store holds; return whether it answers all that the job asks."""
-        known = self.runs.get(job.trial.key)
-        if known is not None and answers(job, known):
-            return True
-        run = self.store.get(job.trial)
-        if run is None or run.error is not None:
-            return False
-        self._add(job, run)
-        if not answers(job, run):
-            return False
-        self.watch.job(job, run)
-        self._ran = True
-        return True
-
-    def _execute(self, round: Round, wanted: Mapping[str, Sequence[Job]]) -> None:
-        """Run requests as workers become free, and take their results."""
-        waiting = [*wanted.values()]
+    def _execute(self, round: Round, waiting: list[Sequence[Job]]) -> None:
+        """Run jobs of candidates as workers become free, and take their results."""
         flying: dict[int, tuple[GroupRequest, int]] = {}
         while waiting or flying:
-            while waiting and self.executor.free:
+            while waiting and self._runner.free:
                 jobs, *waiting = self._sorted(round, waiting)
-                name = jobs[0].trial.candidate
-                together = MOST_TOGETHER if hasattr(self.classes[name], "fit_group") else 1
+                together = MOST_TOGETHER if hasattr(self._of(jobs[0]).cls, "fit_group") else 1
                 if rest := jobs[together:]:
                     waiting.append(rest)
                 if (request := self._request(round, jobs[:together], waiting)) is not None:
                     flying[request.number] = request, 1
                     self.watch.job(jobs[0], None)
-                    self.executor.submit(request)
+                    self._runner.submit(request)
             if not flying:
                 continue
-            with closing(self.executor.results()) as results:
+            with closing(self._runner.results()) as results:
                 for result in results:
                     if cut := self._take(round, result, flying):
                         waiting.append(cut)
@@ -321,133 +237,74 @@ class _Loop:
         """
 
         def turn(jobs: Sequence[Job]) -> tuple[float, ...]:
-            name = jobs[0].trial.candidate
-            if not self._is_slow(name):
+            one = self._of(jobs[0])
+            if not one.slow:
                 return (0,)
             if round.number:
                 return 1, self._needed(jobs).seconds
-            own = self._rows_answered(name)
-            family = [
-                n for n in self._compared if self.classes[n].family == self.classes[name].family
-            ]
-            most = min(round.ask, max(map(self._rows_answered, family), default=0))
-            return 1, most, own if most == round.ask else -own
+            most = min(
+                round.ask, max(o.rows for o in self.states.values() if o.family == one.family)
+            )
+            return 1, most, one.rows if most == round.ask else -one.rows
 
-        order = list(self.classes)  # of equal ones the first of the plan
+        order = list(self.states)  # of equal ones the first of the plan
         return sorted(waiting, key=lambda jobs: (turn(jobs), order.index(jobs[0].trial.candidate)))
 
     def _needed(self, jobs: Sequence[Job]) -> Needed:
-        """Return the forecast of some jobs of a candidate."""
-        pace = self.paces.get(jobs[0].trial.candidate)
-        if pace is None:  # begun in any case: nothing is known of it
-            return Needed([0.0] * len(jobs), 0.0, 0.0, 0.0)
-        fits = [pace.fit_seconds(job) if self._needs_fit(job) else 0.0 for job in jobs]
-        more = [max(0, job.ask - self._had(job)) for job in jobs]
-        answers = (pace.answer_seconds(j, self.pools.dataset, self._had(j)) for j in jobs)
-        return Needed(
-            fits, sum(answers), FIRST_CHUNK * (pace.answer or 0.0), pace.dollars * sum(more)
-        )
+        return self._of(jobs[0]).needed(jobs, self.pools.dataset)
 
-    def _owed(self, name: str) -> float:
+    def _owed(self, one: State) -> float:
         """Return the seconds of cheaper members of a family, which answer all their rows first."""
-        family, rests = self.classes[name].family, dict[str, float]()
-        for n in self._compared:
-            if self._is_slow(n) and self.classes[n].family == family and n not in self.out:
-                more = [
-                    job
-                    for job in self._last_round.jobs
-                    if job.trial.candidate == n and not self._answered(job)
-                ]
-                rests[n] = self._needed(more).seconds if more and n not in self.held else 0.0
-        return sum(rest for rest in rests.values() if rest < rests.get(name, 0.0))
-
-    def _had(self, job: Job) -> int:
-        """Return how many test rows of a job are answered."""
-        run = self.runs.get(job.trial.key)
-        return len(run.asked.get(CLEAN, ())) if run else 0
+        rests = dict[State, float]()
+        for other in self.states.values():
+            if other.slow and other.last and not other.out and other.family == one.family:
+                every = (j for j in self._last_round.jobs if j.trial.candidate == other.name)
+                more = [job for job in every if not (other.held or other.has_ended(job))]
+                rests[other] = self._needed(more).seconds if more else 0.0
+        return sum(rest for rest in rests.values() if rest < rests.get(one, 0.0))
 
     def _request(
         self, round: Round, jobs: Sequence[Job], waiting: Sequence[Sequence[Job]]
     ) -> GroupRequest | None:
         """Return the request of some jobs; None where it would not end in time."""
-        name, left, needed = jobs[0].trial.candidate, self.budget.left(), self._needed(jobs)
-        slow = round.number and round.part == COMPARISON and self._is_slow(name)
-        reserve = RESERVE if slow else 0
+        one, needed = self._of(jobs[0]), self._needed(jobs)
+        fits, slow = any(needed.fits), one.slow and round.number and round.part == COMPARISON
         # What is answered until the end counts.
-        seconds = needed.seconds if any(needed.fits) else min(needed.answers, needed.chunk)
-        owed = self._owed(name) if slow and any(needed.fits) else 0.0
+        seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
+        owed, reserve = self._owed(one) if slow and fits else 0.0, RESERVE if slow else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
-        if left <= 0 or not ends:
-            self._cannot(jobs, max(needed.fits), paid=self.budget.pays(needed.dollars))
+        if not ends or self.budget.left() <= 0:
+            self._cannot(one, jobs, needed)
             return None
         self._numbers += 1
-        limits = self._limits(name, waiting, left=left, fits=needed.fits)
-        new = [job.trial.key for job in jobs if not self._had(job)]
-        self._aims |= dict.fromkeys(new, limits.fit)
-        before = (self.runs.get(job.trial.key) for job in jobs)
+        others, silent = dict[State, float](), self._unanswered_families()
+        for rest in waiting:
+            other = self._of(rest[0])
+            others[other] = others.get(other, 0.0) + self._needed(rest).seconds
+        limits = limits_of(one, needed.fits, others, budget=self.budget, unanswered=silent)
+        self._aims |= {job.trial.key: limits.fit for job in jobs if not one.had(job)}
+        keys = {job.trial.key for job in jobs}
         return GroupRequest(
             number=self._numbers,
             jobs=tuple(jobs),
             data=self._data,
-            earlier={run.trial.key: run for run in before if run is not None},
+            earlier={key: run for key, run in one.runs.items() if key in keys},
             seconds=limits.all,
             fit_seconds=limits.fit,
             answer_seconds=limits.answers,
         )
 
-    def _limits(
-        self, name: str, waiting: Sequence[Sequence[Job]], *, left: float, fits: Sequence[float]
-    ) -> Limits:
-        """Return the limits of a request in seconds; `waiting` are jobs of other candidates.
-
-        The first verdict waits for a candidate of every slow family: these share its seconds, and
-        rows that take longer are answered after it. All other candidates share the remaining time.
-        """
-        others = {jobs[0].trial.candidate for jobs in waiting}
-        slow = [n for n in {name, *others} if self._is_slow(n)]
-        families = {self.classes[n].family for n in slow}
-        if not self._is_slow(name) or self.budget.seconds is None:
-            return Limits(left, FAST_SHARE * left)
-        if name in self._compared:
-            after = left - sum(self._needed(jobs).seconds for jobs in waiting)
-            fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(fits))
-            return Limits(left if any(fits) else left / len(families), fit)
-        share, hard = left / len(slow), left
-        if unanswered := families & self._unanswered_families():
-            verdict = min(FIRST_SHARE * self.budget.seconds, FIRST_SECONDS)
-            least = min(LEAST_SECONDS, share)
-            share = max(least, (verdict - self.budget.elapsed) / len(unanswered))
-            # The last of them leaves time for those that wait.
-            hard = left / len(unanswered) if len(unanswered) > 1 or len(slow) == 1 else 0.6 * left
-        return Limits(hard, min(FIT_OF_SHARE * share, FIRST_FIT), share)
-
-    def _is_slow(self, name: str) -> bool:
-        return not self.classes[name].cheap
-
-    def _needs_fit(self, job: Job) -> bool:
-        """Return whether no worker should still have a job's fit."""
-        last = self._compared.get(job.trial.candidate, {}).get(job.trial.fold)
-        return last is None or last.trial.key != job.trial.key or last.trial.key not in self.runs
-
-    def _cannot(self, jobs: Sequence[Job], fit: float, *, paid: bool) -> None:
+    def _cannot(self, one: State, jobs: Sequence[Job], needed: Needed) -> None:
         """Record jobs that would not end in time; their candidate keeps its last fit."""
-        job = jobs[0]
-        name, last = job.trial.candidate, self._compared.get(job.trial.candidate, {}).get(0)
-        reason: Reason = "out-of-time" if paid else "out-of-money"
-        for one in jobs:
-            self.summary.leave(one, reason)
-        if job.part != COMPARISON or name in self.held or last is None:
+        paid = self.budget.pays(needed.dollars)
+        self.summary.leave(one.name, "out-of-time" if paid else "out-of-money", jobs)
+        last, fit, size = one.last.get(0), max(needed.fits), jobs[0].trial.train_size
+        if jobs[0].part != COMPARISON or one.held or last is None:
             return
-        self.held.add(name)
-        if reason == "out-of-time" and fit >= 1 and job.trial.train_size > last.trial.train_size:
-            self.summary.left_out[name] = LeftOut(
-                candidate=name,
-                reason="too-long",
-                text=f"too little time was left for a fit on {plural(job.trial.train_size, 'row')} "
-                f"({duration(fit)}) and its answers. It stays with "
-                f"{plural(last.trial.train_size, 'row')}.",
-                seconds=fit,
-            )
+        one.held = True
+        if paid and fit >= 1 and size > last.trial.train_size:
+            keeps = last.trial.train_size
+            self.summary.leave(one.name, "too-long", seconds=fit, learns=size, keeps=keeps)
 
     def _take(
         self, round: Round, result: GroupResult, flying: dict[int, tuple[GroupRequest, int]]
@@ -456,24 +313,18 @@ class _Loop:
         request, attempts = flying[result.number]
         if result.lost and attempts < ATTEMPTS:
             flying[result.number] = request, attempts + 1
-            self.executor.submit(request)
+            self._runner.submit(request)
             return []
-        by_key = {job.trial.key: job for job in request.jobs}
         runs = list(result.runs)
         if result.lost:
             error = f"Two workers could not run it: {result.lost}"
-            runs = [
-                (Run(trial=j.trial, error=error, versions=versions()), None) for j in request.jobs
-            ]
+            lost = (Run(trial=j.trial, error=error, versions=versions()) for j in request.jobs)
+            runs = [(run, None) for run in lost]
+        by_key = {job.trial.key: job for job in request.jobs}
         for run, traceback in runs:
-            before = self.runs.get(run.trial.key)
             # What the store then holds of the trial: it may have had it before.
             stored = run if self.store.add(run, traceback) else self.store.get(run.trial) or run
-            self._ran = True
-            self._count_dollars(stored, before)
-            job = by_key[run.trial.key]
-            self._add(job, stored)
-            self.watch.job(job, stored)
+            self._count(by_key[run.trial.key], stored)
         if result.last or result.lost:
             del flying[result.number]
             self._left_by(request, result)
@@ -482,113 +333,77 @@ class _Loop:
             self._told = True
         if not result.last or result.stopped or request.answer_seconds == inf:
             return []
-        return [j for j in request.jobs if j.trial.key in self.runs and not self._answered(j)]
+        one = self.states[request.candidate]
+        return [j for j in request.jobs if j.trial.key in one.runs and not one.has_ended(j)]
 
-    def _count_dollars(self, run: Run, before: Run | None) -> None:
-        """Count what the answers of a run have cost."""
-        had = len(before.asked.get(CLEAN, ())) if before else 0
-        rows, spent = len(run.asked.get(CLEAN, ())) - had, self.spent() - self.budget.spent
+    def _count(self, job: Job, run: Run) -> None:
+        """Count a run that ended, and the dollars of its answers."""
+        one, had = self._of(job), self._of(job).had(job)
+        one.add(job, run, self._aims.get(run.trial.key, inf))
+        spent = self.spent() - self.budget.spent
         self.budget.spend(spent)
-        if spent > 0 and rows > 0:
-            self.paces.setdefault(run.trial.candidate, Pace()).dollars = spent / rows
+        if spent > 0 and (rows := one.had(job) - had) > 0:
+            one.pace.dollars = spent / rows
+        self._ran = True
+        self.watch.job(job, run)
 
     def _left_by(self, request: GroupRequest, result: GroupResult) -> None:
         """Record what a request that was stopped did not end."""
-        missing = [job for job in request.jobs if not self._answered(job)]
+        one, paid = self.states[request.candidate], result.stopped != "money"
+        missing = [job for job in request.jobs if not one.has_ended(job)]
         if not missing or not result.stopped:
             return
-        for job in missing:
-            self.summary.leave(job, "out-of-money" if result.stopped == "money" else "out-of-time")
-        name = request.candidate
-        if result.stopped == "money":
-            self.out[name] = "out-of-money"
+        self.summary.leave(one.name, "out-of-time" if paid else "out-of-money", missing)
+        if not paid:
+            one.leave("out-of-money")
+        elif missing[0].part == COMPARISON and one.last:
+            one.held = True
         elif missing[0].part == COMPARISON:
-            if name in self._compared:
-                self.held.add(name)
-            else:
-                self.out[name] = "out-of-time"
-                fit = result.needed
-                what = "one fit" if fit is None else f"one fit ({duration(fit)})"
-                text = f"{what} did not end in its share of the time."
-                self.summary.left_out[name] = LeftOut(
-                    candidate=name, reason="too-long", text=text, seconds=fit
-                )
+            one.leave("out-of-time")
+            self.summary.leave(one.name, "too-long", seconds=result.needed)
 
-    def _answered(self, job: Job) -> bool:
-        run = self.runs.get(job.trial.key)
-        return run is not None and (run.error is not None or answers(job, run))
-
-    def _add(self, job: Job, run: Run) -> None:
-        name = run.trial.candidate
-        self.runs[run.trial.key] = run
-        if run.error is not None:
-            if name not in self._compared:
-                self.out[name] = None
-            return
-        self.paces.setdefault(name, Pace()).add(run, self._aims.get(run.trial.key, inf))
-        if job.part == COMPARISON:
-            own = self._compared.setdefault(name, {})
-            before = own.get(run.trial.fold)
-            if before is None or before.trial.train_size <= run.trial.train_size:
-                own[run.trial.fold] = job
+    def _of(self, job: Job) -> State:
+        return self.states[job.trial.candidate]
 
     def _unanswered_families(self) -> set[Family]:
-        answered = {self.classes[name].family for name in self._compared}
-        return {cls.family for name, cls in self.classes.items() if name not in self.out} - answered
+        answered = {one.family for one in self.states.values() if one.last}
+        return {one.family for one in self.states.values() if not one.out} - answered
+
+    # Who goes on.
 
     def _tell(self, round: Round, ended: bool) -> None:
         """Ask the judge for the chances, and say how candidates stand."""
         runs = [
             run
-            for run in self.runs.values()
+            for one in self.states.values()
+            for run in one.runs.values()
             if not run.error and run.trial.scenario == STANDARD and not run.trial.variant
         ]
         if self.judged is not None and runs:
             self.chances = self.judged(runs, self._planned())
-        scores = {}
-        for name, jobs in self._compared.items():
-            own = [self.runs[job.trial.key] for job in jobs.values()]
-            most = max(run.trial.train_size for run in own)
-            marks = [
-                m
-                for run in own
-                if 2 * run.trial.train_size > most
-                for m in marks_of(run, self.pools)
-            ]
-            if marks:
-                scores[name] = sum(marks) / len(marks)
         said = self.chances
         self.watch.standing(
             Standing(
                 round=round,
                 named=said.named if said else None,
                 chances={said.members[f]: said.families[f] for f in said.families} if said else {},
-                scores=scores,
-                unanswered=[name for name in self.classes if name not in scores],
+                scores=said.scores if said else {},
+                unanswered=[one.name for one in self.states.values() if not one.last],
                 ended=ended,
             )
         )
 
     def _planned(self) -> dict[str, Whole]:
         """Return what candidates will have answered if all rounds that are left take place."""
-        repeats = Counter(
-            job.trial.candidate
-            for round in self.rounds
-            for job in round.jobs
-            if round.part == REPETITIONS and job.trial.fold == 0
-        )
-        rows, labels = Counter[str](), Counter[str]()
+        jobs = (job for r in self.rounds if r.part == REPETITIONS for job in r.jobs)
+        repeats = Counter(job.trial.candidate for job in jobs if job.trial.fold == 0)
+        rows, labels = Counter[str](), dict[str, int]()
         for job in self._last_round.jobs:
-            name, last = job.trial.candidate, self._last(job.trial.candidate)
-            if name in self.out or (name in self.held and job.trial.fold):
-                continue
-            rows[name] += job.ask
-            labels[name] = (last if last and name in self.held else job).trial.train_size
+            one = self._of(job)
+            if not one.out and not (one.held and job.trial.fold):
+                rows[one.name] += job.ask
+                labels[one.name] = (one.last.get(0, job) if one.held else job).trial.train_size
         return {name: Whole(rows[name], 1 + repeats[name], labels[name]) for name in rows}
-
-    def _last(self, name: str) -> Job | None:
-        """Return a candidate's latest job of the comparison in the first fold."""
-        return self._compared.get(name, {}).get(0)
 
     def _leave_behind(self) -> None:
         """Leave slow candidates behind that cannot be the one to use any more.
@@ -598,44 +413,24 @@ class _Loop:
         likeliest of each family answers some rows first, and so do all prompts and models of the
         named family that may be its best: which of them to use is asked too.
         """
-        if self.chances is None or self.chances.named is None:
+        said = self.chances
+        if said is None or said.named is None:
             return
-        chance, settled = self.chances.candidates, not self.chances.worth_asking
-        named = self.chances.family
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
-        going = [n for n in self.classes if n in chance and n not in self.out]
-        best: dict[Family, str] = {}
-        for name in sorted(going, key=lambda n: -chance[n]):
-            best.setdefault(self.classes[name].family, name)
-        for name in [n for n in self._compared if self._is_slow(n) and n not in self.out]:
-            rows = self._rows_answered(name)
-            family = self.classes[name].family
-            behind = chance.get(name, 0.0) <= LEAST_CHANCE  # one beyond a limit has none
-            open_yet = family == named and family != "fine-tuning" and not behind
-            few = rows < ROWS_OF_A_FAMILY and (open_yet or name == best.get(family))
-            most = max(job.trial.train_size for job in self._compared[name].values())
-            stays = name == self.chances.named and most >= self._whole
-            if few or not (behind or (settled and not stays)):
+        going = [o for o in self.states.values() if o.name in said.candidates and not o.out]
+        best: dict[Family, State] = {}
+        for one in sorted(going, key=lambda o: -said.candidates[o.name]):
+            best.setdefault(one.family, one)
+        for one in [o for o in self.states.values() if o.slow and o.last and not o.out]:
+            rows, chance = one.rows, said.candidates.get(one.name, 0.0)
+            behind = chance <= LEAST_CHANCE  # one beyond a limit has none
+            open_yet = one.family == said.family != "fine-tuning" and not behind
+            most = max(job.trial.train_size for job in one.last.values())
+            stays = said.worth_asking or (one.name == said.named and most >= self._whole)
+            if rows < ROWS_OF_A_FAMILY and (open_yet or one is best.get(one.family)):
                 continue
-            self.out[name] = "dropped" if behind else "not-needed"
+            if behind or not stays:
+                one.leave("dropped" if behind else "not-needed")
             if behind:
-                self.summary.left_out[name] = LeftOut(
-                    candidate=name,
-                    reason="dropped",
-                    text=f"{'behind' if name in chance else 'beyond a limit'} for certain after "
-                    f"{plural(rows, 'answer')}.",
-                )
-
-    def _rows_answered(self, name: str) -> int:
-        runs = (self.runs[job.trial.key] for job in self._compared.get(name, {}).values())
-        return sum(len(run.asked.get(CLEAN, ())) for run in runs)
-
-
-def marks_of(run: Run, pools: Pools) -> list[float]:
-    """Return the scores of the clean answers of a run: 1 or 0 where answers are labels."""
-    if scores := run.scores.get(CLEAN):
-        found: list[float] = next(iter(scores.values())).tolist()
-        return found
-    rows = pools.dataset.examples
-    pairs = zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True)
-    return [float(output == rows[id].target) for id, output in pairs]
+                within = one.name in said.candidates
+                self.summary.leave(one.name, "dropped", answered=rows if within else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -10,7 +9,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from choose.formatting import plural
-from choose.schema.base import Command, Interval, Record
+from choose.schema.base import Command, Record
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 
@@ -21,68 +20,54 @@ class CorpusFacts(Record):
     Attributes:
         passages: of at most 100 words, whole sentences of one document.
         dated: documents with a date.
-        repeated: documents with the text of an earlier one.
         copies: the ids of documents that have one text, for each such text.
-        without: questions with an answer that no document is known to hold.
-        reworded: questions whose document holds the answer in other words.
+        touched: questions that one of these answers.
     """
 
     documents: int
     passages: int
     words: int
     dated: int
-    repeated: int
     copies: tuple[tuple[str, ...], ...] = ()
-    without: int
-    reworded: int
+    touched: int = 0
+
+    @property
+    def repeated(self) -> int:
+        """Return the number of documents with the text of an earlier one."""
+        return sum(len(same) - 1 for same in self.copies)
 
 
 class AnswerFacts(Record):
     """What the answers to the questions of a labelled set hold, as counts of rows.
 
     Attributes:
-        unanswerable: without an answer; `few_unanswerable` says that these are some, but too few.
+        unanswerable: without an answer.
         several: with several accepted answers.
         passage: the field that holds what is read for an answer, or null.
-        absent: of which no accepted answer occurs in the passage; null without one.
-        in_question: whose answer occurs in the question.
         corpus: the documents that answers are in; null where there are none.
     """
 
     unanswerable: int
-    few_unanswerable: bool
     several: int
     passage: str | None
-    absent: int | None
-    in_question: int
     corpus: CorpusFacts | None = None
+
+    @property
+    def few_unanswerable(self) -> bool:
+        """Return whether too few have no answer to teach a model when to give none."""
+        return 0 < self.unanswerable < FEWEST
 
 
 class RelevanceFacts(Record):
-    """What the relevant documents of questions are, where documents are ranked.
-
-    Attributes:
-        mean: relevant documents of a question on average; `most` at most.
-        single: questions with a single one; `over` with more than the ranks that count.
-        graded: questions with a grade other than 1.
-        corpus: the documents.
-    """
+    """The relevant documents of a question: on average, and at most; and all documents."""
 
     mean: float
     most: int
-    single: int
-    over: int
-    graded: int
     corpus: CorpusFacts
 
 
 class SetFacts(Record):
-    """What sets of labels hold.
-
-    Attributes:
-        counts: the rows with each label, the most frequent first.
-        mean: labels of a row on average; `most` at most.
-    """
+    """The rows with each label, the most frequent first, and the labels of a row."""
 
     counts: tuple[tuple[str, int], ...]
     mean: float
@@ -90,10 +75,10 @@ class SetFacts(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
-    """Rows that hold something of a kind."""
+class Count:
+    """The rows with a label, in a language or script, or with a hint of personal data."""
 
-    kind: str
+    name: str
     rows: int
 
 
@@ -107,13 +92,11 @@ ENGLISH, FOREIGN, NAMED = "English", 0.3, 0.005
 # Texts whose language is identified, and rows below which a label is rare.
 SAMPLE, FEW = 5_000, 5
 
+# Fewer questions without an answer than this teach no model when to give none.
+FEWEST = 10
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelCount:
-    """The rows of one label."""
-
-    label: str
-    rows: int
+# One label has most rows from this share on.
+MAJORITY = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,49 +109,38 @@ class Balance:
         few: labels with fewer than five rows.
     """
 
-    counts: tuple[LabelCount, ...]
+    counts: tuple[Count, ...]
     majority: float
     few: tuple[str, ...]
+
+    @property
+    def dominant(self) -> bool:
+        """Return whether one label has most rows."""
+        return self.majority >= MAJORITY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Words and characters of a text; words are what is between spaces.
+    """Medians of words, which are what is between spaces, and of characters of a text.
 
-    Attributes:
-        words: the median.
-        words_95: all but five texts of a hundred have at most so many.
-        longest: the most words of a text.
-        characters: the median.
-        long: texts of more than 256 words, which models cut.
-        short: texts of one word or none.
+    `longest` is the most words of a text; `long` texts have more than 256, which models cut.
     """
 
     words: float
-    words_95: float
     longest: int
     characters: float
     long: int
-    short: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Language:
-    """The rows of one language, or of one script if the language is unknown."""
-
-    name: str
-    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Languages:
     """Languages by rows, the most common first, and the rows that are too short to tell."""
 
-    found: tuple[Language, ...]
+    found: tuple[Count, ...]
     unknown: int
 
     @property
-    def foreign(self) -> tuple[Language, ...]:
+    def foreign(self) -> tuple[Count, ...]:
         """Return the languages that the default encoder lacks, if many texts are in them."""
         others = tuple(x for x in self.found if x.name != ENGLISH)
         rows = sum(x.rows for x in self.found) + self.unknown
@@ -222,36 +194,25 @@ class MixChange(Record):
     p: float
 
 
-class TextChange(Record):
-    """How well a classifier tells the two sets apart (C2ST; Lopez-Paz and Oquab 2017).
-
-    `auc` is out of fold: 0.5 means that it cannot, 1 that it always can.
-    """
-
-    auc: Interval
-    p: float
-
-
 Status = Literal["good", "look", "unknown"]
 
 Topic = Literal[
     "size", "wrong-labels", "overlap", "conflicts", "balance",
-    "fields", "types", "values", "labels", "sets", "copies", "contradictions",
-    "answers", "passage", "in-the-question", "relevance", "documents",
+    "fields", "types", "values", "labels", "sets", "contradictions",
+    "answers", "passage", "relevance", "documents",
     "evidence", "same-documents",
     "test-file", "duplicates", "time", "languages", "lengths", "personal-data", "rows", "reading",
 ]  # fmt: skip
 
 StepCode = Literal[
     "secrets", "metric", "leaks", "conflicts", "doubted-labels", "rare-labels", "cross-validate",
-    "more-rows", "contradictions", "mixed-types", "values", "copies", "rare-fields",
-    "not-in-passage", "in-question", "not-in-documents", "same-documents",
+    "more-rows", "contradictions", "values", "rare-fields",
+    "not-in-passage", "not-in-documents", "same-documents",
 ]  # fmt: skip
 
 IssueKind = Literal[
     "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal",
-    "unlike target", "mixed type", "not in text", "copied",
-    "not in passage", "in question", "not in documents", "reworded",
+    "unlike target", "not in text", "not in passage", "not in documents", "reworded",
 ]  # fmt: skip
 
 
@@ -273,50 +234,23 @@ class FieldFacts(Record):
     types: tuple[tuple[str, int], ...]
 
 
-class Unlike(Record):
-    """Two rows that are asked nearly the same and whose targets differ; `score` compares these."""
-
-    row: str
-    other: str
-    score: float
-
-
-class FoundLabel(Record):
-    """Of a label's rows, those that the baseline finds, and how often it says that label."""
-
-    rows: int
-    right: int
-    said: int
-
-
 class TargetFacts(Record):
     """What targets hold that are records or texts.
 
     Attributes:
         rows: rows with a target.
         empty: records without a value, or empty sets; null where targets have no parts.
-        copied: targets that are the text of their row.
         fields: the fields of records, the most frequent first; none for texts.
-        rare: fields that hardly any row has; `own_form` those whose values are mostly written in
-            another form than the text's; `invented` those whose values nearly always occur in the
-            text, and in the rows of `suspects` do not.
-        slips: by field, the rows whose value is of a type that few rows have.
+        rare: fields that hardly any row has.
         unseen: fields, or labels of sets, of the test file that no row to learn from has.
-        unlike: rows with nearly the same input and unlike targets.
         answers, sets, relevance: of answers, sets of labels or relevant documents; else null.
     """
 
     rows: int
     empty: int | None
-    copied: int
     fields: tuple[FieldFacts, ...]
     rare: tuple[str, ...] = ()
-    own_form: tuple[str, ...] = ()
-    invented: tuple[str, ...] = ()
-    suspects: tuple[str, ...] = ()
-    slips: Mapping[str, tuple[str, ...]] = {}
     unseen: tuple[str, ...]
-    unlike: tuple[Unlike, ...]
     answers: AnswerFacts | None = None
     sets: SetFacts | None = None
     relevance: RelevanceFacts | None = None
@@ -337,7 +271,6 @@ class Step(Record):
         rows: ids of the rows that are concerned, or the first of them.
         names: labels, fields or documents that are concerned.
         count: pairs or documents.
-        sizes: differences that more test rows detect, by their number.
         command: what to type; null where nothing is to be typed.
         first: false for a step that need not be taken before a study.
     """
@@ -347,7 +280,6 @@ class Step(Record):
     rows: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     count: int = 0
-    sizes: Mapping[int, float] = {}
     command: Command | None = None
     first: bool = True
 
@@ -359,12 +291,9 @@ class Drift(Record):
     fields; of texts, it is the mix of their lengths.
     """
 
-    early: int
-    late: int
     early_from: date
     late_to: date
     labels: MixChange
-    texts: TextChange | None
     appeared: tuple[str, ...]
     vanished: tuple[str, ...]
 
@@ -394,12 +323,10 @@ class Check(Record):
 
     Attributes:
         compare: the command that compares on these rows.
-        test_file: usable rows of a test file; `grouped` of them share a group with a training row.
+        test_file: usable rows of a test file.
         broken_chain: whether the longest chain of near-duplicates is too long to keep together.
         alike: texts with several labels, if punctuation does not count.
-        dominant: whether one label has most rows.
-        hidden: labels that the metric hardly counts, the rarest first; `rarest` is how the text
-            baseline does on that one.
+        hidden: labels that the metric hardly counts, the rarest first.
         sampled: whether labels of a sample were audited.
         dated: rows with a date.
         unseen: labels of the test file that no training row has.
@@ -418,16 +345,13 @@ class Check(Record):
     test_rows: int
     division: str
     compare: Command
-    first: tuple[Step, ...]
-    lines: tuple[Line, ...]
+    first: tuple[Step, ...] = ()
+    lines: tuple[Line, ...] = ()
     reach: DetectableGains
     test_file: int | None = None
-    grouped: int = 0
     broken_chain: bool = False
     alike: int = 0
-    dominant: bool = False
-    hidden: tuple[LabelCount, ...] = ()
-    rarest: FoundLabel | None = None
+    hidden: tuple[Count, ...] = ()
     sampled: bool = False
     dated: int = 0
     unseen: tuple[str, ...] = ()
@@ -445,11 +369,19 @@ class Check(Record):
     lengths: Lengths
     languages: Languages
     drift: Drift | None
-    personal: tuple[Hint, ...]
+    personal: tuple[Count, ...]
     issues: tuple[Issue, ...]
-    seconds: float
+    seconds: float = 0.0
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def named(self, kind: IssueKind) -> tuple[Issue, ...]:
+        """Return the issues of a kind."""
+        return tuple(issue for issue in self.issues if issue.kind == kind)
+
+    def rows_with(self, kind: IssueKind) -> tuple[str, ...]:
+        """Return the ids of the rows with an issue of a kind."""
+        return tuple(dict.fromkeys(issue.row for issue in self.named(kind)))
 
     @property
     def answers(self) -> str:

@@ -99,29 +99,30 @@ _Count = Annotated[int, Field(ge=0, lt=10**9)]
 
 
 class LeftOut(Record):
-    """Something that was planned and not measured; `reason` is null where nothing depends on it.
+    """Something that was planned and not measured.
 
     Attributes:
-        candidate: whose trials or rows these are; empty where they are of none.
+        candidate: whose trials these are; empty where they are of none.
         reason: ``refused``: the candidate cannot do this task; ``dropped``: it is behind for
             certain; ``too-long``: one fit takes longer than the remaining budget; ``not-needed``
-            for the verdict; ``out-of-time``; ``out-of-money``: --max-usd was used up.
-        text: what is said of the candidate; the whole sentence where there is none.
+            for the verdict; ``out-of-time``; ``out-of-money``: --max-usd was used up; null where
+            its trials had failed, the user ended the run, or a file cannot be read.
+        text: why a candidate was refused, or what cannot be read; else empty.
         trials: how many did not run, by the part of the study.
-        rows: test rows of the comparison without an answer; null where it is not about rows.
+        answered: test rows after which it was behind; null of one that is beyond a limit.
         seconds: the forecast of one fit; null where no fit was too long.
+        learns: rows that this fit would have learned from.
+        keeps: rows that its candidate has learned from.
     """
 
     candidate: str = ""
     reason: Reason | None = None
-    text: str
+    text: str = ""
     trials: Mapping[str, _Count] = {}
-    rows: _Count | None = None
+    answered: _Count | None = None
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.candidate}: {self.text}" if self.candidate else self.text
+    learns: _Count | None = None
+    keeps: _Count | None = None
 
 
 class Three(Record):

@@ -22,7 +22,7 @@ from choose.schema.study_sections import (
     TaskSection,
 )
 from choose.tasks.kinds import TEXT_METRICS
-from choose.tasks.scoring import installed, is_function
+from choose.tasks.scoring import is_function
 from choose.types import FAMILIES, Kind
 from choose.untrusted import Settings, Several, per_month, seconds, share
 
@@ -64,7 +64,7 @@ class Goal(Settings):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, name: str) -> str:
-        known = [*LABEL_METRICS, *TEXT_METRICS, *installed()]
+        known = [*LABEL_METRICS, *TEXT_METRICS]
         if name not in known and not is_function(name):
             raise ValueError(
                 f"labels have {', '.join(LABEL_METRICS)} (macro-F1 is shown, not optimised); other "

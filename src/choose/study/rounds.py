@@ -9,22 +9,21 @@ used up, then from further folds.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from choose.corpus import CONDITIONS
-from choose.data.scenarios import Pools, SplitSpec, new_class, of_class, origins, sources
-from choose.errors import StudyError, did_you_mean
+from choose.data.scenarios import Pools, SplitSpec, new_class, origins, sources
 from choose.files import digest_rows
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round
 from choose.strategy import Rereads, Strategy, Weighted, build, find
 from choose.study.candidates import costs_per_row, endpoints_of
-from choose.study.config import Grid, Study
+from choose.study.config import Study
 from choose.tasks.answering import corpus_of
 from choose.tasks.exchanged_facts import drill_of
-from choose.types import FAMILIES, STANDARD, Candidate, Dataset, Scenario, Task, Trial
+from choose.types import FAMILIES, STANDARD, Candidate, Dataset, Scenario, Trial
 
 FIRST_ROWS, FIRST_ASKED = 250, 25
 
@@ -75,23 +74,13 @@ class Point:
     repeats: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class SplitDigests:
-    """Digests of the training pool, the test rows and the task of a split; the size of the pool."""
-
-    pool: str
-    questions: str
-    rows: int
-    task: str
-
-
 @dataclass(frozen=True)
 class Planner:
     """Lays out the rounds of one study."""
 
     study: Study
     pools: Pools
-    _drawn: dict[SplitSpec, SplitDigests] = field(default_factory=dict)
+    _drawn: dict[SplitSpec, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def dataset(self) -> Dataset:
@@ -99,13 +88,7 @@ class Planner:
         return self.pools.dataset
 
     def rounds(self, candidates: Sequence[Candidate]) -> list[Round]:
-        """Return all rounds; in each, the cheapest member of every family comes first.
-
-        Raises:
-            StudyError: if a label that the study names does not exist, or a kind of noise is not
-                one of the task.
-        """
-        check_labels(self.study, self.dataset.task)
+        """Return all rounds; in each, the cheapest member of every family comes first."""
         order = members_first(candidates)
         rounds = [*self._comparison(order)]
         if self.study.grid.rounds is not None:
@@ -134,7 +117,7 @@ class Planner:
                 shares.append(min(left, count))
                 left -= shares[-1]
             jobs = [
-                self.compared(candidate, fold, None if whole else rows, share)
+                self._compared(candidate, fold, None if whole else rows, share)
                 for candidate in candidates
                 for fold, share in enumerate(shares)
                 if share
@@ -143,17 +126,15 @@ class Planner:
             if whole and ask == sum(tested):
                 return
 
-    def compared(self, candidate: Candidate, fold: int, size: int | None, ask: int) -> Job:
-        """Return the job that answers `ask` rows of a fold after learning from `size` rows."""
+    def _compared(self, candidate: Candidate, fold: int, size: int | None, ask: int) -> Job:
         size = size if find(candidate.strategy).learns else None
         place = SplitSpec(fold, 0, size, STANDARD, candidate.taught)
-        trial = self._trial(candidate, Point(COMPARISON), place)
-        return Job(trial, (), COMPARISON, ask=ask)
+        return Job(self._trial(candidate, place), (), COMPARISON, ask=ask)
 
     def _jobs(self, candidate: Candidate, point: Point) -> Iterator[Job]:
         for fold in range(point.folds or len(self.dataset.folds)):
             place = SplitSpec(fold, point.repetition, None, point.scenario, candidate.taught)
-            trial = self._trial(candidate, point, place)
+            trial = self._trial(candidate, place, point.variant)
             most = CONTROL_ROWS * len(self.dataset.folds)
             few = {"view_rows": most} if point.part in (CONTROLS, DRILLS) else {}
             yield Job(trial, point.views, point.part, point.repeats, **few)
@@ -166,11 +147,13 @@ class Planner:
         cls, grid = find(candidate.strategy), self.study.grid
         if getattr(cls, "constant", False):
             return
-        named, priced = named_parts(grid), costs_per_row(candidate, self.study.endpoints)
+        priced, named = costs_per_row(candidate, self.study.endpoints), grid.scenarios
+        stated = {VIEWS: grid.views, NOISE: grid.noise}
 
         def wanted(part: str) -> bool:
-            fits = part in (NOISE, INNER, DRIFT, SOURCE, NEW_CLASS)  # labels are their subject
-            return (cls.cheap or part in named) and not (fits and candidate.taught)
+            is_named = stated.get(part, named) is not None
+            # Labels are the subject of all parts but changed texts.
+            return (cls.cheap or is_named) and not (candidate.taught and part != VIEWS)
 
         yield from self._reading_points(cls)
         views = USUAL_VIEWS if grid.views is None else grid.views
@@ -223,26 +206,15 @@ class Planner:
             if cls.learns:
                 both = replace(scenario, ask=SLICE_ROWS, learns_from="any", parts=SLICE_PARTS)
                 yield Point(part, scenario=both, folds=SLICE_PARTS)
-        for scenario in self._withheld if chosen is None or "new-class" in chosen else ():
-            if cls.learns or not scenario.examples:
+        label = self._late_class if chosen is None or "new-class" in chosen else None
+        for examples in EXAMPLES if label is not None else ():
+            if cls.learns or not examples:
+                scenario = Scenario(kind="new-class", label=label or "", examples=examples)
                 yield Point(NEW_CLASS, scenario=scenario)
 
     @cached_property
-    def _withheld(self) -> tuple[Scenario, ...]:
-        """Scenarios of a class that comes later, by how many rows of it a fit may see."""
-        label = new_class(self.dataset)
-        if label is None:
-            return ()
-        rows = self.dataset.examples
-        own = min(
-            sum(of_class(self.dataset, rows[id], label) for id in fold.pool)
-            for fold in self.dataset.folds
-        )
-        return tuple(
-            Scenario(kind="new-class", label=label, examples=count)
-            for count in EXAMPLES
-            if count <= own
-        )
+    def _late_class(self) -> str | None:
+        return new_class(self.dataset)
 
     @cached_property
     def _drills(self) -> tuple[str, ...]:
@@ -250,42 +222,32 @@ class Planner:
         drill = drill_of(self.dataset)
         return () if drill is None else (drill.view,)
 
-    def _trial(self, candidate: Candidate, point: Point, place: SplitSpec) -> Trial:
+    def _trial(self, candidate: Candidate, place: SplitSpec, variant: str = "") -> Trial:
         cls = find(candidate.strategy)
-        params = {**candidate.params, **(cls.variants[point.variant] if point.variant else {})}
-        digests = self._digests(place)
+        params = {**candidate.params, **(cls.variants[variant] if variant else {})}
+        built = build(candidate.strategy, seed=0, **params)
+        if place not in self._drawn:
+            rows, texts = self.pools.at(place), self.dataset.examples
+            self._drawn[place] = {
+                "pool": digest_rows(e.content for e in rows.pool),
+                "questions": digest_rows(texts[id].item().content for id in rows.questions),
+                "train_size": len(rows.pool),
+            }
         return Trial(
             candidate=candidate.name,
             strategy=candidate.strategy,
             revision=cls.revision,
             params=params,
-            variant=point.variant,
-            scenario=point.scenario,
+            variant=variant,
+            scenario=place.scenario,
             fold=place.fold,
-            draw=point.repetition,
-            train_size=digests.rows,
-            seed=point.repetition if cls.seeded else 0,
-            weights=self._weights(candidate.strategy, params),
-            task=digests.task,
-            pool=digests.pool,
-            questions=digests.questions,
+            draw=place.draw,
+            seed=place.draw if cls.seeded else 0,
+            weights=built.weights() if isinstance(built, Weighted) else "",
+            task=self.dataset.task.digest,
             taught=candidate.taught,
+            **self._drawn[place],
         )
-
-    def _digests(self, place: SplitSpec) -> SplitDigests:
-        if place not in self._drawn:
-            rows, texts = self.pools.at(place), self.dataset.examples
-            self._drawn[place] = SplitDigests(
-                digest_rows(e.content for e in rows.pool),
-                digest_rows(texts[id].item().content for id in rows.questions),
-                len(rows.pool),
-                self.dataset.task.digest,
-            )
-        return self._drawn[place]
-
-    def _weights(self, strategy: str, params: Mapping[str, Any]) -> str:
-        built = build(strategy, seed=0, **params)
-        return built.weights() if isinstance(built, Weighted) else ""
 
 
 def members_first(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -307,28 +269,3 @@ def members_first(candidates: Sequence[Candidate]) -> list[Candidate]:
     slow = [[c for c in own if not find(c.strategy).cheap] for own in ranked]
     most = max(map(len, slow), default=0)
     return [*fast, *(own[place] for place in range(most) for own in slow if place < len(own))]
-
-
-def named_parts(grid: Grid) -> frozenset[str]:
-    """Return the parts that a study names, in which slow candidates take part too."""
-    scenarios = (INNER, DRIFT, SOURCE, NEW_CLASS)
-    named = ((grid.views, (VIEWS,)), (grid.noise, (NOISE,)), (grid.scenarios, scenarios))
-    return frozenset(part for value, parts in named if value is not None for part in parts)
-
-
-def check_labels(study: Study, task: Task) -> None:
-    """Check that labels whose errors have costs are ones of the data.
-
-    Raises:
-        StudyError: if no row has one of them, or no error costs anything.
-    """
-    costs, labels = study.goal.error_costs, task.labels
-    for label in [name for stated in costs for name in (stated, *costs[stated])]:
-        if label not in labels:
-            raise StudyError(
-                f"goal.error_costs names a label {label!r} that no row has."
-                f"{did_you_mean(label, labels)}"
-            )
-    stated = [cost for a in costs for b, cost in costs[a].items() if a != b]
-    if labels and len(stated) == len(labels) * (len(labels) - 1) and not any(stated):
-        raise StudyError("goal.error_costs says that no error costs anything; give one a cost.")

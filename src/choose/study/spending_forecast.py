@@ -62,7 +62,7 @@ def spending_of(
         # Any passage may be found for some question.
         texts += [Example(id=d.id, text=d.text, target="") for d in corpus.documents]
     counted = hints_of(hints_by_row(texts))
-    hints = {hint.kind: hint.rows for hint in counted if hint.rows}
+    hints = {hint.name: hint.rows for hint in counted if hint.rows}
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from statistics import median
-from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import TaskSection
 from choose.tasks.base import BaseTask
+from choose.tasks.ranking import Ranking
 from choose.tasks.values import (
     as_date,
     as_number,
@@ -48,36 +49,14 @@ PASSAGES = ("passage", "context", "paragraph", "passages", "contexts", "document
 STANDS, ROWS_READ = 0.5, 500
 
 
-@runtime_checkable
-class Briefly(Protocol):
-    """A task whose answers are a few words on one line; some questions may have none."""
-
-    unanswerable: bool
-    passage: str | None
-
-    def guidance(self) -> str:
-        """Return the part of a prompt on the form of answers."""
-
-    def abstains(self, output: str) -> bool:
-        """Return whether an answer says that there is none."""
-
-
-@runtime_checkable
-class FromDocuments(Protocol):
-    """A task whose answers are read from documents, or are documents; `documents` is a digest."""
-
-    documents: str
-    corpus: Corpus | None
-
-
 def passage_field(task: Task) -> str | None:
     """Return the field that holds what is read for an answer, if a task has one."""
-    return task.passage if isinstance(task, Briefly) else None
+    return task.passage if isinstance(task, Answering) else None
 
 
 def corpus_of(task: Task) -> Corpus | None:
     """Return the documents that answers are read from, or that are ranked, if a task has any."""
-    if not isinstance(task, FromDocuments) or not task.documents:
+    if not isinstance(task, Answering | Ranking) or not task.documents:
         return None
     if task.corpus is None:
         raise DataError("The documents of this task are missing. Run choose compare again.")
@@ -86,14 +65,14 @@ def corpus_of(task: Task) -> Corpus | None:
 
 def with_corpus(task: Task, corpus: Corpus) -> Task:
     """Return a task whose answers are read from documents, or are documents."""
-    if not isinstance(task, FromDocuments):
+    if not isinstance(task, Answering | Ranking):
         raise no_questions(task.kind)
     if isinstance(task, Answering) and task.passage is not None:
         raise StudyError(
             f"The questions have a passage of their own in {task.passage!r}. Leave out "
             f"--documents, or {task.passage} of the fields."
         )
-    return cast("Task", replace(cast("Any", task), corpus=corpus, documents=corpus.digest))
+    return replace(task, corpus=corpus, documents=corpus.digest)
 
 
 def no_questions(kind: str) -> StudyError:
@@ -136,7 +115,6 @@ class Answering(BaseTask):
         return (self.day_first,)
 
     def guidance(self) -> str:
-        """Return the part of a prompt on the form of answers."""
         where = " of the passage" if self.passage else ""
         said = f"Answer briefly, with a few words{where} and nothing else."
         if not self.unanswerable:
@@ -146,7 +124,6 @@ class Answering(BaseTask):
         return f"{said} If the question has no answer, write: {NO_ANSWER}"
 
     def abstains(self, output: str) -> bool:
-        """Return whether an answer is empty or says that there is none."""
         return abstains(output)
 
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
@@ -181,15 +158,12 @@ class Answering(BaseTask):
         return float(any(a == b is not None for a, b in zip(one, two, strict=True)))
 
     def lenient(self, raw: str) -> str | None:
-        """Return an unusable answer, such as one that was cut, unchanged."""
         return one_line(raw) or None
 
     def stratum(self, target: str) -> str:
-        """Return the length of an answer as a power of two, for stratified divisions."""
         return "none" if abstains(target) else str(len(target).bit_length())
 
     def copied(self, target: str) -> tuple[str, ...]:
-        """Return the answer itself, which may occur in what is read."""
         return () if abstains(target) else (target,)
 
 
@@ -291,7 +265,6 @@ def _parsed(text: str) -> Any:
 def answering_from(
     pool: Sequence[Example], test: Sequence[Example], section: TaskSection
 ) -> Answering:
-    """Return the task of a pool; the study file may give it an instruction."""
     return Answering(
         instruction=section.instruction,
         unanswerable=any(e.target == NO_ANSWER for e in pool),

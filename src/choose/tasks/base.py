@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
@@ -17,7 +17,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("descriptions", "fields"), dict),
     **dict.fromkeys(("headline", "documents"), str),
     **dict.fromkeys(("unanswerable", "day_first"), bool),
-    "most": float,
     "metric": read_metric,
 }
 
@@ -47,12 +46,10 @@ class BaseTask:
 
     @property
     def digest(self) -> str:
-        """Return the digest of everything that a strategy can see of the task."""
         return digest(self.facts())
 
     @property
     def scoring(self) -> str:
-        """Return the digest of the rule by which an answer is scored."""
         own = [self.metric.facts()] if self.metric else []
         return digest([self.kind, *self.metrics, *self.scored_by(), *own])
 
@@ -61,7 +58,6 @@ class BaseTask:
         return ()
 
     def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return every score of an answer, each against its best target."""
         if output is None:
             return dict.fromkeys(self.metrics, 0.0)
         own = self.own_scores(output, targets)
@@ -81,18 +77,15 @@ class BaseTask:
         return None if output.strip() else "it is empty"
 
     def lenient(self, raw: str) -> str | None:
-        """Return None: an answer is not repaired."""
         return None
 
     def stratum(self, target: str) -> str:
         return target
 
     def classes(self, target: str) -> tuple[str, ...]:
-        """Return nothing: a text has no classes."""
         return ()
 
     def copied(self, target: str) -> tuple[str, ...]:
-        """Return nothing: an answer is written anew."""
         return ()
 
     def facts(self) -> dict[str, Any]:
@@ -150,6 +143,18 @@ def read_cells(
         more = f" {named.capitalize()} cannot be read either." if others else ""
         raise DataError(f"Row {first}, column {column!r}: {why}.{more} {expected}")
     return found
+
+
+# Draws a number in [0, 1) for a purpose, always the same for a row.
+Draw = Callable[[str], float]
+
+# A target, those of other rows, and a draw give a noisy target.
+Disturbance = Callable[[str, Iterable[str], Draw], str]
+
+
+def swapped(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Return the first other target that differs."""
+    return next((other for other in others if other != target), target)
 
 
 def check_differ(pool: Sequence[Example], same: str, verb: str) -> None:

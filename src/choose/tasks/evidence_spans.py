@@ -61,7 +61,6 @@ class AnswerPlaces:
 
     @cached_property
     def _holders(self) -> dict[str, npt.NDArray[np.int64]]:
-        """Return the documents, in their order, that hold each word."""
         found: dict[str, list[int]] = defaultdict(list)
         for place in range(len(self._documents)):
             for word in self._needed.intersection(_words(self._text(place))):
@@ -97,7 +96,6 @@ class AnswerPlaces:
         return tuple(found[:MOST])
 
     def _likely(self, question: Example, answers: Iterable[str]) -> list[int]:
-        """Return the documents that hold all words of an answer, the likeliest first."""
         holders = [self._holding(answer) for answer in answers]
         if not holders:
             return []

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 
 from choose.corpus import IMPLIED, UPDATED, Corpus, Document, Span, sentences_around
 from choose.files import digest
 from choose.tasks.answering import Answering, abstains
-from choose.tasks.target_noise import form, renumbered
-from choose.tasks.values import occurs, squad_normal
+from choose.tasks.values import as_date, occurs, squad_normal
 from choose.types import Dataset, Example
 
 # Share of the test rows whose facts are exchanged; at least so many if there are, and at most.
@@ -31,11 +29,7 @@ NUMBERS, DONORS = 20, 200
 # Longer answers without a number are left: they are half a sentence, which another cannot replace.
 MOST_WORDS = 3
 
-# Documents whose words are counted, to tell rare words.
-COUNTED = 2_000
-
-# Characters of a document above which no fact of it is exchanged: every try reads all of it. Its
-# words are not split either, since a list of them takes many times its size.
+# Characters of a document above which no fact of it is exchanged: every try reads all of it.
 LONGEST = 1_000_000
 
 
@@ -96,7 +90,7 @@ def exchange_facts(
     """
     ids = _answerable(rows, asked, corpus)
     wanted = min(MOST, max(round(SHARE * len(ids)), min(len(ids), LEAST)))
-    exchange = _Exchange(rows, corpus, seed, ids)
+    exchange = _Exchange(rows, corpus, seed)
     for row in _in_random_order([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
         if len(exchange.targets.keys() & ids) >= wanted:
             break
@@ -113,7 +107,6 @@ def exchange_facts(
 
 
 def _answerable(rows: Sequence[Example], asked: Iterable[str], corpus: Corpus) -> set[str]:
-    """Return the ids of test rows that documents answer, none of them too long."""
     long = {d.id for d in corpus.documents if len(d.text) > LONGEST}
     return {*asked} & {
         row.id
@@ -125,7 +118,6 @@ def _answerable(rows: Sequence[Example], asked: Iterable[str], corpus: Corpus) -
 
 
 def _in_random_order(rows: Sequence[Example], draw: str) -> list[Example]:
-    """Return rows in an order that the draw and their ids decide."""
     return sorted(rows, key=lambda row: (digest([draw, row.id]), row.id))
 
 
@@ -135,9 +127,7 @@ class _Exchange:
     `rows` are those with an answer and evidence, by the document of its first place.
     """
 
-    def __init__(
-        self, rows: Sequence[Example], corpus: Corpus, seed: int, ids: Collection[str]
-    ) -> None:
+    def __init__(self, rows: Sequence[Example], corpus: Corpus, seed: int) -> None:
         self.corpus, self.seed = corpus, seed
         answered = [row for row in rows if not abstains(row.target)]
         self.donors = [row.target for row in _in_random_order(answered, f"donor {seed}")]
@@ -149,8 +139,6 @@ class _Exchange:
         self.targets: dict[str, str] = {}
         self.old: dict[str, list[str]] = defaultdict(list)
         self.places: dict[str, Span | None] = {}
-        places = (self._place(row) for row in rows if row.id in ids)
-        self.sentences = Sentences.around((p for p in places if p is not None), corpus)
 
     def try_row(self, row: Example) -> None:
         span = self._place(row)
@@ -184,13 +172,13 @@ class _Exchange:
         return found[0] if held else None
 
     def _alone(self, span: Span) -> bool:
-        """Return whether no other document has the sentence of a place."""
         text = self.corpus.by_id[span.document].text
         begin, end = sentences_around(text, span.start, span.end)
-        return not self.sentences.elsewhere(text[begin:end], span.document)
+        sentence = text[begin:end].strip()
+        others = (d.text for d in self.corpus.documents if d.id != span.document)
+        return not any(sentence in other for other in others)
 
     def _values(self, row: Example) -> Iterator[str]:
-        """Yield what may take the place of a row's answer, of the same type."""
         draw, kind = random.Random(f"{UPDATED} {self.seed} {row.id}"), form(row.target)
         if kind == "number":
             numbers = (renumbered(row.target, draw) for _ in range(NUMBERS))
@@ -231,67 +219,7 @@ class Change:
     new: str
 
 
-@dataclass(frozen=True)
-class Sentences:
-    """In which documents some sentences occur, found in one pass over all documents.
-
-    A document with a sentence has all of its words. Of each sentence the rarest one between its
-    first and last is looked up, since those may be parts of words elsewhere; only documents with
-    this word are searched.
-    """
-
-    corpus: Corpus
-    found: dict[str, set[str]]
-
-    @classmethod
-    def around(cls, places: Iterable[Span], corpus: Corpus) -> Sentences:
-        """Look up the sentences that hold some places."""
-        sentences = set()
-        for name, start, end in {*places}:
-            if name in corpus.by_id:
-                text = corpus.by_id[name].text
-                begin, stop = sentences_around(text, start, end)
-                sentences.add(text[begin:stop].strip())
-        inner = {one: words for one in sentences if (words := one.split()[1:-1])}
-        if not inner:
-            return cls(corpus, {})
-        rare, by_word = _frequency(corpus), defaultdict[str, list[str]](list)
-        for sentence, words in inner.items():
-            by_word[min(words, key=lambda word: (rare[word], -len(word), word))].append(sentence)
-        found: dict[str, set[str]] = {one: set() for one in inner}
-        for document in corpus.documents:
-            if len(document.text) > LONGEST:
-                for sentence in inner:
-                    if sentence in document.text:
-                        found[sentence].add(document.id)
-                continue
-            words = document.text.split()
-            if by_word.keys().isdisjoint(words):
-                continue
-            for word in by_word.keys() & {*words}:
-                for sentence in by_word[word]:
-                    if sentence in document.text:
-                        found[sentence].add(document.id)
-        return cls(corpus, found)
-
-    def elsewhere(self, sentence: str, own: str) -> bool:
-        """Return whether another document has a sentence too."""
-        sentence = sentence.strip()
-        if sentence not in self.found:
-            every = (d.id for d in self.corpus.documents if sentence in d.text)
-            self.found[sentence] = {*islice(every, 2)}
-        return bool(self.found[sentence] - {own})
-
-
-def _frequency(corpus: Corpus) -> Counter[str]:
-    """Count words in some of the documents, evenly spaced."""
-    some = [d.text for d in corpus.documents if len(d.text) <= LONGEST]
-    step = max(1, len(some) // COUNTED)
-    return Counter(word for text in some[::step] for word in {*text.split()})
-
-
 def places_of(answer: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of a text where an answer occurs as whole words or numbers."""
     if not answer.strip():
         return
     before = r"(?<![\w-])(?<!\d[.,:/])" if answer[0].isalnum() else r"(?<!\w)"
@@ -301,14 +229,57 @@ def places_of(answer: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def edited(text: str, changes: Iterable[Change]) -> str:
-    """Return a text after changes that do not overlap."""
     for change in sorted(changes, key=lambda c: -c.start):
         text = text[: change.start] + change.new + text[change.end :]
     return text
 
 
 def _place_after(change: Change, changes: Iterable[Change]) -> tuple[int, int]:
-    """Return where a change is in the text after all changes."""
     before = (c for c in changes if c.end <= change.start)
     start = change.start + sum(len(c.new) - (c.end - c.start) for c in before)
     return start, start + len(change.new)
+
+
+# Digits of a number, a date or a time, or a small count in letters.
+_FIGURE = re.compile(
+    r"(?<![^\W\d])\d+(?![^\W\d])|"
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b",
+    re.IGNORECASE,
+)
+
+_COUNTS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+
+# Words of names that are not capitalised.
+_SMALL = frozenset(
+    {"a", "and", "at", "de", "du", "for", "in", "la", "of", "on", "the", "to", "von"}
+)
+
+
+def form(text: str) -> str:
+    """Return the type of an answer: with numbers, a name, or another phrase."""
+    if _FIGURE.search(text):
+        return "number"
+    capital = [word[:1].isupper() for word in text.split() if word.casefold() not in _SMALL]
+    return "name" if capital and all(capital) else "phrase"
+
+
+def renumbered(text: str, draw: random.Random) -> str | None:
+    """Return a text with other numbers, written as before; None without any.
+
+    Each run of digits becomes up to 9 lower, or higher where it would lose a digit: so a time stays
+    a time, and most dates dates.
+    """
+    day = as_date(text)
+
+    def other(match: re.Match[str]) -> str:
+        written = match[0]
+        if not written[0].isdigit():
+            new = draw.choice([word for word in _COUNTS if word != written.lower()])
+            return new.capitalize() if written[:1].isupper() else new
+        value = int(written)
+        least = 10 ** (len(str(value)) - 1)  # with as many digits
+        lower = value - draw.randint(1, min(9, value - least)) if value > least else None
+        return str(lower or value + draw.randint(1, 8)).zfill(len(written))
+
+    new = _FIGURE.sub(other, text)
+    return None if new == text or (day is not None and as_date(new) is None) else new

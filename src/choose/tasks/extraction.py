@@ -71,7 +71,6 @@ class Extraction(BaseTask):
         return parse(text)
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
-        """Return (right, answered, expected) values of each field that occurs, for micro-F1."""
         answered = self.pairs({} if output is None else parse(output))
         expected = self.pairs(parse(target))
         right = answered & expected
@@ -113,19 +112,15 @@ class Extraction(BaseTask):
         return canonical(value, self.fields.get(name, "text"), self.day_first)
 
     def lenient(self, raw: str) -> str | None:
-        """Return the first record that occurs in a malformed answer, or None."""
         return lenient(raw)
 
     def stratum(self, target: str) -> str:
-        """Return which fields are filled, for stratified divisions."""
         return " ".join(_filled_fields(target)) or "nothing"
 
     def classes(self, target: str) -> tuple[str, ...]:
-        """Return the fields that a record fills."""
         return _filled_fields(target)
 
     def copied(self, target: str) -> tuple[str, ...]:
-        """Return the values, items of lists one by one."""
         values = [v if isinstance(v, list) else [v] for v in parse(target).values()]
         return tuple(str(one) for value in values for one in value)
 
@@ -286,7 +281,6 @@ def _record(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of a table in memory or of Parquet as JSON has it."""
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     if isinstance(value, date):
@@ -299,7 +293,6 @@ def _plain(value: Any) -> Any:
 
 
 def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse records that are all the same, and fields without end."""
     everything = [*pool, *(test or ())]
     check_differ(pool, "rows have the same record", "extract")
     names = {name for e in everything for target in e.targets for name in parse(target)}
@@ -314,7 +307,6 @@ def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> No
 def extraction_from(
     pool: Sequence[Example], test: Sequence[Example], section: TaskSection
 ) -> Extraction:
-    """Return the task of the pool's records, with the types that the study file gives."""
     found = fields_of(target for e in pool for target in e.targets)
     known = sorted({*found, *fields_of(target for e in test for target in e.targets)})
     check_named("fields", section.fields, known, "field")

@@ -21,7 +21,7 @@ from choose.tasks.answering import (
     answering_from,
     is_squad,
 )
-from choose.tasks.base import BaseTask, check_differ, read_cells
+from choose.tasks.base import BaseTask, Disturbance, check_differ, read_cells, swapped
 from choose.tasks.extraction import (
     RECORDS,
     Extraction,
@@ -31,16 +31,18 @@ from choose.tasks.extraction import (
     record_cell,
 )
 from choose.tasks.labels import Classification, check_targets, label_cells, task_from
-from choose.tasks.multilabel import SETS, Multilabel, check_sets, multilabel_from, set_cell, sets_in
-from choose.tasks.ranking import FORMS, Ranking, relevance_cell
-from choose.tasks.scores import Scores, check_scores
-from choose.tasks.scoring import installed, user_metric
-from choose.tasks.target_noise import (
-    Disturbance,
+from choose.tasks.multilabel import (
+    SETS,
+    Multilabel,
+    check_sets,
     label_dropped_or_added,
-    relevant_swapped,
-    swapped,
+    multilabel_from,
+    set_cell,
+    sets_in,
 )
+from choose.tasks.ranking import FORMS, Ranking, relevance_cell, relevant_swapped
+from choose.tasks.scores import Scores, check_scores
+from choose.tasks.scoring import user_metric
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import TEXTS, Writing, text_cell
 from choose.types import Example, Task
@@ -210,7 +212,6 @@ def make_task(
 
 
 def check_kind(kind: str | None) -> None:
-    """Refuse a kind that does not exist."""
     if kind is not None and kind not in KINDS:
         raise StudyError(
             f"There is no kind of task {kind!r}.{did_you_mean(kind, KINDS)} "
@@ -227,7 +228,7 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
         assert isinstance(task, BaseTask)
         return replace(task, headline=metric)
     if labels or task.labels or metric in TEXT_METRICS:
-        own = LABEL_METRICS if task.labels else (*kind.scores, *installed(), "FILE.py:FUNCTION")
+        own = LABEL_METRICS if task.labels else (*kind.scores, "FILE.py:FUNCTION")
         raise StudyError(
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(own)}."
@@ -287,7 +288,6 @@ def _is_object(value: Any) -> bool:
 
 
 def _singles(values: Sequence[Any]) -> list[Any]:
-    """Return the values, those in lists one by one."""
     found: list[Any] = []
     for value in values:
         found += value if isinstance(value, list) else [value]

@@ -41,7 +41,6 @@ class Classification(BaseTask):
 
 
 def check_aligned(labels: Sequence[str], names: Sequence[str]) -> None:
-    """Refuse a task that has not one name for each label."""
     if len(names) != len(labels):
         raise ValueError("the task has not one name for each label")
 
@@ -87,7 +86,6 @@ def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> Non
 
 
 def check_classes(labels: Sequence[str]) -> None:
-    """Refuse labels that make no classification task."""
     distinct = set(labels)
     if len(distinct) == 1:
         raise DataError(
@@ -142,7 +140,6 @@ def task_from(examples: Iterable[Example], section: TaskSection | None = None) -
 
 
 def named_labels(labels: tuple[str, ...], section: TaskSection) -> tuple[str, ...]:
-    """Return the name of each label: the given one, or the label made readable."""
     names = section.names
     check_named("names", names, labels, "label")
     check_named("descriptions", section.descriptions, labels, "label")

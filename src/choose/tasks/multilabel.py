@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, quoted
 from choose.schema.study_sections import TaskSection
-from choose.tasks.base import BaseTask, check_differ
+from choose.tasks.base import BaseTask, Draw, check_differ
 from choose.tasks.labels import (
     SEPARATORS,
     check_aligned,
@@ -59,22 +59,6 @@ def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
     held = Counter({one: sum(one in cell for cell in cells) for one in SEPARATORS})
     separator, count = held.most_common(1)[0]
     return separator if stated and count else None
-
-
-def likely_joined(values: Sequence[Any]) -> tuple[str, str] | None:
-    """Return what may part several labels in cells that were read as one, and such a cell.
-
-    Every cell with it holds a label that other cells hold alone.
-    """
-    cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
-    for separator in SEPARATORS[:2]:  # a comma also occurs in the names of labels
-        several = [cell for cell in cells if separator in cell]
-        alone = set(cells) - set(several)
-        if len(several) > SEVERAL * len(cells) and all(
-            any(part.strip() in alone for part in cell.split(separator)) for cell in set(several)
-        ):
-            return separator, min(several)
-    return None
 
 
 def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) -> bool:
@@ -156,7 +140,6 @@ def set_cell(value: Any, separator: str | None = None) -> tuple[str, ...]:
 
 
 def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse rows that make no multi-label task, and a test file with other labels."""
     known, tested = (
         {label for e in rows for label in read_set(e.target)} for rows in (pool, test or ())
     )
@@ -233,7 +216,6 @@ class Multilabel(BaseTask):
         return list(read_set(text))
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
-        """Return (right, answered, expected) of each label that occurs, for micro-F1."""
         given, right = read_set(output or "[]"), read_set(target)
         return {
             label: (
@@ -343,3 +325,15 @@ def judged_set(task: Multilabel, answer: str) -> tuple[str | None, Status]:
     if any(label is None for label in labels):
         return None, "off-list"
     return set_text(label for label in labels if label is not None), "ok"
+
+
+def label_dropped_or_added(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Leave out a label or add one of another row, each as often; a row without labels gets one."""
+    labels = read_set(target)
+    if labels and draw("way") < 0.5:
+        gone = int(draw("label") * len(labels))
+        return set_text((*labels[:gone], *labels[gone + 1 :]))
+    for other in others:
+        if new := [label for label in read_set(other) if label not in labels]:
+            return set_text((*labels, new[int(draw("label") * len(new))]))
+    return target

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus, Span
 from choose.errors import quoted
-from choose.tasks.base import BaseTask
+from choose.tasks.base import BaseTask, Draw
 from choose.tasks.values import distinct_keys, json_in, scalar_text
 
 # Ranks that count, and documents of an answer.
@@ -61,10 +61,6 @@ class Ranking(BaseTask):
     def parts(self, text: str) -> dict[str, float]:
         return dict(read_scores(text))
 
-    def entries(self, text: str) -> list[dict[str, Any]]:
-        """Return the documents of a ranking with their scores, best first."""
-        return [{"id": id, "score": score} for id, score in read_scores(text).items()]
-
     def shown(self, text: str, target: str) -> str:
         """Return a ranking or a target for readers: the first ids, and the ranks that are right."""
         ids, right = [*read_scores(text)], read_scores(target)
@@ -77,7 +73,6 @@ class Ranking(BaseTask):
         return f"{'; '.join(listed) or 'nothing'} (relevant: {where})"
 
     def stratum(self, target: str) -> str:
-        """Return the number of relevant documents as a power of two, for stratified divisions."""
         return str(len(read_scores(target)).bit_length())
 
 
@@ -204,3 +199,16 @@ def named_apart(grades: Mapping[str, float], known: Collection[str]) -> Mapping[
 def _is_number(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and abs(value) <= 1e9
+
+
+def relevant_swapped(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Put a document that is relevant to another question in the place of a relevant one."""
+    grades = dict(read_scores(target))
+    if not grades:
+        return target
+    id = sorted(grades)[int(draw("document") * len(grades))]
+    for other in others:
+        if new := [one for one in read_scores(other) if one not in grades]:
+            grades[new[int(draw("new") * len(new))]] = grades.pop(id)
+            break
+    return relevance_text(grades)

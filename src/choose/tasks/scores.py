@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from choose.errors import DataError
@@ -19,28 +19,22 @@ OWN = ("score",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores(BaseTask):
-    """A task of which scores of answers are known: an output is its score, from -most to `most`."""
+    """A task of which scores of answers are known: an output is its score, from 0 to 1."""
 
     own: ClassVar[tuple[str, ...]] = OWN
     headline: str = OWN[0]
     kind: Literal["scores"] = "scores"
-    most: float = 1.0
-
-    def bounded(self, scores: Iterable[str | None]) -> Scores:
-        """Return the task with bounds that corrected scores lie within."""
-        return replace(self, most=max(1.0, *(abs(float(score)) for score in scores if score)))
 
     def problem_with(self, output: str) -> str | None:
-        return None if number_in(output, self.most) is not None else "it is no number from 0 to 1"
+        return None if _number_in(output) is not None else "it is no number from 0 to 1"
 
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
-        return {OWN[0]: number_in(output, self.most) or 0.0}
+        return {OWN[0]: _number_in(output) or 0.0}
 
 
-def number_in(text: str, most: float = 1.0) -> float | None:
-    """Return the number from 0 to 1 that a text is, or from -most to most if that is more."""
+def _number_in(text: str) -> float | None:
     try:
-        return finite(float(text), 0.0 if most == 1 else -most, most)
+        return finite(float(text), 0.0, 1.0)
     except ValueError:
         return None
 

@@ -5,7 +5,6 @@ Scores are facts of a run.
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import sys
@@ -13,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from numbers import Real
 from pathlib import Path
@@ -50,7 +48,6 @@ def scored(run: Run, dataset: Dataset) -> Run:
 
 
 def scores_of(task: Task, answers: Answers, rows: Sequence[Example]) -> dict[str, Floats]:
-    """Return (n,) scores of answers to these rows: every metric of the task, and `LENIENT`."""
     columns: dict[str, list[float]] = {name: [] for name in (*task.metrics, LENIENT)}
     raw = answers.raw or (None,) * len(answers)
     for output, written, row in zip(answers.outputs, raw, rows, strict=True):
@@ -77,8 +74,7 @@ def score(task: Task, output: str | None, targets: Sequence[str]) -> Mapping[str
         ) from error
     for name in task.metrics:
         value = scores.get(name)
-        # Scores of a judge that people corrected may lie beyond.
-        if not isinstance(value, Real) or not (0 <= value <= 1 or task.kind == "scores"):
+        if not isinstance(value, Real) or not 0 <= value <= 1:
             raise StudyError(
                 f"The metric {name!r} gave {str(value)[:80]!r}; it must give a number from 0 to 1."
             )
@@ -89,8 +85,6 @@ def scoring_digest(dataset: Dataset, ids: Sequence[str]) -> str:
     """Return what identifies the scores of answers to these rows: the rule and the targets."""
     return digest([dataset.task.scoring, [dataset.examples[id].targets for id in ids]])
 
-
-GROUP = "choose.metrics"
 
 # ``package.module:function``, or ``path/to/file.py:function``.
 _NAMED = re.compile(r"([A-Za-z_][\w.]{0,200}|.{1,1000}\.py):[A-Za-z_]\w{0,100}")
@@ -114,7 +108,6 @@ class UserMetric:
     code: str
 
     def score(self, output: Any, targets: Sequence[Any]) -> dict[str, float]:
-        """Return each number for an answer, in [0, 1]."""
         if self.name not in _asked:
             raise StudyError(
                 f"The scores of the metric {self.name!r} are not stored, and a stored study may "
@@ -142,14 +135,7 @@ def read_metric(facts: Mapping[str, Any] | None) -> UserMetric | None:
 
 
 def is_function(name: str) -> bool:
-    """Return whether a name has the form of a function, or is an installed metric."""
-    return _NAMED.fullmatch(name) is not None or name in installed()
-
-
-@cache
-def installed() -> dict[str, EntryPoint]:
-    """Return the installed metrics by name, importing none."""
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return _NAMED.fullmatch(name) is not None
 
 
 def user_metric(name: str, target: Any) -> UserMetric:
@@ -168,25 +154,18 @@ def user_metric(name: str, target: Any) -> UserMetric:
 def _function(name: str) -> Callable[..., Any]:
     module, _, attribute = name.rpartition(":")
     try:
-        if name in installed():
-            found = installed()[name].load()
-        else:
-            known = vars(_loaded(module) if module.endswith(".py") else import_module(module))
-            found = known.get(attribute)
+        known = vars(_loaded(module) if module.endswith(".py") else import_module(module))
     except Exception as error:  # a user's module may raise anything
         raise StudyError(
             f"The metric {name!r} cannot be imported: {_said(error)}. Write --metric "
             "FILE.py:FUNCTION, or MODULE:FUNCTION of an installed package."
         ) from error
+    found = known.get(attribute)
     if not callable(found):
         names = [key for key in known if not key.startswith("_")]
         raise StudyError(
             f"The metric {name!r} is no function: {module!r} has no function {attribute!r}."
             f"{did_you_mean(attribute, names)}"
-        )
-    if not _takes_two(found):
-        raise StudyError(
-            f"The metric {name!r} must take two arguments: the answer and the list of right ones."
         )
     return found  # type: ignore[no-any-return]
 
@@ -200,16 +179,6 @@ def _loaded(file: str) -> ModuleType:
     sys.modules[spec.name] = module  # where `user_metric` finds its file
     spec.loader.exec_module(module)
     return module
-
-
-def _takes_two(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function).bind("", [])
-    except ValueError:  # written in C, without a signature
-        return True
-    except TypeError:
-        return False
-    return True
 
 
 def _checked(name: str, output: Any, targets: Sequence[Any]) -> dict[str, float]:

@@ -67,7 +67,6 @@ def distinct_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def type_name(value: Any) -> str:
-    """Return how a person would call a value's type."""
     if isinstance(value, bytes):
         return "bytes"
     if isinstance(value, bool):

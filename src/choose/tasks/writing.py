@@ -30,7 +30,6 @@ class Writing(BaseTask):
     kind: Literal["writing"] = "writing"
 
     def scored_by(self) -> tuple[Any, ...]:
-        """Return the version of the library that computes chrF."""
         return (version("sacrebleu"),)
 
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
@@ -40,11 +39,9 @@ class Writing(BaseTask):
         }
 
     def lenient(self, raw: str) -> str | None:
-        """Return an unusable answer, such as one that was cut, unchanged."""
         return raw.strip() or None
 
     def stratum(self, target: str) -> str:
-        """Return the length of a text as a power of two, for stratified divisions."""
         return str(len(target).bit_length())
 
 

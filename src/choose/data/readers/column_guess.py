@@ -487,14 +487,6 @@ def separator_note(separator: str, column: str) -> str:
     return f"{quoted(separator)} parts the labels in cells of {quoted(column)}. To confirm: {flag}"
 
 
-def joined_note(separator: str, cell: str, column: str) -> str:
-    """Say that cells may hold several labels that were read as one, and how to part them."""
-    return (
-        f"Cells of {quoted(column)} such as {quoted(cell)} are read as one label each. If they "
-        f"hold several: --kind multilabel --set separator={quote(separator)}"
-    )
-
-
 def passage_note(column: str) -> str:
     """Name a column that looks like passages but is not read, and the flag that reads it."""
     return (

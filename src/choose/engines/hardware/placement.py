@@ -40,7 +40,7 @@ def load_placed(
             or memory does not suffice.
     """
     where = device()
-    check_fits(parameters_of(folder), str(folder), dtype.itemsize, where)
+    check_fits(count_weights(folder), str(folder), dtype.itemsize, where)
     # Straight to the card: a copy in the machine's memory would have to fit there too.
     to_card = {"device_map": {"": where}} if where == "cuda" else {}
     with quiet_loading():
@@ -73,36 +73,41 @@ def _loaded(loader: Any, folder: Path, **options: Any) -> tuple[Any, Any, Any]:
     return tokenizer, model, report
 
 
-def parameters_of(folder: Path) -> int:
-    """Return the number of weights in a folder; a damaged file is refused where it is loaded."""
+def count_weights(folder: Path) -> int:
+    """Return the weights of a model, from the headers of its files.
+
+    A damaged file counts as empty: what loads the model says what is wrong with it.
+    """
     from safetensors import SafetensorError, safe_open
 
-    found = 0
+    count = 0
     for file in folder.rglob("*.safetensors"):
-        with suppress(OSError, SafetensorError), safe_open(file, framework="numpy") as tensors:
-            found += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-    return found
+        with suppress(OSError, SafetensorError), safe_open(file, "np") as tensors:
+            names = tensors.keys()
+            count += sum(prod(tensors.get_slice(name).get_shape()) for name in names)
+    return count
 
 
 def gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 0.95e9 else f"{count / 1e6:.0f} MB"
 
 
-def check_fits(parameters: int, name: str, itemsize: int, where: str) -> None:
+def check_fits(weights: int, name: str, itemsize: int, where: str) -> None:
     """Refuse a model whose weights alone exceed the free memory of a device.
 
     Raises:
         ModelError: with the size that would fit.
     """
-    needed, free = parameters * itemsize, free_bytes(where)
+    needed, free = weights * itemsize, free_bytes(where)
     if free is None or needed <= free:
         return
     here = "this machine" if where == "cpu" else f"{where} here"
     other = ", set CUDA_VISIBLE_DEVICES to another card" if where == "cuda" else ""
     raise ModelError(
-        f"{name!r} needs {gigabytes(needed)} for its {parameters / 1e9:.1f} billion weights alone, "
-        f"and {here} has {gigabytes(free)} free. Name a model of at most "
-        f"{free / itemsize / 1e9:.1f} billion weights{other}, or use a machine with more memory."
+        f"{name!r} needs {gigabytes(needed)} for its {weights / 1e9:.1f} billion weights alone, "
+        f"and {here} has "
+        f"{gigabytes(free)} free. Name a model of at most {free / itemsize / 1e9:.1f} billion "
+        f"weights{other}, or use a machine with more memory."
     )
 
 

@@ -55,8 +55,9 @@ LOST = Lost(0.12, 0.12)
 # scores in each.
 ENDS, POINTS = 128, 256
 
-# The rest of a study is worth its time only if it is expected to remove so much of the loss.
-SMALL_LOSS = 0.005
+# The rest of a study is worth its time if what is said changes in such a share of its ends, or if
+# it is expected to remove so much of the loss of a family that is not sure.
+MOVED, SMALL_LOSS = 0.1, 0.005
 
 
 def word_of(chance: float) -> Word:
@@ -69,10 +70,14 @@ class Outlook(NamedTuple):
     Attributes:
         chance: of the family that is named then.
         loss: expected to be given up by using that one.
+        removed: loss that is removed, by the same calculation.
+        moved: share of the ends in which another family is named, or another word fits it.
     """
 
     chance: float
     loss: float
+    removed: float = 0.0
+    moved: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,7 @@ class Chances:
         leads: by family how far its best member leads that of the named one, where it is the one.
         members: by family its member to use, or the first one where none answered a row.
         unmeasured: families of the study of which no member answered a row.
+        scores: by candidate that answered a row, its mean score on its rows.
         later: what the answers that are planned are expected to say; None where nothing is planned.
     """
 
@@ -101,6 +107,7 @@ class Chances:
     leads: Mapping[Family, float] = field(default_factory=dict)
     members: Mapping[Family, str] = field(default_factory=dict)
     unmeasured: tuple[Family, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
     later: Outlook | None = None
 
     @property
@@ -115,8 +122,11 @@ class Chances:
 
     @property
     def worth_asking(self) -> bool:
-        """Return whether the rest of the study is expected to remove enough of the loss."""
-        return self.later is not None and self.loss - self.later.loss >= SMALL_LOSS
+        """Return whether the rest of the study may change what is said, or removes enough loss."""
+        if self.later is None or self.family is None:
+            return False
+        open_yet = self.families[self.family] < SURE
+        return self.later.moved >= MOVED or (open_yet and self.later.removed >= SMALL_LOSS)
 
 
 def chances(
@@ -145,9 +155,10 @@ def chances_of(
     """Return the chances of all candidates, with those that answered nothing; see `chances`."""
     question = _question(contenders, planned)
     joint = question.joint
+    marks = {name: found.value for name, found in contenders.accuracies.items()}
     if not question.families:
         none = dict.fromkeys(joint.names, 0.0)
-        return Chances(named=None, families={}, candidates=none)
+        return Chances(named=None, families={}, candidates=none, scores=marks)
     scores, weights = question.points()
     best, families = question.best(scores), question.families
     one = question.one(scores, best)
@@ -172,6 +183,7 @@ def chances_of(
         leads=leads,
         members={f: contenders.named.get(f) or question.members(f)[0] for f in families},
         unmeasured=tuple(f for f in families if f not in contenders.families),
+        scores=marks,
         later=question.outlook() if planned else None,
     )
 
@@ -300,22 +312,39 @@ class _Question:
         What will be known then has the distribution of now less that which stays then, so that its
         mean is that of now (the law of total variance); the mixture counts as one normal.
         """
-        joint = self.joint
+        joint, size = self.joint, len(self.joint.names)
         told = np.asarray(sum(part.share * (part.covariance - part.later) for part in joint.parts))
-        ends = normal_points(len(joint.names), ENDS) @ _root(told).T
-        spread = normal_points(len(joint.names), POINTS) @ _root(joint.covariance - told).T
+        now = self._said(joint.mean[None], joint.covariance)
+        ends = joint.mean + normal_points(size, ENDS) @ _root(told).T
+        then = self._said(ends, joint.covariance - told)
+        words = [np.searchsorted((LIKELY, SURE), said.chance, side="right") for said in (now, then)]
+        moved = (then.family != now.family) | (words[0] != words[1])
+        loss = float(then.loss.mean())
+        return Outlook(
+            float(then.chance.mean()), loss, float(now.loss[0]) - loss, float(moved.mean())
+        )
+
+    def _said(self, means: Floats, covariance: Floats) -> _Said:
+        """Return what is said of (ends, candidates) expected scores with a covariance."""
+        spread = normal_points(len(self.joint.names), POINTS) @ _root(covariance).T
         even = np.full(len(spread), 1 / len(spread))
-        scores, weights = self.with_lost(joint.mean + ends[:, None, :] + spread, even)
+        scores, weights = self.with_lost(means[:, None, :] + spread, even)
         best = self.best(scores)
         one = self.one(scores, best)
         losses = np.einsum("epf,p->ef", _ahead(best, one).clip(0.0), weights)
         shares = np.stack([(one == i) @ weights for i in range(len(self.families))], axis=-1)
         near = losses <= losses.min(axis=-1, keepdims=True) + NEAR
-        use = np.where(near, shares, -1.0).argmax(axis=-1)[:, None]
-        return Outlook(
-            float(np.take_along_axis(shares, use, axis=-1).mean()),
-            float(np.take_along_axis(losses, use, axis=-1).mean()),
-        )
+        use = np.where(near, shares, -1.0).argmax(axis=-1)
+        each = np.arange(len(use))
+        return _Said(use, shares[each, use], losses[each, use])
+
+
+class _Said(NamedTuple):
+    """The place of the named family, its chance and its loss; (ends,) each."""
+
+    family: npt.NDArray[np.int64]
+    chance: Floats
+    loss: Floats
 
 
 def _root(covariance: Floats) -> Floats:

@@ -31,7 +31,7 @@ from choose.models.prompting.local_prompter import SEAMS
 from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
 from choose.models.records.values_in_text import literal_fields, without_inventions
-from choose.tasks.answering import READ, Briefly
+from choose.tasks.answering import READ, Answering
 from choose.tasks.extraction import in_text_order
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
@@ -49,7 +49,7 @@ TEXT_FACTOR = 8
 
 def instruction(task: Task) -> str:
     """Return what precedes any text: the task in the user's words, and what its parts mean."""
-    if isinstance(task, Briefly):
+    if isinstance(task, Answering):
         return f"{(task.instruction or ASKED).strip()}\n{task.guidance()}"
     described = [f"- {name}: {text}" for name, text in task.descriptions.items()]
     return "\n".join([(task.instruction or INSTRUCTION).strip(), *described])
@@ -57,7 +57,7 @@ def instruction(task: Task) -> str:
 
 def _end(task: Task) -> Literal["end", "line", "record"]:
     """Return where answers end, besides the token that closes them."""
-    if isinstance(task, Briefly):
+    if isinstance(task, Answering):
         return "line"
     return "record" if field_types(task) else "end"
 

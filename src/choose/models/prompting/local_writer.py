@@ -35,7 +35,7 @@ from choose.models.records.values_in_text import (
 )
 from choose.models.saving import rows_from
 from choose.progress import decided_in_time, seconds_to_aim
-from choose.tasks.answering import Briefly
+from choose.tasks.answering import Answering
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.writing import Writing
@@ -382,7 +382,7 @@ class LocalWriter(LocalPrompts):
         if field_types(self.task):
             return StopRule(self.limit, "record", loops=self.loops)
         # A base model's turns are separated by blank lines, and its demonstrations have one line.
-        line = isinstance(self.task, Briefly) or not self.lm.template.chat
+        line = isinstance(self.task, Answering) or not self.lm.template.chat
         return StopRule(self.limit, "line" if line else "end", loops=self.loops)
 
     def _score(self, output: str | None, example: Example) -> float:

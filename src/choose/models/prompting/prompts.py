@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from choose.errors import StrategyError, did_you_mean
 from choose.models.endpoints.handshake import Capabilities, Message
 from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt
-from choose.tasks.answering import NO_ANSWER, Briefly, one_line
+from choose.tasks.answering import NO_ANSWER, Answering, one_line
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import Multilabel, judged_set, names_of
 from choose.types import Answers, Example, Item, Status, Task
@@ -126,7 +126,7 @@ def wording_of(task: Task, name: str, as_json: bool = False, template: str = "")
         return WORDINGS[name]
     if isinstance(task, Multilabel):
         return replace(SET_WORDINGS[name], listing=LISTINGS[as_json])
-    if isinstance(task, Briefly):
+    if isinstance(task, Answering):
         return QUESTION_WORDINGS[name]
     return (RECORD_WORDINGS if field_types(task) else TEXT_WORDINGS)[name]
 
@@ -134,7 +134,7 @@ def wording_of(task: Task, name: str, as_json: bool = False, template: str = "")
 def instruction(task: Task, wording: Wording, listed: str = "") -> str:
     """Return what precedes any text: the instruction, and labels, fields or form of answers."""
     opening = (task.instruction or wording.opening).strip()
-    if isinstance(task, Briefly):
+    if isinstance(task, Answering):
         return f"{opening}\n{task.guidance()}"
     return f"{opening}\n{wording.listing} {listed or _listed(task)}" if wording.listing else opening
 
@@ -276,7 +276,7 @@ def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]
     told that there may be none.
     """
     answer = text.strip()
-    if isinstance(task, Briefly):
+    if isinstance(task, Answering):
         answer = one_line(answer) or (NO_ANSWER if task.unanswerable and not cut else "")
         cut = cut and not answer
     if cut:

@@ -16,7 +16,7 @@ from choose.formatting import chance, clean, clock, duration, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Encodable
 from choose.report.terminal.plan_page import Sent, reach_line, traffic_line, traffic_summary
-from choose.report.words import LIKELY
+from choose.report.words import LIKELY, left_out_line
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
 from choose.types import Dataset, Run
@@ -93,7 +93,7 @@ class LiveProgress:
             families = {trial.candidate: find(trial.strategy).family for trial in jobs}
             self._say(reach_line(reach, families, len(dataset.asked), budget), style="dim")
         for refusal in refusals:
-            self._say(f"Left out: {clean(refusal.sentence)}", style="yellow")
+            self._say(f"Left out: {clean(left_out_line(refusal))}", style="yellow")
         if self._console.is_terminal:
             self._bar = Live(console=self._console, get_renderable=self._shown, transient=True)
             self._bar.start()

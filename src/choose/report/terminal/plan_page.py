@@ -26,6 +26,7 @@ from choose.report.blocks import Heading, Paragraph, bullets, part, table
 from choose.report.screen_text import shorten
 from choose.report.terminal.layout import Page
 from choose.report.terminal.pages import page_of
+from choose.report.words import left_out_line
 from choose.schema.plan import (
     COMPARISON,
     TRAINING_SHARE,
@@ -213,7 +214,7 @@ def grid_page(plan: Planning) -> Page:
         f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
     )
-    left_out = [said for said in data.findings if " left out: " in said]
+    unread = [said for said in data.findings if " left out: " in said]
     families = {c.name: find(c.strategy).family for c in plan.candidates}
     source = (
         "Seconds are what stored trials took, and rough constants for the others."
@@ -227,12 +228,12 @@ def grid_page(plan: Planning) -> Page:
     if plan.budget is not None:
         reach = [Paragraph(reach_line(plan.reach, families, rows, plan.budget))]
     requests = plan_lines(plan.spending) if plan.spending.bills else ()
-    refusals = (one.sentence for one in plan.refusals)
+    refusals = map(left_out_line, plan.refusals)
     return page_of(
         [
             Heading(title),
             Paragraph(_division(data), "note"),
-            *(Paragraph(said, "warning") for said in left_out),
+            *(Paragraph(said, "warning") for said in unread),
             *table("", _grid_rows(plan), noted=True),
             *reach,
             *part("Requests to endpoints", bullets(requests), level=2),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 
 from choose.data.scenarios import Pools
-from choose.engines.environment_settings import cache_dir, dtype_setting
+from choose.engines.environment_settings import dtype_setting
 from choose.engines.output_cache import Entries, caching, collecting, source_digest
-from choose.engines.weights.spec import cached, names_endpoint, parse_wheel
+from choose.engines.weights.spec import names_endpoint
 from choose.errors import ChooseError, StudyError
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import versions
@@ -119,31 +118,22 @@ ROLES = ("model", "base", "encoder")
 # Libraries that load slowly: a worker loads those that the driver has loaded.
 LIBRARIES = ("sklearn.feature_extraction.text", "sklearn.linear_model", "torch", "transformers")
 
-# Bytes that a node needs free: for results, and for the weights of one model.
-NEEDED, WEIGHTS = 100_000_000, 1_000_000_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """What decides the answers of a machine, and whether it has room for weights.
+    """What decides the answers of a machine.
 
     Attributes:
         versions: by package, and that of Python.
         code: digest of the source of choose and of the study's strategies.
         lacks: strategies of the study that are not installed.
         dtype: number type that models would compute in; None where the study has no model.
-        missing: specs of weights that would be fetched.
-        free: bytes on the disk of its cache.
-        cache: that folder.
     """
 
     versions: Mapping[str, str]
     code: str
     lacks: tuple[str, ...] = ()
     dtype: str | None = None
-    missing: tuple[str, ...] = ()
-    free: int = 0
-    cache: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +167,11 @@ class Question:
             from choose.engines.hardware.compute_settings import dtype as number_type
 
             dtype = str(number_type()).removeprefix("torch.")
-        wheels = ((spec, parse_wheel(spec)) for spec in self.specs)
-        folder = cache_dir()
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         return NodeFacts(
             versions=versions(),
             code=_code(self.strategies),
             lacks=tuple(name for name in self.strategies if name not in available()),
             dtype=dtype,
-            missing=tuple(spec for spec, wheel in wheels if wheel and cached(wheel) is None),
-            free=shutil.disk_usage(there).free,
-            cache=str(folder),
         )
 
 
@@ -230,13 +214,6 @@ def why_not(here: NodeFacts, there: NodeFacts) -> str | None:
         return (
             f"it would answer differently: models would compute in {there.dtype} there and in "
             f"{here.dtype} elsewhere. Set CHOOSE_DTYPE=float32 here to use both"
-        )
-    needed = NEEDED + WEIGHTS * len(there.missing)
-    if there.free < needed:
-        return (
-            f"its disk is full: {there.free / 1e9:.2f} GB are free in {there.cache}, and "
-            f"{needed / 1e9:.2f} GB are needed. Free some space there, or point CHOOSE_CACHE of "
-            "that node to another disk"
         )
     return None
 

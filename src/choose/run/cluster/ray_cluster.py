@@ -249,25 +249,15 @@ def _keep_quiet() -> None:
 
 
 def _listens(address: str) -> bool:
-    """Return whether a server of the kind that Ray uses listens there: Ray asks for 20 s or more.
-
-    Such a server answers the opening of HTTP/2 with its settings.
-    """
+    """Return whether a server listens there: Ray asks for 20 s or more."""
+    if address == "auto":
+        return True
+    host, _, port = address.rpartition(":")
     try:
-        if address == "auto":
-            from ray._private.services import canonicalize_bootstrap_address
-
-            address = canonicalize_bootstrap_address(address)
-        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-            return True
-        host, _, port = address.rpartition(":")
-        with socket.create_connection((host, int(port)), CONNECT_TIMEOUT) as server:
-            server.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
-            return server.recv(9)[3:4] == bytes((4,))
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
     except (OSError, OverflowError):
         return False
-    except Exception:  # nothing of Ray's own is promised, and Ray itself will ask
-        return True
+    return True
 
 
 def _other_version(message: str) -> str:
