@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models.test_weights import SPEC, WEIGHTS, Index, index
 
 from choose.engines.causal.loading import load_causal
 from choose.engines.embeddings import load_encoder
@@ -23,6 +22,7 @@ from choose.engines.weights.folder_checks import FILES, is_unpacked, loading_err
 from choose.engines.weights.resolve import resolve, weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
 from choose.errors import ModelError
+from engines.test_weights import SPEC, WEIGHTS, Index, index
 from support import tiny_models as tiny
 
 __all__ = ["index"]
