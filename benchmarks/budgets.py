@@ -173,7 +173,7 @@ def world(name: str, number: int) -> Ladder:
     rng = np.random.default_rng([number, NAMES.index(name), 7])
     if name == RESAMPLED:
         study, truth = resample(rng)
-        return climb(name, study, Rule(margin=truth.margin, margin_from="stated"), number, truth)
+        return climb(name, study, Rule(margin=truth.margin), number, truth)
     setting = replace(draw(name, "report", rng), folds=5)
     study = evidence(setting, rng)
     return climb(name, study, rule_of(setting.study), number, truth_of(setting))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.judge.measures.costs import cheapest_first, cost_sheet
+from choose.judge.measures.costs import cheapest_first, cost_of
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
@@ -126,8 +126,8 @@ def play(answered: Answered, number: int) -> Grade:
     rule = rule_for(answered)
     known = evidence(occasion)
     scored = study_scores(known, rule.measure).scored
-    costs = {c.info.name: cost_sheet(c, rule) for c in scored}
-    names = tuple(c.info.name for c in cheapest_first(scored, costs, rule, totals=False))
+    costs = {c.info.name: cost_of(c, rule) for c in scored}
+    names = tuple(c.info.name for c in cheapest_first(scored, costs, rule))
     found = judge(known, rule)
     return grade(occasion, found, truth_of(occasion, names, rule.margin, rng))
 

@@ -19,8 +19,7 @@ from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import RULE
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
-from choose.schema.decision import Decision
-from choose.schema.standings import Step
+from choose.schema.decision import Decision, Step
 from choose.store.store import Store
 from choose.tasks.labels import Classification
 from choose.types import Dataset, Example, Fold
@@ -278,12 +277,9 @@ def _choice(truth: Truth, name: str) -> Choice:
 
 
 def ask_more(found: Decision, setting: Setting, rng: np.random.Generator) -> AskedMore:
-    """Simulate the study again with the additional test rows of its verdict; fits and rows are new.
-
-    Skipped where prices set another margin for each pair.
-    """
+    """Simulate the study again with the test rows that its verdict adds; all is drawn anew."""
     step = next((step for step in found.verdict.steps if step.code == "separate"), None)
-    if step is None or setting.costs:
+    if step is None:
         return NOT_TRIED
     # The step names only the even chance where no number of rows gives four in five.
     even, likely = (_again(setting, more, rng) for more in (step.count, step.total))
@@ -355,8 +351,8 @@ def differences(a: Decision, b: Decision) -> list[str]:
 def _comparable(decision: Decision) -> dict[str, Any]:
     """Return the fields without what only a store knows: its path, and names for readers."""
     fields = decision.model_dump(exclude=ELSEWHERE)
-    for standing in fields["standings"]:
-        standing["title"] = ""
+    for card in fields["scorecards"]:
+        card["title"] = ""
     for step in fields["verdict"]["steps"]:
         step["command"] = None
     return fields

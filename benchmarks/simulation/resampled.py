@@ -10,7 +10,7 @@ import numpy as np
 
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.measures.costs import cheapest_first, cost_sheet
+from choose.judge.measures.costs import cheapest_first, cost_of
 from choose.judge.scores.score_tables import study_scores
 from choose.types import Floats
 from replay import studies as occasions
@@ -53,8 +53,8 @@ def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
     discordance = float((p * (1 - q) + q * (1 - p)).mean())
     needed = decisive_from(len(study.items.ids), discordance, margin)
     scored, rule = study_scores(study).scored, Rule()
-    costs = {c.info.name: cost_sheet(c, rule) for c in scored}
-    order = cheapest_first(scored, costs, rule, totals=False)
+    costs = {c.info.name: cost_of(c, rule) for c in scored}
+    order = cheapest_first(scored, costs, rule)
     return Truth(
         names=tuple(c.info.name for c in order),
         value=value,

@@ -221,7 +221,7 @@ class Setting:
         folds_done: by name, folds finished before the budget was used up; all where not named.
         last_cut: by name, whether the last repetition stopped half way through the folds.
         scored: whether fast candidates give the probability of each label.
-        costs: the ``[costs]`` of the study file; the margin follows from them where they are given.
+        costs: the ``[costs]`` of the study file.
         shares: of the rows, by label; the first has twice the rows of the last where not given.
         metric: what "right" means.
     """
@@ -270,7 +270,7 @@ class Setting:
     @property
     def study(self) -> dict[str, Any]:
         """Return the goal and the costs as a study file states them."""
-        goal: dict[str, Any] = {} if self.costs else {"margin": self.margin}
+        goal: dict[str, Any] = {"margin": self.margin}
         if self.target is not None:
             goal["target"] = self.target
         if self.metric != "accuracy":

@@ -1,47 +1,21 @@
-"""The true accuracies, costs and margins of a simulated study."""
+"""The true accuracies of a simulated study."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 
-from choose.judge.goal import MONTHS
 from choose.stats.paired import smallest_detectable_gain
 from simulation.evidence import flip_chance
 from simulation.setting import Setting, SimulatedCandidate, grid
-
-# No study can measure gains below this, so no margin is smaller.
-LEAST = 0.001
 
 # The age of a row runs from -0.5 to 0.5; the decision is for a time half a period later.
 NEXT = 0.75
 
 AGES = (-0.4, -0.2, 0.0, 0.2, 0.4)
-
-
-def priced(setting: Setting) -> tuple[dict[str, float], float]:
-    """Return each candidate's price in accuracy, and the smallest gain that matters.
-
-    Without costs there are no prices, and the margin is the stated one.
-    """
-    if not setting.costs:
-        return {}, setting.margin
-    costs = setting.costs
-    answers = MONTHS * costs["volume"]
-    worth = costs["value_per_right_answer"] * answers
-    price = {c.name: _dollars(c, costs, answers) / worth for c in setting.candidates}
-    steps = [min(abs(price[a] - price[b]), 1.0) for a, b in combinations(price, 2)]
-    return price, max(min(setting.margin, max(steps)), LEAST)
-
-
-def _dollars(c: SimulatedCandidate, costs: dict[str, Any], answers: float) -> float:
-    # A fit takes the candidate's seconds, an answer a thousandth of it.
-    hours = (c.seconds + answers * c.seconds / 1000) / 3600
-    return float(hours * costs["usd_per_hour"])
 
 
 @dataclass(frozen=True)
@@ -54,9 +28,8 @@ class Truth:
         measured: expected accuracy by the given labels in the period of the test rows: what
             intervals are about.
         decisive: whether the best leads the runner-up by at least twice the gain that the study
-            can detect, and by at least the margin. Never where prices set the margins.
-        margin: the smallest gain that matters, whatever it costs.
-        price: cost of each candidate as the accuracy that pays for it; empty without costs.
+            can detect, and by at least the margin.
+        margin: the smallest gain that matters.
         limited: whether label errors limit the best candidate: they are more frequent than its own,
             perfect answers would miss the target, or it reaches the target by true labels only.
         wrong: share of the labels that are wrong; None if unknown.
@@ -69,7 +42,6 @@ class Truth:
     decisive: bool
     margin: float
     target: float | None
-    price: Mapping[str, float] = field(default_factory=dict)
     limited: bool = False
     wrong: float | None = None
     families: Mapping[str, str] = field(default_factory=dict)
@@ -82,10 +54,6 @@ class Truth:
     def cheaper(self, name: str) -> tuple[str, ...]:
         """Return the cheaper candidates."""
         return self.names[: self.names.index(name)]
-
-    def matters(self, a: str, b: str) -> float:
-        """Return the smallest gain of the more expensive of two that matters."""
-        return max(abs(self.price.get(a, 0.0) - self.price.get(b, 0.0)), self.margin)
 
     def false_winner(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin, or any one better by more than it."""
@@ -100,9 +68,7 @@ class Truth:
         }
         top = max(best.values(), key=lambda n: self.value[n])
         found = next(
-            f
-            for f, n in best.items()
-            if n == top or self.value[top] - self.value[n] <= self.matters(top, n)
+            f for f, n in best.items() if n == top or self.value[top] - self.value[n] <= self.margin
         )
         floors = (self.value[n] for n in self.names if n not in self.families)
         return found if self.value[best[found]] > max(floors, default=0.0) else None
@@ -115,21 +81,21 @@ class Truth:
         """
         best, cheapest = self._family(name)
         cheaper = [n for n in self.cheaper(cheapest) if self._rivals(n, name)]
-        near = any(self.value[n] > self.value[best] - self.matters(best, n) for n in cheaper)
+        near = any(self.value[n] > self.value[best] - self.margin for n in cheaper)
         return near or self.family_excess(name) > 0
 
     def family_excess(self, name: str) -> float:
         """Return the accuracy beyond the margin by which another family is better."""
         best = self._family(name)[0]
         others = [n for n in self.names if self._rivals(n, name)]
-        ahead = [self.value[n] - self.value[best] - self.matters(n, best) for n in others]
+        ahead = [self.value[n] - self.value[best] - self.margin for n in others]
         return max(0.0, *ahead, 0.0)
 
     def _family(self, name: str) -> tuple[str, str]:
         """Return the best member of a candidate's family, and the cheapest one near it."""
         own = [n for n in self.names if self.families.get(n) == self.families.get(name)]
         best = max(own, key=lambda n: self.value[n])
-        within = (n for n in own if self.value[n] > self.value[best] - self.matters(best, n))
+        within = (n for n in own if self.value[n] > self.value[best] - self.margin)
         return best, next(within)
 
     def _rivals(self, other: str, name: str) -> bool:
@@ -143,18 +109,15 @@ class Truth:
     def needless(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin."""
         mine = self.value[name]
-        return any(
-            self.value[other] > mine - self.matters(name, other) for other in self.cheaper(name)
-        )
+        return any(self.value[other] > mine - self.margin for other in self.cheaper(name))
 
     def regret(self, name: str) -> float:
-        """Return the accuracy given up, net of what it costs."""
-        net = {other: self.value[other] - self.price.get(other, 0.0) for other in self.names}
-        return max(net.values()) - net[name]
+        """Return the accuracy given up."""
+        return self.best - self.value[name]
 
     def excess(self, name: str) -> float:
         """Return the accuracy given up beyond the margin."""
-        ahead = [self.value[o] - self.value[name] - self.matters(o, name) for o in self.names]
+        ahead = [self.value[o] - self.value[name] - self.margin for o in self.names]
         return max(0.0, *ahead)
 
 
@@ -162,18 +125,15 @@ def truth_of(setting: Setting) -> Truth:
     """Compute the truth of a setting."""
     candidates = setting.candidates
     assert all(a.seconds <= b.seconds for a, b in pairwise(candidates))
-    price, least = priced(setting)
     value = {c.name: _share(c, NEXT) if c.decline else _right(setting, c) for c in candidates}
     measured = {c.name: _measured(setting, c) for c in candidates}
-    names = tuple(c.name for c in candidates)
     return Truth(
-        names=tuple(sorted(names, key=lambda name: price[name])) if price else names,
+        names=tuple(c.name for c in candidates),
         value=value,
         measured=measured,
-        decisive=not price and _decisive(setting, value),
-        margin=least,
+        decisive=_decisive(setting, value),
+        margin=setting.margin,
         target=setting.target,
-        price=price,
         limited=_limited(setting, max(measured.values()), max(value.values())),
         wrong=_wrong(setting),
         families={c.name: c.family for c in candidates if c.name != "majority"},

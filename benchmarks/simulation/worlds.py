@@ -107,7 +107,6 @@ def draw_costs(rng: Rng) -> dict[str, Any]:
     return {
         "usd_per_hour": float(rng.uniform(0.3, 4.0)),
         "volume": float(np.exp(rng.uniform(np.log(1e3), np.log(1e6)))),
-        "value_per_right_answer": float(np.exp(rng.uniform(np.log(0.01), np.log(2.0)))),
     }
 
 

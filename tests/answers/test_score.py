@@ -43,7 +43,7 @@ def judged(tmp_path: Path, data: Any, **settings: Any) -> choose.Decision:
 
 
 def accuracies(decision: choose.Decision) -> dict[str, float]:
-    return {s.candidate: round(s.accuracy.value, 4) for s in decision.standings if s.accuracy}
+    return {s.candidate: round(s.accuracy.value, 4) for s in decision.scorecards if s.accuracy}
 
 
 def share_right(table: pl.DataFrame, column: str) -> float:
@@ -55,14 +55,14 @@ def test_columns_are_found_and_families_guessed_and_said(tmp_path: Path) -> None
     table = table.with_columns(reason=pl.lit("It says billing, so it is about billing and money."))
     decision = judged(tmp_path, table)
     assert accuracies(decision) == {n: share_right(table, n) for n in ("gpt-4o", "ft-bert", "svm")}
-    families = {s.candidate: s.family for s in decision.standings}
+    families = {s.candidate: s.family for s in decision.scorecards}
     assert families == {"gpt-4o": "prompting", "ft-bert": "fine-tuning", "svm": "baseline"}
     assert any("gpt-4o prompting" in said for said in decision.dataset.findings)
 
 
 def test_the_difference_is_paired_on_the_same_rows(tmp_path: Path) -> None:
     table = rows(600, gpt_4o=0.92, llama=0.75)
-    own = {s.candidate: s for s in judged(tmp_path, table).standings}["llama"].difference
+    own = {s.candidate: s for s in judged(tmp_path, table).scorecards}["llama"].difference
     right = [
         (table[name] == table["label"]).to_numpy().astype(float) for name in ("llama", "gpt-4o")
     ]
@@ -125,7 +125,7 @@ def test_groups_widen_the_interval(tmp_path: Path) -> None:
     widths = [
         s.difference.high - s.difference.low
         for d in (alone, together)
-        for s in d.standings
+        for s in d.scorecards
         if s.difference
     ]
     assert widths[1] > 1.5 * widths[0]
@@ -139,7 +139,7 @@ def test_rows_that_were_not_asked_are_not_compared(tmp_path, asked, common):
     table = rows(100, gpt=0.9, claude=0.8)
     cut = [c if i in asked else None for i, c in enumerate(table["claude"])]
     decision = judged(tmp_path, table.with_columns(claude=pl.Series(cut, dtype=pl.String)))
-    standing = next(s for s in decision.standings if s.candidate == "claude")
+    standing = next(s for s in decision.scorecards if s.candidate == "claude")
     assert standing.common == common
     said = f"claude answered {common} of 100 rows"
     assert any(said in one for one in decision.dataset.findings)
@@ -160,13 +160,13 @@ def test_prices_order_candidates_and_are_shown(tmp_path: Path) -> None:
     decision = judged(
         tmp_path, table, answers=["gpt4=2.50/1k", "mine=0.10/1k"], family={"mine": "fine-tuning"}
     )
-    costs = {s.candidate: s.usd_per_1k for s in decision.standings}
+    costs = {s.candidate: s.cost.usd_per_1k for s in decision.scorecards}
     assert costs == {"gpt4": 2.5, "mine": pytest.approx(0.1)}
 
 
 def test_costs_that_nobody_states_are_null_and_not_compared(tmp_path: Path) -> None:
     decision = judged(tmp_path, rows(400, gpt4=0.9, claude=0.88))
-    assert {s.usd_per_1k for s in decision.standings} == {None}
+    assert {s.cost.usd_per_1k for s in decision.scorecards} == {None}
 
 
 def test_files_are_joined_by_id_or_text(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_files_are_joined_by_id_or_text(tmp_path: Path) -> None:
     table.select("id", "text", "label").write_csv(gold)
     decision = judged(tmp_path, gold, answers=[f"gpt={by_id}", f"claude={by_text}"])
     assert accuracies(decision)["gpt"] == share_right(table, "gpt")
-    assert next(s for s in decision.standings if s.candidate == "claude").common == 100
+    assert next(s for s in decision.scorecards if s.candidate == "claude").common == 100
 
 
 def test_scores_come_in_without_answers(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_answers_stand_beside_candidates_that_run(tmp_path: Path) -> None:
     found = accuracies(decision)
     assert found["gpt"] == share_right(test, "gpt")
     assert found["mine"] == share_right(test, "mine")
-    assert {s.rows for s in decision.standings} == {50, 80}, "two rounds, and answers there are"
+    assert {s.rows for s in decision.scorecards} == {50, 80}, "two rounds, and answers there are"
     assert {"tfidf", "majority"} < found.keys()
 
 
@@ -431,9 +431,9 @@ def test_batch_outputs_join_by_their_ids(tmp_path: Path) -> None:
         out=tmp_path / "study",
         progress=False,
     )
-    common = {s.candidate: s.rows for s in decision.standings}
+    common = {s.candidate: s.rows for s in decision.scorecards}
     assert common == {"gpt": 4, "claude": 4}  # one failed, one expired
-    found = {s.candidate: s.accuracy.value for s in decision.standings if s.accuracy}
+    found = {s.candidate: s.accuracy.value for s in decision.scorecards if s.accuracy}
     assert found == {"gpt": 1.0, "claude": 1.0}
 
 
@@ -441,7 +441,7 @@ def test_a_file_of_each_tool_is_judged_in_one_call(tmp_path: Path) -> None:
     for number, tool in enumerate(("promptfoo", "inspect*.json", "inspect*.eval")):
         decision = choose.score(written(tool), out=tmp_path / str(number), progress=False)
         assert decision.dataset.test_rows == 5
-        assert all(s.accuracy and s.accuracy.value >= 0.75 for s in decision.standings)
+        assert all(s.accuracy and s.accuracy.value >= 0.75 for s in decision.scorecards)
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

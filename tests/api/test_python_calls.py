@@ -111,7 +111,7 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
         "always the same answer",
     ]
     assert differences["difference"][0] is None
-    by = {s.candidate: s for s in decision.standings}
+    by = {s.candidate: s for s in decision.scorecards}
     assert differences["difference"][1] == by["majority"].difference.value
     answers = decision.rows()
     assert answers.columns == ["id", "text", "label", "majority", "tfidf"]
@@ -130,7 +130,7 @@ def test_the_tables_of_a_stored_study_agree_with_its_record(stored_study, tmp_pa
     assert table["id"].to_list() == [s.id for s in stored.audit.doubted]
     assert table["text"].null_count() == 0
     answers = stored.rows()
-    asked = {s.candidate: s.rows for s in stored.standings}
+    asked = {s.candidate: s.rows for s in stored.scorecards}
     for name, rows in asked.items():
         assert answers[name].drop_nulls().len() == rows
 

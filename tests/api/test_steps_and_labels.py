@@ -22,8 +22,7 @@ from choose.report.terminal.pages import typed_here
 from choose.report.words import as_call, typed
 from choose.schema.base import Command
 from choose.schema.check import Check
-from choose.schema.decision import Decision
-from choose.schema.standings import Step
+from choose.schema.decision import Decision, Step
 from choose.store.store import Store
 from choose.study import study_file
 from choose.study.candidates import names_of

@@ -114,17 +114,14 @@ def run(notes: list[str], variant: str = "") -> Run:
 
 def test_rows_with_personal_data_are_counted_and_named_where_the_record_lists_them() -> None:
     """A report lists doubted and differing rows; their text must not spread what it holds."""
-    said = [player("tfidf", "abababab"), player("probe", "aabbaabb")]
+    said = [player("tfidf", "abababab"), player("probe", "abbbaabb")]
     evidence = replace(
         answered.study("ab", "aabbabab", said), personal=frozenset({"r1", "r6", "x"})
     )
     decision = judge(evidence, Rule())
     assert decision.dataset.personal == 3
-    listed = {row.id for row in decision.disagreement.listed}
     assert "r1" in decision.personal
-    assert set(decision.personal) <= {"r1", "r6"} & (
-        listed | {row.id for row in decision.overlap.doubtful}
-    )
+    assert set(decision.personal) <= {"r1", "r6"} & {row.id for row in decision.overlap.doubtful}
     unread = judge(replace(evidence, personal=None), Rule())
     assert unread.dataset.personal is None
     assert unread.personal == ()

@@ -117,7 +117,7 @@ def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkey
     assert cards["tuned"]["family"] == "fine-tuning"
     assert cards["tuned"]["accuracy"]["value"] == 1 > cards["own-prompt"]["accuracy"]["value"]
     pick = decision["verdict"]["recommended"] or decision["verdict"]["use_meanwhile"]
-    [tuned] = [s for s in decision["standings"] if s["candidate"] == "tuned"]
+    [tuned] = [s for s in decision["scorecards"] if s["candidate"] == "tuned"]
     assert pick != "tuned"
     assert tuned["beyond"] == [{"limit": "ends", "value": None, "most": None}]
     assert tuned["difference"]["value"] == 1 - tuned["compared"][1]

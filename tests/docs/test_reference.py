@@ -196,7 +196,7 @@ def test_verdicts_and_gates_are_explained() -> None:
     assert all(f"| `{kind}` |" in reading for kind in get_args(Kind))
     judged = judge(study([tfidf(0.7), prompt(0.6), lora(0.8)], 200, 0), Rule())
     names = {gate.name for gate in judged.gates}
-    assert len(names) == 6
+    assert len(names) == 5
     for name in names:
         assert f"| {name} |" in methods
 

@@ -351,20 +351,6 @@ def test_below_the_threshold_it_abstains(choose, folder: Path) -> None:
     assert float(unsure["confidence"]) < 0.7
 
 
-def test_a_label_less_confident_than_wrong_ones_of_the_study_is_doubtful(folder: Path) -> None:
-    """A confidence of 0.20 had the status "ok"."""
-    model = Model.load(folder)
-    asked = ["apple pear plum", "nothing known here"]
-    confident, guessed = model.table(asked)["confidence"]
-    low = model.manifest.model_copy(update={"doubtful_below": guessed + 0.01})
-    told = Model(folder, low, model._strategy).table(asked)
-    assert confident > guessed + 0.01
-    assert told["status"].to_list() == ["ok", "doubtful"]
-    assert None not in told["label"]
-    abstains = Model(folder, low, model._strategy).table(asked, min_confidence=guessed + 0.005)
-    assert abstains["status"].to_list() == ["ok", "unsure"]
-
-
 def test_memory_does_not_grow_with_the_stream(folder: Path) -> None:
     read = 0
 

@@ -17,11 +17,11 @@ from choose.judge.measures.learning_curve import (
     CURVE_SHAPES,
     CurvePoints,
     Resamples,
-    ensemble,
     first_reached,
     fit_curves,
     forecasts_of,
     horizon,
+    members,
     needed,
     points_of,
 )
@@ -64,6 +64,10 @@ def answers(rng, difficulty, accuracy, n, draws):
     level = ndtri(np.clip(accuracy + effect, 0.001, 0.999)) * np.sqrt(1.5)
     noise = np.sqrt(0.5) * rng.standard_normal((len(difficulty), draws))
     return (difficulty[:, None] + noise < level).astype(np.float64)
+
+
+def ahead(found: CurvePoints) -> Floats:
+    return members(found, "a", Resamples(len(found.scores[0])), horizon(found))
 
 
 @pytest.mark.parametrize(
@@ -119,11 +123,11 @@ def test_the_interval_of_labels_needed_holds_the_truth(name):
     rng = np.random.default_rng(11)
     goal = 2.0 * SIZES[-1]
     for _ in range(studies):
-        found = ensemble(points(rng, curve), "a", Resamples(500), rows=True)
-        reached = found.members(horizon(found.points)) >= curve(goal)
-        first = first_reached(found.points, reached)
+        found = points(rng, curve)
+        reached = ahead(found) >= curve(goal)
+        first = first_reached(found, reached)
         low, high = np.quantile(first, (0.025, 0.975), method="inverted_cdf")
-        about = needed(found.points, reached).labels
+        about = needed(found, reached).labels
         assert about is None or (about.low, about.high or np.inf) == (low, high)
         covered += low <= goal <= high
     assert covered / studies >= 0.88, covered / studies
@@ -132,12 +136,11 @@ def test_the_interval_of_labels_needed_holds_the_truth(name):
 def test_labels_for_a_target_are_found_and_the_impossible_is_unlikely():
     """The curve reaches 0.84 at 1,613 labels and ends at 0.9 at most."""
     curve, rng = (lambda n: 0.9 - 1.0 * n**-0.381), np.random.default_rng(2)
-    found = ensemble(points(rng, curve, rows=20_000, draws=10), "a", Resamples(20_000), rows=True)
-    members = found.members(horizon(found.points))
-    reached = needed(found.points, members >= 0.84)
+    found = points(rng, curve, rows=20_000, draws=10)
+    reached = needed(found, ahead(found) >= 0.84)
     assert reached.probability > 0.8
     assert reached.labels.low < 1613 < (reached.labels.high or np.inf)
-    never = needed(found.points, members >= 0.95)
+    never = needed(found, ahead(found) >= 0.95)
     assert never.probability < 0.05
     assert never.labels is None
 
@@ -146,10 +149,9 @@ def test_a_flat_curve_promises_no_gain():
     rng = np.random.default_rng(9)
     chances = []
     for _ in range(30):
-        found = ensemble(points(rng, CURVES["flat"]), "a", Resamples(500), rows=True)
-        members = found.members(horizon(found.points))
-        gained = members - members[:, :1] >= 0.04
-        chances.append(needed(found.points, gained).probability)
+        found = points(rng, CURVES["flat"])
+        gained = ahead(found) - ahead(found)[:, :1] >= 0.04
+        chances.append(needed(found, gained).probability)
     assert np.mean(chances) < 0.35
 
 
@@ -192,8 +194,7 @@ def test_one_pool_counts_as_one_draw_however_often_it_is_fitted():
         last = base.scores[-1][:, :1].repeat(repetitions, axis=1)
         draws = (*base.draws[:-1], tuple(range(repetitions)))
         found = CurvePoints(SIZES, (*base.scores[:-1], last), draws, drawn=False)
-        members = ensemble(found, "a", Resamples(500)).members(np.array([1600.0]))
-        widths.append(members.std())
+        widths.append(members(found, "a", Resamples(500), np.array([1600.0])).std())
     assert widths[0] == pytest.approx(widths[1])
 
 
@@ -203,7 +204,7 @@ def test_clustered_rows_widen_what_is_said_about_rows_like_these():
     copied = CurvePoints(SIZES, tuple(s.repeat(5, axis=0) for s in base.scores), base.draws)
     names = [f"c{i // 5}" for i in range(500)]
     spread = [
-        ensemble(copied, "a", Resamples(500, clusters), rows=True).members(SIZES[-1:]).std()
+        members(copied, "a", Resamples(500, clusters), SIZES[-1:]).std()
         for clusters in (None, names)
     ]
     assert spread[1] > 1.2 * spread[0]

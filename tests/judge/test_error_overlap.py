@@ -3,13 +3,11 @@
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.decision.standings import standings_of
 from choose.judge.diagnosis.cascade import random_parts
-from choose.judge.diagnosis.differing_rows import confusion_of, disagreement_of, overlap_of
+from choose.judge.diagnosis.differing_rows import confusion_of, overlap_of
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
@@ -114,31 +112,6 @@ def test_the_report_obeys_no_label_or_name():
     assert "[bold red]" in text
 
 
-def _disagreement(targets, players):
-    contenders = contenders_of(study_scores(answered.study("abc", targets, players)), Rule())
-    return disagreement_of(contenders, standings_of(contenders, "tfidf"))
-
-
-def test_rows_that_the_chosen_one_and_its_rival_answer_differently_by_hand():
-    """Only common rows count; an unusable answer is null; a constant candidate is no rival."""
-    players = [
-        player("majority", "aaaaaaaa"),
-        player("tfidf", "aabbabba"),
-        player("probe", "aaaababb"),
-        player("knn", "ccccccca"),
-    ]
-    found = _disagreement("aaaaaabb", players)
-    assert (found.chosen, found.rival, found.rows) == ("tfidf", "probe", 8)
-    assert [(r.id, r.label, r.chosen, r.rival) for r in found.listed] == [
-        ("r4", "a", "a", "b"),
-        ("r2", "a", "b", "a"),
-        ("r3", "a", "b", "a"),
-        ("r5", "a", "b", "a"),
-        ("r7", "b", "a", "b"),
-    ]
-    assert (found.differing, found.only_chosen_right, found.only_rival_right) == (5, 1, 4)
-
-
 def test_which_labels_are_answered_as_which_by_hand():
     players = [player("majority", "aaaaaaaa"), player("tfidf", "aab.abba")]
     contenders = contenders_of(study_scores(answered.study("abc", "aaaaaabb", players)), Rule())
@@ -149,63 +122,18 @@ def test_which_labels_are_answered_as_which_by_hand():
     ]  # fmt: skip
 
 
-def test_wrong_answers_of_the_best_prompted_candidate_are_listed_those_without_a_label_first():
+def test_rows_that_the_chosen_one_and_its_rivals_answer_differently_by_hand():
+    """Those for and those against it in turn; without rows that may hold personal data."""
     players = [
-        player("tfidf", "aaaabbbb"),
-        player("prompt", ("a", "b", "a", "b", None, "b", "a", "b"), "prompting", cheap=False),
-        player("worse", "bbbbaaaa", "prompting", cheap=False),
+        player("tfidf", "aaabbbab"),
+        player("prompt", ("a", "b", "a", "b", None, "b", "b", "b"), "prompting", cheap=False),
+        player("majority", "aaaaaaaa"),
     ]
-    study = replace(answered.study("ab", "aaaabbbb", players), personal=frozenset({"r1"}))
+    study = replace(answered.study("ab", "aaaabbbb", players), personal=frozenset({"r4"}))
     found = judge(study, Rule()).side_by_side
     assert [
         (row.id, row.target, *[(a.candidate, a.output) for a in row.answers]) for row in found
     ] == [
-        ("r4", "b", ("prompt", None)),
-        ("r3", "a", ("prompt", "b")),
-        ("r6", "b", ("prompt", "a")),
+        ("r1", "a", ("tfidf", "a"), ("prompt", "b")),
+        ("r6", "b", ("tfidf", "a"), ("prompt", "b")),
     ]
-
-
-def test_the_rival_is_of_another_family_where_one_may_win():
-    rng = np.random.default_rng(9)
-    targets = "".join(rng.choice(list("abc"), 200))
-    wrong = {"a": "b", "b": "c", "c": "a"}
-
-    def right_but(places):
-        return "".join(wrong[t] if i in places else t for i, t in enumerate(targets))
-
-    def rival_of(lora, probe):
-        players = [
-            player("tfidf", right_but(range(40))),
-            player("probe", right_but(probe)),
-            player("lora", right_but(lora), "fine-tuning", cheap=False),
-        ]
-        return _disagreement(targets, players).rival
-
-    nearest, near, far = range(4, 46), range(90, 136), range(60, 200)
-    assert rival_of(near, nearest) == "lora", "another family may win, though probe is nearer"
-    assert rival_of(far, nearest) == "probe", "a family that lost is no rival"
-    assert rival_of(far, far) in ("probe", "lora"), "if no other can win, the nearest is the rival"
-
-
-def test_differences_balance_with_the_paired_difference_on_the_same_rows():
-    """rows * (rival - chosen) is the rows that only the rival gets right minus the others."""
-    rng = np.random.default_rng(4)
-    targets = "".join(rng.choice(list("abc"), 300))
-    said = [
-        "".join(t if rng.random() < share else rng.choice(list("abc")) for t in targets)
-        for share in (0.7, 0.75)
-    ]
-    players = [player("tfidf", said[0]), player("probe", said[1])]
-    contenders = contenders_of(study_scores(answered.study("abc", targets, players)), Rule())
-    found = disagreement_of(contenders, standings_of(contenders, "tfidf"))
-    gained = found.only_rival_right - found.only_chosen_right
-    assert gained / found.rows == pytest.approx(contenders.gain("probe", "tfidf").value)
-    assert len(found.listed) == 30 < found.differing
-    assert len({row.id for row in found.listed}) == 30
-    shown = sum(row.rival == row.label for row in found.listed)
-    assert shown / 30 == pytest.approx(found.only_rival_right / found.differing, abs=0.04)
-
-
-def test_there_is_no_rival_where_the_others_give_one_answer_to_every_row():
-    assert _disagreement("abba", [player("majority", "aaaa"), player("tfidf", "abab")]) is None

@@ -174,7 +174,7 @@ def test_measured_scores_as_near_as_chance_makes_them_say_that_nothing_differs(a
     law = JointDistribution(families, mixture(infos(*families), WIDTHS, mean, error))
     tied = sum(part.share for part in law.parts if part.covariance[0, 0] < 0.0115**2)
     assert (tied > 0.9) if equal else (tied < 0.001)
-    chosen = least_loss(law, families, lambda a, b: 0.02)
+    chosen = least_loss(law, families, 0.02)
     assert chosen == ("baseline" if equal else "fine-tuning")
 
 
@@ -188,7 +188,7 @@ def test_a_member_that_its_family_is_unlike_keeps_what_it_measured() -> None:
     six = infos(*families)
     law = JointDistribution(tuple("abcdef"), mixture(six, WIDTHS, mean, error))
     assert law.mean == pytest.approx(mean, abs=0.02)
-    assert least_loss(law, "abcdef", lambda a, b: 0.02) == "e"
+    assert least_loss(law, "abcdef", 0.02) == "e"
     narrow = mixture(six, WIDTHS[:1], mean, error)[0]
     assert narrow.mean[4] < 0.86
 
@@ -203,7 +203,7 @@ def test_one_that_leads_many_alike_keeps_its_lead() -> None:
     ten = infos(*["prompting"] * 2, *["retrieval"] * 5, *["fine-tuning"] * 3)
     law = JointDistribution(tuple("abcdefghij"), mixture(ten, WIDTHS, mean, error))
     assert law.mean[1] - law.mean[0] > 0.05
-    assert least_loss(law, "ab", lambda a, b: 0.02) == "b"
+    assert least_loss(law, "ab", 0.02) == "b"
 
 
 @pytest.mark.parametrize("lead", [-0.03, 0.0, 0.001, 0.02, 0.05])
@@ -216,8 +216,8 @@ def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
     up, down = sd * (norm.pdf(z) + z * norm.cdf(z))  # expected parts beyond the margin
     costly = down + NEEDLESS * 0.02 * norm.cdf(-z[0])
     wanted = "costly" if costly < up else "cheap"
-    assert least_loss(law, ("cheap", "costly"), lambda a, b: 0.02) == wanted
-    assert least_loss(law, ("costly",), lambda a, b: 0.02) == "costly"
+    assert least_loss(law, ("cheap", "costly"), 0.02) == wanted
+    assert least_loss(law, ("costly",), 0.02) == "costly"
 
 
 def thin_study(seed: int) -> Evidence:
@@ -253,7 +253,7 @@ def test_of_candidates_with_the_same_answers_the_cheapest_is_used(margin: float)
     seen = study([majority(), tfidf(1.0), probe(1.0), prompt(1.0)], 60, 1)
     joint = contenders_of(study_scores(seen), Rule()).distribution
     names = ("tfidf", "probe", "prompt")
-    assert least_loss(joint, names, lambda a, b: margin) == "tfidf"
+    assert least_loss(joint, names, margin) == "tfidf"
 
 
 @pytest.mark.parametrize("candidates", [1, 8, 11])

@@ -62,7 +62,7 @@ def test_without_a_limit_the_best_is_named() -> None:
 )
 def test_a_candidate_beyond_a_limit_is_measured_and_never_named(rule, facts, limit, value):
     decision = decided(rule, **facts)
-    verdict, last = decision.verdict, decision.standings[-1]
+    verdict, last = decision.verdict, decision.scorecards[-1]
     assert (verdict.recommended, verdict.kind) == ("probe", "baseline-is-enough")
     assert {*verdict.chance} == {"baseline"}
     assert [f.family for f in verdict.families] == ["baseline"]
@@ -78,7 +78,7 @@ def test_a_candidate_beyond_a_limit_is_measured_and_never_named(rule, facts, lim
 def test_a_model_that_ends_is_a_reference_that_the_successor_is_held_against() -> None:
     decision = decided(Rule(), ends=True)
     assert decision.pick == "probe"
-    gap = next(s.difference for s in decision.standings if s.candidate == "prompt")
+    gap = next(s.difference for s in decision.scorecards if s.candidate == "prompt")
     behind = f"probe is {100 * gap.value:.1f} points behind it ("
     assert words.ending(decision).startswith("prompt, which ends, reaches 86 %;")
     assert behind in words.ending(decision)
@@ -89,7 +89,7 @@ def test_a_model_that_ends_is_a_reference_that_the_successor_is_held_against() -
 def test_what_a_search_for_a_prompt_gains_is_said_on_the_test_rows() -> None:
     decision = decided(Rule(), starts="probe")
     [remark] = [one for one in decision.verdict.remarks if one.code == "searched"]
-    pick = next(s for s in decision.standings if s.candidate == "probe")
+    pick = next(s for s in decision.scorecards if s.candidate == "probe")
     assert remark.value == pick.difference.negated()
     assert any(
         said.startswith("prompt scores 7.8 points higher than probe (+2.4 to +13.0), on 400 rows")

@@ -9,7 +9,6 @@ import pytest
 import oracle
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
 from choose.errors import rows_named
-from choose.formatting import measured
 from choose.judge.diagnosis.documents import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import Measure, Rule
@@ -18,7 +17,6 @@ from choose.judge.verdict import judge
 from choose.report.words import ABOUT, coverage_line, reading_notes
 from choose.schema.base import Interval
 from choose.schema.diagnosis import LossSplit
-from choose.tasks.answering import Answering
 from choose.types import Answers, Floats, Run
 from simulation import losses
 from simulation.losses import (
@@ -358,21 +356,6 @@ def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(more: float, st
         assert step.value == loss
 
 
-def test_other_words_for_a_long_answer_are_said_to_count_as_misread() -> None:
-    scores, documents = world(np.random.default_rng(9), BOTH)
-    study = evidence(scores, documents)
-
-    def settled(words: int) -> bool:
-        text = " ".join(f"word{n}" for n in range(words))
-        items = replace(study.items, targets=(text,) * len(study.items.targets), accepted={})
-        own = replace(study, task=Answering(), items=items)
-        remarks = judge(own, Rule(measure=Measure(metric="token-f1"))).verdict.remarks
-        return "long-answers" in {remark.code for remark in remarks}
-
-    assert not settled(20)
-    assert settled(21)
-
-
 def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_to_use() -> None:
     scores, documents = world(np.random.default_rng(9), BOTH)
     study = with_reader(evidence(scores, documents), 0.0)
@@ -398,18 +381,6 @@ def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_
     assert step.value == decision.loss_splits[0].gap("retrieval").loss
 
 
-def test_what_each_gains_alone_is_in_the_notes() -> None:
-    decision = judged(RETRIEVAL, missed=96)
-    split = decision.loss_splits[0]
-    assert split.found.any.value == pytest.approx(0.75)
-    retrieval, alone = split.gap("retrieval").loss.value, split.found.left or 0.0
-    assert (
-        f"Alone, perfect retrieval gains rag {measured(retrieval)}; a perfect reader of what it "
-        f"reads about {measured(alone)}, since that holds the evidence of 75 % of 384 rows; all "
-        f"that is lost is {measured(1 - split.retrieved.value)}."
-    ) in reading_notes(decision)
-
-
 def test_retrieval_that_loses_little_is_no_advice_whoever_reads_best() -> None:
     scores, documents = world(np.random.default_rng(9), {**BOTH, "retrieval": 0.03})
     decision = judge(
@@ -417,42 +388,3 @@ def test_retrieval_that_loses_little_is_no_advice_whoever_reads_best() -> None:
     )
     assert "fix-retrieval" not in [step.kind for step in decision.verdict.steps]
     assert next(s for s in decision.loss_splits if s.candidate == "rag").most == "reading"
-
-
-def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_common() -> None:
-    documents = [f"d{n // 4}" for n in range(40)]
-    right = np.ones((40, 1))
-    right[:10] = 0.0  # wrong everywhere
-    study = evidence(dict.fromkeys(("clean", *CONDITIONS), right), documents)
-    [alone] = loss_splits(study, study_scores(study))
-    assert alone.ceiling is None  # nobody else could doubt a label
-    [run] = study.runs
-    clean = run.answers["clean", 0]
-    both = []
-    for name in ("rag", "other"):
-        # On four rows both give the same other answer, on six more each its own.
-        said = tuple(
-            f"{name} {n}" if n < 6 else "the other" if n < 10 else id
-            for n, id in enumerate(clean.outputs)
-        )
-        answers = {view: replace(clean, outputs=said) for view in run.answers}
-        trial = replace(run.trial, candidate=name, strategy=name)
-        both.append(replace(run, trial=trial, answers=answers))
-    [info] = study.candidates
-    infos = tuple(replace(info, name=n, strategy=n, model=n, reads=True) for n in ("rag", "other"))
-    two = replace(study, candidates=infos, runs=tuple(both))
-    found = next(s for s in loss_splits(two, study_scores(two)) if s.candidate == "rag")
-    assert found.ceiling.value == pytest.approx(0.9)
-    assert found.gap("reading").loss.value == pytest.approx(0.25)
-    assert found.to_ceiling.value == pytest.approx(0.9 - 0.75)
-    others = (gap.loss.value for gap in found.gaps if gap.name != "reading")
-    lost = found.to_ceiling.value + sum(others)
-    assert found.retrieved.value + lost == pytest.approx(found.ceiling.value)
-
-
-def test_f6_a_perfect_reader_gains_on_rows_whose_evidence_was_read_alone() -> None:
-    """Part scores of missed rows were taken off, so that it gained 0.0 where it gains 7.8."""
-    decision = judged(RETRIEVAL, missed=96)
-    (split,) = [s for s in decision.loss_splits if s.candidate == "rag"]
-    hits = split.found.any.value
-    assert hits - split.retrieved.value <= split.found.left + 1e-9 <= hits + 1e-9

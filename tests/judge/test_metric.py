@@ -293,10 +293,6 @@ def test_what_is_detectable_does_not_depend_on_the_unit_of_costs() -> None:
     ("settings", "wrong"),
     [
         ({"goal": {"metric": "cost", "error_costs": {"a": {"b": 2}}}}, "goal.margin is missing"),
-        (
-            {"goal": {"metric": "balanced"}, "costs": {"value_per_right_answer": 1.0}},
-            "leave one of them out",
-        ),
     ],
 )
 def test_sections_that_do_not_go_together_are_refused(settings: dict[str, Any], wrong: str) -> None:

@@ -58,10 +58,11 @@ def figures(decision: Decision) -> list[Figure]:
     names = {card.candidate for card in decision.scorecards}
     pick = decision.verdict.recommended or decision.verdict.use_meanwhile
     found: list[Figure] = []
-    for standing in decision.standings:
-        found += _figures(standing, "standing", {standing.candidate, pick}, names)
-        found += _figures(standing.accuracy, "standing.accuracy", {standing.candidate}, names)
-    parts = (*decision.scorecards, *decision.pairs, decision.overlap)
+    for card in decision.scorecards:
+        own = card.difference
+        found += _figures(own, "scorecard.difference", {card.candidate, pick}, names)
+    cards = (card.model_copy(update={"difference": None}) for card in decision.scorecards)
+    parts = (*cards, *decision.pairs, decision.overlap)
     for part in parts:
         found += _figures(part, type(part).__name__.lower(), set(), names)
     return found
@@ -155,7 +156,9 @@ def _fault(column, rows, known, total, notes):
     by_path: dict[str, dict[str, str]] = {}
     for path, owners, value, row_set in known:
         for who in owners & set(shown):
-            if _reads(value, shown[who]) and (len(owners) == 1 or path.startswith("standing")):
+            if _reads(value, shown[who]) and (
+                len(owners) == 1 or path.startswith("scorecard.difference")
+            ):
                 by_path.setdefault(path, {})[who] = row_set
     faults = []
     for path, sets in by_path.items():
@@ -314,7 +317,7 @@ def test_rows_won_are_those_of_the_fits_that_are_compared() -> None:
     world = study([majority(), candidate("tfidf", "baseline", 0.79, 0.5, at=at), slow], ROWS, 0)
     part = [r for r in world.runs if r.trial.candidate != "lora" or r.trial.train_size < POOL]
     found = judge(replace(world, runs=tuple(part)), Rule())
-    (lora,) = (one for one in found.standings if one.candidate == "lora")
+    (lora,) = (one for one in found.scorecards if one.candidate == "lora")
     assert lora.difference
     assert lora.won
     assert lora.lost
@@ -353,9 +356,7 @@ def demo() -> Decision:
         measured("lora", 0.801, MOST),
         measured("retrieval", 0.727, FIRST),
     )
-    return decision("too-close").model_copy(
-        update={"scorecards": cards, "standings": (), "pairs": ()}
-    )
+    return decision("too-close").model_copy(update={"scorecards": cards, "pairs": ()})
 
 
 def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:
@@ -393,15 +394,13 @@ def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
     paths = {figure.path for figure in known}
     assert {
         "scorecard.accuracy",
-        "scorecard.macro_f1",
         "scorecard.noise[0.1].accuracy",
         "scorecard.noise[0.3].loss",
-        "scorecard.stability.views[typos].accuracy",
         "scorecard.stability.views[typos].change",
         "scorecard.curve[100]",
         "scorecard.settings[free].change",
         "pair.difference",
-        "standing.difference",
+        "scorecard.difference",
     } <= paths
     tfidf = {f.row_set.split(":")[0] for f in known if f.owners == {"tfidf"}}
     assert len(tfidf) >= 4, "all rows, noise, typos and settings"

@@ -8,7 +8,6 @@ from scipy.stats import mannwhitneyu
 from statsmodels.stats.power import NormalIndPower
 
 from choose.check.measurements import label_drift, text_drift
-from choose.judge.decision.contenders import relation
 from choose.judge.decision.more_labels import (
     answered_too_few,
     chance_to_decide,
@@ -19,7 +18,12 @@ from choose.judge.sample_size import PER_CLASS, before_data, detectable_gains, r
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.report.terminal.plan_page import assumed
 from choose.schema.plan import DISCORDANCES, TRAINING_SHARE, Wishes
-from choose.stats.paired import mcnemar_midp, paired_difference, smallest_detectable_gain
+from choose.stats.paired import (
+    Difference,
+    mcnemar_midp,
+    paired_difference,
+    smallest_detectable_gain,
+)
 from choose.stats.two_way import independent_rows
 
 
@@ -162,6 +166,11 @@ def scores(rng: np.random.Generator, lead: float, rows: int, apart: float) -> np
     return np.stack([first | both, second | both]).astype(float)
 
 
+def decided(lead: Difference) -> bool:
+    """Return whether a lead of the margin is shown, or shown not to be there."""
+    return (lead.low > 0 and lead.value >= MARGIN) or lead.high < MARGIN
+
+
 def test_a_chance_that_is_named_comes_true() -> None:
     """Leads are drawn as they are expected to be; the rows that are asked for are added."""
     rng = np.random.default_rng(20)
@@ -171,14 +180,14 @@ def test_a_chance_that_is_named_comes_true() -> None:
         rows = int(rng.integers(100, 400))
         whole = scores(rng, lead, rows * 22, apart)
         found = paired_difference(*whole[:, :rows])
-        if relation(found, MARGIN) != "open":
+        if decided(found):
             continue
         needed = rows_to_decide(found, MARGIN)
         for name in came:
             count = getattr(needed, name) if needed else None
             if count is not None:
                 then = paired_difference(*whole[:, :count])
-                came[name].append(relation(then, MARGIN) != "open")
+                came[name].append(decided(then))
     for name, chance in (("even", 0.5), ("likely", 0.8)):
         hits = came[name]
         assert len(hits) > 200

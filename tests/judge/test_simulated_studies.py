@@ -8,7 +8,7 @@ import pytest
 
 from choose.judge.decision.chance import chances_of
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.decision.rule import Case, select
+from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import least_loss
@@ -31,10 +31,10 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
             study_scores(study(players, rows, 1000 + seed, **more)), rule or Rule()
         )
         chances = chances_of(field)
-        selection = select(field, chances)
-        chosen[selection.chosen] += 1
-        kinds[kind_of(Case(field, chances, selection))] += 1
-        meanwhile[selection.interim] += 1
+        case = Case(field, chances)
+        chosen[case.chosen] += 1
+        kinds[kind_of(case)] += 1
+        meanwhile[case.name] += 1
     return chosen, kinds, meanwhile
 
 
@@ -99,7 +99,7 @@ def test_a_chosen_candidate_is_the_right_one():
             lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2)),
         ]
         field = contenders_of(study_scores(study(players, 600, seed)), Rule())
-        name = select(field, chances_of(field)).chosen
+        name = Case(field, chances_of(field)).chosen
         if name is not None:
             chosen += 1
             wrong += any(truth[c] >= truth[name] for c in field.cheaper(name))
@@ -141,6 +141,6 @@ def test_the_dear_one_is_used_as_far_as_it_seems_worth_it(dear, least, most):
         field = contenders_of(
             study_scores(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule()
         )
-        used.append(least_loss(field.distribution, field.names, field.margin))
+        used.append(least_loss(field.distribution, field.names, field.rule.margin))
     assert least <= used.count("lora") <= most
     assert "majority" not in used

@@ -130,8 +130,6 @@ def test_the_worst_source_comes_first_is_named_and_warned_of():
     # Of four, each at 1 - 0.05 / 4.
     alone = drop_of(study_scores(drifting(0.0, 4, rows=2_000, sources=LOSSES))["tfidf"], "source")
     assert worst.loss.high - worst.loss.low > 1.5 * (alone.high - alone.low)
-    [caveat] = [c for c in decision.verdict.caveats if c.code == "other-source"]
-    assert (caveat.names, caveat.lost) == (("tfidf", "s2"), worst.loss)
     [remark] = [r for r in decision.verdict.remarks if r.code == "other-source"]
     assert (remark.what, remark.value.value) == ("s2", -card.stability.source_loss.value)
     assert card.stability.temporal_drop is None

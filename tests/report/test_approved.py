@@ -18,9 +18,20 @@ from choose.report.markdown import markdown_page
 from choose.report.terminal.pages import render
 from choose.report.write import render_markdown
 from choose.schema.base import Interval
-from choose.schema.decision import Caveat, CaveatCode, Decision, Gate, GateCode, Remark, RemarkCode
+from choose.schema.decision import (
+    Caveat,
+    CaveatCode,
+    Decision,
+    Gate,
+    GateCode,
+    RareLabel,
+    Remark,
+    RemarkCode,
+    Step,
+    StepCode,
+    StepKind,
+)
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
-from choose.schema.standings import RareFigure, RareLabel, Step, StepCode, StepKind
 from choose.types import Kind
 from support import decisions
 
@@ -95,12 +106,8 @@ def test_screens_are_those_that_were_approved(name: str) -> None:
 def test_every_code_has_the_sentence_that_was_approved() -> None:
     assert {code for codes in CODES.values() for code in codes} == {*get_args(StepCode)}
     assert {*CODES} == {*get_args(StepKind)}
-    recall = Interval(value=0.82)
-    figures = tuple(
-        RareFigure(candidate=name, rows=79, found=found, recall=recall)
-        for name, found in (("tfidf", 65), ("probe", 71))
-    )
-    rare = (RareLabel(label="spam", rows=79, share=0.13, figures=figures),)
+    found = {"tfidf": 65, "probe": 71}
+    rare = (RareLabel(label="spam", rows=79, share=0.13, answered=79, found=found),)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"rare": rare})
     facts = {"verdict": verdict, "audit": AUDIT}
@@ -126,8 +133,7 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
         yield code, " ".join(words.remarks(told(remarks=(remark,))))
     for code in get_args(CaveatCode):
         names = ("prompting", base.gates[0].name) if code == "check-failed" else ("prompting",)
-        names = ("tfidf", "hotline") if code == "other-source" else names
-        caveat = Caveat(code=code, names=names, rows=12, whole=90, shares=(0.4, 0.1), lost=LEAD)
+        caveat = Caveat(code=code, names=names, rows=12, whole=90, shares=(0.4, 0.1))
         yield code, " ".join(words.caveats(told(caveats=(caveat,))))
     for code in get_args(GateCode):
         gate = Gate(

@@ -17,8 +17,7 @@ from choose.report.screen_text import command_lines, fold
 from choose.report.terminal.first_screen import PIPED, family_table, first_sentences
 from choose.report.terminal.pages import render
 from choose.schema.base import Command, Interval
-from choose.schema.decision import Caveat, Decision
-from choose.schema.standings import Step
+from choose.schema.decision import Caveat, Decision, Step
 from choose.types import Kind
 from support import decisions
 
@@ -78,10 +77,10 @@ def test_a_difference_is_one_that_is_possible(value: float, half: float, said: s
     """ "-97.8 ±36.9"."""
     gap = Interval(value=value, low=max(value - half, -1.0), high=value + half)
     found = decisions.answered()
-    standings = tuple(
-        s if s.chosen else s.model_copy(update={"difference": gap}) for s in found.standings
+    cards = tuple(
+        s if s.chosen else s.model_copy(update={"difference": gap}) for s in found.scorecards
     )
-    table = family_table(found.model_copy(update={"standings": standings}), bounds=False)
+    table = family_table(found.model_copy(update={"scorecards": cards}), bounds=False)
     assert said.replace("-", MINUS) in table.rows[1]
 
 
@@ -110,10 +109,10 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     """91 % and 86 % stood beside a difference of 20 points."""
     found = decisions.answered()
     gap = Interval(value=-0.2, low=-0.33, high=-0.07)
-    own = next(s for s in found.standings if s.chosen)
-    other = next(s for s in found.standings if s.candidate == "lora")
-    standings = (own, other.model_copy(update={"difference": gap, "compared": (0.66, 0.86)}))
-    said = shown(found.model_copy(update={"standings": standings}))
+    own = next(s for s in found.scorecards if s.chosen)
+    other = next(s for s in found.scorecards if s.candidate == "lora")
+    cards = (own, other.model_copy(update={"difference": gap, "compared": (0.66, 0.86)}))
+    said = shown(found.model_copy(update={"scorecards": cards}))
     assert re.search(rf"lora +78 %\* .* {MINUS}20\.0 ±13\.0 ", said)
     assert (
         "* On shared rows, after training on equally many: tfidf 86 %, lora 66 %. Chances "
@@ -122,7 +121,7 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     as_shown = other.accuracy.value - own.accuracy.value + 0.86
     gap = gap.model_copy(update={"value": as_shown - 0.86})
     alike = other.model_copy(update={"difference": gap, "compared": (as_shown, 0.86)})
-    assert "*" not in shown(found.model_copy(update={"standings": (own, alike)}))
+    assert "*" not in shown(found.model_copy(update={"scorecards": (own, alike)}))
 
 
 def test_long_odds_state_no_gain() -> None:
@@ -253,10 +252,10 @@ def test_a_low_score_asks_for_a_target_where_none_was_stated() -> None:
     found = decisions.answered()
     low = tuple(
         s.model_copy(update={"accuracy": Interval(value=0.4)}) if s.chosen else s
-        for s in found.standings
+        for s in found.scorecards
     )
-    poor = found.model_copy(update={"standings": low, "goal": {**found.goal, "target": None}})
+    poor = found.model_copy(update={"scorecards": low, "goal": {**found.goal, "target": None}})
     asked = "That is below 50 %: say what is good enough (--target 80%)."
     assert asked in [*words.doubts(poor)]
-    assert asked not in [*words.doubts(poor.model_copy(update={"standings": found.standings}))]
+    assert asked not in [*words.doubts(poor.model_copy(update={"scorecards": found.scorecards}))]
     assert asked not in [*words.doubts(poor.model_copy(update={"goal": {"target": 0.3}}))]

@@ -5,27 +5,27 @@ import pytest
 from choose.report import words
 from choose.report.terminal.first_screen import family_table
 from choose.schema.base import Interval
-from choose.schema.decision import Decision
+from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import ErrorOverlap
-from choose.schema.scorecard import LowConfidence
-from choose.schema.standings import FamilyResult, Standing
+from choose.schema.scorecard import Cost, Scorecard
 from support import decisions
 
 
 def prompted(low: float, high: float, chance: float = 0.995) -> Decision:
     """Return a decision that names prompt-big; prompt-small answered 100 rows for a 17th."""
     base = decisions.decision("adopt")
-    score = Interval(value=0.8)
     gap = Interval(value=(low + high) / 2, low=low, high=high)
     scores = (round(0.78 + gap.value, 3), 0.78)
-    facts = {"family": "prompting", "accuracy": score}
-    standings = (
-        Standing(candidate="prompt-big", chosen=True, usd_per_1k=15.0, rows=516, **facts),
-        Standing(
-            candidate="prompt-small", usd_per_1k=0.9, rows=100, common=100, difference=gap,
-            compared=scores, **facts,
+    facts = {"strategy": "prompt", "family": "prompting", "accuracy": Interval(value=0.8)}
+    cards = (
+        Scorecard(
+            candidate="prompt-big", chosen=True, cost=Cost(usd_per_1k=15.0), rows=516, **facts
         ),
-        Standing(candidate="tfidf", family="baseline", difference=Interval(value=-0.16)),
+        Scorecard(
+            candidate="prompt-small", cost=Cost(usd_per_1k=0.9), rows=100, common=100,
+            difference=gap, compared=scores, **facts,
+        ),
+        decisions.cheap("tfidf", 0.64, 0.06, difference=Interval(value=-0.16)),
     )  # fmt: skip
     names = ("prompt-small", "prompt-big")
     families = (
@@ -38,9 +38,7 @@ def prompted(low: float, high: float, chance: float = 0.995) -> Decision:
         "chance": {"prompting": chance, "baseline": 1 - chance},
     }  # fmt: skip
     verdict = base.verdict.model_copy(update=changed)
-    cards = (*base.scorecards, decisions.model("prompt-big", "prompting", 0.8, 300.0))
-    changed = {"standings": standings, "verdict": verdict, "scorecards": cards}
-    return base.model_copy(update=changed)
+    return base.model_copy(update={"verdict": verdict, "scorecards": cards})
 
 
 def test_the_cheaper_tie_is_named_and_the_chance_is_of_the_family() -> None:
@@ -75,33 +73,29 @@ def test_labels_of_what_is_worse_are_not_just_paid_back(low: float | None, said:
     assert words.payback(found.model_copy(update={"payback": payback})).endswith(said)
 
 
-def test_low_confidence_speaks_of_agreement_where_a_model_is_taken_for_right() -> None:
+def test_shared_errors_speak_of_agreement_where_a_model_is_taken_for_right() -> None:
     found = decisions.decision()
-    low = LowConfidence(below=0.4, rows=161, right=Interval(value=0.4, low=0.33, high=0.48))
-    card = found.scorecards[0].model_copy(update={"low_confidence": low})
     agreed = found.model_copy(update={"goal": {**found.goal, "agreement": "gpt-4o"}})
-    told = words.low_confidence(agreed, card)
-    assert "are against gpt-4o: 40 % (33 to 48) of 161 rows were with gpt-4o." in told
-    alike = ErrorOverlap(candidates=("a", "b"), rows=100, wrong_in_all=7, oracle=low.right)
+    alike = ErrorOverlap(
+        candidates=("a", "b"), rows=100, wrong_in_all=7, oracle=Interval(value=0.4)
+    )
     agreed = agreed.model_copy(update={"overlap": alike})
-    said = f"{told} {' '.join(words.shared_errors(agreed))}"
+    said = " ".join(words.shared_errors(agreed))
     assert "Both candidates are against gpt-4o on 7 of 100 rows" in said
     assert not {"right", "wrong"} & {*said.replace(".", "").split()}
-    assert "are wrong" in words.low_confidence(found, card)
 
 
 @pytest.mark.parametrize(("name", "head"), [("lora", "vs lora"), ("tuned-prompt", "vs first")])
 def test_a_head_cuts_no_name_in_the_middle(name: str, head: str) -> None:
     found = decisions.answered()
-    own = next(s for s in found.standings if s.chosen).model_copy(update={"candidate": name})
-    others = tuple(s for s in found.standings if not s.chosen)
-    card = found.scorecards[0].model_copy(update={"candidate": name})
+    own = next(c for c in found.scorecards if c.chosen).model_copy(update={"candidate": name})
+    others = tuple(c for c in found.scorecards if not c.chosen)
     families = (
         found.verdict.families[0].model_copy(update={"best": name}),
         *found.verdict.families[1:],
     )
     verdict = found.verdict.model_copy(update={"use_meanwhile": name, "families": families})
-    changed = {"standings": (own, *others), "scorecards": (card, *found.scorecards)}
-    table = family_table(found.model_copy(update={**changed, "verdict": verdict}))
+    changed = {"scorecards": (own, *others), "verdict": verdict}
+    table = family_table(found.model_copy(update=changed))
     assert table.rows[0][0].endswith(name)
     assert head in table.heads

@@ -15,8 +15,7 @@ from choose.report import words
 from choose.report.comparison_words import verdict as in_brief
 from choose.report.terminal.pages import render_full
 from choose.report.write import render_html, render_markdown
-from choose.schema.decision import Decision
-from choose.schema.standings import FamilyResult
+from choose.schema.decision import Decision, FamilyResult
 from choose.types import Kind
 from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf

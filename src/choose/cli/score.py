@@ -72,5 +72,5 @@ def score(
     check_outputs("decision", output, inputs_of(study, config), out)
     with LiveProgress(stderr()) as observer:
         outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
-    gates.check([standing.candidate for standing in outcome.decision.standings])
+    gates.check([card.candidate for card in outcome.decision.scorecards])
     show(outcome, Results(as_json, tuple(output or ()), gates))

@@ -12,7 +12,7 @@ from choose.data.duplicates import TextIndex, conflicting_texts, count_conflicts
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import plural
 from choose.schema.check import FEW, Balance, Count, Lengths
-from choose.schema.standings import PART_OF_EVEN, RARE
+from choose.schema.decision import PART_OF_EVEN, RARE
 from choose.types import Example
 
 # Words that models read of a text.

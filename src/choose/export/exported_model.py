@@ -61,8 +61,6 @@ class Manifest(BaseModel):
         rows: number of training rows.
         teacher: whose answers it learned from in place of labels; empty for labels.
         router: which rows it leaves to a language model; null if it answers all.
-        doubtful_below: the confidence below which most answers of the study were wrong; null where
-            none was shown.
         files: the SHA-256 of every file of the model, by its path in `MODEL_FOLDER`.
     """
 
@@ -84,7 +82,6 @@ class Manifest(BaseModel):
     rows: int
     teacher: str = ""
     router: Router | None = None
-    doubtful_below: float | None = None
     files: Mapping[str, str] = {}
 
     @field_validator("stored_task")
@@ -191,7 +188,7 @@ def _unreadable(folder: Path, why: str) -> str:
 CHUNK = 256
 
 
-NO_TEXT, UNSURE, DOUBTFUL = "no text", "unsure", "doubtful"
+NO_TEXT, UNSURE = "no text", "unsure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +196,8 @@ class Prediction:
     """The prediction for one text.
 
     `label` is the answer: a label, or a text as the task writes it. If it is None, `status` says
-    why: `no text`, `unsure`, `ask MODEL` of a router, or a status of the strategy. It is `doubtful`
-    where the label is less
-    confident than answers most of which were wrong in the study. `confidence` is that of the
-    answer, or None if the strategy gives none.
+    why: `no text`, `unsure`, `ask MODEL` of a router, or a status of the strategy.
+    `confidence` is that of the answer, or None if the strategy gives none.
     """
 
     id: str
@@ -382,8 +377,7 @@ class Model:
             return None, f"ask {router.to}"
         if threshold is not None and chance < threshold:
             return None, UNSURE
-        low = self.manifest.doubtful_below
-        return label, DOUBTFUL if low is not None and chance < low else status
+        return label, status
 
     def _answers(self, items: Sequence[Item]) -> Answers:
         try:

@@ -36,7 +36,7 @@ from choose.formatting import clean, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided
 from choose.report.markdown import code, sentence
-from choose.report.words import covered_by, headline, low_confidence, words_in
+from choose.report.words import covered_by, headline, words_in
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision, Verdict
@@ -81,7 +81,7 @@ The answer of the study: {sentence(headline(decision))} The full record is `deci
 
 ## Intended use
 
-{" ".join(_use(decision, about, inside))}
+{" ".join(_use(about, inside))}
 
 ## Usage
 
@@ -113,14 +113,11 @@ def _evaluation(decision: Decision, about: Manifest) -> str:
     )
 
 
-def _use(decision: Decision, about: Manifest, inside: int) -> Iterator[str]:
+def _use(about: Manifest, inside: int) -> Iterator[str]:
     yield (
         f"Texts like those of {sentence(about.dataset)}. It has not been tested on other kinds of "
         "text or other languages. Decisions about people need human review."
     )
-    card = next((c for c in decision.scorecards if c.candidate == about.candidate), None)
-    if card is not None and (low := low_confidence(decision, card)):
-        yield f"{sentence(low)} `choose predict` calls such labels `doubtful`."
     if router := about.router:
         yield (
             f"\n\n**It is a router.** Rows of which it is less than {percent(router.threshold)} % "
@@ -358,8 +355,6 @@ def write_export(
 
 
 def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
-    cards = {card.candidate: card for card in decision.scorecards}
-    low = cards[choice.candidate].low_confidence if choice.candidate in cards else None
     return Manifest(
         choose=versions()["choose-llm"],
         candidate=choice.candidate,
@@ -375,7 +370,6 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
         fingerprint=decision.dataset.fingerprint,
         rows=len(choice.rows),
         teacher=choice.teacher,
-        doubtful_below=low.below if low else None,
     )
 
 

@@ -75,9 +75,6 @@ class BriefAnswers(MayAbstain, Protocol):
     def nearness(self, output: str | None, answers: Sequence[str]) -> float:
         """Return how much of one of some answers a candidate gives, from 0 to 1."""
 
-    def long_answers(self, answers: Sequence[Sequence[str]]) -> bool:
-        """Return whether most right answers are texts, not a few words."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRows:

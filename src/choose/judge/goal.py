@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def evened(targets: Codes, stated: Floats | None = None) -> Floats | None:
 RULE = "16"
 
 
-# The smallest gain that matters where neither the study nor its prices say.
+# The smallest gain that matters where the study states none.
 USUAL_MARGIN = 0.02
 
 
@@ -100,12 +100,9 @@ class Rule:
         target: accuracy that must be reached, or None.
         measure: what "right" means in every figure.
         margin: the smallest gain that matters.
-        margin_from: the source of the margin: stated, default, or derived from prices
-            (see `margins`).
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
         usd_per_hour: dollars for an hour of the machine that answers, or None.
-        value_per_right_answer: dollars that a right answer is worth more than a wrong one, or None.
         volume: answers needed per month, or None.
         agreement: whose answers are taken for right ones; empty where they are known to be right.
         max_ms: milliseconds that an answer may take, or None.
@@ -116,11 +113,9 @@ class Rule:
     target: float | None = None
     measure: Measure = ACCURACY
     margin: float = USUAL_MARGIN
-    margin_from: Literal["stated", "default", "derived"] = "stated"
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
     usd_per_hour: float | None = None
-    value_per_right_answer: float | None = None
     volume: float | None = None
     agreement: str = ""
     max_ms: float | None = None

@@ -5,22 +5,18 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from choose.judge.decision.break_even import breakeven_of, payback_of
 from choose.judge.decision.gates import audit_with_gain, gates_of, rare_labels
 from choose.judge.decision.remarks import caveats_of, remarks_of
 from choose.judge.decision.rule import Case, case_of
-from choose.judge.decision.standings import families_of, pairs_of, standings_of
+from choose.judge.decision.standings import cards_of, families_of, pairs_of, payback_of
 from choose.judge.decision.steps import steps_of
 from choose.judge.decision.verdict_kind import kind_of
-from choose.judge.diagnosis.cascade import distilled_of
-from choose.judge.diagnosis.differing_rows import confusion_of, disagreement_of, side_by_side
-from choose.judge.diagnosis.doubted_labels import suspect_values
+from choose.judge.diagnosis.differing_rows import confusion_of, side_by_side
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
-from choose.judge.measures.scorecard import scorecards
 from choose.schema.decision import DatasetRecord, Decision, Gate, Verdict
 from choose.schema.plan import LeftOut
-from choose.schema.standings import Standing
+from choose.schema.scorecard import Scorecard
 
 __all__ = ["RULE", "judge"]
 
@@ -41,7 +37,7 @@ def judge(
     """
     case = case_of(evidence, rule, left_out)
     contenders, gates = case.contenders, gates_of(case)
-    standings = standings_of(contenders, case.name)
+    cards = cards_of(evidence, contenders, case.name)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
@@ -49,40 +45,33 @@ def judge(
         goal=contenders.rule.record(),
         verdict=_verdict(case, gates, looks),
         gates=gates,
-        scorecards=scorecards(evidence, contenders.panel, contenders.costs),
-        standings=standings,
+        scorecards=cards,
         pairs=pairs_of(case),
         document_drill=case.drill,
         payback=payback_of(contenders, case.name),
-        breakeven=breakeven_of(contenders, case.name, case.rival) if case.rival else None,
         loss_splits=case.splits,
         without_evidence=case.unanswered,
-        **_rows_to_read(evidence, case, standings),
-        distilled=distilled_of(contenders),
+        **_rows_to_read(evidence, case, cards),
+        distilled=case.distilled,
         forecasts=tuple(contenders.forecasts.values()),
         takeover=case.takeover,
+        suspect_values=case.suspect_values,
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),
     )
 
 
-def _rows_to_read(
-    evidence: Evidence, case: Case, standings: tuple[Standing, ...]
-) -> dict[str, Any]:
+def _rows_to_read(evidence: Evidence, case: Case, cards: tuple[Scorecard, ...]) -> dict[str, Any]:
     """Return the parts of the record that list rows, and which of these hold personal data."""
     audit, overlap = audit_with_gain(case), case.overlap
-    disagreement = disagreement_of(case.contenders, standings)
     ids = [row.id for row in audit.suspects] if audit else []
     ids += [row.id for row in overlap.doubtful] if overlap else []
-    ids += [row.id for row in disagreement.listed] if disagreement else []
     return {
         "audit": audit,
         "overlap": overlap,
-        "disagreement": disagreement,
         "confusion": confusion_of(case.contenders, case.name),
-        "suspect_values": suspect_values(evidence),
-        "side_by_side": side_by_side(evidence, case.contenders, standings),
+        "side_by_side": side_by_side(evidence, case.contenders, cards),
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }
 
@@ -90,7 +79,7 @@ def _rows_to_read(
 def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
     kind = kind_of(case)
     # A candidate is named only where the verdict is to use one.
-    recommended = case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
+    recommended = case.chosen if kind in ("adopt", "baseline-is-enough") else None
     return Verdict(
         kind=kind,
         recommended=recommended,

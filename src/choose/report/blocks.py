@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from math import ceil, floor, log10
 from typing import Literal, NamedTuple
 
@@ -38,9 +37,8 @@ from choose.report.screen_text import shorten
 from choose.schema.base import Command, Expectation, Interval
 from choose.schema.check import Check
 from choose.schema.decision import Decision
-from choose.schema.diagnosis import DifferingRow, LossSplit
+from choose.schema.diagnosis import LossSplit
 from choose.schema.scorecard import NAMES, Scorecard
-from choose.schema.standings import Standing
 from choose.schema.study_changes import Versus
 
 Tone = Literal["", "because", "doubt", "warning", "note", "caption", "fail"]
@@ -302,7 +300,7 @@ def decision_blocks(
         *part(
             "See for yourself",
             differing_rows(decision, stored),
-            prompts(decision, stored),
+            prompts(decision),
             id="see",
             level=2,
         ),
@@ -341,7 +339,7 @@ def answer(decision: Decision) -> Iterator[Block]:
 def candidates(decision: Decision) -> Iterator[Block]:
     """Yield every candidate against the chosen one on common rows: the table that is the chart."""
     named, near = titles(decision), set(contending(decision))
-    placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
+    placed = [s for s in decision.scorecards if s.chosen or s.difference is not None]
     low, high = bar_ends(s.difference for s in placed if s.candidate in near)
     margin = words.quantity(decision.goal, "margin") or 0.0
     pick, whole = next(((s.candidate, s.common) for s in placed if s.chosen), ("", 0))
@@ -357,7 +355,7 @@ def candidates(decision: Decision) -> Iterator[Block]:
     for block in table(caption, rows, mark=named.get(pick, ""), wide=True):
         if isinstance(block, Table):
             yield replace(block, bars=bars, drawn=" ".join(filter(None, drawn)))
-    others = [clean(s.candidate) for s in standings(decision) if s not in placed]
+    others = [clean(s.candidate) for s in decision.scorecards if s not in placed]
     told = (
         words.compared_on(decision, [s.candidate for s in placed]),
         words.beyond_limits(decision),
@@ -378,39 +376,40 @@ def bar_ends(gaps: Iterable[Interval | None]) -> tuple[float, float]:
     return max(min([*lows, -LEAST]), -MOST), min(max([*highs, LEAST]), MOST)
 
 
-def _standing(decision: Decision, standing: Standing) -> dict[str, str]:
-    total, ms, score = decision.dataset.test_rows, standing.ms_per_answer, standing.accuracy
-    unlike = any(s.common != s.rows for s in decision.standings) and not standing.chosen
+def _standing(decision: Decision, card: Scorecard) -> dict[str, str]:
+    total, ms, score = decision.dataset.test_rows, card.cost.ms_per_item, card.accuracy
+    unlike = any(s.difference and s.common != s.rows for s in decision.scorecards)
+    unlike = unlike and not card.chosen
     best = {family.best: family.family for family in decision.verdict.families}
-    chance = decision.verdict.chance.get(best.get(standing.candidate, ""))
+    chance = decision.verdict.chance.get(best.get(card.candidate, ""))
     found = {
-        f"“{clean(rare.label)}” found": words.recall_of(decision, standing.candidate) or DASH
+        f"“{clean(rare.label)}” found": words.recall_of(decision, card.candidate) or DASH
         for rare in decision.verdict.rare[:1]
     }
     return {
-        words.score_head(decision.goal): score_cell(score) + "*" * words.apart(decision, standing),
-        "rows": out_of(standing.rows, total),
-        "difference": DASH if standing.chosen else difference(standing.difference),
-        "won:lost": words.won_and_lost(standing) or DASH,
-        "shared rows": out_of(standing.common, total) if unlike else DASH,
+        words.score_head(decision.goal): score_cell(score) + "*" * words.apart(decision, card),
+        "rows": out_of(card.rows, total),
+        "difference": DASH if card.chosen else difference(card.difference),
+        "won:lost": words.won_and_lost(card) or DASH,
+        "shared rows": out_of(card.common, total) if unlike else DASH,
         **found,
         "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
-        "$ per 1,000": figure(standing.usd_per_1k),
+        "$ per 1,000": figure(card.cost.usd_per_1k),
         "chance": chance_cell(decision, chance),
-        "state": _state(decision, standing),
+        "state": _state(decision, card),
     }
 
 
-def _state(decision: Decision, standing: Standing) -> str:
-    verdict, gap = decision.verdict, standing.difference
-    if standing.beyond:
+def _state(decision: Decision, card: Scorecard) -> str:
+    verdict, gap = decision.verdict, card.difference
+    if card.beyond:
         return "beyond a limit"
-    if standing.chosen:
+    if card.chosen:
         own = "use" if verdict.recommended else "use for now"
         own = own if verdict.usable else "not usable"
         return "reference" if words.only_references(decision) else own
-    family = [one for one in verdict.families if one.family == standing.family]
-    if any(one.members and standing.candidate not in one.members for one in family):
+    family = [one for one in verdict.families if one.family == card.family]
+    if any(one.members and card.candidate not in one.members for one in family):
         return "reference"
     if gap and gap.high is not None and gap.high < 0:
         return "behind"
@@ -436,20 +435,9 @@ def next_steps(decision: Decision) -> Iterator[Block]:
 BEHIND = 15.0
 
 
-def standings(decision: Decision) -> tuple[Standing, ...]:
-    """Return every candidate that has a card against the chosen one, on the rows of both.
-
-    Ranked by that difference; candidates that share no row with the chosen one come last.
-    """
-    known = {card.candidate for card in decision.scorecards}
-    return tuple(s for s in decision.standings if s.candidate in known)
-
-
 def ranked(decision: Decision) -> list[Scorecard]:
-    """Return the candidates in the order of `standings`; those without an accuracy come last."""
-    places = {s.candidate: place for place, s in enumerate(standings(decision))}
-    cards = decision.scorecards
-    return sorted(cards, key=lambda card: (card.accuracy is None, places.get(card.candidate, 0)))
+    """Return the candidates, the nearest to the chosen one first; those without a score last."""
+    return sorted(decision.scorecards, key=lambda card: card.accuracy is None)
 
 
 def readers(decision: Decision) -> list[Scorecard]:
@@ -468,10 +456,10 @@ def chosen_card(decision: Decision) -> Scorecard | None:
 
 def titles(decision: Decision) -> dict[str, str]:
     """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
-    stored, found = {s.candidate: clean(s.title) for s in decision.standings}, {}
+    found = {}
     for card in decision.scorecards:
         name = clean(card.candidate)
-        title = stored.get(card.candidate) or (short_model(card.model) if card.model else "")
+        title = clean(card.title) or (short_model(card.model) if card.model else "")
         found[card.candidate] = f"{title} ({name})" if title not in ("", name) else name
     return found
 
@@ -481,7 +469,7 @@ def contending(decision: Decision) -> list[str]:
 
     If none is that close, the closest one is shown instead.
     """
-    placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
+    placed = [s for s in decision.scorecards if s.chosen or s.difference is not None]
     ahead = {s.candidate: 100 * s.difference.value if s.difference else 0.0 for s in placed}
     near = [s.candidate for s in placed if s.chosen or ahead[s.candidate] > -BEHIND]
     return near if len(near) > 1 else [s.candidate for s in placed[:2]]
@@ -545,64 +533,35 @@ def text_of(decision: Decision, texts: Mapping[str, str], id: str) -> str:
 
 
 def differing_rows(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
-    """Yield the rows that the chosen candidate and its rival answer differently."""
-    found = decision.disagreement
-    if found is None or not found.listed:
-        return
-    few = f" {len(found.listed)} of {found.differing:,} are listed, a part of each kind."
-    listed_all = len(found.listed) == found.differing
-    yield Paragraph(words.differing_line(decision) + ("" if listed_all else few))
-    chosen, rival = clean(found.chosen), clean(found.rival)
-    both = found.differing - found.only_chosen_right - found.only_rival_right
-    kinds = (
-        f"Only {chosen} is right: {plural(found.only_chosen_right, 'row')}",
-        f"Only {rival} is right: {plural(found.only_rival_right, 'row')}",
-        f"Both are wrong: {plural(both, 'row')}",
+    """Yield rows that the chosen candidate and its rivals label differently."""
+    rows = (
+        {
+            "row": row.id,
+            "label": row.target,
+            **{
+                f"{clean(given.candidate)} says": NO_LABEL if given.output is None else given.output
+                for given in row.answers
+            },
+            "text": text_of(decision, texts, row.id),
+        }
+        for row in (decision.side_by_side if decision.dataset.labels else ())
     )
-    for kind, group in groupby(found.listed, key=_kind):
-        rows = (
-            {
-                "row": row.id,
-                "label": row.label,
-                f"{chosen} says": row.chosen or NO_ANSWER,
-                f"{rival} says": row.rival or NO_ANSWER,
-                "text": text_of(decision, texts, row.id),
-            }
-            for row in group
-        )
-        yield from table(kinds[kind], rows, wide=True, shown=SHOWN)
-
-
-def _kind(row: DifferingRow) -> int:
-    return 0 if row.chosen == row.label else 1 if row.rival == row.label else 2
+    yield from table("Rows that candidates label differently", rows, wide=True, shown=SHOWN)
 
 
 # Lines in common from which on a prompt is not shown whole again.
 FEWEST = 4
 
 
-def prompts(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
-    """Yield the prompts of candidates and settings that answered, and wrong replies to them."""
+def prompts(decision: Decision) -> Iterator[Block]:
+    """Yield the prompts of candidates and settings that answered."""
     cards = [card for card in decision.scorecards if card.accuracy]
     used = {(card.candidate, "") for card in cards}
     used |= {(card.candidate, point.setting) for card in cards for point in card.settings}
     every = decision.method.prompts if decision.method else ()
     if not (told := [one for one in every if (one.candidate, one.setting) in used]):
         return
-    rows = decision.side_by_side if decision.dataset.labels else ()
-    replies = (
-        {
-            "row": row.id,
-            "label": row.target,
-            "answer": NO_LABEL if given.output is None else given.output,
-            "reply": DASH if given.raw is None else given.raw,
-            "text": text_of(decision, texts, row.id),
-        }
-        for row in rows
-        for given in row.answers
-    )
-    title, said = f"Prompts{' and replies' * bool(rows)}", "What each candidate says to its model."
-    yield Heading(title, "prompts", 3, said)
+    yield Heading("Prompts", "prompts", 3, "What each candidate says to its model.")
     first = told[0].text.split("\n")
     for one in told:
         text, title = one.text, ", ".join(filter(None, (one.candidate, one.setting)))
@@ -613,8 +572,6 @@ def prompts(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
         yield Listing(text, title)
     said = "Angle brackets mark what differs from row to row. Other candidates use no prompt."
     yield Paragraph(said, "note")
-    name = clean(rows[0].answers[0].candidate) if rows else ""
-    yield from table(f"Rows that {name} gets wrong", replies, wide=True)
 
 
 def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
@@ -698,8 +655,6 @@ def label_by_label(decision: Decision) -> Iterator[Block]:
     yield from table(caption, rows, noted=True)
     name = clean(pick.candidate)
     yield from table(f"What {name} answers to rows of each label", confusion(decision))
-    if low := words.low_confidence(decision, pick):
-        yield Paragraph(low)
 
 
 # Labels of a matrix, at most; of more, so many pairs that are taken for each other.
@@ -727,11 +682,8 @@ def confusion(decision: Decision) -> Iterator[dict[str, str]]:
 
 # Money and curves.
 
-# What shows dollars: the answers you need, what the machine costs, what a right answer is worth.
-PRICES = (
-    "choose continue STUDY --volume 10000/month --usd-per-hour 0.50 "
-    "--set value_per_right_answer=0.20"
-)
+# What shows dollars: the answers you need, and what the machine costs.
+PRICES = "choose continue STUDY --volume 10000/month --usd-per-hour 0.50"
 
 
 def money(decision: Decision) -> Iterator[Block]:
@@ -739,7 +691,7 @@ def money(decision: Decision) -> Iterator[Block]:
     yield Heading("Money, time and data", "money")
     yield Paragraph(words.data_risk(decision))
     yield from scores_by(decision, "usd_per_1k")
-    yield from scores_by(decision, "ms_per_answer")
+    yield from scores_by(decision, "ms_per_item")
     named, learned = titles(decision), words.words_in(decision).labels
     rows = (
         {
@@ -762,7 +714,7 @@ def money(decision: Decision) -> Iterator[Block]:
     )
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
     yield from table(caption, rows, mark=named.get(decision.pick, ""))
-    yield from bullets([*words.breakevens(decision), *words.serving(decision)])
+    yield from bullets(words.serving(decision))
     yield from (Paragraph(text, "note") for text in words.cost_notes(decision))
     if not words.has_totals(decision):
         yield Listing(PRICES, "Add prices to see dollars; stored answers are reused")
@@ -807,21 +759,19 @@ def rows_noted(decision: Decision, sets: Iterable[str | None]) -> str:
     return f"On {few} of {total:,} test rows."
 
 
-def scores_by(
-    decision: Decision, figure: Literal["usd_per_1k", "ms_per_answer"]
-) -> Iterator[Chart]:
+def scores_by(decision: Decision, figure: Literal["usd_per_1k", "ms_per_item"]) -> Iterator[Chart]:
     """Yield scores of contenders against the dollars, or the seconds, of 1,000 answers.
 
     A score is that of the chosen candidate and the difference to it; those that answered fewer
     rows than it are left out. Nothing with fewer than two candidates whose figure is above 0.
     """
     near, word = contending(decision), words.words_in(decision)
-    placed = [s for s in standings(decision) if s.candidate in near]
+    placed = [s for s in decision.scorecards if s.candidate in near]
     own = next((s.accuracy.value for s in placed if s.chosen and s.accuracy), None)
     rows = next((s.rows for s in placed if s.chosen), 0)
     lines: dict[str, Sequence[At]] = {}
     for s in placed:
-        cost, gap = getattr(s, figure), s.difference or Interval(value=0.0)
+        cost, gap = getattr(s.cost, figure), s.difference or Interval(value=0.0)
         if own is not None and cost and (s.chosen or s.common >= rows):
             low, high = (None if end is None else own + end for end in (gap.low, gap.high))
             lines[shorten(clean(s.candidate), NAME)] = [At(cost, own + gap.value, low, high)]
@@ -859,7 +809,7 @@ def scores(decision: Decision) -> Iterator[Block]:
             "95 % CI": span(card.accuracy),
             "family": card.family,
             "model": models[card.model],
-            "macro F1": score_cell(card.macro_f1),
+            "macro F1": percent(card.macro_f1),
             "rows": of_rows(card.accuracy, decision, card.rows),
             "runs": str(card.repetitions or DASH),
             "% usable": percent(card.format_valid),
@@ -1169,7 +1119,6 @@ def reading_losses(decision: Decision) -> Iterator[Block]:
             "no passage": with_span(split.nothing),
             "right passage": with_span(split.gold),
             "right and others": with_span(split.among_others),
-            "perfect reader": with_span(split.ceiling),
             "rows": f"{split.rows:,}",
             "documents": f"{split.documents:,}",
         }
@@ -1201,7 +1150,6 @@ def _losses(split: LossSplit) -> dict[str, str]:
     return {
         "candidate": split.candidate,
         **{f"{said} (95 % CI)": difference(losses.get(n)) for n, said in words.GAPS.items()},
-        "reading, of labels not in doubt": difference(split.to_ceiling),
         "largest": f"{words.GAPS[largest.name]} {percent(largest.largest, 0)} %",
     }
 
@@ -1289,7 +1237,6 @@ def other_metrics(decision: Decision) -> Iterator[Block]:
                 for head, name in ABSTENTIONS.items()
             },
             "% usable": percent(card.format_valid),
-            "length ratio": DASH if text.length is None else f"{text.length:.2f}",
         }
         for card, text in cards
     )

@@ -36,7 +36,6 @@ from choose.formatting import (
     percent_interval,
     plural,
     points,
-    rough,
     short_model,
     signed_points,
     size_in_points,
@@ -49,10 +48,14 @@ from choose.schema.decision import (
     CaveatCode,
     DatasetRecord,
     Decision,
+    FamilyResult,
     Gate,
     GateCode,
+    RareLabel,
     Remark,
     RemarkCode,
+    Step,
+    StepKind,
 )
 from choose.schema.diagnosis import (
     Audit,
@@ -69,20 +72,12 @@ from choose.schema.scorecard import (
     NAMES,
     RANKING_METRICS,
     SET_METRICS,
+    Beyond,
     Failure,
     Needed,
     Payback,
     Scorecard,
     name_of,
-)
-from choose.schema.standings import (
-    Beyond,
-    FamilyResult,
-    RareFigure,
-    RareLabel,
-    Standing,
-    Step,
-    StepKind,
 )
 from choose.types import FAMILIES, Family, Kind
 
@@ -324,9 +319,7 @@ def goal_line(goal: Mapping[str, Any]) -> str:
         least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
         parts.append(f"at least {least}")
     if (margin := quantity(goal, "margin")) is not None:
-        priced = ", and for a more expensive candidate the gain that covers its price"
-        priced *= goal.get("margin_from") == "derived"
-        parts.append(f"a margin of {points(margin)}{priced}")
+        parts.append(f"a margin of {points(margin)}")
     return "; ".join(parts)
 
 
@@ -591,15 +584,15 @@ def how_sure(decision: Decision) -> str:
     return "" if found is None else f"{'only ' * (found < LIKELY)}{chance(found)} sure{about}"
 
 
-def members(decision: Decision) -> list[Standing]:
+def members(decision: Decision) -> list[Scorecard]:
     """Return the other prompts and models of the named family, the nearest first."""
     if decision.family not in ("prompting", "retrieval"):
         return []
     same = {n for f in decision.verdict.families if f.family == decision.family for n in f.members}
-    return [s for s in decision.standings if s.candidate in same and not s.chosen and s.accuracy]
+    return [s for s in decision.scorecards if s.candidate in same and not s.chosen and s.accuracy]
 
 
-def undecided(decision: Decision, member: Standing) -> bool:
+def undecided(decision: Decision, member: Scorecard) -> bool:
     """Return whether a member is not shown to be worse than the named one."""
     gap = member.difference
     return gap is None or gap.high is None or gap.high >= 0
@@ -607,13 +600,13 @@ def undecided(decision: Decision, member: Standing) -> bool:
 
 def within_family(decision: Decision) -> str:
     """Say what other prompts and models of the named family reach, on how many rows, for what."""
-    own = next((s.usd_per_1k for s in decision.standings if s.chosen), None)
+    own = next((s.cost.usd_per_1k for s in decision.scorecards if s.chosen), None)
     others = sorted(members(decision), key=lambda s: not undecided(decision, s))
     noun, told = score_noun(decision.goal), dict[str, list[str]]()
     for one in others[:MEMBERS]:
         first, against = one.compared or (one.accuracy.value if one.accuracy else 0.0, None)
-        priced = one.usd_per_1k is not None and own is not None and one.usd_per_1k != own
-        cost = f" at {dollars(one.usd_per_1k or 0.0)} for 1,000" if priced else ""
+        priced = one.cost.usd_per_1k is not None and own is not None and one.cost.usd_per_1k != own
+        cost = f" at {dollars(one.cost.usd_per_1k or 0.0)} for 1,000" if priced else ""
         beside = "" if against is None else f" against {amount(against, noun)}"
         where = f"{beside} on {plural(one.common or one.rows, 'row')}"
         told.setdefault(where, []).append(f"{clean(one.candidate)} {amount(first, noun)}{cost}")
@@ -632,7 +625,7 @@ def doubts(decision: Decision) -> Iterator[str]:
         left = 1 - score.middle if score else 0.0
         yield f"About {points(left)} are left to gain; nothing else is worth trying."
         return
-    low = any(s.chosen and s.accuracy and s.accuracy.value < 0.5 for s in decision.standings)
+    low = any(s.chosen and s.accuracy and s.accuracy.value < 0.5 for s in decision.scorecards)
     stated = not is_share(score_noun(decision.goal)) or quantity(decision.goal, "target")
     if low and verdict.usable and not stated:
         yield "That is below 50 %: say what is good enough (--target 80%)."
@@ -658,7 +651,7 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     result = next((f for f in verdict.families if f.family == family), FamilyResult(family=family))
     told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
     margin = float(decision.goal.get("margin") or 0.0)
-    gap = next((s.difference for s in decision.standings if s.candidate == result.best), None)
+    gap = next((s.difference for s in decision.scorecards if s.candidate == result.best), None)
     far = gap is not None and gap.value < -margin
     noun = _named(decision, family, result.best)
     who = f"{noun[:1].upper()}{noun[1:]}"
@@ -699,8 +692,6 @@ _CAVEATS: dict[CaveatCode, str] = {
     "says nothing about a larger {stronger} ({flag}).",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
-    "other-source": "On rows of “{other}”, {first} loses {lost} if none of its training rows are "
-    "from there.",
     "part-of-labels": "{names} learned from {rows} of {whole} rows{promised}.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
@@ -713,15 +704,10 @@ _CAVEATS: dict[CaveatCode, str] = {
 
 # What weighs beside the answer, and what would change it.
 _REMARKS: dict[RemarkCode, str] = {
-    "coarse-margin": "The margin of {margin} is large: only {size} are left above {first}, the "
-    "best cheap baseline. Lower it with --set margin=1%.",
-    "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
     "{rows} rows); the worst is “{what}”: {size}.",
     "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
-    "setting": "With the setting {what}, {first} does better than with its default: {change}, "
-    "on {rows} rows. Confirm it on other rows.",
     "target-met": "{first} reaches the target of {score}: its whole range lies above.",
     "target-missed": "{first} misses the target of {score}: its whole range lies below.",
 }
@@ -766,13 +752,12 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
         shares=shares,
         first=clean(caveat.names[0]) if caveat.names else "",
         other=clean(caveat.names[-1]) if caveat.names else "",
-        lost=measured(caveat.lost.value) if caveat.lost else DASH,
     )
 
 
 def _limits(decision: Decision, names: Collection[str]) -> str:
     """Return the limits that candidates break: ``340 ms an answer, limit 100 ms``."""
-    broken = (b for s in decision.standings if s.candidate in names for b in s.beyond)
+    broken = (b for s in decision.scorecards if s.candidate in names for b in s.beyond)
     return "; ".join(
         "its model ends"
         if one.limit == "ends"
@@ -794,7 +779,7 @@ def beyond_limits(decision: Decision) -> str:
     told = [
         f"{clean(s.candidate)} {amount(s.accuracy.value, noun)} "
         f"({_limits(decision, (s.candidate,))})"
-        for s in decision.standings
+        for s in decision.scorecards
         if s.beyond and s.accuracy and s.beyond != (ENDS,)
     ]
     return f"Beyond your limits, so never named: {', '.join(told)}." if told else ""
@@ -807,7 +792,7 @@ def ending(decision: Decision) -> str:
         f"{clean(s.candidate)}, which ends, reaches {amount(s.accuracy.value, noun)}; "
         f"{clean(decision.pick)} is {measured(abs(own.value))} "
         f"{'behind' if own.value < 0 else 'ahead of'} it ({interval(own)}, {s.common:,} rows)."
-        for s in decision.standings
+        for s in decision.scorecards
         if ENDS in s.beyond and s.accuracy and s.difference and (own := s.difference.negated())
     )
 
@@ -905,21 +890,18 @@ def step_text(decision: Decision, found: Step) -> str:
 def _left_out(decision: Decision, found: Step) -> Iterator[str]:
     items = listed(list(map(clean, found.names))) or plural(found.count or 0, "part")
     names = _by_family(decision, found.names)
-    again = f"; also repeat {listed(found.again)}" if found.again else ""
     go_on = "Answer more rows" if found.whole else "Finish what was left out"
     surer = _surer(decision, found)
     said = {
         "begin": f"{surer or 'Allow more time'}: the budget ended before {names} had answered "
-        f"anything{again}.",
+        "anything.",
         "begin-paid": f"Allow more money: --max-usd was used up before {names} had answered "
         "anything.",
-        "finish-rows": f"{surer or go_on}: {_lacking(decision, found)}{again}.",
+        "finish-rows": f"{surer or go_on}: {_lacking(decision, found)}.",
         "finish": f"Finish what was left out ({items}).",
         "finish-paid": f"Finish what was left out ({items}): --max-usd was used up.",
     }
     yield said[found.code]
-    if found.slow and found.seconds:
-        yield f"One fit of {clean(found.slow)} takes about {duration(found.seconds)} here."
     yield _on(found)
 
 
@@ -934,9 +916,9 @@ def _surer(decision: Decision, found: Step) -> str:
 def _by_family(decision: Decision, names: Sequence[str]) -> str:
     """Return ``retrieval and fine-tuning (lora, setfit)``: candidates that no table names."""
     families: dict[str, list[str]] = {}
-    for standing in decision.standings:
-        if standing.candidate in names:
-            families.setdefault(standing.family, []).append(clean(standing.candidate))
+    for card in decision.scorecards:
+        if card.candidate in names:
+            families.setdefault(card.family, []).append(clean(card.candidate))
     told = [
         family if members == [family] else f"{called(decision, family)} ({', '.join(members)})"
         for family, members in families.items()
@@ -1140,9 +1122,6 @@ _PASSAGES = {
     "not shown": "Passages are not shown to help. ",
 }
 
-# Labels that are doubted are spoken of if they surely are this share of the rows or more.
-DOUBTED = 0.02
-
 
 def reading(decision: Decision) -> Iterator[str]:
     families = {card.candidate: card.family for card in decision.scorecards}
@@ -1151,12 +1130,6 @@ def reading(decision: Decision) -> Iterator[str]:
     for split in best_first(own or models, decision.pick)[:1]:
         copies = families.get(split.candidate) == "baseline"
         yield f"{_passages(split, copies)} {_lost(split)}"
-        if split.ceiling is not None and (split.ceiling.high or 1.0) <= 1 - DOUBTED:
-            yield (
-                f"Even a perfect reader may score only {percent_interval(split.ceiling)}: "
-                "independent candidates give the same other answer to the other rows, whose labels "
-                "may be wrong."
-            )
 
 
 def _passages(split: LossSplit, copies: bool) -> str:
@@ -1226,17 +1199,6 @@ def wrong_and_right(decision: Decision) -> tuple[str, str]:
     """Return what answers are called, which may be compared with those of a model alone."""
     teacher = clean(decision.goal.get("agreement") or "")
     return (f"against {teacher}", f"with {teacher}") if teacher else ("wrong", "right")
-
-
-def low_confidence(decision: Decision, card: Scorecard) -> str:
-    """Say below which confidence most answers are wrong; empty where that is not shown."""
-    if (low := card.low_confidence) is None:
-        return ""
-    wrong, right = wrong_and_right(decision)
-    return (
-        f"Below a confidence of {low.below:.2f}, most answers of {clean(card.candidate)} are "
-        f"{wrong}: {percent_interval(low.right)} of {plural(low.rows, 'row')} were {right}."
-    )
 
 
 def takeover(decision: Decision) -> str:
@@ -1313,9 +1275,6 @@ def shared_errors(decision: Decision) -> Iterator[str]:
 _EVIDENCE: dict[GateCode, str] = {
     "alone": "Only one candidate was measured.",
     "ahead-of-references": "{first} beats {others}.",
-    "balance": "Net value of {first} over {second} in a year: {dollars}. It pays off with "
-    "{chance} probability.",
-    "cheapest": "{first} is the cheapest candidate, so it has no extra cost to pay back.",
     "decided": "{count} test rows decided between {first} and {second}.",
     "detects": "{count} test rows detect differences of {share} or more between {first} and "
     "{second} (80 % power); the margin is {limit}.",
@@ -1328,10 +1287,8 @@ _EVIDENCE: dict[GateCode, str] = {
     "embedders": "These embedders were measured: {models}.",
     "enough-rows": "All {total} labels have at least {count} test rows.",
     "few-rows": "{count} of {total} labels have too few test rows for figures of their own.",
-    "no-common-rows": "Some cheaper candidates share no test row with {first}.",
     "no-dates": "The rows have no timestamps, so drift over time cannot be measured.",
     "no-embedder": "No embedder was measured.",
-    "no-prices": "Add --volume and --usd-per-hour to see whether it pays off.",
     "no-time-split": "Drift of {first} is unknown: the time ran out before it was measured.",
     "none-prompted": "No prompted model was measured.",
     "one-embedder": "The only embedder is {models}; a larger one (--set encoder=SPEC) may do "
@@ -1340,7 +1297,6 @@ _EVIDENCE: dict[GateCode, str] = {
     "small-models": "Prompting and retrieval used {models} only; a model with {billions} billion "
     "parameters or more, or an endpoint, may do better.",
     "some-dates": "Drift of {first} is unknown: {count} of {total} rows have a timestamp.",
-    "unpriced": "Whether it pays off is unknown: the study file lacks {names}.",
 }
 
 
@@ -1361,18 +1317,10 @@ def evidence(decision: Decision, gate: Gate) -> str:
         count=f"{gate.count or 0:,}",
         total=f"{gate.total or 0:,}",
         share=measured(gate.share or 0.0),
-        chance=chance(gate.share or 0.0),
         limit=points(gate.limit or 0.0),
         billions=number(gate.limit or 0.0),
         change=in_points(gate.value) if gate.value else DASH,
-        dollars=_dollars(gate.value),
     )
-
-
-def _dollars(value: Interval | None) -> str:
-    if value is None or value.low is None or value.high is None:
-        return DASH
-    return f"{dollars(value.value)} ({dollars(value.low)} to {dollars(value.high)})"
 
 
 def _not_ahead(gate: Gate) -> str:
@@ -1419,43 +1367,33 @@ def headline(decision: Decision) -> str:
 
 def rare_sentence(rare: RareLabel) -> str:
     """Say how many rows of a rare label the named candidate misses, and who misses fewest."""
-    label = f"{in_percent(rare.share)} of the test rows are “{clean(rare.label)}”"
-    shown = list(rare.figures[:1])
-    best = min(rare.figures, key=lambda f: f.rows - f.found, default=None)
-    if best is not None and best not in shown and best.found >= shown[0].found + 1:
-        shown.append(best)
-    told = [_missed(figure, first=not place) for place, figure in enumerate(shown)]
-    return f"{label}: {', '.join(told)}."
-
-
-def _missed(figure: RareFigure, first: bool) -> str:
-    missed = f"{figure.rows - figure.found:.0f}"
-    if not first:
-        return f"{clean(figure.candidate)} {missed}"
-    return f"{clean(figure.candidate)} misses {missed} of {figure.rows:,}"
+    (first, found), *others = rare.found.items()
+    said = f"{clean(first)} misses {rare.answered - found:.0f} of {rare.answered:,}"
+    if others and others[0][1] >= found + 1:
+        said += f", {clean(others[0][0])} {rare.answered - others[0][1]:.0f}"
+    return f"{in_percent(rare.share)} of the test rows are “{clean(rare.label)}”: {said}."
 
 
 def recall_of(decision: Decision, name: str) -> str:
     """Return the recall of the rarest label, as in a table; empty where it is not known."""
-    rare = decision.verdict.rare[:1]
-    figures = {f.candidate: f.recall.value for label in rare for f in label.figures}
-    return in_percent(figures[name]) if name in figures else ""
+    rare = next((rare for rare in decision.verdict.rare if name in rare.found), None)
+    return in_percent(rare.found[name] / rare.answered) if rare else ""
 
 
-def apart(decision: Decision, standing: Standing) -> bool:
+def apart(decision: Decision, card: Scorecard) -> bool:
     """Return whether a score less the chosen one's is not the difference, but for rounding."""
-    own = next((s.accuracy for s in decision.standings if s.chosen), None)
-    if not (own and standing.accuracy and standing.compared):
+    own = next((s.accuracy for s in decision.scorecards if s.chosen), None)
+    if not (own and card.accuracy and card.compared):
         return False
-    shown = round(100 * standing.accuracy.value) - round(100 * own.value)
-    first, second = standing.compared
+    shown = round(100 * card.accuracy.value) - round(100 * own.value)
+    first, second = card.compared
     return abs(shown - 100 * (first - second)) > 1
 
 
 def compared_on(decision: Decision, names: Collection[str]) -> str:
     """Say what differences of a table are of, where the scores beside them are of other ones."""
     noun, against = score_noun(decision.goal), dict[str, list[str]]()
-    for one in decision.standings:
+    for one in decision.scorecards:
         if one.compared and one.candidate in names and apart(decision, one):
             first, second = (amount(value, noun) for value in one.compared)
             against.setdefault(second, []).append(f"{clean(one.candidate)} {first}")
@@ -1465,7 +1403,7 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
         return (
             f"* On shared rows, after training on equally many: {told}. Chances count all answers."
         )
-    unlike = len({standing.common for standing in decision.standings}) > 1
+    unlike = len({card.common for card in decision.scorecards}) > 1
     part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
     told = "Differences are on rows that both answered, each trained on equally many rows."
     return told if unlike or part else ""
@@ -1473,7 +1411,7 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
 
 def _prices(decision: Decision, found: Payback) -> Iterator[str]:
     """Yield the flags that make a month's dollars known."""
-    priced = {s.candidate for s in decision.standings if s.usd_per_1k is not None}
+    priced = {s.candidate for s in decision.scorecards if s.cost.usd_per_1k is not None}
     if quantity(decision.goal, "volume") is None:
         yield "--volume 10000/month"
     if found.api not in priced:
@@ -1507,11 +1445,11 @@ def failed(found: Failure) -> str:
     return f"{found.trials} of {plural(found.planned, 'trial')} failed: {clean(found.error)}"
 
 
-def won_and_lost(standing: Standing) -> str:
+def won_and_lost(card: Scorecard) -> str:
     """Return ``56 : 15``: shared rows it does better on than the chosen one, and worse."""
-    if standing.won is None or standing.lost is None:
+    if card.won is None or card.lost is None:
         return ""
-    return f"{standing.won:,}:{standing.lost:,}"
+    return f"{card.won:,}:{card.lost:,}"
 
 
 # Money, time, endpoints, and where texts go.
@@ -1520,27 +1458,6 @@ def won_and_lost(standing: Standing) -> str:
 def has_totals(decision: Decision) -> bool:
     """Return whether the cost of training is known for some candidate."""
     return any(card.cost.training_usd is not None for card in decision.scorecards)
-
-
-def breakevens(decision: Decision) -> Iterator[str]:
-    """Yield from how many answers on the named candidate, or its nearest rival, pays off."""
-    if (breakeven := decision.breakeven) is None:
-        return
-    a, b, needed = clean(breakeven.a), clean(breakeven.b), breakeven.requests
-    expected = f"{rough(breakeven.expected)} are expected in a year"
-    costs = f"{a} costs {dollars(breakeven.extra_usd)} more to train than {b}"
-    if needed.value is None and needed.low is None:
-        yield f"{costs} and never pays off: it gains and saves too little per answer."
-    elif needed.high is not None and needed.high < 1:
-        yield f"{a} pays off against {b} from the first answer."
-    else:
-        when = "an unknown number of" if needed.value is None else f"about {rough(needed.value)}"
-        low = DASH if needed.low is None else rough(needed.low)
-        high = "unbounded" if needed.high is None else rough(needed.high)
-        yield (
-            f"{costs} and pays off after {when} answers ({low} to {high}); {expected}. "
-            f"It pays off with {chance(breakeven.probability)} probability."
-        )
 
 
 def serving(decision: Decision) -> Iterator[str]:
@@ -1553,17 +1470,12 @@ def serving(decision: Decision) -> Iterator[str]:
 
 
 def cost_notes(decision: Decision) -> Iterator[str]:
-    """Yield what a month costs, how costs were counted, or which prices the study file lacks."""
+    """Yield what a month costs, and which prices the study file lacks."""
     yield from filter(None, [payback(decision)])
     yield from _indexes(decision)
-    if decision.breakeven:
-        yield _counted(decision)
     lacks = list(dict.fromkeys(key for card in decision.scorecards for key in card.cost.missing))
-    if decision.breakeven:
-        return
-    if has_totals(decision):
-        lacks = lacks or ["costs.value_per_right_answer"]
-        yield f"No break-even: the study file lacks {', '.join(map(clean, lacks))}."
+    if lacks and has_totals(decision):
+        yield f"No dollars of a year: the study file lacks {', '.join(map(clean, lacks))}."
 
 
 def _indexes(decision: Decision) -> Iterator[str]:
@@ -1575,17 +1487,6 @@ def _indexes(decision: Decision) -> Iterator[str]:
             f"Indexing all documents, as after a change of them, takes: {', '.join(each)}. "
             "Milliseconds per item are those of a search."
         )
-
-
-def _counted(decision: Decision) -> str:
-    text = "The labels of this study count as already paid."
-    value, volume = (quantity(decision.goal, key) for key in ("value_per_right_answer", "volume"))
-    if value is None or volume is None:
-        return text
-    return (
-        f"Counted over a year at {rough(volume)} answers a month; a right answer is worth "
-        f"{dollars(value)}. {text}"
-    )
 
 
 ENDPOINT_NOTE = (
@@ -1648,26 +1549,6 @@ def data_risk(decision: Decision) -> str:
 # Rows, curves, and answers that are texts.
 
 
-def differing_line(decision: Decision) -> str:
-    """Say on how many rows the choice and its rival differ, and which of them is right."""
-    if (found := decision.disagreement) is None:
-        return ""
-    wrong, right = wrong_and_right(decision)
-    both = found.differing - found.only_chosen_right - found.only_rival_right
-    verdict = decision.verdict
-    parts = [c for c in verdict.caveats if c.code == "part-of-labels"]
-    pools, chance = {name: part.rows for part in parts for name in part.names}, verdict.chance
-    told = {f.best for f in verdict.families if chance.get(f.family, 1.0) >= POSSIBLE}
-    unlike = "; they were trained on unequal numbers of rows"
-    unlike *= found.rival in told and pools.get(found.chosen) != pools.get(found.rival)
-    return (
-        f"{clean(found.chosen)} and {clean(found.rival)} differ on {found.differing:,} of "
-        f"{plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
-        f"{right} on {found.only_chosen_right:,}, only {clean(found.rival)} on "
-        f"{found.only_rival_right:,}, both are {wrong} on {both:,}{unlike}."
-    )
-
-
 def steepest(decision: Decision, cards: Sequence[Scorecard]) -> str:
     """Say which candidate gained most between its last two numbers of labels."""
     rises = {card.candidate: card.curve[-1].value - card.curve[-2].value for card in cards}
@@ -1700,11 +1581,6 @@ def reading_notes(decision: Decision) -> Iterator[str]:
             f"{clean(split.candidate)} answered {rows} with evidence in {documents}, each with "
             "every kind of passages. Largest: % of resamples of the documents in which it is."
         )
-        if split.to_ceiling is not None:
-            yield (
-                "Perfect reader: the rows whose label independent candidates do not doubt, which "
-                "it reaches for certain."
-            )
     for split in splits[:1]:
         yield from _what_helps(split)
     if unanswered := decision.without_evidence:
@@ -1717,15 +1593,7 @@ def reading_notes(decision: Decision) -> Iterator[str]:
 
 
 def _what_helps(split: LossSplit) -> Iterator[str]:
-    """Yield what retrieval and reading would each gain alone, and the best other reader."""
-    if (reading := split.reading_alone) is not None and (found := split.found) is not None:
-        retrieval, rows = split.gap("retrieval").loss.value, plural(found.rows, "row")
-        yield (
-            f"Alone, perfect retrieval gains {clean(split.candidate)} {measured(retrieval)}; a "
-            f"perfect reader of what it reads about {measured(reading)}, since that holds the "
-            f"evidence of {in_percent(found.any.value)} of {rows}; all that is lost is "
-            f"{measured(1 - split.retrieved.value)}."
-        )
+    """Yield which other candidate reads best."""
     if split.best_reader is not None and split.reader_gain is not None:
         told = gain(clean(split.best_reader), clean(split.candidate), split.reader_gain)
         yield f"Best of the other candidates with the right passage, on common rows: {told}."

@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from choose.schema.base import Interval, Record
+from choose.schema.base import Command, Interval, Record
 from choose.schema.diagnosis import (
     Audit,
     Confusion,
-    Disagreement,
     Distilled,
     DocumentDrill,
     ErrorOverlap,
@@ -20,14 +19,12 @@ from choose.schema.diagnosis import (
 )
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import (
-    Breakeven,
     ComparedRow,
     CurveForecast,
     Payback,
     Scorecard,
     SuspectValues,
 )
-from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
 from choose.schema.study_sections import Estimand
 from choose.types import Kind
 
@@ -95,8 +92,6 @@ class Pair(Record):
 GateCode = Literal[
     "alone",
     "ahead-of-references",
-    "balance",
-    "cheapest",
     "decided",
     "detects",
     "detects-none",
@@ -105,10 +100,8 @@ GateCode = Literal[
     "enough-rows",
     "few-rows",
     "labels",
-    "no-common-rows",
     "no-dates",
     "no-embedder",
-    "no-prices",
     "no-time-split",
     "none-prompted",
     "not-ahead",
@@ -118,7 +111,6 @@ GateCode = Literal[
     "some-dates",
     "sources",
     "small-models",
-    "unpriced",
 ]
 
 
@@ -128,12 +120,12 @@ class Gate(Record):
     Attributes:
         code: what was found.
         names: candidates, the first of which it is about; models of ``small-models`` and
-            ``embedders``; keys that the study file lacks.
+            ``embedders``.
         count: rows or labels; for ``labels``, rows whose text has two labels.
         total: of which `count` are a part.
-        share: a gain that is detected, or the probability that it pays.
+        share: a gain that is detected.
         limit: what it is held against.
-        value: a difference, a change, or dollars of a year.
+        value: a difference or a change.
     """
 
     name: str
@@ -150,10 +142,7 @@ class Gate(Record):
 RemarkCode = Literal[
     "target-met",
     "target-missed",
-    "coarse-margin",
-    "long-answers",
     "margin",
-    "setting",
     "searched",
     "other-source",
 ]
@@ -164,13 +153,10 @@ class Remark(Record):
 
     Attributes:
         code: ``target-met``, ``target-missed``: a candidate, for certain (`share`: the target);
-            ``coarse-margin``: the margin is large against what the best baseline lacks (`share`);
-            ``long-answers``: other words for the same count as misread; ``margin``: with a margin
-            of `share` or less, a candidate could not be ruled out; ``setting``: a candidate does
-            better with the setting `what`; ``searched``: what a search for a prompt changes
-            (`value`) from the second, where it starts; ``other-source``: what a candidate changes
-            by (`value`) on a source that no training row is from, `what` being the worst of them
-            (`share` there).
+            ``margin``: with a margin of `share` or less, a candidate could not be ruled out;
+            ``searched``: what a search for a prompt changes (`value`) from the second, where it
+            starts; ``other-source``: what a candidate changes by (`value`) on a source that no
+            training row is from, `what` being the worst of them (`share` there).
         names: candidates.
         value: a difference, on `rows` unless said otherwise.
     """
@@ -199,7 +185,6 @@ CaveatCode = Literal[
     "leak",
     "unseen-labels",
     "check-failed",
-    "other-source",
     "not-asked",
     "none-within",
     "ms-unknown",
@@ -221,16 +206,14 @@ class Caveat(Record):
             (`rows`); ``shift``: a label that is far more, or less, common among the test rows
             (`shares`: of training and test rows); ``leak``: test rows that the training file held
             too (`rows`); ``unseen-labels``: `whole` labels without a training row, on `rows` test
-            rows; ``check-failed``: a gate; ``other-source``: the named candidate, and the
-            source on which it loses most, over the margin for certain; ``not-asked``: families
-            that the study leaves out; ``agreement``: the named one's answers are taken for right
-            ones; ``none-within``: the candidate that is nearest to the limits, which all break;
-            ``ms-unknown``, ``usd-unknown``, ``host-unknown``: the named candidate may break a
-            limit, as its time, its price or who serves it is not known.
+            rows; ``check-failed``: a gate; ``not-asked``: families that the study leaves out;
+            ``agreement``: the named one's answers are taken for right ones; ``none-within``: the
+            candidate that is nearest to the limits, which all break; ``ms-unknown``,
+            ``usd-unknown``, ``host-unknown``: the named candidate may break a limit, as its time,
+            its price or who serves it is not known.
         names: candidates, models, families or gates.
         promised: the score that one such member promises with all training rows, where another
             learned from more.
-        lost: on a source.
     """
 
     code: CaveatCode
@@ -239,7 +222,129 @@ class Caveat(Record):
     shares: tuple[float, float] | None = None
     whole: int | None = None
     promised: Interval | None = None
-    lost: Interval | None = None
+
+
+StepKind = Literal[
+    "check-labels",
+    "fix-documents",
+    "fix-retrieval",
+    "fix-format",
+    "evaluate-rest",
+    "label-more",
+    "add-candidate",
+    "stronger-model",
+    "more-runs",
+    "metric",
+    "cascade",
+]
+
+
+class FamilyResult(Record):
+    """One family of the question.
+
+    Attributes:
+        best: the member to use, of least expected loss; null where none was measured.
+        members: the measured members that read the text, the cheapest first.
+    """
+
+    family: str
+    best: str | None = None
+    members: tuple[str, ...] = ()
+
+
+StepCode = Literal[
+    "add",
+    "add-baseline",
+    "begin",
+    "begin-paid",
+    "conflicts",
+    "cut",
+    "documents",
+    "doubted",
+    "finish",
+    "finish-paid",
+    "finish-rows",
+    "labels-for-gain",
+    "labels-for-target",
+    "rare-label",
+    "repeat",
+    "repeat-late",
+    "repeat-paid",
+    "retrieval",
+    "separate",
+    "still-rising",
+    "stronger",
+    "takeover",
+    "too-few",
+    "unreadable",
+]
+
+
+class Step(Record):
+    """Something to do next, the most valuable first; `report.words` says it.
+
+    Attributes:
+        code: what is to be done, and why; those that end in ``-paid`` need money, not time.
+        names: candidates; questions without documents; parts of the study that were left out.
+        rows: by candidate the test rows that it lacks an answer to.
+        paid: whether the command takes a higher --max-usd as well.
+        count: rows, answers or items that it is about; for ``separate``, rows for an even chance;
+            for ``stronger``, rows that were answered, if not all; for ``repeat``, runs so far.
+        total: of which `count` are a part; for ``separate``, rows for a chance of 80 %; for
+            ``still-rising``, labels now.
+        share: a score to reach, a gain, or the share of the uncertainty that is due to runs.
+        labels: more labels that are needed; `high` is null where it is not known.
+        gained: what the last labels gained.
+        value: the accuracy it is expected to add, with its interval; null where not known.
+        minutes: of a person's or the machine's time, at most; null where not known.
+        whole: minutes of all that was left out, where that takes longer.
+        chance: of the family that is named after these minutes, as expected now; null where that is
+            not known.
+        removes: the loss that the minutes, or the rows, are expected to remove.
+        usd: what these cost.
+        command: what to type; null where nothing is to be typed.
+    """
+
+    kind: StepKind
+    code: StepCode
+    names: tuple[str, ...] = ()
+    rows: Mapping[str, int] = {}
+    paid: bool = False
+    count: int | None = None
+    total: int | None = None
+    share: float | None = None
+    labels: Interval | None = None
+    gained: Interval | None = None
+    value: Interval | None = None
+    minutes: float | None = None
+    whole: float | None = None
+    chance: float | None = None
+    removes: float | None = None
+    usd: float | None = None
+    command: Command | None = None
+
+
+# Labels are lopsided where one has at most this share of the rows and this part of an even share,
+# or another more than the last share.
+RARE, PART_OF_EVEN, DOMINANT = 0.15, 0.3, 0.7
+
+
+class RareLabel(Record):
+    """A label that accuracy hardly sees: missing all its rows costs a few points at most.
+
+    Attributes:
+        rows: test rows of the label.
+        share: of the test rows.
+        answered: rows of the label that the chosen candidate answered.
+        found: how many of these each candidate got right, on average over its runs; the chosen one
+            first, then those that find most. Who answered fewer rows is left out.
+    """
+
+    label: str
+    rows: int
+    share: float
+    answered: int
+    found: Mapping[str, float] = {}
 
 
 class Verdict(Record):
@@ -307,18 +412,17 @@ class Decision(Record):
     """The whole decision record.
 
     Attributes:
+        scorecards: the chosen candidate first, then by their difference to it; those that share no
+            row with it come last, then those beyond a limit.
         suspect_values: of answers that are records or sets of labels.
         confusion: of the candidate to use, where answers are labels; label by label, the largest
             first.
-        side_by_side: rows on which candidates differ, where answers are texts; where they are
-            labels, rows that the best prompted candidate gets wrong, those first whose reply names
-            no label. None seems to hold personal data or a key.
+        side_by_side: rows on which candidates differ. None seems to hold personal data or a key.
         loss_splits: of candidates that read documents: what they lose, by cause.
         without_evidence: questions with an answer that no document is known to hold.
         document_drill: what candidates answer after facts in the documents changed; null without.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
-        breakeven: of the named candidate and its nearest rival; null where they are not priced.
         payback: dollars a month by an API and on this machine; null unless both were measured.
         left_out: what was planned and not measured.
     """
@@ -331,10 +435,8 @@ class Decision(Record):
     verdict: Verdict
     gates: tuple[Gate, ...]
     scorecards: tuple[Scorecard, ...]
-    standings: tuple[Standing, ...] = ()
     pairs: tuple[Pair, ...]
     overlap: ErrorOverlap | None = None
-    disagreement: Disagreement | None = None
     distilled: Distilled | None = None
     takeover: Takeover | None = None
     confusion: tuple[Confusion, ...] = ()
@@ -345,7 +447,6 @@ class Decision(Record):
     document_drill: DocumentDrill | None = None
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
-    breakeven: Breakeven | None = None
     payback: Payback | None = None
     looks: int
     left_out: tuple[LeftOut, ...] = ()

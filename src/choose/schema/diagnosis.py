@@ -154,41 +154,6 @@ class Takeover(Record):
     saved_usd_per_1k: float | None = None
 
 
-class DifferingRow(Record):
-    """A row that two candidates answer differently; null is an unusable answer."""
-
-    id: str
-    label: str
-    chosen: str | None
-    rival: str | None
-
-
-class Disagreement(Record):
-    """The rows that the chosen candidate and its rival answer differently.
-
-    Attributes:
-        chosen: the candidate that is recommended or used in the interim.
-        rival: the best candidate of another family that may be better than it, by the paired
-            difference; else of its own family; else the nearest one.
-        rows: the rows that both answered; a row counts with the first answer of each.
-        differing: the rows among them with two different answers.
-        only_chosen_right: of the differing rows, those that only the chosen candidate gets right;
-            where answers are no labels, those whose answer by it scores higher.
-        only_rival_right: those that only the rival gets right, or answers better.
-        listed: differing rows, first those that only the chosen one gets right, then those of the
-            rival, then those that both get wrong; evenly spread if not all are listed; none where
-            answers are no labels.
-    """
-
-    chosen: str
-    rival: str
-    rows: int
-    differing: int
-    only_chosen_right: int
-    only_rival_right: int
-    listed: tuple[DifferingRow, ...] = ()
-
-
 class ErrorOverlap(Record):
     """Which rows candidates get wrong together; a candidate's row is right if most fits say so.
 
@@ -241,8 +206,6 @@ class Retrieved(Record):
         k: passages that were read.
         first: share of rows whose first passage holds evidence.
         any: share of rows of which some passage that was read does.
-        left: score that a reader gains which is right wherever the evidence was read, and as now
-            elsewhere: the mean over these rows; null where no row was scored.
         missed: the others.
     """
 
@@ -250,15 +213,14 @@ class Retrieved(Record):
     k: int
     first: Interval
     any: Interval
-    left: float | None = None
     missed: tuple[str, ...] = ()
 
 
 class LossSplit(Record):
     """What a candidate that reads documents loses, by cause, on the same rows under controls.
 
-    1 - retrieved = (1 - ceiling) + (ceiling - gold) + (gold - among others) + (among others -
-    retrieved): labels in doubt, reading, distraction, retrieval.
+    1 - retrieved = (1 - gold) + (gold - among others) + (among others - retrieved): reading,
+    distraction, retrieval.
 
     Attributes:
         candidate: whose answers they are.
@@ -271,10 +233,7 @@ class LossSplit(Record):
         knowledge: `gold` minus `nothing`: the most that retrieval can add for this model.
         brought: `retrieved` minus `nothing`.
         gaps: what is lost, the largest first; without distraction where one passage is read.
-            Reading counts up to 1, so that labels in doubt are a part of it.
-        ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
-            reaches for certain; null where no two independent candidates could doubt one.
-        to_ceiling: `ceiling` minus `gold`: reading without labels in doubt.
+            Reading counts up to 1, so that wrong labels are a part of it.
         found: how well passages were retrieved; null where it is not known.
         best_reader: the other candidate with the highest score with the right passage, null where
             none was given it; `reader_gain` is what it scores more, on rows that both answered.
@@ -290,8 +249,6 @@ class LossSplit(Record):
     knowledge: Interval
     brought: Interval | None = None
     gaps: tuple[Gap, ...]
-    ceiling: Interval | None = None
-    to_ceiling: Interval | None = None
     found: Retrieved | None = None
     best_reader: str | None = None
     reader_gain: Interval | None = None
@@ -338,11 +295,6 @@ class LossSplit(Record):
         gain, loss = self.reader_gain, self.gap("retrieval").loss.value
         beaten = gain is not None and above_0(gain) and gain.value >= loss
         return not beaten and self.gaps[0].name == "reading" and self.retrieval_part >= MATTERS
-
-    @property
-    def reading_alone(self) -> float | None:
-        """Return what a perfect reader gains that is right wherever evidence was read."""
-        return None if self.found is None else self.found.left
 
 
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:

@@ -40,36 +40,6 @@ class Cost(Record):
     missing: tuple[str, ...] = ()
 
 
-class Requests(Record):
-    """A number of answers; an end is null where no number is large enough."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-class Breakeven(Record):
-    """From how many answers on the candidate that costs more to train pays for itself.
-
-    Attributes:
-        a: the candidate that costs more to train.
-        b: the other one.
-        expected: answers in a year.
-        extra_usd: what `a` costs more to train.
-        gain: accuracy of a minus accuracy of b.
-        requests: answers from which on `a` pays; 0 where it costs nothing more to train.
-        probability: that `a` pays within a year.
-    """
-
-    a: str
-    b: str
-    expected: float
-    extra_usd: float
-    gain: Interval
-    requests: Requests
-    probability: float
-
-
 class Payback(Record):
     """A month of answers by an API and by a candidate of this machine, and when labels are paid.
 
@@ -180,7 +150,6 @@ class TextFigures(Record):
         micro_f1: of all values or labels of all rows together, for records and sets of labels.
         macro_f1: the mean of the labels' F1, for sets; labels count that are right or given once.
         format_gap: what the score would gain if unusable answers were repaired.
-        length: characters of the answers over those of the right ones.
         fields: of records, or the labels of sets; those with most right values first.
         abstentions: where some rows have no answer.
     """
@@ -189,7 +158,6 @@ class TextFigures(Record):
     micro_f1: float | None = None
     macro_f1: float | None = None
     format_gap: Interval | None = None
-    length: float | None = None
     fields: tuple[PartRecord, ...] = ()
     abstentions: Abstentions | None = None
 
@@ -359,19 +327,6 @@ class NoisePoint(Record):
     loss: Interval
 
 
-class LowConfidence(Record):
-    """Answers whose confidence is lower than `below`, most of which are wrong.
-
-    Attributes:
-        rows: how many of the study's answers these are.
-        right: the share of these that is right, with a Wilson interval that ends below one half.
-    """
-
-    below: float
-    rows: int
-    right: Interval
-
-
 class Variance(Record):
     """Standard deviation of accuracy by source; a source that was not varied is null.
 
@@ -391,18 +346,14 @@ class ViewPoint(Record):
 
     Attributes:
         agreement: share of the answers that stay the same.
-        accuracy: on the perturbed rows.
         rows: the rows that were perturbed.
         change: accuracy on them minus accuracy on the same rows as they are, by the same fits.
-        clean: accuracy on the same rows as they are.
     """
 
     view: str
     agreement: float
-    accuracy: float
     rows: int
-    change: Interval | None = None
-    clean: float | None = None
+    change: Interval
 
 
 class Stability(Record):
@@ -447,28 +398,58 @@ class Failure(Record):
     error: str
 
 
+class Beyond(Record):
+    """A limit of the study that a candidate breaks: `most` is allowed, and it takes `value`.
+
+    Both are null where the limit is that no other machine serves the model, or that it ends.
+    """
+
+    limit: Literal["ms", "usd", "on-premises", "ends"]
+    value: float | None = None
+    most: float | None = None
+
+
 class Scorecard(Record):
     """What was measured of one candidate.
 
     `accuracy` is the mean of the study's metric, `text` what is beside it where answers are
-    texts; `macro_f1`, `per_class` and others that need labels are null there. `low_confidence` is
-    null where no threshold is shown.
+    texts; `macro_f1`, `per_class` and others that need labels are null there.
+
+    Attributes:
+        title: the name for readers, such as "words + logistic regression"; empty if it has none.
+        rows: that this candidate answered; accuracies are comparable only at equal `rows`.
+        chosen: whether this is the candidate that is recommended, or to use for now.
+        difference: accuracy of this candidate minus the chosen one on `common` rows; null for the
+            chosen one, and where the two share no row.
+        compared: the two scores of that difference, this candidate's and the chosen one's: on the
+            common rows, each trained on equally many.
+        common: the rows that both answered.
+        won: common rows that this candidate answers better than the chosen one; null for that one.
+        lost: common rows that it answers worse.
+        beyond: the limits of the study that it breaks, for which it is never named.
     """
 
     candidate: str
     strategy: str
     family: str
+    title: str = ""
     model: str | None = None
+    chosen: bool = False
     rows: int = 0
     repetitions: int = 0
     accuracy: Interval | None = None
-    macro_f1: Interval | None = None
+    difference: Interval | None = None
+    compared: tuple[float, float] | None = None
+    common: int = 0
+    won: int | None = None
+    lost: int | None = None
+    beyond: tuple[Beyond, ...] = ()
+    macro_f1: float | None = None
     per_class: tuple[PartRecord, ...] = ()
     variance: Variance = Variance()
     noise: tuple[NoisePoint, ...] = ()
     stability: Stability = Stability()
     format_valid: float | None = None
-    low_confidence: LowConfidence | None = None
     text: TextFigures | None = None
     curve: tuple[CurvePoint, ...] = ()
     settings: tuple[SettingPoint, ...] = ()

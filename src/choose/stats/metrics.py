@@ -38,33 +38,13 @@ def per_label(targets: Codes, outputs: Codes, labels: int) -> PerLabel:
         return PerLabel(right / predicted, right / support, support)
 
 
-def macro_f1_rows(targets: Codes, outputs: Codes, labels: int) -> Floats:
-    """Return (n,) pseudo-values: their mean is macro-F1, and their spread gives its interval.
+def macro_f1(targets: Codes, outputs: Codes, labels: int) -> float:
+    """Return the mean F1 of the labels that occur among the targets.
 
-    Macro-F1 is the mean F1 of the labels that occur among the targets. One that occurs and is never
-    answered has an F1 of 0; answering one that does not occur costs recall elsewhere.
-    Each row's value is the statistic plus the row's influence on it (the delta method), so that
-    the two-way analysis for means holds for macro-F1 as well.
+    One that occurs and is never answered has an F1 of 0; answering one that does not occur costs
+    recall elsewhere.
     """
-    f1, place = _f1(targets, outputs, labels)
-    n, known = len(targets), place >= 0
-    counts = confusion(targets, outputs, labels)
-    size = counts.sum(axis=1) + counts[:, :labels].sum(axis=0)
-    # F1 = 2 right / (support + predicted), differentiated by each of the three counts.
-    by_label = np.zeros(labels)
-    by_label[known] = f1
-    weight = np.where(known, 1.0 / np.maximum(size, 1), 0.0) * n / len(f1)
-    values = np.full(n, f1.mean())
-    values += 2 * (targets == outputs) * weight[targets]
-    values -= by_label[targets] * weight[targets]
-    usable = outputs != UNUSABLE
-    values[usable] -= (by_label * weight)[outputs[usable]]
-    return values
-
-
-def _f1(targets: Codes, outputs: Codes, labels: int) -> tuple[Floats, Codes]:
     counts = confusion(targets, outputs, labels)
     support, predicted = counts.sum(axis=1), counts[:, :labels].sum(axis=0)
     occurs = support > 0
-    place = np.where(occurs, np.cumsum(occurs) - 1, -1)
-    return 2.0 * counts.diagonal()[occurs] / (support + predicted)[occurs], place
+    return float((2.0 * counts.diagonal()[occurs] / (support + predicted)[occurs]).mean())

@@ -111,9 +111,6 @@ class Costs(Settings):
     usd_per_hour: Annotated[float | None, Flag("DOLLARS")] = Field(
         default=None, ge=0, description="Price of an hour of this machine, in dollars."
     )
-    value_per_right_answer: float | None = Field(
-        default=None, gt=0, description="Dollars that an avoided error is worth."
-    )
     volume: Annotated[float | None, BeforeValidator(per_month), Flag("N/TIME")] = Field(
         default=None, gt=0, description="Answers a month, such as 200000 or 5000/day."
     )
@@ -273,10 +270,5 @@ class Study(Settings):
             raise ValueError(
                 "goal.margin is missing: with goal.metric = 'cost' it is a share of the most "
                 "expensive error and has no default"
-            )
-        if self.goal.metric != "accuracy" and self.costs.value_per_right_answer is not None:
-            raise ValueError(
-                "costs.value_per_right_answer values every right row the same, but goal.metric = "
-                f"{self.goal.metric!r} does not; leave one of them out"
             )
         return self

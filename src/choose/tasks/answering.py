@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from statistics import median
 from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus
@@ -143,15 +142,6 @@ class Answering(BaseTask):
         if output is None or abstains(output):
             return 0.0
         return 1.0 if occurs(answers, output) else max(token_f1(output, text) for text in answers)
-
-    def long_answers(self, answers: Sequence[Sequence[str]]) -> bool:
-        """Return whether most right answers have more than `BRIEF` words.
-
-        Of several that are accepted, the shortest counts. A user's own metric is made for the task.
-        """
-        asked = [row for row in answers if not abstains(row[0])]
-        words = [min(len(text.split()) for text in row) for row in asked]
-        return bool(words) and self.metric is None and median(words) > BRIEF
 
     def _same_value(self, output: str, target: str) -> float:
         one, two = (_readings(text, self.day_first) for text in (output, target))

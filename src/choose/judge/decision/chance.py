@@ -165,7 +165,7 @@ def chances_of(
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
     named = sorted(contenders.named.values(), key=contenders.names.index)
     of = {name: found[contenders.family(name)] for name in named}
-    use = least_loss(joint, named, contenders.margin, chances=of) if named else None
+    use = least_loss(joint, named, contenders.rule.margin, chances=of) if named else None
     ahead = _ahead(best, one)
     leads: dict[Family, float] = {}
     if use is not None:
@@ -269,30 +269,13 @@ class _Question:
         """Return (...,) the place of the family to use; -1 where none beats the floor."""
         top = best.argmax(axis=-1)
         lead = best.max(axis=-1)[..., None] - best
-        found = (lead <= self._margins.T[top]).argmax(axis=-1)
+        cheaper = np.arange(len(self.families)) <= top[..., None]
+        found = (cheaper & (lead <= self.contenders.rule.margin)).argmax(axis=-1)
         floors = self.columns(self.contenders.floors)
         if floors:
             own = np.take_along_axis(best, found[..., None], axis=-1)[..., 0]
             found = np.where(own > scores[..., floors].max(axis=-1), found, -1)
         return np.asarray(found)
-
-    @cached_property
-    def _margins(self) -> Floats:
-        """Return (families, families) the lead of the second that makes it the one to use."""
-        named = self.contenders.named
-        usual = self.contenders.rule.margin
-
-        def margin(a: Family, b: Family) -> float:
-            return self.contenders.margin(named[a], named[b]) if {a, b} <= {*named} else usual
-
-        families = self.families
-        # A costlier one that leads by nothing is not to be used.
-        return np.array(
-            [
-                [margin(a, b) if i < j else 0.0 if i == j else -1.0 for j, b in enumerate(families)]
-                for i, a in enumerate(families)
-            ]
-        )
 
     def by_candidate(
         self, scores: Floats, one: npt.NDArray[np.int64], weights: Floats

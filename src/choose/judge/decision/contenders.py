@@ -6,16 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
-from typing import Literal
 
 from choose.judge.goal import Rule
 from choose.judge.measures.costs import (
-    CostSheet,
-    Margins,
     answer_ms,
     cheapest_first,
-    cost_sheet,
-    margins_of,
+    cost_of,
 )
 from choose.judge.measures.learning_curve import forecasts_of
 from choose.judge.measures.scorecard import accuracy
@@ -23,30 +19,9 @@ from choose.judge.scores.joint_distribution import JointDistribution, joint_dist
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.schema.base import Interval
-from choose.schema.scorecard import RANKING_METRICS, CurveForecast
-from choose.schema.standings import Beyond
+from choose.schema.scorecard import RANKING_METRICS, Beyond, Cost, CurveForecast
 from choose.stats.paired import Difference
 from choose.types import FAMILIES, Family
-
-Relation = Literal["better", "equivalent", "worse", "not better", "open"]
-
-
-def relation(difference: Difference | None, margin: float) -> Relation:
-    """Classify what the interval of a - b shows.
-
-    ``better``: above 0 for certain, and by the margin as estimated. ``equivalent``: within the
-    margin for certain. ``worse``: below 0 for certain, and by the margin as estimated. ``not
-    better``: a does not gain the margin for certain. ``open``: none of these.
-    """
-    if difference is None:
-        return "open"
-    if difference.low > 0 and difference.value >= margin:
-        return "better"
-    if -margin < difference.low and difference.high < margin:
-        return "equivalent"
-    if difference.high < 0 and difference.value <= -margin:
-        return "worse"
-    return "not better" if difference.high < margin else "open"
 
 
 @dataclass(frozen=True)
@@ -57,17 +32,12 @@ class Contenders:
     """
 
     panel: StudyScores
-    costs: Mapping[str, CostSheet]
-    margins: Margins
+    costs: Mapping[str, Cost]
+    rule: Rule
     pairs: Pairs
     order: tuple[CandidateScores, ...]
     accuracies: dict[str, Interval]
     beyond: Mapping[str, tuple[Beyond, ...]] = field(default_factory=dict)
-
-    @property
-    def rule(self) -> Rule:
-        """Return the rule of the study, with the margin between candidates of equal cost."""
-        return self.margins.rule
 
     @property
     def ranks(self) -> bool:
@@ -123,7 +93,7 @@ class Contenders:
         The evidence often cannot separate members.
         """
         return {
-            family: least_loss(self.distribution, names, self.margin)
+            family: least_loss(self.distribution, names, self.rule.margin)
             for family, names in self.families.items()
         }
 
@@ -134,13 +104,6 @@ class Contenders:
     def gain(self, a: str, b: str) -> Difference | None:
         """Return accuracy of a minus accuracy of b."""
         return self.pairs.difference(a, b)
-
-    def relation(self, a: str, b: str) -> Relation:
-        return relation(self.gain(a, b), self.margin(a, b))
-
-    def margin(self, a: str, b: str) -> float:
-        """Return the smallest gain of the costlier candidate over the cheaper that matters."""
-        return self.margins.between(a, b)
 
     def cheaper(self, name: str) -> tuple[str, ...]:
         return self.names[: self.names.index(name)]
@@ -178,20 +141,19 @@ def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
     breaks a limit of the study, unless all that read do.
     """
     sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
-    costs = {c.info.name: cost_sheet(c, rule) for c in panel.candidates}
+    costs = {c.info.name: cost_of(c, rule) for c in panel.candidates}
     beyond = {c.info.name: tuple(_beyond(c, costs[c.info.name], rule)) for c in panel.candidates}
     beyond = {name: limits for name, limits in beyond.items() if limits}
     within = [c for c in sound if c.info.name not in beyond]
     sound = within if any(not c.info.floor for c in within) else sound
-    margins = margins_of({c.info.name: costs[c.info.name] for c in sound}, rule)
-    order = cheapest_first(sound, costs, rule, totals=bool(margins.costs))
+    order = cheapest_first(sound, costs, rule)
     accuracies = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Contenders(panel, costs, margins, Pairs(panel), tuple(order), accuracies, beyond)
+    return Contenders(panel, costs, rule, Pairs(panel), tuple(order), accuracies, beyond)
 
 
-def _beyond(candidate: CandidateScores, costs: CostSheet, rule: Rule) -> Iterator[Beyond]:
+def _beyond(candidate: CandidateScores, cost: Cost, rule: Rule) -> Iterator[Beyond]:
     """Yield the limits that a candidate breaks; a figure that is not known breaks none."""
-    ms, usd = answer_ms(candidate), costs.record.usd_per_1k
+    ms, usd = answer_ms(candidate), cost.usd_per_1k
     if rule.max_ms is not None and ms is not None and ms > rule.max_ms:
         yield Beyond(limit="ms", value=ms, most=rule.max_ms)
     if rule.max_usd_per_1k is not None and usd is not None and usd > rule.max_usd_per_1k:

@@ -10,16 +10,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from choose.judge.decision.break_even import balance_of
-from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import BILLIONS, strong
 from choose.judge.measures.scorecard import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
 from choose.schema.base import Interval
-from choose.schema.decision import Gate, GateCode, GateStatus
+from choose.schema.decision import (
+    DOMINANT,
+    PART_OF_EVEN,
+    RARE,
+    Gate,
+    GateCode,
+    GateStatus,
+    RareLabel,
+)
 from choose.schema.diagnosis import Audit, RelabelGain
-from choose.schema.standings import DOMINANT, PART_OF_EVEN, RARE, RareFigure, RareLabel
 from choose.stats.intervals import wilson
 
 # With fewer test rows, the figures of a label are unreliable.
@@ -76,54 +81,40 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
     few = shares <= min(RARE, PART_OF_EVEN / len(rows.labels))
     if shares.max() > DOMINANT:
         few |= shares == shares[support >= SUPPORT].min()
-    rare = np.flatnonzero((support >= SUPPORT) & few)
-    return tuple(
-        RareLabel(
-            label=rows.labels[code],
-            rows=int(support[code]),
-            share=float(shares[code]),
-            figures=figures,
-        )
-        for code in sorted(rare.tolist(), key=lambda code: support[code])
-        if (figures := _rare_figures(case, code)) and figures[0].rows >= SUPPORT
-    )
+    codes = np.flatnonzero((support >= SUPPORT) & few).tolist()
+    labels = (_rare_label(case, code) for code in sorted(codes, key=lambda code: support[code]))
+    return tuple(label for label in labels if label.answered >= SUPPORT)
 
 
-def _rare_figures(case: Case, code: int) -> tuple[RareFigure, ...]:
-    """Return recall and precision of a label on the rows that the candidate in use answered.
+def _rare_label(case: Case, code: int) -> RareLabel:
+    """Return how many rows of a label are found, of those that the candidate in use answered.
 
-    Its own figures are first, then those of the best finders. Candidates that answered fewer rows
+    Its own figure is first, then those of the best finders. Candidates that answered fewer rows
     are left out: their figures are of other rows.
     """
-    found = []
-    chosen = case.contenders.panel[case.name]
-    assert chosen.main is not None
-    rows = chosen.main.complete
-    of_label = chosen.main.rows.targets[rows] == code
-    for candidate in (chosen, *(c for c in case.contenders.order if c is not chosen)):
-        table = candidate.main
-        if table is None or not of_label.any() or (rows & ~table.complete).any():
-            continue
-        said = table.outputs[rows][:, table.whole] == code
-        hits, given = said[of_label].sum(axis=0).mean(), said.sum(axis=0).mean()
-        low, high = wilson(hits, int(of_label.sum()))
-        figure = RareFigure(
-            candidate=candidate.info.name,
-            rows=int(of_label.sum()),
-            found=float(hits),
-            recall=Interval(value=float(hits / of_label.sum()), low=low, high=high),
-            precision=float(hits / given) if given else None,
-            runs=said.shape[1],
-        )
-        found.append(figure)
-    return (*found[:1], *sorted(found[1:], key=lambda f: (-f.found, -(f.precision or 0.0))))
+    rows, chosen = case.contenders.panel.rows, case.contenders.panel[case.name].main
+    assert chosen is not None
+    asked, of_label = chosen.complete, chosen.complete & (rows.targets == code)
+    found = {
+        c.info.name: float((t.outputs[of_label][:, t.whole] == code).sum(axis=0).mean())
+        for c in case.contenders.order
+        if (t := c.main) is not None and not (asked & ~t.complete).any()
+    }
+    order = sorted(found, key=lambda name: (name != case.name, -found[name]))
+    return RareLabel(
+        label=rows.labels[code],
+        rows=int((rows.targets == code).sum()),
+        share=float((rows.targets == code).mean()),
+        answered=int(of_label.sum()),
+        found={name: found[name] for name in order},
+    )
 
 
 def rare_label_missed(case: Case) -> bool:
     """Return whether the named candidate finds the rarest label less often, by over the margin."""
     least = case.contenders.accuracies[case.name].value - case.margin
-    figures = [figure for label in rare_labels(case)[:1] for figure in label.figures[:1]]
-    return any((f.recall.high or 0.0) < least for f in figures)
+    rarest = rare_labels(case)[:1]
+    return any(wilson(one.found[case.name], one.answered)[1] < least for one in rarest)
 
 
 def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
@@ -190,7 +181,7 @@ def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
     assert best.high is not None
     if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
         return "target"
-    if not case.selection.reachable and target is not None and best.value + noise.low >= target:
+    if not case.reachable and target is not None and best.value + noise.low >= target:
         return "short"
     return "errors" if noise.low > (1 - best.low) / 2 else None
 
@@ -202,7 +193,7 @@ def may_hide_success(case: Case) -> bool:
     such bound.
     """
     target = case.contenders.rule.target
-    if case.selection.reachable or target is None:
+    if case.reachable or target is None:
         return False
     if not case.contenders.rule.measure.by_rows:
         return True
@@ -252,9 +243,6 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     )
 
 
-WORTH_ITS_COST = "worth its cost"
-
-
 def gates_of(case: Case) -> tuple[Gate, ...]:
     """Judge every condition that applies to the task, the most important first."""
     rows = case.contenders.panel.rows
@@ -265,7 +253,6 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         contenders_credible(case),
         *((labels_clean_enough(case.audit, conflicting, len(rows.targets)),) if labels else ()),
         task_stable(case.contenders.panel, case.name, case.margin),
-        worth_its_cost(case),
     )
 
 
@@ -276,17 +263,17 @@ def _adequate(case: Case) -> Gate:
     if difference is None or rival is None:
         return Gate(name=name, status="unknown", code="alone")
     code: GateCode = "detects-none" if case.detectable is None else "detects"
-    if case.selection.chosen and code == "detects-none":
+    if case.chosen and code == "detects-none":
         code = "decided"
-    detects = case.detectable is not None and case.detectable <= case.deciding_margin
+    detects = case.detectable is not None and case.detectable <= case.margin
     return Gate(
         name=name,
-        status="pass" if detects or case.selection.chosen else "fail",
+        status="pass" if detects or case.chosen else "fail",
         code=code,
         names=(case.name, rival),
         count=difference.rows,
         share=case.detectable,
-        limit=case.deciding_margin,
+        limit=case.margin,
     )
 
 
@@ -310,9 +297,12 @@ def contenders_credible(case: Case) -> Gate:
         return Gate(name=name, status="unknown", code="small-models", names=models, limit=BILLIONS)
     best = max(credible, key=lambda n: contenders.accuracies[n].value)
     floors = tuple(n for n in contenders.names if contenders.panel[n].info.floor)
-    short_of = [n for n in floors if contenders.relation(best, n) != "better"]
+    leads = {n: contenders.gain(best, n) for n in floors}
+    short_of = [
+        n for n, d in leads.items() if d is None or d.low <= 0 or d.value < contenders.rule.margin
+    ]
     if short_of:
-        lead = contenders.gain(best, short_of[0])
+        lead = leads[short_of[0]]
         return Gate(
             name=name,
             status="unknown",
@@ -321,52 +311,3 @@ def contenders_credible(case: Case) -> Gate:
             value=Interval.of(lead) if lead else None,
         )
     return Gate(name=name, status="pass", code="ahead-of-references", names=(best, *floors))
-
-
-def worth_its_cost(case: Case) -> Gate:
-    """Judge the net value of the candidate over every cheaper one.
-
-    PASS needs the whole interval above 0 against each, FAIL the whole interval below 0 against one.
-    """
-    contenders, name = case.contenders, case.name
-    if (lacks := missing_prices(contenders)) is not None:
-        return Gate(
-            name=WORTH_ITS_COST,
-            status="unknown",
-            code="unpriced" if lacks else "no-prices",
-            names=lacks,
-        )
-    if not contenders.cheaper(name):
-        return Gate(name=WORTH_ITS_COST, status="pass", code="cheapest", names=(name,))
-    balances = {
-        other: at
-        for other in contenders.cheaper(name)
-        if (at := balance_of(contenders, name, other))
-    }
-    if len(balances) < len(contenders.cheaper(name)):
-        return Gate(name=WORTH_ITS_COST, status="unknown", code="no-common-rows", names=(name,))
-    other = min(balances, key=lambda n: balances[n].net.low)
-    losing = [n for n in balances if balances[n].net.high < 0]
-    if losing:
-        other = min(losing, key=lambda n: balances[n].net.high)
-    paid = all(at.net.low >= 0 for at in balances.values())
-    return Gate(
-        name=WORTH_ITS_COST,
-        status="fail" if losing else "pass" if paid else "unknown",
-        code="balance",
-        names=(name, other),
-        value=Interval.of(balances[other].net),
-        share=balances[other].probability,
-    )
-
-
-def missing_prices(contenders: Contenders) -> tuple[str, ...] | None:
-    """Return the keys of the prices that the study file lacks, empty for all; None for none."""
-    rule = contenders.rule
-    prices = (rule.usd_per_hour, rule.volume, rule.value_per_right_answer)
-    if prices == (None, None, None):
-        return ()
-    keys = [key for name in contenders.names for key in contenders.costs[name].record.missing]
-    if rule.value_per_right_answer is None:
-        keys.append("costs.value_per_right_answer")
-    return tuple(dict.fromkeys(keys)) or None

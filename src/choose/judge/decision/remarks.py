@@ -12,36 +12,29 @@ from math import ceil
 
 import numpy as np
 
-from choose.judge.decision.contenders import Contenders, best_of
+from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.gates import LABELS_CLEAN_ENOUGH, may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
-from choose.judge.measures.scorecard import drop_of, losses_by_source, settings_of
+from choose.judge.measures.scorecard import drop_of, losses_by_source
 from choose.judge.scores.promised_score import promised_score
-from choose.schema.base import Interval, above_0
+from choose.schema.base import Interval
 from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
 from choose.stats.paired import rows_needed
 from choose.stats.two_way import independent_rows, row_means
-
-# A margin above this fraction of the errors of the best baseline is called coarse.
-COARSE = 4
 
 _TARGET: dict[str, RemarkCode] = {"met": "target-met", "missed": "target-missed"}
 
 
 def remarks_of(case: Case) -> Iterator[Remark]:
     """Yield what weighs beside the answer first, then what would change it."""
-    if (target := _TARGET.get(case.selection.target)) is not None:
+    if (target := _TARGET.get(case.target)) is not None:
         yield Remark(code=target, names=(case.name,), share=case.contenders.rule.target)
-    yield from _coarse(case)
-    if case.long_answers and case.splits:
-        yield Remark(code="long-answers")
     yield from _searched(case)
     yield from _other_source(case)
     yield from _margin(case)
-    yield from _settings(case)
 
 
 def _searched(case: Case) -> Iterator[Remark]:
@@ -69,40 +62,17 @@ def _other_source(case: Case) -> Iterator[Remark]:
         )
 
 
-def _coarse(case: Case) -> Iterator[Remark]:
-    """Yield that the margin is large against what the best baseline lacks of the highest score."""
-    if (baseline := best_of(case.contenders, ("baseline",))) is None:
-        return
-    lacks = 1 - case.contenders.accuracies[baseline].value
-    if 0 < lacks < COARSE * case.margin:
-        yield Remark(code="coarse-margin", names=(baseline,), share=lacks)
-
-
 def _margin(case: Case) -> Iterator[Remark]:
     """Yield which costlier member comes closest to a gain that matters, with the most it gains."""
     contenders, name = case.contenders, case.name
-    if case.selection.chosen is None or name in contenders.floors:
+    if case.chosen is None or name in contenders.floors:
         return
     members = (n for family, n in contenders.named.items() if family != case.family)
     costlier = [n for n in members if n in contenders.costlier(name)]
     highs = {n: gain.high for n in costlier if (gain := contenders.gain(n, name))}
-    most = max(highs, key=lambda n: highs[n] - contenders.margin(n, name), default=None)
+    most = max(highs, key=lambda n: highs[n], default=None)
     if most and highs[most] > 0:
         yield Remark(code="margin", names=(most,), share=highs[most])
-
-
-def _settings(case: Case) -> Iterator[Remark]:
-    """Yield the settings that are certainly better than a candidate's own, on the same rows."""
-    for name in (case.name, *case.selection.rivals[:1]):
-        for other in settings_of(case.contenders.panel[name]):
-            if above_0(other.change) and other.change.value >= case.margin:
-                yield Remark(
-                    code="setting",
-                    names=(name,),
-                    what=other.setting,
-                    value=other.change,
-                    rows=other.rows,
-                )
 
 
 # A family with less chance is not spoken of.
@@ -136,7 +106,6 @@ def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat
         yield Caveat(code="may-have-seen", names=warned)
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
-    yield from _worst_source(case)
     yield from _division(case, LEAKED * len(rows.targets))
     yield from _part_of_labels(case)
     if (shift := case.shift) is not None:
@@ -153,7 +122,7 @@ def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat
         yield Caveat(code="no-evidence", names=blind)
     elif case.family not in PROMPTED and (small := small_models(contenders)):
         yield Caveat(code="small-model", names=small)
-    if case.selection.target == "open":
+    if case.target == "open":
         yield Caveat(code="target-open")
     if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
         yield Caveat(code="failed", names=names)
@@ -195,17 +164,9 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
     info = named.info
     if rule.on_premises and info.given and info.family in PROMPTED and not info.hosted:
         yield Caveat(code="host-unknown", names=(case.name,))
-    usd = case.contenders.costs[case.name].record.usd_per_1k
+    usd = case.contenders.costs[case.name].usd_per_1k
     if rule.max_usd_per_1k is not None and usd is None:
         yield Caveat(code="usd-unknown", names=(case.name,))
-
-
-def _worst_source(case: Case) -> Iterator[Caveat]:
-    """Yield the source on which the named candidate certainly loses most, over the margin."""
-    for one in losses_by_source(case.contenders.panel[case.name]):
-        if (one.loss.low or 0.0) > case.margin:
-            yield Caveat(code="other-source", names=(case.name, one.source), lost=one.loss)
-            return
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:

@@ -20,17 +20,24 @@ from scipy.stats import fisher_exact
 from choose.errors import StudyError
 from choose.judge.decision.chance import Chances, chances_of, word_of
 from choose.judge.decision.contenders import Contenders, contenders_of
-from choose.judge.diagnosis.cascade import takeover_of
+from choose.judge.diagnosis.cascade import distilled_of, takeover_of
 from choose.judge.diagnosis.differing_rows import overlap_of
 from choose.judge.diagnosis.documents import document_drill, loss_splits, missing_evidence
-from choose.judge.diagnosis.doubted_labels import audit_labels
+from choose.judge.diagnosis.doubted_labels import audit_labels, suspect_values
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.measures.text_metrics import long_answers
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
+from choose.schema.diagnosis import (
+    Audit,
+    Distilled,
+    DocumentDrill,
+    ErrorOverlap,
+    LossSplit,
+    Takeover,
+)
 from choose.schema.plan import LeftOut
+from choose.schema.scorecard import SuspectValues
 from choose.stats.paired import Difference, smallest_detectable_gain
 from choose.types import Family
 
@@ -43,46 +50,6 @@ LEAST_SHIFT, SURELY_SHIFTED = 0.05, 0.001
 Target = Literal["met", "missed", "open", "none"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which candidate is adopted or used in the interim, and what keeps the question open.
-
-    Attributes:
-        chosen: the adopted candidate, or None.
-        interim: the candidate to use until more is known; the adopted one if there is one.
-        rivals: members to use of the families that keep the question open, the likeliest first.
-        near: members of the same family that are not shown to be behind, the best first.
-        target: whether the interim candidate reaches the study's target.
-        reachable: whether any candidate may reach it.
-    """
-
-    chosen: str | None
-    interim: str
-    rivals: tuple[str, ...]
-    near: tuple[str, ...]
-    target: Target
-    reachable: bool
-
-
-def select(contenders: Contenders, chances: Chances) -> Selection:
-    """Name the member of the family of least expected loss; adopt it where it is sure."""
-    interim = chances.named or contenders.leader
-    own = chances.families.get(contenders.family(interim), 0.0) if chances.named else 0.0
-    chosen = interim if word_of(own) == "sure" else None
-    target = contenders.rule.target
-    reachable = target is None or any(
-        (interval.high or 0) >= target for interval in contenders.accuracies.values()
-    )
-    return Selection(
-        chosen=chosen,
-        interim=interim,
-        rivals=() if chosen else _rivals(contenders, chances, interim),
-        near=_near(contenders, interim),
-        target=target_status(contenders.accuracies[interim], target),
-        reachable=reachable,
-    )
-
-
 def target_status(accuracy: Interval, target: float | None) -> Target:
     """Say whether the whole interval of an accuracy reaches a target."""
     if target is None:
@@ -92,25 +59,6 @@ def target_status(accuracy: Interval, target: float | None) -> Target:
     if accuracy.low >= target:
         return "met"
     return "missed" if accuracy.high < target else "open"
-
-
-def _rivals(contenders: Contenders, chances: Chances, name: str) -> tuple[str, ...]:
-    """Return the members of other families that may be the one, the likeliest first."""
-    others = [
-        f for f in contenders.families if f != contenders.family(name) or name in contenders.floors
-    ]
-    likely = [f for f in others if chances.families[f] >= POSSIBLE]
-    likely.sort(key=lambda family: -chances.families[family])
-    return tuple(contenders.named[family] for family in likely)
-
-
-def _near(contenders: Contenders, name: str) -> tuple[str, ...]:
-    """Return the members of the same family that may be as accurate, the best first."""
-    if name in contenders.floors:
-        return ()
-    others = [n for n in contenders.families[contenders.family(name)] if n != name]
-    near = [n for n in others if (gap := contenders.gain(n, name)) is None or gap.high > 0]
-    return tuple(sorted(near, key=lambda n: -_lead(contenders, n, name)))
 
 
 def _lead(contenders: Contenders, a: str, b: str) -> float:
@@ -156,13 +104,12 @@ class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
 
     `left_out` was planned and not measured; no document is known to hold the answers of the
-    questions `unanswered`; `long_answers` tells whether right answers are texts, not a few words;
+    questions `unanswered`;
     `leaked` test rows were in the training file too; `unseen` are labels without a training row.
     """
 
     contenders: Contenders
     chances: Chances
-    selection: Selection
     audit: Audit | None = None
     overlap: ErrorOverlap | None = None
     splits: tuple[LossSplit, ...] = ()
@@ -170,16 +117,55 @@ class Case:
     left_out: tuple[LeftOut, ...] = ()
     unanswered: tuple[str, ...] = ()
     drill: DocumentDrill | None = None
-    long_answers: bool = False
     shift: Shift | None = None
     takeover: Takeover | None = None
+    distilled: Distilled | None = None
+    suspect_values: SuspectValues | None = None
     leaked: int = 0
     unseen: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """Return the candidate that is adopted, or used in the interim."""
-        return self.selection.interim
+        """Return the candidate to use until more is known; the adopted one if there is one."""
+        return self.chances.named or self.contenders.leader
+
+    @cached_property
+    def chosen(self) -> str | None:
+        """Return the adopted candidate: the one to use, where its family is sure."""
+        own = self.chances.families.get(self.family, 0.0) if self.chances.named else 0.0
+        return self.name if word_of(own) == "sure" else None
+
+    @cached_property
+    def target(self) -> Target:
+        """Return whether the candidate to use reaches the study's target."""
+        return target_status(self.contenders.accuracies[self.name], self.contenders.rule.target)
+
+    @cached_property
+    def reachable(self) -> bool:
+        """Return whether any candidate may reach the target."""
+        target, known = self.contenders.rule.target, self.contenders.accuracies.values()
+        return target is None or any((interval.high or 0) >= target for interval in known)
+
+    @cached_property
+    def rivals(self) -> tuple[str, ...]:
+        """Return the members to use of other families that may be the one, the likeliest first."""
+        if self.chosen:
+            return ()
+        contenders, chances = self.contenders, self.chances.families
+        own = None if self.name in contenders.floors else self.family
+        likely = [f for f in contenders.families if f != own and chances[f] >= POSSIBLE]
+        likely.sort(key=lambda family: -chances[family])
+        return tuple(contenders.named[family] for family in likely)
+
+    @cached_property
+    def near(self) -> tuple[str, ...]:
+        """Return members of the same family that are not shown to be behind, the best first."""
+        contenders, name = self.contenders, self.name
+        if name in contenders.floors:
+            return ()
+        others = [n for n in contenders.families[self.family] if n != name]
+        near = [n for n in others if (gap := contenders.gain(n, name)) is None or gap.high > 0]
+        return tuple(sorted(near, key=lambda n: -_lead(contenders, n, name)))
 
     @property
     def margin(self) -> float:
@@ -202,8 +188,8 @@ class Case:
 
         Its comparison with the named candidate is the one that decides.
         """
-        if self.selection.rivals:
-            return self.selection.rivals[0]
+        if self.rivals:
+            return self.rivals[0]
         contenders, name = self.contenders, self.name
         others = [n for f, n in contenders.named.items() if f != contenders.family(name)]
         others = others or [n for n in contenders.names if n != name]
@@ -219,11 +205,6 @@ class Case:
         """Return that difference as the lead of the costlier of the two."""
         costlier = self.rival in self.contenders.costlier(self.name)
         return self.lead if self.lead is None or costlier else self.lead.negated()
-
-    @cached_property
-    def deciding_margin(self) -> float:
-        """Return the smallest gain that matters in the comparison that decides."""
-        return self.contenders.margin(self.rival, self.name) if self.rival else self.margin
 
     @cached_property
     def detectable(self) -> float | None:
@@ -260,7 +241,7 @@ class Case:
     @property
     def done(self) -> bool:
         """Return whether less than the margin is left to gain."""
-        return self.selection.chosen is not None and self.room < self.margin
+        return self.chosen is not None and self.room < self.margin
 
     @cached_property
     def usable(self) -> bool:
@@ -290,7 +271,7 @@ class Case:
 
 
 def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) -> Case:
-    """Select what to use, and diagnose what limits it.
+    """Decide what to use, and diagnose what limits it.
 
     Raises:
         StudyError: if no candidate answered a single row.
@@ -304,7 +285,6 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
     return Case(
         contenders,
         chances,
-        select(contenders, chances),
         audit=audit_labels(evidence),
         overlap=overlap_of(contenders),
         splits=loss_splits(evidence, scores),
@@ -313,7 +293,8 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
         unanswered=unanswered,
         drill=document_drill(evidence, scores),
         takeover=takeover_of(contenders),
-        long_answers=long_answers(evidence),
+        distilled=distilled_of(contenders),
+        suspect_values=suspect_values(evidence),
         shift=shift if evidence.labels else None,
         leaked=evidence.leaked,
         unseen=evidence.unseen,

@@ -1,13 +1,16 @@
-"""Every candidate against the chosen one, the families, and the comparisons of the record."""
+"""Every candidate against the chosen one, families, comparisons, and what a month costs."""
 
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case
-from choose.judge.measures.scorecard import accuracy
-from choose.judge.measures.text_metrics import EQUAL
+from choose.judge.evidence import CandidateInfo, Evidence
+from choose.judge.measures.costs import label_usd
+from choose.judge.measures.scorecard import common_rows, scorecard
+from choose.judge.measures.text_metrics import EQUAL, text_figures
 from choose.judge.scores.paired_comparison import (
     common_pool,
     interval_of,
@@ -15,8 +18,8 @@ from choose.judge.scores.paired_comparison import (
 )
 from choose.judge.scores.score_tables import RETRAINING, CandidateScores
 from choose.schema.base import Interval
-from choose.schema.decision import Pair
-from choose.schema.standings import FamilyResult, Standing
+from choose.schema.decision import FamilyResult, Pair
+from choose.schema.scorecard import Payback, Scorecard
 from choose.stats.paired import holm
 from choose.stats.two_way import row_means
 from choose.types import Family
@@ -36,41 +39,44 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
     return (*measured, *missing)
 
 
-def standings_of(contenders: Contenders, chosen: str) -> tuple[Standing, ...]:
-    """Return a standing for each candidate, ranked by its difference to the chosen one.
+def cards_of(evidence: Evidence, contenders: Contenders, chosen: str) -> tuple[Scorecard, ...]:
+    """Return the card of every candidate, ranked by its difference to the chosen one.
 
     Candidates that share no row with the chosen one come last, then those beyond a limit.
     """
-    standings = [_standing(contenders, c, chosen) for c in contenders.panel.candidates]
-    return tuple(sorted(standings, key=_rank))
+    candidates, costs = contenders.panel.candidates, contenders.costs
+    common = common_rows(candidates)
+    cards = [
+        scorecard(candidate, costs[candidate.info.name], common).model_copy(
+            update={
+                "text": text_figures(evidence, candidate),
+                **_against(contenders, candidate, chosen),
+            }
+        )
+        for candidate in candidates
+    ]
+    return tuple(sorted(cards, key=_rank))
 
 
-def _rank(standing: Standing) -> tuple[bool, bool, float]:
-    if standing.chosen:
+def _rank(card: Scorecard) -> tuple[bool, bool, float]:
+    if card.chosen:
         return False, False, 0.0
-    gap = standing.difference
-    return bool(standing.beyond), gap is None, -gap.value if gap else 0.0
+    gap = card.difference
+    return bool(card.beyond), gap is None, -gap.value if gap else 0.0
 
 
-def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -> Standing:
-    name, cost = candidate.info.name, contenders.costs[candidate.info.name].record
+def _against(contenders: Contenders, candidate: CandidateScores, chosen: str) -> dict[str, Any]:
+    name = candidate.info.name
     pair = contenders.gain(name, chosen) if name != chosen and candidate.main else None
     rows = int(candidate.main.complete.sum()) if candidate.main else 0
-    return Standing(
-        candidate=name,
-        family=candidate.info.family,
-        title=candidate.info.title,
-        chosen=name == chosen,
-        accuracy=accuracy(candidate),
-        difference=Interval.of(pair) if pair else None,
-        compared=pair.scores if pair else None,
-        common=rows if name == chosen else pair.rows if pair else 0,
-        rows=rows,
-        ms_per_answer=cost.ms_per_item,
-        usd_per_1k=cost.usd_per_1k,
-        beyond=contenders.beyond.get(name, ()),
+    return {
+        "chosen": name == chosen,
+        "difference": Interval.of(pair) if pair else None,
+        "compared": pair.scores if pair else None,
+        "common": rows if name == chosen else pair.rows if pair else 0,
+        "beyond": contenders.beyond.get(name, ()),
         **_rows_won(contenders.panel[chosen], candidate),
-    )
+    }
 
 
 def _rows_won(chosen: CandidateScores, other: CandidateScores) -> dict[str, int]:
@@ -92,7 +98,7 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
     """
     contenders, named = case.contenders, case.contenders.named
     between = [(named[b], named[a]) for a, b in combinations(contenders.families, 2)]
-    wanted = [*between, *((near, case.name) for near in case.selection.near[:1])]
+    wanted = [*between, *((near, case.name) for near in case.near[:1])]
     declared = {pair: gain.p for pair in wanted if (gain := contenders.gain(*pair))}
     adjusted = dict(zip(declared, holm([*declared.values()]), strict=True))
     scored = [c.info.name for c in contenders.panel.scored]
@@ -111,3 +117,41 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
         for a, b in (*declared, *others)
         if (gain := contenders.gain(a, b))
     )
+
+
+def payback_of(contenders: Contenders, named: str) -> Payback | None:
+    """Return what a month costs by an API and on this machine; None unless both were measured.
+
+    Args:
+        contenders: the candidates.
+        named: the candidate to use, which represents its side.
+    """
+    infos = [contenders.panel[name].info for name in contenders.names]
+    learning = [i for i in infos if i.learns and not (_bought(i) or i.given or i.floor)]
+    sides = [[i.name for i in side] for side in (filter(_bought, infos), learning)]
+    if not all(sides):
+        return None
+    api, own = (
+        named if named in side else max(side, key=contenders.levels.__getitem__) for side in sides
+    )
+    rule, labels = contenders.rule, contenders.panel[own].pool
+    volume, prices = rule.volume, [contenders.costs[n].usd_per_1k for n in (api, own)]
+    usd = [None if p is None or volume is None else volume * p / 1000 for p in prices]
+    price, months = label_usd(labels, rule), None
+    if usd[0] is not None and usd[1] is not None and price is not None and usd[0] > usd[1]:
+        months = price / (usd[0] - usd[1])
+    return Payback(
+        api=api,
+        own=own,
+        api_usd=usd[0],
+        own_usd=usd[1],
+        labels=labels,
+        labels_usd=price,
+        months=months,
+        lost=Interval.of(lost) if (lost := contenders.gain(api, own)) else None,
+    )
+
+
+def _bought(info: CandidateInfo) -> bool:
+    """Return whether each answer of a candidate is paid for to somebody else."""
+    return info.remote or (info.given and info.usd_per_1k is not None)

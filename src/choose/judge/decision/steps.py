@@ -37,11 +37,10 @@ from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.promised_score import rows_read
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.schema.base import Command, Interval
-from choose.schema.decision import Gate
+from choose.schema.decision import Gate, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import REPETITIONS, Reason
 from choose.schema.scorecard import CurveForecast, Needed
-from choose.schema.standings import Step, StepKind
 from choose.stats.metrics import UNUSABLE
 from choose.types import Kind, Run
 
@@ -133,11 +132,11 @@ def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
     again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
     return [
         *_mend_format(case),
-        *(_begin(case, waiting, planned, further) if waiting else _add_families(case)),
+        *(_begin(case, waiting, further) if waiting else _add_families(case)),
         *_documents(case),
         *_conflicts(case),
         *(check if worth_most else ()),
-        *_evaluate(case, unfinished, planned, further),
+        *_evaluate(case, unfinished, further),
         *(() if again else _repeat(case, planned, further)),
         *_stronger(case, gates),
         *_cascade(case),
@@ -200,9 +199,9 @@ def _effort(case: Case, labels: float) -> dict[str, Any]:
 def _more_labels(case: Case) -> Iterator[Step]:
     """Yield what more training labels are likely to gain."""
     nearest = forecast_nearest_target(case.contenders)
-    if case.selection.target in ("missed", "open") and nearest and likely(nearest.target):
+    if case.target in ("missed", "open") and nearest and likely(nearest.target):
         yield _toward_target(case, nearest)
-    forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
+    forecast = forecast_of_margin(case.contenders, (case.name, *case.rivals))
     if forecast is not None and forecast.margin is not None:
         yield Step(
             kind="label-more",
@@ -266,11 +265,11 @@ def _separate(case: Case) -> Iterator[Step]:
 
     None where the set would have to double or more, unless labels are all that is missing.
     """
-    contenders, selection = case.contenders, case.selection
+    contenders = case.contenders
     total, lead = len(contenders.panel.rows.targets), case.lead_of_costlier
-    if case.chances.loss < WORTH_LABELS or not (selection.rivals and selection.reachable):
+    if case.chances.loss < WORTH_LABELS or not (case.rivals and case.reachable):
         return
-    needed = more_rows(lead, case.deciding_margin, total) if lead else None
+    needed = more_rows(lead, case.margin, total) if lead else None
     if needed is None or not (needed.even <= total or kind_of(case) == "collect-labels"):
         return
     rows = total + rounded(needed.likely or needed.even)
@@ -278,7 +277,7 @@ def _separate(case: Case) -> Iterator[Step]:
     yield Step(
         kind="label-more",
         code="separate",
-        names=(case.name, selection.rivals[0]),
+        names=(case.name, case.rivals[0]),
         count=rounded(needed.even),
         total=None if needed.likely is None else rounded(needed.likely),
         removes=max(0.0, case.chances.loss - outlook_of(contenders, planned).loss),
@@ -289,15 +288,15 @@ def _separate(case: Case) -> Iterator[Step]:
 def _why_more(case: Case) -> Step:
     """Return why more labels are needed, and how many where that is known."""
     best = forecast_nearest_target(case.contenders)
-    if not case.selection.reachable and best is not None and likely(best.target):
+    if not case.reachable and best is not None and likely(best.target):
         return _toward_target(case, best)
-    for names in ((case.name, *case.selection.rivals), case.contenders.names):
+    for names in ((case.name, *case.rivals), case.contenders.names):
         for step in _rising(case, names):
             return step
     rival = case.rival
     hung = case.lead_of_costlier
     rows = len(case.contenders.panel.rows.targets)
-    more = more_rows(hung, case.deciding_margin, rows) if hung else None
+    more = more_rows(hung, case.margin, rows) if hung else None
     names = (case.name, rival) if rival else (case.name,)
     if more is None:
         return Step(kind="label-more", code="too-few", names=names, count=rows)
@@ -315,7 +314,7 @@ def _why_more(case: Case) -> Step:
 
 def _unfinished(case: Case) -> dict[str, int]:
     """Return the test rows that contenders have not answered; of those that can answer more."""
-    names = dict.fromkeys((case.name, *case.selection.rivals, *case.selection.near))
+    names = dict.fromkeys((case.name, *case.rivals, *case.near))
     total = len(case.contenders.panel.rows.targets)
     dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.name}
     rest = {}
@@ -354,43 +353,29 @@ def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, An
     }
 
 
-def _begin(
-    case: Case, waiting: dict[str, float], planned: Mapping[str, int], further: Further
-) -> Iterator[Step]:
+def _begin(case: Case, waiting: dict[str, float], further: Further) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
     late = [name for name in waiting if name not in case.unpaid]
     if waiting and not late:
         yield Step(kind="evaluate-rest", code="begin-paid", names=tuple(waiting), command=PLAN)
     elif waiting:
-        slow = max(late, key=lambda name: waiting[name])
         yield Step(
             kind="evaluate-rest",
             code="begin",
             names=tuple(late),
-            again=_repeats(case, planned),
-            slow=slow if waiting[slow] else None,
-            seconds=waiting[slow] or None,
             **_go_on(case, [*waiting], further),
         )
 
 
-def _evaluate(
-    case: Case, unfinished: dict[str, int], planned: Mapping[str, int], further: Further
-) -> Iterator[Step]:
+def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Iterator[Step]:
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
         yield Step(
             kind="evaluate-rest",
             code="finish-rows",
             rows=unfinished,
-            again=_repeats(case, planned),
             **_go_on(case, [*unfinished], further),
         )
-
-
-def _repeats(case: Case, planned: Mapping[str, int]) -> tuple[str, ...]:
-    """Return candidates that the same command repeats too."""
-    return tuple(name for name in planned if name not in case.unpaid)
 
 
 def _finish(case: Case, further: Further) -> Iterator[Step]:
@@ -436,8 +421,8 @@ def runs_to_repeat(case: Case) -> list[CandidateScores]:
     There is none where the question is decided, or variance between runs is not most of the error.
     """
     difference = case.lead
-    names = (case.name, *case.selection.rivals)
-    if case.selection.chosen or difference is None or difference.run_share < 0.5:
+    names = (case.name, *case.rivals)
+    if case.chosen or difference is None or difference.run_share < 0.5:
         return []
     return [
         c
@@ -645,4 +630,4 @@ def _mend_format(case: Case) -> Iterator[Step]:
 
 def _in_question(case: Case, name: str) -> bool:
     """Return whether a candidate is one that may be used."""
-    return name in (case.name, *case.selection.rivals, *case.selection.near)
+    return name in (case.name, *case.rivals, *case.near)

@@ -28,14 +28,13 @@ DOUBLINGS = 2
 
 
 def kind_of(case: Case) -> Kind:
-    selection = case.selection
     if case.contenders.nearest is not None:
         return "none-works"
     limited = conflicts_limit(case) is not None or labels_limit(case) is not None
-    satisfied = selection.chosen is not None and selection.target in ("met", "none")
+    satisfied = case.chosen is not None and case.target in ("met", "none")
     if limited and not satisfied:
         return "fix-labels"
-    if not selection.reachable:
+    if not case.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
     if case.missing and case.contenders.nearest is None:
         return "incomplete"
@@ -44,9 +43,9 @@ def kind_of(case: Case) -> Kind:
         return "collect-labels" if grows else "none-works"
     if (limit := documents_limit(case)) is not None:
         return limit
-    if selection.chosen is None:
+    if case.chosen is None:
         return "collect-labels" if _too_few_labels(case) else "too-close"
-    if selection.target == "missed":
+    if case.target == "missed":
         return "too-close"
     return "baseline-is-enough" if case.family == "baseline" else "adopt"
 
@@ -68,7 +67,7 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
 
 
 def target_met(case: Case) -> bool:
-    return case.selection.chosen is not None and case.selection.target == "met"
+    return case.chosen is not None and case.target == "met"
 
 
 def conflicts_limit(case: Case) -> tuple[int, int] | None:
@@ -110,10 +109,10 @@ def _too_few_labels(case: Case) -> bool:
     difference = case.lead_of_costlier
     if difference and answered_too_few(difference, len(case.contenders.panel.rows.targets)):
         return False  # what is missing is time, not labels
-    contenders = (case.name, *case.selection.rivals)
+    contenders = (case.name, *case.rivals)
     if steepest_gain(case.contenders, contenders) is not None:
         return True
     if difference is None or difference.run_share >= 0.5:
         return False
     by_rows = case.detectable_by_rows
-    return by_rows is None or by_rows > COARSE * case.deciding_margin
+    return by_rows is None or by_rows > COARSE * case.margin

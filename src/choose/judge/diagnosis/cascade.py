@@ -11,7 +11,7 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import CandidateInfo
 from choose.judge.measures.scorecard import accuracy, stated_confidence
 from choose.judge.scores.paired_comparison import common_pool
-from choose.judge.scores.score_tables import WHOLE, CandidateScores
+from choose.judge.scores.score_tables import WHOLE, CandidateScores, ScoredRows
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Distilled, Takeover
 from choose.stats.intervals import clopper_pearson
@@ -38,40 +38,54 @@ class _Pairing(NamedTuple):
 def takeover_of(contenders: Contenders) -> Takeover | None:
     """Return what share of its rows a cheap candidate can take over from the language model.
 
-    That model is the teacher of the study, or else the one to use, or the best, of those that are
-    hosted, served or given.
     A fifth of the rows chooses the cheap candidate, and the confidences to try; the other rows test
     these. None without such a pair, and where rows do not count alike.
     """
     order = (c for c in contenders.order if c.info.name not in contenders.beyond)
     named = [c for c in order if not c.info.floor]
-    models = [c for c in named if c.info.teaches] or [c for c in named if _is_called(c.info)]
-    models = [c for c in models if c.info.name in contenders.named.values()] or models
-    strong = max(models, key=lambda c: contenders.levels[c.info.name], default=None)
+    strong = _called(contenders, named)
     rows, plain = contenders.panel.rows, contenders.rule.measure.by_rows
     if strong is None or not (rows.labels and plain and rows.weights is None):
         return None
     fast = [c for c in named if c.info.cheap and not c.info.constant and c is not strong]
     found = [(c, pair) for c in fast if (pair := _pairing(c, strong)) is not None]
-    found = [(c, pair) for c, pair in found if len(pair.cheap) >= FEWEST_FOR_CASCADE]
     most = max((len(pair.cheap) for _, pair in found), default=0)
-    trials = [_trial(c, pair, contenders) for c, pair in found if len(pair.cheap) == most]
-    if not trials:
+    if most < FEWEST_FOR_CASCADE:
         return None
-    best = max(trials, key=lambda trial: trial.tried)
-    share, lost = best.safe.share, best.safe.lost
-    usd = contenders.costs[strong.info.name].record.usd_per_1k
+    full = [(c, pair) for c, pair in found if len(pair.cheap) == most]
+    cheap, pair = max(full, key=lambda one: one[1].cheap[_chooses(one[1], rows)].mean())
+    chooses, tests = _chooses(pair, rows), ~_chooses(pair, rows)
+    if (clusters := rows.clusters_of(pair.complete)) is not None:
+        # An exact bound needs independent rows: one of each cluster.
+        tests &= np.isin(np.arange(most), np.unique(clusters, return_index=True)[1])
+    levels, margin = levels_of(pair.confidence[chooses]), contenders.rule.margin
+    right, by_strong, sure = (side[tests] for side in pair[:3])
+    safe = safe_threshold(right, by_strong, sure, levels, margin)
+    usd = contenders.costs[strong.info.name].usd_per_1k
     return Takeover(
-        cheap=best.cheap,
+        cheap=cheap.info.name,
         strong=strong.info.name,
-        rows=best.rows,
-        most=contenders.rule.margin,
-        threshold=best.safe.threshold,
-        share=share,
-        lost=lost,
+        rows=int(tests.sum()),
+        most=margin,
+        threshold=safe.threshold,
+        share=safe.share,
+        lost=safe.lost,
         strong_usd_per_1k=usd,
-        saved_usd_per_1k=usd * share.value if usd is not None and share else None,
+        saved_usd_per_1k=usd * safe.share.value if usd is not None and safe.share else None,
     )
+
+
+def _chooses(pair: _Pairing, rows: ScoredRows) -> Mask:
+    """Return which of the common rows choose what the others test."""
+    parts = random_parts(len(pair.cheap), rows.clusters_of(pair.complete), PARTS)
+    return np.asarray(parts == 0, dtype=np.bool_)
+
+
+def _called(contenders: Contenders, named: Sequence[CandidateScores]) -> CandidateScores | None:
+    """Return the teacher of the study, or else the language model to use, or the best one."""
+    models = [c for c in named if c.info.teaches] or [c for c in named if _is_called(c.info)]
+    models = [c for c in models if c.info.name in contenders.named.values()] or models
+    return max(models, key=lambda c: contenders.levels[c.info.name], default=None)
 
 
 def _is_called(info: CandidateInfo) -> bool:
@@ -90,30 +104,6 @@ class Safe(NamedTuple):
     threshold: float | None = None
     share: Interval | None = None
     lost: Interval | None = None
-
-
-class _Trial(NamedTuple):
-    """A cheap candidate: its score on the rows that choose, and what the others show."""
-
-    cheap: str
-    tried: float
-    rows: int
-    safe: Safe
-
-
-def _trial(cheap: CandidateScores, pair: _Pairing, contenders: Contenders) -> _Trial:
-    clusters = contenders.panel.rows.clusters_of(pair.complete)
-    chooses = random_parts(len(pair.cheap), clusters, PARTS) == 0
-    tests = ~chooses
-    if clusters is not None:  # an exact bound needs independent rows: one of each cluster
-        names = np.asarray(clusters)
-        alone = np.zeros(len(names), dtype=np.bool_)
-        alone[np.unique(names, return_index=True)[1]] = True
-        tests &= alone
-    right, strong, sure = (side[tests] for side in pair[:3])
-    levels = levels_of(pair.confidence[chooses])
-    safe = safe_threshold(right, strong, sure, levels, contenders.rule.margin)
-    return _Trial(cheap.info.name, float(pair.cheap[chooses].mean()), int(tests.sum()), safe)
 
 
 def random_parts(rows: int, clusters: Sequence[str] | None, parts: int) -> Codes:

@@ -16,13 +16,10 @@ from choose.judge.scores.score_tables import (
     CLEAN,
     MISSING,
     CandidateScores,
-    ScoredRows,
-    ScoreTable,
 )
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Confusion, DifferingRow, Disagreement, Doubtful, ErrorOverlap
-from choose.schema.scorecard import ComparedRow, GivenAnswer
-from choose.schema.standings import Standing
+from choose.schema.diagnosis import Confusion, Doubtful, ErrorOverlap
+from choose.schema.scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.stats.intervals import two_way_interval
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask, row_means
@@ -30,9 +27,6 @@ from choose.types import Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200
-
-# Rows with two different answers that the record lists; `differing` counts them all.
-LISTED_DIFFERING = 30
 
 # Candidates that answered a smaller share of the rows would leave too few in common.
 ANSWERED = 0.5
@@ -151,12 +145,6 @@ def first_answers(outputs: Codes) -> Codes:
     return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)
 
 
-def first_scores(table: ScoreTable) -> Floats:
-    """Return (rows,) the score of the first run's answer to each row, NaN where none answered."""
-    first = (table.outputs != MISSING).argmax(axis=1)
-    return np.asarray(table.right[np.arange(len(first)), first], dtype=np.float64)
-
-
 def confusion_of(contenders: Contenders, name: str) -> tuple[Confusion, ...]:
     """Return how many rows of each label got which answer of a candidate; none without labels."""
     rows, table = contenders.panel.rows, contenders.panel[name].main
@@ -173,76 +161,8 @@ def confusion_of(contenders: Contenders, name: str) -> tuple[Confusion, ...]:
     )
 
 
-def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Disagreement | None:
-    """Return the rows that the chosen candidate and its rival answer differently.
-
-    None without a rival: nothing else answered the same rows, or only candidates that give every
-    row the same answer.
-    """
-    chosen = next(s for s in standings if s.chosen)
-    within = (s for s in standings if s.difference and not s.beyond)
-    readers = [s for s in within if _reads(contenders.panel[s.candidate])]
-    if not readers:
-        return None
-    return _disagreement(contenders, chosen.candidate, _rival(chosen, readers).candidate)
-
-
-def _rival(chosen: Standing, ranked: Sequence[Standing]) -> Standing:
-    """Return the best candidate of another family that may be better than the chosen one.
-
-    The answer is about families, and what it leaves open is whether another one wins. Where none
-    may, the rival is a member of the chosen one's family that may be better, else the nearest.
-    """
-    may_win = [s for s in ranked if s.difference and (s.difference.high or 0.0) >= 0]
-    others = [s for s in may_win if s.family != chosen.family]
-    return (others or may_win or list(ranked))[0]
-
-
-def _disagreement(contenders: Contenders, chosen: str, rival: str) -> Disagreement:
-    rows = contenders.panel.rows
-    tables = [t for name in (chosen, rival) if (t := contenders.panel[name].main) is not None]
-    ours, theirs = (first_answers(table.outputs) for table in tables)
-    if rows.labels:
-        right = np.where(ours == rows.targets, 0, np.where(theirs == rows.targets, 1, 2))
-    else:
-        mine, other = (first_scores(table) for table in tables)
-        right = np.where(mine > other, 0, np.where(mine < other, 1, 2))
-    both = (ours != MISSING) & (theirs != MISSING)
-    differ = np.flatnonzero(both & (ours != theirs))
-    ordered = differ[np.argsort(right[differ], kind="stable")]
-    return Disagreement(
-        chosen=chosen,
-        rival=rival,
-        rows=int(both.sum()),
-        differing=len(differ),
-        only_chosen_right=int((right[differ] == 0).sum()),
-        only_rival_right=int((right[differ] == 1).sum()),
-        listed=tuple(_differing(rows, i, ours, theirs) for i in _spread(ordered) if rows.labels),
-    )
-
-
-def _spread(places: Codes) -> list[int]:
-    """Return at most `LISTED_DIFFERING` of some places, evenly spread over them."""
-    if len(places) > LISTED_DIFFERING:
-        places = places[np.linspace(0, len(places) - 1, LISTED_DIFFERING).round().astype(int)]
-    return [int(place) for place in places]
-
-
-def _differing(rows: ScoredRows, place: int, ours: Codes, theirs: Codes) -> DifferingRow:
-    names = dict(enumerate(rows.labels))
-    return DifferingRow(
-        id=list(rows.index)[place],
-        label=rows.labels[int(rows.targets[place])],
-        chosen=names.get(int(ours[place])),
-        rival=names.get(int(theirs[place])),
-    )
-
-
 # Rows side by side that the record lists.
 MOST_ROWS = 30
-
-# Wrong answers of the best prompted candidate that the record lists.
-MOST_REPLIES = 10
 
 # Candidates beside each other, and characters of an answer in the record.
 MOST_CANDIDATES, MOST_CHARACTERS = 4, 2_000
@@ -252,22 +172,19 @@ MOST_ACCEPTED = 5
 
 
 def side_by_side(
-    evidence: Evidence, contenders: Contenders, standings: Sequence[Standing]
+    evidence: Evidence, contenders: Contenders, cards: Sequence[Scorecard]
 ) -> tuple[ComparedRow, ...]:
     """Return test rows on which the chosen candidate and its nearest rivals differ.
 
     The largest differences to the nearest rival come first, those for and those against the
-    chosen one in turn. Where answers are labels, rows that the best prompted candidate gets wrong.
-    Rows that seem to hold personal data are left out.
+    chosen one in turn. Rows that seem to hold personal data are left out.
     """
-    rows, ids = contenders.panel.rows, list(contenders.panel.rows.index)
-    if rows.labels:
-        names = [name for family, name in contenders.named.items() if family == "prompting"]
-        order = _wrong(contenders, names)[:MOST_REPLIES]
-    else:
-        names = _beside(contenders, standings)
-        order = _scored_apart(contenders, names)
-    shown = [place for place in order if ids[place] not in (evidence.personal or ())]
+    ids, names = list(contenders.panel.rows.index), _beside(contenders, cards)
+    shown = [
+        place
+        for place in _scored_apart(contenders, names)
+        if ids[place] not in (evidence.personal or ())
+    ]
     right = evidence.targets
     return tuple(
         ComparedRow(
@@ -298,17 +215,6 @@ def _scored_apart(contenders: Contenders, names: Sequence[str]) -> list[int]:
     return _in_turn(for_it[ahead[for_it] > EQUAL], against[ahead[against] < -EQUAL])
 
 
-def _wrong(contenders: Contenders, names: Sequence[str]) -> list[int]:
-    """Return the places of rows with a wrong first answer, those without any label first."""
-    order = list[int]()
-    for name in names:
-        if (table := contenders.panel[name].main) is not None:
-            answers = first_answers(table.outputs)
-            wrong = np.flatnonzero((answers != MISSING) & (answers != table.rows.targets))
-            order += sorted(wrong.tolist(), key=lambda place: answers[place] >= 0)
-    return order
-
-
 def _for_readers(evidence: Evidence, given: GivenAnswer, target: str) -> GivenAnswer:
     if given.output is None or not isinstance(evidence.task, ShowsAnswers):
         return given
@@ -320,13 +226,13 @@ def _shown(evidence: Evidence, text: str, target: str) -> str:
     return (task.shown(text, target) if isinstance(task, ShowsAnswers) else text)[:MOST_CHARACTERS]
 
 
-def _beside(contenders: Contenders, standings: Sequence[Standing]) -> list[str]:
+def _beside(contenders: Contenders, cards: Sequence[Scorecard]) -> list[str]:
     """Return the chosen candidate, its nearest rival, and the best of the other families.
 
     Where only floors answered beside it, the nearest of these is the rival.
     """
-    chosen = [standing.candidate for standing in standings if standing.chosen]
-    order = [s.candidate for s in standings if s.difference is not None]
+    chosen = [card.candidate for card in cards if card.chosen]
+    order = [card.candidate for card in cards if card.difference is not None]
     readers = [name for name in order if name not in contenders.floors]
     best = contenders.named.values()
     others = [name for name in (*(readers or order)[:1], *best) if name not in chosen]

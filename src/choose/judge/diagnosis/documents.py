@@ -8,7 +8,7 @@ one document are clustered: intervals are by documents and repetitions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
-from choose.judge.diagnosis.doubted_labels import doubted_rows
 from choose.judge.evidence import (
     BriefAnswers,
     DrillRows,
@@ -59,7 +58,6 @@ class _Common:
         mask: which of the study's rows these are.
         scores: (n, repetitions) by control; "" is what was retrieved.
         draws: the repetitions.
-        ids: of the rows.
         documents: the document with the evidence of each row.
         row_set: what the record calls these rows.
     """
@@ -67,7 +65,6 @@ class _Common:
     mask: Mask
     scores: Mapping[str, Floats]
     draws: tuple[int, ...]
-    ids: tuple[str, ...]
     documents: tuple[str, ...]
     row_set: str
 
@@ -76,17 +73,6 @@ class _Common:
 
     def gain(self, control: str, over: str) -> Interval:
         return self.mean_of(self.scores[control] - self.scores[over])
-
-    def ceiling(self, doubted: Collection[str]) -> Interval:
-        """Return the share of rows without a suspect label, which a candidate can reach."""
-        return self.mean_of(self._reachable(doubted), AGRESTI_COULL)
-
-    def to_ceiling(self, doubted: Collection[str]) -> Interval:
-        """Return the mean difference of that and of the score with the right passage."""
-        return self.mean_of(self._reachable(doubted) - self.scores[GOLD])
-
-    def _reachable(self, doubted: Collection[str]) -> Floats:
-        return np.array([[float(id not in doubted)] for id in self.ids])
 
     def mean_of(self, values: Floats, pseudo: Sequence[float] = ()) -> Interval:
         """Return the mean of (n, repetitions) differences; of scores, with imaginary rows."""
@@ -101,8 +87,7 @@ class _Common:
 
 def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]:
     """Return the split of each candidate that was asked under every control."""
-    doubted = doubted_rows(evidence, panel)
-    found = (_split(evidence, candidate, doubted) for candidate in panel.scored)
+    found = (_split(evidence, candidate) for candidate in panel.scored)
     splits, with_gold = [split for split in found if split is not None], _with_gold(panel)
     # Questions of one document are clustered here, whatever the estimand of the study.
     documents = tuple(map(evidence.items.document_of, panel.rows.index))
@@ -145,9 +130,7 @@ def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Interval | No
     return tuple(id for id, one in zip(asked, missing, strict=True) if one), share
 
 
-def _split(
-    evidence: Evidence, candidate: CandidateScores, doubted: Collection[str] | None
-) -> LossSplit | None:
+def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
     table = candidate.main
     common = _common(evidence, table) if table is not None else None
     if table is None or common is None:
@@ -176,8 +159,6 @@ def _split(
         knowledge=common.gain(GOLD, NOTHING),
         brought=common.gain("", NOTHING),
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
-        ceiling=None if doubted is None else common.ceiling(doubted),
-        to_ceiling=None if doubted is None else common.to_ceiling(doubted),
         found=_retrieved(evidence, table),
     )
 
@@ -228,7 +209,6 @@ def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
         mask,
         {control: values[mask][:, whole] for control, values in scores.items()},
         tuple(np.array(draws)[whole].tolist()),
-        tuple(ids),
         tuple(evidence.items.document_of(id) for id in ids),
         table.rows.row_set(mask),
     )
@@ -264,16 +244,8 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         k=most,
         first=mean(holding(1)),
         any=mean(hits),
-        left=_left(table, ids, hits),
         missed=tuple(missed),
     )
-
-
-def _left(table: ScoreTable, ids: Sequence[str], hits: Floats) -> float | None:
-    """Return what a reader gains that is right wherever evidence was read; None without scores."""
-    own = row_means(table.right)[[table.rows.index[id] for id in ids]]
-    left = (hits * (1 - own))[~np.isnan(own)]
-    return float(left.mean()) if len(left) else None
 
 
 # A candidate gives an answer if it gives so much of it, and less of another one.

@@ -11,27 +11,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
-from choose.corpus import holds
-from choose.formatting import normalised
 from choose.judge.evidence import (
-    CandidateInfo,
     Evidence,
     HasFields,
     HoldsLabels,
-    MayAbstain,
 )
-from choose.judge.measures.text_metrics import nearest_part
-from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
+from choose.judge.scores.score_tables import CLEAN
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, WeakAuditor
 from choose.schema.scorecard import SuspectValue, SuspectValues
 from choose.stats.intervals import wilson
 from choose.stats.metrics import UNUSABLE, Codes
 from choose.stats.two_way import Mask
-from choose.types import Floats, Run, Status, Task
+from choose.types import Floats, Run
 
 # What no row is counted as.
 NONE = -1
@@ -439,25 +435,51 @@ AGREE = 2
 # A candidate has a say on a label that it gives rightly so often, and in more than this share.
 LEAST_RIGHT, SAY = 5, 0.5
 
-# (row id, field, form of comparison), or (row id, label, kind of error).
-Value = tuple[str, str, str]
+
+class _Doubt(NamedTuple):
+    """A right value that a candidate contradicts, `form` telling alike doubts from others."""
+
+    id: str
+    field: str
+    form: str
+    given: str | None
+    suggested: str | None
 
 
 def suspect_values(evidence: Evidence) -> SuspectValues | None:
-    """List right values or labels that are in doubt; None for answers without parts."""
+    """List right values or labels that independent candidates contradict alike, most agreed first.
+
+    Candidates are independent if they have unlike models, or unlike strategies without a model.
+    None for answers without parts.
+    """
     task = evidence.task
     if not isinstance(task, HoldsLabels | HasFields):
         return None
-    answers = {
-        info.name: found
-        for info in evidence.candidates
-        if not info.constant and (found := _out_of_fold(evidence, info.name))
-    }
-    if isinstance(task, HoldsLabels):
-        found = _doubted_labels(evidence, task, answers)
-    else:
-        found = _doubted_values(evidence, task, answers)
-    return SuspectValues(suspected=len(found), suspects=tuple(found[:MOST_SUSPECTS]))
+    votes: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
+    told: dict[tuple[str, str, str], _Doubt] = {}
+    for info in evidence.candidates:
+        outputs = {} if info.constant else _out_of_fold(evidence, info.name)
+        found = (
+            _labels_in_doubt(evidence, task, outputs)
+            if isinstance(task, HoldsLabels)
+            else _values_in_doubt(evidence, task, outputs)
+        )
+        for doubt in found:
+            votes[doubt[:3]].setdefault(info.model or info.strategy, info.name)
+            told[doubt[:3]] = doubt
+    agreed = [key for key, by in votes.items() if len(by) >= AGREE]
+    agreed.sort(key=lambda key: (-len(votes[key]), key))
+    suspects = tuple(
+        SuspectValue(
+            id=told[key].id,
+            field=told[key].field,
+            given=told[key].given,
+            suggested=told[key].suggested,
+            candidates=tuple(votes[key].values()),
+        )
+        for key in agreed[:MOST_SUSPECTS]
+    )
+    return SuspectValues(suspected=len(agreed), suspects=suspects)
 
 
 def _out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
@@ -469,155 +491,37 @@ def _out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
     }
 
 
-def _doubted_values(
-    evidence: Evidence, task: HasFields, answers: Mapping[str, Mapping[str, str | None]]
-) -> list[SuspectValue]:
-    """Return the right values that independent candidates contradict alike, most agreed first.
+def _values_in_doubt(
+    evidence: Evidence, task: HasFields, outputs: Mapping[str, str | None]
+) -> Iterator[_Doubt]:
+    """Yield values that occur in the input and that the right record lacks."""
+    targets = evidence.targets
+    for id, output in outputs.items():
+        if output is None:
+            continue
+        right = task.values(targets[id], evidence.inputs[id])
+        given = {field: text for (field, _), (text, _) in [*right.items()][::-1]}
+        for (field, form), (value, stands) in task.values(output, evidence.inputs[id]).items():
+            if stands and (field, form) not in right:
+                yield _Doubt(id, field, form, given.get(field), value)
 
-    Candidates are independent if they have unlike models, or unlike strategies without a model.
+
+def _labels_in_doubt(
+    evidence: Evidence, task: HoldsLabels, outputs: Mapping[str, str | None]
+) -> Iterator[_Doubt]:
+    """Yield labels that a candidate would add or leave out.
+
+    It has a say on a label only where it is right more often than not: in giving it, for one that
+    a row lacks, and in finding it, for one that a row has.
     """
-    right, source = evidence.targets, sources(evidence.candidates)
-    given = {id: task.values(right[id], evidence.inputs[id]) for id in evidence.inputs}
-    votes: dict[Value, dict[str, str]] = defaultdict(dict)
-    written: dict[Value, str] = {}
-    for name, outputs in answers.items():
-        for id, output in outputs.items():
-            values = {} if output is None else task.values(output, evidence.inputs[id])
-            for (field, form), (value, stands) in values.items():
-                if stands and (field, form) not in given[id]:
-                    votes[id, field, form].setdefault(source[name], name)
-                    written[id, field, form] = value
-    agreed = [key for key, by in votes.items() if len(by) >= AGREE]
-    return [
-        SuspectValue(
-            id=id,
-            field=field,
-            given=next((text for (name, _), (text, _) in given[id].items() if name == field), None),
-            suggested=written[id, field, form],
-            candidates=tuple(votes[id, field, form].values()),
-        )
-        for id, field, form in sorted(agreed, key=lambda key: (-len(votes[key]), key))
-    ]
-
-
-def _doubted_labels(
-    evidence: Evidence, task: HoldsLabels, answers: Mapping[str, Mapping[str, str | None]]
-) -> list[SuspectValue]:
-    """Return labels that rows lack or have and independent candidates would give or leave out.
-
-    A candidate has a say on a label only where it is right more often than not: in giving it, for
-    one that a row lacks, and in finding it, for one that a row has.
-    """
-    right, source = evidence.targets, sources(evidence.candidates)
-    votes: dict[Value, dict[str, str]] = defaultdict(dict)
-    for name, outputs in answers.items():
-        totals: Counter[tuple[str, int]] = Counter()
-        wrong: list[tuple[str, str, str]] = []
-        for id, output in outputs.items():
-            for label, counts in task.counts(output, right[id]).items():
-                totals.update({(label, place): count for place, count in enumerate(counts)})
-            if output is not None:
-                wrong += [(id, *error) for error in task.errors(output, right[id])]
-        for row, label, kind in wrong:
+    right, totals = evidence.targets, Counter[tuple[str, int]]()
+    for id, output in outputs.items():
+        for label, counts in task.counts(output, right[id]).items():
+            totals.update({(label, place): count for place, count in enumerate(counts)})
+    for id, output in outputs.items():
+        for label, kind in () if output is None else task.errors(output, right[id]):
             whole = totals[label, 1 if kind == "spurious" else 2]
             if totals[label, 0] >= LEAST_RIGHT and totals[label, 0] > SAY * whole:
-                votes[row, label, kind].setdefault(source[name], name)
-    agreed = [key for key, by in votes.items() if len(by) >= AGREE]
-    return [
-        SuspectValue(
-            id=id,
-            field=label,
-            # What a candidate misses is spurious in the row, and the other way round.
-            given=label if kind == "missing" else None,
-            suggested=label if kind == "spurious" else None,
-            candidates=tuple(votes[id, label, kind].values()),
-        )
-        for id, label, kind in sorted(agreed, key=lambda key: (-len(votes[key]), key))
-    ]
-
-
-def sources(candidates: Sequence[CandidateInfo]) -> dict[str, str]:
-    """Return by candidate what its answers come from: a model, or else a strategy."""
-    return {info.name: info.model or info.strategy for info in candidates}
-
-
-# A row is right from this score on. A part of an answer that scores so much is right as well.
-RIGHT, LENIENT = 0.5, 0.8
-
-
-# An unusable answer of such a status says that there is none; others have the wrong form.
-WITHHELD: tuple[Status, ...] = ("empty", "abstained", "refused")
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The first answer of a candidate to a row, and the passages that it read, if known."""
-
-    output: str | None
-    status: Status
-    score: float
-    shown: tuple[str, ...] | None
-
-    @property
-    def right(self) -> bool:
-        """Return whether it counts as right."""
-        return self.score >= RIGHT
-
-
-def answers_of(candidate: CandidateScores) -> dict[str, Answered]:
-    """Return the answers of a candidate's first repetition by row."""
-    found: dict[str, Answered] = {}
-    table = candidate.main
-    for run in sorted(table.runs if table else (), key=lambda run: run.trial.draw):
-        if CLEAN not in run.answers or CLEAN not in run.scores:
-            continue
-        answers, scores = run.answers[CLEAN], scores_in(run, CLEAN)
-        for place, id in enumerate(run.asked[CLEAN]):
-            shown = answers.evidence[place] if answers.evidence is not None else None
-            one = Answered(
-                answers.outputs[place], answers.status[place], float(scores[place]), shown
-            )
-            found.setdefault(id, one)
-    return found
-
-
-def withheld(one: Answered, task: Task) -> bool:
-    """Return whether a candidate said that there is no answer, or nothing."""
-    if one.output is None:
-        return one.status in WITHHELD
-    return isinstance(task, MayAbstain) and task.abstains(one.output)
-
-
-def doubted_rows(evidence: Evidence, panel: StudyScores) -> dict[str, tuple[str, ...]] | None:
-    """Return rows to which independent candidates give the same other answer, with these.
-
-    None with fewer than two such candidates, or without the task. Where the evidence is known, only
-    those who read it doubt a label: others repeat what they learnt, or are misled alike. Words of
-    the question do not, which weak readers repeat, nor do more or fewer words than the label has.
-    """
-    if (task := evidence.task) is None:
-        return None
-    items, source = evidence.items, sources([c.info for c in panel.scored])
-    able = (c for c in panel.scored if c.info.reads or not items.evidence)
-    voters = [c for c in able if not c.info.constant]
-    if len({source[c.info.name] for c in voters}) < AGREE:
-        return None
-    votes = defaultdict[tuple[str, str], list[str]](list)
-    for candidate in voters:
-        for id, one in answers_of(candidate).items():
-            spans = items.evidence.get(id)
-            saw = not spans or one.shown is None or any(holds(p, spans) for p in one.shown)
-            if saw and not one.right and one.output is not None and not withheld(one, task):
-                votes[id, normalised(one.output)].append(candidate.info.name)
-    words = {id: {*normalised(item.text).split()} for id, item in evidence.inputs.items()}
-    right = dict(zip(items.ids, items.targets, strict=True))
-    return {
-        id: tuple(by)
-        for (id, said), by in votes.items()
-        if len({*map(source.get, by)}) >= AGREE
-        and not {*said.split()} <= words.get(id, {*()})
-        and not any(
-            max(nearest_part(said, text)[1], nearest_part(text, said)[1]) >= LENIENT
-            for text in (right[id], *items.accepted.get(id, ()))
-        )
-    }
+                # What a candidate misses is spurious in the row, and the other way round.
+                given, suggested = (label, None) if kind == "missing" else (None, label)
+                yield _Doubt(id, label, kind, given, suggested)

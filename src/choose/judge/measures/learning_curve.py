@@ -249,42 +249,6 @@ STEPS = 81
 FALL, STRAY = 0.5, 0.005
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """Fits of all families to resamples of one candidate's points.
-
-    Attributes:
-        points: what was fitted.
-        fits: by family, one curve a resample.
-        weights: (families,) shares that add up to 1.
-        draw: standard deviation of one draw's accuracy at the largest size.
-        name: the candidate, whose random numbers differ from those of others.
-        resamples: shared random numbers.
-    """
-
-    points: CurvePoints
-    fits: tuple[FittedCurves, ...]
-    weights: Floats
-    draw: float
-    name: str
-    resamples: Resamples
-
-    def means(self, labels: Floats) -> Floats:
-        """Return (families, replicates, sizes) accuracies averaged over draws."""
-        sizes = np.asarray(labels, dtype=np.float64) / self.points.sizes[-1]
-        tilt = STRAY * self.resamples.normal(self.name, "stray")[:, None]
-        stray = tilt * np.maximum(np.log2(sizes), 0.0)
-        curves: Floats = np.stack([fitted.at(sizes) for fitted in self.fits]) + stray
-        return np.clip(curves, 0.0, 1.0)
-
-    def members(self, labels: Floats) -> Floats:
-        """Return (replicates, sizes) accuracies averaged over draws, families mixed."""
-        each = self.means(labels)
-        chosen = np.searchsorted(np.cumsum(self.weights)[:-1], self.resamples.family_quantiles)
-        mixed: Floats = each[chosen, np.arange(len(chosen))]
-        return mixed
-
-
 def horizon(points: CurvePoints) -> Floats:
     """Return the sizes of a forecast, from the largest measured to `REACH` times it."""
     sizes: Floats = points.sizes[-1] * np.geomspace(1.0, REACH, STEPS)
@@ -323,32 +287,31 @@ LOOSE, ALIKE = 0.01, 0.01
 STILL = 0.003
 
 
-def ensemble(points: CurvePoints, name: str, resamples: Resamples, rows: bool = False) -> Ensemble:
-    """Fit a candidate's points.
+def members(points: CurvePoints, name: str, resamples: Resamples, labels: Floats) -> Floats:
+    """Return (replicates, sizes) accuracies of rows like these at numbers of labels.
+
+    Each is of a curve fitted to resampled rows and draws; those of all families are mixed.
 
     Args:
         points: what was measured.
-        name: of the candidate.
+        name: of the candidate, whose random numbers differ from those of others.
         resamples: random numbers, shared with the candidates that it is compared with.
-        rows: whether to resample test rows too, so that the curves are about rows like these.
+        labels: (sizes,) to learn from.
     """
     sizes = points.sizes / points.sizes[-1]
-    draw = _draw_deviation(points, sizes)
-    errors = _errors(points, sizes, draw)
+    errors = _errors(points, sizes, _draw_deviation(points, sizes))
     weights = 1 / (errors**2 + (LOOSE * np.log2(sizes)) ** 2)
     missed = _missed(sizes, points.accuracies, weights) ** 2
     # Weights by likelihood would be sharper, and too sure: on simulated curves of exp3 and of a
     # late rise their bands covered 0.87, these 0.99.
     shares = 1 / (missed + errors[-1] ** 2 + errors[-2] ** 2 + ALIKE**2)
-    resampled = _resampled(points, errors, name, resamples, rows)
-    return Ensemble(
-        points=points,
-        fits=tuple(fit_curves(family, sizes, resampled, weights) for family in CURVE_SHAPES),
-        weights=shares / shares.sum(),
-        draw=draw,
-        name=name,
-        resamples=resamples,
-    )
+    resampled, beyond = _resampled(points, errors, name, resamples), labels / points.sizes[-1]
+    curves = [fit_curves(family, sizes, resampled, weights).at(beyond) for family in CURVE_SHAPES]
+    stray = STRAY * resamples.normal(name, "stray")[:, None] * np.maximum(np.log2(beyond), 0.0)
+    each = np.clip(np.stack(curves) + stray, 0.0, 1.0)
+    limits = np.cumsum(shares / shares.sum())[:-1]
+    chosen = np.searchsorted(limits, resamples.family_quantiles)
+    return np.asarray(each[chosen, np.arange(REPLICATES)])
 
 
 def _draw_deviation(points: CurvePoints, sizes: Floats) -> float:
@@ -376,10 +339,8 @@ def _missed(sizes: Floats, accuracies: Floats, weights: Floats) -> Floats:
     return np.array([float(f.at(last)[0, 0]) - accuracies[-1] for f in fits])
 
 
-def _resampled(
-    points: CurvePoints, errors: Floats, name: str, resamples: Resamples, rows: bool
-) -> Floats:
-    """Return (replicates, k) accuracies from resampled draws and, if `rows`, resampled rows."""
+def _resampled(points: CurvePoints, errors: Floats, name: str, resamples: Resamples) -> Floats:
+    """Return (replicates, k) accuracies from resampled draws and rows."""
     scale = resamples.scale(points.freedom)
     columns = []
     for i, scores in enumerate(points.scores):
@@ -390,8 +351,7 @@ def _resampled(
             error = multipliers @ (means - means.mean()) / np.sqrt(count * (count - 1))
         else:
             error = errors[i] * resamples.normal(name, "pool")
-        center = _by_rows(points, scores, resamples) if rows else means.mean()
-        columns.append(center + scale * error)
+        columns.append(_by_rows(points, scores, resamples) + scale * error)
     return np.stack(columns, axis=1)
 
 
@@ -416,7 +376,7 @@ def _forecast(candidate: CandidateScores, rule: Rule, resamples: Resamples) -> C
     name, points = candidate.info.name, points_of(candidate)
     if isinstance(points, str):
         return CurveForecast(candidate=name, labels=candidate.pool, refused=points)
-    ahead = ensemble(points, name, resamples, rows=True).members(horizon(points))
+    ahead = members(points, name, resamples, horizon(points))
     target, gained = rule.target, ahead - ahead[:, :1]
     return CurveForecast(
         candidate=name,

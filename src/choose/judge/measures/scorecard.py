@@ -13,11 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
-from choose.judge.evidence import Evidence
-from choose.judge.measures.costs import CostSheet
-from choose.judge.measures.text_metrics import text_figures
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
     Side,
@@ -38,13 +34,11 @@ from choose.judge.scores.score_tables import (
     MISSING,
     CandidateScores,
     ScoreTable,
-    StudyScores,
 )
 from choose.schema.base import Interval
 from choose.schema.scorecard import (
     Cost,
     CurvePoint,
-    LowConfidence,
     NewClass,
     NewClassPoint,
     NoisePoint,
@@ -57,14 +51,11 @@ from choose.schema.scorecard import (
     Variance,
     ViewPoint,
 )
-from choose.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval, wilson
-from choose.stats.metrics import UNUSABLE, macro_f1_rows, per_label
+from choose.stats.intervals import Estimate, wilson
+from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, answered, two_way
 from choose.types import Answers, Floats, Run
-
-# Fewer answers than this show no threshold.
-FEWEST = 20
 
 
 def stated_confidence(table: ScoreTable) -> Floats | None:
@@ -77,48 +68,6 @@ def stated_confidence(table: ScoreTable) -> Floats | None:
         place = [table.rows.index[id] for id in run.asked[CLEAN]]
         confidence[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
     return confidence
-
-
-def low_confidence(table: ScoreTable) -> LowConfidence | None:
-    """Return the confidence below which most answers are wrong, by each row's first answer.
-
-    None where answers are no labels or have no confidence, and where no threshold is shown.
-    """
-    confidence = stated_confidence(table) if table.rows.labels else None
-    if confidence is None:
-        return None
-    first = (table.outputs != MISSING).argmax(axis=1)
-    place = np.arange(len(first))
-    sure, right = confidence[place, first], table.outputs[place, first] == table.rows.targets
-    known = ~np.isnan(sure)
-    return threshold(sure[known], np.asarray(right[known], dtype=np.bool_))
-
-
-def threshold(confidence: Floats, right: Mask) -> LowConfidence | None:
-    """Return where the share of right answers, taken to rise with confidence, passes one half.
-
-    Args:
-        confidence: (n,) of each answer.
-        right: (n,) whether it is right.
-
-    Returns:
-        None with fewer than `FEWEST` answers below, or where the 95 % interval (Wilson) of the
-        share of these that is right reaches one half.
-    """
-    order = np.argsort(confidence, kind="stable")
-    if not len(order):
-        return None
-    share = isotonic_regression(right[order].astype(np.float64)).x
-    passed = int((share < 0.5).sum())
-    below = float(confidence[order[passed]]) if passed < len(order) else 1.0
-    under = confidence < below
-    count, hits = int(under.sum()), int(right[under].sum())
-    if count < FEWEST or wilson(hits, count)[1] >= 0.5:
-        return None
-    low, high = wilson(hits, count)
-    return LowConfidence(
-        below=below, rows=count, right=Interval(value=hits / count, low=low, high=high)
-    )
 
 
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
@@ -146,22 +95,13 @@ def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
 
 
 def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
-    columns = [main.draws.index(draw) for draw in table.draws]
-    clean, was = main.outputs[:, columns], main.right[:, columns]
+    clean = main.outputs[:, [main.draws.index(draw) for draw in table.draws]]
     answered = (table.outputs != MISSING) & (clean != MISSING)
-    seen = np.asarray(answered.any(axis=1), dtype=np.bool_)
-    on = table.rows.weights_on(seen)
-    place = np.nonzero(answered)[0]
-    weights = None if on is None else on[place]
-    same = (table.outputs == clean)[answered]
-    change = mean_change(changed(main, table), table.rows)
     return ViewPoint(
         view=view,
-        agreement=float(same.mean()),
-        accuracy=float(np.average(table.right[answered], weights=weights)),
-        rows=int(seen.sum()),
-        change=change,
-        clean=float(np.average(was[answered], weights=weights)),
+        agreement=float((table.outputs == clean)[answered].mean()),
+        rows=int(answered.any(axis=1).sum()),
+        change=mean_change(changed(main, table), table.rows),
     )
 
 
@@ -447,6 +387,7 @@ def scorecard(
         "candidate": info.name,
         "strategy": info.strategy,
         "family": info.family,
+        "title": info.title,
         "model": info.model,
         "errors": candidate.errors,
     }
@@ -459,13 +400,12 @@ def scorecard(
         rows=int(table.complete.sum()),
         repetitions=candidate.repetitions,
         accuracy=accuracy(candidate),
-        macro_f1=_macro_f1(candidate, table),
+        macro_f1=_macro_f1(table),
         per_class=_per_class(table),
         variance=_variance(candidate, table, settings),
         noise=noise_of(common.with_noise(candidate)),
         stability=stability(candidate, common.views_of(candidate)),
         format_valid=float((table.answers != UNUSABLE).mean()),
-        low_confidence=low_confidence(table),
         curve=curve_of(common.with_sizes(candidate)),
         settings=settings,
         cost=cost,
@@ -498,20 +438,11 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
     return Interval.of(point, candidate.estimand, row_set=rows.row_set(table.complete))
 
 
-def _macro_f1(candidate: CandidateScores, table: ScoreTable) -> Interval | None:
+def _macro_f1(table: ScoreTable) -> float | None:
     if not table.rows.labels:
         return None
-    targets, labels, rows = table.rows.targets[table.complete], len(table.rows.labels), table.rows
-    values = np.stack([macro_f1_rows(targets, column, labels) for column in table.answers.T], 1)
-    point = two_way_interval(
-        values,
-        rows.clusters_of(table.complete),
-        rows.plain_weights_of(table.complete),
-        AGRESTI_COULL,
-        expected=ASSUMED_SD**2,
-    )
-    row_set = rows.row_set(table.complete)
-    return Interval.of(point, candidate.estimand, within=(0.0, 1.0), row_set=row_set)
+    targets, labels = table.rows.targets[table.complete], len(table.rows.labels)
+    return float(np.mean([macro_f1(targets, column, labels) for column in table.answers.T]))
 
 
 def _per_class(table: ScoreTable) -> tuple[PartRecord, ...]:
@@ -596,12 +527,3 @@ def _is_wording(candidate: CandidateScores, table: ScoreTable, own: ScoreTable) 
         return False
     first, second = (t.runs[0].trial.params for t in (table, own))
     return all(first.get(k) == second.get(k) for k in {*first, *second} - {"wording"})
-
-
-def scorecards(
-    evidence: Evidence, panel: StudyScores, costs: Mapping[str, CostSheet]
-) -> tuple[Scorecard, ...]:
-    """Return the card of every candidate, with figures of texts; all on common rows."""
-    common = common_rows(panel.candidates)
-    cards = ((c, scorecard(c, costs[c.info.name].record, common)) for c in panel.candidates)
-    return tuple(card.model_copy(update={"text": text_figures(evidence, c)}) for c, card in cards)

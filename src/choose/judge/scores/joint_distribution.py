@@ -17,7 +17,7 @@ less than the margin loses `NEEDLESS` of the margin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import log
@@ -421,7 +421,7 @@ def normal_points(dimensions: int, least: int = 2 * POINTS) -> Floats:
 def least_loss(
     joint: JointDistribution,
     names: Sequence[str],
-    margin: Callable[[str, str], float],
+    margin: float,
     *,
     chances: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
@@ -430,19 +430,17 @@ def least_loss(
     Args:
         joint: of the true scores of these candidates, and perhaps of others.
         names: the candidates, cheapest first.
-        margin: the smallest gain of the costlier of two that matters.
+        margin: the smallest gain that matters.
         chances: of each candidate to be the one to use; with them, losses within `NEAR` are equal.
     """
     points, weights = joint.points
     scores = points[:, [joint.names.index(name) for name in names]]
-    least = np.array([[margin(a, b) if a != b else 0.0 for b in names] for a in names])
 
     def loss(place: int) -> float:
         lead = scores - scores[:, [place]]
-        beyond = (lead - least[place]).max(axis=1)
-        cheaper, gains = least[place, :place], -lead[:, :place]
-        paid = NEEDLESS * cheaper * (gains < cheaper)
-        return float(weights @ (beyond.clip(0.0) + paid.max(axis=1, initial=0.0)))
+        beyond = (lead.max(axis=1) - margin).clip(0.0)
+        needless = (-lead[:, :place] < margin).any(axis=1)
+        return float(weights @ (beyond + NEEDLESS * margin * needless))
 
     losses = [loss(place) for place in range(len(names))]
     most = min(losses) + (NEAR if chances else ROUNDING)

@@ -121,33 +121,23 @@ def accuracy_loss(
     return _difference(x, y, before.rows, assumed)
 
 
-class Changed(NamedTuple):
-    """What a condition changes in one candidate's scores, on the same rows and fits.
-
-    `scores` (rows, repetitions) are from -1 to 1, NaN where either was not measured; `draws` name
-    the repetitions; `varies` tells whether another fit could give another change.
-    """
-
-    scores: Floats
-    draws: tuple[int, ...]
-    varies: bool
-
-
-def changed(before: ScoreTable, after: ScoreTable, varies: bool = False) -> Changed:
+def changed(before: ScoreTable, after: ScoreTable) -> Floats:
     """Return the scores of `after` minus those of `before` in each repetition of `after`.
 
     A `before` with one repetition is subtracted from each one of `after`.
     """
     if len(before.draws) == 1:
-        return Changed(after.right - before.right, after.draws, varies)
-    own = _spread(before.right, before.draws, after.draws)
-    return Changed(after.right - own, after.draws, varies)
+        return after.right - before.right
+    return after.right - _spread(before.right, before.draws, after.draws)
 
 
-def mean_change(change: Changed, rows: ScoredRows) -> Interval:
-    """Return what a condition changes in a candidate's accuracy, over the rows of whole fits."""
-    complete = whole_rows(change.scores, answered(change.scores))
-    scores = change.scores[complete]
+def mean_change(changes: Floats, rows: ScoredRows) -> Interval:
+    """Return the mean of (rows, repetitions) changes of a candidate's scores, over whole fits.
+
+    They are from -1 to 1, NaN where either score was not measured.
+    """
+    complete = whole_rows(changes, answered(changes))
+    scores = changes[complete]
     scores = scores[:, ~np.isnan(scores).any(axis=0)]
     estimate = two_way_interval(
         scores,

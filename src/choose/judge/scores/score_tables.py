@@ -98,10 +98,6 @@ class ScoredRows:
             return evened(self.targets[mask], None if self.weights is None else self.weights[mask])
         return None if self.weights is None else self.weights[mask]
 
-    def plain_weights_of(self, mask: Mask) -> Floats | None:
-        """Return the stated weights of the rows, without the balancing of labels."""
-        return None if self.even or self.weights is None else self.weights[mask]
-
     def weights_on(self, mask: Mask) -> Floats | None:
         """Return (rows,) the weights of the rows in the mask, 0 elsewhere."""
         own = self.weights_of(mask)

@@ -27,12 +27,12 @@ from choose.formatting import (
     signed_points,
 )
 from choose.report import words
-from choose.report.blocks import Table, chance_cell, out_of, standings, table
+from choose.report.blocks import Table, chance_cell, out_of, table
 from choose.report.screen_text import clip, command_lines, fold, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
 from choose.schema.base import Command
-from choose.schema.decision import Decision
-from choose.schema.standings import FamilyResult, Standing
+from choose.schema.decision import Decision, FamilyResult
+from choose.schema.scorecard import Scorecard
 
 # Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
 LINES, BELOW = 36, 2
@@ -227,7 +227,7 @@ def family_table(decision: Decision, bounds: bool = True) -> Table:
         bounds: whether a difference has its interval, or half its width where that says as much.
     """
     verdict = decision.verdict
-    known = {standing.candidate: standing for standing in standings(decision)}
+    known = {card.candidate: card for card in decision.scorecards}
     families = verdict.families
     if not verdict.usable and (floor := words.best_reference(decision)):
         families = (FamilyResult(family="reference", best=floor), *families)
@@ -252,39 +252,39 @@ def family_table(decision: Decision, bounds: bool = True) -> Table:
 
 
 def _row(
-    decision: Decision, family: str, standing: Standing, versus: str, bounds: bool
+    decision: Decision, family: str, card: Scorecard, versus: str, bounds: bool
 ) -> dict[str, str]:
-    noun, member = clean(family), shorten(clean(standing.candidate), NAME)
+    noun, member = clean(family), shorten(clean(card.candidate), NAME)
     scored, total = words.score_noun(decision.goal), decision.dataset.test_rows
-    usd, volume = standing.usd_per_1k, words.quantity(decision.goal, "volume")
+    usd, volume = card.cost.usd_per_1k, words.quantity(decision.goal, "volume")
     monthly = usd if usd is None or volume is None else usd * volume / 1000
     recall = {
-        f"“{shorten(clean(rare.label), SHORT)}”": words.recall_of(decision, standing.candidate)
+        f"“{shorten(clean(rare.label), SHORT)}”": words.recall_of(decision, card.candidate)
         for rare in decision.verdict.rare[:1]
     }
     return {
         "family": noun if member == noun else f"{noun}: {member}",
-        scored if scored == "right" else "score": _score(decision, standing)
-        + "*" * words.apart(decision, standing),
-        "rows": out_of(standing.common, total) if 0 < standing.common < total else DASH,
+        scored if scored == "right" else "score": _score(decision, card)
+        + "*" * words.apart(decision, card),
+        "rows": out_of(card.common, total) if 0 < card.common < total else DASH,
         **{head: found or DASH for head, found in recall.items()},
-        versus: _difference(standing, bounds),
-        "won:lost": words.won_and_lost(standing) or DASH,
-        "s/1,000": figure(standing.ms_per_answer),
+        versus: _difference(card, bounds),
+        "won:lost": words.won_and_lost(card) or DASH,
+        "s/1,000": figure(card.cost.ms_per_item),
         "$/month" if volume else "$/1,000": figure(monthly),
         "chance": chance_cell(decision, decision.verdict.chance.get(family)),
     }
 
 
-def _score(decision: Decision, standing: Standing) -> str:
-    if standing.accuracy is None:
+def _score(decision: Decision, card: Scorecard) -> str:
+    if card.accuracy is None:
         return DASH
-    value = standing.accuracy.value
+    value = card.accuracy.value
     return in_percent(value) if words.is_share(words.score_noun(decision.goal)) else f"{value:.2f}"
 
 
-def _difference(standing: Standing, bounds: bool) -> str:
-    gap = standing.difference
+def _difference(card: Scorecard, bounds: bool) -> str:
+    gap = card.difference
     if gap is None:
         return DASH
     if bounds or gap.low is None or gap.high is None:
