@@ -243,10 +243,10 @@ def test_hostile_text_is_shown_and_not_followed(evil: str) -> None:
 def test_nothing_hostile_reaches_the_terminal(width: int) -> None:
     from rich.console import Console
 
-    from choose.report.terminal.pages import versus_page
+    from choose.report.terminal.pages import Page
 
     console = Console(width=width, force_terminal=False, record=True, file=StringIO())
-    console.print(versus_page(poisoned(decisions.HOSTILE)))
+    console.print(Page(comparison_blocks(poisoned(decisions.HOSTILE))))
     text = console.export_text()
     assert "\x1b" not in text
     assert "\u202e" not in text

@@ -61,7 +61,7 @@ def test_texts_and_labels_are_a_labelled_set(decision: Decision, tmp_path: Path)
         made = choose.compare(texts, labels, **QUICK, **column, out=tmp_path / str(place))
         of_pandas = isinstance(texts, pandas.DataFrame)
         kind = pandas.DataFrame if of_pandas else pl.DataFrame
-        for table in (made.table(), made.rows(), made.differences(), made.labels_to_check()):
+        for table in (made.table(), made.rows(), made.labels_to_check()):
             assert isinstance(table, kind)
         rows = Store.open(made.store).dataset.examples.values()
         assert sorted((e.text, e.target) for e in rows) == sorted(zip(TEXTS, LABELS, strict=True))
@@ -104,15 +104,15 @@ def test_missing_values_are_left_out_and_said(tmp_path: Path) -> None:
 def test_a_decision_has_its_tables(decision: Decision) -> None:
     assert decision.best == "tfidf"
     assert decision.recommended in ("tfidf", None)
-    differences = decision.differences()
-    assert differences["candidate"][0] == "tfidf"
-    assert differences["title"].to_list() == [
+    table = decision.table()
+    assert table["candidate"][0] == "tfidf"
+    assert table["title"].to_list() == [
         "words + logistic regression",
         "always the same answer",
     ]
-    assert differences["difference"][0] is None
+    assert table["difference"][0] is None
     by = {s.candidate: s for s in decision.scorecards}
-    assert differences["difference"][1] == by["majority"].difference.value
+    assert table["difference"][1] == by["majority"].difference.value
     answers = decision.rows()
     assert answers.columns == ["id", "text", "label", "majority", "tfidf"]
     assert answers.height == 60
@@ -143,7 +143,7 @@ def test_the_page_is_returned_and_written(decision: Decision, tmp_path: Path) ->
 
 def test_tab_lists_no_method_of_pydantic(decision: Decision) -> None:
     names = set(dir(decision))
-    wanted = {"best", "differences", "rows", "labels_to_check", "to_html", "verdict"}
+    wanted = {"best", "rows", "labels_to_check", "to_html", "verdict"}
     assert wanted <= names
     for record in (decision, decision.verdict, decision.scorecards[0]):
         shown = set(dir(record))

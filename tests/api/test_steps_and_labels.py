@@ -173,11 +173,11 @@ def test_every_command_of_a_study_can_be_typed(three, tmp_path, monkeypatch, awa
     for store in three:
         named = store if away else store.relative_to(home)
         rows = Store.open(named).dataset.examples
-        for step in typed_here(report(named), named).verdict.steps:
+        for step in report(named).verdict.steps:
             if step.command is None:
                 continue
             kinds.add(step.kind)
-            name, study = parsed(typed(step.command))
+            name, study = parsed(typed(typed_here(step.command, named)))
             assert name in ("continue", "check")
             assert load_dataset(study.data, study.task).examples.keys() == rows.keys()
             if step.command.options.get("strategy") == "all":

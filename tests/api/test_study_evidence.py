@@ -78,12 +78,11 @@ def test_prompts_are_what_the_strategies_say() -> None:
     assert "4 of each label" in text
 
 
-def test_what_was_not_measured_leaves_the_table_and_is_named() -> None:
+def test_what_was_not_measured_leaves_the_table() -> None:
     rows = [{"name": "a", "x": "1", "y": DASH}, {"name": "b", "x": DASH, "y": DASH}]
-    kept, note = table("", rows, noted=True)
+    (kept,) = table("", rows)
     assert (kept.heads, kept.rows, kept.figures) == (["name", "x"], [["a", "1"]], [False, True])
-    assert note.text == "Not measured: y, b."
-    assert not [*table("", [{"name": "a", "x": DASH}], noted=True)]
+    assert not [*table("", [{"name": "a", "x": DASH}])]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from check.test_targets import booking, question, summary
 from choose.api import plan
 from choose.api.notebook_views import printed
 from choose.conformance import pool
-from choose.report.terminal.pages import check_page
+from choose.report.blocks import check_blocks
+from choose.report.terminal.pages import Page
 from choose.schema.check import Check
 from report.test_approved import approve
 from support.studies import write_csv
@@ -69,4 +70,4 @@ def documents() -> Check:
 def test_pages_are_those_that_were_approved(of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     record = of().model_copy(update={"seconds": 1.0})
-    approve(f"check-{of.__name__}", printed(check_page(record)))
+    approve(f"check-{of.__name__}", printed(Page(check_blocks(record))))

@@ -62,7 +62,7 @@ def test_each_flag_that_takes_a_number_refuses_what_is_none(
     (tmp_path / "a.toml").write_text('[data]\npath = "a.csv"\n')
     named = {"predict": ["none", "a.csv"], "report": ["none"], "continue": ["a.toml"]}
     arguments = named.get(command, ["a.csv"])
-    given = flag in ("--classes", "--gain", "--minutes-per-label", "--hourly-rate", "--usd")
+    given = flag in ("--classes", "--gain", "--minutes-per-label", "--hourly-rate")
     if given:
         arguments = ["--no-data", *(["--classes", "3"] if flag != "--classes" else [])]
     result = CliRunner().invoke(app, [command, *arguments, flag, value])

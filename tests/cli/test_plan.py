@@ -10,11 +10,10 @@ from support.studies import write_csv
 
 
 def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:
-    flags = ("--classes", "8", "--gain", "3", "--hourly-rate", "30", "--usd", "500")
+    flags = ("--classes", "8", "--gain", "3", "--hourly-rate", "30")
     out = choose("plan", "--no-data", *flags, "--target", "0.9").out
     assert out.startswith("Label about 1,800 rows (870 to 2,700)")
     assert "29 hours, about $871" in " ".join(out.split())
-    assert "$500 buy 1,000 labels, which usually detect a gain of 4 points" in out
     assert "a guess: time twenty of your own" in " ".join(out.split())
     record = json.loads(choose("plan", "--no-data", *flags, "--json").out)
     assert record["test"]["usual"] == 1742
@@ -27,16 +26,12 @@ def test_a_plan_without_data_says_when_labels_are_paid_back(choose) -> None:  # 
     out = " ".join(choose(*flags, "--volume", "1000000", *prices).out.split())
     # A million requests of 952 and 12 tokens; 0.02 s an answer; 160 and 1,742 labels at $0.50.
     assert "an API costs about $1,000 (952 tokens a request)" in out
-    assert "computes 5.6 hours for $2.78; a machine that is always on costs $365" in out
-    assert "The 160 labels that train it ($80.00) are paid back after under a week; with" in out
-    assert "always on, after 1 week. It takes 6,700 answers a month to pay them back in" in out
-    assert "All 1,800 rows, which also show the gain, are paid back after 4 weeks." in out
+    assert "computes 5.6 hours for $2.78." in out
+    assert "The 160 labels that train it ($80.00) are paid back after under a week." in out
     record = json.loads(choose(*flags, "--volume", "1000000", *prices, "--json").out)["running"]
     assert record["api_usd"] == pytest.approx(1000)
     assert record["machine_usd"] == pytest.approx(1e6 * 0.02 / 3600 * 0.5)
     assert record["months"] == pytest.approx(80 / (1000 - record["machine_usd"]))
-    assert record["months_all"] == pytest.approx(871 / (1000 - record["machine_usd"]))
-    assert record["volume_for_a_year"] == pytest.approx(1e6 * record["months"] / 12)
     short = " ".join(choose(*flags, "--volume", "5000/day").out.split())
     assert "For 150,000 answers an API costs what --usd-per-million IN,OUT says" in short
     cheap = choose(*flags, "--volume", "9", "--usd-per-million", "0,0", "--usd-per-hour", "1").out
@@ -58,7 +53,6 @@ def test_a_plan_without_data_or_labels_takes_five_and_says_so(choose) -> None:  
         (("--classes", "1"), "--classes"),
         (("--classes", "3", "--gain", "0.03"), "in points"),
         (("--classes", "3", "--target", "90"), "0.9"),
-        (("--classes", "3", "--usd", "100"), "--hourly-rate"),
         (("--classes", "3", "--minutes-per-label", "0"), "--minutes-per-label"),
         (("--classes", "3", "--hourly-rate", "nan"), "--hourly-rate"),
         (

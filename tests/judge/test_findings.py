@@ -15,7 +15,7 @@ from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.report.terminal.first_screen import family_table
+from choose.report.blocks import families
 from choose.report.terminal.pages import render
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -49,7 +49,7 @@ def test_f2_what_guesses_is_never_advised() -> None:
     others = [prompt(0.3), retrieval(0.3), lora(0.4)]
     found = judge(study([majority(0.58), tfidf(0.45), *others], 300, 4), Rule())
     assert words.answer(found) == "Nothing here is usable yet (best: 56 of 100)."
-    assert family_table(found).rows[0][0] == "reference: majority"
+    assert next(families(found)).rows[0][0] == "reference: majority"
 
 
 def test_u3_a_family_that_was_not_measured_makes_a_guesser_no_more_usable() -> None:
@@ -160,7 +160,7 @@ def test_f18_milliseconds_decide_no_order() -> None:
 def test_f19_a_family_without_an_answer_has_no_figure() -> None:
     seen = study([majority(), probe(0.7), lora(0.8)], 300, 2)
     runs = tuple(r for r in seen.runs if r.trial.candidate != "lora")
-    table = family_table(judge(replace(seen, runs=runs), Rule()))
+    table = next(families(judge(replace(seen, runs=runs), Rule())))
     assert [row[0] for row in table.rows][:2] == ["baseline: probe", "fine-tuning"]
     assert {*table.rows[1][1:-1]} == {"not measured", DASH}
     percent = [int(row[-1].removesuffix(" %")) for row in table.rows]

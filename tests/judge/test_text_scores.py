@@ -181,8 +181,6 @@ def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:
     assert reader.text.micro_f1 == pytest.approx(2 * right / (given + wanted))
     exact = [s for r in runs for s in r.scores[CLEAN]["exact-record"]]
     assert reader.text.metrics["exact-record"].value == pytest.approx(np.mean(exact))
-    assert reader.text.format_gap is None
-    assert chatty.text.format_gap.low > 0.2
     assert chatty.format_valid < 0.7
     people = next(f for f in reader.text.fields if f.name == "people")
     hits, of, expected = (sum(c.get("people", (0, 0, 0))[k] for c in counts) for k in range(3))

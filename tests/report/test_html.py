@@ -90,7 +90,7 @@ def test_sections_are_listed_and_led_to() -> None:
     assert listed == ["decision", "labels", "money", "evidence", "method", "again"]
     page = page_of(decisions.reading())
     listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
-    assert listed == ["decision", "reading", "rows", "money", "evidence", "method", "again"]
+    assert listed == ["decision", "reading", "money", "evidence", "method", "again"]
 
 
 def test_the_first_screen_speaks_without_statistics() -> None:

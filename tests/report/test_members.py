@@ -3,7 +3,6 @@
 import pytest
 
 from choose.report import words
-from choose.report.terminal.first_screen import family_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import ErrorOverlap
@@ -83,19 +82,3 @@ def test_shared_errors_speak_of_agreement_where_a_model_is_taken_for_right() -> 
     said = " ".join(words.shared_errors(agreed))
     assert "Both candidates are against gpt-4o on 7 of 100 rows" in said
     assert not {"right", "wrong"} & {*said.replace(".", "").split()}
-
-
-@pytest.mark.parametrize(("name", "head"), [("lora", "vs lora"), ("tuned-prompt", "vs first")])
-def test_a_head_cuts_no_name_in_the_middle(name: str, head: str) -> None:
-    found = decisions.answered()
-    own = next(c for c in found.scorecards if c.chosen).model_copy(update={"candidate": name})
-    others = tuple(c for c in found.scorecards if not c.chosen)
-    families = (
-        found.verdict.families[0].model_copy(update={"best": name}),
-        *found.verdict.families[1:],
-    )
-    verdict = found.verdict.model_copy(update={"use_meanwhile": name, "families": families})
-    changed = {"scorecards": (own, *others), "verdict": verdict}
-    table = family_table(found.model_copy(update=changed))
-    assert table.rows[0][0].endswith(name)
-    assert head in table.heads

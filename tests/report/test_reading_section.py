@@ -6,7 +6,7 @@ import pytest
 
 from choose.formatting import DASH, MINUS
 from choose.report.blocks import Table, reading_losses
-from choose.report.words import answer_parts, reading_notes
+from choose.report.words import reading_notes
 from choose.report.write import render_markdown
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import LossSplit
@@ -58,26 +58,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
     assert len(tables(with_splits(bare))) == 2
 
 
-def test_the_best_of_the_other_readers_is_told() -> None:
-    said = list(reading_notes(decisions.reading()))
-    told = "lora-rag scores 11.3 points higher than rag (+5.0 to +17.6)."
-    assert f"Best of the other candidates with the right passage, on common rows: {told}" in said
-    older = decisions.loss_split(best_reader=None, reader_gain=None)
-    assert "other candidates with" not in " ".join(reading_notes(with_splits(older)))
-
-
 def test_studies_without_documents_have_no_such_section() -> None:
     decision = decisions.decision()
     assert 'id="reading"' not in page_of(decision)
     assert "what is lost" not in render_markdown(decision)
-
-
-def test_an_answer_that_shares_little_with_the_right_one_is_shown_as_it_is() -> None:
-    """A copied dialogue beside a note was words struck through and underlined in turn."""
-    decision = decisions.reading()
-    assert answer_parts(decision, "in May 1912", "by ship, from Cork") == [
-        ("by ship, from Cork", "same")
-    ]
-    assert answer_parts(decision, "in May 1912", "in May 1913") == [
-        ("in May ", "same"), ("1912", "missing"), ("1913", "added"),
-    ]  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from choose.cli import SUBSTITUTED
 from choose.formatting import (
     DASH,
     MINUS,
@@ -23,8 +24,8 @@ from choose.formatting import (
     signed_points,
     span,
 )
-from choose.report.screen_text import shorten
 from choose.report.terminal.pages import render_full
+from choose.report.words import shorten
 from choose.report.write import render_markdown
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -38,7 +39,7 @@ STORE = Path("some where") / "tickets-9f2c1ab0"
 
 def shown(decision: Decision, width: int = 80, encoding: str = "utf-8", **console: object) -> str:
     raw = io.BytesIO()
-    out = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    out = io.TextIOWrapper(raw, encoding=encoding, newline="", errors=SUBSTITUTED)
     Console(file=out, width=width, highlight=False, **console).print(render_full(decision, STORE))
     out.flush()
     return raw.getvalue().decode(encoding)

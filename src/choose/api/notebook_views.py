@@ -1,9 +1,9 @@
-"""What notebooks show: tables of a decision, and the pages of audits and plans."""
+"""What notebooks show: tables of a decision, and pages of decisions, audits and plans."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ import polars as pl
 from rich.console import Console
 
 from choose.api.arguments import in_keywords
-from choose.formatting import clean
-from choose.report.terminal.pages import render
+from choose.report.blocks import check_blocks
+from choose.report.terminal import pages as terminal
 from choose.report.words import as_call
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _ROW = ("id", "text", "label", "target")
 
 
-# Columns of these frames that hold no share or other real number.
+# Columns of `candidates_frame` that hold no share or other real number.
 _TYPES: dict[str, Any] = {
-    **dict.fromkeys(("candidate", "strategy", "family", "model", "estimand", "title"), pl.String),
+    **dict.fromkeys(("candidate", "title", "strategy", "family", "model"), pl.String),
     **dict.fromkeys(("recommended", "chosen"), pl.Boolean),
     **dict.fromkeys(("rows", "repetitions", "errors", "common"), pl.Int64),
 }
@@ -38,21 +38,28 @@ _TYPES: dict[str, Any] = {
 def candidates_frame(decision: Decision) -> pl.DataFrame:
     """Return one row a candidate, the most accurate first; null means not measured.
 
-    Where answers are no labels, the column ``accuracy`` is called ``score``.
+    Where answers are no labels, the column ``accuracy`` is called ``score``. A ``difference`` is
+    the score minus that of the chosen candidate, on the ``common`` rows that both answered.
     """
+    score = "accuracy" if decision.dataset.labels else "score"
     rows = [
         {
             "candidate": card.candidate,
+            "title": card.title or card.candidate,
             "strategy": card.strategy,
             "family": card.family,
             "model": card.model,
+            "chosen": card.chosen,
             "recommended": card.candidate == decision.verdict.recommended,
-            "accuracy": card.accuracy and card.accuracy.value,
+            score: card.accuracy and card.accuracy.value,
             "low": card.accuracy and card.accuracy.low,
             "high": card.accuracy and card.accuracy.high,
-            "estimand": card.accuracy and card.accuracy.estimand,
-            "macro_f1": card.macro_f1,
             "rows": card.rows,
+            "difference": card.difference and card.difference.value,
+            "difference_low": card.difference and card.difference.low,
+            "difference_high": card.difference and card.difference.high,
+            "common": card.common,
+            "macro_f1": card.macro_f1,
             "repetitions": card.repetitions,
             "noise_loss": card.noise[-1].loss.value if card.noise else None,
             "format_valid": card.format_valid,
@@ -63,41 +70,10 @@ def candidates_frame(decision: Decision) -> pl.DataFrame:
         }
         for card in decision.scorecards
     ]
-    table = _frame(rows, decision)
-    score = "accuracy" if decision.dataset.labels else "score"
-    return table.sort(score, descending=True, nulls_last=True, maintain_order=True)
-
-
-def _frame(rows: Sequence[Mapping[str, Any]], decision: Decision) -> pl.DataFrame:
-    """Return rows as a table; columns that are null throughout keep their types."""
-    schema = {name: _TYPES.get(name, pl.Float64) for name in (rows[0] if rows else _TYPES)}
+    # Columns that are null throughout keep their types.
+    schema = {name: _TYPES.get(name, pl.Float64) for name in rows[0]}
     table = pl.DataFrame(rows, schema=schema)
-    return table if decision.dataset.labels or not rows else table.rename({"accuracy": "score"})
-
-
-def differences_frame(decision: Decision) -> pl.DataFrame:
-    """Return each candidate's accuracy minus that of the chosen one, on their common rows.
-
-    Shares of 1 with 95 % intervals; null for the chosen one, and where nothing is common.
-    """
-    rows = [
-        {
-            "candidate": one.candidate,
-            "title": one.title or one.candidate,
-            "family": one.family,
-            "chosen": one.chosen,
-            "difference": one.difference and one.difference.value,
-            "low": one.difference and one.difference.low,
-            "high": one.difference and one.difference.high,
-            "common": one.common,
-            "accuracy": one.accuracy and one.accuracy.value,
-            "rows": one.rows,
-            "ms_per_answer": one.cost.ms_per_item,
-            "usd_per_1k": one.cost.usd_per_1k,
-        }
-        for one in decision.scorecards
-    ]
-    return _frame(rows, decision)
+    return table.sort(score, descending=True, nulls_last=True, maintain_order=True)
 
 
 def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:
@@ -172,35 +148,36 @@ def printed(page: Any) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def screen_text(decision: Decision, store: Path) -> str:
-    """Return the first screen of a decision as text, with calls in Python for commands."""
-    return in_keywords(printed(render(decision, store, say=lambda command: [as_call(command)])))
-
-
-def notebook_screen(decision: Decision, store: Path, page: Path | None) -> str:
-    """Return one screen of a decision as HTML that runs nothing; `page` is the whole report."""
-    screen = f"<pre>{escape(screen_text(decision, store))}</pre>"
-    if page is None:
-        return screen
-    link = escape(page.absolute().as_uri(), quote=True)
-    return f'{screen}<p>The whole report: <a href="{link}">{escape(clean(page))}</a></p>'
+def _with_keywords(part: Any) -> Any:
+    """Return blocks, or a part of them, with keywords of Python in place of flags."""
+    if isinstance(part, str):
+        return in_keywords(part)
+    if is_dataclass(part) and not isinstance(part, type):
+        own = {one.name: _with_keywords(getattr(part, one.name)) for one in fields(part)}
+        return replace(part, **own)
+    if isinstance(part, list | tuple):
+        told = [*map(_with_keywords, part)]
+        return type(part)(*told) if hasattr(part, "_fields") else told
+    return part
 
 
 class Page:
-    """A record that a notebook or `print` shows as the page of the terminal.
+    """A record that a notebook shows as HTML and `print` as the page of the terminal.
 
     Attributes:
         record: what it holds; its fields are attributes of the page too.
     """
 
-    def __init__(self, record: Any, page: Any) -> None:
-        self.record, self._page = record, page
+    def __init__(self, record: Any, page: terminal.Page) -> None:
+        self.record, self._page = record, replace(page, blocks=_with_keywords(page.blocks))
 
     def __repr__(self) -> str:
-        return in_keywords(printed(self._page))
+        return printed(self._page)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
+        from choose.report.html.page import html_fragment
+
+        return html_fragment(self._page.blocks)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -212,13 +189,18 @@ class Page:
         return sorted({"record", *own, *(n for n in dir(self.record) if not n.startswith("_"))})
 
 
+def first_screen(decision: Decision, store: Path) -> Page:
+    """Return the first screen of a decision, with calls in Python for commands."""
+    page = terminal.render(decision, store, say=lambda command: [as_call(command)])
+    return Page(decision, page)
+
+
 class Audited(Page):
     """The audit of a labelled set."""
 
     def __init__(self, checked: Checked) -> None:
-        from choose.report.terminal.pages import check_page
-
-        super().__init__(checked.record, check_page(checked.record, "the field issues", as_call))
+        blocks = check_blocks(checked.record, "the field issues", as_call)
+        super().__init__(checked.record, terminal.Page(blocks))
         self._texts = checked.texts
 
     def labels_to_check(self) -> pl.DataFrame:

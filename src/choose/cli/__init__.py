@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -9,8 +10,10 @@ import tempfile
 import traceback
 import warnings
 from contextlib import suppress
+from io import TextIOWrapper
 from time import perf_counter
 from typing import Any, NoReturn
+from unicodedata import east_asian_width
 
 # What the system says of stdout on a full disk.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -18,6 +21,21 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 # Exit codes: of bad input, of an interruption, and of a fault of ours (EX_SOFTWARE of sysexits.h).
 INPUT, INTERRUPTED, FAULT = 2, 130, 70
 
+
+# Substitutes of the same width for characters that an encoding lacks, so that tables stay aligned.
+_LACKING = dict(zip("\u2013\u2212—\u00d7“”\u2018\u2019·•…▶▷→✓✗", "---x\"\"''.*~>>>+x", strict=True))
+
+
+def _substitute(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    wide = {char: "??" for char in lacking if east_asian_width(char) in "WF"}
+    return "".join((wide | _LACKING).get(char, "?") for char in lacking), error.end
+
+
+# How streams treat such characters.
+SUBSTITUTED = "choose"
+codecs.register_error(SUBSTITUTED, _substitute)
 
 # `perf_counter` when this process's command began: imports and reading count as time of a budget.
 started: float | None = None
@@ -27,6 +45,9 @@ def main() -> None:
     """Run the command line; whatever goes wrong ends in one red line on stderr."""
     global started
     started = perf_counter()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=SUBSTITUTED)
     try:
         from choose.cli.app import app
 

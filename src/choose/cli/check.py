@@ -48,9 +48,10 @@ def check(
     if as_json:
         print_record(result.record.model_dump_json(by_alias=True, indent=1))
     else:
-        from choose.report.terminal.pages import check_page
+        from choose.report.blocks import check_blocks
+        from choose.report.terminal.pages import Page
 
-        stdout().print(check_page(result.record))
+        stdout().print(Page(check_blocks(result.record)))
     for path in output or ():
         write("check", result.record, path, result.texts)
         say(f"Written: {path}")

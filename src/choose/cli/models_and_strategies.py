@@ -97,7 +97,7 @@ def explain(
     from choose.cli.console import stdout
     from choose.errors import StudyError, did_you_mean
     from choose.report.glossary import WORDS, meaning
-    from choose.report.terminal.layout import pairs
+    from choose.report.terminal.pages import pairs
     from choose.strategy import available, describe
 
     if word is not None:

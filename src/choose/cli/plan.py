@@ -28,7 +28,6 @@ ASSUMPTIONS = {
     "gain": _assumption("POINTS", "Gain to detect, in points: 3 (default: 2)."),
     "minutes_per_label": _assumption("MINUTES", "Minutes to label one row."),
     "hourly_rate": _assumption("DOLLARS", "Dollars for an hour of labelling."),
-    "usd": _assumption("DOLLARS", "Dollars to spend on labels."),
     "tokens": _assumption("N", "Tokens of a request to an API (default: 300)."),
 }
 
@@ -75,8 +74,6 @@ def wishes(flags: Mapping[str, str], prices: Sequence[str]) -> Wishes:
     from choose.schema.plan import Wishes
     from choose.untrusted import number, plain_reason, shown
 
-    if "usd" in flags and "hourly_rate" not in flags:
-        raise StudyError("--usd needs --hourly-rate (and --minutes-per-label).")
     if len(prices) > 1:
         raise StudyError("--no-data compares one API: give --usd-per-million once.")
     known: dict[str, Any] = {"prices": token_prices(*prices)} if prices else {}

@@ -119,7 +119,8 @@ def report_change(
     """Print what changed between two studies, on the rows that both evaluated."""
     from choose.api.compare import compare_stores
     from choose.cli.console import check_outputs, print_record, say, stdout
-    from choose.report.terminal.pages import versus_page
+    from choose.report.blocks import comparison_blocks
+    from choose.report.terminal.pages import Page
     from choose.report.write import write
 
     if gates != Gates():
@@ -136,4 +137,4 @@ def report_change(
     if as_json:
         print_record(versus.model_dump_json(by_alias=True, indent=1))
     else:
-        stdout().print(versus_page(versus))
+        stdout().print(Page(comparison_blocks(versus)))

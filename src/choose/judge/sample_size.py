@@ -12,14 +12,13 @@ from choose.schema.plan import (
     DISCORDANCES,
     TRAINING_SHARE,
     USUAL,
-    Affordable,
     BeforeData,
     DetectableGains,
     Running,
     Three,
     Wishes,
 )
-from choose.schema.scorecard import MONTHS, dollars
+from choose.schema.scorecard import dollars
 from choose.stats.paired import rows_needed, smallest_detectable_gain
 from choose.stats.two_way import independent_rows
 
@@ -56,8 +55,6 @@ TOKENS, ANSWER_TOKENS = 300, 12
 # Seconds in which two cores embed and classify a short text: a frozen encoder took 0.006 to 0.02.
 SECONDS = 0.02
 
-HOURS_PER_MONTH = 365.2425 * 2
-
 
 def before_data(wishes: Wishes) -> BeforeData:
     """Estimate how many rows to label, for training and for showing a gain.
@@ -91,16 +88,15 @@ def before_data(wishes: Wishes) -> BeforeData:
         usd=usd,
         classes=classes,
         training_usd=learn,
-        affordable=_affordable(wishes, minutes),
         tokens=wishes.tokens or TOKENS,
-        running=_running(wishes, learn, None if usd is None else usd.usual),
+        running=_running(wishes, learn),
     )
 
 
-def _running(wishes: Wishes, learn: float | None, every: float | None) -> Running | None:
+def _running(wishes: Wishes, labels: float | None) -> Running | None:
     """Return what a month of answers costs, where a volume is stated.
 
-    `learn` are the dollars for the labels that training takes, `every` those for all.
+    `labels` are the dollars for those that training takes.
     """
     if wishes.volume is None:
         return None
@@ -108,24 +104,10 @@ def _running(wishes: Wishes, learn: float | None, every: float | None) -> Runnin
     each = None if wishes.prices is None else dollars(wishes.prices, read, None, written)
     api = None if each is None else wishes.volume * float(each[0])
     hours, price = wishes.volume * SECONDS / 3600, wishes.usd_per_hour
-    own, always = (None if price is None else h * price for h in (hours, HOURS_PER_MONTH))
-
-    def months(labels: float | None, other: float | None) -> float | None:
-        if None in (labels, api, other):
-            return None
-        return labels / (api - other) if api > other else None  # type: ignore[operator]
-
-    paid = months(learn, own)
-    return Running(
-        api_usd=api,
-        hours=hours,
-        machine_usd=own,
-        always_usd=always,
-        months=paid,
-        months_all=months(every, own),
-        months_always=months(learn, always),
-        volume_for_a_year=None if paid is None else wishes.volume * paid / MONTHS,
-    )
+    own, months = None if price is None else hours * price, None
+    if labels is not None and api is not None and own is not None and api > own:
+        months = labels / (api - own)
+    return Running(api_usd=api, hours=hours, machine_usd=own, months=months)
 
 
 def rows_for_target(target: float, gain: float, power: float = POWER) -> int:
@@ -145,10 +127,3 @@ def _rows_for_margin(test: float, target: int | None, training: float) -> int:
 
 def _times(rows: Three, factor: float) -> Three:
     return Three(low=rows.low * factor, usual=rows.usual * factor, high=rows.high * factor)
-
-
-def _affordable(wishes: Wishes, minutes: float) -> Affordable | None:
-    if wishes.usd is None or not wishes.hourly_rate:
-        return None
-    rows = int(wishes.usd / (minutes / 60 * wishes.hourly_rate))
-    return Affordable(usd=wishes.usd, rows=rows, gain=smallest_detectable_gain(rows, USUAL, POWER))

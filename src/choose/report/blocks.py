@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor, log10
 from typing import Literal, NamedTuple
 
 from choose.formatting import (
@@ -23,7 +22,6 @@ from choose.formatting import (
     figure,
     listed,
     milliseconds,
-    moment,
     p_value,
     percent,
     plural,
@@ -33,15 +31,20 @@ from choose.formatting import (
     span,
 )
 from choose.report import check_words, comparison_words, words
-from choose.report.screen_text import shorten
+from choose.report.words import shorten
 from choose.schema.base import Command, Expectation, Interval
 from choose.schema.check import Check
-from choose.schema.decision import Decision
+from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import LossSplit
-from choose.schema.scorecard import NAMES, Scorecard
+from choose.schema.scorecard import NAMES, GivenAnswer, Scorecard, Service
 from choose.schema.study_changes import Versus
 
-Tone = Literal["", "because", "doubt", "warning", "note", "caption", "fail"]
+Tone = Literal[
+    "", "because", "doubt", "warning", "aside", "note", "caption", "fail", "more"
+]  # fmt: skip
+
+# How commands are written: typed, or called in Python.
+Say = Callable[[Command], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Answer:
     size: str
     text: str
     sure: str = ""
+    mood: words.Mood = ""
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,22 @@ class Bullets:
     shown: int = 99
 
 
+class Todo(NamedTuple):
+    """Something to do, said in the first sentence, and the parts of its command, if it has one."""
+
+    sentences: Sequence[str]
+    command: Sequence[str] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.sentences)
+
+
 @dataclass(frozen=True)
 class Steps:
-    """What to do next, each a text with the parts of its command, if it has one."""
+    """What to do next."""
 
-    items: Sequence[tuple[str, Sequence[str]]]
+    items: Sequence[Todo]
 
 
 class Fact(NamedTuple):
@@ -128,6 +143,8 @@ class Table:
         shown: rows that are shown at once.
         bars: one beside each row, or none.
         drawn: how to read the bars.
+        sign: what a terminal puts before the row that stands out.
+        spare: columns that a narrow terminal may lack, the last one first.
     """
 
     caption: str
@@ -138,6 +155,8 @@ class Table:
     shown: int | None = None
     bars: Sequence[Bar | None] = ()
     drawn: str = ""
+    sign: str = ""
+    spare: Sequence[str] = ()
 
     @property
     def figures(self) -> list[bool]:
@@ -147,7 +166,7 @@ class Table:
 
 
 class At(NamedTuple):
-    """A point of a line: a number of labels or a cost, and a score with its range."""
+    """A point of a line: a number of labels, and a score with its range."""
 
     x: float
     value: float
@@ -157,19 +176,19 @@ class At(NamedTuple):
 
 @dataclass(frozen=True)
 class Chart:
-    """Scores by name against labels or costs, which have a logarithmic axis with these ticks."""
+    """Scores by name against numbers of labels, which have a logarithmic axis."""
 
     lines: Mapping[str, Sequence[At]]
     below: str
     beside: str
     caption: str
-    ticks: Sequence[float]
 
     @property
-    def as_table(self) -> Table | None:
-        """Return the scores of lines by tick; None where each is a point, which a table has."""
-        if not any(line[1:] for line in self.lines.values()):
-            return None
+    def ticks(self) -> list[float]:
+        return sorted({point.x for line in self.lines.values() for point in line})
+
+    @property
+    def as_table(self) -> Table:
         scores = {name: {at.x: at.value for at in line} for name, line in self.lines.items()}
         rows = [[name, *(percent(own.get(x)) for x in self.ticks)] for name, own in scores.items()]
         heads = ["candidate", *(f"{x:,.9g}" for x in self.ticks)]
@@ -184,49 +203,7 @@ class Listing:
     title: str = ""
 
 
-class Given(NamedTuple):
-    """What a candidate answered, in parts that are ``same``, ``added`` or ``missing``.
-
-    Without parts there was no usable answer; `raw` is what it wrote.
-    """
-
-    candidate: str
-    score: str
-    parts: Sequence[tuple[str, str]]
-    raw: str
-
-    @property
-    def said(self) -> str:
-        """Return the answer as one text."""
-        whole = "".join(text for text, kind in self.parts if kind != "missing")
-        return whole or f"{NO_ANSWER}{': ' * bool(self.raw)}{self.raw}"
-
-
-class Row(NamedTuple):
-    """A test row: its input, the right answer, others that are accepted, and those given."""
-
-    id: str
-    text: str
-    right: str
-    accepted: Sequence[str]
-    given: Sequence[Given]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Test rows side by side, of which a page shows the first few at once."""
-
-    items: Sequence[Row]
-    shown: int = 8
-
-    @property
-    def marked(self) -> bool:
-        """Return whether parts of an answer are marked as added or missing."""
-        given = (one for row in self.items for one in row.given)
-        return any(kind != "same" for one in given for _, kind in one.parts)
-
-
-Block = Answer | Heading | Paragraph | Bullets | Steps | Facts | Table | Chart | Listing | Rows
+Block = Answer | Heading | Paragraph | Bullets | Steps | Facts | Table | Chart | Listing
 
 # Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``, ``under 0.1 s``.
 _LETTERS = re.compile(r"\b(?!(?:to|of|under|s|min|h)\b)[^\W\d_]+")
@@ -243,12 +220,11 @@ def table(
     *,
     mark: str = "",
     wide: bool = False,
-    noted: bool = False,
     shown: int | None = None,
 ) -> Iterator[Block]:
     """Yield a table of rows as cells by head, without columns and rows that were not measured.
 
-    Without any measurement nothing is yielded. A noted table names what was not measured.
+    Without any measurement nothing is yielded.
     """
     every = list(rows)
     first, *heads = dict.fromkeys(head for row in every for head in row) or ("",)
@@ -259,10 +235,6 @@ def table(
     columns = [first, *kept]
     cells = [[row.get(head, DASH) for head in columns] for row in known]
     yield Table(caption, columns, cells, mark, wide, shown)
-    missing = [head for head in heads if head not in kept]
-    missing += [row[first] for row in every if row not in known]
-    if missing and noted:
-        yield Paragraph(f"Not measured: {', '.join(missing)}.", "note")
 
 
 def part(
@@ -275,20 +247,19 @@ def part(
 
 
 def bullets(sentences: Iterable[str], shown: int = 99) -> Iterator[Block]:
-    """Yield a list of sentences; nothing without any."""
     if said := list(sentences):
         yield Bullets(said, shown)
 
 
 def decision_blocks(
-    decision: Decision, texts: Mapping[str, str] | None = None, checks: Sequence[Expectation] = ()
+    decision: Decision,
+    texts: Mapping[str, str] | None = None,
+    checks: Sequence[Expectation] = (),
+    say: Say = words.parts_of,
 ) -> list[Block]:
     """Return what a report shows of a decision.
 
-    Args:
-        decision: the record with everything in it.
-        texts: row id -> text, for the sections that show rows; None where no text was stored.
-        checks: the gates of a build.
+    `texts` are those of rows by id, where they were stored, `checks` the gates of a build.
     """
     labelled, stored = bool(decision.dataset.labels), texts or {}
     met = (f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in checks)
@@ -296,7 +267,9 @@ def decision_blocks(
         *answer(decision),
         *part("Gates of the build", bullets(met), level=2),
         *candidates(decision),
-        *next_steps(decision),
+        *next_steps(decision, say),
+        *part("What reading loses", bullets(words.reading(decision)), level=2),
+        *part("What else matters", bullets(words.what_else(decision), 3), level=2),
         *part(
             "See for yourself",
             differing_rows(decision, stored),
@@ -305,16 +278,18 @@ def decision_blocks(
             level=2,
         ),
         *reading_losses(decision),
-        *(labels(decision, stored) if labelled else answers(decision, stored)),
+        *(
+            labels(decision, stored)
+            if labelled
+            else part("Answers", answers(decision), id="answers", level=2)
+        ),
         *money(decision),
         Heading("For reviewers", "evidence"),
         *learning_curve(decision),
         *scores(decision),
         *comparisons(decision),
-        *endpoints(decision),
-        *noise_and_typos(decision),
-        *changed_documents(decision),
         *task_changes(decision),
+        *changed_documents(decision),
         *method(decision),
         *reproduce(decision),
     ]
@@ -322,18 +297,72 @@ def decision_blocks(
 
 # The answer and what to do, the first section.
 
+# Columns of a name in a table of families, and in a drawing.
+NAME = 20
+
+
+def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
+    """Return what the first screen shows, of which a terminal cuts what does not fit."""
+    failed = [(card.candidate, error) for card in decision.scorecards for error in card.errors[:1]]
+    more = f" ({len(failed) - 1:,} other candidates failed too)" * (len(failed) > 1)
+    beside = [words.payback(decision), words.ending(decision), words.distilled(decision)]
+    beside += [words.takeover(decision), *[*words.reading(decision)][:1]]
+    return [
+        *answer(decision),
+        *families(decision),
+        *(
+            Paragraph(shorten(f"{clean(name)} failed{more}: {words.failed(error)}", 160), "fail")
+            for name, error in failed[:1]
+        ),
+        *(Paragraph(text, "aside") for text in beside if text),
+        *(next_steps(decision, say) if decision.verdict.steps else ()),
+    ]
+
 
 def answer(decision: Decision) -> Iterator[Block]:
     """Yield the answer, what could change it, and what could be misleading."""
     data, asked = decision.dataset, words.words_in(decision).question
     size = plural(data.rows, "labelled row")
+    size += f", {plural(data.test_rows, 'test row')}" * (data.test_rows < data.rows)
     size += f", {plural(len(data.labels), 'label')}" if data.labels else ""
-    sure = words.how_sure(decision)
-    yield Answer(f"{asked} for", data.name, size, words.answer(decision), sure)
+    sure, mood = words.how_sure(decision), words.MOODS.get(decision.verdict.kind, "wait")
+    yield Answer(f"{asked} for", data.name, size, words.answer(decision), sure, mood)
     yield from (Paragraph(text, "because") for text in words.doubts(decision))
-    yield from (Paragraph(text, "doubt") for text in words.caveats(decision))
-    for rare in decision.verdict.rare:
-        yield Paragraph(words.rare_sentence(rare), "warning")
+    doubts = (*map(words.rare_sentence, decision.verdict.rare), *words.caveats(decision))
+    yield from (Paragraph(text, "doubt") for text in doubts)
+
+
+def families(decision: Decision) -> Iterator[Block]:
+    """Yield the families, each by its member to use; those that were not measured come last.
+
+    Where none is usable, the reference that none beats is the first row.
+    """
+    verdict, known = decision.verdict, {one.candidate: one for one in decision.scorecards}
+    found = verdict.families
+    if not verdict.usable and (floor := words.best_reference(decision)):
+        found = (FamilyResult(family="reference", best=floor), *found)
+    shown = [(one.family, known[one.best or ""]) for one in found if one.best in known]
+    if not shown:
+        return
+    first, rows = shown[0][1], []
+    for family, card in shown:
+        noun, member = clean(family), shorten(clean(card.candidate), NAME)
+        own = {k: v for k, v in _place(decision, card).items() if k != "state"}
+        rows.append({"family": noun if member == noun else f"{noun}: {member}", **own})
+    for family in verdict.unmeasured:
+        told = chance_cell(decision, verdict.chance.get(family))
+        rows.append({"family": clean(family), "rows": "not measured", "chance": told})
+    rest = 1 - sum(verdict.chance.values())
+    if decision.chance is not None and rest >= words.POSSIBLE:
+        rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
+    use = verdict.usable and first.chosen and not first.beyond
+    sign = ("▶" if verdict.recommended else "▷") if use else ""
+    for block in table("", rows, mark=rows[0]["family"] if use else ""):
+        spare = ("$ per 1,000", "ms per answer", "won:lost")
+        yield replace(block, sign=sign, spare=spare) if isinstance(block, Table) else block
+    compared = words.compared_on(decision, [one.candidate for _, one in shown]) if shown[1:] else ""
+    for text in filter(None, (compared, words.beyond_limits(decision))):
+        yield Paragraph(text, "note")
 
 
 def candidates(decision: Decision) -> Iterator[Block]:
@@ -341,10 +370,10 @@ def candidates(decision: Decision) -> Iterator[Block]:
     named, near = titles(decision), set(contending(decision))
     placed = [s for s in decision.scorecards if s.chosen or s.difference is not None]
     low, high = bar_ends(s.difference for s in placed if s.candidate in near)
-    margin = words.quantity(decision.goal, "margin") or 0.0
+    margin = decision.goal.get("margin") or 0.0
     pick, whole = next(((s.candidate, s.common) for s in placed if s.chosen), ("", 0))
     caption = "All candidates, on the rows that each shares with the chosen one"
-    rows = ({"candidate": named[s.candidate], **_standing(decision, s)} for s in placed)
+    rows = ({"candidate": named[s.candidate], **_place(decision, s)} for s in placed)
     bars = [Bar(s.difference, low, high, margin, s.common < whole) for s in placed]
     ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
     drawn = (
@@ -376,12 +405,18 @@ def bar_ends(gaps: Iterable[Interval | None]) -> tuple[float, float]:
     return max(min([*lows, -LEAST]), -MOST), min(max([*highs, LEAST]), MOST)
 
 
-def _standing(decision: Decision, card: Scorecard) -> dict[str, str]:
+def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
+    """Return a candidate's score, costs and difference to the chosen one, by the head of a column.
+
+    Dollars are those of a month where the study states how many answers one takes.
+    """
     total, ms, score = decision.dataset.test_rows, card.cost.ms_per_item, card.accuracy
     unlike = any(s.difference and s.common != s.rows for s in decision.scorecards)
     unlike = unlike and not card.chosen
     best = {family.best: family.family for family in decision.verdict.families}
     chance = decision.verdict.chance.get(best.get(card.candidate, ""))
+    volume, usd = decision.goal.get("volume"), card.cost.usd_per_1k
+    monthly = None if usd is None or volume is None else usd * volume / 1000
     found = {
         f"“{clean(rare.label)}” found": words.recall_of(decision, card.candidate) or DASH
         for rare in decision.verdict.rare[:1]
@@ -389,12 +424,13 @@ def _standing(decision: Decision, card: Scorecard) -> dict[str, str]:
     return {
         words.score_head(decision.goal): score_cell(score) + "*" * words.apart(decision, card),
         "rows": out_of(card.rows, total),
-        "difference": DASH if card.chosen else difference(card.difference),
+        f"against {clean(decision.pick)}": DASH if card.chosen else difference(card.difference),
         "won:lost": words.won_and_lost(card) or DASH,
-        "shared rows": out_of(card.common, total) if unlike else DASH,
+        "shared rows": out_of(card.common, total) if unlike and card.common else DASH,
         **found,
         "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
-        "$ per 1,000": figure(card.cost.usd_per_1k),
+        "$ per 1,000": figure(usd),
+        "$ a month": figure(monthly),
         "chance": chance_cell(decision, chance),
         "state": _state(decision, card),
     }
@@ -416,16 +452,14 @@ def _state(decision: Decision, card: Scorecard) -> str:
     return "ahead" if gap and gap.low is not None and gap.low > 0 else "open"
 
 
-def next_steps(decision: Decision) -> Iterator[Block]:
-    """Yield what to do next, what reading loses, and what else matters."""
+def next_steps(decision: Decision, say: Say) -> Iterator[Block]:
     steps = [
-        (words.step_text(decision, step), words.parts_of(step.command) if step.command else ())
+        Todo(words.step(decision, step), say(step.command) if step.command else ())
         for step in decision.verdict.steps
     ]
-    none = Paragraph("No open question that this study could answer.")
-    yield from part("Do next", [Steps(steps) if steps else none], level=2)
-    yield from part("What reading loses", bullets(words.reading(decision)), level=2)
-    yield from part("What else matters", bullets(words.what_else(decision), 3), level=2)
+    yield Heading("Do next")
+    none = "No open question that this study could answer."
+    yield Steps(steps) if steps else Paragraph(none)
 
 
 # Candidates as every section orders, names and marks them.
@@ -450,7 +484,6 @@ def readers(decision: Decision) -> list[Scorecard]:
 
 
 def chosen_card(decision: Decision) -> Scorecard | None:
-    """Return the scorecard of the named candidate."""
     return next((card for card in decision.scorecards if card.candidate == decision.pick), None)
 
 
@@ -480,13 +513,6 @@ def out_of(count: int, total: int) -> str:
     return f"{count:,} of {total:,}" if count < total else f"{count:,}"
 
 
-def marked(decision: Decision, card: Scorecard) -> str:
-    """Return a candidate's name, with the test rows that it answered if they are not all."""
-    most = max([decision.dataset.test_rows, *(c.rows for c in decision.scorecards)])
-    name = clean(card.candidate)
-    return f"{name} ({out_of(card.rows, most)})" if 0 < card.rows < most else name
-
-
 def of_rows(estimate: Interval | None, decision: Decision, rows: int = 0) -> str:
     """Return how many rows a figure rests on: ``602``, or ``121 of 602`` if these are not all.
 
@@ -503,7 +529,6 @@ def _rows_in(row_set: str) -> int:
 
 
 def score_cell(score: Interval | None) -> str:
-    """Return a score out of 100."""
     return percent(score.value if score else None)
 
 
@@ -516,9 +541,9 @@ def chance_cell(decision: Decision, chance: float | None) -> str:
 
 # Rows to look at.
 
-# Rows of a table with texts that are shown at once; doubted rows, ids to copy, and rows that every
-# candidate gets wrong, at most.
-SHOWN, DOUBTED, COPIED, MISSED = 5, 50, 500, 10
+# Rows of a table with texts that are shown at once; doubted rows, and rows that every candidate
+# gets wrong, at most.
+SHOWN, DOUBTED, MISSED = 5, 50, 10
 
 # Characters of a row's text; the record has all of it.
 LONGEST = 300
@@ -533,28 +558,27 @@ def text_of(decision: Decision, texts: Mapping[str, str], id: str) -> str:
 
 
 def differing_rows(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
-    """Yield rows that the chosen candidate and its rivals label differently."""
     rows = (
         {
             "row": row.id,
-            "label": row.target,
-            **{
-                f"{clean(given.candidate)} says": NO_LABEL if given.output is None else given.output
-                for given in row.answers
-            },
+            "right": "; ".join((row.target, *row.accepted)),
+            **{f"{clean(given.candidate)} says": _said(decision, given) for given in row.answers},
             "text": text_of(decision, texts, row.id),
         }
-        for row in (decision.side_by_side if decision.dataset.labels else ())
+        for row in decision.side_by_side
     )
-    yield from table("Rows that candidates label differently", rows, wide=True, shown=SHOWN)
+    yield from table("Rows that candidates answer differently", rows, wide=True, shown=SHOWN)
 
 
-# Lines in common from which on a prompt is not shown whole again.
-FEWEST = 4
+def _said(decision: Decision, given: GivenAnswer) -> str:
+    """Return an answer, with its score where it may be right in part, or what was unusable."""
+    if given.output is None:
+        return f"{NO_ANSWER}: {given.raw}" if given.raw else NO_ANSWER
+    scored = "" if decision.dataset.labels else f" ({given.score:.2f})"
+    return f"{given.output}{scored}"
 
 
 def prompts(decision: Decision) -> Iterator[Block]:
-    """Yield the prompts of candidates and settings that answered."""
     cards = [card for card in decision.scorecards if card.accuracy]
     used = {(card.candidate, "") for card in cards}
     used |= {(card.candidate, point.setting) for card in cards for point in card.settings}
@@ -562,20 +586,13 @@ def prompts(decision: Decision) -> Iterator[Block]:
     if not (told := [one for one in every if (one.candidate, one.setting) in used]):
         return
     yield Heading("Prompts", "prompts", 3, "What each candidate says to its model.")
-    first = told[0].text.split("\n")
     for one in told:
-        text, title = one.text, ", ".join(filter(None, (one.candidate, one.setting)))
-        own = text.split("\n")
-        same = next((n for n, line in enumerate(own) if first[n : n + 1] != [line]), len(own))
-        if one is not told[0] and FEWEST <= same < len(own):
-            text = "\n".join([f"[{same} lines as those of {told[0].candidate}]", *own[same:]])
-        yield Listing(text, title)
+        yield Listing(one.text, ", ".join(filter(None, (one.candidate, one.setting))))
     said = "Angle brackets mark what differs from row to row. Other candidates use no prompt."
     yield Paragraph(said, "note")
 
 
 def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
-    """Yield the labels to check, rows that all get wrong, and how each label fares."""
     audit = decision.audit
     yield Heading("Labels to check", "labels")
     if audit and audit.doubted:
@@ -592,10 +609,6 @@ def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
             for row in audit.doubted[:DOUBTED]
         )
         yield from table("The most doubted labels", rows, wide=True, shown=SHOWN)
-        every = len(audit.doubted)
-        which = f"All {every}" if every <= COPIED else f"The first {COPIED}"
-        yield Paragraph(f"{which} ids, to copy:", "caption")
-        yield Listing(" ".join(clean(row.id) for row in audit.doubted[:COPIED]))
     else:
         yield Paragraph(words.silent(audit) or "No label is doubted.")
     yield from missed_by_all(decision, texts)
@@ -630,7 +643,6 @@ def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Bloc
 
 
 def label_by_label(decision: Decision) -> Iterator[Block]:
-    """Yield precision and recall of each label, and what rows of it are taken for."""
     pick = chosen_card(decision)
     if pick is None or not pick.per_class or pick.rows < words.FEW:
         return
@@ -652,32 +664,20 @@ def label_by_label(decision: Decision) -> Iterator[Block]:
         }
         for row in sorted(pick.per_class, key=lambda row: -row.support)
     )
-    yield from table(caption, rows, noted=True)
+    yield from table(caption, rows)
     name = clean(pick.candidate)
     yield from table(f"What {name} answers to rows of each label", confusion(decision))
 
 
-# Labels of a matrix, at most; of more, so many pairs that are taken for each other.
-MATRIX, CONFUSED = 12, 20
+# Pairs of labels that are taken for each other, at most.
+CONFUSED = 20
 
 
 def confusion(decision: Decision) -> Iterator[dict[str, str]]:
-    """Yield each label by what was answered, or the pairs that are confused most often."""
-    counts = {(one.label, one.answer): one.rows for one in decision.confusion}
-    known = decision.dataset.labels
-    if len(known) <= MATRIX and counts:
-        given = [*known, *[None] * any(answer is None for _, answer in counts)]
-        heads = {a: NO_LABEL if a is None else f"as {clean(a)}" for a in given}
-        for label in known:
-            yield {
-                "label": label,
-                **{h: f"{counts.get((label, a), 0):,}" for a, h in heads.items()},
-            }
-        return
-    wrong = sorted((pair for pair in counts if pair[0] != pair[1]), key=lambda p: -counts[p])
-    for label, answer in wrong[:CONFUSED]:
-        rows = f"{counts[label, answer]:,}"
-        yield {"label": label, "answered": NO_LABEL if answer is None else answer, "rows": rows}
+    wrong = [one for one in decision.confusion if one.label != one.answer]
+    for one in sorted(wrong, key=lambda one: -one.rows)[:CONFUSED]:
+        answered = NO_LABEL if one.answer is None else one.answer
+        yield {"label": one.label, "answered": answered, "rows": f"{one.rows:,}"}
 
 
 # Money and curves.
@@ -687,11 +687,8 @@ PRICES = "choose continue STUDY --volume 10000/month --usd-per-hour 0.50"
 
 
 def money(decision: Decision) -> Iterator[Block]:
-    """Yield what training and answers take and cost, and where texts go."""
     yield Heading("Money, time and data", "money")
     yield Paragraph(words.data_risk(decision))
-    yield from scores_by(decision, "usd_per_1k")
-    yield from scores_by(decision, "ms_per_item")
     named, learned = titles(decision), words.words_in(decision).labels
     rows = (
         {
@@ -706,7 +703,11 @@ def money(decision: Decision) -> Iterator[Block]:
                     ("$ a year", cost.total_usd),
                 )
             },
+            **({"indexing": duration(cost.index_seconds)} if cost.index_seconds else {}),
             "MB on disk": figure(cost.artefact_mb),
+            "tokens in": figure(cost.tokens_in),
+            "tokens out": figure(cost.tokens_out),
+            **_served(card.service),
             "texts go to": words.where(card),
         }
         for card in ranked(decision)
@@ -714,24 +715,32 @@ def money(decision: Decision) -> Iterator[Block]:
     )
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
     yield from table(caption, rows, mark=named.get(decision.pick, ""))
-    yield from bullets(words.serving(decision))
-    yield from (Paragraph(text, "note") for text in words.cost_notes(decision))
-    if not words.has_totals(decision):
+    yield from [Paragraph(paid)] if (paid := words.payback(decision)) else []
+    if all(card.cost.training_usd is None for card in decision.scorecards):
         yield Listing(PRICES, "Add prices to see dollars; stored answers are reused")
 
 
-# Characters of a name in a drawing.
-NAME = 20
+def _served(service: Service | None) -> dict[str, str]:
+    """Return what was seen of an endpoint: seconds from request to answer, without queueing."""
+    if service is None:
+        return {}
+    unusable = service.refused + service.empty + service.cut + service.off_list
+    return {
+        "seconds, median": figure(service.latency_p50),
+        "seconds, 95th percentile": figure(service.latency_p95),
+        "% of tokens cached": percent(service.cached_share),
+        "% unusable": percent(unusable),
+        "% that change when asked again": percent(service.instability),
+    }
 
 
 def learning_curve(decision: Decision) -> Iterator[Block]:
-    """Yield the score by the number of training rows, and how many more candidates need."""
     near, word = contending(decision), words.words_in(decision)
     cards = [c for c in readers(decision) if c.accuracy and c.candidate in near and c.curve[1:]]
     if cards:
         still = f"A line that still rises at its right end means that more {word.labels} help."
         sets = {c.curve[-1].row_set for c in cards}
-        told = (words.steepest(decision, cards), rows_noted(decision, sets), still)
+        told = (rows_noted(decision, sets), still)
         yield Chart(
             lines={
                 shorten(clean(c.candidate), NAME): [
@@ -742,7 +751,6 @@ def learning_curve(decision: Decision) -> Iterator[Block]:
             below=f"training {word.label}s",
             beside=f"{word.score} in %",
             caption=" ".join(filter(None, told)),
-            ticks=sorted({float(point.labels) for c in cards for point in c.curve}),
         )
     needed = list(words.forecast_lines(decision))
     title, finding = f"More {word.labels}", "".join(needed[:1])
@@ -759,47 +767,10 @@ def rows_noted(decision: Decision, sets: Iterable[str | None]) -> str:
     return f"On {few} of {total:,} test rows."
 
 
-def scores_by(decision: Decision, figure: Literal["usd_per_1k", "ms_per_item"]) -> Iterator[Chart]:
-    """Yield scores of contenders against the dollars, or the seconds, of 1,000 answers.
-
-    A score is that of the chosen candidate and the difference to it; those that answered fewer
-    rows than it are left out. Nothing with fewer than two candidates whose figure is above 0.
-    """
-    near, word = contending(decision), words.words_in(decision)
-    placed = [s for s in decision.scorecards if s.candidate in near]
-    own = next((s.accuracy.value for s in placed if s.chosen and s.accuracy), None)
-    rows = next((s.rows for s in placed if s.chosen), 0)
-    lines: dict[str, Sequence[At]] = {}
-    for s in placed:
-        cost, gap = getattr(s.cost, figure), s.difference or Interval(value=0.0)
-        if own is not None and cost and (s.chosen or s.common >= rows):
-            low, high = (None if end is None else own + end for end in (gap.low, gap.high))
-            lines[shorten(clean(s.candidate), NAME)] = [At(cost, own + gap.value, low, high)]
-    if len(lines) < 2:
-        return
-    unit = "dollars" if figure == "usd_per_1k" else "seconds"
-    missing = [n for name in near if (n := shorten(clean(name), NAME)) not in lines]
-    caption = f"Up and left is better; scores are {clean(decision.pick)}'s and differences to it."
-    caption += f" Without a figure, or on fewer rows: {listed(missing)}." * bool(missing)
-    ticks = round_ticks([point.x for line in lines.values() for point in line])
-    below = f"{unit} for 1,000 answers"
-    yield Chart(lines, below, f"{word.score} in %", caption, ticks)
-
-
-def round_ticks(values: Sequence[float]) -> list[float]:
-    """Return the figures 1, 2 and 5 of each power of ten that enclose some values above 0."""
-    powers = range(floor(log10(min(values))), ceil(log10(max(values))) + 1)
-    steps = [part * 10.0**power for power in powers for part in (1, 2, 5)]
-    low = max(step for step in steps if step <= min(values) * (1 + 1e-9))
-    high = min(step for step in steps if step >= max(values) * (1 - 1e-9) and step > low)
-    return [step for step in steps if low <= step <= high]
-
-
 # Evidence for reviewers.
 
 
 def scores(decision: Decision) -> Iterator[Block]:
-    """Yield the score of every candidate, other settings, and failures."""
     cards, named, verdict = ranked(decision), titles(decision), decision.verdict
     models = short_models(card.model for card in decision.scorecards)
     rows = (
@@ -813,45 +784,27 @@ def scores(decision: Decision) -> Iterator[Block]:
             "rows": of_rows(card.accuracy, decision, card.rows),
             "runs": str(card.repetitions or DASH),
             "% usable": percent(card.format_valid),
-            "tokens in": figure(card.cost.tokens_in),
-            "tokens out": figure(card.cost.tokens_out),
+            **{f"sd of {name}": percent(sd) for name, sd in card.variance if name != "test_rows"},
         }
         for card in cards
     )
-    caption = f"{words.words_in(decision).title} of each candidate, and what an answer takes"
+    caption = (
+        f"{words.words_in(decision).title} of each candidate, and its standard deviation (sd) from "
+        "each source of variance alone"
+    )
     role = "recommended" if verdict.recommended else "to use for now"
     note = f"The highlighted row is {role}. " if verdict.usable else ""
-    note += f"{DASH}: not measured, never zero. {words.coverage_line(decision)}"
+    covered = words.covered_by((card.accuracy for card in cards), decision.dataset.about)
+    note += f"{DASH}: not measured, never zero. {covered}"
     yield Heading("All candidates", "candidates", 3)
     yield from table(caption, rows, mark=named.get(decision.pick, ""))
-    yield from other_settings(decision)
     yield Paragraph(note.strip(), "note")
     for card in cards:
         for error in card.errors:
             yield Paragraph(f"{clean(card.candidate)} failed: {words.failed(error)}", "fail")
 
 
-def other_settings(decision: Decision) -> Iterator[Block]:
-    """Yield what other settings of candidates reach."""
-    rows = (
-        {
-            "candidate": card.candidate,
-            "setting": point.setting,
-            "difference (95 % CI)": difference(point.change),
-            "rows": of_rows(point.change, decision),
-        }
-        for card in ranked(decision)
-        for point in card.settings
-    )
-    caption = (
-        "Other settings against the candidate's own, on the same rows, in points; none is chosen "
-        "on test rows"
-    )
-    yield from table(caption, rows)
-
-
 def comparisons(decision: Decision) -> Iterator[Block]:
-    """Yield the planned comparisons on the same rows."""
     planned = [pair for pair in decision.pairs if pair.p_holm is not None]
     rows = (
         {
@@ -865,35 +818,7 @@ def comparisons(decision: Decision) -> Iterator[Block]:
     caption = f"In points of {words.words_in(decision).score}; decision.json has the other pairs"
     found = f"{plural(len(planned), 'planned comparison')}, corrected for their number."
     title = "Pairs on the same rows"
-    yield from part(title, table(caption, rows, noted=True), id="differences", finding=found)
-
-
-def endpoints(decision: Decision) -> Iterator[Block]:
-    """Yield the speed and the stability of candidates that an endpoint answers for."""
-    served = [(card, card.service) for card in ranked(decision) if card.service is not None]
-    if not served:
-        return
-    rows = (
-        {
-            "candidate": card.candidate,
-            "seconds, median": figure(service.latency_p50),
-            "seconds, 95th percentile": figure(service.latency_p95),
-            "concurrent requests": str(service.concurrency or DASH),
-            "tokens in": figure(card.cost.tokens_in),
-            "tokens out": figure(card.cost.tokens_out),
-            "% of tokens cached": percent(service.cached_share),
-            "% of answers unusable": percent(
-                service.refused + service.empty + service.cut + service.off_list
-            ),
-            "% of answers that change": percent(service.instability),
-        }
-        for card, service in served
-    )
-    told = list(dict.fromkeys(text for card, _ in served for text in words.of_endpoint(card)))
-    yield Heading("Behind endpoints", "endpoints", 3, told[0])
-    yield from table("Speed and stability of served models", rows, noted=True)
-    yield Bullets(told)
-    yield Paragraph(words.ENDPOINT_NOTE, "note")
+    yield from part(title, table(caption, rows), id="differences", finding=found)
 
 
 def change(loss: Interval | None) -> str:
@@ -901,49 +826,7 @@ def change(loss: Interval | None) -> str:
     return difference(loss.negated() if loss else None)
 
 
-def noise_and_typos(decision: Decision) -> Iterator[Block]:
-    """Yield what wrong training labels cost, and what typos, casing and spacing change."""
-    cards, word = readers(decision), words.words_in(decision)
-    head = words.score_head(decision.goal)
-    noise = (
-        {
-            "candidate": marked(decision, card),
-            "% wrong": percent(point.rate),
-            head: percent(point.accuracy.value),
-            "change (95 % CI)": change(point.loss),
-            "rows": of_rows(point.loss, decision),
-        }
-        for card in cards
-        for point in card.noise
-    )
-    views = (
-        {
-            "candidate": marked(decision, card),
-            **{view.view: difference(view.change) for view in card.stability.views},
-            **{
-                f"% of answers kept, {view.view}": percent(view.agreement)
-                for view in card.stability.views
-            },
-            "rows": " / ".join(
-                dict.fromkeys(
-                    of_rows(view.change, decision, view.rows) for view in card.stability.views
-                )
-            ),
-        }
-        for card in cards
-        if card.stability.views
-    )
-    caption = (
-        f"Change of {word.score} in points at each rate of wrong training {word.target}s, on the "
-        "same rows"
-    )
-    yield from part(f"{word.target.capitalize()} noise", table(caption, noise), id="noise")
-    caption = "Points by which the score changes on perturbed rows, against the same rows before"
-    yield from part("Typos, casing and spacing", table(caption, views), id="views")
-
-
 def changed_documents(decision: Decision) -> Iterator[Block]:
-    """Yield what candidates answer after facts in the documents changed."""
     if (drill := decision.document_drill) is None:
         return
     said = words.after_changes(drill)
@@ -963,9 +846,40 @@ def changed_documents(decision: Decision) -> Iterator[Block]:
 
 
 def task_changes(decision: Decision) -> Iterator[Block]:
-    """Yield what happens with a new label, another source, later rows and retraining."""
-    parts = (new_classes(decision), other_sources(decision), variation(decision))
-    yield from part("When the task changes", *parts, id="change")
+    """Yield what wrong labels, other texts, later rows, another source and a new label change."""
+    word = words.words_in(decision)
+    rows = (
+        {
+            "candidate": card.candidate,
+            "rows": " / ".join(dict.fromkeys(_changed_rows(decision, card))) or DASH,
+            **{f"{percent(p.rate, 0)} % wrong {word.target}s": change(p.loss) for p in card.noise},
+            **{view.view: difference(view.change) for view in card.stability.views},
+            "later rows": change(card.stability.temporal_drop),
+            "other sources": change(card.stability.source_loss),
+            "worst source": "".join(
+                f"{clean(worst.source)}: {change(worst.loss)}"
+                for worst in card.stability.sources[:1]
+            )
+            or DASH,
+        }
+        for card in readers(decision)
+    )
+    caption = (
+        f"Points by which {word.score} changes, each against the same rows (95 % CI): with wrong "
+        f"{word.target}s in training, on perturbed texts, on rows later than those trained on, and "
+        "on sources that no training row is from"
+    )
+    parts = (table(caption, rows), new_classes(decision))
+    yield from part("When labels, texts or the task change", *parts, id="change")
+
+
+def _changed_rows(decision: Decision, card: Scorecard) -> Iterator[str]:
+    """Yield on how many rows the figures of a line of the table above are."""
+    stability, views = card.stability, [(view.change, view.rows) for view in card.stability.views]
+    losses = [*(point.loss for point in card.noise), stability.temporal_drop, stability.source_loss]
+    for loss, rows in (*((loss, 0) for loss in losses), *views):
+        if (told := of_rows(loss, decision, rows)) != DASH:
+            yield told
 
 
 def new_classes(decision: Decision) -> Iterator[Block]:
@@ -976,60 +890,18 @@ def new_classes(decision: Decision) -> Iterator[Block]:
     others = f"change on {'other labels' if labelled else 'rows without it'}, points"
     rows = (
         {
-            "candidate": marked(decision, card),
+            "candidate": card.candidate,
             "examples added": str(point.examples),
-            found: percent(point.recall.value),
-            "95 % CI": span(point.recall),
+            f"{found} (95 % CI)": with_span(point.recall),
             others: change(point.loss),
-            "training seconds": figure(point.fit_seconds),
+            "rows": of_rows(point.loss, decision),
         }
         for card, new in added
         for point in new.points
     )
     names = ", ".join(dict.fromkeys(clean(new.label) for _, new in added))
     what = words.words_in(decision).new
-    caption = f"A {what} ({names}) that was withheld, then added with a few examples"
-    yield from table(caption, rows, noted=True)
-
-
-def other_sources(decision: Decision) -> Iterator[Block]:
-    """Yield what candidates lose on sources that no training row is from."""
-    head = words.score_head(decision.goal)
-    rows = (
-        {
-            "candidate": marked(decision, card),
-            "change over all sources, points": change(card.stability.source_loss),
-            "worst source": worst.source,
-            "change there, points": change(worst.loss),
-            f"{head} trained on all": percent(worst.seen),
-            f"{head} trained on others": percent(worst.unseen),
-            "rows": str(worst.rows),
-        }
-        for card in readers(decision)
-        for worst in card.stability.sources[:1]
-    )
-    caption = (
-        "Rows of a source, after training on equally many rows of all sources and of the others "
-        "alone; each source in turn"
-    )
-    yield from table(caption, rows, noted=True)
-
-
-def variation(decision: Decision) -> Iterator[Block]:
-    """Yield what later rows and retraining change, and the variance from each source."""
-    rows = (
-        {
-            "candidate": marked(decision, card),
-            "change on later rows, points": change(card.stability.temporal_drop),
-            **{f"sd of {name}": percent(sd) for name, sd in card.variance if name != "test_rows"},
-        }
-        for card in readers(decision)
-    )
-    score = words.words_in(decision).score
-    caption = (
-        f"Later rows, retraining, and the standard deviation (sd) of {score} from each source alone"
-    )
-    yield from table(caption, rows)
+    yield from table(f"A {what} ({names}) that was withheld, then added with a few examples", rows)
 
 
 # Labels that the method names.
@@ -1037,7 +909,6 @@ NAMED = 40
 
 
 def method(decision: Decision) -> Iterator[Block]:
-    """Yield the checks of the verdict, how the study was made, and what it left out."""
     counts = Counter(gate.status for gate in decision.gates)
     found = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     gates = [Fact(g.name, words.evidence(decision, g), g.status) for g in decision.gates]
@@ -1053,19 +924,15 @@ def method(decision: Decision) -> Iterator[Block]:
 
 
 def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
-    data, goal, how = decision.dataset, words.goal_line(decision.goal), decision.method
+    data, goal = decision.dataset, words.goal_line(decision.goal)
     division, more = words.division_line(data), len(data.labels) - NAMED
     models = short_models(card.model for card in decision.scorecards)
-    looks = (f"{moment(look.when)} (rule {look.rule})" for look in (how.looks if how else ()))
     rows = f"{clean(data.name)}: {plural(data.rows, 'row')}"
     yield "Data", f"{rows}; {division}; fingerprint {clean(data.fingerprint)}"
-    if how:
-        yield "Shared", "Test rows, training pools and noise are the same for all candidates."
     labels = ", ".join(map(clean, data.labels[:NAMED]))
     yield "Labels", labels + (f" and {more} more" if more > 0 else "")
     yield "Goal", f"{goal}. Fixed before the run." if goal else "Fixed before the run."
     yield "Test rows", words.looks_line(decision)
-    yield "Judged on", "; ".join(looks)
     named = (f"{short}: {clean(spec)}" for spec, short in models.items() if spec)
     yield "Models", "; ".join(named) or "none"
     versions = [f"choose {clean(decision.choose)}", f"rule {clean(decision.rule)}"]
@@ -1074,25 +941,19 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
 
 
 def reproduce(decision: Decision) -> Iterator[Block]:
-    """Yield the commands that make the report again."""
     found = "From the stored answers or from the data, with the commands to copy."
     yield Heading("Reproduce", "again", 3, found)
-    settings, data = decision.method.settings if decision.method else "", decision.dataset
-    lines = ["choose report FOLDER -o report.html    # from the stored answers, without any model"]
-    if settings:
-        lines += [
-            "choose compare -c choose.toml --out again    # from the data and the settings below",
-            "choose report FOLDER again    # what differs, in pairs on the same rows",
-        ]
-    else:
-        lines.append("choose compare -c FOLDER/study.toml --out NEW-FOLDER    # from the data")
-    yield Listing("\n".join(lines))
-    yield from [Listing(settings, "The settings: choose.toml")] if settings else []
+    yield Listing(
+        "choose report FOLDER -o report.html    # from the stored answers, without any model\n"
+        "choose compare -c FOLDER/study.toml --out again    # from the data\n"
+        "choose report FOLDER again    # what differs, in pairs on the same rows"
+    )
+    if decision.method and (settings := decision.method.settings):
+        yield Listing(settings, "The settings: study.toml")
     yield Paragraph(
-        f"The data had the fingerprint {clean(data.fingerprint)} when read; save the settings next "
-        "to it. They hold no local folder and no password. Install choose "
-        f"{clean(decision.choose)} from a checkout or wheel, as no package index has it. Within a "
-        "time budget, a slower machine may finish fewer trials.",
+        f"Install choose {clean(decision.choose)} from a checkout or wheel: no package index has "
+        "it. The settings hold no local folder and no password. A slower machine may finish fewer "
+        "trials.",
         "note",
     )
 
@@ -1101,7 +962,6 @@ def reproduce(decision: Decision) -> Iterator[Block]:
 
 
 def with_span(interval: Interval | None) -> str:
-    """Return a score in percent with its interval."""
     if interval is None:
         return DASH
     return f"{percent(interval.value)} ({span(interval)})".removesuffix(f" ({DASH})")
@@ -1154,14 +1014,8 @@ def _losses(split: LossSplit) -> dict[str, str]:
     }
 
 
-def answers(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
-    """Yield rows side by side, right values to check, fields or labels, and other metrics."""
-    part_of, rows = words.part_words(decision), side_by_side(decision, texts)
-    yield Heading("Rows side by side", "rows")
-    yield Rows(rows)
-    if not rows:
-        said = "No row is listed: candidates answer alike, or the rows seem to hold personal data."
-        yield Paragraph(said, "note")
+def answers(decision: Decision) -> Iterator[Block]:
+    part_of = words.part_words(decision)
     if (values := decision.suspect_values) is not None:
         suspects = (
             {
@@ -1182,22 +1036,7 @@ def answers(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
     yield from other_metrics(decision)
 
 
-def side_by_side(decision: Decision, texts: Mapping[str, str]) -> list[Row]:
-    """Return the rows on which candidates differ, each answer in `words.answer_parts`."""
-    found = []
-    for row in decision.side_by_side:
-        right, given = clean(row.target), []
-        for one in row.answers:
-            said = None if one.output is None else clean(one.output)
-            parts = () if said is None else words.answer_parts(decision, right, said)
-            given.append(Given(clean(one.candidate), f"{one.score:.2f}", parts, one.raw or ""))
-        accepted = [clean(text) for text in row.accepted]
-        found.append(Row(clean(row.id), clean(texts.get(row.id, "")), right, accepted, given))
-    return found
-
-
 def fields(decision: Decision) -> Iterator[Block]:
-    """Yield precision and recall by field, or by label of sets, of the named candidate."""
     pick, part_of = chosen_card(decision), words.part_words(decision)
     if pick is None or pick.text is None:
         return
@@ -1215,11 +1054,10 @@ def fields(decision: Decision) -> Iterator[Block]:
         f"{part_of.value}s that it gives."
     )
     title = f"{part_of.field.capitalize()} by {part_of.field}: {clean(pick.candidate)}"
-    yield from part(title, table(caption, rows, noted=True), id="fields")
+    yield from part(title, table(caption, rows), id="fields")
 
 
 def other_metrics(decision: Decision) -> Iterator[Block]:
-    """Yield the figures beside the score of texts that some candidate has."""
     cards = [(card, card.text) for card in decision.scorecards if card.text is not None]
     notes = list(words.text_notes(decision))
     rows = (
@@ -1262,9 +1100,9 @@ ABSTENTIONS = {
 
 
 def comparison_blocks(versus: Versus) -> list[Block]:
-    """Return what a report shows of two studies."""
     before, after = clean(versus.before.name), clean(versus.after.name)
-    why = "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
+    title = "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
+    why = bullets((comparison_words.why(versus, cause) for cause in versus.why), 3)
     only = part("In one study only", bullets(comparison_words.others(versus)), level=4)
     prints = f"{clean(versus.before.fingerprint)} and {clean(versus.after.fingerprint)}"
     return [
@@ -1277,7 +1115,7 @@ def comparison_blocks(versus: Versus) -> list[Block]:
         ),
         Paragraph(f"Before: {versus.before.headline}", "because"),
         Paragraph(f"Now: {versus.after.headline}", "because"),
-        *part(why, bullets(comparison_words.why(versus), 3), level=2),
+        *part(title, why, level=2),
         Heading("Candidates on the common rows", "candidates"),
         *shifts(versus),
         Heading("Which rows are compared", "rows"),
@@ -1290,9 +1128,8 @@ def comparison_blocks(versus: Versus) -> list[Block]:
 
 
 def shifts(versus: Versus) -> Iterator[Block]:
-    """Yield what each candidate reaches before and now."""
     low, high = bar_ends(shift.difference for shift in versus.shifts)
-    title = comparison_words.words_of_both(versus).title
+    title = words.words_of(versus.metric).title
     caption = f"{title} in % before and now, on the test rows of both studies"
     bars = [
         None if shift.same_fits else Bar(shift.difference, low, high, versus.margin)
@@ -1309,7 +1146,6 @@ def shifts(versus: Versus) -> Iterator[Block]:
 
 
 def changes(versus: Versus) -> Iterator[Block]:
-    """Yield what was fixed before the run and differs."""
     rows = (
         {"what": one.what, "before": _cut(one.before), "now": _cut(one.after)}
         for one in versus.changes
@@ -1348,7 +1184,7 @@ def check_blocks(
         closing += f" {issues[0].upper()}{issues[1:]} lists {rows} with issues."
     closing += f" Took {duration(check.seconds)}; no model was loaded."
     steps = {
-        title: [(check_words.step(check, s, say), ()) for s in check.first if s.first is urgent]
+        title: [Todo([check_words.step(check, s, say)]) for s in check.first if s.first is urgent]
         for title, urgent in (("Do first", True), ("Can wait", False))
     }
     return [

@@ -15,7 +15,7 @@ from choose.formatting import (
     points,
     signed_points,
 )
-from choose.report.words import Words, amount, covered_by, is_share, noun_of, words_by
+from choose.report.words import amount, covered_by, is_share, noun_of, words_of
 from choose.schema.study_changes import Cause, Shift, Side, Versus
 
 
@@ -30,7 +30,10 @@ def headline(versus: Versus) -> str:
 
 
 def _moved(versus: Versus) -> str:
-    common = f"the {_compared(versus)}"
+    counts = sorted({shift.rows for shift in versus.shifts}) or [versus.rows.common]
+    common = f"the {plural(counts[0], 'common row')}"
+    if len(counts) > 1:
+        common = f"the {counts[0]:,} to {counts[-1]:,} common rows that both studies answered"
     if versus.shifts and all(shift.same_fits for shift in versus.shifts):
         return f"Every candidate in both studies gives identical answers to {common}."
     significant = [shift for shift in versus.shifts if shift.significant]
@@ -38,14 +41,6 @@ def _moved(versus: Versus) -> str:
         return f"No candidate changed significantly on {common}."
     changes = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in significant]
     return f"Changed significantly on {common}: {listed(changes)}."
-
-
-def _compared(versus: Versus) -> str:
-    """Return ``120 common rows``: those that the comparisons in the table are about."""
-    counts = sorted({shift.rows for shift in versus.shifts}) or [versus.rows.common]
-    if len(counts) == 1:
-        return plural(counts[0], "common row")
-    return f"{counts[0]:,} to {plural(counts[-1], 'common row')} that each answered in both studies"
 
 
 def verdict(side: Side) -> str:
@@ -71,15 +66,11 @@ def cells(shift: Shift) -> dict[str, str]:
     }
 
 
-def words_of_both(versus: Versus) -> Words:
-    return words_by(versus.metric)
-
-
 def rows(versus: Versus) -> Iterator[str]:
-    common = versus.rows
+    common, target = versus.rows, words_of(versus.metric).target
     yield (
         f"{common.common:,} test rows are in both studies, with the same text and "
-        f"{words_of_both(versus).target} ({common.before:,} before, {common.after:,} now); only "
+        f"{target} ({common.before:,} before, {common.after:,} now); only "
         "these are compared."
     )
     if common.changed:
@@ -87,24 +78,21 @@ def rows(versus: Versus) -> Iterator[str]:
 
 
 def others(versus: Versus) -> Iterator[str]:
-    for what, where, names in (
-        ("candidates", "New", versus.candidates_new),
-        ("candidates", "Removed", versus.candidates_gone),
-        ("labels", "New", versus.labels_new),
-        ("labels", "Removed", versus.labels_gone),
+    for what, names in (
+        ("New candidates", versus.candidates_new),
+        ("Removed candidates", versus.candidates_gone),
+        ("New labels", versus.labels_new),
+        ("Removed labels", versus.labels_gone),
     ):
         if names:
-            yield f"{where} {what}: {listed(names[:20])}{_more(len(names) - 20)}."
+            more = f" and {len(names) - 20:,} more" * (len(names) > 20)
+            yield f"{what}: {listed(names[:20])}{more}."
     for name in versus.not_compared:
         yield f"{name}: no common row was answered in both studies."
 
 
-def why(versus: Versus) -> list[str]:
-    """Return what moved the verdict, or what did not move it."""
-    return [_cause(versus, cause) for cause in versus.why]
-
-
-def _cause(versus: Versus, cause: Cause) -> str:
+def why(versus: Versus, cause: Cause) -> str:
+    """Say what moved the verdict, or what did not move it."""
     was, now = cause.before, cause.after
     if cause.code == "moved":
         found = next(s for s in versus.shifts if (s.before, s.after) == cause.names)
@@ -140,13 +128,9 @@ def moved(shift: Shift, metric: str) -> str:
     return f"{name} went from {was} to {now}{what}: {in_points(shift.difference)}"
 
 
-def _more(count: int) -> str:
-    return f" and {count:,} more" if count > 0 else ""
-
-
 def about(versus: Versus) -> str:
     covered = covered_by(s.difference for s in versus.shifts if not s.same_fits)
-    score = words_of_both(versus).title
+    score = words_of(versus.metric).title
     what = f"{score} in % on the common rows; differences in points, second study minus first."
     if not covered:
         return f"{what} Identical runs need no estimate."

@@ -15,7 +15,6 @@ from choose.report.blocks import (
     Heading,
     Listing,
     Paragraph,
-    Rows,
     Steps,
     Table,
 )
@@ -78,25 +77,19 @@ def _lines(block: Block) -> Iterator[str]:
         case Bullets(items):
             yield from (f"- {sentence(text)}" for text in items)
         case Steps(items):
-            for place, (text, command) in enumerate(items, 1):
-                yield f"{place}. {sentence(text)}" + (
-                    f" {code(' '.join(command))}" if command else ""
-                )
+            for place, step in enumerate(items, 1):
+                command = f" {code(' '.join(step.command))}" if step.command else ""
+                yield f"{place}. {sentence(step.text)}{command}"
         case Facts(items):
             for name, text, status in items:
                 yield f"- {f'{status}: ' * bool(status)}{sentence(name)}: {sentence(text)}"
         case Table():
             yield from _table(block)
         case Chart(caption=caption):
-            if (points := block.as_table) is not None:
-                yield from (*_table(points), "", sentence(caption))
+            yield from (*_table(block.as_table), "", sentence(caption))
         case Listing(text, title):
             yield from (f"{sentence(title)}:", "") if title else ()
             yield from (f"    {clean(line)}" for line in text.split("\n"))
-        case Rows(items, shown):
-            for row in items[:shown]:
-                given = (f"{one.candidate} ({one.score}): {one.said}" for one in row.given)
-                yield f"- {sentence('; '.join((f'{row.id}, right: {row.right}', *given)))}"
 
 
 def _table(block: Table) -> Iterator[str]:

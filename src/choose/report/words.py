@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from rich.cells import cell_len
 
 from choose.errors import quoted, rows_named
 from choose.formatting import (
@@ -21,7 +22,6 @@ from choose.formatting import (
     clean,
     dollars,
     duration,
-    figure,
     gain,
     in_percent,
     in_points,
@@ -41,7 +41,6 @@ from choose.formatting import (
     size_in_points,
     span,
 )
-from choose.report.screen_text import shorten
 from choose.schema.base import Command, Interval
 from choose.schema.decision import (
     Caveat,
@@ -55,7 +54,7 @@ from choose.schema.decision import (
     Remark,
     RemarkCode,
     Step,
-    StepKind,
+    StepCode,
 )
 from choose.schema.diagnosis import (
     Audit,
@@ -69,7 +68,6 @@ from choose.schema.diagnosis import (
 from choose.schema.plan import LeftOut, Reason
 from choose.schema.scorecard import (
     LABEL_METRICS,
-    NAMES,
     RANKING_METRICS,
     SET_METRICS,
     Beyond,
@@ -185,7 +183,6 @@ class Words:
     Attributes:
         score: what is measured, such as ``accuracy``.
         label: what training takes more of.
-        labels: the same, several.
         target: what a training row holds, right or wrong.
         new: what may appear later: a label, or a field of a record.
         ranks: whether answers are rankings of documents, for which no language model is prompted.
@@ -194,14 +191,12 @@ class Words:
 
     score: str
     label: str
-    labels: str
     target: str
     new: str
     ranks: bool = False
     local: bool = False
 
     def called(self, family: Family) -> str:
-        """Return what a family is called within a sentence."""
         return (_CALLED | (_RANKED if self.ranks else {}))[family]
 
     @property
@@ -217,32 +212,28 @@ class Words:
 
     @property
     def question(self) -> str:
-        """Return what a study asks, without its mark."""
         return "Is it worth tuning the embedder" if self.ranks else "Prompt, retrieve or fine-tune"
+
+    @property
+    def labels(self) -> str:
+        """Return what training takes more of."""
+        return "labelled rows" if self.label == "row" else f"{self.label}s"
 
     @property
     def title(self) -> str:
         """Return what is measured, as it begins a sentence."""
-        written = self.score in map(NAMES.get, ("chrf", "rouge-l", "ndcg@10"))
-        return self.score if written else self.score[:1].upper() + self.score[1:]
+        return self.score[:1].upper() + self.score[1:]
 
 
-def words_by(metric: str) -> Words:
-    """Return the words for a study of which the metric is known, and not its labels."""
-    return words_of((metric,) if metric in LABEL_METRICS else (), metric)
-
-
-def words_of(labels: Sequence[str], metric: str) -> Words:
-    """Return the words for a study with these labels, or with none, and this metric."""
-    if labels:
-        return Words("accuracy", "label", "labels", "label", "label")
-    score = name_of(metric)
+def words_of(metric: str) -> Words:
+    """Return the words for a study by its metric."""
+    if metric in LABEL_METRICS:
+        return Words("accuracy", "label", "label", "label")
     if metric in SET_METRICS:
-        return Words(score, "row", "labelled rows", "label set", "label")
+        return Words(name_of(metric), "row", "label set", "label")
     if metric in RANKING_METRICS:
-        own = ("question", "questions", "relevant document", "field")
-        return Words(score, *own, ranks=True)
-    return Words(score, "row", "labelled rows", "target", "field")
+        return Words(name_of(metric), "question", "relevant document", "field", ranks=True)
+    return Words(name_of(metric), "row", "target", "field")
 
 
 # What is measured, on which rows, for which goal.
@@ -285,10 +276,18 @@ OVERLAPS = 3
 LABEL_WIDTH = 28
 
 
-def quantity(facts: Mapping[str, Any], key: str) -> float | None:
-    """Return a number from a mapping without a schema, or None."""
-    value = facts.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def shorten(text: str, width: int) -> str:
+    """Cut the middle out of a text that needs more than `width` columns of the screen."""
+    if cell_len(text) <= width:
+        return text
+    start = _longest_prefix(text, (width - 1) // 2)
+    end = _longest_prefix(text[::-1], width - 1 - cell_len(start))[::-1]
+    return f"{start}…{end}"
+
+
+def _longest_prefix(text: str, width: int) -> str:
+    ends = range(min(len(text), width), 0, -1)
+    return next((text[:end] for end in ends if cell_len(text[:end]) <= width), "")
 
 
 def score_noun(goal: Mapping[str, Any]) -> str:
@@ -304,9 +303,8 @@ def score_head(goal: Mapping[str, Any]) -> str:
 
 
 def words_in(decision: Decision) -> Words:
-    """Return the words for answers that are labels, or texts."""
     metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
-    words = words_of(decision.dataset.labels, metric)
+    words = words_of(metric)
     if decision.goal.get("agreement"):
         words = replace(words, score=score_noun(decision.goal))
     return replace(words, local=bool(decision.goal.get("on_premises")))
@@ -314,11 +312,11 @@ def words_in(decision: Decision) -> Words:
 
 def goal_line(goal: Mapping[str, Any]) -> str:
     parts = []
-    if (target := quantity(goal, "target")) is not None:
+    if (target := goal.get("target")) is not None:
         noun = score_noun(goal)
         least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
         parts.append(f"at least {least}")
-    if (margin := quantity(goal, "margin")) is not None:
+    if (margin := goal.get("margin")) is not None:
         parts.append(f"a margin of {points(margin)}")
     return "; ".join(parts)
 
@@ -335,16 +333,11 @@ def division_line(data: DatasetRecord) -> str:
 
 def looks_line(decision: Decision) -> str:
     if decision.looks <= 1:
-        return "These test rows have been judged once."
+        return "Judged once."
     return (
-        f"These test rows have been judged {decision.looks} times with different settings or "
-        "goals. Each additional look makes a winner by chance more likely."
+        f"Judged {decision.looks} times with different settings or goals. Each additional look "
+        "makes a winner by chance more likely."
     )
-
-
-def coverage_line(decision: Decision) -> str:
-    cards = decision.scorecards
-    return covered_by((card.accuracy for card in cards), decision.dataset.about)
 
 
 def covered_by(intervals: Iterable[Interval | None], about: str | None = None) -> str:
@@ -424,10 +417,7 @@ def label_sentences(audit: Audit) -> Iterator[str]:
         perfect = Interval(value=1 - noise.high, low=1 - noise.high, high=1 - noise.low)
         yield (
             f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
-            "wrong. On labels like these, perfect answers "
-            f"would score {span(perfect)} %. The low end takes wrong labels to be at least "
-            "as frequent on hard rows as on easy ones; the high end misses those that follow a "
-            "rule which the auditor learned."
+            f"wrong. On labels like these, perfect answers would score {span(perfect)} %."
         )
     if audit.gain is not None:
         gain = audit.gain
@@ -472,17 +462,9 @@ FEW, TOLD = 30, 0.5
 # So little is expected to be lost that no further minute is worth it.
 SMALL_LOSS = 0.005
 
-COLOURS: dict[Kind, str] = {
-    "adopt": "green",
-    "baseline-is-enough": "green",
-    "none-works": "red",
-    "incomplete": "yellow",
-    "collect-labels": "yellow",
-    "fix-labels": "yellow",
-    "fix-documents": "yellow",
-    "fix-retrieval": "yellow",
-    "too-close": "yellow",
-}
+# How an answer is meant.
+Mood = Literal["", "good", "bad", "wait"]
+MOODS: dict[Kind, Mood] = {"adopt": "good", "baseline-is-enough": "good", "none-works": "bad"}
 
 # What comes before anything is used.
 _FIRST: dict[Kind, str] = {
@@ -494,7 +476,6 @@ _FIRST: dict[Kind, str] = {
 
 
 def called(decision: Decision, family: str) -> str:
-    """Return what a family is called within a sentence: ``a cheap baseline``."""
     known: Family = next((one for one in FAMILIES if one == family), "baseline")
     return words_in(decision).called(known)
 
@@ -626,7 +607,7 @@ def doubts(decision: Decision) -> Iterator[str]:
         yield f"About {points(left)} are left to gain; nothing else is worth trying."
         return
     low = any(s.chosen and s.accuracy and s.accuracy.value < 0.5 for s in decision.scorecards)
-    stated = not is_share(score_noun(decision.goal)) or quantity(decision.goal, "target")
+    stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
     if low and verdict.usable and not stated:
         yield "That is below 50 %: say what is good enough (--target 80%)."
     yield from filter(None, [within_family(decision) if verdict.usable else ""])
@@ -650,7 +631,7 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     verdict = decision.verdict
     result = next((f for f in verdict.families if f.family == family), FamilyResult(family=family))
     told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
-    margin = float(decision.goal.get("margin") or 0.0)
+    margin = decision.goal.get("margin") or 0.0
     gap = next((s.difference for s in decision.scorecards if s.candidate == result.best), None)
     far = gap is not None and gap.value < -margin
     noun = _named(decision, family, result.best)
@@ -719,7 +700,6 @@ def caveats(decision: Decision) -> Iterator[str]:
 
 
 def _told(caveat: Caveat) -> Interval | None:
-    """Return the score that is promised with all rows, where its range tells anything."""
     found = caveat.promised
     return found if found and (found.high or 1) - (found.low or 0) < TOLD else None
 
@@ -821,88 +801,156 @@ def _remark(decision: Decision, remark: Remark) -> str:
         moves=f"{'loses' if moved < 0 else 'gains'} {measured(abs(moved))}",
         interval=interval(remark.value) if remark.value else DASH,
         change=in_points(remark.value) if remark.value else DASH,
-        margin=points(float(decision.goal.get("margin") or 0.0)),
+        margin=points(decision.goal.get("margin") or 0.0),
     )
 
 
-# What to do next: the sentences of each step, the first of which says it.
+# What to do next: the sentences of each step, the first of which says it; one without content goes.
 
 # A chance that rises by less is not spoken of.
 SURER = 0.02
 
-_PAY = (
-    "The same command with a higher --max-usd continues from here and pays for no answer twice; "
-    "choose plan says what the rest costs."
-)
+_FORMAT = "Fix the output format of {first} before you trust its score."
+
+_STEPS: dict[StepCode, tuple[str, ...]] = {
+    "add": (
+        "Compare it with the other families: so far only {names} ran.",
+        "-s all adds them and keeps these results.",
+    ),
+    "add-baseline": ("See what a cheap baseline gets on the same rows; it needs the texts.",),
+    "begin": (
+        "{more_time}: the budget ended before {families} had answered anything.",
+        "{on}",
+    ),
+    "begin-paid": (
+        "Allow more money: --max-usd was used up before {families} had answered anything.",
+        "{on}",
+    ),
+    "conflicts": ("Decide on one label for each text that has two ({rows}).",),
+    "cut": (_FORMAT, "{answers} were cut off: allow longer ones, or stop repetitions."),
+    "documents": (
+        "Add documents that answer {ids}.",
+        "choose check lists every question whose answer occurs in none.",
+    ),
+    "doubted": ("Check the labels of the {doubted}.", "{corrected}", "{effort}"),
+    "finish": ("Finish what was left out ({items}).", "{on}"),
+    "finish-paid": ("Finish what was left out ({items}): --max-usd was used up.", "{on}"),
+    "finish-rows": ("{more_rows}: {lacking}.", "{on}"),
+    "labels-for-gain": (
+        "More {labels} would help {first}: it gains {gain} with {needed}.",
+        "{effort}",
+    ),
+    "labels-for-target": ("{first} would reach {score} with {needed}.", "{effort}"),
+    "rare-label": (
+        "Judge by a metric that counts {rare}: --metric balanced (every label equally) or "
+        "[goal.error_costs].",
+        "{missed}",
+    ),
+    "repeat": ("{repeat} with more seeds.", "{spread}"),
+    "repeat-late": ("{repeat}.", "{spread}", "{on}"),
+    "repeat-paid": ("{repeat}.", "{spread}", "{on}"),
+    "retrieval": (
+        "Improve retrieval{whose}: try another passage length (words), more passages (k), "
+        "descriptive titles, or an encoder for your domain (--set encoder=SPEC).",
+        "{unread}",
+    ),
+    "separate": (
+        "Label more test rows: separating {first} from {other} needs about {count} more for a "
+        "50 % chance{likely}.",
+        "{effort}",
+    ),
+    "still-rising": (
+        "More {labels} still help {first}: from {count} to {total} it gained {gained}.",
+        "{effort}",
+    ),
+    "stronger": ("Try {stronger}.", "{worth}"),
+    "takeover": ("Let {first} answer what it is sure of, and {other} the rest.",),
+    "too-few": (
+        "Label more test rows: {count} cannot separate {first} and {other}.",
+        "{effort}",
+    ),
+    "unreadable": (
+        _FORMAT,
+        "{answers} could not be parsed: show it an example of the format, or use a JSON schema at "
+        "an endpoint.",
+    ),
+}
 
 
 def step(decision: Decision, found: Step) -> list[str]:
-    """Return what a step says to do, in the first sentence, and why."""
-    return list(_STEPS[found.kind](decision, found))
-
-
-# Flags that have a short form, and what they are called in Python; commands that are functions too.
-_SHORT = {"strategy": "-s", "output": "-o"}
-_FUNCTIONS = ("check", "compare", "plan", "report")
-
-
-def parts_of(command: Command) -> list[str]:
-    """Return the parts of a command, each of which stays on one line; a call is one part."""
-    if command.in_python and command.verb in _FUNCTIONS:
-        return [as_call(command)]
-    goes_on = command.verb == "compare" and command.study is not None
-    first = ["choose", "continue" if goes_on else command.verb]
-    if command.study:
-        first += [command.study] if goes_on or command.verb == "export" else ["-c", command.study]
-    first += [command.path] if command.path else []
-    flags = (
-        [_SHORT.get(flag, f"--{flag}"), *([value] if value else [])]
-        for flag, value in command.options.items()
-    )
-    return [shlex.join(words) for words in (first, *flags)]
-
-
-def typed(command: Command) -> str:
-    """Return a command as it is typed, or called where its rows were passed in Python."""
-    return " ".join(parts_of(command))
-
-
-def as_call(command: Command) -> str:
-    """Return ``choose.compare(study='X', budget='15m')``, a command as a call in Python."""
-    if command.verb not in _FUNCTIONS:
-        return typed(command)
-    given = ["rows"] if command.in_python else [repr(command.path)] if command.path else []
-    given += [f"study={command.study!r}"] if command.study else []
-    for flag, value in command.options.items():
-        name = "strategies" if flag == "strategy" else flag.replace("-", "_")
-        if flag == "set":
-            name, _, value = value.partition("=")
-        if flag != "output":
-            given.append(f"{name}={value if re.fullmatch(r'[0-9.]+', value) else repr(value)}")
-    after = ".labels_to_check()" if "output" in command.options else ""
-    return f"choose.{command.verb}({', '.join(given)}){after}"
+    facts = _facts_of(found, decision) | _more_of(found, decision)
+    return [said for one in _STEPS[found.code] if (said := one.format(**facts))]
 
 
 def step_text(decision: Decision, found: Step) -> str:
     return " ".join(step(decision, found))
 
 
-def _left_out(decision: Decision, found: Step) -> Iterator[str]:
-    items = listed(list(map(clean, found.names))) or plural(found.count or 0, "part")
-    names = _by_family(decision, found.names)
-    go_on = "Answer more rows" if found.whole else "Finish what was left out"
-    surer = _surer(decision, found)
-    said = {
-        "begin": f"{surer or 'Allow more time'}: the budget ended before {names} had answered "
-        "anything.",
-        "begin-paid": f"Allow more money: --max-usd was used up before {names} had answered "
-        "anything.",
-        "finish-rows": f"{surer or go_on}: {_lacking(decision, found)}.",
-        "finish": f"Finish what was left out ({items}).",
-        "finish-paid": f"Finish what was left out ({items}): --max-usd was used up.",
+def _facts_of(found: Step, decision: Decision) -> dict[str, str]:
+    """Return what templates say of the step itself."""
+    first, other, *_ = (*map(clean, found.names), "", "")
+    what, share, likely = words_in(decision), found.share or 0.0, found.total
+    needed, total = found.labels, plural(found.total or 0, what.label)
+    about = f"about {needed.value:,.0f} ({needed.low:,.0f} " if needed else ""
+    about += (
+        (f"to {needed.high:,.0f})" if needed.high is not None else "or more)") if needed else ""
+    )
+    price = f" and {dollars(found.usd)}" if found.usd is not None else ""
+    return {
+        "first": first,
+        "other": other,
+        "names": listed([clean(name) for name in found.names]),
+        "ids": rows_named(found.names, 8),
+        "items": listed([clean(name) for name in found.names]) or plural(found.count or 0, "part"),
+        "count": f"{found.count or 0:,}",
+        "total": total,
+        "rows": plural(found.count or 0, "row"),
+        "answers": f"{found.count or 0:,} of {plural(found.total or 0, 'answer')}",
+        "labels": what.labels,
+        "needed": f"{about} more {what.labels}",
+        "score": amount(share, score_noun(decision.goal)),
+        "gain": points(share),
+        "gained": size_in_points(found.gained) if found.gained else "",
+        "likely": f", {likely:,} for 80 %" if likely is not None else "",
+        "effort": f"That takes up to {duration(60 * found.minutes)}{price}."
+        if found.minutes is not None
+        else "",
+        "spread": f"With so few runs, their variance is {100 * share:.0f} % of the uncertainty.",
     }
-    yield said[found.code]
-    yield _on(found)
+
+
+def _more_of(found: Step, decision: Decision) -> dict[str, str]:
+    """Return what templates say of the decision that a step is about."""
+    surer, audit, rare = _surer(decision, found), decision.audit, decision.verdict.rare
+    ids = [clean(row.id) for row in audit.doubted] if audit else []
+    shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
+    repeat = f"repeat {listed([clean(name) for name in found.names])}"
+    name = found.names[0] if found.names else ""
+    splits = [one for one in decision.loss_splits if one.candidate == name]
+    unread = next((one.found.missed for one in splits if one.found), ())
+    gain = audit.gain if audit else None
+    whole = found.whole is not None
+    return {
+        "more_time": surer or "Allow more time",
+        "more_rows": surer or ("Answer more rows" if whole else "Finish what was left out"),
+        "repeat": f"{surer}: {repeat}" if surer else f"R{repeat[1:]}",
+        "families": _by_family(decision, found.names),
+        "lacking": _lacking(decision, found),
+        "on": _on(found),
+        "doubted": f"{len(ids):,} most suspicious rows ({shown})"
+        if len(ids) != 1
+        else f"most suspicious row ({shown})",
+        "corrected": f"Correct labels would raise the measured accuracy of {clean(gain.candidate)} "
+        f"by about {size_in_points(gain.gain)}, and may change the comparison."
+        if gain
+        else "",
+        "rare": quoted(rare[0].label) if rare else "",
+        "missed": rare_sentence(rare[0]) if rare else "",
+        "whose": f", as measured with {clean(name)}" if name != decision.pick else "",
+        "unread": f"It misses the evidence of {rows_named(unread, 8)}." if unread else "",
+        "stronger": _model_to_try(decision, found),
+        "worth": _worth_trying(decision, found),
+    }
 
 
 def _surer(decision: Decision, found: Step) -> str:
@@ -929,176 +977,89 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
 def _lacking(decision: Decision, found: Step) -> str:
     """Return how many answers the members in the table lack, or else who lacks some."""
     shown = {family.best for family in decision.verdict.families}
-    own = [(clean(name), rows) for name, rows in found.rows.items() if name in shown]
-    (first, lacks), *rest = own or [("", 0)]
-    missing = [f"{first} lacks {lacks:,} of {decision.dataset.test_rows:,} answers"] if own else []
-    missing += [f"{name} {rows:,}" for name, rows in rest]
-    return listed(missing) or f"some rows of {_by_family(decision, list(found.rows))}"
+    own = [f"{clean(name)} lacks {rows:,}" for name, rows in found.rows.items() if name in shown]
+    of = f" of {decision.dataset.test_rows:,} answers"
+    return f"{listed(own)}{of}" if own else f"some rows of {_by_family(decision, [*found.rows])}"
 
 
 def _on(found: Step) -> str:
     """Say how the same command goes on: with more time, or more money."""
     if found.minutes is None:
-        return _PAY
+        return (
+            "The same command with a higher --max-usd continues from here and pays for no answer "
+            "twice; choose plan says what the rest costs."
+        )
     more = " and a higher --max-usd" if found.paid else ""
     rest = f"; all of it takes about {duration(60 * found.whole)}" if found.whole else ""
     return f"The same command with --budget {found.minutes:.0f}m{more} continues from here{rest}."
 
 
-def _repeat(decision: Decision, found: Step) -> Iterator[str]:
-    names, seeds = listed([clean(name) for name in found.names]), "with more seeds"
-    if surer := _surer(decision, found):
-        yield f"{surer}: repeat {names}."
-    else:
-        yield f"Repeat {names}." if found.code != "repeat" else f"Repeat {names} {seeds}."
-    share = f"{100 * (found.share or 0.0):.0f} % of the uncertainty"
-    if found.count == 1:
-        yield f"One run cannot show how much runs vary; {share} is assumed."
-    else:
-        yield f"With so few runs, the variance between runs causes {share}."
-    if found.code != "repeat":
-        yield _on(found)
+def _model_to_try(decision: Decision, found: Step) -> str:
+    more = words_in(decision).stronger
+    return f"{'a stronger' if found.names else 'an'} {more.what} ({more.flag})"
 
 
-def _check_labels(decision: Decision, found: Step) -> Iterator[str]:
-    if found.code == "conflicts":
-        rows = plural(found.count or 0, "row")
-        yield f"Decide on one label for each text that has two ({rows})."
-        return
-    ids = [clean(row.id) for row in decision.audit.doubted] if decision.audit else []
-    shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
-    which = "label of the most suspicious row"
-    if len(ids) != 1:
-        which = f"labels of the {len(ids):,} most suspicious rows"
-    yield f"Check the {which} ({shown})."
-    if decision.audit and (gain := decision.audit.gain):
-        yield (
-            f"Correct labels would raise the measured accuracy of {clean(gain.candidate)} by about "
-            f"{size_in_points(gain.gain)}, and may change the comparison."
-        )
-    yield from _effort(found)
-
-
-def _effort(found: Step) -> Iterator[str]:
-    if found.minutes is not None:
-        price = f" and {dollars(found.usd)}" if found.usd is not None else ""
-        yield f"That takes up to {duration(60 * found.minutes)}{price}."
-
-
-def _label_more(decision: Decision, found: Step) -> Iterator[str]:
-    first, other = map(clean, (*found.names, "", "")[:2])
-    what, noun = words_in(decision), score_noun(decision.goal)
-    count, total, share = found.count or 0, found.total, found.share or 0.0
-    more = f"{_more(found.labels)} more {what.labels}" if found.labels else ""
-    surer = f", {total:,} for 80 %" if total is not None else ""
-    said = {
-        "labels-for-target": f"{first} would reach {amount(share, noun)} with {more}.",
-        "labels-for-gain": f"More {what.labels} would help {first}: it gains {points(share)} with "
-        f"{more}.",
-        "still-rising": f"More {what.labels} still help {first}: from {count:,} to "
-        f"{plural(total or 0, what.label)} it gained "
-        f"{size_in_points(found.gained) if found.gained else ''}.",
-        "separate": f"Label more test rows: separating {first} from {other} needs about "
-        f"{count:,} more for a 50 % chance{surer}.",
-        "too-few": f"Label more test rows: {count:,} cannot separate {first} and {other}.",
-    }
-    yield said[found.code]
-    yield from _effort(found)
-
-
-def _more(labels: Interval) -> str:
-    """Return ``about 700 (400 to 1,500)``."""
-    high = f"to {labels.high:,.0f}" if labels.high is not None else "or more"
-    return f"about {labels.value:,.0f} ({labels.low:,.0f} {high})"
-
-
-def _mend_format(decision: Decision, found: Step) -> Iterator[str]:
-    answers = f"{found.count:,} of {plural(found.total or 0, 'answer')}"
-    yield f"Fix the output format of {clean(found.names[0])} before you trust its score."
-    if found.code == "cut":
-        yield f"{answers} were cut off: allow longer ones, or stop repetitions."
-    else:
-        yield (
-            f"{answers} could not be parsed: show it an example of the format, or use a JSON "
-            "schema at an endpoint."
-        )
-
-
-def _documents(decision: Decision, found: Step) -> Iterator[str]:
-    yield f"Add documents that answer {rows_named(found.names, 8)}."
-    yield "choose check lists every question whose answer occurs in none."
-
-
-def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
-    name = found.names[0]
-    whose = f", as measured with {clean(name)}" if name != decision.pick else ""
-    yield (
-        f"Improve retrieval{whose}: try another passage length (words), more passages (k), "
-        "descriptive titles, or an encoder for your domain (--set encoder=SPEC)."
-    )
-    split = next((one for one in decision.loss_splits if one.candidate == name), None)
-    if split is None or split.found is None or not split.found.missed:
-        return
-    yield f"It misses the evidence of {rows_named(split.found.missed, 8)}."
-
-
-def _add(decision: Decision, found: Step) -> Iterator[str]:
-    if found.code == "add-baseline":
-        yield "See what a cheap baseline gets on the same rows; it needs the texts."
-        return
-    yield f"Compare it with the other families: so far only {listed(found.names)} ran."
-    yield "-s all adds them and keeps these results."
-
-
-def _stronger(decision: Decision, found: Step) -> Iterator[str]:
-    more, noun = words_in(decision).stronger, score_noun(decision.goal)
-    which = "a stronger" if found.names else "an"
+def _worth_trying(decision: Decision, found: Step) -> str:
+    """Say from which score on a stronger model is worth using; empty where rows are too few."""
+    noun, pick = score_noun(decision.goal), clean(decision.pick)
     rows = f" on these {plural(found.count, 'row')}" if found.count else ""
-    more_than = float(decision.goal.get("margin") or 0.0)
-    margin = points(more_than)
-    told = f"Try {which} {more.what} ({more.flag})."
-    if decision.verdict.usable:
-        pick, bar = clean(decision.pick), found.share or 0.0
-        ahead = next(
-            (_told(c) for c in decision.verdict.caveats if c.names == (decision.pick,)), None
-        )
-        if ahead is not None:  # what it may get with all rows is what a model has to beat
-            bar, rows, pick = ahead.value + more_than, "", f"{pick} may get with all rows"
-        worth = f" It is worth using if it gets over {scored(bar, noun)}{rows}, {margin} more than"
-        worth += f" {pick}."
-        told += worth * ((found.count or FEW) >= FEW)  # fewer rows do not tell
-    elif floor := best_reference(decision):
-        told += f" To be usable, it has to beat the reference ({clean(floor)}){rows}."
-    yield told
-
-
-def _cascade(decision: Decision, found: Step) -> Iterator[str]:
-    cheap, strong = map(clean, found.names)
-    yield f"Let {cheap} answer what it is sure of, and {strong} the rest."
-
-
-def _metric(decision: Decision, found: Step) -> Iterator[str]:
-    rare = decision.verdict.rare[0]
-    yield (
-        f"Judge by a metric that counts {quoted(rare.label)}: --metric balanced (every label "
-        "equally) or [goal.error_costs]."
+    margin = decision.goal.get("margin") or 0.0
+    if not decision.verdict.usable:
+        floor = best_reference(decision)
+        told = f"To be usable, it has to beat the reference ({clean(floor)}){rows}."
+        return told if floor else ""
+    own = (_told(c) for c in decision.verdict.caveats if c.names == (decision.pick,))
+    bar = found.share or 0.0
+    if (ahead := next(own, None)) is not None:
+        # What it may get with all rows is what a model has to beat.
+        bar, rows, pick = ahead.value + margin, "", f"{pick} may get with all rows"
+    told = (
+        f"It is worth using if it gets over {scored(bar, noun)}{rows}, {points(margin)} more than"
     )
-    yield rare_sentence(rare)
+    return f"{told} {pick}." if (found.count or FEW) >= FEW else ""  # fewer rows do not tell
 
 
-_STEPS: dict[StepKind, Callable[[Decision, Step], Iterator[str]]] = {
-    "add-candidate": _add,
-    "cascade": _cascade,
-    "check-labels": _check_labels,
-    "evaluate-rest": _left_out,
-    "fix-documents": _documents,
-    "fix-format": _mend_format,
-    "fix-retrieval": _retrieval,
-    "label-more": _label_more,
-    "metric": _metric,
-    "more-runs": _repeat,
-    "stronger-model": _stronger,
-}
+# Commands, as they are typed or called.
+
+# Flags that have a short form, and what they are called in Python; commands that are functions too.
+_SHORT = {"strategy": "-s", "output": "-o"}
+_FUNCTIONS = ("check", "compare", "plan", "report")
+
+
+def parts_of(command: Command) -> list[str]:
+    """Return the parts of a command, each of which stays on one line; a call is one part."""
+    if command.in_python and command.verb in _FUNCTIONS:
+        return [as_call(command)]
+    goes_on = command.verb == "compare" and command.study is not None
+    first = ["choose", "continue" if goes_on else command.verb]
+    if command.study:
+        first += [command.study] if goes_on or command.verb == "export" else ["-c", command.study]
+    first += [command.path] if command.path else []
+    flags = (
+        [_SHORT.get(flag, f"--{flag}"), *([value] if value else [])]
+        for flag, value in command.options.items()
+    )
+    return [shlex.join(words) for words in (first, *flags)]
+
+
+def typed(command: Command) -> str:
+    return " ".join(parts_of(command))
+
+
+def as_call(command: Command) -> str:
+    """Return ``choose.compare(study='X', budget='15m')``, a command as a call in Python."""
+    if command.verb not in _FUNCTIONS:
+        return typed(command)
+    given = ["rows"] if command.in_python else [repr(command.path)] if command.path else []
+    given += [f"study={command.study!r}"] if command.study else []
+    for flag, value in command.options.items():
+        name = "strategies" if flag == "strategy" else flag.replace("-", "_")
+        if flag == "set":
+            name, _, value = value.partition("=")
+        if flag != "output":
+            given.append(f"{name}={value if re.fullmatch(r'[0-9.]+', value) else repr(value)}")
+    after = ".labels_to_check()" if "output" in command.options else ""
+    return f"choose.{command.verb}({', '.join(given)}){after}"
 
 
 # What models that read documents lose, and to what.
@@ -1227,7 +1188,7 @@ def _saving(decision: Decision, found: Takeover) -> str:
     saved, whole = found.saved_usd_per_1k, found.strong_usd_per_1k
     if saved is None or whole is None:
         return ""
-    if (volume := quantity(decision.goal, "volume")) is None:
+    if (volume := decision.goal.get("volume")) is None:
         return f": {dollars(saved)} of {dollars(whole)} for 1,000 answers saved"
     saved, whole = (each * volume / 1000 for each in (saved, whole))
     return f": {dollars(saved)} of {dollars(whole)} a month saved"
@@ -1412,7 +1373,7 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
 def _prices(decision: Decision, found: Payback) -> Iterator[str]:
     """Yield the flags that make a month's dollars known."""
     priced = {s.candidate for s in decision.scorecards if s.cost.usd_per_1k is not None}
-    if quantity(decision.goal, "volume") is None:
+    if decision.goal.get("volume") is None:
         yield "--volume 10000/month"
     if found.api not in priced:
         yield "--usd-per-million IN,OUT"
@@ -1441,7 +1402,6 @@ def payback(decision: Decision) -> str:
 
 
 def failed(found: Failure) -> str:
-    """Say how many trials of a candidate failed, and why."""
     return f"{found.trials} of {plural(found.planned, 'trial')} failed: {clean(found.error)}"
 
 
@@ -1453,67 +1413,6 @@ def won_and_lost(card: Scorecard) -> str:
 
 
 # Money, time, endpoints, and where texts go.
-
-
-def has_totals(decision: Decision) -> bool:
-    """Return whether the cost of training is known for some candidate."""
-    return any(card.cost.training_usd is not None for card in decision.scorecards)
-
-
-def serving(decision: Decision) -> Iterator[str]:
-    for card in decision.scorecards:
-        cost, name = card.cost, clean(card.candidate)
-        if cost.artefact_mb is not None and cost.base_mb is not None:
-            # A model that is saved whole stands on no base.
-            base = f"on one base of {figure(cost.base_mb)} MB, " if cost.base_mb else ""
-            yield f"{name}: {base}each further task adds {figure(cost.artefact_mb)} MB."
-
-
-def cost_notes(decision: Decision) -> Iterator[str]:
-    """Yield what a month costs, and which prices the study file lacks."""
-    yield from filter(None, [payback(decision)])
-    yield from _indexes(decision)
-    lacks = list(dict.fromkeys(key for card in decision.scorecards for key in card.cost.missing))
-    if lacks and has_totals(decision):
-        yield f"No dollars of a year: the study file lacks {', '.join(map(clean, lacks))}."
-
-
-def _indexes(decision: Decision) -> Iterator[str]:
-    """Yield how long indexing all documents takes, where answers are rankings of them."""
-    timed = [card for card in decision.scorecards if card.cost.index_seconds is not None]
-    if (decision.goal.get("measure") or {}).get("metric") in RANKING_METRICS and timed:
-        each = (f"{clean(c.candidate)} {duration(c.cost.index_seconds or 0.0)}" for c in timed)
-        yield (
-            f"Indexing all documents, as after a change of them, takes: {', '.join(each)}. "
-            "Milliseconds per item are those of a search."
-        )
-
-
-ENDPOINT_NOTE = (
-    "Seconds from request to answer, without queueing and failed requests. Change: a different "
-    "answer to the same question."
-)
-
-
-def of_endpoint(card: Scorecard) -> Iterator[str]:
-    """Yield which server answers for a candidate, and which answers are unusable or change."""
-    name, service = clean(card.candidate), card.service
-    if service is None:
-        return
-    yield f"{name} uses {clean(service.behind)}."
-    kinds = {
-        "refused": service.refused,
-        "empty": service.empty,
-        "cut": service.cut,
-        "off-list": service.off_list,
-    }
-    if parts := [f"{percent(share)} % {kind}" for kind, share in kinds.items() if share]:
-        yield f"{name}: unusable answers count as wrong ({', '.join(parts)})."
-    if service.instability is not None:
-        yield (
-            f"{name} answered {plural(service.repeated_rows, 'row')} {service.repeats} times; "
-            f"{percent(service.instability)} % of them got different answers."
-        )
 
 
 def where(card: Scorecard) -> str:
@@ -1549,17 +1448,6 @@ def data_risk(decision: Decision) -> str:
 # Rows, curves, and answers that are texts.
 
 
-def steepest(decision: Decision, cards: Sequence[Scorecard]) -> str:
-    """Say which candidate gained most between its last two numbers of labels."""
-    rises = {card.candidate: card.curve[-1].value - card.curve[-2].value for card in cards}
-    name = max(rises, key=lambda name: rises[name])
-    before, last = next(card for card in cards if card.candidate == name).curve[-2:]
-    step = f"between {before.labels:,} and {plural(last.labels, words_in(decision).label)}"
-    if rises[name] < NO_LOSS:
-        return f"No candidate rises {step}."
-    return f"{clean(name)} rises most {step}: {signed_points(rises[name])} points."
-
-
 # The gaps in the order in which they lead from what is reached to every answer right.
 GAPS: dict[GapName, str] = {
     "retrieval": "retrieval",
@@ -1581,8 +1469,6 @@ def reading_notes(decision: Decision) -> Iterator[str]:
             f"{clean(split.candidate)} answered {rows} with evidence in {documents}, each with "
             "every kind of passages. Largest: % of resamples of the documents in which it is."
         )
-    for split in splits[:1]:
-        yield from _what_helps(split)
     if unanswered := decision.without_evidence:
         known = plural(len(unanswered), "question")
         yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
@@ -1590,13 +1476,6 @@ def reading_notes(decision: Decision) -> Iterator[str]:
         if split.found is not None and (missed := split.found.missed):
             of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
             yield f"{clean(split.candidate)} read no evidence of {of}: {_listed(missed)}."
-
-
-def _what_helps(split: LossSplit) -> Iterator[str]:
-    """Yield which other candidate reads best."""
-    if split.best_reader is not None and split.reader_gain is not None:
-        told = gain(clean(split.best_reader), clean(split.candidate), split.reader_gain)
-        yield f"Best of the other candidates with the right passage, on common rows: {told}."
 
 
 # Ids of rows in a sentence.
@@ -1637,50 +1516,16 @@ LABEL_WORDS = PartWords(
 
 
 def part_words(decision: Decision) -> PartWords:
-    """Return what the parts of this study's answers are called."""
     texts = (card.text for card in decision.scorecards)
     sets = any(text is not None and text.macro_f1 is not None for text in texts)
     return LABEL_WORDS if sets else FIELD_WORDS
 
 
 def text_notes(decision: Decision) -> Iterator[str]:
-    """Yield the format gap of each candidate, and what figures of rows without an answer mean."""
-    for card in decision.scorecards:
-        if card.text is not None and card.text.format_gap is not None:
-            yield (
-                f"{clean(card.candidate)} would gain {in_points(card.text.format_gap)} if its "
-                "unusable answers were repaired (the format gap)."
-            )
+    """Yield what figures of rows without an answer mean."""
     if any(card.text is not None and card.text.abstentions for card in decision.scorecards):
         yield (
             "Some rows have no answer. Answered: rows on which a candidate gave one. False "
             "answers: of the rows without one. Withheld: of the rows with one, those on which it "
             "said that there is none."
         )
-
-
-def differing_words(right: str, said: str) -> Iterator[tuple[str, str]]:
-    """Yield the parts of an answer with what they are: ``same``, ``added``, or ``missing`` in it.
-
-    Words and the signs between them are compared, so that a record is compared value by value.
-    """
-    a, b = (re.findall(r"\w+|\s+|[^\w\s]", text) for text in (right, said))
-    for kind, i, j, k, m in SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
-        if kind in ("delete", "replace"):
-            yield "".join(a[i:j]), "missing"
-        if kind in ("insert", "replace"):
-            yield "".join(b[k:m]), "added"
-        if kind == "equal":
-            yield "".join(b[k:m]), "same"
-
-
-def answer_parts(decision: Decision, right: str, said: str) -> list[tuple[str, str]]:
-    """Return an answer in parts (`differing_words`).
-
-    In one part if little is the same, and for rankings, which tell their ranks.
-    """
-    if words_in(decision).ranks:
-        return [(said, "same")]
-    parts = [*differing_words(right, said)]
-    same = sum(len(part) for part, kind in parts if kind == "same")
-    return parts if 2 * same >= max(len(right), len(said)) else [(said, "same")]

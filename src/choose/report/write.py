@@ -22,6 +22,12 @@ Kind = Literal["decision", "check", "comparison"]
 Texts = Mapping[str, str]
 Checks = Sequence[Expectation]
 
+FORMS: dict[Kind, tuple[str, ...]] = {
+    "decision": (".html", ".md", ".json"),
+    "check": (".csv", ".json", ".md"),
+    "comparison": (".html", ".md", ".json"),
+}
+
 COLUMNS = ("row", "kind", "label", "suggested", "other_row", "says", "text")
 
 
@@ -41,13 +47,13 @@ def write(
         StudyError: if the ending names no form.
         StoreError: if the file cannot be written.
     """
-    ending, given = check_output(kind, path).suffix.lower(), texts or {}
+    ending = check_output(kind, path).suffix.lower()
     if ending == ".json":
         text = harmless_json(record.model_dump_json(by_alias=True, indent=1)) + "\n"
     elif ending == ".csv":
-        text = render_issues(record, given)
+        text = render_issues(record, texts or {})
     elif kind == "decision":
-        text = render_html(record, given) if ending == ".html" else render_markdown(record, checks)
+        text = render_html(record, texts) if ending == ".html" else render_markdown(record, checks)
     else:
         blocks = check_blocks(record) if kind == "check" else comparison_blocks(record)
         text = markdown_page(blocks) if ending == ".md" else _html_page(blocks)
@@ -60,13 +66,14 @@ def check_output(kind: Kind, path: Path) -> Path:
     Raises:
         StudyError: naming the forms that are allowed.
     """
+    example = {"decision": "report.html", "check": "issues.csv", "comparison": "versus.html"}[kind]
     if path.suffix.lower() not in FORMS[kind]:
         raise StudyError(
             f"Cannot tell the form of {str(path)!r} from its ending. "
-            f"Allowed: {', '.join(FORMS[kind])}, such as -o {_EXAMPLES[kind]}."
+            f"Allowed: {', '.join(FORMS[kind])}, such as -o {example}."
         )
     if path.is_dir():
-        raise StudyError(f"{str(path)!r} is a folder. Name a file, such as -o {_EXAMPLES[kind]}.")
+        raise StudyError(f"{str(path)!r} is a folder. Name a file, such as -o {example}.")
     return path
 
 
@@ -76,28 +83,15 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     hidden = {issue.row for issue in check.issues if issue.kind == "personal"}
-    for issue in check.issues:
-        text = "" if issue.row in hidden else texts.get(issue.row, "")
-        cells = (
-            issue.row,
-            issue.kind,
-            issue.label,
-            issue.suggested,
-            issue.other,
-            words.issue(issue),
-            text,
-        )
-        writer.writerow([csv_cell(cell or "") for cell in cells])
+    for one in check.issues:
+        cells = (one.row, one.kind, one.label, one.suggested, one.other, words.issue(one))
+        text = "" if one.row in hidden else texts.get(one.row, "")
+        writer.writerow([csv_cell(cell or "") for cell in (*cells, text)])
     return out.getvalue()
 
 
 def render_html(decision: Decision, texts: Texts | None = None) -> str:
-    """Return the report as a self-contained HTML page.
-
-    Args:
-        decision: the record with everything on the page.
-        texts: row id -> text, for the sections that show rows; None where no text was stored.
-    """
+    """Return the report as a self-contained HTML page; `texts` are those of rows, by id."""
     return _html_page(decision_blocks(decision, texts))
 
 
@@ -111,15 +105,3 @@ def _html_page(blocks: Sequence[Block]) -> str:
 def render_markdown(decision: Decision, checks: Checks = ()) -> str:
     """Return a decision as Markdown, without texts of rows; `checks` are the gates of a build."""
     return markdown_page(decision_blocks(decision, checks=checks))
-
-
-FORMS: dict[Kind, tuple[str, ...]] = {
-    "decision": (".html", ".md", ".json"),
-    "check": (".csv", ".json", ".md"),
-    "comparison": (".html", ".md", ".json"),
-}
-_EXAMPLES: dict[Kind, str] = {
-    "decision": "report.html",
-    "check": "issues.csv",
-    "comparison": "versus.html",
-}

@@ -152,19 +152,10 @@ class Wishes(Settings):
     target: Annotated[float | None, BeforeValidator(share), Field(gt=0, lt=1)] = None
     minutes_per_label: _Amount = None
     hourly_rate: _Amount = None
-    usd: _Amount = None
     volume: Annotated[_Amount, BeforeValidator(per_month)] = None
     tokens: int | None = Field(default=None, gt=0, lt=10**9)
     prices: TokenPrices | None = None
     usd_per_hour: _Amount = None
-
-
-class Affordable(Record):
-    """What a sum buys: rows, and the gain that they can show at the usual difference."""
-
-    usd: float
-    rows: int
-    gain: float | None
 
 
 class Running(Record):
@@ -174,23 +165,14 @@ class Running(Record):
         api_usd: dollars a month for the API; null without its prices.
         hours: machine hours a month in which a classifier computes.
         machine_usd: dollars for these hours; null without a price of one.
-        always_usd: dollars for a machine that runs all month.
         months: until the labels that training takes are paid back, counting hours of computing;
             null where that is not known, or never.
-        months_all: the same of all labels, which show the gain, too.
-        months_always: the same on a machine that runs all month.
-        volume_for_a_year: answers a month that pay the labels back in a year, counting hours of
-            computing.
     """
 
     api_usd: float | None
     hours: float
     machine_usd: float | None
-    always_usd: float | None
     months: float | None = None
-    months_all: float | None = None
-    months_always: float | None = None
-    volume_for_a_year: float | None = None
 
 
 class BeforeData(Record):
@@ -210,7 +192,6 @@ class BeforeData(Record):
     usd: Three | None
     classes: int
     training_usd: float | None
-    affordable: Affordable | None
     tokens: int
     running: Running | None = None
 

@@ -149,7 +149,6 @@ class TextFigures(Record):
         metrics: the other metrics of the task, by name.
         micro_f1: of all values or labels of all rows together, for records and sets of labels.
         macro_f1: the mean of the labels' F1, for sets; labels count that are right or given once.
-        format_gap: what the score would gain if unusable answers were repaired.
         fields: of records, or the labels of sets; those with most right values first.
         abstentions: where some rows have no answer.
     """
@@ -157,7 +156,6 @@ class TextFigures(Record):
     metrics: Mapping[str, Interval] = {}
     micro_f1: float | None = None
     macro_f1: float | None = None
-    format_gap: Interval | None = None
     fields: tuple[PartRecord, ...] = ()
     abstentions: Abstentions | None = None
 

@@ -32,7 +32,6 @@ def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures 
         return None
     return TextFigures(
         metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
-        format_gap=format_gap(table),
         abstentions=_abstentions(evidence, table),
         **(_parts(evidence, task, table) if isinstance(task, HasParts) else {}),
     )

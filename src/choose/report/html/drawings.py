@@ -1,11 +1,11 @@
-"""What the page draws, as plain SVG: the bar of a difference, learning curves, scores and costs.
+"""What the page draws, as plain SVG: the bar of a difference, and learning curves.
 
 Nothing in a drawing can run, and text from data reaches it escaped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log, log10
 
@@ -113,17 +113,25 @@ class _Plot:
         return round(ABOVE + HEIGHT * (self.high - 100 * share) / (self.high - self.low), 1)
 
     def axes(self, below: str, beside: str) -> Iterator[Markup]:
-        """Yield the axes with their ticks and titles."""
         foot, middle = ABOVE + HEIGHT, (LEFT + self.right) / 2
         for tick in nice_ticks(self.low, self.high):
             at, said = self.y(tick / 100), f"{tick:g}"
             yield _DRAWN["grid"].format(LEFT, at, self.right)
             yield _DRAWN["text"].format(LEFT - 6, at + 4, "end", said)
-        for size in spaced(self.sizes, self.x):
+        for size in self._spaced():
             yield _DRAWN["text"].format(self.x(size), foot + 16, "middle", f"{size:,.9g}")
         yield _DRAWN["axis"].format(LEFT, foot, self.right)
         yield _DRAWN["text"].format(middle, foot + 36, "middle", below)
         yield _DRAWN["turned"].format(12, ABOVE + HEIGHT / 2, beside)
+
+    def _spaced(self) -> list[float]:
+        """Return the sizes whose figures have room: the largest always, then from the left."""
+        kept: list[float] = []
+        for size in self.sizes[:-1]:
+            left = self.x(kept[-1]) if kept else -APART
+            if self.x(size) - left >= APART <= self.x(self.sizes[-1]) - self.x(size):
+                kept.append(size)
+        return [*kept, self.sizes[-1]]
 
     def line(self, line: Sequence[At], colour: str, dash: str) -> Iterator[Markup]:
         """Yield the line of a candidate, its marks, and its band where all bounds are known."""
@@ -131,13 +139,7 @@ class _Plot:
             tops = [f"{self.x(p.x)},{self.y(p.high or 0.0)}" for p in line]
             ends = [f"{self.x(p.x)},{self.y(p.low or 0.0)}" for p in reversed(line)]
             yield _DRAWN["band"].format(" ".join([*tops, *ends]), colour)
-        points = [(self.x(p.x), self.y(p.value)) for p in line]
-        if len(line) == 1 and line[0].low is not None and line[0].high is not None:
-            points, dash = (
-                [(points[0][0], self.y(end)) for end in (line[0].low, line[0].high)],
-                "none",
-            )
-        path = " ".join(f"{x},{y}" for x, y in points)
+        path = " ".join(f"{self.x(p.x)},{self.y(p.value)}" for p in line)
         yield _DRAWN["line"].format(path, colour, dash)
         for point in line:
             yield _DRAWN["mark"].format(self.x(point.x), self.y(point.value), colour)
@@ -146,11 +148,10 @@ class _Plot:
         """Yield the name of each line at its right end, moved where names would overlap."""
         ordered = sorted(lines, key=lambda name: self.y(lines[name][-1].value))
         ends = [lines[name][-1] for name in ordered]
-        spots = [(self.x(e.x) + 9, self.y(e.value)) for e in ends]
-        heights = apart(spots, [CHARACTER * len(name) for name in ordered])
-        lift = max(0.0, max(heights) - ABOVE - HEIGHT)
-        for name, (at, _), height in zip(ordered, spots, heights, strict=True):
-            yield _DRAWN["text"].format(at, round(height - lift + 4, 1), "start", name)
+        height = 0.0
+        for name, end in zip(ordered, ends, strict=True):
+            height = max(height + LINE, self.y(end.value))
+            yield _DRAWN["text"].format(self.x(end.x) + 9, round(height + 4, 1), "start", name)
 
 
 # Parts of a drawing; what is put in is escaped.
@@ -169,35 +170,8 @@ _DRAWN = {
 }
 
 
-def apart(spots: Sequence[tuple[float, float]], widths: Sequence[float]) -> list[float]:
-    """Return the heights of texts, the uppermost first, moved down where they would overlap.
-
-    Args:
-        spots: left end and height of each.
-        widths: of each, in pixels.
-    """
-    placed: list[float] = []
-    for place, ((left, height), width) in enumerate(zip(spots, widths, strict=True)):
-        for (other, _), length, at in zip(spots[:place], widths, placed, strict=False):
-            if other < left + width and left < other + length:
-                height = max(height, at + LINE)
-        placed.append(height)
-    return placed
-
-
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Return up to six round figures between two ends."""
     rough = (high - low) / 5
     power = 10.0 ** floor(log10(rough))
     step = next(power * part for part in (1, 2, 5, 10) if power * part >= rough)
     return [round(step * i, 6) for i in range(ceil(low / step), floor(high / step) + 1)]
-
-
-def spaced(sizes: Sequence[float], x: Callable[[float], float]) -> list[float]:
-    """Return the sizes whose figures have room: the largest always, then from the left."""
-    kept: list[float] = []
-    for size in sizes[:-1]:
-        clear = x(sizes[-1]) - x(size) >= APART
-        if clear and (not kept or x(size) - x(kept[-1]) >= APART):
-            kept.append(size)
-    return [*kept, sizes[-1]]

@@ -17,7 +17,7 @@ from choose.report.html.drawings import draw_bar, draw_chart
 # Characters of a text on the page, at most; the record has all of it.
 LONGEST = 1200
 
-SIGNS = {"pass": "✓", "fail": "✗", "unknown": "?"}
+SIGNS = {"pass": "✓", "good": "✓", "look": "!", "fail": "✗", "unknown": "?"}
 
 # The sections and parts that the contents lead to, which stay in sight.
 CONTENTS = {
@@ -25,7 +25,7 @@ CONTENTS = {
     "see": "See",
     "reading": "Reading",
     "labels": "Labels",
-    "rows": "Rows",
+    "answers": "Answers",
     "money": "Money",
     "evidence": "For reviewers",
     "method": "Method",
@@ -40,6 +40,12 @@ def html_page(blocks: Sequence[Block]) -> str:
     contents = [(id, name) for id, name in CONTENTS.items() if id in known]
     template = environment().get_template("page.html.j2")
     return template.render(title=title, blocks=blocks, contents=contents, signs=SIGNS)
+
+
+def html_fragment(blocks: Sequence[Block]) -> str:
+    """Return blocks as HTML within a page of others, such as a notebook; text is escaped."""
+    macros: Any = environment().get_template("blocks.html.j2").make_module({"signs": SIGNS})
+    return "".join(macros.show(type(block).__name__, block) for block in blocks)
 
 
 @cache

@@ -8,10 +8,9 @@ from itertools import groupby
 from pathlib import PurePath
 
 from choose.formatting import chance, clean, figure, in_percent
-from choose.report.blocks import Block, Fact, Facts, Heading, Paragraph, part, table
-from choose.report.screen_text import shorten
-from choose.report.terminal.layout import Page
-from choose.report.terminal.pages import page_of
+from choose.report.blocks import Block, Fact, Facts, Heading, Paragraph, table
+from choose.report.terminal.pages import Page
+from choose.report.words import shorten
 from choose.schema.inventory import CacheUsage, Entry, ProviderEntry, StoredStudy
 from choose.strategy import Description
 from choose.types import FAMILIES
@@ -20,7 +19,6 @@ FIRST_PARTY = "choose-llm"
 
 
 def strategies_page(strategies: Sequence[Description]) -> Page:
-    """Return the installed strategies by family; those that fail to load come last."""
     order = {family: place for place, family in enumerate(FAMILIES)}
     rows = sorted(strategies, key=lambda d: order.get(d.family, len(order)) if d.family else 9)
     blocks: list[Block] = []
@@ -31,7 +29,7 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
         "compare runs all for your kind of task, except those with *, which run only if named "
         "(-s all -s NAME). More of one: choose strategies NAME. Fewer: --for labels."
     )
-    return page_of([*blocks, Paragraph(note, "note")])
+    return Page([*blocks, Paragraph(note, "note")])
 
 
 def _of_strategy(strategy: Description, good_for: str = "", *more: str) -> Fact:
@@ -51,37 +49,33 @@ def strategy_page(strategy: Description) -> Page:
     said["tasks"] = ", ".join(strategy.kinds)
     told = [f"{key}: {text}" for key, text in said.items() if text]
     told += [f"runs only if named: -s {strategy.name}"] * strategy.only_if_named
-    summary = [Paragraph(strategy.summary)] if strategy.error is None else []
     variants = {
         name: ", ".join(f"{key} = {_default(value)}" for key, value in changed.items())
         for name, changed in strategy.variants.items()
     }
     defaults = {name: _default(value) for name, value in strategy.hyperparameters.items()}
-    return page_of(
+    return Page(
         [
             Facts([_of_strategy(strategy, "", *told)]),
-            *summary,
-            *part("Hyperparameters and defaults", _facts(defaults), level=2),
-            *part("Variants that compare measures as well", _facts(variants), level=2),
+            *([Paragraph(strategy.summary)] if strategy.error is None else []),
+            *_facts("Hyperparameters and defaults", defaults),
+            *_facts("Variants that compare measures as well", variants),
             Paragraph("Set them in the study file: [[candidates]] params = { ... }.", "note"),
         ]
     )
 
 
-def _facts(texts: Mapping[str, str]) -> Iterator[Block]:
+def _facts(title: str, texts: Mapping[str, str]) -> Iterator[Block]:
     if texts:
-        yield Facts([Fact(name, text) for name, text in texts.items()])
+        yield from (Heading(title), Facts([Fact(name, text) for name, text in texts.items()]))
 
 
 def _default(value: object) -> str:
     """Return a default as text; a model in a wheel by its package name."""
-    if value is Parameter.empty:
-        return "(must be given)"
-    if value is None:
-        return "automatic"
     if isinstance(value, str) and value.startswith("pypi:"):
         return value.removeprefix("pypi:").split("==")[0]
-    return repr(value)
+    usual = {None: "automatic", Parameter.empty: "(must be given)"}
+    return usual[value] if value is None or value is Parameter.empty else repr(value)
 
 
 def models_page(
@@ -100,7 +94,7 @@ def models_page(
         "--set tune=SPEC and --set encoder=SPEC also take a folder with safetensors, a hub id "
         "(hf:ORG/NAME) or a pypi: spec."
     )
-    return page_of(
+    return Page(
         [
             Facts([*map(_of_model, entries), Fact("result cache", used)]),
             Heading("Behind an API: --model PROVIDER:MODEL"),
@@ -129,7 +123,6 @@ def _of_model(entry: Entry) -> Fact:
 
 
 def studies_page(studies: Sequence[StoredStudy]) -> Page:
-    """Return a table of the studies in a folder, in the order given."""
     rows = (
         {
             "": str(number),
@@ -145,4 +138,4 @@ def studies_page(studies: Sequence[StoredStudy]) -> Page:
     )
     folder = clean(str(PurePath(studies[0].path).parent))
     told = f"In {folder}. Show one: choose report NUMBER. Its page: choose open NUMBER."
-    return page_of([*table("", rows), Paragraph(told, "note")])
+    return Page([*table("", rows), Paragraph(told, "note")])

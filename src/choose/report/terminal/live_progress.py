@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,13 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from choose.formatting import chance, clean, clock, duration, plural
-from choose.report.screen_text import literal, shorten
-from choose.report.terminal.layout import Encodable
-from choose.report.terminal.plan_page import Sent, reach_line, traffic_line, traffic_summary
-from choose.report.words import LIKELY, left_out_line
+from choose.report.terminal.pages import literal
+from choose.report.terminal.plan_page import reach_line, traffic_line, traffic_summary
+from choose.report.words import LIKELY, left_out_line, shorten
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
 from choose.types import Dataset, Run
+
+if TYPE_CHECKING:
+    from choose.models.endpoints.command_session import Session
 
 # Columns of the screen for a name, and for the bar.
 NAME, BAR = 24, 20
@@ -40,7 +42,7 @@ class LiveProgress:
         self._jobs = self._ended = self._reused = self._round = 0
         self._begun = False
         self._start = started or perf_counter()
-        self._sent: Sent | None = None
+        self._sent: Session | None = None
         self._verdict = self._silent = ""
         self._scores: dict[str, float] = {}
 
@@ -59,12 +61,11 @@ class LiveProgress:
         if self._sent is not None:
             self._say(traffic_summary(self._sent))
 
-    def sending(self, traffic: Sent) -> None:
+    def sending(self, traffic: Session) -> None:
         """Show requests to endpoints from now on, and their total at the end."""
         self._sent = traffic
 
     def noted(self, sentences: Sequence[str]) -> None:
-        """Say how the rows were read."""
         for sentence in sentences:
             self._say(clean(sentence), style="dim")
 
@@ -136,7 +137,7 @@ class LiveProgress:
     def _say(self, sentence: str, style: str = "") -> None:
         # A terminal wraps in the middle of words; a log has no width.
         wide = not self._console.is_terminal
-        self._console.print(Encodable(Text(sentence, style=style)), soft_wrap=wide)
+        self._console.print(Text(sentence, style=style), soft_wrap=wide)
 
     def _shown(self) -> RenderableType:
         """Return a bar with the status, below a line of requests."""
@@ -147,7 +148,7 @@ class LiveProgress:
         total = max(self._jobs if self._budget is None else self._budget, 1e-9)
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total, min(self._done(), total), width=BAR), self._status())
-        return Encodable(Group(*lines, bar))
+        return Group(*lines, bar)
 
     def _elapsed(self) -> float:
         return perf_counter() - self._start

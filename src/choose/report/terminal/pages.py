@@ -1,13 +1,25 @@
-"""Blocks as pages of the terminal: a decision, an audit, and what changed since."""
+"""Blocks on a terminal: whole pages, and a first screen that is cut until it fits.
+
+Nothing is wider than the console, and no sentence is cut in the middle.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from textwrap import wrap
 
-from rich.console import RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table as Grid
 from rich.text import Text
 
 from choose.formatting import clean
@@ -21,25 +33,22 @@ from choose.report.blocks import (
     Heading,
     Listing,
     Paragraph,
-    Rows,
     Steps,
     Table,
     Tone,
-    check_blocks,
-    comparison_blocks,
     decision_blocks,
+    screen_blocks,
 )
-from choose.report.screen_text import command_lines, fold, literal, shorten
-from choose.report.terminal.first_screen import FirstScreen
-from choose.report.terminal.layout import Column, Page, note, pairs, split_table
-from choose.report.words import parts_of, typed
+from choose.report.words import parts_of, shorten
 from choose.schema.base import Command
-from choose.schema.check import Check
 from choose.schema.decision import Decision
-from choose.schema.study_changes import Versus
 
-# Columns of a margin, and of a cell at most.
-INDENT, CELL = 2, 28
+# Columns of a margin, of a cell at most, and between two columns of a table.
+INDENT, CELL, GAP = 2, 28, 2
+
+# Lines of the first screen, below which the shell's prompt and the path of the report stand, and of
+# one in a pipe or file, which has no height.
+LINES, BELOW, PIPED = 36, 2, 48
 
 MARKS = {
     "look": ("!", "yellow"),
@@ -50,11 +59,125 @@ MARKS = {
 }
 STYLES: dict[Tone, str] = {
     "note": "dim",
+    "more": "dim",
     "caption": "dim",
     "doubt": "yellow",
     "warning": "yellow",
     "fail": "bold red",
 }
+MOODS = {"good": "bold green", "bad": "bold red", "wait": "bold yellow"}
+
+# What the first screen shows at most: paragraphs of a tone, steps, sentences and commands of each,
+# and what it is about; then, one after the other, what is cut until it fits.
+GENEROUS = {"because": 4, "doubt": 4, "steps": 3, "sentences": 2, "commands": 1, "about": 1}
+CUTS = (
+    *(("doubt", 2), ("because", 3), ("doubt", 1), ("because", 2), ("sentences", 1), ("more", 0)),
+    *(("aside", 1), ("steps", 2), ("aside", 0), ("commands", 0), ("steps", 1), ("because", 1)),
+    *(("about", 0), ("doubt", 0), ("because", 0)),
+)
+
+
+# Text for a screen.
+
+
+def literal(text: object, style: str | Style = "") -> Text:
+    """Return cleaned text as rich text, in which markup is shown and not followed."""
+    return Text(clean(text), style=style)
+
+
+def literal_lines(text: str, style: str = "") -> Text:
+    return Text("\n".join(map(clean, text.split("\n"))), style=style)
+
+
+def fold(text: str, width: int, style: str = "") -> Text:
+    """Break a text into lines of at most `width` columns, never between a figure and its ``%``."""
+    glued = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", clean(text))
+    lines = wrap(glued, max(width, 1), break_on_hyphens=False)
+    return Text("\n".join(line.replace("\N{NO-BREAK SPACE}%", " %") for line in lines), style=style)
+
+
+def command_lines(parts: Sequence[str], width: int) -> str:
+    """Break a command between its parts, with backslashes, so that it can be copied as shown."""
+    first, *others = map(clean, parts)
+    if cell_len(" ".join((first, *others))) <= width:
+        return " ".join((first, *others))
+    lines = [first]
+    # A value that is too long for a line beside its flag stands alone.
+    fitting = ([p] if cell_len(f"  {p} \\") <= width else p.split(" ", 1) for p in others)
+    for part in chain.from_iterable(fitting):
+        if cell_len(f"{lines[-1]} {part} \\") <= width:
+            lines[-1] = f"{lines[-1]} {part}"
+        else:
+            lines.append(f"  {part}")
+    return " \\\n".join(lines)
+
+
+# Pages.
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Blocks, laid out for the console that prints them; `fitted` to one screen, or whole."""
+
+    blocks: Sequence[Block]
+    fitted: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay out line by line, without white space at the ends of lines."""
+        for line in self._lines(console, options):
+            yield from _trimmed(line)
+            yield Segment.line()
+
+    def _lines(self, console: Console, options: ConsoleOptions) -> list[list[Segment]]:
+        def lines(blocks: Iterable[Block]) -> list[list[Segment]]:
+            laid_out = Group(*_parts(blocks, options.max_width))
+            return console.render_lines(laid_out, options, pad=False)
+
+        if not self.fitted:
+            return lines(self.blocks)
+        most = min(LINES, options.size.height - BELOW) if console.is_terminal else PIPED
+        limits = dict(GENEROUS)
+        found = lines(cut(self.blocks, limits))
+        for what, count in CUTS:
+            if len(found) <= most:
+                break
+            limits[what] = count
+            found = lines(cut(self.blocks, limits))
+        return found
+
+
+def cut(blocks: Iterable[Block], limits: Mapping[str, int]) -> Iterator[Block]:
+    """Yield what limits leave of blocks; a tone without one is not limited."""
+    shown = Counter[str]()
+    for block in blocks:
+        match block:
+            case Answer() if not limits["about"]:
+                yield replace(block, data="")
+            case Paragraph(tone=tone):
+                shown[tone] += 1
+                if shown[tone] <= limits.get(tone, shown[tone]):
+                    yield block
+            case Steps(items):
+                yield Steps(
+                    [
+                        step._replace(
+                            sentences=step.sentences[: limits["sentences"]],
+                            command=step.command if limits["commands"] else (),
+                        )
+                        for step in items[: limits["steps"]]
+                    ]
+                )
+            case _:
+                yield block
+
+
+def _trimmed(line: Sequence[Segment]) -> list[Segment]:
+    segments = list(line)
+    while segments and not segments[-1].control:
+        text, style, control = segments.pop()
+        if text := text.rstrip(" "):
+            return [*segments, Segment(text, style, control)]
+    return segments
 
 
 def render(
@@ -62,8 +185,8 @@ def render(
     store: Path | None = None,
     newest: bool = False,
     say: Callable[[Command], Sequence[str]] = parts_of,
-) -> RenderableType:
-    """Return the first screen, laid out for the console that prints it.
+) -> Page:
+    """Return the first screen.
 
     Args:
         decision: the record.
@@ -74,37 +197,34 @@ def render(
     more = "" if store is None else f"More: choose report {clean(shlex.quote(str(store)))} --full"
     if newest:
         more = "More: choose report --full. The page: choose open. Words: choose explain WORD."
-    return FirstScreen(typed_here(decision, store, newest), more, say)
+    blocks = screen_blocks(decision, lambda c: say(typed_here(c, store, newest)))
+    return Page([*blocks, *([Paragraph(more, "more")] if more else [])], fitted=True)
 
 
-def render_full(
-    decision: Decision, store: Path | None = None, newest: bool = False
-) -> RenderableType:
-    """Return all blocks, laid out for the console that prints them."""
-    return page_of(decision_blocks(typed_here(decision, store, newest)))
+def render_full(decision: Decision, store: Path | None = None, newest: bool = False) -> Page:
+    return Page(decision_blocks(decision, say=lambda c: parts_of(typed_here(c, store, newest))))
 
 
-def versus_page(versus: Versus) -> RenderableType:
-    """Return the comparison of two studies, laid out for the console that prints it."""
-    return page_of(comparison_blocks(versus))
+def typed_here(command: Command, store: Path | None, newest: bool = False) -> Command:
+    """Put the path of its study into a command, which may have been written elsewhere.
+
+    The record is meant to be shared, so it holds no folder of this machine. The `newest` study
+    needs no path to be continued.
+    """
+    if store is None or command.study is None:
+        return command
+    here = "" if newest and command.verb == "compare" else str(store)
+    return command.model_copy(update={"study": here})
 
 
-def check_page(
-    check: Check, issues: str = "-o issues.csv", say: Callable[[Command], str] = typed
-) -> Page:
-    """Return an audit, as `check_blocks` has it."""
-    return page_of(check_blocks(check, issues, say))
-
-
-def page_of(blocks: Sequence[Block]) -> Page:
-    """Return blocks as a page of the terminal."""
-    return Page(lambda width: _parts(blocks, width))
+# Blocks.
 
 
 def _parts(blocks: Iterable[Block], width: int) -> Iterator[RenderableType]:
     before: Block | None = None
     for block in blocks:
-        apart = isinstance(block, Table | Rows) and not isinstance(before, Heading)
+        apart = isinstance(block, Table) and not isinstance(before, Heading)
+        apart = apart or (isinstance(block, Paragraph) and block.tone == "more")
         if before is not None and (
             apart or isinstance(block, Heading) or isinstance(before, Facts)
         ):
@@ -117,9 +237,8 @@ def _parts(blocks: Iterable[Block], width: int) -> Iterator[RenderableType]:
 
 def _part(block: Block, width: int) -> Iterator[RenderableType]:
     match block:
-        case Answer(question, data, size, text, sure):
-            yield fold(f"{text} {sure}".strip(), width, "bold")
-            yield literal(f"{question} {data}?   {size}" if question else f"{data}: {size}", "dim")
+        case Answer():
+            yield from _answer(block, width)
         case Heading(text, level=level):
             yield literal(text, "bold underline" if level == 2 else "bold")
         case Paragraph(text, tone):
@@ -127,24 +246,39 @@ def _part(block: Block, width: int) -> Iterator[RenderableType]:
         case Bullets(items):
             yield pairs((("•", text) for text in items), gap=1)
         case Steps(items):
-            yield pairs(((f"{n}.", _step(*item, width)) for n, item in enumerate(items, 1)), gap=1)
+            numbered = enumerate(items, 1)
+            yield pairs(((f"{n}.", _step(s.text, s.command, width)) for n, s in numbered), gap=1)
         case Facts(items):
             yield pairs(map(_fact, items))
         case Table():
             yield from _table(block, width)
         case Chart(caption=caption):
-            if (points := block.as_table) is not None:
-                yield from (*_table(points, width), fold(caption, width, "dim"))
+            yield from (*_table(block.as_table, width), fold(caption, width, "dim"))
         case Listing(text, title):
             yield literal_lines(f"{title}:\n{text}" if title else text)
-        case Rows(items, shown):
-            for row in items[:shown]:
-                given = [(f"{one.candidate} ({one.score})", one.said) for one in row.given]
-                yield pairs([(row.id, row.text), ("right", row.right), *given])
+
+
+def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
+    """Yield the answer with how sure it is at its right; a question comes before it."""
+    style = MOODS.get(block.mood, "bold")
+    about = f"{block.question} {block.data}?   {block.size}"
+    if block.question and block.data:
+        yield from (literal(shorten(clean(about), width), "dim"), Text())
+    if block.sure:
+        grid = Grid.grid(padding=(0, GAP, 0, 0), pad_edge=False, expand=True)
+        grid.add_column(ratio=1)
+        grid.add_column(justify="right", vertical="bottom", no_wrap=True)
+        room = width - cell_len(block.sure) - GAP
+        grid.add_row(fold(block.text, room, style), literal(block.sure, style))
+        yield grid
+    else:
+        yield fold(block.text, width, style)
+    if block.data and not block.question:
+        yield fold(f"{block.data}: {block.size}", width, "dim")
 
 
 def _step(text: str, command: Sequence[str], width: int) -> Text:
-    shown = literal(text)
+    shown = fold(text, width - 3)
     return shown.append(f"\n{command_lines(command, width - 3)}", "cyan") if command else shown
 
 
@@ -154,41 +288,79 @@ def _fact(fact: Fact) -> tuple[Text, Text]:
     return literal(f"{mark} {fact.name}", style or "bold"), said
 
 
-def literal_lines(text: str, style: str = "") -> Text:
-    """Return a text of several lines, each one cleaned."""
-    return Text("\n".join(map(clean, text.split("\n"))), style=style)
+def pairs(rows: Iterable[tuple[str | Text, str | Text]], gap: int = GAP) -> RenderableType:
+    """Lay out two columns: short names and texts."""
+    grid = Grid.grid(padding=(0, gap))
+    grid.add_column(overflow="fold", max_width=24)
+    grid.add_column(overflow="fold", ratio=1)
+    for name, text in rows:
+        grid.add_row(*(one if isinstance(one, Text) else literal(one) for one in (name, text)))
+    return grid
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of one-line cells under a head of one or more lines; figures align right."""
+
+    name: str
+    head: Text
+    cells: Sequence[Text]
+    figures: bool
+
+    @property
+    def width(self) -> int:
+        lines = [line for cell in (self.head, *self.cells) for line in cell.plain.splitlines()]
+        return max(map(cell_len, lines), default=0)
+
+
+def _table(block: Table, width: int) -> Iterator[RenderableType]:
+    """Lay a table out without lines, in several parts where it is too wide.
+
+    The first column names the rows and is repeated in every part.
+    """
+    yield from [fold(block.caption, width, "dim")] if block.caption else []
+    rows = block.rows[: block.shown]
+    columns = []
+    for place, name in enumerate(block.heads):
+        cells = [literal(shorten(_name(clean(row[place])), CELL)) for row in rows]
+        head = fold(name, 12, "dim")
+        if block.sign and not place:
+            head, marked = Text("  ") + head, [row[0] == block.mark for row in rows]
+            sign = literal(block.sign) + Text(" ")
+            cells = [
+                (sign if own else Text("  ")) + cell
+                for own, cell in zip(marked, cells, strict=True)
+            ]
+        columns.append(Column(name, head, cells, block.figures[place]))
+    spare = [name for name in block.spare if name in block.heads]
+    while spare and sum(c.width + GAP for c in columns) > width + GAP:
+        columns = [c for c in columns if c.name != spare[-1]]
+        spare.pop()
+    yield from _grids(columns, width)
+    if len(rows) < len(block.rows):
+        yield literal(f"{len(block.rows) - len(rows):,} more.", "dim")
+
+
+def _grids(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+    name, *others = columns
+    chunks, used = [[name]], name.width
+    for column in others:
+        used += GAP + column.width
+        if used > width and chunks[-1][1:]:
+            chunks, used = [*chunks, [name]], name.width + GAP + column.width
+        chunks[-1].append(column)
+    for number, chunk in enumerate(chunks):
+        if number:
+            yield Text()
+        grid = Grid(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+        for column in chunk:
+            side: JustifyMethod = "right" if column.figures else "left"
+            grid.add_column(column.head, justify=side, vertical="bottom", no_wrap=True)
+        for row in zip(*(column.cells for column in chunk), strict=True):
+            grid.add_row(*row)
+        yield grid
 
 
 def _name(cell: str) -> str:
     """Return the name alone of a candidate with a long title: ``tfidf``."""
     return cell.rpartition(" (")[2][:-1] if len(cell) > CELL and cell.endswith(")") else cell
-
-
-def _table(block: Table, width: int) -> Iterator[RenderableType]:
-    yield from [fold(block.caption, width, "dim")] if block.caption else []
-    rows = block.rows[: block.shown]
-    columns = []
-    for place, head in enumerate(block.heads):
-        cells = [literal(shorten(_name(clean(row[place])), CELL)) for row in rows]
-        columns.append(Column(fold(head, 16, "dim"), cells, figures=block.figures[place]))
-    yield from split_table(columns, width)
-    if len(rows) < len(block.rows):
-        yield note(f"{len(block.rows) - len(rows):,} more.")
-
-
-def typed_here(decision: Decision, store: Path | None, newest: bool = False) -> Decision:
-    """Put the path of the study into its commands, which may have been written elsewhere.
-
-    The record is meant to be shared, so it holds no folder of this machine. The `newest` study
-    needs no path to be continued.
-    """
-    if store is None:
-        return decision
-    steps = []
-    for step in decision.verdict.steps:
-        if (command := step.command) and command.study is not None:
-            here = "" if newest and command.verb == "compare" else str(store)
-            command = command.model_copy(update={"study": here})
-        steps.append(step.model_copy(update={"command": command}))
-    verdict = decision.verdict.model_copy(update={"steps": tuple(steps)})
-    return decision.model_copy(update={"verdict": verdict})

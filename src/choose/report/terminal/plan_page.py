@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from choose.formatting import (
     DASH,
@@ -23,10 +23,8 @@ from choose.formatting import (
     rounded,
 )
 from choose.report.blocks import Heading, Paragraph, bullets, part, table
-from choose.report.screen_text import shorten
-from choose.report.terminal.layout import Page
-from choose.report.terminal.pages import page_of
-from choose.report.words import left_out_line
+from choose.report.terminal.pages import Page
+from choose.report.words import left_out_line, shorten
 from choose.schema.plan import (
     COMPARISON,
     TRAINING_SHARE,
@@ -34,12 +32,15 @@ from choose.schema.plan import (
     Bill,
     Planning,
     Reach,
-    Running,
     Spending,
     Three,
 )
 from choose.strategy import find
 from choose.types import FAMILIES, Dataset, Family
+
+if TYPE_CHECKING:
+    from choose.models.endpoints.command_session import Session
+    from choose.models.endpoints.ledger import Ledger
 
 
 def before_data_page(plan: BeforeData) -> Page:
@@ -51,11 +52,10 @@ def before_data_page(plan: BeforeData) -> Page:
         "be right: clarify the labelling guide first.",
     )
     closing = "Nothing was measured: the figures come from formulas and published studies."
-    return page_of(
+    return Page(
         [
             Heading(headline(plan)),
             *table("", _before_data_rows(plan)),
-            *_affordable(plan),
             *part("A month of answers", bullets(running_lines(plan)), level=2),
             *part("Assumed", bullets(assumed(plan)), level=2),
             *part("Next steps", bullets(steps), level=2),
@@ -64,29 +64,16 @@ def before_data_page(plan: BeforeData) -> Page:
     )
 
 
-def _affordable(plan: BeforeData) -> Iterator[Paragraph]:
-    if (found := plan.affordable) is not None:
-        detects = f"detect a gain of {points(found.gain)}" if found.gain else "detect no gain"
-        rows = plural(found.rows, "label")
-        yield Paragraph(f"${figure(found.usd)} buy {rows}, which usually {detects}.")
-
-
 ASSUMED = (
     "To show a gain: a paired test at 5 % that finds it four times in five, between two candidates "
     "of which exactly one is right on 10, 20 or 30 of 100 rows. Variance between training runs "
     "comes on top.",
-    "8 rows a class: a frozen encoder with logistic regression got 80 of 100 right among 77 "
-    "intents (MTEB). 20: few-shot tuned encoders are called effective from about here (Loukas et "
-    "al. 2023). 64: a tuned encoder gained 13 points over 8 a class (SetFit).",
-    "Tuned small models caught up with prompted large ones from about 100 labels in all on "
-    "average, far more with two classes (Pecher, Srba and Bielikova 2025, eight sets).",
-    "Each row is a test row once, predicted by a fit on the other four fifths. The classes are "
-    "taken to be about equally common; rare ones need more rows in all.",
+    "To train: 8, 20 or 64 rows a class (MTEB, Loukas et al. 2023, SetFit). The classes are taken "
+    "to be about equally common; rare ones need more rows in all.",
 )
 
 
 def assumed(plan: BeforeData) -> Iterator[str]:
-    """Yield what the figures rest on, and what was guessed."""
     yield from ASSUMED
     wishes = plan.wishes
     if wishes.classes is None:
@@ -115,34 +102,20 @@ def running_lines(plan: BeforeData) -> Iterator[str]:
     if found.api_usd is not None:
         api = f"costs about {dollars(found.api_usd)} ({plan.tokens:,} tokens a request)"
     own = "for what --usd-per-hour says"
-    if found.machine_usd is not None and found.always_usd is not None:
-        own = (
-            f"for {dollars(found.machine_usd)}; a machine that is always on costs "
-            f"{dollars(found.always_usd)}"
-        )
+    if found.machine_usd is not None:
+        own = f"for {dollars(found.machine_usd)}"
     yield (
         f"For {rough(wishes.volume or 0)} answers an API {api}; a small classifier computes "
         f"{number(found.hours, 1)} hours {own}."
     )
     if None in (found.api_usd, found.machine_usd, plan.usd):
         yield "When that pays the labels back takes both prices, and --hourly-rate."
-    else:
-        yield _paid_back(plan, found)
-
-
-def _paid_back(plan: BeforeData, found: Running) -> str:
-    labels = (
-        f"The {plan.training.usual:,.0f} labels that train it ({dollars(plan.training_usd or 0.0)})"
-    )
-    if None in (found.months, found.months_all, found.volume_for_a_year):
-        return f"{labels} are never paid back: the API costs no more than the machine."
-    always = "never" if found.months_always is None else f"after {months(found.months_always)}"
-    return (
-        f"{labels} are paid back after {months(found.months or 0.0)}; with a machine that is "
-        f"always on, {always}. It takes {rough(found.volume_for_a_year or 0.0)} answers a month to "
-        f"pay them back in a year. All {rounded(plan.rows.usual):,} rows, which also show the "
-        f"gain, are paid back after {months(found.months_all or 0.0)}."
-    )
+        return
+    paid = "are never paid back: the API costs no more than the machine"
+    if found.months is not None:
+        paid = f"are paid back after {months(found.months)}"
+    labels = f"{plan.training.usual:,.0f} labels that train it"
+    yield f"The {labels} ({dollars(plan.training_usd or 0.0)}) {paid}."
 
 
 def headline(plan: BeforeData) -> str:
@@ -229,12 +202,12 @@ def grid_page(plan: Planning) -> Page:
         reach = [Paragraph(reach_line(plan.reach, families, rows, plan.budget))]
     requests = plan_lines(plan.spending) if plan.spending.bills else ()
     refusals = map(left_out_line, plan.refusals)
-    return page_of(
+    return Page(
         [
             Heading(title),
             Paragraph(_division(data), "note"),
             *(Paragraph(said, "warning") for said in unread),
-            *table("", _grid_rows(plan), noted=True),
+            *table("", _grid_rows(plan)),
             *reach,
             *part("Requests to endpoints", bullets(requests), level=2),
             *part("Left out", bullets(refusals), level=2),
@@ -276,43 +249,6 @@ def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
 # Requests to endpoints: planned, in progress and in total.
 
 
-class Counted(Protocol):
-    """Counts of requests, tokens and dollars so far."""
-
-    limit: float | None
-    spent: float
-    maybe_billed: float
-    requests: int
-    read: int
-    cached: int
-    written: int
-    unpriced: bool
-
-
-class Sent(Protocol):
-    """Requests to endpoints so far."""
-
-    @property
-    def planned(self) -> int:
-        """Return the most requests that are forecast."""
-
-    @property
-    def ledger(self) -> Counted:
-        """Return the counts."""
-
-    @property
-    def reused(self) -> int:
-        """Return the number of answers that needed no request."""
-
-    @property
-    def earlier(self) -> int:
-        """Return how many of them were paid for by earlier commands."""
-
-    @property
-    def retried(self) -> int:
-        """Return the number of retries."""
-
-
 def plan_lines(spending: Spending) -> Iterator[str]:
     """Yield the plan of requests that a user confirms before the first one."""
     for bill in spending.bills:
@@ -347,19 +283,13 @@ def sending_record(spending: Spending) -> dict[str, Any] | None:
 
 def _bill(bill: Bill) -> str:
     where = " (this machine)" if bill.here else ""
+    read = f" and up to {plural(bill.passages, 'passage')} of the documents" * bool(bill.passages)
     return (
         f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}"
         f"{where} for {clean(bill.model)}, about {compact(bill.read)} tokens in and "
-        f"{compact(bill.written)} "
-        f"out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data{_read(bill)}, for "
-        f"{clean(', '.join(bill.candidates))}."
+        f"{compact(bill.written)} out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the "
+        f"data{read}, for {clean(', '.join(bill.candidates))}."
     )
-
-
-def _read(bill: Bill) -> str:
-    """Say that passages of documents are sent, where they are."""
-    passages = plural(bill.passages, "passage")
-    return f" and up to {passages} of the documents" if bill.passages else ""
 
 
 def _why(bill: Bill) -> str:
@@ -377,12 +307,14 @@ def _price(usd: float | None, bills: int) -> str:
     return f"about {dollars(usd)} plus hidden reasoning, if the model reasons"
 
 
-def traffic_line(sent: Sent, seconds: float) -> str:
+def traffic_line(sent: Session, seconds: float) -> str:
     """Return requests, tokens, dollars and the remaining time on one line."""
     ledger = sent.ledger
-    parts = [f"{ledger.requests:,} of up to {sent.planned:,} requests"]
-    parts.append(f"{compact(ledger.read)} tokens in, {compact(ledger.written)} out")
-    parts.append(spent(ledger))
+    parts = [
+        f"{ledger.requests:,} of up to {sent.planned:,} requests",
+        f"{compact(ledger.read)} tokens in, {compact(ledger.written)} out",
+        spent(ledger),
+    ]
     done = ledger.requests + sent.reused
     if ledger.requests >= 5 and sent.planned > done and seconds > 0:
         left = (sent.planned - done) * seconds / ledger.requests
@@ -390,29 +322,21 @@ def traffic_line(sent: Sent, seconds: float) -> str:
     return " · ".join(parts)
 
 
-def spent(ledger: Counted) -> str:
+def spent(ledger: Ledger) -> str:
     if ledger.unpriced:
         return "dollars unknown"
     of = f" of {dollars(ledger.limit)}" if ledger.limit is not None else ""
-    more = (
-        f" (up to {dollars(ledger.maybe_billed)} more for failed requests)"
-        if ledger.maybe_billed
-        else ""
-    )
-    return f"{dollars(ledger.spent)}{of}{more}"
+    failed = f" (up to {dollars(ledger.maybe_billed)} more for failed requests)"
+    return f"{dollars(ledger.spent)}{of}{failed * (ledger.maybe_billed > 0)}"
 
 
-def traffic_summary(sent: Sent) -> str:
+def traffic_summary(sent: Session) -> str:
     """Return the total of requests, tokens and dollars as a sentence."""
     ledger = sent.ledger
-    again = f", {sent.retried:,} retried" if sent.retried else ""
-    repeated, before = sent.reused - sent.earlier, ""
-    if repeated:
-        before = f"; {plural(repeated, 'more question')} equal to one of this run, not sent again"
-    if sent.earlier:
-        before += f"; {plural(sent.earlier, 'answer')} from earlier runs, not paid for again"
-    cached = f" ({compact(ledger.cached)} cached)" if ledger.cached else ""
+    again = f", {sent.retried:,} retried" * bool(sent.retried)
+    reused = f"; {plural(sent.reused, 'answer')} from the cache, not paid for again"
+    cached = f" ({compact(ledger.cached)} cached)" * bool(ledger.cached)
     return (
         f"Endpoints: {plural(ledger.requests, 'request')}{again}, {compact(ledger.read)} tokens "
-        f"in{cached}, {compact(ledger.written)} out, {spent(ledger)}{before}."
+        f"in{cached}, {compact(ledger.written)} out, {spent(ledger)}{reused * bool(sent.reused)}."
     )
