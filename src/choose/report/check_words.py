@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from choose.corpus import WORDS
 from choose.errors import quoted, quoted_list, rows_named
@@ -13,16 +14,13 @@ from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
     SAMPLE,
-    AnswerFacts,
     Check,
     CorpusFacts,
     Count,
     Issue,
     IssueKind,
     Line,
-    RelevanceFacts,
     Repeats,
-    SetFacts,
     Step,
     StepCode,
     TargetFacts,
@@ -32,6 +30,8 @@ from choose.schema.check import (
     NAMED as NAMED_LANGUAGES,
 )
 from choose.schema.diagnosis import Audit
+
+T = TypeVar("T")
 
 # What a row with an issue is listed for, where the kind alone does not say it.
 _ISSUES: dict[IssueKind, str] = {
@@ -256,12 +256,8 @@ def _disagreements(audit: Audit) -> str:
     """Say with how many labels an auditor disagrees, and how many of these need a check."""
     if not audit.contradicted:
         return "disagrees with no label"
-    labels = f"disagrees with {plural(audit.contradicted, 'label')}"
-    if not audit.suspected:
-        return f"{labels}; too little to check {'it' if audit.contradicted == 1 else 'any'}"
-    if audit.contradicted == 1:
-        return f"{labels}, which should be checked"
-    return f"{labels}; {audit.suspected:,} of them should be checked"
+    check = f"{audit.suspected:,} of them" if audit.suspected else "none of them"
+    return f"disagrees with {plural(audit.contradicted, 'label')}; {check} should be checked"
 
 
 def _overlap(check: Check) -> Iterator[str]:
@@ -314,34 +310,14 @@ def _balance(check: Check) -> Iterator[str]:
 # Targets that are no labels.
 
 
-def _targets(check: Check) -> TargetFacts:
-    assert check.targets is not None
-    return check.targets
-
-
-def _sets(check: Check) -> SetFacts:
-    sets = _targets(check).sets
-    assert sets is not None
-    return sets
-
-
-def _answer_facts(check: Check) -> AnswerFacts:
-    answers = _targets(check).answers
-    assert answers is not None
-    return answers
-
-
-def _relevance_facts(check: Check) -> RelevanceFacts:
-    relevance = _targets(check).relevance
-    assert relevance is not None
-    return relevance
-
-
-def _corpus(check: Check) -> CorpusFacts:
-    facts = _targets(check)
-    found = facts.answers.corpus if facts.answers else _relevance_facts(check).corpus
+def _known(found: T | None) -> T:
+    """Return facts that a topic is only about where there are some."""
     assert found is not None
     return found
+
+
+def _corpus(facts: TargetFacts) -> CorpusFacts:
+    return _known(facts.answers.corpus if facts.answers else _known(facts.relevance).corpus)
 
 
 def _others(every: Sequence[object]) -> str:
@@ -355,7 +331,8 @@ def _shares(counts: Sequence[tuple[str, float]]) -> str:
 
 
 def _label_counts(check: Check) -> Iterator[str]:
-    facts, sets = _targets(check), _sets(check)
+    facts = _known(check.targets)
+    sets = _known(facts.sets)
     shares = _shares([(label, n / facts.rows) for label, n in sets.counts])
     yield f"{plural(len(sets.counts), 'label')}; rows with: {shares}."
     if rare := [label for label, n in sets.counts if n < FEW]:
@@ -365,7 +342,8 @@ def _label_counts(check: Check) -> Iterator[str]:
 
 
 def _set_sizes(check: Check) -> Iterator[str]:
-    facts, sets = _targets(check), _sets(check)
+    facts = _known(check.targets)
+    sets = _known(facts.sets)
     yield f"{sets.mean:.1f} labels a row on average, {sets.most} at most."
     if facts.empty:
         rows = plural(facts.empty, "row")
@@ -373,7 +351,7 @@ def _set_sizes(check: Check) -> Iterator[str]:
 
 
 def _fields(check: Check) -> Iterator[str]:
-    facts = _targets(check)
+    facts = _known(check.targets)
     shares = _shares([(f.name, f.filled / facts.rows) for f in facts.fields])
     yield f"{plural(len(facts.fields), 'field')}; filled: {shares}."
     if facts.empty:
@@ -388,7 +366,7 @@ def _fields(check: Check) -> Iterator[str]:
 
 
 def _types(check: Check) -> Iterator[str]:
-    facts = _targets(check)
+    facts = _known(check.targets)
     stated = ", ".join(f"{quoted(f.name)} {f.type}" for f in facts.fields[:NAMED])
     yield f"Compared as: {stated}{_others(facts.fields)}."
     yield "[task.fields] in the study file states others."
@@ -398,7 +376,7 @@ def _types(check: Check) -> Iterator[str]:
 
 
 def _values(check: Check) -> Iterator[str]:
-    facts = _targets(check)
+    facts = _known(check.targets)
     shares = _shares([(f.name, f.in_text or 0.0) for f in facts.fields])
     yield f"Values that occur in the text: {shares}."
     if ids := check.rows_with("not in text"):
@@ -427,7 +405,7 @@ def _contradictions(check: Check) -> Iterator[str]:
 
 
 def _answers(check: Check) -> Iterator[str]:
-    facts, rows = _answer_facts(check), _targets(check).rows
+    facts, rows = _known(_known(check.targets).answers), _known(check.targets).rows
     none = facts.unanswerable
     yield f"Questions with several accepted answers: {facts.several:,} of {rows:,}; with none:"
     yield f"{none:,}."
@@ -438,7 +416,7 @@ def _answers(check: Check) -> Iterator[str]:
 
 
 def _passage(check: Check) -> Iterator[str]:
-    facts, rows = _answer_facts(check), _targets(check).rows
+    facts, rows = _known(_known(check.targets).answers), _known(check.targets).rows
     if facts.passage is None:
         yield "No passage: questions are answered from what a model knows or was taught."
         yield "--set fields=COLUMN shows one with each question."
@@ -450,7 +428,7 @@ def _passage(check: Check) -> Iterator[str]:
 
 
 def _documents(check: Check) -> Iterator[str]:
-    facts = _corpus(check)
+    facts = _corpus(_known(check.targets))
     dated = f"{facts.dated:,} have a date" if facts.dated else "none has a date"
     yield (
         f"{plural(facts.documents, 'document')} with {facts.words:,} words, in "
@@ -461,7 +439,7 @@ def _documents(check: Check) -> Iterator[str]:
 
 
 def _evidence(check: Check) -> Iterator[str]:
-    rows = _targets(check).rows - _answer_facts(check).unanswerable
+    rows = _known(check.targets).rows - _known(_known(check.targets).answers).unanswerable
     reworded, without = check.rows_with("reworded"), check.rows_with("not in documents")
     standing = rows - len(without) - len(reworded)
     says = f"The answer occurs in a document for {standing:,} of {plural(rows, 'question')} that "
@@ -476,7 +454,7 @@ def _evidence(check: Check) -> Iterator[str]:
 
 
 def _same_documents(check: Check) -> Iterator[str]:
-    facts = _corpus(check)
+    facts = _corpus(_known(check.targets))
     if not facts.copies:
         yield "No document repeats another."
         return
@@ -486,7 +464,7 @@ def _same_documents(check: Check) -> Iterator[str]:
 
 
 def _relevance(check: Check) -> Iterator[str]:
-    facts = _relevance_facts(check)
+    facts = _known(_known(check.targets).relevance)
     yield f"{facts.mean:.1f} relevant documents a question on average, {facts.most} at most."
 
 
@@ -556,7 +534,9 @@ _STEPS: Mapping[StepCode, str] = {
 
 def step(check: Check, found: Step, say: Callable[[Command], str] = typed) -> str:
     """Say what to do, and why; `say` writes commands as the reader types them."""
-    own = _OWN[found.code](check, found) if found.code in _OWN else {}
+    reach, balance, detect = check.reach, check.balance, "are too few to compare candidates"
+    if reach.usual is not None:
+        detect = f"detect {points(reach.usual)} or more"
     return _STEPS[found.code].format(
         rows=f"{len(found.rows):,}",
         questions=plural(len(found.rows), "question"),
@@ -566,36 +546,35 @@ def step(check: Check, found: Step, say: Callable[[Command], str] = typed) -> st
         count=f"{found.count:,}",
         points=points(found.points),
         command=say(found.command) if found.command else "",
-        **own,
+        texts=plural(check.conflicts.texts if check.conflicts else 0, "text"),
+        agree=_agree(check, plural(found.count, "pair")),
+        tested=f"{reach.rows:,}",
+        detects=points(reach.usual or 1),
+        all=f"{check.rows:,}",
+        margin=points(reach.margin),
+        today=f"today's {plural(reach.rows, 'row')} {detect}",
+        takes=_margin(check),
+        doubted=plural(check.audit.suspected if check.audit else 0, "most doubtful label"),
+        worth=_worth(check, found),
+        hidden=_name_rarest(check.hidden) if check.hidden else "",
+        most=quoted(balance.counts[0].name, LABEL) if balance else "",
+        share=per_100(balance.majority) if balance else "",
     )
 
 
-def _about_conflicts(check: Check, found: Step) -> dict[str, str]:
-    return {"texts": plural(check.conflicts.texts if check.conflicts else 0, "text")}
+def _agree(check: Check, pairs: str) -> str:
+    facts = check.targets
+    if facts and facts.relevance is not None:
+        return f"Name the same relevant documents in {pairs} of like questions"
+    if facts and facts.answers is not None:
+        return f"Accept the same answers, as a list, in {pairs} of like questions"
+    return f"Give {pairs} of like inputs the same target"
 
 
-def _about_contradictions(check: Check, found: Step) -> dict[str, str]:
-    facts, pairs = _targets(check), plural(found.count, "pair")
-    if facts.relevance is not None:
-        return {"agree": f"Name the same relevant documents in {pairs} of like questions"}
-    if facts.answers is not None:
-        return {"agree": f"Accept the same answers, as a list, in {pairs} of like questions"}
-    return {"agree": f"Give {pairs} of like inputs the same target"}
-
-
-def _about_cross_validation(check: Check, found: Step) -> dict[str, str]:
-    reach = check.reach
-    return {
-        "tested": f"{reach.rows:,}",
-        "detects": points(reach.usual or 1),
-        "all": f"{check.rows:,}",
-        "margin": points(reach.margin),
-    }
-
-
-def _about_doubted_labels(check: Check, found: Step) -> dict[str, str]:
-    audit = check.audit
-    assert audit is not None
+def _worth(check: Check, found: Step) -> str:
+    """Say what a look at the doubted labels is worth, and where to begin."""
+    if (audit := check.audit) is None:
+        return ""
     worth = f"Half of such labels are usually wrong: {per_100(found.points)} % of all rows here."
     if check.audited_in and audit.gain is not None:
         name, gained = audit.gain.candidate, measured(found.points)
@@ -608,34 +587,4 @@ def _about_doubted_labels(check: Check, found: Step) -> dict[str, str]:
             f" First define the boundary between {quoted(pair.a, LABEL)} and "
             f"{quoted(pair.b, LABEL)}, which {plural(pair.doubted, 'doubted row')} may confuse."
         )
-    return {"doubted": plural(audit.suspected, "most doubtful label"), "worth": worth}
-
-
-def _about_metric(check: Check, found: Step) -> dict[str, str]:
-    balance = check.balance
-    assert balance is not None
-    return {
-        "hidden": _name_rarest(check.hidden),
-        "most": quoted(balance.counts[0].name, LABEL),
-        "share": per_100(balance.majority),
-    }
-
-
-def _about_more_rows(check: Check, found: Step) -> dict[str, str]:
-    """Say what today's rows can show, and what the margin takes."""
-    reach, noun = check.reach, "rows" if check.test_file is None else "test rows"
-    detect = "are too few to compare candidates"
-    if reach.usual is not None:
-        detect = f"detect {points(reach.usual)} or more"
-    return {"today": f"today's {reach.rows:,} {noun} {detect}", "takes": _margin(check)}
-
-
-# What the template of a step takes besides the figures of the step.
-_OWN: Mapping[StepCode, Callable[[Check, Step], dict[str, str]]] = {
-    "conflicts": _about_conflicts,
-    "contradictions": _about_contradictions,
-    "cross-validate": _about_cross_validation,
-    "doubted-labels": _about_doubted_labels,
-    "metric": _about_metric,
-    "more-rows": _about_more_rows,
-}
+    return worth
