@@ -261,7 +261,8 @@ def decision_blocks(
 
     `texts` are those of rows by id, where they were stored, `checks` the gates of a build.
     """
-    labelled, stored = bool(decision.dataset.labels), texts or {}
+    stored = texts or {}
+    seen = differing_rows(decision, stored), prompts(decision)
     met = (f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in checks)
     return [
         *answer(decision),
@@ -270,19 +271,9 @@ def decision_blocks(
         *next_steps(decision, say),
         *part("What reading loses", bullets(words.reading(decision)), level=2),
         *part("What else matters", bullets(words.what_else(decision), 3), level=2),
-        *part(
-            "See for yourself",
-            differing_rows(decision, stored),
-            prompts(decision),
-            id="see",
-            level=2,
-        ),
+        *part("See for yourself", *seen, id="see", level=2),
         *reading_losses(decision),
-        *(
-            labels(decision, stored)
-            if labelled
-            else part("Answers", answers(decision), id="answers", level=2)
-        ),
+        *(labels(decision, stored) if decision.dataset.labels else answers(decision)),
         *money(decision),
         Heading("For reviewers", "evidence"),
         *learning_curve(decision),
@@ -1015,6 +1006,11 @@ def _losses(split: LossSplit) -> dict[str, str]:
 
 
 def answers(decision: Decision) -> Iterator[Block]:
+    parts = suspect_values(decision), fields(decision), other_metrics(decision)
+    yield from part("Answers", *parts, id="answers", level=2)
+
+
+def suspect_values(decision: Decision) -> Iterator[Block]:
     part_of = words.part_words(decision)
     if (values := decision.suspect_values) is not None:
         suspects = (
@@ -1032,8 +1028,6 @@ def answers(decision: Decision) -> Iterator[Block]:
         found += " that independent candidates contradict alike."
         shown = table(caption, suspects, wide=True)
         yield from part("Right values to check", shown, id="suspects", finding=found)
-    yield from fields(decision)
-    yield from other_metrics(decision)
 
 
 def fields(decision: Decision) -> Iterator[Block]:
