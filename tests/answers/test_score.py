@@ -382,7 +382,7 @@ def cells(path: str, **settings: Any) -> dict[str, dict[str, str | None]]:
 
 def test_promptfoo_gives_candidates_repeats_costs_and_times() -> None:
     file = read_answers(written("promptfoo"))
-    assert tuple(file.told) == ("gpt-4o-mini#0", "my-lora#0", "gpt-4o-mini#1", "my-lora#1")
+    assert tuple(file.told) == ("gpt-4o-mini#0", "gpt-4o-mini#1", "my-lora#0", "my-lora#1")
     assert file.table["label"].to_list() == list(GOLD.values())
     found = cells(written("promptfoo"))
     assert [*found["gpt-4o-mini#0"].values()][1] == "Negative"

@@ -41,8 +41,9 @@ def export_again(store: Store, trial: Trial, folder: Path) -> Exported:
     """Make a fit of a study again, on its rows, and export it."""
     decision = report(store.path)
     rows = Pools(store.dataset).of(trial).pool
-    choice = replace(select(store, decision.verdict, trial.candidate), rows=rows, seed=trial.seed)
-    return write_export(store, decision, choice, folder)
+    choice = select(store, decision, trial.candidate)
+    about = choice.about.model_copy(update={"rows": len(rows), "seed": trial.seed})
+    return write_export(store, decision, replace(choice, about=about, rows=rows), folder)
 
 
 def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[str, list]]:
@@ -126,7 +127,7 @@ def test_a_fit_that_time_cut_short_is_made_again_alike(study: Path, tmp_path: Pa
     np.testing.assert_allclose(
         Model.load(tmp_path / "again")._strategy.predict(items).scores, kept.scores, atol=1e-6
     )
-    choice = select(store, report(store.path).verdict, "lora")
+    choice = select(store, report(store.path), "lora")
     assert choice.shortened == ended.run.shortened, "what is used is what was measured"
 
 

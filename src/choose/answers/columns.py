@@ -15,7 +15,6 @@ import polars as pl
 from choose.data.columns import GROUP, Roles, column_named
 from choose.data.readers.column_guess import LABEL, QUESTION, TEXT, TIME, usual
 from choose.data.readers.delimited import ROW
-from choose.data.readers.json_and_parquet import series_of
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.formatting import plural
 from choose.models.endpoints.ledger import PaidAnswer
@@ -86,13 +85,20 @@ def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) ->
     Where no question has a right answer, the tool's own scores are taken.
     """
     rows: dict[str, Answered] = {}
-    columns: dict[str, dict[str, Answered]] = {}
+    columns: dict[str, dict[int, dict[str, Answered]]] = {}
     for one in answers:
         rows.setdefault(one.row, one)
-        column = columns.setdefault(f"{_column(one.candidate)}#{one.draw}", {})
+        taken = one.candidate in ("", ROW, "id", "text", "label")
+        name = f"{one.candidate} answers".strip() if taken else one.candidate
+        column = columns.setdefault(name, {}).setdefault(one.draw, {})
         if column.setdefault(one.row, one) is not one:
             raise DataError(f"{path!r} answers the question {one.row!r} twice for {one.candidate}.")
-    asked = [one for column in columns.values() for one in column.values()]
+    told = {
+        f"{name}#{draw}" if len(draws) > 1 else name: [*map(own.get, rows)]
+        for name, draws in columns.items()
+        for draw, own in draws.items()
+    }
+    asked = [one for column in told.values() for one in column if one]
     every = [one for one in asked if not one.failed]
     if not every:
         raise DataError(f"{path!r} holds no answers: every request failed, or there was none.")
@@ -102,63 +108,29 @@ def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) ->
     scores |= graded and all(one.gold is None for one in rows.values())
     failed = f", {plural(len(asked) - len(every), 'request')} failed" * (len(asked) > len(every))
     graders = f"; no right answers, so figures are the scores by {tool}" * scores
-    # A column of a single draw has no number.
-    several = {name.rpartition("#")[0] for name in columns if name.endswith("#1")}
-    by_row = {
-        name if (plain := name.rpartition("#")[0]) in several else plain: [*map(own.get, rows)]
-        for name, own in columns.items()
-    }
     return AnswerFile(
         path=path,
-        table=_table(path, rows, by_row, scores),
+        table=_table(rows, told, scores),
         tool=tool,
-        told=by_row,
+        told=told,
         scores=scores,
         notes=(f"{Path(path).name}, by {tool}: {plural(len(every), 'answer')}{failed}{graders}.",),
     )
 
 
-def _column(candidate: str) -> str:
-    """Return the name of a candidate's column, which is that of no other."""
-    taken = candidate in ("", ROW, "id", "text", "label")
-    return f"{candidate} answers".strip() if taken else candidate
-
-
 def _table(
-    path: str,
-    rows: Mapping[str, Answered],
-    columns: Mapping[str, Sequence[Answered | None]],
-    scores: bool,
+    rows: Mapping[str, Answered], told: Mapping[str, Sequence[Answered | None]], scores: bool
 ) -> pl.DataFrame:
-    numbers, places = list(range(1, len(rows) + 1)), list(range(len(rows)))
-    cells: dict[str, list[Any]] = {
+    cells = {
         "id": list(rows),
         "text": [as_text(one.text) or id for id, one in rows.items()],
-        "label": [one.gold for one in rows.values()],
+        "label": [as_text(one.gold) for one in rows.values()],
     }
-    for name, column in columns.items():
+    for name, column in told.items():
         taken = ((one.score if scores else one.answer) if one else None for one in column)
         cells[name] = [as_text(value) for value in taken]
-    made = [series_of(Path(path), name, v, numbers, places) for name, v in cells.items()]
-    return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *made])
-
-
-def json_lines(path: str) -> Iterable[tuple[int, dict[str, Any]]]:
-    """Yield the number and the object of each line that is not blank."""
-    with Path(path).open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                found = json.loads(line)
-            except (ValueError, RecursionError):
-                found = None
-            if not isinstance(found, dict):
-                raise DataError(
-                    f"Line {number} of {path!r} is no JSON object: the file was cut off or edited. "
-                    "Write it again."
-                )
-            yield number, found
+    table = pl.DataFrame(cells, schema=dict.fromkeys(cells, pl.String))
+    return table.with_row_index(ROW, 1).with_columns(pl.col(ROW).cast(pl.Int64))
 
 
 def as_text(value: Any) -> str | None:

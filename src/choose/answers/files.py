@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import polars as pl
 
-from choose.answers.columns import GOLD, TEXTS, Answered, AnswerFile, as_text, json_lines, laid_out
+from choose.answers.columns import GOLD, TEXTS, Answered, AnswerFile, as_text, laid_out
 from choose.data.readers.column_guess import usual
 from choose.data.readers.table_file import LARGEST, checked_file, read_source
 from choose.errors import ChooseError, DataError
@@ -205,7 +205,7 @@ def _lm_eval(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
     """
     name = Path(path).absolute().parent.name.rpartition("__")[2] or "model"
     first = head.get("filter")
-    for _, line in json_lines(path):
+    for line in _lines(path):
         if line.get("filter") != first:
             continue
         choices, answer = _choices(line), line["filtered_resps"][0]
@@ -226,6 +226,11 @@ def _lm_eval(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
         )
 
 
+def _lines(path: str) -> list[dict[str, Any]]:
+    with Path(path).open(encoding="utf-8-sig") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
 def _choices(line: Mapping[str, Any]) -> list[str]:
     """Return the texts whose likelihood was compared; none where an answer was generated."""
     compared = all(isinstance(r, list) and len(r) == 2 for r in line["filtered_resps"])
@@ -244,7 +249,7 @@ def _question(line: Mapping[str, Any]) -> str | None:
 
 def _batch(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
     """Yield the answers of a file; requests that failed or expired have none."""
-    bodies = {str(line.get("custom_id")): _body(line) for _, line in json_lines(path)}
+    bodies = {str(line.get("custom_id")): _body(line) for line in _lines(path)}
     # A request that failed names no model.
     model = next((str(body["model"]) for body in bodies.values() if body.get("model")), "batch")
     for row, body in bodies.items():

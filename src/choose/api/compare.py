@@ -49,8 +49,8 @@ from choose.tasks.scores import SCORES
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
-    from choose.export.exported_model import Router
-    from choose.export.write_folder import Exported, Selection
+    from choose.export.exported_model import Manifest, Router
+    from choose.export.write_folder import Exported
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
     from choose.models.endpoints.command_session import Session
@@ -360,13 +360,13 @@ def export(
     decision = decide(opened)
     routes = _router(decision) if router else None
     candidate = decision.takeover.cheap if router and decision.takeover else candidate
-    choice = select(opened, decision.verdict, candidate)
-    _check_local(choice)
+    choice = select(opened, decision, candidate)
+    _check_local(choice.about)
     with caching():
         return write_export(opened, decision, choice, target, routes)
 
 
-def _check_local(choice: Selection) -> None:
+def _check_local(choice: Manifest) -> None:
     if remote := [spec for spec in choice.params.values() if endpoint_name(spec) is not None]:
         raise StudyError(
             f"{choice.candidate!r} calls {remote[0]}, which cannot be exported. Call the endpoint "

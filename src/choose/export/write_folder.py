@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
 
 from choose.data.scenarios import to_learn_from
 from choose.data.stratify import sampling_order
@@ -22,7 +21,6 @@ from choose.export.exported_model import (
     MODEL_FOLDER,
     Manifest,
     Router,
-    Why,
     digests_of,
     load_strategy,
 )
@@ -39,7 +37,7 @@ from choose.report.markdown import code, sentence
 from choose.report.words import covered_by, headline, words_in
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
-from choose.schema.decision import Decision, Verdict
+from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.strategy import Prepares, Saves, Strategy, Weighted, available, build, find
 from choose.types import STANDARD, Example, Item, Task, Trial
@@ -157,30 +155,27 @@ print(model.predict(["a text"]{beside}))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The fit to export: strategy, training rows, and why it was selected.
+    """The fit to export.
 
-    `weights` and `revision` are those of the study's trials; the installed ones must match.
-    `shortened` is what time decided in the study's fit, which is made again alike.
+    Attributes:
+        about: what the folder says of it.
+        rows: to train on.
+        weights: those of the study's trials, which the installed ones must match.
+        shortened: what time decided in the study's fit, which is made again alike.
     """
 
-    candidate: str
-    strategy: str
-    params: Mapping[str, Any]
-    seed: int
+    about: Manifest
     rows: Sequence[Example]
-    why: Why
     weights: str
-    revision: int
     shortened: Mapping[str, float] = field(default_factory=dict)
-    teacher: str = ""
 
 
-def select(store: Store, verdict: Verdict, name: str | None) -> Selection:
+def select(store: Store, decision: Decision, name: str | None) -> Selection:
     """Select a candidate by name, else the recommended one, else the one to use meanwhile.
 
     Its training rows are all labelled rows of the study.
     """
-    why: Why = "named" if name else "recommended" if verdict.recommended else "meanwhile"
+    verdict = decision.verdict
     wanted = name or verdict.recommended or verdict.use_meanwhile
     candidates, trials = store.grid()
     known = {c["name"]: c for c in candidates}
@@ -195,17 +190,32 @@ def select(store: Store, verdict: Verdict, name: str | None) -> Selection:
             f"Of {wanted!r} the study has the answers alone, which cannot be exported. Name a "
             "candidate that ran with --candidate."
         )
-    return Selection(
-        candidate=wanted,
-        strategy=own.strategy,
-        params=known[wanted]["params"],
+    rows = _all_rows(store, own.taught)
+    about = _about(store, decision, own, len(rows)).model_copy(
+        update={
+            "why": "named" if name else "recommended" if verdict.recommended else "meanwhile",
+            "params": known[wanted]["params"],
+            "fields": tuple(rows[0].fields),
+        }
+    )
+    return Selection(about=about, rows=rows, weights=own.weights, shortened=_shortened(store, fits))
+
+
+def _about(store: Store, decision: Decision, fit: Trial, rows: int) -> Manifest:
+    return Manifest(
+        choose=versions()["choose-llm"],
+        candidate=fit.candidate,
+        strategy=fit.strategy,
+        revision=fit.revision,
+        params={},
         seed=0,
-        rows=_all_rows(store, own.taught),
-        teacher=store.dataset.teacher * own.taught,
-        why=why,
-        weights=own.weights,
-        revision=own.revision,
-        shortened=_shortened(store, fits),
+        why="named",
+        task=store.dataset.task.facts(),
+        text_column=store.study.get("data", {}).get("text_column"),
+        dataset=decision.dataset.name,
+        fingerprint=decision.dataset.fingerprint,
+        rows=rows,
+        teacher=store.dataset.teacher * fit.taught,
     )
 
 
@@ -217,7 +227,8 @@ def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
 
 
 def fit_selection(choice: Selection, task: Task) -> Strategy:
-    strategy = build(choice.strategy, seed=choice.seed, **choice.params)
+    about = choice.about
+    strategy = build(about.strategy, seed=about.seed, **about.params)
     _check_same(choice, strategy)
     if isinstance(strategy, Prepares):
         strategy.prepare()
@@ -227,20 +238,21 @@ def fit_selection(choice: Selection, task: Task) -> Strategy:
 
 
 def _check_same(choice: Selection, strategy: Strategy) -> None:
+    about = choice.about
     if not isinstance(strategy, Saves):
         raise StudyError(
-            f"Strategy {choice.strategy!r} cannot be exported: it has no save and load methods. "
+            f"Strategy {about.strategy!r} cannot be exported: it has no save and load methods. "
             "Choose another candidate with --candidate."
         )
-    if find(choice.strategy).revision != choice.revision:
+    if find(about.strategy).revision != about.revision:
         raise StudyError(
-            f"Strategy {choice.strategy!r} has changed since the study (revision "
-            f"{choice.revision} then, {find(choice.strategy).revision} now), so the study's "
+            f"Strategy {about.strategy!r} has changed since the study (revision "
+            f"{about.revision} then, {find(about.strategy).revision} now), so the study's "
             "figures do not apply to it. Run choose compare again."
         )
     if isinstance(strategy, Weighted) and strategy.weights() != choice.weights:
         raise StudyError(
-            f"The weights of {choice.candidate!r} have changed since the study, so its figures do "
+            f"The weights of {about.candidate!r} have changed since the study, so its figures do "
             "not apply to them. Restore the weights, or run choose compare again."
         )
 
@@ -340,7 +352,7 @@ def write_export(
     router: Router | None = None,
 ) -> Exported:
     """Fit, save, verify that the loaded model predicts the same, and write the model card."""
-    manifest = _manifest(store, decision, choice).model_copy(update={"router": router})
+    manifest = choice.about.model_copy(update={"router": router})
     with atomic_folder(folder) as temporary:
         strategy = fit_selection(choice, store.dataset.task)
         assert isinstance(strategy, Saves)
@@ -352,25 +364,6 @@ def write_export(
         _describe(temporary, folder, decision, inside, manifest)
         write_json(temporary / MANIFEST_FILE, manifest.model_dump(mode="json", by_alias=True))
     return Exported(folder, manifest, inside)
-
-
-def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
-    return Manifest(
-        choose=versions()["choose-llm"],
-        candidate=choice.candidate,
-        strategy=choice.strategy,
-        revision=choice.revision,
-        params=dict(choice.params),
-        seed=choice.seed,
-        why=choice.why,
-        task=store.dataset.task.facts(),
-        fields=tuple(choice.rows[0].fields),
-        text_column=store.study.get("data", {}).get("text_column"),
-        dataset=decision.dataset.name,
-        fingerprint=decision.dataset.fingerprint,
-        rows=len(choice.rows),
-        teacher=choice.teacher,
-    )
 
 
 def _verify(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[Item]) -> None:

@@ -6,10 +6,12 @@ sets are equal texts.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -31,9 +33,6 @@ from choose.types import Example, Status
 # Cells hold several labels only if so large a share of them is split by a separator, into parts
 # of so many words at most, on average.
 SEVERAL, WORDS = 0.05, 4.0
-
-# A list as Python prints it; JSON has double quotes.
-_PRINTED = re.compile(r"\[\s*(?:'[^'\\]*'\s*,\s*)*'[^'\\]*'\s*,?\s*\]")
 
 # What a cell of a column of sets must be.
 SETS = (
@@ -99,13 +98,10 @@ def _are_lists(values: Sequence[Any]) -> bool:
 def _listed(value: Any) -> list[Any] | None:
     """Return the list of scalars that a cell is, or holds as JSON or as Python prints it."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        text = value.strip()
-        # Labels without quotes, escapes or apostrophes: each quote is a list's.
-        text = text.replace("'", '"') if _PRINTED.fullmatch(text) and '"' not in text else text
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
+        for read in (json.loads, ast.literal_eval):
+            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                value = read(value.strip())
+                break
     plain = isinstance(value, list) and not any(isinstance(x, list | dict | bytes) for x in value)
     return value if plain else None
 
