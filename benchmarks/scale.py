@@ -87,22 +87,22 @@ def overheads(quick: bool) -> Iterator[str]:
     data = rows(ROWS)
     jobs = trials_of(data, 50 if quick else 500, each_tfidf=10**9)
     yield f"Seconds beside a trial of majority on {ROWS:,} rows, one after another, median"
-    local = beside(LocalExecutor(Worker(Pools(data))), jobs, data)
+    local = beside(LocalExecutor(Worker(Pools(data))), jobs)
     yield f"local  {local:.4f}  {against(local, MOST_LOCAL)}"
     with on_ray(data) as executor:
         if executor is None:
             yield "ray    not measured: Ray is not installed"
             return
-        there = beside(executor, jobs, data)
+        there = beside(executor, jobs)
         yield f"ray    {there:.4f}  {against(there, MOST_RAY)}"
 
 
-def beside(executor: Any, jobs: Sequence[Job], data: Dataset) -> float:
+def beside(executor: Any, jobs: Sequence[Job]) -> float:
     """Return the median of the seconds from request to result, less those of the trial."""
-    found, fingerprint = [], data.fingerprint
+    found = []
     for number, job in enumerate(jobs):
         start = perf_counter()
-        executor.submit(GroupRequest(number=number, jobs=(job,), data=fingerprint))
+        executor.submit(GroupRequest(number=number, jobs=(job,)))
         runs = [run for result in executor.results() for run, _ in result.runs]
         while not runs:
             runs = [run for result in executor.results() for run, _ in result.runs]

@@ -205,7 +205,6 @@ class World:
             for id, t in zip(self.evidence.items.ids, self.evidence.items.targets, strict=True)
         }
         dataset = SimpleNamespace(
-            fingerprint="0",
             examples=rows,
             folds=(Fold(pool=(), questions=self.evidence.items.ids),),
         )
@@ -286,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     choice = parser.parse_args(arguments)
     print(f"Seconds until the final verdict, {choice.studies} studies; {machine(1)}\n", flush=True)
     shares: dict[str, list[float]] = {}
-    flips, changes, rounds, same = 0, 0, 0, 0
+    flips, changes, rounds, same, sure = 0, 0, 0, 0, 0
     lost = [0.0, 0.0]
     for number in range(choice.studies):
         name = WORLDS[number % len(WORLDS)]
@@ -298,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changes += fast.changes
         lost = [a + world.lost(told.final[1]) for a, told in zip(lost, (fast, slow), strict=True)]
         same += fast.final[1] == slow.final[1]
+        sure += fast.said[-1][2] >= SURE
     for name, own in shares.items():
         print(f"{name:14} median {median(own):5.2f} of the grid's seconds, most {max(own):5.2f}")
     every = [share for own in shares.values() for share in own]
@@ -309,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for what, value, most in lines:
         print(f"{what:34} {value:5.2f}  (asked {most:g}){'' if value <= most else ' MISSED'}")
     print(f"the same family in the end         {same} of {choice.studies}")
+    print(f"sure in the end                    {sure} of {choice.studies}")
     print(f"the family of least loss changes   {changes / max(1, rounds):5.2f} a round")
     for who, points in zip(("rounds", "the grid"), lost, strict=True):
         print(f"points that {who:8} lose in the end {100 * points / choice.studies:4.2f}")

@@ -100,7 +100,7 @@ def test_a_fit_that_is_kept_answers_other_views_as_another_would(studied, monkey
     trial = next(trial for trial in store.grid()[1] if trial.candidate == "sentence")
     control = Job(trial, (*CONDITIONS, drill.view), CONTROLS, view_rows=30)
     alone, worker = run_trial(control, Pools(data)), Worker(Pools(data))
-    facts: dict[str, Any] = {"number": 0, "data": data.fingerprint}
+    facts: dict[str, Any] = {"number": 0}
     begun = worker.run_group(GroupRequest(jobs=(Job(trial),), **facts))
     ((clean, _),) = begun.runs
     assert begun.kept == (trial.key,)

@@ -141,7 +141,7 @@ def executor(cluster: Nodes, said: list[str] | None = None, **resources: Resourc
 
 def request(number: int, candidate: str = "tfidf", **more: Any) -> GroupRequest:
     job = next(j for j in JOBS if j.trial.candidate == candidate)
-    return GroupRequest(number=number, jobs=(job,), data=DATA.fingerprint, **more)
+    return GroupRequest(number=number, jobs=(job,), **more)
 
 
 @pytest.fixture(autouse=True)
@@ -207,16 +207,6 @@ def test_a_request_that_has_waited_has_less_time_left(monkeypatch: pytest.Monkey
     sent = cluster.workers[0].request
     assert (sent.number, sent.seconds) == (2, 45.0)
     assert sent.fit_seconds == 35.0
-
-
-def test_number_type_and_threads_are_those_of_the_study() -> None:
-    cluster = Nodes(node("1", cores=4.0))
-    made = executor(cluster, knn=Resources(cores=3.0))
-    made.submit(request(1, "knn"))
-    while not list(made.results()):
-        pass
-    sent = [w.request for w in cluster.workers if w.asked.cores == 3.0]
-    assert [(s.threads, s.dtype) for s in sent] == [(3, "float32")]
 
 
 def test_an_idle_worker_makes_room_for_one_with_other_resources() -> None:
@@ -364,8 +354,9 @@ def test_a_worker_computes_in_the_number_type_of_the_study_where_its_hardware_ca
     assert asked.dtype == decided
     with monkeypatch.context() as changed:
         changed.setattr(os, "environ", {})
-        ClusterWorker({}, 1).facts(asked)
+        ClusterWorker({}, 3).facts(asked)
         assert os.environ.get("CHOOSE_DTYPE") == computes
+        assert os.environ["CHOOSE_THREADS"] == "3"
 
 
 def test_without_a_usable_node_nothing_begins() -> None:
@@ -474,6 +465,7 @@ def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.M
 
 def test_workers_see_no_key_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither of a cluster that is started here nor of one whose nodes had them."""
+    monkeypatch.setenv("CHOOSE_THREADS", "1")
     monkeypatch.setenv("OPENAI_API_KEY", "a")
     monkeypatch.setenv("OUR_KEY", "b")
     monkeypatch.setenv("HF_TOKEN", "for weights that nodes fetch")

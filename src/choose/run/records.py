@@ -21,26 +21,18 @@ class GroupRequest:
     Attributes:
         number: identifies the request in its results.
         jobs: what to run; several are of one strategy, and fitted together where it can.
-        data: fingerprint of the labelled set, which the worker holds.
         seconds: after which work stops at its next report of progress.
         fit_seconds: after which a fit should have ended: it makes fewer steps where it would not.
         answer_seconds: after which no more rows are begun; a few are answered in any case.
         earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
-        dtype: number type of models; None leaves it to the worker's environment, as the next two.
-        threads: threads of models.
-        cache: folder for weights and results.
     """
 
     number: int
     jobs: tuple[Job, ...]
-    data: str
     seconds: float = inf
     fit_seconds: float = inf
     answer_seconds: float = inf
     earlier: Mapping[str, Run] = field(default_factory=dict)
-    dtype: str | None = None
-    threads: int | None = None
-    cache: str | None = None
 
     @property
     def candidate(self) -> str:

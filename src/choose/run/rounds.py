@@ -105,7 +105,6 @@ class Loop:
         compared = [round for round in self.rounds if round.part == COMPARISON]
         self._last_round = compared[-1] if compared else Round(0, COMPARISON, 0, 0, ())
         self._whole = self._last_round.rows
-        self._data = self.pools.dataset.fingerprint
         self._runner = self.executor or LocalExecutor(Worker(self.pools))
         self._aims: dict[str, float] = {}
         self._numbers, self._ran, self._told = 0, False, False
@@ -287,7 +286,6 @@ class Loop:
         return GroupRequest(
             number=self._numbers,
             jobs=tuple(jobs),
-            data=self._data,
             earlier={key: run for key, run in one.runs.items() if key in keys},
             seconds=limits.all,
             fit_seconds=limits.fit,

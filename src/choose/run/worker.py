@@ -6,18 +6,14 @@ request after another, and keeps a fit only where a request says so.
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.engines.environment_settings import cores
-from choose.engines.output_cache import caching
-from choose.errors import MoneySpent, StudyError
+from choose.errors import MoneySpent
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import Fitted, run_trials
@@ -37,11 +33,6 @@ class Worker:
     fits: dict[str, Fitted] = field(default_factory=dict)
     _newest: dict[tuple[str, int], str] = field(default_factory=dict)
 
-    @cached_property
-    def data(self) -> str:
-        """The fingerprint of the labelled set, which takes a while to compute."""
-        return self.pools.dataset.fingerprint
-
     def run_group(self, request: GroupRequest) -> GroupResult:
         """Run a request to its end and return everything that came of it."""
         parts = list(self.parts(request))
@@ -49,20 +40,7 @@ class Worker:
         return replace(parts[-1], runs=runs, kept=tuple(key for part in parts for key in part.kept))
 
     def parts(self, request: GroupRequest) -> Generator[GroupResult]:
-        """Yield a result for each run as it ends, then the last one, without a run.
-
-        Raises:
-            StudyError: if the worker holds another labelled set.
-        """
-        if request.data != self.data:
-            raise StudyError(
-                f"The request is about the labelled set {request.data}, and this worker holds "
-                f"{self.data}. Start the workers anew with the study's data."
-            )
-        with _settings(request), caching() if request.cache else nullcontext():
-            yield from self._run(request)
-
-    def _run(self, request: GroupRequest) -> Iterator[GroupResult]:
+        """Yield a result for each run as it ends, then the last one, without a run."""
         number = request.number
         end = perf_counter() + min(request.seconds, request.answer_seconds)
         fits = {key: self.fits[key] for key in request.keys if key in self.fits}
@@ -100,26 +78,6 @@ class Worker:
             self._newest[place] = trial.key
         self.fits[trial.key] = fit
         return (trial.key,)
-
-
-@contextmanager
-def _settings(request: GroupRequest) -> Iterator[None]:
-    """Apply the number type, threads and cache of a request, through the documented variables."""
-    wanted: Mapping[str, object] = {
-        "CHOOSE_DTYPE": request.dtype,
-        "CHOOSE_THREADS": request.threads,
-        "CHOOSE_CACHE": request.cache,
-    }
-    before = {name: os.environ.get(name) for name, value in wanted.items() if value is not None}
-    os.environ.update({name: str(wanted[name]) for name in before})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @dataclass

@@ -229,7 +229,7 @@ class ClusterWorker:
     def __init__(
         self, settings: Mapping[str, str], threads: int, withheld: Iterable[str] = ()
     ) -> None:
-        os.environ.update(settings)
+        os.environ.update(settings, CHOOSE_THREADS=str(threads))
         for name in withheld:  # the process that started the node may have set them
             os.environ.pop(name, None)
         # Libraries that are loaded already have counted the cores of the whole machine.

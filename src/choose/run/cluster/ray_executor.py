@@ -291,16 +291,10 @@ class RayExecutor:
         return min(ready, key=lambda a: (len(a.models), -a.used), default=None)
 
     def _run(self, actor: Actor, request: GroupRequest, since: float) -> None:
-        now, models = monotonic(), models_of(request)
-        sent = replace(
-            request.after(now - since),
-            threads=max(1, int(actor.asked.cores or 1)),
-            dtype=self.dtypes.get(bool(actor.asked.gpus)) if models else None,
-        )
-        actor.request, actor.used = request, now
-        actor.models |= models
+        actor.request, actor.used = request, monotonic()
+        actor.models |= models_of(request)
         actor.fits -= request.keys
-        actor.pending = actor.handle.run.remote(sent)
+        actor.pending = actor.handle.run.remote(request.after(actor.used - since))
 
     def _make_room(self, asked: Resources, key: str) -> None:
         """Start a worker on the node with most room; end an idle one of other resources for it."""
