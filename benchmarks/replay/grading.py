@@ -125,7 +125,7 @@ def play(answered: Answered, number: int) -> Grade:
     occasion = draw(answered, rng)
     rule = rule_for(answered)
     known = evidence(occasion)
-    scored = study_scores(known, rule.measure).scored
+    scored = study_scores(known, rule.metric).scored
     costs = {c.info.name: cost_of(c, rule) for c in scored}
     names = tuple(c.info.name for c in cheapest_first(scored, costs, rule))
     found = judge(known, rule)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.judge.goal import Measure, Rule
+from choose.judge.goal import Rule
 from choose.strategy import find, traits
 from choose.tasks.scoring import LENIENT
 from choose.tasks.writing import Writing
@@ -124,7 +124,7 @@ def _draws(
 
 def rule_for(answered: Answered) -> Rule:
     """Return the rule of a study on a set that states nothing but its task."""
-    return Rule() if answered.metric is None else Rule(measure=Measure(metric=answered.metric))
+    return Rule() if answered.metric is None else Rule(metric=answered.metric)
 
 
 def evidence(occasion: Occasion) -> Evidence:

@@ -15,7 +15,7 @@ import numpy as np
 from choose.corpus import AMONG_OTHERS, GOLD, NOTHING, Span
 from choose.judge.diagnosis.documents import loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.judge.goal import USUAL_MARGIN, Measure, Rule
+from choose.judge.goal import USUAL_MARGIN, Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.diagnosis import SURELY, LossSplit
@@ -26,7 +26,7 @@ from simulation.summary import Share, share
 
 RETRIEVED = "clean"
 
-RULE = Rule(measure=Measure(metric="token-f1"))
+RULE = Rule(metric="token-f1")
 
 METRICS = (*Answering().metrics, "lenient")
 

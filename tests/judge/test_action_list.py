@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from choose.judge.diagnosis.doubted_labels import auditor_of, confirmed_labels, most_doubtful
-from choose.judge.goal import Measure, Rule
+from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.words import typed
@@ -340,7 +340,7 @@ def test_a_rare_label_that_is_found_as_well_as_others_does_not_come_first():
 
 
 def test_a_metric_that_counts_the_rare_label_needs_no_warning():
-    found = judge(fraud(), Rule(measure=Measure(metric="balanced")))
+    found = judge(fraud(), Rule(metric="balanced"))
     assert found.verdict.rare == ()
     assert not steps_of(found, "metric")
 

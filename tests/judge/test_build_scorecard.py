@@ -62,8 +62,8 @@ def broken(candidate="a", error="ValueError: no", **place):
     return Run(trial=made.trial, error=error)
 
 
-def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS, weights=()):
-    items = Items(ids=IDS, targets=tuple(TARGETS), clusters=tuple(clusters), weights=weights)
+def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS):
+    items = Items(ids=IDS, targets=tuple(TARGETS), clusters=tuple(clusters))
     return laid_out(items, candidates or (info(),), runs, LABELS, pool_rows=(pool,) * folds)
 
 
@@ -266,12 +266,10 @@ def test_folds_come_together_by_repetition():
     assert (found.rows, found.repetitions) == (30, 3)
 
 
-def test_clusters_widen_and_weights_move():
+def test_clusters_widen():
     plain = card(run(flipped(6))).accuracy
     grouped = card(run(flipped(6)), clusters=tuple(f"c{i // 6}" for i in range(30))).accuracy
     assert grouped.high - grouped.low > plain.high - plain.low
-    weights = tuple(3.0 if i < 6 else 1.0 for i in range(30))
-    assert card(run(flipped(6)), weights=weights).accuracy.value == pytest.approx(24 / 42)
 
 
 def test_costs_are_those_of_a_trial_alone():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from choose.judge.evidence import CandidateInfo, Items, billions_in, strong
-from choose.judge.goal import ACCURACY
 from choose.judge.measures.scorecard import service_of
 from choose.judge.scores.score_tables import CandidateScores, rows_of, score_table
 from choose.types import Answers, Run, Status, Trial
@@ -37,7 +36,7 @@ def answers(outputs: tuple[str | None, ...], status: tuple[Status, ...], **more:
 def measured(*runs: Run) -> CandidateScores:
     items = Items(ids=IDS, targets=("a",) * 10, clusters=IDS)
     evidence = laid_out(items, (INFO,), runs, ("a", "b"), pool_rows=(5,))
-    table = score_table(runs, rows_of(evidence, items, ACCURACY))
+    table = score_table(runs, rows_of(evidence, items, "accuracy"))
     return CandidateScores(info=INFO, main=table, drawn=False, pool=5)
 
 

@@ -11,7 +11,7 @@ from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
 from choose.errors import rows_named
 from choose.judge.diagnosis.documents import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence
-from choose.judge.goal import Measure, Rule
+from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.judge.verdict import judge
 from choose.report.words import ABOUT, covered_by, reading_notes
@@ -239,7 +239,7 @@ def judged(planted, unfound=0, missed=0, about=None, family="retrieval"):
             candidates=(replace(study.candidates[0], reads=True, family=family), other),
             runs=(*study.runs, *poor),
         ),
-        Rule(measure=Measure(metric="token-f1")),
+        Rule(metric="token-f1"),
     )
 
 
@@ -340,9 +340,7 @@ def test_who_reads_best_is_told_on_rows_that_both_answered_with_the_right_passag
 def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(more: float, steps: bool) -> None:
     """Reading loses most, but nothing measured closes that; the right passages do bring points."""
     scores, documents = world(np.random.default_rng(9), BOTH)
-    decision = judge(
-        with_reader(evidence(scores, documents), more), Rule(measure=Measure(metric="token-f1"))
-    )
+    decision = judge(with_reader(evidence(scores, documents), more), Rule(metric="token-f1"))
     split = next(s for s in decision.loss_splits if s.candidate == "rag")
     loss, among = split.gap("retrieval").loss, split.among_others
     assert split.retrieval_part == pytest.approx(loss.value / among.value)
@@ -372,7 +370,7 @@ def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_
             }
             run = replace(run, **own)
         runs.append(run)
-    decision = judge(replace(study, runs=tuple(runs)), Rule(measure=Measure(metric="token-f1")))
+    decision = judge(replace(study, runs=tuple(runs)), Rule(metric="token-f1"))
     assert [split.candidate for split in decision.loss_splits] == ["rag"]
     assert (decision.verdict.recommended or decision.verdict.use_meanwhile) == "reader"
     [step] = [step for step in decision.verdict.steps if step.kind == "fix-retrieval"]
@@ -382,8 +380,6 @@ def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_
 
 def test_retrieval_that_loses_little_is_no_advice_whoever_reads_best() -> None:
     scores, documents = world(np.random.default_rng(9), {**BOTH, "retrieval": 0.03})
-    decision = judge(
-        with_reader(evidence(scores, documents), 0.0), Rule(measure=Measure(metric="token-f1"))
-    )
+    decision = judge(with_reader(evidence(scores, documents), 0.0), Rule(metric="token-f1"))
     assert "fix-retrieval" not in [step.kind for step in decision.verdict.steps]
     assert next(s for s in decision.loss_splits if s.candidate == "rag").most == "reading"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from choose.cli.app import app
 from choose.errors import StudyError
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.goal import ACCURACY, Measure, Rule, evened
+from choose.judge.goal import Rule, evened
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, shifts
@@ -26,7 +26,7 @@ from support import answered_studies as answered
 
 LABELS = "abc"
 SHARES = (0.8, 0.15, 0.05)
-BALANCED = Measure(metric="balanced")
+ACCURACY, BALANCED = "accuracy", "balanced"
 ROUNDS = 1000
 
 
@@ -66,22 +66,6 @@ def test_weights_give_balanced_accuracy(seed: int) -> None:
     )
 
 
-def test_weights_of_the_data_stay_inside_a_label() -> None:
-    given, stated = np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 2.0, 7.0])
-    weights = evened(given, stated)
-    assert weights[:3].sum() == pytest.approx(weights[3])
-    assert weights[2] == pytest.approx(2 * weights[0])
-    assert evened(np.array([0, 1, 2, 0, 1, 2])) is None
-
-
-def test_credit_is_what_an_error_leaves() -> None:
-    measure = Measure(metric="cost", error_costs={"a": {"b": 4.0}, "b": {"a": 0.0}})
-    assert measure.credit("abc") == pytest.approx(
-        np.array([[1, 0, 0.75, 0], [1, 1, 0.75, 0.75], [0.75, 0.75, 1, 0.75]])
-    )
-    assert ACCURACY.credit("abc") is None
-
-
 def test_every_figure_is_of_the_measure() -> None:
     evidence = study_of({"x": (0.95, 0.2, 0.2), "y": (0.7, 0.7, 0.7)}, 3000)
     given = np.array([LABELS.index(t) for t in evidence.items.targets])
@@ -91,46 +75,17 @@ def test_every_figure_is_of_the_measure() -> None:
         laid = study_scores(evidence, BALANCED)
         (found,) = [accuracy(c) for c in laid.candidates if c.info.name == name]
         assert found.value == pytest.approx(balanced_accuracy_score(given, codes), abs=1e-12)
-    costs = {"a": {"b": 10.0}}
-    laid = study_scores(evidence, Measure(metric="cost", error_costs=costs))
-    outputs = np.array([LABELS.index(str(a)) for a in evidence.runs[0].answers["clean", 0].outputs])
-    paid = np.where(given == outputs, 0.0, np.where((given == 0) & (outputs == 1), 10.0, 1.0))
-    one = accuracy(laid.candidates[0])
-    assert one.value == pytest.approx(1 - paid.mean() / 10, abs=1e-12)
 
 
 def test_the_measure_decides_who_is_better() -> None:
     evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 3000)
-    by_rows, by_labels = (judge(evidence, Rule(measure=m)) for m in (ACCURACY, BALANCED))
+    by_rows, by_labels = (judge(evidence, Rule(metric=m)) for m in (ACCURACY, BALANCED))
     assert by_rows.verdict.use_meanwhile == "common"
     assert by_labels.verdict.use_meanwhile == "even"
     assert "Every label counts the same" in headline(by_labels)
     assert "label" not in headline(by_rows)
-    assert by_labels.goal["measure"]["metric"] == "balanced"
+    assert by_labels.goal["metric"] == "balanced"
     json.dumps(by_labels.model_dump(mode="json"))
-
-
-def test_costs_decide_who_is_better() -> None:
-    rng = np.random.default_rng(1)
-    given = targets(rng, 3000)
-    # Both miss as often; one in the direction that costs ten times as much.
-    dear, cheap = given.copy(), given.copy()
-    missed = np.flatnonzero(given == 0)[:300]
-    dear[missed], cheap[missed] = 1, 2
-    players = [
-        answered.player("dear", letters(dear), seconds=1.0),
-        answered.player("cheap", letters(cheap), seconds=2.0),
-    ]
-    evidence = answered.study(LABELS, letters(given), players)
-    measure = Measure(metric="cost", error_costs={"a": {"b": 10.0}})
-    by_rows = judge(evidence, Rule())
-    even = {card.accuracy.value for card in by_rows.scorecards if card.accuracy}
-    assert len(even) == 1  # by rows there is nothing between them
-    decision = judge(evidence, Rule(measure=measure))
-    found = {card.candidate: card.accuracy for card in decision.scorecards}
-    assert decision.verdict.use_meanwhile == "cheap"
-    assert found["cheap"].value == pytest.approx(1 - 300 / 3000 / 10)
-    assert found["dear"].value == pytest.approx(1 - 300 / 3000)
 
 
 @pytest.mark.parametrize("rare", [2, 3, 5, 8, 15])
@@ -194,14 +149,14 @@ def test_the_best_of_a_kind_heeds_weights() -> None:
     recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7), "low": (0.5, 0.5, 0.5)}
     evidence = study_of(recalls, 3000)
     for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
-        field = contenders_of(study_scores(evidence, measure), Rule(measure=measure))
+        field = contenders_of(study_scores(evidence, measure), Rule(metric=measure))
         assert field.leader == best
 
 
 def test_figures_of_rows_stay_figures_of_rows() -> None:
     evidence = study_of({"x": (0.95, 0.2, 0.2)}, 3000)
     by_rows, by_labels = (
-        judge(evidence, Rule(measure=m)).scorecards[0] for m in (ACCURACY, BALANCED)
+        judge(evidence, Rule(metric=m)).scorecards[0] for m in (ACCURACY, BALANCED)
     )
     assert by_rows.macro_f1 == by_labels.macro_f1
     assert by_rows.accuracy != by_labels.accuracy
@@ -256,65 +211,10 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
     assert same.accuracy_after == pytest.approx(found[0].value)
 
 
-def test_the_unit_of_costs_does_not_depend_on_the_labels_of_a_study() -> None:
-    measure = Measure(metric="cost", error_costs={"a": {"b": 0.0, "d": 9.0}, "b": {"a": 0.0}})
-    fewer, more = measure.credit("ab"), measure.credit("abd")
-    assert fewer == pytest.approx(np.ones((2, 3)))
-    assert more[:2, :2] == pytest.approx(fewer[:, :2])
-    assert more[0, 2] == 0.0
-
-
-def test_errors_that_cost_little_are_errors() -> None:
-    """Whether labels limit is counted in rows, whatever the errors cost."""
-    given = np.repeat([0, 1, 2], [400, 400, 200])
-    answers = given.copy()
-    answers[:200], answers[800:820] = 1, 1  # 200 errors of no weight, 20 dear ones
-    evidence = answered.study(
-        LABELS,
-        letters(given),
-        [answered.player("x", letters(answers)), answered.player("y", letters(answers))],
-        conflicting=[f"r{i}" for i in range(800, 820)],
-    )
-    measure = Measure(metric="cost", error_costs={"a": {"b": 0.1}, "c": {"b": 10.0}})
-    for counted in (ACCURACY, measure):
-        assert judge(evidence, Rule(target=0.9999, measure=counted)).verdict.kind == "none-works"
-
-
-def test_what_is_detectable_does_not_depend_on_the_unit_of_costs() -> None:
-    rng = np.random.default_rng(8)
-    x, y = (rng.random(400) < p for p in (0.8, 0.7))
-    whole, tenth = (paired_difference(1 - s * ~x, 1 - s * ~y) for s in (1.0, 0.1))
-    assert whole.discordance == pytest.approx(tenth.discordance)
-    assert whole.discordance == pytest.approx((x != y).mean())
-    assert (whole.largest, tenth.largest) == (1.0, pytest.approx(0.1))
-
-
-@pytest.mark.parametrize(
-    ("settings", "wrong"),
-    [
-        ({"goal": {"metric": "cost", "error_costs": {"a": {"b": 2}}}}, "goal.margin is missing"),
-    ],
-)
-def test_sections_that_do_not_go_together_are_refused(settings: dict[str, Any], wrong: str) -> None:
+def test_a_metric_that_cannot_be_is_refused() -> None:
+    wrong = "labels have accuracy, balanced .*rouge-l.*; a function of yours is FILE"
     with pytest.raises(StudyError, match=wrong):
-        check(settings, "choose.toml")
-
-
-@pytest.mark.parametrize(
-    ("goal", "wrong"),
-    [
-        (
-            {"metric": "f1"},
-            "labels have accuracy, balanced, cost .*rouge-l.*; a function of yours is FILE",
-        ),
-        ({"metric": "cost"}, "give both or neither"),
-        ({"error_costs": {"a": {"b": 2}}}, "give both or neither"),
-        ({"metric": "cost", "error_costs": {"a": {"b": -1}}}, "at least 0"),
-    ],
-)
-def test_a_measure_that_cannot_be_is_refused(goal: dict[str, Any], wrong: str) -> None:
-    with pytest.raises(StudyError, match=wrong):
-        check({"goal": goal}, "choose.toml")
+        check({"goal": {"metric": "f1"}}, "choose.toml")
 
 
 @pytest.mark.slow
@@ -340,13 +240,6 @@ def test_compare_and_its_reports_say_what_counts(tmp_path, monkeypatch):
     assert run.exit_code == 0, run.output
     run = CliRunner().invoke(app, ["report", "plain", "store"])
     assert "was counted by accuracy and is counted by balanced" in " ".join(run.output.split())
-    Path("choose.toml").write_text(
-        '[goal]\nmetric = "cost"\nmargin = 0.02\n[goal.error_costs.a]\nbb = 3\n'
-    )
-    run = CliRunner().invoke(app, ["compare", "rows.csv", "-s", "tfidf", "-c", "choose.toml"])
-    assert isinstance(run.exception, StudyError)
-    wanted = "goal.error_costs names a label 'bb' that no row has. Did you mean 'b'?"
-    assert str(run.exception) == wanted
 
 
 def test_balanced_accuracy_of_a_constant_answer_is_known_without_error() -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from choose.formatting import MINUS
 from choose.judge.evidence import Evidence
-from choose.judge.goal import Measure, Rule
+from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.blocks import learning_curve, rows_noted
 from choose.report.words import headline
@@ -292,7 +292,7 @@ def decided(kind: str, seed: int = 0) -> Decision:
     """Return a decision with uneven rows; `kind` names what is different about it."""
     world = uneven(study(players(), ROWS, seed, folds=FOLDS))
     rule = {
-        "balanced": Rule(measure=Measure(metric="balanced")),
+        "balanced": Rule(metric="balanced"),
         "target": Rule(target=0.85),
         "margin": Rule(margin=0.1),
     }.get(kind, Rule())

@@ -46,7 +46,7 @@ def card(decision: Decision, name: str):
 def test_candidates_are_compared_from_start_to_end(stored: tuple[Decision, Store]) -> None:
     decision, store = stored
     assert (decision.verdict.kind, decision.verdict.recommended) == ("adopt", "good")
-    assert decision.goal["measure"]["metric"] == "field-f1"
+    assert decision.goal["metric"] == "field-f1"
     runs = [run for run in evidence_of(store).runs if run.trial.candidate == "reader"]
     mean = np.mean([s for run in runs for s in run.scores[CLEAN]["field-f1"]])
     assert card(decision, "reader").accuracy.value == pytest.approx(mean)
@@ -122,7 +122,7 @@ def test_malformed_answers_count_as_wrong_and_have_a_lenient_score(stored):
 def test_equal_texts_have_equal_codes(stored: tuple[Decision, Store]) -> None:
     _, store = stored
     evidence = evidence_of(store)
-    panel = study_scores(evidence, rule_of(store.study, store.dataset.task).measure)
+    panel = study_scores(evidence, rule_of(store.study, store.dataset.task).metric)
     table = panel["good"].main
     same = table.outputs == panel.rows.targets[:, None]
     assert (table.right[same] == 1).all()
@@ -324,7 +324,7 @@ def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):
     ],
 )
 def test_a_least_score_states_what_it_is_held_against(metric, least, named, stored):
-    goal = {**stored[0].goal, "measure": {"metric": metric}}
+    goal = {**stored[0].goal, "metric": metric}
     check = not_under(stored[0].model_copy(update={"goal": goal}), least)
     assert check.expected == f"{named} of at least {least}"
     assert check.found == f"{card(stored[0], 'good').accuracy.value:.4g} (good)"

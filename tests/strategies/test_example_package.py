@@ -93,7 +93,7 @@ def test_its_metric_decides_a_comparison(installed: dict[str, str], tmp_path: Pa
     grid = ("--set", "noise=0", "--budget", "20s", "--out", tmp_path / "st", "--json")
     metric = ("--metric", "choose_same_words:same_words")
     record = json.loads(run(installed, "compare", data, "-s", "copy", *metric, *grid))
-    assert record["goal"]["measure"]["metric"] == "same-words"
+    assert record["goal"]["metric"] == "same-words"
     [copy] = [card for card in record["scorecards"] if card["candidate"] == "copy"]
     shares = [len(set(r["target"].lower().split())) / 8 for r in rows]
     assert copy["accuracy"]["value"] == pytest.approx(sum(shares) / len(shares))

@@ -49,7 +49,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[choose.Decision, Pa
 def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(study):
     decision, _ = study
     found = {card.candidate: card for card in decision.scorecards}
-    assert decision.goal["measure"]["metric"] == "example-f1"
+    assert decision.goal["metric"] == "example-f1"
     assert set(found) == {"majority", "tfidf", "probe", "knn"}
     tfidf, constant = found["tfidf"], found["majority"]
     assert tfidf.accuracy.value > 0.85 > 0.5 > constant.accuracy.value

@@ -64,7 +64,7 @@ def test_baselines_are_scored_by_the_accepted_answers(studied: tuple[Decision, P
     decision, folder = studied
     found = {card.candidate: card for card in decision.scorecards}
     assert set(found) == {"empty", "nearest", "sentence"}
-    assert decision.goal["measure"]["metric"] == "token-f1"
+    assert decision.goal["metric"] == "token-f1"
     store = Store.open(folder)
     task = store.dataset.task
     assert isinstance(task, Answering)

@@ -189,7 +189,7 @@ NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300)
         ({"goal": {"target": "x"}}, "it must be a number"),
         ({"grid": {"seeds": 1.5}}, "it must be a whole number"),
         ({"grid": {"seeds": -1}}, "it must be at least"),
-        ({"goal": {"metric": "x"}}, "labels have accuracy, balanced, cost"),
+        ({"goal": {"metric": "x"}}, "labels have accuracy, balanced"),
         ({"candidates": [{}]}, "it is missing"),
         ({"candidates": 7}, "it must be a list"),
     ],

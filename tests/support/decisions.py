@@ -374,7 +374,7 @@ def reading() -> Decision:
     return base.model_copy(
         update={
             "dataset": answers,
-            "goal": {"measure": {"metric": "token-f1"}, "margin": 0.02},
+            "goal": {"metric": "token-f1", "margin": 0.02},
             "verdict": verdict,
             "scorecards": cards,
             "pairs": (pair("lora-rag", "rag", 0.024, 0.04),),

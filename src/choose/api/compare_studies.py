@@ -128,9 +128,9 @@ def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
 def _common_scores(
     before: JudgedStore, after: JudgedStore, pairs: Sequence[tuple[str, str]]
 ) -> Meeting:
-    """Score both studies on their common rows, by the measure of the later one."""
-    measure = rule_of(after.store.study, after.store.dataset.task).measure
-    one, two = (study_scores(evidence_of(side.store), measure) for side in (before, after))
+    """Score both studies on their common rows, by the metric of the later one."""
+    metric = rule_of(after.store.study, after.store.dataset.task).metric
+    one, two = (study_scores(evidence_of(side.store), metric) for side in (before, after))
     return Meeting(
         one,
         two,

@@ -22,7 +22,7 @@ from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
 from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, items_of
-from choose.judge.goal import Measure, Rule
+from choose.judge.goal import Rule
 from choose.schema.decision import Decision, Look, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import FILES
@@ -95,10 +95,7 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
     goal, limits = study.get("goal", {}), study.get("constraints", {})
     return Rule(
         target=goal.get("target"),
-        measure=Measure(
-            metric=task.metrics[0] if task and not task.labels else goal.get("metric", "accuracy"),
-            error_costs=goal.get("error_costs", {}),
-        ),
+        metric=task.metrics[0] if task and not task.labels else goal.get("metric", "accuracy"),
         margin=goal.get("margin", Rule().margin),
         agreement=agreement(study),
         **study.get("costs", {}),

@@ -99,7 +99,6 @@ class Items:
         ids: one id a row.
         targets: the label of each row, or the text to answer.
         clusters: the group or near-duplicate cluster of each row; its own id where it is alone.
-        weights: the weight of each row, or empty where all count the same.
         conflicting: ids of rows whose input (text and further fields) also occurs with another
             target.
         fields: what each record fills; none where answers are labels.
@@ -110,7 +109,6 @@ class Items:
     ids: tuple[str, ...]
     targets: tuple[str, ...]
     clusters: tuple[str, ...]
-    weights: tuple[float, ...] = ()
     conflicting: frozenset[str] = frozenset()
     fields: tuple[frozenset[str], ...] = ()
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

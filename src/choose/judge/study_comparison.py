@@ -144,7 +144,7 @@ def same_verdict(before: Decision, after: Decision) -> bool:
 
 
 def metric_of(decision: Decision) -> str:
-    return str(decision.goal["measure"]["metric"])
+    return str(decision.goal["metric"])
 
 
 # A chance that changes by less is not told.
@@ -158,7 +158,7 @@ def causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterat
         yield Cause(code="chance", before=was, after=now)
     if before.rule != after.rule:
         yield Cause(code="rule", before=before.rule, after=after.rule)
-    if before.goal["measure"] != after.goal["measure"]:
+    if metric_of(before) != metric_of(after):
         yield Cause(code="metric", before=metric_of(before), after=metric_of(after))
     for key in ("target", "margin"):
         old, new = before.goal.get(key), after.goal.get(key)

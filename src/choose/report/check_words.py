@@ -510,8 +510,7 @@ _STEPS: Mapping[StepCode, str] = {
     "leaks": "Replace the test rows that repeat training rows ({rows}: {ids}), or split the data "
     "by group. They can inflate accuracies measured elsewhere by up to {points}.",
     "metric": "Judge by a metric that counts {hidden}; accuracy hardly does: always answering "
-    "{most} is right for {share} % of rows. Run: {command} (every label counts the same), "
-    "or state what each error costs ([goal.error_costs]).",
+    "{most} is right for {share} % of rows. Run: {command} (every label counts the same).",
     "more-rows": "To separate close candidates, label more later: {today}; your {takes}. A first "
     "study does not need them.",
     "not-in-documents": "Find the documents of {questions} whose answer occurs in none "

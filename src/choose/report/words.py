@@ -84,10 +84,6 @@ from choose.types import FAMILIES, Family, Kind
 # What "right" means where it is not that each row counts the same, by the study's metric.
 COUNTED = {
     "balanced": "Every label counts the same, however many rows it has.",
-    "cost": (
-        "An error counts by what it costs: 100 means no costs, 0 the most expensive error on "
-        "every row."
-    ),
     "field-f1": "The score is field F1, the mean over rows; a field is right if its value matches.",
     "example-f1": (
         "The score is example F1, the mean over rows of how far the predicted and the right labels "
@@ -116,7 +112,6 @@ COUNTED = {
 SCORED = {
     "accuracy": "right",
     "balanced": "mean recall",
-    "cost": "of the best score",
     "field-f1": "of fields right",
     "example-f1": "of labels right",
     "exact-set": "of label sets right",
@@ -293,7 +288,7 @@ def _longest_prefix(text: str, width: int) -> str:
 def score_noun(goal: Mapping[str, Any]) -> str:
     if teacher := goal.get("agreement"):
         return f"{AGREEMENT} {clean(teacher)}"
-    return noun_of((goal.get("measure") or {}).get("metric", "accuracy"))
+    return noun_of(goal.get("metric", "accuracy"))
 
 
 def score_head(goal: Mapping[str, Any]) -> str:
@@ -303,7 +298,7 @@ def score_head(goal: Mapping[str, Any]) -> str:
 
 
 def words_in(decision: Decision) -> Words:
-    metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
+    metric = decision.goal.get("metric", "accuracy")
     words = words_of(metric)
     if decision.goal.get("agreement"):
         words = replace(words, score=score_noun(decision.goal))
@@ -623,7 +618,7 @@ def doubts(decision: Decision) -> Iterator[str]:
     likeliest = all(verdict.chance[family] <= sure for family in likely)
     if likeliest and sure < SURE and verdict.loss < SMALL_LOSS:
         yield f"Little is at stake: the expected loss is {_points(verdict.loss)}."
-    if (counted := COUNTED.get((decision.goal.get("measure") or {}).get("metric", ""))) is not None:
+    if (counted := COUNTED.get(decision.goal.get("metric", ""))) is not None:
         yield counted
 
 
@@ -842,8 +837,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     ),
     "labels-for-target": ("{first} would reach {score} with {needed}.", "{effort}"),
     "rare-label": (
-        "Judge by a metric that counts {rare}: --metric balanced (every label equally) or "
-        "[goal.error_costs].",
+        "Judge by a metric that counts {rare}: --metric balanced (every label equally).",
         "{missed}",
     ),
     "repeat": ("{repeat} with more seeds.", "{spread}"),

@@ -213,7 +213,7 @@ class ComparedRow(Record):
 
 
 # Metrics of answers that are labels.
-LABEL_METRICS = ("accuracy", "balanced", "cost")
+LABEL_METRICS = ("accuracy", "balanced")
 
 # Usual metrics of answers that are sets of labels.
 SET_METRICS = ("example-f1", "exact-set")
@@ -225,7 +225,6 @@ RANKING_METRICS = ("ndcg@10", "mrr@10", "hit@1", "hit@5", "recall@10")
 NAMES = {
     "accuracy": "accuracy",
     "balanced": "balanced accuracy",
-    "cost": "score by cost of errors",
     "field-f1": "field F1",
     "example-f1": "example F1",
     "exact-set": "exact set",

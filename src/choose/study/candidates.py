@@ -340,21 +340,3 @@ def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
                 f"run.resources names {name!r}, which this study does not have."
                 f"{did_you_mean(name, known)} Allowed: {', '.join(dict.fromkeys(known))}."
             )
-
-
-def check_labels(study: Study, task: Task) -> None:
-    """Check that labels whose errors have costs are ones of the data.
-
-    Raises:
-        StudyError: if no row has one of them, or no error costs anything.
-    """
-    costs, labels = study.goal.error_costs, task.labels
-    for label in [name for stated in costs for name in (stated, *costs[stated])]:
-        if label not in labels:
-            raise StudyError(
-                f"goal.error_costs names a label {label!r} that no row has."
-                f"{did_you_mean(label, labels)}"
-            )
-    stated = [cost for a in costs for b, cost in costs[a].items() if a != b]
-    if labels and len(stated) == len(labels) * (len(labels) - 1) and not any(stated):
-        raise StudyError("goal.error_costs says that no error costs anything; give one a cost.")

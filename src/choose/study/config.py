@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from choose.errors import did_you_mean
 from choose.formatting import clean
@@ -30,7 +30,6 @@ from choose.untrusted import Settings, Several, per_month, seconds, share
 RESERVED: tuple[str, ...] = (*get_args(Kind), *FAMILIES)
 
 Rate = Annotated[float, BeforeValidator(share), Field(ge=0, lt=1)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos"]
 ScenarioKind = Literal["inner", "time", "source", "new-class"]
 
@@ -44,21 +43,16 @@ class Goal(Settings):
     metric: Annotated[str, Flag("NAME")] = Field(
         default="accuracy",
         description="Score to decide by; the first is the default. Labels: accuracy, balanced "
-        "(every label counts the same), cost ([goal.error_costs]). Sets of labels: example-f1, "
+        "(every label counts the same). Sets of labels: example-f1, "
         "exact-set. Records: field-f1, exact-record. Texts: chrf, rouge-l. Questions: token-f1, "
         "exact-match, value-match. Yours: FILE.py:FUNCTION, which takes (output, targets).",
-    )
-    error_costs: Mapping[str, Mapping[str, Cost]] = Field(
-        default={},
-        description="Cost of an error, by true label, then by answer. An error that is not listed "
-        "costs 1; an unusable answer costs as much as the most expensive error on its label.",
     )
     margin: Annotated[float | None, BeforeValidator(share)] = Field(
         default=None,
         ge=0,
         lt=0.5,
         description="Smallest gain that matters, such as 0.02 or 2%; with 0 any gain that is shown "
-        "does. Default: from prices, or 0.02.",
+        "does. Default: 0.02.",
     )
 
     @field_validator("metric")
@@ -259,16 +253,3 @@ class Study(Settings):
     models: Models = Models()
     endpoints: Mapping[str, Endpoint] = {}
     candidates: tuple[CandidateSection, ...] = ()
-
-    @model_validator(mode="after")
-    def _consistent_goal(self) -> Self:
-        if (self.goal.metric == "cost") != bool(self.goal.error_costs):
-            raise ValueError(
-                "goal.error_costs and goal.metric = 'cost' belong together: give both or neither"
-            )
-        if self.goal.metric == "cost" and self.goal.margin is None:
-            raise ValueError(
-                "goal.margin is missing: with goal.metric = 'cost' it is a share of the most "
-                "expensive error and has no default"
-            )
-        return self

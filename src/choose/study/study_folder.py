@@ -171,7 +171,7 @@ def _decided(folder: Path) -> dict[str, Any]:
         cards = {card["candidate"]: card for card in decision["scorecards"]}
         return {
             "data": decision["dataset"]["name"],
-            "metric": decision["goal"]["measure"]["metric"],
+            "metric": decision["goal"]["metric"],
             "kind": verdict["kind"],
             "candidate": named,
             "score": cards[named]["accuracy"]["value"],

@@ -143,7 +143,7 @@ def chances(
         planned: by candidate the test rows and repetitions that it will have at the end, those that
             it has among them. A candidate that gets no further ones is left out.
     """
-    scores = study_scores(evidence, rule.measure)
+    scores = study_scores(evidence, rule.metric)
     if not scores.scored:
         return None
     return chances_of(contenders_of(scores, rule), planned)

@@ -42,7 +42,7 @@ class Contenders:
     @property
     def ranks(self) -> bool:
         """Return whether answers are rankings of documents, for which none is prompted."""
-        return not self.panel.rows.labels and self.rule.measure.metric in RANKING_METRICS
+        return not self.panel.rows.labels and self.rule.metric in RANKING_METRICS
 
     @property
     def question(self) -> tuple[Family, ...]:

@@ -74,7 +74,7 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
     """
     contenders = case.contenders
     rows = contenders.panel.rows
-    if not contenders.rule.measure.by_rows:
+    if not contenders.rule.by_rows:
         return ()
     support = np.bincount(rows.targets, minlength=len(rows.labels))
     shares = support / len(rows.targets)
@@ -174,7 +174,7 @@ def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
     """
     noise = case.audit.noise if case.audit else None
     # A share of wrong labels counts rows: it bounds no other metric.
-    if noise is None or not case.contenders.rule.measure.by_rows:
+    if noise is None or not case.contenders.rule.by_rows:
         return None
     best, target = case.contenders.accuracies[case.contenders.leader], case.contenders.rule.target
     assert best.low is not None
@@ -195,7 +195,7 @@ def may_hide_success(case: Case) -> bool:
     target = case.contenders.rule.target
     if case.reachable or target is None:
         return False
-    if not case.contenders.rule.measure.by_rows:
+    if not case.contenders.rule.by_rows:
         return True
     high = max(interval.high or 0.0 for interval in case.contenders.accuracies.values())
     return high + _most_wrong(case.audit) >= target
@@ -223,7 +223,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     rows, table = case.contenders.panel.rows, case.contenders.panel[case.name].main
     code = {label: i for i, label in enumerate(rows.labels)}
     suspects = [s for s in audit.doubted if s.id in rows.index]
-    by_rows = case.contenders.rule.measure.by_rows
+    by_rows = case.contenders.rule.by_rows
     if audit.noise is None or table is None or not suspects or not by_rows:
         return None
     place = [rows.index[s.id] for s in suspects]

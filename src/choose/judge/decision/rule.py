@@ -276,7 +276,7 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
     Raises:
         StudyError: if no candidate answered a single row.
     """
-    if not (scores := study_scores(evidence, rule.measure)).scored:
+    if not (scores := study_scores(evidence, rule.metric)).scored:
         _nothing_to_judge(scores)
     contenders = contenders_of(scores, rule)
     chances = chances_of(contenders)

@@ -548,7 +548,7 @@ def _add_families(case: Case) -> Iterator[Step]:
     """
     names, families = case.contenders.names, case.contenders.families
     if _all_given(case):
-        if "baseline" not in families and case.contenders.rule.measure.metric != "score":
+        if "baseline" not in families and case.contenders.rule.metric != "score":
             command = _command("score", baseline="")
             yield Step(kind="add-candidate", code="add-baseline", names=names, command=command)
     elif len(families) == 1:

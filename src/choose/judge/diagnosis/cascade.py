@@ -44,7 +44,7 @@ def takeover_of(contenders: Contenders) -> Takeover | None:
     order = (c for c in contenders.order if c.info.name not in contenders.beyond)
     named = [c for c in order if not c.info.floor]
     strong = _called(contenders, named)
-    rows, plain = contenders.panel.rows, contenders.rule.measure.by_rows
+    rows, plain = contenders.panel.rows, contenders.rule.by_rows
     if strong is None or not (rows.labels and plain and rows.weights is None):
         return None
     fast = [c for c in named if c.info.cheap and not c.info.constant and c is not strong]

@@ -208,7 +208,7 @@ def _difference(
     if not (answered(x) & answered(y)).any():
         return None
     common = aligned(x, y)[2]
-    weights = rows.weights_on(common) if rows.weights is not None or rows.even else None
+    weights = rows.weights_on(common)
     difference = paired_difference(
         x, y, rows.clusters, weights, assumed, expected, graded=rows.graded
     )

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items, id_hash
-from choose.judge.goal import ACCURACY, Measure, evened
+from choose.judge.goal import evened
 from choose.schema.scorecard import Failure
 from choose.stats.metrics import UNUSABLE, Codes
 from choose.stats.two_way import Mask, answered, whole_rows
@@ -29,10 +29,8 @@ class ScoredRows:
         clusters: of each row; None if every row is its own cluster, or all are of one: then figures
             are about that one, of which rows are drawn.
         one_cluster: whether all are of one.
-        weights: (rows,) or None if all count the same.
+        weights: (rows,) of the balanced metric, or None if all count the same.
         conflicting: rows whose input has two targets.
-        credit: (labels, labels + 1) score of each answer to each label, the last column for
-            unusable ones; None where an answer scores 1 or 0.
         even: whether every label gets the same total weight, in any subset of the rows too.
         codes: code by answer; texts get one as they occur, so that equal texts have equal codes.
         fields: what each record fills; none where answers are labels.
@@ -44,7 +42,6 @@ class ScoredRows:
     clusters: tuple[str, ...] | None
     weights: Floats | None
     conflicting: Mask
-    credit: Floats | None = None
     even: bool = False
     codes: dict[str, int] = field(default_factory=dict)
     fields: tuple[frozenset[str], ...] = ()
@@ -72,12 +69,8 @@ class ScoredRows:
         return np.array(known, dtype=np.int64)
 
     def scored(self, place: Codes, codes: Codes) -> Floats:
-        """Return the scores of answers to some rows: 1 right, 0 wrong or unusable, or `credit`."""
-        targets = self.targets[place]
-        if self.credit is None:
-            return np.asarray(codes == targets, dtype=np.float64)
-        scores: Floats = self.credit[targets, np.where(codes == UNUSABLE, len(self.labels), codes)]
-        return scores
+        """Return the scores of answers to some rows: 1 right, 0 wrong or unusable."""
+        return np.asarray(codes == self.targets[place], dtype=np.float64)
 
     def row_set(self, mask: Mask) -> str:
         """Return the number of rows in the mask with a digest of their ids (see `Interval`)."""
@@ -94,9 +87,7 @@ class ScoredRows:
         return [self.clusters[i] for i in np.flatnonzero(mask).tolist()]
 
     def weights_of(self, mask: Mask) -> Floats | None:
-        if self.even:
-            return evened(self.targets[mask], None if self.weights is None else self.weights[mask])
-        return None if self.weights is None else self.weights[mask]
+        return evened(self.targets[mask]) if self.even else None
 
     def weights_on(self, mask: Mask) -> Floats | None:
         """Return (rows,) the weights of the rows in the mask, 0 elsewhere."""
@@ -108,24 +99,22 @@ class ScoredRows:
         return weights
 
 
-def rows_of(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
+def rows_of(evidence: Evidence, items: Items, metric: str) -> ScoredRows:
     codes = {label: i for i, label in enumerate(evidence.labels)}
     clusters = len(set(items.clusters))
     one = clusters == 1 < len(items.ids)
-    even = len(set(items.weights)) <= 1
     if not evidence.labels:
         codes = {text: i for i, text in enumerate(dict.fromkeys(items.targets))}
     targets = np.array([codes[target] for target in items.targets], dtype=np.int64)
-    stated = None if even else np.array(items.weights, dtype=np.float64)
+    even = metric == "balanced"
     return ScoredRows(
         index={id: i for i, id in enumerate(items.ids)},
         targets=targets,
         labels=evidence.labels,
         clusters=None if one or clusters == len(items.ids) else items.clusters,
-        weights=measure.weights(targets, stated),
+        weights=evened(targets) if even else None,
         conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
-        credit=measure.credit(evidence.labels),
-        even=measure.metric == "balanced",
+        even=even,
         codes=codes,
         fields=items.fields,
         one_cluster=one,
@@ -160,8 +149,7 @@ class ScoreTable:
     def right(self) -> Floats:
         """Return (rows, repetitions) scores in [0, 1], NaN where not evaluated.
 
-        A label scores 1 where it is right and 0 where it is wrong or unusable; where errors have
-        costs, a wrong one scores its credit.
+        A label scores 1 where it is right and 0 where it is wrong or unusable.
         """
         evaluated = self.outputs != MISSING
         if self.stored is not None:
@@ -320,9 +308,9 @@ class StudyScores:
         return tuple(c for c in self.candidates if c.main is not None)
 
 
-def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores:
-    rows = rows_of(evidence, evidence.items, measure)
-    all_rows = rows_of(evidence, _joined(evidence), measure)
+def study_scores(evidence: Evidence, metric: str = "accuracy") -> StudyScores:
+    rows = rows_of(evidence, evidence.items, metric)
+    all_rows = rows_of(evidence, _joined(evidence), metric)
     by_candidate: dict[str, list[Run]] = defaultdict(list)
     for run in evidence.runs:
         by_candidate[run.trial.candidate].append(run)
@@ -369,7 +357,6 @@ def _joined(evidence: Evidence) -> Items:
         ids=items.ids + pool.ids,
         targets=items.targets + pool.targets,
         clusters=items.clusters + pool.clusters,
-        weights=items.weights if not pool.ids else (),
         conflicting=items.conflicting | pool.conflicting,
         fields=items.fields + pool.fields,
     )
