@@ -124,8 +124,9 @@ def route() -> list[str]:
     seen: set[str] = set()
 
     def note(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_flags & CO_OPTIMIZED:  # a function, no module
-            seen.add(frame.f_code.co_filename)
+        code = frame.f_code
+        if event == "call" and not code.co_name.startswith("<") and code.co_flags & CO_OPTIMIZED:
+            seen.add(code.co_filename)
 
     threading.setprofile(note)
     sys.setprofile(note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -29,70 +29,57 @@ class Flag:
     takes: str = ""
 
 
+def option(description: str, default: Any = None, **limits: Any) -> Any:
+    """Return a field of a section; the description is its help everywhere."""
+    return Field(default, description=description, **limits)
+
+
 class DataSection(Settings):
     """Where the labelled rows are and how to read them."""
 
-    path: str | None = Field(
-        default=None, description="CSV, TSV, JSON, JSONL or Parquet file, or `sample:NAME`."
+    path: str | None = option("CSV, TSV, JSON, JSONL or Parquet file, or `sample:NAME`.")
+    test: Annotated[str | None, Flag("FILE")] = option("File with your own test rows.")
+    text_column: Annotated[str | None, Flag("COLUMN")] = option(
+        "Column of the text (default: found, and shown). Several are joined: subject,body."
     )
-    test: Annotated[str | None, Flag("FILE")] = Field(
-        default=None, description="File with your own test rows."
+    label_column: Annotated[str | None, Flag("COLUMN")] = option(
+        "Column of the label (default: found, and shown)."
     )
-    text_column: Annotated[str | None, Flag("COLUMN")] = Field(
-        default=None,
-        description="Column of the text (default: found, and shown). Several are joined: "
-        "subject,body.",
+    teacher_column: Annotated[str | None, Flag("COLUMN")] = option(
+        "Column of an LLM's answers: candidates learn from them, and are scored on the labels."
     )
-    label_column: Annotated[str | None, Flag("COLUMN")] = Field(
-        default=None, description="Column of the label (default: found, and shown)."
-    )
-    teacher_column: Annotated[str | None, Flag("COLUMN")] = Field(
-        default=None,
-        description="Column of an LLM's answers: candidates learn from them, and are scored on the "
-        "labels.",
-    )
-    separator: str | None = Field(
-        default=None,
+    separator: str | None = option(
+        "What separates several labels in a cell, such as ';'. Default: guessed.",
         min_length=1,
         max_length=5,
-        description="What separates several labels in a cell, such as ';'. Default: guessed.",
     )
-    fields: Several[str] = Field(
-        default=(),
-        description="Further input columns, such as the date of an e-mail.",
+    fields: Several[str] = option(
+        "Further input columns, such as the date of an e-mail.", default=()
     )
-    time_column: str | None = Field(default=None, description="Column of the timestamp.")
-    group_column: str | None = Field(
-        default=None, description="Column of a group, such as the customer; a group is never split."
+    time_column: str | None = option("Column of the timestamp.")
+    group_column: str | None = option(
+        "Column of a group, such as the customer; a group is never split."
     )
-    source_column: str | None = Field(
-        default=None,
-        description="Column of the source, such as the customer or the channel: each is left out "
-        "in turn, to see what is lost on one that no training row is from.",
+    source_column: str | None = option(
+        "Column of the source, such as the customer or the channel: each is left out in turn, to "
+        "see what is lost on one that no training row is from."
     )
-    documents: Annotated[str | None, Flag("PATH")] = Field(
-        default=None,
-        description="Documents to answer from, or to rank. A folder of .txt and .md files, a table "
-        "(JSONL, JSON, CSV, TSV, Parquet) with id, title and text, or `sample:NAME`.",
+    documents: Annotated[str | None, Flag("PATH")] = option(
+        "Documents to answer from, or to rank. A folder of .txt and .md files, a table (JSONL, "
+        "JSON, CSV, TSV, Parquet) with id, title and text, or `sample:NAME`."
     )
-    evidence_column: str | None = Field(
-        default=None,
-        description="Column of the documents, or spans of them, that hold the answer or are "
-        "relevant. Default: one with a usual name, else the places of the answer's text.",
+    evidence_column: str | None = option(
+        "Column of the documents, or spans of them, that hold the answer or are relevant. Default: "
+        "one with a usual name, else the places of the answer's text."
     )
-    estimand: Estimand = Field(
-        default="new-questions",
-        description="What figures are about, with documents: new-questions on known documents, or "
+    estimand: Estimand = option(
+        "What figures are about, with documents: new-questions on known documents, or "
         "new-documents (questions that share a document are never split).",
+        default="new-questions",
     )
-    test_rows: int | None = Field(
-        default=None, ge=2, description="Use only N test rows, a stratified sample."
-    )
-    folds: int | None = Field(
-        default=None,
-        ge=2,
-        le=20,
-        description="Number of cross-validation folds where there is no test file.",
+    test_rows: int | None = option("Use only N test rows, a stratified sample.", ge=2)
+    folds: int | None = option(
+        "Number of cross-validation folds where there is no test file.", ge=2, le=20
     )
 
     @property
@@ -111,19 +98,18 @@ class DataSection(Settings):
 class AnswersSection(Settings):
     """Answers that exist already, which are judged beside those of the candidates that run."""
 
-    answers: Annotated[Several[str], Flag("WHICH")] = Field(
+    answers: Annotated[Several[str], Flag("WHICH")] = option(
+        "Columns or files: gpt4,mine or gpt4=out.jsonl. With the price in dollars for 1,000 "
+        "answers: gpt4=2.50/1k. Repeatable.",
         default=(),
-        description="Columns or files: gpt4,mine or gpt4=out.jsonl. With the price in dollars for "
-        "1,000 answers: gpt4=2.50/1k. Repeatable.",
     )
-    family: Several[str] = Field(
+    family: Several[str] = option(
+        "Families of these answers: NAME=fine-tuning (or prompting, retrieval, baseline). Default: "
+        "guessed from the name, and shown.",
         default=(),
-        description="Families of these answers: NAME=fine-tuning (or prompting, retrieval, "
-        "baseline). Default: guessed from the name, and shown.",
     )
-    ends: Several[str] = Field(
-        default=(),
-        description="Answers whose model will be switched off, by name: compared, never named.",
+    ends: Several[str] = option(
+        "Answers whose model will be switched off, by name: compared, never named.", default=()
     )
 
     @field_validator("family", mode="before")
@@ -135,57 +121,48 @@ class AnswersSection(Settings):
 class TaskSection(Settings):
     """What kind of task it is, and how prompts describe it."""
 
-    kind: Annotated[str | None, Flag("NAME")] = Field(
-        default=None,
-        description="Kind of task: classification, multilabel (sets of labels), extraction "
-        "(records), writing (texts), answering (questions) or ranking (documents). Default: what "
-        "the targets look like.",
+    kind: Annotated[str | None, Flag("NAME")] = option(
+        "Kind of task: classification, multilabel (sets of labels), extraction (records), writing "
+        "(texts), answering (questions) or ranking (documents). Default: what the targets look "
+        "like."
     )
-    instruction: str | None = Field(
-        default=None, description="What a model should do with a text, in every prompt."
+    instruction: str | None = option("What a model should do with a text, in every prompt.")
+    names: Mapping[str, str] = option("Readable names, by label.", default={})
+    descriptions: Mapping[str, str] = option(
+        "What belongs under a label, by label; or in a field, by field.", default={}
     )
-    names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
-    descriptions: Mapping[str, str] = Field(
-        default={}, description="What belongs under a label, by label; or in a field, by field."
-    )
-    fields: Mapping[str, str] = Field(
+    fields: Mapping[str, str] = option(
+        "Type of each field of a record: text, number, date or list. Default: what its values are.",
         default={},
-        description="Type of each field of a record: text, number, date or list. Default: what its "
-        "values are.",
     )
-    day_first: bool = Field(
-        default=True, description="Whether 3/4/2025 in a field of dates is the 3rd of April."
+    day_first: bool = option(
+        "Whether 3/4/2025 in a field of dates is the 3rd of April.", default=True
     )
 
 
 class Resources(Settings):
     """What a worker of a cluster gets for the trials of a candidate."""
 
-    cores: float | None = Field(default=None, gt=0, le=10_000, description="Processor cores.")
-    gpus: float | None = Field(
-        default=None, ge=0, le=64, description="GPUs; 0.5 lets two workers share one."
-    )
-    memory_gb: float | None = Field(default=None, gt=0, le=100_000, description="Memory, in GB.")
+    cores: float | None = option("Processor cores.", gt=0, le=10_000)
+    gpus: float | None = option("GPUs; 0.5 lets two workers share one.", ge=0, le=64)
+    memory_gb: float | None = option("Memory, in GB.", gt=0, le=100_000)
 
 
 class RunSection(Settings):
     """Where trials run. That changes no answer, so it makes no other study."""
 
-    executor: str | None = Field(
-        default=None,
-        description="Where trials run: local (this process) or ray (workers of a Ray cluster, to "
-        "which rows are sent). Default: local, or ray if an address is given.",
+    executor: str | None = option(
+        "Where trials run: local (this process) or ray (workers of a Ray cluster, to which rows "
+        "are sent). Default: local, or ray if an address is given."
     )
-    address: str | None = Field(
-        default=None,
-        description="HOST:PORT of the head of the Ray cluster. Default: auto, the cluster that "
-        "this machine is a node of.",
+    address: str | None = option(
+        "HOST:PORT of the head of the Ray cluster. Default: auto, the cluster that this machine is "
+        "a node of."
     )
-    resources: Mapping[str, Resources] = Field(
+    resources: Mapping[str, Resources] = option(
+        "What a worker gets for the trials of a candidate, by candidate or family. Default: a core "
+        "for fast candidates; for others up to four cores, and a GPU where nodes have some.",
         default={},
-        description="What a worker gets for the trials of a candidate, by candidate or family. "
-        "Default: a core for fast candidates; for others up to four cores, and a GPU where nodes "
-        "have some.",
     )
 
     @field_validator("executor")

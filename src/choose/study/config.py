@@ -20,6 +20,7 @@ from choose.schema.study_sections import (
     Flag,
     RunSection,
     TaskSection,
+    option,
 )
 from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.scoring import is_function
@@ -37,22 +38,20 @@ ScenarioKind = Literal["inner", "time", "source", "new-class"]
 class Goal(Settings):
     """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
 
-    target: Annotated[float | None, BeforeValidator(share), Flag("SHARE")] = Field(
-        default=None, gt=0, le=1, description="What is good enough, such as 90%."
+    target: Annotated[float | None, BeforeValidator(share), Flag("SHARE")] = option(
+        "What is good enough, such as 90%.", gt=0, le=1
     )
-    metric: Annotated[str, Flag("NAME")] = Field(
+    metric: Annotated[str, Flag("NAME")] = option(
+        "Score to decide by; the first is the default. Labels: accuracy, balanced (every label "
+        "counts the same). Sets of labels: example-f1, exact-set. Records: field-f1, "
+        "exact-record. Texts: chrf, rouge-l. Questions: token-f1, exact-match, value-match. Yours: FILE.py:FUNCTION, which takes (output, targets).",
         default="accuracy",
-        description="Score to decide by; the first is the default. Labels: accuracy, balanced "
-        "(every label counts the same). Sets of labels: example-f1, "
-        "exact-set. Records: field-f1, exact-record. Texts: chrf, rouge-l. Questions: token-f1, "
-        "exact-match, value-match. Yours: FILE.py:FUNCTION, which takes (output, targets).",
     )
-    margin: Annotated[float | None, BeforeValidator(share)] = Field(
-        default=None,
+    margin: Annotated[float | None, BeforeValidator(share)] = option(
+        "Smallest gain that matters, such as 0.02 or 2%; with 0 any gain that is shown does. "
+        "Default: 0.02.",
         ge=0,
         lt=0.5,
-        description="Smallest gain that matters, such as 0.02 or 2%; with 0 any gain that is shown "
-        "does. Default: 0.02.",
     )
 
     @field_validator("metric")
@@ -71,22 +70,18 @@ class Goal(Settings):
 class Constraints(Settings):
     """What no candidate may break: with the first, none runs that does; else none is named."""
 
-    data_may_leave: bool = Field(
-        default=True, description="Whether rows may be sent to other machines."
-    )
-    max_ms: Annotated[float | None, Flag("MS")] = Field(
-        default=None,
+    data_may_leave: bool = option("Whether rows may be sent to other machines.", default=True)
+    max_ms: Annotated[float | None, Flag("MS")] = option(
+        "Most milliseconds that an answer may take: a slower candidate is measured, and never "
+        "named.",
         gt=0,
-        description="Most milliseconds that an answer may take: a slower candidate is measured, "
-        "and never named.",
     )
-    max_usd_per_1000: Annotated[float | None, Flag("DOLLARS")] = Field(
-        default=None, gt=0, description="Most dollars that 1,000 answers may cost, likewise."
+    max_usd_per_1000: Annotated[float | None, Flag("DOLLARS")] = option(
+        "Most dollars that 1,000 answers may cost, likewise.", gt=0
     )
-    on_premises: Annotated[bool, Flag()] = Field(
+    on_premises: Annotated[bool, Flag()] = option(
+        "Never name a model that another machine serves: an API, or answers of a hosted model.",
         default=False,
-        description="Never name a model that another machine serves: an API, or answers of a "
-        "hosted model.",
     )
 
 
@@ -96,77 +91,59 @@ class Costs(Settings):
     The labels of the study itself count as paid for.
     """
 
-    minutes_per_label: float | None = Field(
-        default=None, gt=0, description="Minutes to label one row."
+    minutes_per_label: float | None = option("Minutes to label one row.", gt=0)
+    hourly_rate: float | None = option("Dollars for an hour of labelling.", ge=0)
+    usd_per_hour: Annotated[float | None, Flag("DOLLARS")] = option(
+        "Price of an hour of this machine, in dollars.", ge=0
     )
-    hourly_rate: float | None = Field(
-        default=None, ge=0, description="Dollars for an hour of labelling."
-    )
-    usd_per_hour: Annotated[float | None, Flag("DOLLARS")] = Field(
-        default=None, ge=0, description="Price of an hour of this machine, in dollars."
-    )
-    volume: Annotated[float | None, BeforeValidator(per_month), Flag("N/TIME")] = Field(
-        default=None, gt=0, description="Answers a month, such as 200000 or 5000/day."
+    volume: Annotated[float | None, BeforeValidator(per_month), Flag("N/TIME")] = option(
+        "Answers a month, such as 200000 or 5000/day.", gt=0
     )
 
 
 class Grid(Settings):
     """What varies between trials; a key that is left out means the standard study."""
 
-    seeds: int | None = Field(
-        default=None,
-        ge=1,
-        le=100,
-        description="Repetitions of each candidate, each with another seed.",
+    seeds: int | None = option(
+        "Repetitions of each candidate, each with another seed.", ge=1, le=100
     )
-    rounds: int | None = Field(
-        default=None,
+    rounds: int | None = option(
+        "Most rounds of the comparison; nothing else follows them. Round 0 has 250 training rows "
+        "and 25 test rows, and each next one twice as many.",
         ge=1,
         le=30,
-        description="Most rounds of the comparison; nothing else follows them. Round 0 has 250 "
-        "training rows and 25 test rows, and each next one twice as many.",
     )
-    noise: Several[Rate] | None = Field(
-        default=None, description="Rates of added noise in targets, such as [0, 0.1, 0.2]."
+    noise: Several[Rate] | None = option("Rates of added noise in targets, such as [0, 0.1, 0.2].")
+    scenarios: Several[ScenarioKind] | None = option(
+        "Further scenarios. Default: all that the data allow; [] for none."
     )
-    scenarios: Several[ScenarioKind] | None = Field(
-        default=None,
-        description="Further scenarios. Default: all that the data allow; [] for none.",
+    views: Several[View] | None = option("Perturbations of the test rows.")
+    wordings: bool | None = option(
+        "Whether to measure other wordings and settings; default: if answers are free."
     )
-    views: Several[View] | None = Field(default=None, description="Perturbations of the test rows.")
-    wordings: bool | None = Field(
-        default=None,
-        description="Whether to measure other wordings and settings; default: if answers are free.",
+    budget: Annotated[float | None, BeforeValidator(seconds), Flag("TIME")] = option(
+        "Time to take: 90s, 10m, 2h (default: 10m). A number alone is seconds.", default=600.0, gt=0
     )
-    budget: Annotated[float | None, BeforeValidator(seconds), Flag("TIME")] = Field(
-        default=600.0,
-        gt=0,
-        description="Time to take: 90s, 10m, 2h (default: 10m). A number alone is seconds.",
-    )
-    repeats: int = Field(
+    repeats: int = option(
+        "Ask each endpoint the same question N times, to see how often its answer changes.",
         default=1,
         ge=1,
         le=20,
-        description="Ask each endpoint the same question N times, to see how often its answer "
-        "changes.",
     )
-    max_usd: Annotated[float | None, Flag("DOLLARS")] = Field(
-        default=None, gt=0, description="Most dollars that one command may spend at APIs."
+    max_usd: Annotated[float | None, Flag("DOLLARS")] = option(
+        "Most dollars that one command may spend at APIs.", gt=0
     )
 
 
 class Specs(Settings):
     """Model specs by role."""
 
-    model: Annotated[str | tuple[str, ...] | None, Flag("MODEL")] = Field(
-        default=None,
-        description="LLM to prompt: openai:gpt-4o-mini, ollama:NAME. Or a hub id (hf:ORG/NAME) or "
-        "a folder; repeatable, each is a candidate.",
+    model: Annotated[str | tuple[str, ...] | None, Flag("MODEL")] = option(
+        "LLM to prompt: openai:gpt-4o-mini, ollama:NAME. Or a hub id (hf:ORG/NAME) or a folder; "
+        "repeatable, each is a candidate."
     )
-    tune: str | None = Field(default=None, description="Model to fine-tune: a hub id or a folder.")
-    encoder: str | None = Field(
-        default=None, description="Model that embeds texts: a hub id or a folder."
-    )
+    tune: str | None = option("Model to fine-tune: a hub id or a folder.")
+    encoder: str | None = option("Model that embeds texts: a hub id or a folder.")
 
     @field_validator("model")
     @classmethod
@@ -185,11 +162,11 @@ class Specs(Settings):
 class Models(Specs):
     """Model specs for every candidate that does not name its own, and prompts of the user's."""
 
-    prompt: Annotated[Mapping[str, str], Flag("FILE")] = Field(
+    prompt: Annotated[Mapping[str, str], Flag("FILE")] = option(
+        "Your own prompt: a text with {text} and {labels}. Or a chat or a DSPy program as JSON, or "
+        "promptfoo's configuration or results with one prompt; it is compared with the usual one. "
+        "Repeatable. In a study file: files, or prompts by name.",
         default={},
-        description="Your own prompt: a text with {text} and {labels}. Or a chat or a DSPy program "
-        "as JSON, or promptfoo's configuration or results with one prompt; it is compared with the "
-        "usual one. Repeatable. In a study file: files, or prompts by name.",
     )
 
     @field_validator("prompt", mode="before")
@@ -207,14 +184,13 @@ class Models(Specs):
 class CandidateSection(Specs):
     """A candidate; the name defaults to the strategy's, models to those of the study."""
 
-    strategy: str = Field(description="Name of an installed [strategy](strategies.md).")
-    name: str | None = Field(default=None, description="Name in the report.")
-    learns_from: Literal["labels", "teacher"] | None = Field(
-        default=None,
-        description="With data.teacher_column: whether it learns from the labels or from the "
-        "teacher's answers. Default: from the teacher, and fast ones are fitted on labels as well.",
+    strategy: str = option("Name of an installed [strategy](strategies.md).", default=...)
+    name: str | None = option("Name in the report.")
+    learns_from: Literal["labels", "teacher"] | None = option(
+        "With data.teacher_column: whether it learns from the labels or from the teacher's "
+        "answers. Default: from the teacher, and fast ones are fitted on labels as well."
     )
-    params: Mapping[str, Any] = Field(default={}, description="Hyperparameters.")
+    params: Mapping[str, Any] = option("Hyperparameters.", default={})
 
     @field_validator("name")
     @classmethod
