@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 
 import typer
 
@@ -32,36 +32,31 @@ def least_share(text: str) -> float:
         ) from error
 
 
-def _gate(metavar: str, text: str, **more: Any) -> Any:
-    return typer.Option(metavar=metavar, help=text, rich_help_panel=PANEL, **more)
+def _gate(kind: Any, metavar: str, text: str, **more: Any) -> Any:
+    option = typer.Option(metavar=metavar, help=text, rich_help_panel=PANEL, **more)
+    return Annotated[kind | None, option]
 
 
-Expect = Annotated[
-    list[str] | None,
-    _gate(
+GATE_FLAGS = {
+    "expect": _gate(
+        list[str],
         "WORD",
         "Exit with 3 unless the result is this verdict, family or candidate; commas separate "
         "alternatives. Repeatable.",
     ),
-]
-
-FailUnder = Annotated[
-    float | None,
-    _gate(
+    "fail_under": _gate(
+        float,
         "SHARE",
         "Exit with 3 if the named candidate scores less, such as 0.85 or 85% (of --metric).",
         parser=least_share,
     ),
-]
-
-MinChance = Annotated[
-    float | None,
-    _gate(
+    "min_chance": _gate(
+        float,
         "SHARE",
         "Exit with 3 if the chance of the named family is less, such as 0.9.",
         parser=least_share,
     ),
-]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +66,11 @@ class Gates:
     expect: tuple[str, ...] = ()
     fail_under: float | None = None
     min_chance: float | None = None
+
+    @classmethod
+    def of(cls, flags: Mapping[str, Any]) -> Self:
+        """Return the gates that a command's flags set."""
+        return cls(tuple(flags["expect"] or ()), flags["fail_under"], flags["min_chance"])
 
     def check(self, candidates: Sequence[str]) -> None:
         """Refuse words that no decision on these candidates could meet, before anything runs."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from choose import cli
-from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
+from choose.cli.ci_gates import GATE_FLAGS, Gates
 from choose.cli.options import (
     DATA_FLAGS,
     GIVEN_FLAGS,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from choose.api.compare import Outcome
 
 
-@takes({**STUDY_FLAGS, **GIVEN_FLAGS})
+@takes({**STUDY_FLAGS, **GIVEN_FLAGS, **GATE_FLAGS})
 def compare(
     context: typer.Context,
     data: Data = None,
@@ -39,20 +39,16 @@ def compare(
     out: Out = None,
     output: Output = None,
     as_json: AsJson = False,
-    expect: Expect = None,
-    fail_under: FailUnder = None,
-    min_chance: MinChance = None,
     yes: Yes = False,
 ) -> None:
     """Run every strategy on your labelled set and recommend one."""
-    gates = Gates(tuple(expect or ()), fail_under, min_chance)
     run(
         data,
         config,
         overrides(context),
         out=out,
         strategies=context.params["strategy"],
-        results=Results(as_json, tuple(output or ()), gates, yes),
+        results=Results(as_json, tuple(output or ()), Gates.of(context.params), yes),
     )
 
 

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
-from choose.cli.options import AsJson, NewestStore, Output
+from choose.cli.ci_gates import GATE_FLAGS, Gates
+from choose.cli.options import AsJson, NewestStore, Output, takes
 from choose.errors import StudyError
 from choose.untrusted import shown
 
 
+@takes(GATE_FLAGS)
 def report(
+    context: typer.Context,
     store: NewestStore = None,
     now: Annotated[
         Path | None,
@@ -22,15 +24,12 @@ def report(
     full: Annotated[bool, typer.Option("--full", help="Show the whole report.")] = False,
     output: Output = None,
     as_json: AsJson = False,
-    expect: Expect = None,
-    fail_under: FailUnder = None,
-    min_chance: MinChance = None,
 ) -> None:
     """List the studies, show one again, or compare two.
 
     Where there is only one study, it is shown.
     """
-    gates = Gates(tuple(expect or ()), fail_under, min_chance)
+    gates = Gates.of(context.params)
     if full and as_json:
         raise StudyError("--json prints the whole record. Leave out --full, or leave out --json.")
     bare = store is None and not (full or output) and gates == Gates()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
+from choose.cli.ci_gates import GATE_FLAGS, Gates
 from choose.cli.options import (
     COST_FLAGS,
     DATA_FLAGS,
@@ -21,9 +21,6 @@ from choose.cli.options import (
     takes,
 )
 from choose.tasks.scores import SCORES
-
-_FLAGS = ("text_column", "kind")
-
 
 Answers = Annotated[
     str | None,
@@ -42,9 +39,11 @@ Baseline = Annotated[
 ]
 
 
-@takes(
-    {name: DATA_FLAGS[name] for name in _FLAGS} | GIVEN_FLAGS | GOAL_FLAGS | COST_FLAGS | SET_FLAG
-)
+_FLAGS = {name: DATA_FLAGS[name] for name in ("text_column", "kind")}
+_FLAGS |= {**GIVEN_FLAGS, **GOAL_FLAGS, **COST_FLAGS, **SET_FLAG, **GATE_FLAGS}
+
+
+@takes(_FLAGS)
 def score(
     context: typer.Context,
     data: Answers = None,
@@ -55,9 +54,6 @@ def score(
     out: Out = None,
     output: Output = None,
     as_json: AsJson = False,
-    expect: Expect = None,
-    fail_under: FailUnder = None,
-    min_chance: MinChance = None,
 ) -> None:
     """Judge answers that you have already: seconds, no model runs."""
     from choose.api.compare import score_answers
@@ -68,7 +64,7 @@ def score(
 
     settings = overrides(context, label_column=gold, **({"kind": SCORES} if scores else {}))
     study = resolve(data, config, settings)
-    gates = Gates(tuple(expect or ()), fail_under, min_chance)
+    gates = Gates.of(context.params)
     check_outputs("decision", output, inputs_of(study, config), out)
     with LiveProgress(stderr()) as observer:
         outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
