@@ -43,8 +43,9 @@ class Goal(Settings):
     )
     metric: Annotated[str, Flag("NAME")] = option(
         "Score to decide by; the first is the default. Labels: accuracy, balanced (every label "
-        "counts the same). Sets of labels: example-f1, exact-set. Records: field-f1, "
-        "exact-record. Texts: chrf, rouge-l. Questions: token-f1, exact-match, value-match. Yours: FILE.py:FUNCTION, which takes (output, targets).",
+        "counts the same). Sets of labels: example-f1, exact-set. Records: field-f1, exact-record. "
+        "Texts: chrf, rouge-l. Questions: token-f1, exact-match, value-match. Yours: "
+        "FILE.py:FUNCTION, which takes (output, targets).",
         default="accuracy",
     )
     margin: Annotated[float | None, BeforeValidator(share)] = option(
