@@ -1,15 +1,14 @@
-"""What balancing the folds by a cheap baseline's difficulty does to accuracies and intervals.
+"""How much the accuracies of folds differ, and what intervals on one and on all of them cover.
 
     python benchmarks/folds.py --data DIR     the bundled tickets and three sets of DIR: 10 minutes
     python benchmarks/folds.py --quick        fewer divisions and samples
     python benchmarks/folds.py --coverage     the intervals only
 
-Spread: each set is divided many times with and without balancing, `tfidf`, `probe` and `knn` are
-cross-fitted, and the accuracies of the folds compared with the accuracy on all rows. Coverage:
-small samples are drawn from a set and divided either way; the intervals of fold 0 and of all rows
-are held against the accuracy of the same fits on the rest of the set, whose own sampling error is
-added to theirs. Exits with 1 if intervals cover less than 93 %, if balanced folds cover less than
-plain ones by over 3 points, or measure half a point more.
+Spread: each set is divided many times, `tfidf`, `probe` and `knn` are cross-fitted, and the
+accuracies of the folds compared with the accuracy on all rows. Coverage: small samples are drawn
+from a set and divided; the intervals of fold 0 and of all rows are held against the accuracy of the
+same fits on the rest of the set, whose own sampling error is added to theirs. Exits with 1 if
+intervals cover less than 93 %.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import polars as pl
 
-from choose.data import difficulty
 from choose.data.dataset import load_dataset
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import stratified_folds
@@ -43,8 +41,6 @@ from choose.types import Example, Floats
 SETS = ("trec6", "sst2", "fin_phrasebank")
 
 ROWS, SAMPLE, FOLDS = 600, 300, 5
-
-KINDS = ("plain", "balanced")
 
 # Least coverage in %, and the intervals by their place in `Held.shares`.
 COVERED = 93
@@ -64,15 +60,11 @@ class Rows:
     vectors: Floats | None
     clusters: Mapping[str, str]
 
-    def divided(self, kind: str, seed: int) -> list[Codes]:
+    def divided(self, seed: int) -> list[Codes]:
         """Return the places of the rows of each fold."""
-        ids = [row.id for row in self.examples]
-        targets = {row.id: row.target for row in self.examples}
-        parts = stratified_folds(ids, targets, self.clusters, FOLDS, seed)
-        if kind == "balanced":
-            hard = difficulty.cross_fitted(self.examples, parts)
-            parts = stratified_folds(ids, targets, self.clusters, FOLDS, seed, hard)
-        place = {id: number for number, id in enumerate(ids)}
+        classes = {row.id: (row.target,) for row in self.examples}
+        parts = stratified_folds(classes, self.clusters, FOLDS, seed)
+        place = {id: number for number, id in enumerate(classes)}
         return [np.array([place[id] for id in part]) for part in parts]
 
 
@@ -113,7 +105,7 @@ def nearest(train: Any, codes: Codes, test: Any) -> Codes:
 
 
 def bayes(train: Any, codes: Codes, test: Any) -> Codes:
-    """Answer with naive Bayes: the kind of baseline that difficulty itself is measured by."""
+    """Answer with naive Bayes."""
     from sklearn.naive_bayes import MultinomialNB
 
     return MultinomialNB(alpha=0.1).fit(train, codes).predict(test)
@@ -137,21 +129,11 @@ def spreads(rows: Rows, divisions: int) -> Iterator[str]:
         "knn": (rows.vectors, nearest),
     }
     for name, (features, answer) in candidates.items():
-        cells = []
-        for kind in KINDS:
-            found = np.array(
-                [
-                    fold_accuracies(rows, features, answer, rows.divided(kind, seed))
-                    for seed in range(divisions)
-                ]
-            )
-            spread = found.std(axis=1, ddof=1).mean()
-            off = np.sqrt(((found[:, 0] - found.mean(axis=1)) ** 2).mean())
-            cells.append((100 * found.mean(), 100 * spread, 100 * off))
-        (before, wide, far), (after, narrow, near) = cells
-        yield (
-            f"{name:10}{before:14.1f}{after:10.1f}{wide:16.1f}{narrow:10.1f}{far:16.1f}{near:10.1f}"
-        )
+        divided = (rows.divided(seed) for seed in range(divisions))
+        found = 100 * np.array([fold_accuracies(rows, features, answer, own) for own in divided])
+        spread = found.std(axis=1, ddof=1).mean()
+        off = np.sqrt(((found[:, 0] - found.mean(axis=1)) ** 2).mean())
+        yield f"{name:10}{found.mean():14.1f}{spread:16.1f}{off:16.1f}"
 
 
 @dataclass
@@ -175,12 +157,12 @@ class Held:
         return [float(100 * np.mean(kind)) for kind in kinds]
 
 
-def coverage(population: Rows, samples: int) -> dict[str, Held]:
-    """Return, by kind of division, what intervals of small samples held.
+def coverage(population: Rows, samples: int) -> Held:
+    """Return what intervals of small samples held.
 
     The truth of a fit is its accuracy on all rows of the population outside of the sample.
     """
-    found = {kind: Held([], [], [], [], [], []) for kind in KINDS}
+    found = Held([], [], [], [], [], [])
     for seed in range(samples):
         places = np.array(sorted(Random(seed).sample(range(len(population.codes)), SAMPLE)))
         rest = np.setdiff1d(np.arange(len(population.codes)), places)
@@ -191,8 +173,7 @@ def coverage(population: Rows, samples: int) -> dict[str, Held]:
             None,
             {},
         )
-        for kind in KINDS:
-            _hold(found[kind], sample, sample.divided(kind, seed), population, (places, rest))
+        _hold(found, sample, sample.divided(seed), population, (places, rest))
     return found
 
 
@@ -265,9 +246,8 @@ def main() -> int:
 def show_spread(data: Path, names: Sequence[str], divisions: int) -> None:
     """Print how the accuracies of folds differ."""
     print(
-        f"Spread over {FOLDS} folds, points; {divisions} divisions each\n{'':10}"
-        f"{'accuracy':>14}{'balanced':>10}{'sd of folds':>16}{'balanced':>10}"
-        f"{'fold 0 is off':>16}{'balanced':>10}"
+        f"Spread over {FOLDS} folds, points; {divisions} divisions each\n"
+        f"{'':10}{'accuracy':>14}{'sd of folds':>16}{'fold 0 is off':>16}"
     )
     tickets = load_dataset(DataSection(path="sample:tickets"), TaskSection())
     for name in ("tickets", *names):
@@ -280,39 +260,32 @@ def show_spread(data: Path, names: Sequence[str], divisions: int) -> None:
 
 
 def cover(data: Path, names: Sequence[str], samples: int) -> int:
-    """Print the coverage of intervals under either division; return 1 where it is wrong."""
+    """Print the coverage of intervals; return 1 where it is wrong."""
     print(
         f"\nCoverage of 95 % intervals, %; {samples} samples of {SAMPLE} rows; naive Bayes and "
-        f"knn\n{'':16}{'':10}{'fold 0':>9}{'as if alone':>13}{'all rows':>10}{'pair, fold 0':>14}"
+        f"knn\n{'':16}{'fold 0':>9}{'as if alone':>13}{'all rows':>10}{'pair, fold 0':>14}"
         f"{'pair, all':>11}{'accuracy less truth':>21}"
     )
-    shares: dict[str, list[Floats]] = {kind: [] for kind in KINDS}
+    shares = []
     for name in names:
-        for kind, held in coverage(rows_of(read(data, name), embedded=False), samples).items():
-            bias = 100 * np.mean(held.accuracy)
-            error = 100 * np.std(held.accuracy) / np.sqrt(len(held.accuracy))
-            cells = held.shares
-            print(
-                f"{name:16}{kind:10}{cells[0]:9.1f}{cells[1]:13.1f}{cells[2]:10.1f}{cells[3]:14.1f}"
-                f"{cells[4]:11.1f}{bias:13.2f} \u00b1 {1.96 * error:.2f}",
-                flush=True,
-            )
-            shares[kind].append(np.array([*cells, bias]))
-    missed = list(_missed(*(np.mean(shares[kind], axis=0) for kind in KINDS))) if names else []
+        held = coverage(rows_of(read(data, name), embedded=False), samples)
+        bias = 100 * np.mean(held.accuracy)
+        error = 100 * np.std(held.accuracy) / np.sqrt(len(held.accuracy))
+        cells = held.shares
+        print(
+            f"{name:16}{cells[0]:9.1f}{cells[1]:13.1f}{cells[2]:10.1f}{cells[3]:14.1f}"
+            f"{cells[4]:11.1f}{bias:13.2f} \u00b1 {1.96 * error:.2f}",
+            flush=True,
+        )
+        shares.append(cells)
+    found = np.mean(shares, axis=0) if names else {}
+    missed = [
+        f"{what}: covers {found[place]:.1f} %, at least {COVERED} % asked"
+        for place, what in WHAT.items()
+        if names and found[place] < COVERED
+    ]
     print("\n".join(["", "Missed targets:", *missed] if missed else ["", "All targets are met."]))
     return 1 if missed else 0
-
-
-def _missed(plain: Floats, balanced: Floats) -> Iterator[str]:
-    """Yield what covers too little, and what balanced folds do worse."""
-    for place, what in WHAT.items():
-        if min(plain[place], balanced[place]) < COVERED:
-            found = f"{plain[place]:.1f} and, balanced, {balanced[place]:.1f} %"
-            yield f"{what}: covers {found}, at least {COVERED} % asked"
-        if balanced[place] < plain[place] - 3:
-            yield f"{what}: covers {balanced[place]:.1f} %, plain folds {plain[place]:.1f} %"
-    if balanced[-1] > plain[-1] + 0.5:
-        yield f"accuracy is {balanced[-1] - plain[-1]:.2f} points above that of plain folds"
 
 
 if __name__ == "__main__":

@@ -96,7 +96,6 @@ class Document:
     text: str
     title: str = ""
     timestamp: datetime | None = None
-    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,30 +85,15 @@ class LoopProgress:
         return self.span[-1][2] if self.span else 0.0
 
     @property
-    def warm(self) -> bool:
-        """Return whether steps were made after the first one, which includes set-up."""
-        return len(self.span) > 1 and self.span[-1][1] > self.span[0][1]
-
-    @property
-    def measured(self) -> tuple[float, float] | None:
-        """Return units of the current loop and the seconds that they took; None before any.
+    def seconds_remaining(self) -> float | None:
+        """Extrapolate the seconds until the current loop ends; None before its first step.
 
         The time before the first report includes set-up, so it counts only if it is all there is.
         """
-        if not self.span:
+        if not self.span or self.span[-1][1] <= 0:  # it may have said how long it is
             return None
-        (first, done, _), (now, at, _) = self.span[0], self.span[-1]
-        if at <= 0:  # a loop that has said how long it is, and not begun
-            return None
-        return (at - done, now - first) if self.warm else (at, now - self.begun)
-
-    @property
-    def seconds_remaining(self) -> float | None:
-        """Extrapolate the seconds until the current loop ends; None before its first step."""
-        if (measured := self.measured) is None:
-            return None
-        units, seconds = measured
-        _, at, total = self.span[-1]
+        (first, done, _), (now, at, total) = self.span[0], self.span[-1]
+        units, seconds = (at - done, now - first) if at > done else (at, now - self.begun)
         return (total - at) * seconds / units
 
 

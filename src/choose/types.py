@@ -355,10 +355,10 @@ class Dataset:
     """Labelled rows with their division into folds.
 
     `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
-    that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `difficulty`,
-    0 to 1 by id, is for a cheap baseline. `findings` are problems, most serious first. `leaked`
-    counts test rows that the training file held too; their copies there were left out. `teacher`
-    names the column of answers that candidates learn from; empty without one.
+    that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `findings`
+    say what is remarkable in how rows were read and divided. `leaked` counts test rows that the
+    training file held too; their copies there were left out. `teacher` names the column of answers
+    that candidates learn from; empty without one.
     """
 
     name: str
@@ -367,7 +367,6 @@ class Dataset:
     folds: tuple[Fold, ...]
     division: Literal["held-out", "cross-fit"]
     clusters: Mapping[str, str] = field(default_factory=dict)
-    difficulty: Mapping[str, float] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     leaked: int = 0
     teacher: str = ""

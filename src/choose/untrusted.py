@@ -179,26 +179,18 @@ def check_values(value: object, key: str, free: bool = False, depth: int = 0) ->
 
 
 def _check_scalar(value: object, key: str, free: bool) -> None:
-    if value is None or isinstance(value, bool):
-        return
     if isinstance(value, str):
         if len(value) > LETTERS:
             raise StudyError(f"{key} has {len(value):,} characters; at most {LETTERS:,} are read.")
         check_text(value, key)
-    elif isinstance(value, int):
-        if abs(value) > (INTEGER if free else LARGEST):
-            raise StudyError(f"{key} is {shown(value)}, which is too large. Write a usual number.")
-    elif isinstance(value, float):
-        if not isfinite(value):
-            raise StudyError(f"{key} is {value}, which is no number. Write one, or leave it out.")
-        if abs(value) > LARGEST or 0 < abs(value) < SMALLEST:
-            size = "large" if abs(value) > 1 else "small"
-            raise StudyError(f"{key} is {value:g}, which is too {size}. Write a usual number.")
-    elif not isinstance(value, date | time) or free:
-        kind = "a date or a time" if isinstance(value, date | time) else type(value).__name__
+    elif isinstance(value, int | float):
+        most = INTEGER if free and isinstance(value, int) else LARGEST
+        if not abs(value) <= most or 0 < abs(value) < SMALLEST:
+            raise StudyError(f"{key} is {shown(value)}. Write a usual number, or leave it out.")
+    elif value is not None and (free or not isinstance(value, date | time)):
         raise StudyError(
-            f"{key} is {shown(value)} ({kind}). Allowed: text, numbers, true, false, lists and "
-            "tables of these; write a date as text in quotes."
+            f"{key} is {shown(value)}. Allowed: text, numbers, true, false, lists and tables of "
+            "these; write a date as text in quotes."
         )
 
 
@@ -242,33 +234,7 @@ class Settings(BaseModel):
         return value
 
 
-# What is expected instead, by the start of pydantic's type of error.
-_WANTED = {
-    "missing": "it is missing",
-    "int": "it must be a whole number",
-    "float": "it must be a number",
-    "finite": "it must be a finite number",
-    "bool": "it must be true or false",
-    "string_type": "it must be text",
-    "tuple": "it must be a list",
-    "list": "it must be a list",
-    "date": "it must be a date, such as 2025-01-31",
-    "json": "it is not JSON",
-    "literal": "it must be {expected}",
-    "greater_than_equal": "it must be at least {ge}",
-    "greater_than": "it must be more than {gt}",
-    "less_than_equal": "it must be at most {le}",
-    "less_than": "it must be less than {lt}",
-    "extra_forbidden": "it is no key that is known",
-    "model": "it must be a section with keys of its own",
-    "mapping": "it must be a section with keys of its own",
-    "dict": "it must be a section with keys of its own",
-}
-
-
 def plain_reason(error: Mapping[str, Any]) -> str:
-    """Return the reason of an error of pydantic in plain words."""
-    for start, words in _WANTED.items():
-        if error["type"].startswith(start):
-            return words.format(**error.get("ctx", {}))
-    return str(error["msg"]).removeprefix("Value error, ")
+    """Return the reason of an error of pydantic as a part of a sentence."""
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    return reason[:1].lower() + reason[1:] if reason.startswith("Input ") else reason

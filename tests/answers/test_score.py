@@ -330,14 +330,6 @@ def test_answers_stand_beside_candidates_that_run(tmp_path: Path) -> None:
     assert {"tfidf", "majority"} < found.keys()
 
 
-def test_columns_that_hold_labels_alone_are_noticed(tmp_path: Path) -> None:
-    table = rows(80, gpt=0.9, mine=0.7)
-    checked = choose.check(table.drop("id"))
-    [said] = [one for one in checked.notes if "Columns with labels alone" in one]
-    assert "'gpt', 'mine'" in said
-    assert "choose score" in said
-
-
 def test_a_column_and_a_file_are_named_together(tmp_path: Path) -> None:
     table = rows(60, gpt=0.9, mine=0.7)
     table.select("id", "mine").write_csv(tmp_path / "mine.csv")

@@ -3,26 +3,21 @@
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from choose.api import study_evidence
-from choose.api.study_evidence import evidence_of, method_of, notes_of, settings
+from choose.api.study_evidence import method_of, notes_of, settings
 from choose.errors import StudyError
 from choose.formatting import DASH
-from choose.judge.goal import Rule
-from choose.judge.verdict import judge
 from choose.report.blocks import is_figure, table
 from choose.report.write import render_html
 from choose.store.store import PAGE, Store
 from choose.study.config import Study
 from choose.tasks.labels import Classification
 from choose.types import Run
-from support import answered_studies as answered
-from support.answered_studies import player
 from support.studies import compare, plain_trial, write_csv
 
 
@@ -109,31 +104,6 @@ def test_a_server_cannot_make_notes_of_two_forms_look_like_one() -> None:
 def run(notes: list[str], variant: str = "") -> Run:
     trial = plain_trial("prompt", variant=variant, train_size=5, task="t", pool="p", questions="q")
     return Run(trial=trial, answers={}, asked={}, notes=tuple(notes))
-
-
-def test_rows_with_personal_data_are_counted_and_named_where_the_record_lists_them() -> None:
-    """A report lists doubted and differing rows; their text must not spread what it holds."""
-    said = [player("tfidf", "abababab"), player("probe", "abbbaabb")]
-    evidence = replace(
-        answered.study("ab", "aabbabab", said), personal=frozenset({"r1", "r6", "x"})
-    )
-    decision = judge(evidence, Rule())
-    assert decision.dataset.personal == 3
-    assert "r1" in decision.personal
-    assert set(decision.personal) <= {"r1", "r6"} & {row.id for row in decision.overlap.doubtful}
-    unread = judge(replace(evidence, personal=None), Rule())
-    assert unread.dataset.personal is None
-    assert unread.personal == ()
-
-
-def test_texts_with_an_address_are_found_in_a_store(tmp_path: Path) -> None:
-    rows = [("refund to ann@example.com please", "a"), ("the app is slow", "b")] * 12
-    path = tmp_path / "mail.csv"
-    path.write_text("text,label\n" + "".join(f"{i} {t},{y}\n" for i, (t, y) in enumerate(rows)))
-    grid = {"seeds": 1, "noise": (0.0,), "views": (), "scenarios": ()}
-    out = tmp_path / "st"
-    compare(path, overrides={"grid": grid}, strategies=["majority", "tfidf"], out=out)
-    assert len(evidence_of(Store.open(out)).personal or ()) == 12
 
 
 Choose = Callable[..., tuple[int, str, str]]

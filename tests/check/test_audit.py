@@ -15,9 +15,6 @@ from choose.api import plan
 from choose.api.plan import Checked, resolve
 from choose.conformance import pool
 from choose.report import check_words as words
-from choose.report.blocks import check_blocks
-from choose.report.markdown import markdown_page
-from choose.report.write import render_issues
 from choose.schema.check import Check
 from support.studies import write_csv
 
@@ -68,14 +65,13 @@ def test_the_late_queue_of_the_sample_is_noticed(tickets: Checked) -> None:
 
 
 @pytest.mark.slow
-def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
+def test_size_and_what_was_not_measured(tickets: Checked) -> None:
     record = tickets.record
     assert (record.rows, record.left_out, record.test_rows) == (602, 0, 602)
     assert record.reach.usual == pytest.approx(0.051, abs=0.001)
     assert record.across is None
-    languages = {x.name: x.rows for x in record.languages.found}
-    assert languages["English"] > 540
-    assert languages["German"] >= 6
+    assert record.foreign < 0.1
+    assert not record.unspaced
     assert record.conflicts.texts == record.within.all == 0
     assert 1 <= len(record.first) <= 3
     assert record.first[0].points >= record.first[-1].points
@@ -83,10 +79,10 @@ def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
 
 @pytest.fixture
 def faulty(tmp_path: Path) -> tuple[Path, Path]:
-    """A pool and a test file with leaks, conflicts, a rare label, an e-mail address and a key."""
+    """A pool and a test file with leaks, conflicts and a rare label."""
     rows = [(e.text, e.target) for e in pool(seed=3, rows=90)]
     rows += [("both say so", "fruit"), ("Both say so", "tool"), (LONG, "tool")]
-    rows += [("ask ann@example.com or AKIA" + "B" * 16, "tool"), ("only one", "rare")]
+    rows += [("only one", "rare")]
     asked = [(e.text, e.target) for e in pool(seed=9, rows=30) if e.text not in dict(rows)]
     asked += [(rows[0][0].upper(), rows[0][1]), (f"{LONG} again", "tool")]
     return write_csv(tmp_path / "pool.csv", rows), write_csv(tmp_path / "asked.csv", asked)
@@ -98,28 +94,11 @@ def test_planted_faults_are_found_and_ranked(faulty: tuple[Path, Path]) -> None:
     assert (record.across.exact, record.across.normalised, record.across.near) == (0, 1, 1)
     assert (record.conflicts.texts, record.conflicts.lost) == (1, 1)
     assert record.balance.few == ("rare",)
-    assert {h.name: h.rows for h in record.personal if h.rows} == {
-        "e-mail address": 1,
-        "key or token": 1,
-    }
-    assert "keys or card numbers" in words.step(record, record.first[0])
     assert len(record.first) == 3
     kinds = {issue.kind for issue in record.issues}
-    assert {"leak", "conflict", "rare label", "personal", "duplicate"} <= kinds
+    assert {"leak", "conflict", "rare label", "duplicate"} <= kinds
     leak = next(issue for issue in record.issues if issue.kind == "leak")
     assert leak.row.startswith("test:")
-
-
-def test_what_was_matched_is_nowhere(faulty: tuple[Path, Path]) -> None:
-    checked = plan.check(faulty[0])
-    written = [
-        checked.record.model_dump_json(),
-        markdown_page(check_blocks(checked.record)),
-        render_issues(checked.record, checked.texts),
-    ]
-    for text in written:
-        assert "ann@example" not in text
-        assert "AKIA" not in text
 
 
 def test_f8_texts_that_differ_by_punctuation_alone_are_not_said_to_agree(tmp_path: Path) -> None:

@@ -104,11 +104,10 @@ def test_a_set_in_which_every_row_repeats_another_is_no_pass(tmp_path: Path) -> 
     assert says.startswith("Rows that repeat another row: 150 of 150")
 
 
-@pytest.mark.parametrize(("name", "language"), [("japanese", "Japanese"), ("german", "German")])
-def test_a_language_that_the_encoder_does_not_know_is_noticed(name, language, tmp_path):
+@pytest.mark.parametrize("name", ["japanese", "german"])
+def test_a_language_that_the_encoder_does_not_know_is_noticed(name, tmp_path):
     status, says = line(audited(name, tmp_path), "Languages")
     assert status == "look"
-    assert f"Many texts are in {language}" in says
     assert "was trained on English" in says
     assert "--set encoder=SPEC" in says
 

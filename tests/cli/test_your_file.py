@@ -42,7 +42,7 @@ def test_the_files_below_are_accepted_without_a_study_file(choose: Callable, fil
 @pytest.mark.parametrize(
     ("flag", "value", "said"),
     [
-        ("--target", "0", "--target 0 cannot be used: it must be more than 0.0."),
+        ("--target", "0", "--target 0 cannot be used: input should be greater than 0."),
         ("--metric", "balancd", "is FILE.py:FUNCTION. Did you mean 'balanced'?"),
     ],
 )

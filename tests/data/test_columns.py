@@ -15,8 +15,7 @@ from choose.data.columns import group_hint, roles_of
 from choose.data.dataset import dataset_from, read_rows
 from choose.data.examples import examples_from
 from choose.data.readers.column_guess import column_of, looks_headerless, parse_dates
-from choose.data.readers.delimited import ROW
-from choose.data.readers.json_and_parquet import table_of
+from choose.data.readers.json_and_parquet import ROW, table_of
 from choose.data.readers.table_file import read_table
 from choose.errors import ChooseError, DataError
 from choose.schema.study_sections import DataSection, TaskSection
@@ -491,11 +490,9 @@ def test_the_last_turn_of_the_assistant_is_the_label() -> None:
     assert read_rows(both).instruction is None
 
 
-def test_system_turns_that_differ_are_not_used_and_said() -> None:
+def test_system_turns_that_differ_are_no_instruction() -> None:
     Path("a.json").write_text(json.dumps(chats(lambda i: f"Ticket {i}")))
-    rows = read_rows(DataSection(path="a.json"))
-    assert rows.instruction is None
-    assert "The system turns differ between chats, and are not used" in " ".join(rows.notes)
+    assert read_rows(DataSection(path="a.json")).instruction is None
 
 
 @pytest.mark.parametrize(
@@ -607,16 +604,12 @@ def of_sources(column: str, *values: str, **section: str) -> tuple[str | None, s
     return found.group, found.source, " ".join(found.told)
 
 
-def test_a_column_of_few_values_that_labels_cross_is_the_source() -> None:
+def test_a_column_that_labels_cross_is_the_source_or_the_group() -> None:
     halves = [*["x"] * 50, *["y"] * 50]
-    group, source, told = of_sources("Customer", *halves)
-    assert (group, source) == (None, "Customer")
-    assert "The 2 values of 'Customer' are taken as sources" in told
-    assert of_sources("group", *halves)[:2] == (None, "group")
-    assert of_sources("group", *halves, group_column="group") == ("group", None, "")
-    threads = [f"thread {n // 4}" for n in range(100)]
-    assert of_sources("group", *threads) == ("group", None, "")
-    assert of_sources("customer", *threads) == (None, None, "")
+    assert of_sources("Channel", *halves) == (None, "Channel", "")
+    assert of_sources("group", *halves) == ("group", None, "")
+    assert of_sources("customer", *halves) == (None, None, "")
+    assert of_sources("source", *["x"] * 100) == (None, None, "")
 
 
 @pytest.mark.parametrize("column", ["group", "source"])
@@ -625,12 +618,6 @@ def test_a_column_that_no_label_crosses_is_not_taken_silently(column: str) -> No
     assert (group, source) == (None, None)
     assert f"Column '{column}' is not taken as the {column}: each label is in one" in told
     assert f"--set group_column={column}." in told
-
-
-def test_a_source_column_of_one_value_is_said() -> None:
-    _, source, told = of_sources("source", *["x"] * 100)
-    assert source is None
-    assert told == "Column 'source' has one value only: no source can be left out."
 
 
 def test_labels_that_no_training_row_has_are_a_caveat_with_their_rows(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from choose.corpus import Corpus, Document, Span
 from choose.data.readers.table_file import read_table
-from choose.data.scenarios import VIEWS, noisy, sample_rows, typos, view
-from choose.errors import StudyError
+from choose.data.scenarios import noisy, typos, with_typos
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.labels import Classification
@@ -71,12 +70,6 @@ def test_nothing_but_labels_changes_and_the_order_stays() -> None:
 def test_seeds_flip_different_rows() -> None:
     one, two = (flips(MANY, noisy(MANY, TASK, 0.2, seed)) for seed in (0, 1))
     assert abs(len(one.keys() & two.keys()) / len(MANY) - 0.04) < 0.02
-
-
-@pytest.mark.parametrize("rate", [1.5, 1.0, -0.1, float("nan")])
-def test_rates_that_are_no_share_are_refused(rate: float) -> None:
-    with pytest.raises(StudyError, match="Allowed: 0 up to"):
-        noisy(MANY[:5], TASK, rate, 0)
 
 
 def test_records_swap_rows_and_a_smaller_pool_gets_the_same() -> None:
@@ -157,23 +150,15 @@ TEXTS = st.text(min_size=1).filter(str.strip) | st.sampled_from(
 )
 
 
-def seen(name: str, text: str, id: str = "1", seed: int = 0) -> str:
-    return view(name, [Item(id=id, text=text)], seed)[0].text
+def seen(text: str, id: str = "1") -> str:
+    return with_typos([Item(id=id, text=text)])[0].text
 
 
-@given(st.sampled_from(list(VIEWS)), TEXTS, st.text(max_size=5), st.integers(0, 9))
-def test_a_view_depends_on_id_text_and_seed_alone_and_is_never_empty(name, text, id, seed):
-    alone = seen(name, text, id, seed)
-    among = view(name, [Item(id="x", text="other"), Item(id=id, text=text)], seed)[1]
-    assert among.text == alone
-    assert among.id == id
-    assert alone.strip()
-
-
-@given(TEXTS)
-def test_views_keep_the_letters(text: str) -> None:
-    assert seen("clean", text) == text
-    assert Counter(seen("typos", text)) == Counter(text)
+@given(TEXTS, st.text(max_size=5))
+def test_typos_depend_on_id_and_text_alone_and_keep_the_letters(text: str, id: str) -> None:
+    among = with_typos([Item(id="x", text="other"), Item(id=id, text=text)])[1]
+    assert among == Item(id=id, text=seen(text, id))
+    assert Counter(among.text) == Counter(text)
 
 
 def test_typos_leave_names_links_codes_and_negations_alone() -> None:
@@ -181,38 +166,24 @@ def test_typos_leave_names_links_codes_and_negations_alone() -> None:
         "never @someone #topic https://example.com/path a.b@example.com file_name v1.2 from can't"
     )
     assert {typos(kept, Random(seed)) for seed in range(50)} == {kept}
-    changed = seen("typos", "transfer")
+    changed = seen("transfer")
     assert changed != "transfer"
     assert (changed[0], changed[-1]) == ("t", "r")
 
 
-def test_unknown_views_are_refused() -> None:
-    with pytest.raises(StudyError, match="Did you mean 'typos'"):
-        view("typo", [], 0)
-
-
-def test_seeds_and_items_differ() -> None:
+def test_items_differ() -> None:
     text = "Where in the world is the transfer that was promised yesterday afternoon"
-    assert len({seen("typos", text, seed=seed) for seed in range(8)}) > 4
-    assert len({seen("typos", text, id=str(id)) for id in range(8)}) > 4
+    assert len({seen(text, id=str(id)) for id in range(8)}) > 4
 
 
 def test_most_toy_texts_are_changed(toy: Dataset) -> None:
     items = [example.item() for example in toy.examples.values()]
-    changed = sum(a.text != b.text for a, b in zip(items, view("typos", items, 0), strict=True))
+    changed = sum(a.text != b.text for a, b in zip(items, with_typos(items), strict=True))
     assert changed / len(items) > 0.95
 
 
 def test_most_real_texts_are_changed(shared_data: Path) -> None:
     texts = read_table(shared_data / "banking77" / "test.csv")["text"].to_list()
     items = [Item(id=str(i), text=text) for i, text in enumerate(texts)]
-    changed = sum(a.text != b.text for a, b in zip(items, view("typos", items, 0), strict=True))
+    changed = sum(a.text != b.text for a, b in zip(items, with_typos(items), strict=True))
     assert changed / len(items) >= 0.97
-
-
-def test_rows_for_views_are_few_and_stratified() -> None:
-    targets = {str(i): "a" if i % 4 else "b" for i in range(1_000)}
-    chosen = sample_rows(list(targets), targets, 200, 0)
-    assert Counter(targets[id] for id in chosen) == {"a": 150, "b": 50}
-    assert chosen == sample_rows(list(targets), targets, 200, 0)
-    assert sample_rows(["1", "2"], targets, 200, 0) == ("1", "2")

@@ -1,23 +1,15 @@
-"""Facts about rows: repeats, conflicts, languages, lengths, personal data, thirds of time."""
+"""Facts about rows: repeats, conflicts, lengths, thirds of time."""
 
-import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from choose.check.measurements import periods_of
+from choose.check.measurements import balance_of, hardly_counted, lengths_of, periods_of
 from choose.data.duplicates import (
     conflicting_texts,
     count_duplicates,
-    duplicates_across,
-    duplicates_within,
+    duplicates_among,
     index_texts,
 )
 from choose.data.duplicates import count_conflicts as counted_conflicts
-from choose.data.findings import balance_of, hardly_counted, lengths_of
-from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
-from choose.data.personal_data import hints_by_row, hints_of
 from choose.types import Example
 
 
@@ -41,7 +33,7 @@ def test_each_row_counts_once_under_its_closest_likeness() -> None:
         f"{LONG} again",
         "nothing like the others",
     )
-    repeats = duplicates_within(found, index_texts(found))
+    repeats = duplicates_among(found, found, index_texts(found))
     assert [(r.id, r.likeness) for r in repeats] == [
         ("r0", "exact"),
         ("r1", "exact"),
@@ -62,7 +54,7 @@ def test_across_counts_test_rows_only_and_names_the_pool_row() -> None:
         Example(id="t2", text="fresh", target="x"),
         Example(id="t3", text=f"{LONG} please", target="x"),
     ]
-    found = duplicates_across(asked, pool, index_texts([*pool, *asked]))
+    found = duplicates_among(asked, pool, index_texts([*pool, *asked]))
     assert [(r.id, r.likeness, r.of) for r in found] == [
         ("t0", "normalised", "r0"),
         ("t3", "near", "r2"),
@@ -85,135 +77,6 @@ def test_balance_golden() -> None:
 def test_lengths_golden() -> None:
     found = lengths_of(rows("one", "one two", "one two three", " ".join(["w"] * 300)))
     assert (found.words, found.longest, found.long) == (2.5, 300, 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("I am still waiting for the card that you sent me", "English"),
-        ("Wo finde ich die Rechnung für den letzten Monat? Ich habe sie nicht.", "German"),
-        ("Bonjour, je ne trouve pas la facture de ce mois dans votre page", "French"),
-        ("Hola, no puedo ver los datos de mi cuenta en la página", "Spanish"),
-        ("Não consigo ver os dados da minha conta, você pode ajudar?", "Portuguese"),
-        ("Non riesco a vedere i dati della mia carta, perché?", "Italian"),
-        ("Ik kan de gegevens van mijn rekening niet zien op de site", "Dutch"),
-        ("Jag kan inte se mitt konto och det är fel på sidan", "Swedish"),
-        ("Nie mogę się zalogować do mojego konta i nie wiem dlaczego", "Polish"),
-        ("Bu kart ile ne zaman ödeme yapabilirim, neden çok pahalı?", "Turkish"),
-        ("どこでカードを受け取れますか", "Japanese"),
-        ("我的银行卡在哪里", "Han"),
-        ("카드는 어디에 있나요", "Korean"),
-        ("Где моя карта? Я её потерял", "Russian"),
-        ("Где моя карта?", UNKNOWN),
-        ("Де моя картка? Я її загубив", "Ukrainian"),
-        ("που είναι η κάρτα μου", "Greek"),
-        ("أين بطاقتي", "Arabic"),
-        ("card lost", UNKNOWN),
-        (" ".join(["alpha beta gamma delta kappa"] * 8) + " o e as", UNKNOWN),
-        ("12345 ???", NO_LETTERS),
-        ("", NO_LETTERS),
-    ],
-)
-def test_languages_of_texts(text: str, language: str) -> None:
-    assert language_of(text) == language
-
-
-SENTENCES = {
-    "English": "where is my card|my parcel never arrived|can you reset my password please"
-    "|The invoice is wrong again|how do I close the account",
-    "German": "Wo ist meine Karte?|Das Paket ist nie angekommen|Bitte Passwort zurücksetzen"
-    "|Die Rechnung stimmt nicht|Wie kündige ich mein Konto?",
-    "French": "Où est ma carte ?|Mon colis n'est jamais arrivé|Je veux changer de mot de passe"
-    "|La facture est fausse|Comment fermer mon compte ?",
-    "Spanish": "¿Dónde está mi tarjeta?|Mi paquete nunca llegó|Quiero cambiar la contraseña"
-    "|La factura está mal otra vez|¿Cómo cierro la cuenta?",
-    "Italian": "Dov'è la mia carta?|Il pacco non è mai arrivato|Vorrei cambiare la password"
-    "|La fattura è sbagliata|Come chiudo il conto?",
-    "Portuguese": "Onde está o meu cartão?|A encomenda nunca chegou|Quero mudar a minha senha"
-    "|A fatura está errada outra vez|Como encerro a conta?",
-    "Dutch": "Waar is mijn pas?|Het pakket is nooit aangekomen|Ik wil mijn wachtwoord wijzigen"
-    "|De factuur klopt weer niet|Hoe sluit ik mijn rekening?",
-    "Polish": "Gdzie jest moja karta?|Paczka nigdy nie dotarła|Chcę zmienić hasło"
-    "|Faktura znowu jest błędna|Jak zamknąć konto?",
-}
-
-
-def test_short_sentences_are_identified() -> None:
-    """36 of 40 at least, and none wrongly; a vote of function words identified 13."""
-    found = [
-        (language, language_of(text))
-        for language, texts in SENTENCES.items()
-        for text in texts.split("|")
-    ]
-    assert sum(language == named for language, named in found) >= 36
-    assert all(named in (language, UNKNOWN) for language, named in found)
-
-
-def test_without_the_model_scripts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("choose.data.languages._identifier", lambda: None)
-    assert language_of("Где моя карта?") == "Cyrillic"
-    assert language_of("where is my card") == UNKNOWN
-
-
-def test_counts_of_many_rows_come_from_a_sample() -> None:
-    found = languages_of(rows(*["where is my card", "Wo ist meine Karte?"] * 6_000))
-    assert {x.name: x.rows for x in found.found} == {"English": 6_000, "German": 6_000}
-
-
-def test_unspaced_scripts_are_noticed() -> None:
-    assert languages_of(rows("我的银行卡在哪里", "どこでカードを", "where is my card")).unspaced
-    assert not languages_of(rows("I am here and you are not", "card")).unspaced
-
-
-@pytest.mark.parametrize(
-    ("text", "kinds"),
-    [
-        ("write to ann.o@example.co.uk please", ["e-mail address"]),
-        ("@home and a @ b", []),
-        ("call +44 20 7946 0958", ["phone number"]),
-        ("call (555) 123-4567 x2", ["phone number"]),
-        ("order 20241231 of 2024-12-31 10:15:30", []),
-        ("order 4471998", []),
-        ("version 4.2.3.4471", []),
-        # A network's published test number, and the same with another check digit.
-        ("card 4242 4242 4242 4242", ["payment card number"]),
-        ("card 4242 4242 4242 4241", []),
-        # Luhn's digit is right, but no network gives out such a number.
-        ("build 1000000000000008", []),
-        ("IBAN GB82 WEST 1234 5698 7654 32", ["bank account (IBAN)"]),
-        ("IBAN GB83 WEST 1234 5698 7654 32", []),
-        ("key AKIA" + "A" * 16, ["key or token"]),
-        ("ghp_" + "a1" * 18, ["key or token"]),
-        ("task-force and risk-averse people", []),
-        ("-----BEGIN RSA PRIVATE KEY-----", ["key or token"]),
-    ],
-)
-def test_personal_data_hints(text: str, kinds: list[str]) -> None:
-    assert [kind for _, kind in hints_by_row(rows(text))] == kinds
-
-
-def test_personal_data_in_a_further_input_is_seen() -> None:
-    """It is sent to an endpoint with the text."""
-    [row] = rows("none")
-    sender = replace(row, fields={"sender": "a@example.com"})
-    assert [kind for _, kind in hints_by_row([sender])] == ["e-mail address"]
-
-
-def test_hints_hold_counts_and_nothing_that_was_matched() -> None:
-    found = rows("a@example.com b@example.com", "c@example.com", "none")
-    hints = {hint.name: hint.rows for hint in hints_of(hints_by_row(found))}
-    assert hints["e-mail address"] == 2
-    assert hints["key or token"] == 0
-    assert "example" not in repr(hints_of(hints_by_row(found)))
-
-
-@pytest.mark.parametrize("piece", ["1 ", "a@", "eyJ-", "A1", "1-", "@a.", "sk-"])
-def test_no_text_makes_the_search_slow(piece: str) -> None:
-    text = piece * (200_000 // len(piece))
-    start = time.process_time()
-    hints_by_row(rows(text))
-    language_of(text)
-    assert time.process_time() - start < 5
 
 
 def dated(count: int, days: int = 1) -> list[Example]:

@@ -15,7 +15,6 @@ from choose.api.plan import plan_trials, resolve
 from choose.api.study_evidence import evidence_of
 from choose.data import scenarios as module
 from choose.data.dataset import load_dataset
-from choose.data.difficulty import cross_fitted
 from choose.data.scenarios import (
     ORIGINS,
     Pools,
@@ -401,11 +400,10 @@ def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: P
 def recall_of_the_new_class(seed: int) -> float:
     """Return the recall after 20 examples, the tickets divided anew: one division varies much."""
     rows = load_dataset(DataSection(path="sample:tickets"), TaskSection())
-    targets = {id: row.target for id, row in rows.examples.items()}
-    hard = cross_fitted(list(rows.examples.values()), [fold.questions for fold in rows.folds])
-    parts = stratified_folds(list(targets), targets, rows.clusters, 5, seed, hard)
+    classes = {id: (row.target,) for id, row in rows.examples.items()}
+    parts = stratified_folds(classes, rows.clusters, 5, seed)
     folds = tuple(
-        replace(rows.folds[0], pool=tuple(id for id in targets if id not in part), questions=part)
+        replace(rows.folds[0], pool=tuple(id for id in classes if id not in part), questions=part)
         for part in map(tuple, parts)
     )
     divided, hits, asked = replace(rows, folds=folds), 0, 0
@@ -414,7 +412,7 @@ def recall_of_the_new_class(seed: int) -> float:
         split = make_split(divided, SplitSpec(fold, 0, None, scenario))
         strategy = find("tfidf")(seed=0, characters=False)
         strategy.fit(divided.task, split.pool)
-        questions = [id for id in split.questions if targets[id] == "frontdesk"]
+        questions = [id for id in split.questions if classes[id] == ("frontdesk",)]
         answers = strategy.predict([divided.examples[id].item() for id in questions])
         hits, asked = hits + list(answers.outputs).count("frontdesk"), asked + len(questions)
     return hits / asked

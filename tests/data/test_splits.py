@@ -1,5 +1,8 @@
+import random
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +12,22 @@ from hypothesis import strategies as st
 
 from choose.data.dataset import load_dataset
 from choose.data.duplicates import index_texts, similar_pairs
-from choose.data.findings import sorted_input
 from choose.data.readers.table_file import dataset_name
+from choose.data.scenarios import Pools, SplitSpec
 from choose.data.splits import SplitOptions, build_dataset
-from choose.data.stratify import sampling_order, stratified_order, stratified_sample, training_pool
+from choose.data.stratify import (
+    sampling_order,
+    strata_of,
+    stratified_folds,
+    stratified_order,
+    stratified_sample,
+    training_pool,
+)
 from choose.errors import DataError, StudyError
 from choose.formatting import normalised
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.types import Dataset, Example
+from choose.types import Dataset, Example, Scenario
+from support.studies import TASK, label_rows
 
 WORDS = ("red", "blue", "green", "amber", "violet", "teal", "olive", "navy", "coral", "beige")
 
@@ -170,13 +181,10 @@ def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:
     assert f"the other {len(test) - 40} " in finding
 
 
-def test_labels_of_the_test_file_join_the_task_and_are_reported() -> None:
+def test_labels_of_the_test_file_join_the_task() -> None:
     test = [row(100, "l0", "asked this"), row(101, "new", "asked that"), row(102, "new", "and so")]
     dataset = build_dataset("t", many(40), test)
     assert dataset.task.labels == ("l0", "l1", "new")
-    assert dataset.findings[0].startswith("1 label without a training row")
-    assert "('new')" in dataset.findings[0]
-    assert "2 rows wrong" in dataset.findings[0]
 
 
 def test_what_contradicts_a_test_file_is_refused() -> None:
@@ -218,57 +226,20 @@ def test_a_fold_without_choice_is_refused() -> None:
         build_dataset("bad", rows, options=SplitOptions(folds=2))
 
 
-def test_findings_are_plain_sentences_with_counts() -> None:
-    rows = [
-        *many(40),
-        row(100, "l0", "  "),
-        row(101, "", "labelled by nobody"),
-        row(102, "l0", "The very same"),
-        row(103, "l1", "the very  SAME"),
-        row(104, "rare", "hardly ever seen thing"),
-        row(105, "l0", "long " * 300),
-    ]
+def test_rows_without_a_text_or_a_label_are_left_out_and_counted() -> None:
+    rows = [*many(40), row(100, "l0", "  "), row(101, "", "labelled by nobody")]
     dataset = build_dataset("f", rows)
     assert "r100" not in dataset.examples
     assert (
         found(dataset, "without a text") == "1 row of the file without a text left out: row r100."
     )
     assert "row r101" in found(dataset, "without a label")
-    assert "rows r102 and r103" in found(dataset, "more than one label")
-    assert "at least 1 row" in found(dataset, "more than one label")
-    assert found(dataset, "the same text").startswith("2 rows")
-    assert "('rare')" in found(dataset, "fewer than 5 rows")
-    assert "the longest 300" in found(dataset, "256 words")
-    assert "rare" in dataset.task.labels
-
-
-def test_a_label_that_one_group_holds_cannot_be_learnt_where_it_is_asked() -> None:
-    rows = [*many(40), *(row(90 + i, "vip", f"vip{i} v{i}", group="g") for i in range(3))]
-    dataset = build_dataset("g", rows)
-    assert "('vip')" in dataset.findings[0]
-    assert "3 rows wrong" in dataset.findings[0]
-
-
-def test_a_dozen_shuffled_rows_are_not_called_sorted() -> None:
-    """Twelve rows of three labels, seven of one, change label five times by chance."""
-    order = "abbbcbbcbaab"
-    rows = [row(i, label, f"t{i} u{i}") for i, label in enumerate(order)]
-    assert not [*sorted_input(rows)]
-    assert [*sorted_input(sorted(rows, key=lambda e: e.target))]
 
 
 def test_ids_in_findings_are_plain_text() -> None:
     rows = [*many(30), Example(id="\x1b[31m" + "x" * 100, text=" ", target="l0")]
     assert "\x1b" not in found(build_dataset("ids", rows), "without a text")
     assert len(found(build_dataset("ids", rows), "without a text")) < 120
-
-
-def test_uneven_and_sorted_files_are_reported() -> None:
-    rows = [row(i, "most" if i < 80 else "least", f"t{i} u{i}") for i in range(100)]
-    dataset = build_dataset("s", rows)
-    assert "'most' has 80% of the rows" in found(dataset, "uneven")
-    assert "shuffled" in found(dataset, "sorted by label")
-    assert not any("sorted" in finding for finding in build_dataset("u", many(100)).findings)
 
 
 IDS = st.dictionaries(st.text(max_size=4), st.sampled_from("abcd"), min_size=1, max_size=80)
@@ -417,7 +388,6 @@ def test_banking77(shared_data: Path) -> None:
     assert (dataset.name, len(dataset.task.labels)) == ("banking77", 77)
     assert len(dataset.asked) == 3_080
     assert 9_300 < len(dataset.folds[0].pool) < 9_500
-    assert found(dataset, "sorted by label")
     check_no_straddling(dataset)
 
 
@@ -436,3 +406,117 @@ def test_gh_issues_is_cross_fitted_with_its_timestamps(shared_data: Path) -> Non
     assert all(e.timestamp is not None for e in dataset.examples.values())
     assert len({len(fold.questions) for fold in dataset.folds}) == 1
     check_no_straddling(dataset)
+
+
+Sets = Mapping[str, Sequence[str]]
+
+
+def long_tail(rows: int = 600, labels: int = 30, seed: int = 0) -> Sets:
+    rng = random.Random(seed)
+    shares = [0.4 / (1 + n) for n in range(labels)]
+    return {
+        f"r{i}": [f"l{n}" for n, share in enumerate(shares) if rng.random() < share]
+        for i in range(rows)
+    }
+
+
+def uneven(sets: Sets, parts: Sequence[Sequence[str]]) -> float:
+    """Return the labels distribution measure of Sechidis et al. (2011): 0 where all are alike."""
+    totals, rows = Counter(label for own in sets.values() for label in own), len(sets)
+    found = []
+    for label, count in totals.items():
+        for part in parts:
+            own = sum(label in sets[id] for id in part)
+            found.append(abs(own / (len(part) - own) - count / (rows - count)))
+    return float(np.mean(found))
+
+
+def test_folds_are_as_even_as_those_of_the_library_and_far_from_random_ones() -> None:
+    library = pytest.importorskip("iterstrat.ml_stratifiers")
+    sets = long_tail()
+    ids, labels = list(sets), sorted({label for own in sets.values() for label in own})
+    members = np.array([[label in own for label in labels] for own in sets.values()], dtype=int)
+    ours, theirs, shuffled = [], [], []
+    for seed in range(5):
+        parts = stratified_folds(sets, {}, 5, seed)
+        assert sorted(id for part in parts for id in part) == sorted(ids)
+        assert {len(part) for part in parts} == {120}
+        ours.append(uneven(sets, parts))
+        dealt = library.MultilabelStratifiedKFold(5, shuffle=True, random_state=seed)
+        theirs.append(uneven(sets, [[ids[i] for i in t] for _, t in dealt.split(ids, members)]))
+        random.Random(seed).shuffle(ids)
+        shuffled.append(uneven(sets, [ids[i::5] for i in range(5)]))
+        ids = list(sets)
+    assert np.mean(ours) <= 1.1 * np.mean(theirs)
+    assert np.mean(ours) < 0.4 * np.mean(shuffled)
+
+
+def test_clusters_stay_whole_and_no_fold_is_empty() -> None:
+    sets = long_tail(200, 12)
+    clusters = {id: f"c{n // 7}" for n, id in enumerate(sets) if n < 140}
+    parts = stratified_folds(sets, clusters, 5, 0)
+    homes = [{clusters[id] for id in part if id in clusters} for part in parts]
+    assert sum(map(len, homes)) == len(set(clusters.values()))
+    assert uneven(sets, parts) < 0.5 * uneven(sets, [list(sets)[n::5] for n in range(5)]) + 0.02
+    few = {f"r{n}": ["a"] for n in range(10)}
+    blocks = {f"r{n}": "x" if n < 6 else f"y{n}" for n in range(10)}
+    assert all(stratified_folds(few, blocks, 5, 0))
+    assert stratified_folds(sets, clusters, 5, 0) == parts
+
+
+def test_a_study_of_sets_is_divided_label_by_label() -> None:
+    rows = label_rows(150)
+    rows = [replace(e, group="g" if n < 12 else None) for n, e in enumerate(rows)]
+    data = build_dataset("m", rows, None, SplitOptions(kind="multilabel"))
+    assert len({data.clusters.get(e.id) for e in rows[:12]}) == 1
+    for label in TASK.choices:
+        counts = [
+            sum(label in TASK.classes(data.examples[id].target) for id in fold.questions)
+            for fold in data.folds
+        ]
+        assert max(counts) - min(counts) <= 5, label
+    strata = strata_of(TASK, rows)
+    totals = Counter(label for e in rows for label in TASK.classes(e.target))
+    for row in rows:
+        own = TASK.classes(row.target)
+        assert strata[row.id] == min(own, key=lambda label: (totals[label], label), default="")
+    small = [e.id for e in training_pool(data, 0, 1, 20)]
+    assert [e.id for e in training_pool(data, 0, 1, 40)][:20] == small
+    assert {label for id in small for label in TASK.classes(data.examples[id].target)} == set(
+        TASK.choices
+    )
+
+
+def test_label_noise_drops_and_adds_in_the_pool_alone_and_is_nested() -> None:
+    data = build_dataset("m", label_rows(400), None, SplitOptions(kind="multilabel"))
+
+    def changed(rate: float) -> dict[str, tuple[set[str], set[str]]]:
+        scenario = Scenario(kind="noise", rate=rate)
+        split = Pools(data).at(SplitSpec(0, 0, None, scenario))
+        assert split.questions == data.folds[0].questions
+        found = {}
+        for row in split.pool:
+            assert data.task.problem_with(row.target) is None
+            before, after = (
+                set(data.task.classes(target))
+                for target in (data.examples[row.id].target, row.target)
+            )
+            if before != after:
+                found[row.id] = (before - after, after - before)
+        return found
+
+    low, high = changed(0.1), changed(0.3)
+    assert low.items() <= high.items()
+    pool = len(data.folds[0].pool)
+    assert abs(len(high) / pool - 0.3) < 0.1
+    dropped, added = (sum(len(pair[side]) for pair in high.values()) for side in (0, 1))
+    assert dropped + added == len(high)  # one label a row
+    assert 0.25 < dropped / len(high) < 0.65
+
+
+def test_a_new_label_is_withheld_from_the_pool_with_all_rows_that_have_it() -> None:
+    data = build_dataset("m", label_rows(200), None, SplitOptions(kind="multilabel"))
+    scenario = Scenario(kind="new-class", label="pin", examples=5)
+    split = Pools(data).at(SplitSpec(0, 0, None, scenario))
+    assert sum("pin" in data.task.classes(e.target) for e in split.pool) == 5
+    assert any("pin" in data.task.classes(data.examples[id].target) for id in split.questions)

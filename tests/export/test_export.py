@@ -54,9 +54,8 @@ def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[
         "from choose.data.readers.unlabelled_texts import file_items\n"
         "found = {}\n"
         "for folder in sys.argv[2:]:\n"
-        "    with file_items(sys.argv[1], None) as items:\n"
-        "        answers = Model.load(folder).stream(items)\n"
-        "        found[folder] = {p.id: [p.label, p.confidence] for p in answers}\n"
+        "    answers = Model.load(folder).stream(file_items(sys.argv[1], None))\n"
+        "    found[folder] = {p.id: [p.label, p.confidence] for p in answers}\n"
         "print(json.dumps(found))\n"
     )
     command = [sys.executable, "-c", code, str(data), *map(str, folders)]
@@ -367,16 +366,6 @@ def test_memory_does_not_grow_with_the_stream(folder: Path) -> None:
     for done in range(2, 2_000):
         next(answers)
         assert read - done < CHUNK
-
-
-def test_files_are_read_as_they_are_answered(folder: Path, tmp_path: Path) -> None:
-    from choose.data.readers.unlabelled_texts import file_items
-
-    path = tmp_path / "t.csv"
-    path.write_text("text\n" + "apple\n" * 3_000 + 'pear,"broken\n')
-    with file_items(str(path), None) as items:
-        answers = Model.load(folder).stream(items)
-        assert [next(answers).label for _ in range(300)] == ["fruit"] * 300
 
 
 def test_a_file_is_written_whole_or_not_at_all(choose, folder: Path) -> None:

@@ -489,7 +489,6 @@ def texts(count: int) -> list[dict[str, Any]]:
             "title": f"Shop {n}",
             "text": f"Shop {n} opens at {n} and sells {n + 7} things.",
             "date": "2025-03-01T10:00:00Z" if n % 2 else None,
-            "url": f"https://example.org/{n}",
         }
         for n in range(count)
     ]
@@ -529,7 +528,6 @@ def test_documents_and_evidence_come_back_as_they_were(tmp_path, files):
     back = Store.open(place).dataset
     assert corpus(back) == corpus(data)
     assert corpus(back).documents[1].timestamp is not None
-    assert corpus(back).documents[3].url == "https://example.org/3"
     assert [e.evidence for e in back.examples.values()] == [
         e.evidence for e in data.examples.values()
     ]
@@ -537,7 +535,7 @@ def test_documents_and_evidence_come_back_as_they_were(tmp_path, files):
     assert back.fingerprint == data.fingerprint == Store.open(place).fingerprint
     assert back.task.digest == data.task.digest
     columns = pl.read_parquet(place / DOCUMENTS).columns
-    assert columns == ["id", "title", "text", "timestamp", "url"]
+    assert columns == ["id", "title", "text", "timestamp"]
 
 
 def test_other_tasks_have_no_such_file(tmp_path, files):

@@ -233,8 +233,8 @@ def test_the_kind_is_found_by_a_column_of_documents(tmp_path: Path) -> None:
     lines = {line.topic: check_words.line(record, line) for line in record.lines}
     assert "The task is ranking: 'relevant' names the documents" in lines["reading"]
     assert lines["relevance"].startswith("1.0 relevant documents a question on average, 1 at most")
-    with file_items(questions, None, asks=True) as items:
-        assert [item.text for item in items] == [row.text for row in rows()]
+    items = file_items(questions, None, asks=True)
+    assert [item.text for item in items] == [row.text for row in rows()]
     questions, documents = write(tmp_path, with_answers=True)
     answered = check(questions, documents)
     assert answered.targets.answers is not None

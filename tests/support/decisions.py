@@ -379,7 +379,6 @@ def reading() -> Decision:
             "scorecards": cards,
             "pairs": (pair("lora-rag", "rag", 0.024, 0.04),),
             "loss_splits": (tuned, loss_split()),
-            "personal": ("q018",),
         }
     )
 

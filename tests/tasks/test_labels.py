@@ -269,7 +269,7 @@ def test_a_cell_that_is_no_set_is_named_with_what_to_write(tmp_path, cell, why):
     cells[4] = cells[9] = cell
     with pytest.raises(DataError) as error:
         load(written(tmp_path / "a.csv", cells), {"kind": "multilabel"}, separator=";")
-    assert str(error.value).startswith("Row 6, column 'labels': ")
+    assert f"In '{tmp_path / 'a.csv'}': Row 6, column 'labels': " in str(error.value)
     assert why in str(error.value)
     assert "Row 11 cannot be read either." in str(error.value)
     # An empty cell is refused too: it may be a row that is not labelled yet.

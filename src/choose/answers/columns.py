@@ -14,7 +14,7 @@ import polars as pl
 
 from choose.data.columns import GROUP, Roles, column_named
 from choose.data.readers.column_guess import LABEL, QUESTION, TEXT, TIME, usual
-from choose.data.readers.delimited import ROW
+from choose.data.readers.json_and_parquet import ROW
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.formatting import plural
 from choose.models.endpoints.ledger import PaidAnswer

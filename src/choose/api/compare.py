@@ -24,7 +24,7 @@ from choose.answers.given import (
 from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
 from choose.api.study_evidence import own_decision, state_of
 from choose.data.dataset import Tables
-from choose.data.readers.delimited import ROW
+from choose.data.readers.json_and_parquet import ROW
 from choose.engines.hardware.compute_settings import check_compute
 from choose.engines.output_cache import caching
 from choose.engines.weights.spec import endpoint_name

@@ -126,7 +126,6 @@ class ReadStudy:
 
 def read_study(study: Study, rows: Tables | None) -> ReadStudy:
     from choose.answers.given import with_teacher
-    from choose.data.columns import LABELS_ALONE
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
 
@@ -137,9 +136,7 @@ def read_study(study: Study, rows: Tables | None) -> ReadStudy:
         column = read.roles.teacher or read.roles.label
         data = data.model_copy(update={"teacher_column": column, "label_column": read.roles.label})
     named = study.model_copy(update={"data": data})
-    told = bool(study.given.answers)  # then columns of labels need no remark
-    notes = tuple(n for n in read.notes if not (told and n.startswith(LABELS_ALONE)))
-    return ReadStudy(study=named, pools=Pools(dataset), notes=notes)
+    return ReadStudy(study=named, pools=Pools(dataset), notes=read.notes)
 
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:

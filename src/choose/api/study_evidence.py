@@ -16,7 +16,6 @@ from typing import Any
 import tomli_w
 
 from choose.answers.columns import is_model, with_files
-from choose.data.personal_data import hints_by_row
 from choose.data.scenarios import pool_rows
 from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError
@@ -42,13 +41,12 @@ def evidence_of(store: Store) -> Evidence:
     return replace(
         nothing_measured(store),
         runs=runs,
-        personal=_personal(store.dataset),
         machine=_machine(runs),
     )
 
 
 def nothing_measured(store: Store) -> Evidence:
-    """Read a study without its measurements, and without looking for personal data."""
+    """Read a study without its measurements."""
     dataset, data = store.dataset, store.study.get("data", {})
     candidates, rows, labels = store.grid()[0], dataset.examples, dataset.task.labels
     told = (f"{c['name']}: {c['warning']}" for c in candidates if c.get("warning"))
@@ -119,12 +117,6 @@ def _unseen(dataset: Dataset) -> Mapping[str, int]:
         known = {rows[id].target for id in fold.pool}
         found.update(t for id in fold.questions if (t := rows[id].target) not in known)
     return found
-
-
-def _personal(dataset: Dataset) -> frozenset[str] | None:
-    """Return the ids of rows that seem to hold personal data; None if no text was stored."""
-    rows = [example for example in dataset.examples.values() if example.text]
-    return frozenset(id for id, _ in hints_by_row(rows)) if rows else None
 
 
 def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:

@@ -8,12 +8,10 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
-from choose.check.measurements import Facts, drift_of, sample_of
+from choose.check.measurements import Facts, drift_of, hardly_counted, lengths_of, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import conflicting_texts, count_conflicts
 from choose.data.examples import dropped_rows
-from choose.data.findings import hardly_counted, lengths_of, sorted_input
-from choose.data.personal_data import hints_of
 from choose.formatting import plural
 from choose.judge.decision.gates import CONFIRMED, WRONG
 from choose.judge.goal import margin_or_usual
@@ -21,7 +19,6 @@ from choose.judge.sample_size import detectable_gains
 from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
-    NAMED,
     Balance,
     Check,
     Drift,
@@ -42,6 +39,9 @@ REPEATED, NEARLY_REPEATED, LONG, DOUBTED = 0.02, 0.2, 0.02, 0.01
 
 # The same of doubted rows between two labels, of the rows of these two.
 CONFUSED = 0.03
+
+# Share of texts with letters that English lacks from which they seem to be in another language.
+FOREIGN = 0.3
 
 # A change over time has the status "look" if it is significant at this level and if the label mix
 # shifted by this share more than by chance.
@@ -68,12 +68,11 @@ def lines_of(check: Check) -> Iterator[Line]:
     if balance is not None:
         yield line("balance", balance.few or check.hidden or balance.dominant)
     yield _time(check.drift)
-    named = [x for x in check.languages.found if x.rows >= max(NAMED * rows, 2)]
-    yield line("languages", len(named) > 1 or check.languages.foreign)
+    if check.foreign >= FOREIGN:
+        yield line("languages", True)
     yield line("lengths", check.lengths.long > LONG * rows)
-    yield line("personal-data", any(count.rows for count in check.personal))
-    if check.unseen or check.group or check.order_of_rows:
-        yield line("rows", check.unseen or check.group)
+    if check.unseen or check.group:
+        yield line("rows", True)
     if check.notes:
         yield line("reading", False)
 
@@ -127,28 +126,18 @@ MOST_STEPS = 3
 # Steps that affect less accuracy than this are left out.
 LEAST = 0.002
 
-# Kinds of personal data that give a reader access or money.
-SECRETS = ("key or token", "payment card number")
-
 
 def steps_of(check: Check) -> tuple[Step, ...]:
     """Return at most three steps, the most valuable first.
 
-    Secrets come first, then labels that the metric hides, which make other figures mislead, then
-    what costs accuracy, by how much. Labelling more comes last: it never stands in the way of a
-    first study.
+    Labels that the metric hides come first, which make other figures mislead, then what costs
+    accuracy, by how much. Labelling more comes last: it never stands in the way of a first study.
     """
     costly = [*_leaks(check), *_of_labels(check), *_of_targets(check)]
     costly = [step for step in costly if step.points >= LEAST]
     costly.sort(key=lambda step: -step.points)
-    steps = (*_secrets(check), *_metric(check), *costly, *_rare(check), *_test_rows(check))
+    steps = (*_metric(check), *costly, *_rare(check), *_test_rows(check))
     return steps[:MOST_STEPS]
-
-
-def _secrets(check: Check) -> Iterator[Step]:
-    rows = {one.row for one in check.issues if one.kind == "personal" and one.detail in SECRETS}
-    if rows:
-        yield Step(code="secrets", rows=tuple(sorted(rows)))
 
 
 def _metric(check: Check) -> Iterator[Step]:
@@ -239,13 +228,10 @@ def issues_of(facts: Facts) -> tuple[Issue, ...]:
         for e in facts.all
         if e.target in facts.balance.few
     )
-    personal = (
-        Issue(row=id, kind="personal", label=label[id], detail=kind) for id, kind in facts.personal
-    )
     if not labelled:
-        return (*leaks, *facts.targets.issues(), *duplicates, *personal)
+        return (*leaks, *facts.targets.issues(), *duplicates)
     suspects = _suspect_issues(facts)
-    return (*leaks, *_conflict_issues(facts), *suspects, *duplicates, *rare, *personal)
+    return (*leaks, *_conflict_issues(facts), *suspects, *duplicates, *rare)
 
 
 def _conflict_issues(facts: Facts) -> Iterator[Issue]:
@@ -349,9 +335,9 @@ def _record(facts: Facts, study: Study) -> Check:
         dropped=tuple(dropped_rows(facts.rows.pool, facts.rows.test, KINDS[facts.rows.kind])),
         targets=None if data.task.labels else facts.targets.facts,
         lengths=lengths_of(rows),
-        languages=facts.languages,
+        foreign=facts.foreign,
+        unspaced=facts.unspaced,
         drift=drift_of(data),
-        personal=hints_of(facts.personal),
         issues=issues_of(facts),
         **own,
     )
@@ -366,7 +352,6 @@ def _about_labels(facts: Facts, metric: str) -> dict[str, Any]:
         "alike": len(alike),
         "hidden": hardly_counted(facts.balance) if metric == "accuracy" else (),
         "unseen": tuple(sorted(unseen)),
-        "order_of_rows": tuple(sorted_input(facts.pool)),
         "audit": facts.audit,
         "audited_in": facts.study[0] if facts.study else None,
         "sampled": facts.study is None and len(facts.audited) < len(facts.dataset.examples),

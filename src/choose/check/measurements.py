@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.check.targets import Targets
+from choose.corpus import UNSPACED
 from choose.data.dataset import Rows
 from choose.data.duplicates import (
     Duplicate,
@@ -20,14 +22,10 @@ from choose.data.duplicates import (
     clusters_of,
     conflicting_texts,
     count_duplicates,
-    duplicates_across,
-    duplicates_within,
+    duplicates_among,
     index_texts,
 )
 from choose.data.examples import usable_rows
-from choose.data.findings import balance_of
-from choose.data.languages import languages_of
-from choose.data.personal_data import hints_by_row
 from choose.data.scenarios import MIN_DATED, MIN_ROWS, moment_of
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.doubted_labels import audit_labels
@@ -35,11 +33,13 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
 from choose.schema.check import (
     FEW,
     Balance,
+    Count,
     Drift,
-    Languages,
+    Lengths,
     MixChange,
     Repeats,
 )
+from choose.schema.decision import PART_OF_EVEN, RARE
 from choose.schema.diagnosis import Audit
 from choose.strategy import build, find
 from choose.tasks.answering import passage_field
@@ -112,6 +112,42 @@ def _distance(codes: npt.NDArray[np.int64], first: npt.NDArray[np.bool_], labels
     return float(np.abs(before - after).sum() / 2)
 
 
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+
+# Words that models read of a text.
+LONG = 256
+
+
+def balance_of(rows: Sequence[Example]) -> Balance:
+    counts = sorted(Counter(e.target for e in rows).items(), key=lambda c: (-c[1], c[0]))
+    return Balance(
+        counts=tuple(Count(name=label, rows=n) for label, n in counts),
+        majority=counts[0][1] / len(rows),
+        few=tuple(label for label, n in counts if n < FEW),
+    )
+
+
+def hardly_counted(balance: Balance) -> tuple[Count, ...]:
+    """Return the labels that accuracy hardly counts, the rarest first.
+
+    Missing all rows of such a label costs little accuracy, in a set where others have many rows.
+    Labels with fewer than `FEW` rows are not among them: no metric can judge these.
+    """
+    rows = sum(count.rows for count in balance.counts)
+    most = min(RARE, PART_OF_EVEN / len(balance.counts)) * rows
+    return tuple(count for count in reversed(balance.counts) if FEW <= count.rows <= most)
+
+
+def lengths_of(rows: Sequence[Example]) -> Lengths:
+    words = np.array([len(e.text.split()) for e in rows])
+    return Lengths(
+        words=float(np.median(words)),
+        longest=int(words.max()),
+        characters=float(np.median([len(e.text) for e in rows])),
+        long=int((words > LONG).sum()),
+    )
+
+
 # The candidate that the audit runs.
 BASELINE = "tfidf"
 FOLDS = 5
@@ -154,15 +190,15 @@ class Facts:
 
     @cached_property
     def duplicates(self) -> list[Duplicate]:
-        index = self.text_index
-        return duplicates_within(self.pool, index) + duplicates_within(self.test or [], index)
+        files = (self.pool, self.test or [])
+        return [one for rows in files for one in duplicates_among(rows, rows, self.text_index)]
 
     @cached_property
     def leaks(self) -> list[Duplicate] | None:
         """Return the test rows that repeat a training row; None without a test file."""
         if self.test is None:
             return None
-        return duplicates_across(self.test, self.pool, self.text_index)
+        return duplicates_among(self.test, self.pool, self.text_index)
 
     @cached_property
     def duplicate_counts(self) -> tuple[Repeats, Repeats | None]:
@@ -181,18 +217,20 @@ class Facts:
         return balance_of(self.all)
 
     @cached_property
-    def languages(self) -> Languages:
-        return languages_of(self.all)
+    def foreign(self) -> float:
+        """Return the share of texts with letters that English lacks."""
+        letters = (any(c.isalpha() for c in e.text if not c.isascii()) for e in self.all)
+        return sum(letters) / len(self.all)
 
     @cached_property
-    def personal(self) -> list[tuple[str, str]]:
-        """Return (id, kind) of rows with hints of personal data."""
-        return hints_by_row(self.all)
+    def unspaced(self) -> bool:
+        """Return whether most letters are of scripts without spaces between words."""
+        text = "".join(e.text[:400] for e in sample_of(self.all, 1_000))
+        return 2 * len(_UNSPACED.findall(text)) > sum(map(str.isalpha, text))
 
     @cached_property
     def targets(self) -> Targets:
-        test, unspaced = self.test, self.languages.unspaced
-        return Targets(self.dataset, self.pool, test, self.text_index, unspaced)
+        return Targets(self.dataset, self.pool, self.test, self.text_index, self.unspaced)
 
     @cached_property
     def audited(self) -> dict[str, Example]:
@@ -205,7 +243,7 @@ class Facts:
         if self.study is not None:
             return self.study[1]
         data, rows = self.dataset, self.audited
-        settings = settings_for(rows.values(), self.languages.unspaced)
+        settings = settings_for(rows.values(), self.unspaced)
         runs = out_of_fold_runs(data.task, rows, data.clusters, settings)
         return audit_labels(evidence_of(data, tuple(rows), runs))
 
@@ -252,7 +290,7 @@ def out_of_fold_runs(
 ) -> tuple[Run, ...]:
     """Predict every row by a baseline that was trained on neither it nor its cluster."""
     targets = {e.id: e.target for e in rows.values()}
-    parts = stratified_folds(list(targets), targets, clusters, FOLDS, seed=0)
+    parts = stratified_folds({id: (name,) for id, name in targets.items()}, clusters, FOLDS, seed=0)
     return tuple(
         _run(task, rows, targets, part, fold, settings) for fold, part in enumerate(parts) if part
     )

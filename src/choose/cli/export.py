@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -102,15 +101,14 @@ def predict(
     from choose.files import write_atomic
 
     _check(folder, file, output, min_confidence)
-    with _items(file, text_column, as_json, folder) as items:
-        model = Model.load(folder)
-        predictions = model.stream(items, min_confidence)
-
-        write = partial(model.write, predictions=predictions, with_text=with_text, as_json=as_json)
-        if output is None:
-            write(sys.stdout)
-        else:
-            write_atomic(output, lambda path: _fill(path, write))
+    items = _items(file, text_column, as_json, folder)
+    model = Model.load(folder)
+    predictions = model.stream(items, min_confidence)
+    write = partial(model.write, predictions=predictions, with_text=with_text, as_json=as_json)
+    if output is None:
+        write(sys.stdout)
+    else:
+        write_atomic(output, lambda path: _fill(path, write))
 
 
 def _fill(path: Path, write: Callable[[TextIO], None]) -> None:
@@ -129,10 +127,7 @@ def _check(folder: Path, file: str, output: Path | None, min_confidence: float |
         check_destination(output, (None if file == "-" else file, folder))
 
 
-@contextmanager
-def _items(
-    file: str, text_column: str | None, as_json: bool, folder: Path
-) -> Iterator[Iterator[Item]]:
+def _items(file: str, text_column: str | None, as_json: bool, folder: Path) -> Iterator[Item]:
     from choose.data.readers.unlabelled_texts import file_items, json_items, line_items
     from choose.errors import StudyError
     from choose.export.exported_model import read_manifest
@@ -141,14 +136,12 @@ def _items(
     text_column, fields = text_column or manifest.text_column, manifest.fields
     asks = bool(getattr(manifest.task, "documents", ""))
     if file != "-":
-        with file_items(file, text_column, fields, asks) as items:
-            yield items
-    elif as_json:
-        yield json_items(sys.stdin.buffer, text_column, fields, asks)
-    elif fields:
+        return file_items(file, text_column, fields, asks)
+    if as_json:
+        return json_items(sys.stdin.buffer, text_column, fields, asks)
+    if fields:
         raise StudyError(
             f"This model reads {', '.join(fields)} beside the text, which lines of text do not "
             "have. Give a file, or JSON Lines with --json."
         )
-    else:
-        yield line_items(sys.stdin.buffer)
+    return line_items(sys.stdin.buffer)

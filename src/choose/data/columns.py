@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +21,13 @@ from choose.data.readers.column_guess import (
     column_of,
     guess,
     guess_time,
+    naming,
     parse_dates,
     undecided,
     usual,
 )
-from choose.data.readers.delimited import ROW
 from choose.data.readers.evidence_columns import RELEVANT, relevant_column, reserved
-from choose.data.readers.json_and_parquet import GIVEN, nested_paths, value_at, with_paths
+from choose.data.readers.json_and_parquet import GIVEN, ROW, nested_paths, value_at, with_paths
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.schema.study_sections import DataSection
 from choose.tasks.answering import PASSAGES
@@ -37,21 +36,12 @@ from choose.tasks.ranking import Ranking
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
-
-
 MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_id", "session_id")
 
 SOURCE = ("source", "channel", "domain", "corpus", "site")
 
-# These are sources if they have few values, with so many rows each, and labels cross these.
-MAYBE_SOURCE = ("customer", "customer_id", "group", "group_id")
-MOST_SOURCES, LEAST_A_SOURCE = 50, 40
-
 # Characters of a system turn that becomes the instruction of prompts.
 LONGEST_INSTRUCTION = 2_000
-
-# More different values make no labels that another column answers.
-MOST_LABELS = 1_000
 
 # Share of dates in the cells of a time column that is found by content.
 DATED = 0.9
@@ -130,7 +120,7 @@ def _by_name(
     usually = {
         "time": _usual_time(table, columns),
         "group": _usual_group(table, columns),
-        "source": usual(columns, (*SOURCE, *MAYBE_SOURCE)),
+        "source": usual(columns, SOURCE),
     }
     own = {role: getattr(section, f"{role}_column") for role in usually}
     named = {role: column_named(known, own[role], role) or usually[role] for role in usually}
@@ -141,43 +131,33 @@ def _settle_sources(
     table: pl.DataFrame, section: DataSection, label: str, named: dict[str, str | None]
 ) -> Iterator[str]:
     """Take guesses of the source and the group back where labels do not cross them; say so."""
-    as_group = "To keep rows of one value together: --set group_column"
     for role in ("source", "group"):
         column = named[role]
         if column is None or getattr(section, f"{role}_column") or label not in table.columns:
             continue
-        values, crossed = _crossed_by(table, column, label)
-        maybe = role == "source" and column.strip().lower() in MAYBE_SOURCE
-        few = values <= MOST_SOURCES and len(table) >= values * LEAST_A_SOURCE
-        if maybe and (not few or not crossed or column == section.group_column):
-            named["source"] = None
-        elif values == 1:
+        crossed = _crossed_by(table, column, label)
+        if not crossed:
             named[role] = None
-            yield f"Column {quoted(column)} has one value only: no {role} can be left out."
-        elif not crossed:
-            named[role] = None
+        if crossed is False:
             yield (
                 f"Column {quoted(column)} is not taken as the {role}: each label is in one of its "
-                f"values only, so no training row would have a label that is tested. {as_group}="
-                f"{column}."
+                f"values only, so no training row would have a label that is tested. To keep rows "
+                f"of one value together: --set group_column={column}."
             )
-        elif maybe:
-            named["group"] = None if column == named["group"] else named["group"]
-            taken = f"The {values} values of {quoted(column)} are taken as sources."
-            yield f"{taken} {as_group}={column}."
 
 
-def _crossed_by(table: pl.DataFrame, column: str, label: str) -> tuple[int, bool]:
-    """Return how many values a column has, and whether a label that repeats has several of them."""
-    seen, counts = defaultdict[str, set[str]](set), Counter[str]()
-    for value, target in zip(
-        table[column].to_list(), map(str, table[label].to_list()), strict=True
-    ):
+def _crossed_by(table: pl.DataFrame, column: str, label: str) -> bool | None:
+    """Return whether a label that repeats has several values of a column; None if it has one."""
+    values, rows = defaultdict[str, set[str]](set), Counter[str]()
+    cells = zip(table[column].to_list(), map(str, table[label].to_list()), strict=True)
+    for value, target in cells:
         if value is not None:
-            seen[target].add(str(value))
-            counts[target] += 1
-    repeated = [len(seen[target]) > 1 for target, count in counts.items() if count > 1]
-    return len(set[str]().union(*seen.values())), any(repeated) or not repeated
+            values[target].add(str(value))
+            rows[target] += 1
+    if len(set[str]().union(*values.values())) < 2:
+        return None
+    several = [len(values[target]) > 1 for target, count in rows.items() if count > 1]
+    return any(several) or not several
 
 
 def _usual_group(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
@@ -199,7 +179,11 @@ def ranked_documents(
         if column is None or _holds_answers(table, section):
             return section, stated, []
         named = section.model_copy(update={"label_column": column, "evidence_column": None})
-        return named, Ranking().kind, [_ranking_note(column, section)]
+        note = (
+            f"The task is ranking: {quoted(column)} names the documents of each question, and no "
+            "column is called an answer. To have questions answered: --label-column ANSWERS"
+        )
+        return named, Ranking().kind, [note]
     if stated is None or KINDS[stated].has_documents != "must":
         return section, stated, []
     if section.documents is None:
@@ -224,16 +208,6 @@ def _holds_answers(table: pl.DataFrame, section: DataSection) -> bool:
         return False
     cells = table.get_column(label) if label in table.columns else None
     return cells is not None and 2 * cells.n_unique() > len(cells)
-
-
-def _ranking_note(column: str, section: DataSection) -> str:
-    """Say why documents are to be ranked, and how to have questions answered instead."""
-    parts = ("--documents", section.documents or "", "--label-column", "ANSWERS")
-    command = shlex.join(("choose", "check", section.path or "FILE", *parts))
-    return (
-        f"The task is ranking: {quoted(column)} names the documents of each question, and no "
-        f"column is called an answer. To have questions answered, name their answers: {command}"
-    )
 
 
 def _text_and_label(
@@ -273,6 +247,21 @@ def _contents(table: pl.DataFrame, names: Sequence[str], section: DataSection) -
     return [column_of(wide[name]) for name in names]
 
 
+def guess_notes(roles: Roles) -> Iterator[str]:
+    """Say which columns were guessed, and how to name others."""
+    if roles.label.endswith(".assistant"):
+        yield (
+            "Of each chat, the last turn of the assistant is the label, and the turns of the user "
+            "are the text; earlier turns of the assistant are not used."
+        )
+    found = {"text": " and ".join(map(quoted, roles.text)), "label": quoted(roles.label)}
+    found["time"] = quoted(roles.time or "")
+    if parts := [f"{role} {name}" for role, name in found.items() if role in roles.by_content]:
+        dates = roles.time if "time" in roles.by_content else None
+        flags = naming(",".join(roles.text), roles.label, dates)
+        yield f"Columns found by their content: {', '.join(parts)}. To name others: {flags}"
+
+
 def are_questions(roles: Roles) -> bool:
     """Return whether the text and the label are called question and answer."""
     return bool(usual(roles.text, QUESTION) and usual([roles.label], ANSWER))
@@ -299,16 +288,9 @@ def shared_instruction(table: pl.DataFrame, roles: Roles) -> tuple[str | None, l
     system = f"{chat}.system"
     if chat == roles.label or system in roles.text or chat not in table.columns:
         return None, []
-    said = {value_at({chat: cell}, system) for cell in table[chat].to_list()}
-    if said == {None}:
-        return None, []
-    [first, *others] = said
+    first, *others = {value_at({chat: cell}, system) for cell in table[chat].to_list()}
     if others or first is None or len(first) > LONGEST_INSTRUCTION:
-        why = "differ between chats" if others else "are too long for an instruction"
-        return None, [
-            f"The system turns {why}, and are not used. To read them as part of the text: "
-            f"--text-column {system},{chat}.user"
-        ]
+        return None, []
     return first, ["The system turn of the chats is the instruction of prompts."]
 
 
@@ -334,39 +316,6 @@ def text_and_id_columns(
             f"{', '.join(dict.fromkeys(known))}. Name it with --text-column."
         )
     return text, id
-
-
-# What the remark on columns of answers begins with.
-LABELS_ALONE = "Columns with labels alone"
-
-# Labels that columns of any kind hold.
-_PLAIN = frozenset({"0", "1", "yes", "no", "true", "false", "y", "n", "t", "f"})
-
-
-def answers_note(table: pl.DataFrame, roles: Roles, path: str | None) -> list[str]:
-    """Say which further columns hold nothing but labels, as answers of models do."""
-    columns = {name: _labels_in(table, name) for name in table.columns if name != ROW}
-    labels = columns.get(roles.label, frozenset())
-    if len(labels) < 2 or labels <= _PLAIN or all(map(str.isdigit, labels)):
-        return []
-    free = [n for n in columns if n not in roles.named and len(columns[n]) > 1]
-    found = [name for name in free if columns[name] <= labels]
-    if not found:
-        return []
-    command = ("choose", "score", path or "FILE", "--gold", roles.label, "--answers")
-    return [
-        f"{LABELS_ALONE}: {quoted_list(found)}. If they are answers of models, judge "
-        f"them: {shlex.join((*command, ','.join(found)))}"
-    ]
-
-
-def _labels_in(table: pl.DataFrame, name: str) -> frozenset[str]:
-    """Return the different cells of a column without case, blanks and underscores; if few."""
-    cells = table[name]
-    if cells.dtype != pl.String or cells.n_unique() > MOST_LABELS:
-        return frozenset()
-    plain = cells.str.to_lowercase().str.replace_all(r"[\s_-]+", " ").str.strip_chars()
-    return frozenset(cell for cell in plain.unique().to_list() if cell)
 
 
 def group_hint(table: pl.DataFrame) -> str | None:

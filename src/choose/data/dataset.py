@@ -10,21 +10,15 @@ import polars as pl
 from choose.corpus import Corpus
 from choose.data.columns import (
     Roles,
-    answers_note,
     group_hint,
+    guess_notes,
     ranked_documents,
     roles_of,
     shared_instruction,
     unread_passage,
 )
 from choose.data.examples import examples_from, kind_of, target_values
-from choose.data.readers.column_guess import (
-    guess_notes,
-    headed,
-    kind_note,
-    passage_note,
-    separator_note,
-)
+from choose.data.readers.column_guess import headed, quote
 from choose.data.readers.document_files import read_documents
 from choose.data.readers.evidence_columns import (
     Part,
@@ -88,18 +82,22 @@ class Tables:
 
 def read_rows(section: DataSection, tables: Tables | None = None, kind: str | None = None) -> Rows:
     """Read the files of a study, or take `tables`; `kind` is that of the task, if stated."""
-    with reading(_named(section)):
+    with reading(_named(section.path)):
         check_kind(kind)
         check_documents(section)
         return _rows(section, tables or Tables(), kind)
 
 
-def _named(section: DataSection) -> str:
-    return "the rows given" if section.path is None else repr(section.path)
+def _named(path: str | None) -> str:
+    return "the rows given" if path is None else repr(path)
 
 
 def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
-    pool, test = _pool(section, given), _test(section, given)
+    pool, test = _pool(section, given), None
+    if given.test is not None:
+        test = Source(given.test)
+    elif section.test is not None:
+        test = read_source(section.test)
     table = headed(pool.table, section.path, section)
     section, kind, ranked = ranked_documents(table, section, kind)
     tested = None if test is None else headed(test.table, section.test, section)
@@ -108,26 +106,23 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     name = given.name
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
-    guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content)]
     instruction, said = shared_instruction(table, roles)
     kind, why = (RANKING, ranked) if kind == RANKING else _kind(table, section, roles, kind)
     section, parted = with_separator(table, section, roles, kind)
-    other = answers_note(table, roles, section.path) if kind == USUAL else []
     rows = Rows(
         name=name,
-        pool=_examples(section.path, table, section, given, kind, roles),
-        test=None if tested is None else _test_examples(tested, section, given, kind, roles),
+        pool=_examples(section.path, table, section, kind, roles),
+        test=None if tested is None else _test_examples(tested, section, kind, roles),
         roles=roles,
         hint=group_hint(table),
         notes=(
             *pool.notes,
             *(test.notes if test else ()),
             *said,
-            *guessed,
+            *guess_notes(roles),
             *roles.told,
             *why,
             *parted,
-            *other,
         ),
         instruction=instruction,
         kind=kind,
@@ -170,10 +165,15 @@ def _kind(
     if section.separator is not None and stated is None:
         stated = MULTILABEL
     kind, why = kind_of(table, section, roles)
-    notes = [kind_note(kind, why)] if stated is None and kind != USUAL else []
+    notes = []
+    if stated is None and kind != USUAL:
+        notes.append(f"The task is {kind}: {why}. To state another kind: --kind NAME")
     kind = stated or kind
     if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
-        notes.append(passage_note(passage))
+        notes.append(
+            f"The column {quoted(passage)} is not read: questions are answered without it. If it "
+            f"holds the passage of each question, name it: --set fields={quote(passage)}"
+        )
     return kind, notes
 
 
@@ -199,7 +199,10 @@ def with_separator(
         return section, []
     if found is None:
         return section, []
-    said = separator_note(found, roles.label)
+    said = (
+        f"{quoted(found)} parts the labels in cells of {quoted(roles.label)}. To confirm: --set "
+        f"separator={quote(found)}"
+    )
     return section.model_copy(update={"separator": found}), [said]
 
 
@@ -226,18 +229,25 @@ def _with_documents(
     )
 
 
-def _test(section: DataSection, given: Tables) -> Source | None:
-    if given.test is not None:
-        return Source(given.test)
-    return None if section.test is None else read_source(section.test)
-
-
 def _test_examples(
-    table: pl.DataFrame, section: DataSection, given: Tables, kind: str, roles: Roles
+    table: pl.DataFrame, section: DataSection, kind: str, roles: Roles
 ) -> list[Example]:
     """Return the test rows, with the text and the label in the columns of the pool."""
     section = _without_teacher(table, roles.named_in(section))
-    return _examples(section.test, table, section, given, kind)
+    return _examples(section.test, table, section, kind)
+
+
+def _examples(
+    path: str | None,
+    table: pl.DataFrame,
+    section: DataSection,
+    kind: str,
+    roles: Roles | None = None,
+) -> list[Example]:
+    try:
+        return examples_from(table, section, roles, kind)
+    except DataError as error:
+        raise DataError(f"In {_named(path)}: {error}") from error
 
 
 def _pool(section: DataSection, given: Tables) -> Source:
@@ -276,20 +286,20 @@ def dataset_from(
         kind=rows.kind,
         task=task.model_copy(update={"instruction": task.instruction or rows.instruction}),
     )
-    with reading(_named(section)):
+    with reading(_named(section.path)):
         dataset = build_dataset(rows.name, rows.pool, rows.test, options)
     first = dataset.examples[dataset.asked[0]].target
     measured = with_metric(dataset.task, metric, first)
     if rows.corpus is not None:
         measured = with_corpus(measured, rows.corpus)
-    told = [*rows.notes, *_source_notes(dataset, section.source_column)]
-    noted = replace(
-        dataset,
-        task=measured,
-        findings=(*told, *dataset.findings),
-        teacher=rows.roles.teacher or "",
-    )
-    return _with_hint(noted, rows.hint)
+    findings = [*rows.notes, *_source_notes(dataset, section.source_column), *dataset.findings]
+    if rows.hint is not None and all(e.group is None for e in dataset.examples.values()):
+        findings.append(
+            f"Rows with the same {rows.hint!r} may belong together; if so, keep them on one side "
+            f"of the split with --set group_column={rows.hint!r}."
+        )
+    teacher = rows.roles.teacher or ""
+    return replace(dataset, task=measured, findings=tuple(findings), teacher=teacher)
 
 
 def _source_notes(dataset: Dataset, named: str | None) -> list[str]:
@@ -304,35 +314,8 @@ def _source_notes(dataset: Dataset, named: str | None) -> list[str]:
     return [f"No source has {SOURCE_ROWS} rows beside others, so none is left out in turn."]
 
 
-def _examples(
-    path: str | None,
-    table: pl.DataFrame,
-    section: DataSection,
-    given: Tables,
-    kind: str,
-    roles: Roles | None = None,
-) -> list[Example]:
-    try:
-        return examples_from(table, section, roles, kind)
-    except DataError as error:
-        if section.test is None and given.test is None:
-            raise
-        where = repr(path) if path is not None else "the rows given"
-        raise DataError(f"In {where}: {error}") from error
-
-
 def _same(path: str, test: str) -> bool:
     try:
         return Path(path).samefile(test)
     except OSError:
         return False
-
-
-def _with_hint(dataset: Dataset, hint: str | None) -> Dataset:
-    if hint is None or any(e.group is not None for e in dataset.examples.values()):
-        return dataset
-    finding = (
-        f"Rows with the same {hint!r} may belong together; if so, keep them on one side of the "
-        f"split with --set group_column={hint!r}."
-    )
-    return replace(dataset, findings=(*dataset.findings, finding))

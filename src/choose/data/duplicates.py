@@ -199,24 +199,13 @@ class Duplicate(NamedTuple):
     of: str
 
 
-def duplicates_within(rows: Sequence[Example], index: TextIndex) -> list[Duplicate]:
-    """Return the rows that repeat another of these rows, the first of them included."""
-    return _duplicates(rows, rows, index)
-
-
-def duplicates_across(
-    test: Sequence[Example], pool: Sequence[Example], index: TextIndex
-) -> list[Duplicate]:
-    return _duplicates(test, pool, index)
-
-
 def count_duplicates(duplicates: Sequence[Duplicate], chain: int) -> Repeats:
     """Count duplicates by likeness; `chain` is the size of the largest cluster."""
     by = Counter(duplicate.likeness for duplicate in duplicates)
     return Repeats(exact=by["exact"], normalised=by["normalised"], near=by["near"], chain=chain)
 
 
-def _duplicates(
+def duplicates_among(
     rows: Sequence[Example], others: Sequence[Example], index: TextIndex
 ) -> list[Duplicate]:
     """Return the rows that repeat one of the others, each under its closest likeness."""

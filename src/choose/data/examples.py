@@ -11,11 +11,10 @@ from typing import Any
 import polars as pl
 
 from choose.data.columns import Roles, are_questions, origin, roles_of
-from choose.data.findings import left_out_rows
 from choose.data.readers.column_guess import parse_dates, usual
-from choose.data.readers.delimited import ROW
-from choose.data.readers.json_and_parquet import with_paths
+from choose.data.readers.json_and_parquet import ROW, with_paths
 from choose.errors import DataError, quoted, rows_named
+from choose.formatting import plural
 from choose.schema.study_sections import DataSection
 from choose.tasks.answering import PASSAGES
 from choose.tasks.kinds import Kind, guess_kind, read_targets
@@ -78,27 +77,28 @@ def _optional(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> lis
     """Return the cells of a column, stripped; None for blank ones, and for no column."""
     if name is None:
         return [None] * len(rows)
-    return [cell.strip() or None for cell in _cells(table, name, rows)]
+    return [cell.strip() or None for cell in cells_of(table, name, rows)]
 
 
 def _further(
     table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]
 ) -> list[dict[str, str]]:
     """Return the further input of each row by column; blank cells are empty texts."""
-    columns = [_cells(table, name, rows) for name in names]
+    columns = [cells_of(table, name, rows) for name in names]
     return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)] or [
         {} for _ in rows
     ]
 
 
 def _texts(table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) -> list[str]:
-    parts = [_cells(table, name, rows) for name in names]
+    parts = [cells_of(table, name, rows) for name in names]
     if len(parts) == 1:
         return parts[0]
     return ["\n\n".join(p for p in cells if p.strip()) for cells in zip(*parts, strict=True)]
 
 
-def _cells(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
+def cells_of(table: pl.DataFrame, name: str, rows: Sequence[int]) -> list[str]:
+    """Return the cells of a column as texts; `rows` are their numbers, for messages."""
     column = table[name]
     if column.dtype == pl.String:
         return [cell or "" for cell in column]
@@ -120,7 +120,7 @@ def _times(
 ) -> list[datetime | None]:
     if name is None:
         return [None] * len(rows)
-    cells = _cells(table, name, rows)
+    cells = cells_of(table, name, rows)
     times = parse_dates(cells)
     bad = [i for i, cell in enumerate(cells) if cell.strip() and times[i] is None]
     if bad and strict:
@@ -134,7 +134,7 @@ def _times(
 
 def _ids(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str]:
     if name is not None:
-        cells = [cell.strip() for cell in _cells(table, name, rows)]
+        cells = [cell.strip() for cell in cells_of(table, name, rows)]
         if all(cells) and len(set(cells)) == len(cells):
             return cells
     return [str(row) for row in rows]
@@ -186,7 +186,14 @@ def check_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Ki
 
 
 def dropped_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Kind) -> list[str]:
-    """Count the rows of each file without a text or a target."""
+    """Count the rows of each file without a text or a target, as sentences."""
     where = "the pool" if test is not None else "the file"
-    found = left_out_rows(pool, where, kind.target)
-    return [*found, *left_out_rows(test or (), "the test file", kind.target)]
+    found = []
+    for rows, file in ((pool, where), (test or (), "the test file")):
+        untold = [e.id for e in rows if e.text.strip() and not e.target]
+        textless = [e.id for e in rows if not e.text.strip()]
+        for what, ids in (("text", textless), (kind.target, untold)):
+            if ids:
+                count = plural(len(ids), "row")
+                found.append(f"{count} of {file} without a {what} left out: {rows_named(ids)}.")
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -21,7 +21,6 @@ from choose.data.stratify import (
     stratified_sample,
     training_pool,
 )
-from choose.errors import StudyError, did_you_mean
 from choose.tasks.answering import corpus_of
 from choose.tasks.evidence_spans import evidence_of_another
 from choose.tasks.kinds import KINDS
@@ -47,11 +46,6 @@ def noisy(
     takes from other rows, it takes from `donors` (by default the pool), which should be the whole
     pool of a fold, so that smaller pools get the same noise.
     """
-    if not 0 <= rate < 1:
-        raise StudyError(
-            f"A noise rate of {rate:g} cannot be used: it is the share of labels that are "
-            "flipped. Allowed: 0 up to (not including) 1, for example 0.1."
-        )
     if not rate:
         return list(pool)
     flips = [row for row in pool if _uniform("flip", seed, row.id) < rate]
@@ -108,65 +102,29 @@ _KEPT = re.compile(
 _WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w|:/)")
 
 
-# The first private-use character, and the most parts of a text that such characters replace.
-FIRST_SIGN, MOST_KEPT = 0xE000, 500
-
-
-def view(
-    name: str, items: Sequence[Item], seed: int, copied: Mapping[str, Sequence[str]] | None = None
+def with_typos(
+    items: Sequence[Item], copied: Mapping[str, Sequence[str]] | None = None
 ) -> list[Item]:
-    """Return the items under a view; each depends on its id, its text and the seed alone.
+    """Return items with typos, which depend on their id and text alone.
 
-    `copied` are, by id, texts that a right answer copies from the input: where a view changes
-    letters, these stay as they are, or it would change what is right.
+    `copied` are, by id, texts that a right answer copies from the input. They stay as they are, or
+    typos would change what is right.
     """
-    if name not in VIEWS:
-        raise StudyError(
-            f"No view {name!r}.{did_you_mean(name, VIEWS)} Allowed: {', '.join(VIEWS)}."
-        )
-    change = VIEWS[name]
     kept = copied or {}
     return [
-        replace(
-            item,
-            text=_around(
-                kept.get(item.id, ()), item.text, change, Random(f"{name}-{seed}-{item.id}")
-            ),
-        )
+        replace(item, text=typos(item.text, Random(f"typos-0-{item.id}"), kept.get(item.id, ())))
         for item in items
     ]
 
 
-def _around(
-    kept: Sequence[str], text: str, change: Callable[[str, Random], str], random: Random
-) -> str:
-    """Change a text except for some of its parts, which are replaced by signs without a meaning."""
-    if not kept or any(FIRST_SIGN <= ord(c) < FIRST_SIGN + MOST_KEPT for c in text):
-        return change(text, random)
-    parts = sorted({*kept} - {""}, key=lambda part: (-len(part), part))[:MOST_KEPT]
-    signs = [chr(FIRST_SIGN + place) for place in range(len(parts))]
-    for part, sign in zip(parts, signs, strict=True):
-        text = text.replace(part, sign)
-    changed = change(text, random)
-    for part, sign in zip(parts, signs, strict=True):
-        changed = changed.replace(sign, part)
-    return changed
-
-
-def sample_rows(
-    ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: int
-) -> tuple[str, ...]:
-    """Return at most `limit` rows to evaluate under views: stratified, in the given order."""
-    return stratified_sample(ids, targets, limit, f"views-{seed}")
-
-
-def clean(text: str, random: Random) -> str:
-    return text
-
-
-def typos(text: str, random: Random) -> str:
+def typos(text: str, random: Random, kept: Sequence[str] = ()) -> str:
     """Swap two inner letters in one word of ten, at least one; names, links and codes stay."""
+    fixed = bytearray(len(text))
+    for part in filter(None, kept):
+        for match in re.finditer(re.escape(part), text):
+            fixed[match.start() : match.end()] = b"\1" * len(part)
     words = [m for m in _WORD.finditer(text) if not _KEPT.fullmatch(m[0]) and _swaps(m[0])]
+    words = [m for m in words if not any(fixed[m.start() : m.end()])]
     chosen = random.sample(words, min(len(words), max(1, round(len(words) / 10))))
     letters = list(text)
     for match in chosen:
@@ -178,12 +136,6 @@ def typos(text: str, random: Random) -> str:
 def _swaps(word: str) -> list[int]:
     # The first and the last letter stay: so written, words are still read without effort.
     return [i for i in range(1, len(word) - 2) if word[i] != word[i + 1]]
-
-
-VIEWS: Mapping[str, Callable[[str, Random], str]] = {
-    "clean": clean,
-    "typos": typos,
-}
 
 
 # References to rows that are cached, of pools and test rows together: 64 MB at 8 bytes each. A

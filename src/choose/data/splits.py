@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from choose.data import difficulty
 from choose.data.duplicates import TextIndex, clusters_of, index_texts
 from choose.data.examples import check_filled, check_rows, dropped_rows, usable_rows
-from choose.data.findings import (
-    PARTED_PASSAGES,
-    absent_labels,
-    broken_chain,
-    conflicts,
-    duplicate_rows,
-    imbalance,
-    long_texts,
-    rare_labels,
-    shared_with_test,
-    sorted_input,
-    unused_test_rows,
-)
-from choose.data.languages import foreign_texts
 from choose.data.stratify import (
     disjoint_from,
     folds_of,
     hold_out,
     sampling_order,
     strata_of,
-    stratified_folds,
     stratified_sample,
 )
-from choose.errors import DataError, StudyError, quoted
+from choose.errors import DataError, StudyError, quoted, rows_named
+from choose.formatting import plural
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL, make_task
@@ -51,19 +36,14 @@ HELD_OUT_MOST = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Rows, and for each fold the ids of its test rows and the ids that its pool must not hold.
-
-    `difficulty` is by id, of the test rows at least.
-    """
+    """Rows, and for each fold the ids of its test rows and the ids that its pool must not hold."""
 
     kind: Literal["held-out", "cross-fit"]
     rows: Sequence[Example]
     test: Sequence[Sequence[str]]
     excluded: Sequence[Collection[str]]
     clusters: Mapping[str, str]
-    index: TextIndex
-    findings: Sequence[str]
-    difficulty: Mapping[str, float]
+    findings: Sequence[str] = ()
     leaked: int = 0
 
 
@@ -110,8 +90,7 @@ def build_dataset(
         folds=folds,
         division=division.kind,
         clusters=division.clusters,
-        difficulty=division.difficulty,
-        findings=tuple(_findings(division, folds, dropped_rows(pool, test, kind), task)),
+        findings=(*division.findings, *dropped_rows(pool, test, kind)),
         leaked=division.leaked,
     )
 
@@ -141,38 +120,6 @@ def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def _findings(
-    division: Division, folds: Sequence[Fold], dropped: Sequence[str], task: Task
-) -> list[str]:
-    if not task.labels:
-        return [
-            *division.findings,
-            *dropped,
-            *duplicate_rows(division.rows, division.index),
-            *foreign_texts(division.rows),
-            *long_texts(division.rows),
-        ]
-    rows = {e.id: e for e in division.rows}
-    held_out = set(folds[0].questions) if division.kind == "held-out" else set()
-    pool = [e for e in division.rows if e.id not in held_out]
-    unlearnable = []
-    for fold in folds:
-        known = {rows[id].target for id in fold.pool}
-        unlearnable += [rows[id] for id in fold.questions if rows[id].target not in known]
-    return [
-        *absent_labels(unlearnable),
-        *division.findings,
-        *conflicts(division.rows),
-        *dropped,
-        *duplicate_rows(division.rows, division.index),
-        *rare_labels(pool),
-        *imbalance(division.rows),
-        *foreign_texts(division.rows),
-        *long_texts(division.rows),
-        *sorted_input(pool),
-    ]
-
-
 def split_by_test_file(
     pool: Sequence[Example], test: Sequence[Example], task: Task, limit: int | None, seed: int
 ) -> Division:
@@ -195,13 +142,10 @@ def split_by_test_file(
             f"them, fewer than two {what} remain. Give a test file with other rows."
         )
     rows = [*remaining, *test_part]
-    findings = [*unused_test_rows(len(test), len(test_part))]
-    findings += shared_with_test(removed, concerned, len(test_part))
+    findings = [*_unused(len(test), len(test_part)), *_leaks(removed, concerned, len(test_part))]
     ids = [e.id for e in test_part]
-    hard = _held_out(task, remaining, test_part)
     clusters = clusters_of(_by_passage(rows, passage), index)
-    leaked = len(concerned)
-    return Division("held-out", rows, [ids], [chosen], clusters, index, findings, hard, leaked)
+    return Division("held-out", rows, [ids], [chosen], clusters, findings, len(concerned))
 
 
 def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: int) -> Division:
@@ -212,53 +156,57 @@ def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: 
             f"{count:,} test rows of {len(rows):,} leave too few training rows. "
             f"Allowed here: 2 to {len(rows) // 2:,}."
         )
-    index, clusters, findings = _cluster(rows, len(rows) // 2, task)
+    clusters, findings = _cluster(rows, len(rows) // 2, task)
     targets = strata_of(task, [e for e in rows if e.labelled])
     test_part = hold_out(list(targets), targets, clusters, count, seed)
     if len(test_part) < 2:
         raise _indivisible(rows, clusters, "a held-out part")
     part = {e.id for e in rows} - {e.id for e in disjoint_from(rows, set(test_part), clusters)}
-    tested = set(test_part)
-    sides = [e for e in rows if e.id not in part], [e for e in rows if e.id in tested]
-    hard = _held_out(task, *sides)
-    return Division("held-out", rows, [test_part], [part], clusters, index, findings, hard)
+    return Division("held-out", rows, [test_part], [part], clusters, findings)
 
 
 def cross_fit(
     rows: Sequence[Example], task: Task, folds: int | None, limit: int | None, seed: int
 ) -> Division:
-    """Split into folds for cross-validation; with a limit, test on a stratified sample.
-
-    The folds are balanced by how hard the rows are for a cheap baseline, cross-fitted on other
-    folds: a candidate that the time lets answer one fold is then asked rows like the others.
-    """
+    """Split into folds for cross-validation; with a limit, test on a stratified sample."""
     count = folds or FOLDS
-    index, clusters, findings = _cluster(rows, len(rows) // count, task)
+    clusters, findings = _cluster(rows, len(rows) // count, task)
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
     targets = strata_of(task, rows)
     ids = list(targets)
     labelled = [e.id for e in rows if e.labelled]
     chosen = set(stratified_sample(labelled, targets, limit or len(ids), f"test-{seed}"))
-    if task.labels:
-        first = stratified_folds(ids, targets, clusters, count, seed)
-        hard = difficulty.cross_fitted(rows, first)
-    else:
-        hard = difficulty.by_length(rows)
-    balanced = folds_of(task, rows, clusters, count, seed, hard)
-    parts = [part for part in balanced if not chosen.isdisjoint(part)]
+    dealt = folds_of(task, rows, clusters, count, seed)
+    parts = [part for part in dealt if not chosen.isdisjoint(part)]
     test_ids = [[id for id in part if id in chosen] for part in parts]
-    findings = [*findings, *unused_test_rows(len(labelled), len(chosen))]
+    findings = [*findings, *_unused(len(labelled), len(chosen))]
     outside = [set(part) for part in parts]
     if len(labelled) < len(ids):  # a row without a label teaches in every fold that it is not near
         known = set(labelled)
         apart = ({e.id for e in disjoint_from(rows, part & known, clusters)} for part in outside)
         outside = [set(ids) - own for own in apart]
-    return Division("cross-fit", rows, test_ids, outside, clusters, index, findings, hard)
+    return Division("cross-fit", rows, test_ids, outside, clusters, findings)
 
 
-def _held_out(task: Task, pool: Sequence[Example], test: Sequence[Example]) -> dict[str, float]:
-    return difficulty.held_out(pool, test) if task.labels else difficulty.by_length(test)
+def _unused(available: int, used: int) -> Iterator[str]:
+    """Say how many labelled rows the limit on test rows leaves out."""
+    if used < available:
+        yield (
+            f"{used:,} of {available:,} labelled rows are evaluated, as data.test_rows says; "
+            f"evaluating the other {available - used:,} needs no labelling."
+        )
+
+
+def _leaks(removed: Sequence[Example], concerned: Collection[str], test_rows: int) -> Iterator[str]:
+    """Count the pool rows that were removed because they repeat a test row or share its group."""
+    if removed:
+        yield (
+            f"{len(concerned):,} of {plural(test_rows, 'test row')} also occur in the pool, with "
+            "the same or nearly the same text or in the same group; "
+            f"{plural(len(removed), 'row')} of the pool left out for that: "
+            f"{rows_named(e.id for e in removed)}."
+        )
 
 
 def _without_leaks(
@@ -293,29 +241,35 @@ def _by_passage(rows: Sequence[Example], passage: str | None) -> Sequence[Exampl
     return [e if e.group else replace(e, group=e.fields.get(passage) or None) for e in rows]
 
 
-def _cluster(
-    rows: Sequence[Example], limit: int, task: Task
-) -> tuple[TextIndex, dict[str, str], list[str]]:
-    """Cluster the rows; chains of near-duplicates of over `limit` rows are broken up.
+def _cluster(rows: Sequence[Example], limit: int, task: Task) -> tuple[dict[str, str], list[str]]:
+    """Cluster the rows, and say what had to be parted.
 
-    Questions on one passage stay together, unless one has over `limit`.
+    Chains of near-duplicates of over `limit` rows are broken up. Questions on one passage stay
+    together, unless one has over `limit`.
     """
     passage = passage_field(task)
     index = index_texts(rows, passage is not None)
     if passage is not None:
         asked = Counter(e.fields.get(passage) for e in rows if not e.group)
         if max(asked.values(), default=0) > limit:
-            return index, clusters_of(rows, index), [PARTED_PASSAGES]
+            return clusters_of(rows, index), [
+                "One passage has so many questions that questions on the same passage are on both "
+                "sides of the division: figures are about new questions on known passages."
+            ]
     rows = _by_passage(rows, passage)
     clusters = clusters_of(rows, index)
     big = {cluster for cluster, n in Counter(clusters.values()).items() if n > limit}
     texts = {index.text_of[id] for id, cluster in clusters.items() if cluster in big}
     loose = ~np.isin(index.pairs[:, 0], list(texts))
     if loose.all():
-        return index, clusters, []
+        return clusters, []
     apart = replace(index, pairs=index.pairs[loose])
     count = sum(cluster in big for cluster in clusters.values())
-    return index, clusters_of(rows, apart), [broken_chain(count)]
+    return clusters_of(rows, apart), [
+        f"{plural(count, 'row')} form chains of near-duplicates (a template?), too long to keep on "
+        "one side of the split: only rows with the same text stay together, so accuracies are "
+        "optimistic."
+    ]
 
 
 def _indivisible(rows: Sequence[Example], clusters: Mapping[str, str], into: str) -> DataError:

@@ -201,7 +201,6 @@ class Evidence:
         pool: training rows that are never test rows; none in a cross-fit study.
         dated: labelled rows with a timestamp; None if not counted.
         runs: every finished or failed trial of the grid, in any order.
-        personal: ids of rows whose text seems to hold personal data; None if texts were not read.
         findings: problems in the data, most serious first.
         unseen: labels of which no training row was there for the test rows, and how many these are.
         leaked: test rows that the training file held too, where they were left out.
@@ -224,7 +223,6 @@ class Evidence:
     runs: tuple[Run, ...]
     pool: Items = Items(ids=(), targets=(), clusters=())
     dated: int | None = None
-    personal: frozenset[str] | None = None
     findings: tuple[str, ...] = ()
     unseen: Mapping[str, int] = field(default_factory=dict)
     leaked: int = 0

@@ -63,16 +63,12 @@ def judge(
 
 
 def _rows_to_read(evidence: Evidence, case: Case, cards: tuple[Scorecard, ...]) -> dict[str, Any]:
-    """Return the parts of the record that list rows, and which of these hold personal data."""
-    audit, overlap = audit_with_gain(case), case.overlap
-    ids = [row.id for row in audit.suspects] if audit else []
-    ids += [row.id for row in overlap.doubtful] if overlap else []
+    """Return the parts of the record that list rows."""
     return {
-        "audit": audit,
-        "overlap": overlap,
+        "audit": audit_with_gain(case),
+        "overlap": case.overlap,
         "confusion": confusion_of(case.contenders, case.name),
         "side_by_side": side_by_side(evidence, case.contenders, cards),
-        "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }
 
 
@@ -111,5 +107,4 @@ def _dataset(evidence: Evidence, case: Case) -> DatasetRecord:
         division=evidence.division,
         findings=evidence.findings,
         about=evidence.about,
-        personal=None if evidence.personal is None else len(evidence.personal),
     )

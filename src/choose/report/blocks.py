@@ -543,8 +543,8 @@ NO_ANSWER, NO_LABEL = "no usable answer", "no label"
 
 
 def text_of(decision: Decision, texts: Mapping[str, str], id: str) -> str:
-    """Return the text of a row, if it was stored and seems to hold no personal data."""
-    text = words.PERSONAL if id in decision.personal else clean(texts.get(id, DASH))
+    """Return the text of a row, if it was stored."""
+    text = clean(texts.get(id, DASH))
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

@@ -13,7 +13,6 @@ from choose.report.words import typed
 from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
-    SAMPLE,
     Check,
     CorpusFacts,
     Count,
@@ -25,9 +24,6 @@ from choose.schema.check import (
     StepCode,
     TargetFacts,
     Topic,
-)
-from choose.schema.check import (
-    NAMED as NAMED_LANGUAGES,
 )
 from choose.schema.diagnosis import Audit
 
@@ -142,43 +138,22 @@ def _name_rarest(hidden: Sequence[Count]) -> str:
 
 
 def _languages(check: Check) -> Iterator[str]:
-    languages, rows = check.languages, check.rows
-    named = [x for x in languages.found if x.rows >= max(NAMED_LANGUAGES * rows, 2)]
-    others = sum(x.rows for x in languages.found) - sum(x.rows for x in named)
-    parts = [(x.name, x.rows) for x in named]
-    parts += [("other languages", others), ("too short to tell", languages.unknown)]
-    shares = [(name, per_100(count / rows)) for name, count in parts]
-    yield f"Texts: {', '.join(f'{name} {share} %' for name, share in shares if share != '0')}."
-    if rows > SAMPLE:
-        yield f"Estimated from a sample of {plural(SAMPLE, 'text')}."
-    if unread := languages.foreign:
-        names = " and ".join(x.name for x in unread[:2])
-        yield (
-            f"Many texts are in {names}. The default encoder (all-MiniLM-L6-v2, behind probe, knn "
-            "and retrieval) was trained on English: name a multilingual one with "
-            "--set encoder=SPEC."
-        )
+    yield (
+        f"{in_percent(check.foreign)} of the texts have letters that English lacks. The default "
+        "encoder (all-MiniLM-L6-v2, behind probe, knn and retrieval) was trained on English: name "
+        "a multilingual one with --set encoder=SPEC."
+    )
 
 
 def _lengths(check: Check) -> Iterator[str]:
     lengths = check.lengths
-    if not check.languages.unspaced:
+    if not check.unspaced:
         yield f"Median {plural(round(lengths.words), 'word')}, longest {lengths.longest:,}."
     else:
         characters = plural(round(lengths.characters), "character")
         yield f"Median {characters} (no spaces between words)."
     if lengths.long:
         yield f"Texts of over 256 words, which models truncate: {lengths.long:,}."
-
-
-def _personal(check: Check) -> Iterator[str]:
-    kinds = [f"{x.name} in {plural(x.rows, 'row')}" for x in check.personal if x.rows]
-    *most, last = (x.name for x in check.personal)
-    yield (
-        f"Possible {', '.join(kinds)}."
-        if kinds
-        else (f"No sign of any {', '.join(most)} or {last}.")
-    )
 
 
 def _rows(check: Check) -> Iterator[str]:
@@ -189,7 +164,6 @@ def _rows(check: Check) -> Iterator[str]:
             f"Rows with the same {check.group!r} may belong together: --set group_column="
             f"{check.group!r}."
         )
-    yield from check.order_of_rows
 
 
 def _reading(check: Check) -> Iterator[str]:
@@ -491,7 +465,6 @@ _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
     "time": _time,
     "languages": _languages,
     "lengths": _lengths,
-    "personal-data": _personal,
     "rows": _rows,
     "reading": _reading,
 }
@@ -524,8 +497,6 @@ _STEPS: Mapping[StepCode, str] = {
     "them: they are too rare to learn or to evaluate.",
     "same-documents": "Remove documents with the text of another ({count}): found instead of the "
     "one that evidence names, they count as a miss.",
-    "secrets": "Remove what looks like keys or card numbers in {ids} before any text leaves this "
-    "machine, and revoke the keys.",
     "values": "Review {records} with a value that does not occur in the text, where nearly "
     "all others do ({names}): {ids}.",
 }

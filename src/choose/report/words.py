@@ -238,10 +238,7 @@ DIVISIONS = {
     "held-out": "compare trains on one part of the rows and tests on the other",
 }
 
-LIMITS = (
-    "No label was changed: only a person can tell a wrong label from a hard row. Languages are "
-    "guessed from scripts and common words; names and postal addresses are not searched for."
-)
+LIMITS = "No label was changed: only a person can tell a wrong label from a hard row."
 
 # What an interval covers, by its estimand, with the number that belongs to it.
 COVERS = {
@@ -262,9 +259,6 @@ ABOUT: dict[str | None, str] = {
 
 COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
 
-
-# In place of a text.
-PERSONAL = "(not shown: it may hold personal data)"
 
 OVERLAPS = 3
 
@@ -1429,13 +1423,6 @@ def data_risk(decision: Decision) -> str:
     ]
     if not away:
         told = ["All candidates ran on this machine; no text left it."]
-    found = decision.dataset.personal
-    if found is not None:
-        told.append(
-            f"{plural(found, 'row') if found else 'No row'} of {decision.dataset.rows:,} "
-            f"{'may hold' if found else 'seems to hold'} personal data "
-            "(addresses, numbers, keys; names are not searched for)."
-        )
     return " ".join(told)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from choose.corpus import CONDITIONS, WORDS, is_drill, span_of
-from choose.data.scenarios import Split, sample_rows, view
-from choose.data.stratify import stratified_order
+from choose.data.scenarios import Split, with_typos
+from choose.data.stratify import stratified_order, stratified_sample
 from choose.errors import MoneySpent, StrategyError
 from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
@@ -71,12 +71,11 @@ def asking_order(ids: Iterable[str], dataset: Dataset) -> tuple[str, ...]:
     """Order test rows so that the first of them represent the others.
 
     One row of each cluster comes first, then a second one, and so on. Within each of these, every
-    prefix is stratified by label and, within a label, by difficulty. The order depends on the rows
-    alone, so that the rows of a round are the same for every candidate, and those of a round are
-    the first of the next.
+    prefix is stratified by label. The order depends on the rows alone, so that the rows of a round
+    are the same for every candidate, and those of a round are the first of the next.
     """
     targets = {id: dataset.examples[id].target for id in ids}
-    order = stratified_order(sorted(targets), targets, "asked", dataset.difficulty or None)
+    order = stratified_order(sorted(targets), targets, "asked")
     seen, earlier = Counter[str](), dict[str, int]()
     for id in order:
         cluster = dataset.clusters.get(id, f"alone {id}")
@@ -183,7 +182,7 @@ def _other_views(
             yield (name, 0), _given(name, [rows[item.id] for item in items], task, words)
         else:
             items = _sampled_items(questions, dataset, job.view_rows)
-            yield (name, 0), list(view(name, items, seed=0, copied=copied))
+            yield (name, 0), with_typos(items, copied)
     for repeat in range(1, job.repeats):
         yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
 
@@ -227,7 +226,8 @@ def _first_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
 def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
     targets = {id: dataset.examples[id].target for id in ids}
     limit = max(1, most // len(dataset.folds))
-    return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
+    chosen = stratified_sample(ids, targets, limit, "views-0")
+    return [dataset.examples[id].item() for id in chosen]
 
 
 _TEXTS = ("outputs", "status", "raw", "evidence")

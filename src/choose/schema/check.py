@@ -76,21 +76,14 @@ class SetFacts(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """The rows with a label, in a language or script, or with a hint of personal data."""
+    """The rows with a label."""
 
     name: str
     rows: int
 
 
-# As Unicode's names of characters begin; scripts that are written without spaces come first.
-UNSPACED = ("Han", "Japanese", "Thai", "Lao", "Khmer", "Myanmar")
-
-# The language that the default encoder was trained on, and the share of texts in others that is
-# said; languages of less than `NAMED` of the rows are summed up: short texts are taken for others.
-ENGLISH, FOREIGN, NAMED = "English", 0.3, 0.005
-
-# Texts whose language is identified, and rows below which a label is rare.
-SAMPLE, FEW = 5_000, 5
+# Rows below which a label is rare.
+FEW = 5
 
 # Fewer questions without an answer than this teach no model when to give none.
 FEWEST = 10
@@ -130,27 +123,6 @@ class Lengths:
     longest: int
     characters: float
     long: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Languages:
-    """Languages by rows, the most common first, and the rows that are too short to tell."""
-
-    found: tuple[Count, ...]
-    unknown: int
-
-    @property
-    def foreign(self) -> tuple[Count, ...]:
-        """Return the languages that the default encoder lacks, if many texts are in them."""
-        others = tuple(x for x in self.found if x.name != ENGLISH)
-        rows = sum(x.rows for x in self.found) + self.unknown
-        return others if sum(x.rows for x in others) >= FOREIGN * rows else ()
-
-    @property
-    def unspaced(self) -> bool:
-        """Return whether most rows of a known script are written without spaces."""
-        known = sum(language.rows for language in self.found)
-        return 2 * sum(x.rows for x in self.found if x.name in UNSPACED) > known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,17 +173,17 @@ Topic = Literal[
     "fields", "types", "values", "labels", "sets", "contradictions",
     "answers", "passage", "relevance", "documents",
     "evidence", "same-documents",
-    "test-file", "duplicates", "time", "languages", "lengths", "personal-data", "rows", "reading",
+    "test-file", "duplicates", "time", "languages", "lengths", "rows", "reading",
 ]  # fmt: skip
 
 StepCode = Literal[
-    "secrets", "metric", "leaks", "conflicts", "doubted-labels", "rare-labels", "cross-validate",
+    "metric", "leaks", "conflicts", "doubted-labels", "rare-labels", "cross-validate",
     "more-rows", "contradictions", "values", "rare-fields",
     "not-in-passage", "not-in-documents", "same-documents",
 ]  # fmt: skip
 
 IssueKind = Literal[
-    "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal",
+    "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label",
     "unlike target", "not in text", "not in passage", "not in documents", "reworded",
 ]  # fmt: skip
 
@@ -301,8 +273,7 @@ class Drift(Record):
 class Issue(Record):
     """One row with one thing to look at.
 
-    `other` is the row it repeats or contradicts; `detail` a likeness, type, score or kind of
-    personal data.
+    `other` is the row it repeats or contradicts; `detail` a likeness, type or score.
     """
 
     row: str
@@ -318,8 +289,8 @@ class Check(Record):
 
     `across` counts test rows that repeat a row to learn from, and is null where there is no test
     file: the division then keeps such rows on one side. `audited_in` is the folder of the study
-    whose audit of the labels this is; null where the text baseline audited them. `personal` holds
-    counts and nothing that was matched. `issues` names rows, never their texts.
+    whose audit of the labels this is; null where the text baseline audited them. `issues` names
+    rows, never their texts.
 
     Attributes:
         compare: the command that compares on these rows.
@@ -331,8 +302,9 @@ class Check(Record):
         dated: rows with a date.
         unseen: labels of the test file that no training row has.
         group: a column that may say which rows belong together.
-        notes, dropped, order_of_rows: how the rows were read, which were left out, and whether
-            they are sorted, as `data` says it.
+        notes, dropped: how the rows were read, and which were left out, as `data` says it.
+        foreign: share of texts with letters that English lacks.
+        unspaced: whether most letters are of scripts without spaces between words.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
@@ -358,7 +330,6 @@ class Check(Record):
     group: str | None = None
     notes: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
-    order_of_rows: tuple[str, ...] = ()
     balance: Balance | None = None
     within: Repeats
     across: Repeats | None
@@ -367,9 +338,9 @@ class Check(Record):
     audit: Audit | None = None
     audited_in: str | None = None
     lengths: Lengths
-    languages: Languages
+    foreign: float
+    unspaced: bool
     drift: Drift | None
-    personal: tuple[Count, ...]
     issues: tuple[Issue, ...]
     seconds: float = 0.0
 

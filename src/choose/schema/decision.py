@@ -391,8 +391,7 @@ class DatasetRecord(Record):
 
     `about` is what figures on questions about documents are about; null without documents.
     `learnt` is the number of training rows of the compared fits, out of a training pool of `pool`
-    rows; the largest of the folds. `personal` counts the
-    rows whose text seems to hold personal data or a key; null where the texts were not read.
+    rows; the largest of the folds.
     """
 
     name: str
@@ -405,7 +404,6 @@ class DatasetRecord(Record):
     about: Estimand | None = None
     learnt: int | None = None
     pool: int | None = None
-    personal: int | None = None
 
 
 class Decision(Record):
@@ -417,12 +415,10 @@ class Decision(Record):
         suspect_values: of answers that are records or sets of labels.
         confusion: of the candidate to use, where answers are labels; label by label, the largest
             first.
-        side_by_side: rows on which candidates differ. None seems to hold personal data or a key.
+        side_by_side: rows on which candidates differ.
         loss_splits: of candidates that read documents: what they lose, by cause.
         without_evidence: questions with an answer that no document is known to hold.
         document_drill: what candidates answer after facts in the documents changed; null without.
-        personal: ids of the rows listed in this record whose text seems to hold personal data or a
-            key; reports list these rows without their text.
         payback: dollars a month by an API and on this machine; null unless both were measured.
         left_out: what was planned and not measured.
     """
@@ -445,7 +441,6 @@ class Decision(Record):
     loss_splits: tuple[LossSplit, ...] = ()
     without_evidence: tuple[str, ...] = ()
     document_drill: DocumentDrill | None = None
-    personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     payback: Payback | None = None
     looks: int

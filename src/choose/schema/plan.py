@@ -229,12 +229,10 @@ class Spending:
     """What a person confirms before the first request.
 
     Attributes:
-        hints: kinds of personal data and in how many rows something looks like them.
         limit: the most dollars that will be spent, or None.
     """
 
     bills: tuple[Bill, ...]
-    hints: Mapping[str, int]
     limit: float | None = None
 
     @property

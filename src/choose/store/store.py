@@ -268,7 +268,6 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
         "task": dataset.task.facts(),
         # The order of a pool decides its prefixes, so it is stored with the division.
         "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
-        "difficulty": dict(dataset.difficulty),
     }
     return table, facts
 
@@ -301,7 +300,6 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         ),
         division=facts["division"],
         clusters={row["id"]: row["cluster"] for row in rows if row["cluster"]},
-        difficulty={str(id): float(value) for id, value in facts["difficulty"].items()},
         findings=tuple(facts["findings"]),
         leaked=int(facts["leaked"]),
         teacher=facts["teacher"],
@@ -325,7 +323,7 @@ def _example(row: Mapping[str, Any]) -> Example:
 
 
 def documents_table(corpus: Corpus) -> pl.DataFrame:
-    columns = dict.fromkeys(("id", "title", "text", "timestamp", "url"), pl.String)
+    columns = dict.fromkeys(("id", "title", "text", "timestamp"), pl.String)
     rows = [
         {**asdict(d), "timestamp": d.timestamp and d.timestamp.isoformat()}
         for d in corpus.documents

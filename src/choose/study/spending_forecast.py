@@ -8,7 +8,6 @@ from math import inf
 from typing import NamedTuple
 
 from choose.corpus import CONDITIONS, GOLD, NOTHING, WORDS, is_drill
-from choose.data.personal_data import hints_by_row, hints_of
 from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
@@ -18,7 +17,7 @@ from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameter
 from choose.study.candidates import TEMPLATE, endpoints_of
 from choose.study.rounds import CONTROLS, DRILLS, VIEWS
 from choose.tasks.answering import corpus_of
-from choose.types import Candidate, Dataset, Example
+from choose.types import Candidate, Dataset
 
 # Tokens of a request besides texts and labels: wording, schema, message format.
 FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
@@ -54,24 +53,7 @@ def spending_of(
     endpoints: Mapping[str, Endpoint],
     limit: float | None = None,
 ) -> Spending:
-    """Forecast the requests of some jobs, and look for personal data in the rows to send."""
-    bills, sent = _count_requests(jobs, candidates, pools, endpoints)
-    texts = [pools.dataset.examples[id] for id in sorted(sent)]
-    corpus = corpus_of(pools.dataset.task)
-    if corpus is not None and any(bill.passages for bill in bills):
-        # Any passage may be found for some question.
-        texts += [Example(id=d.id, text=d.text, target="") for d in corpus.documents]
-    counted = hints_of(hints_by_row(texts))
-    hints = {hint.name: hint.rows for hint in counted if hint.rows}
-    return Spending(bills=tuple(bills), hints=hints, limit=limit)
-
-
-def _count_requests(
-    jobs: Iterable[Job],
-    candidates: Sequence[Candidate],
-    pools: Pools,
-    endpoints: Mapping[str, Endpoint],
-) -> tuple[list[Bill], set[str]]:
+    """Forecast the requests of some jobs."""
     asking = {c.name: own for c in candidates if (own := endpoints_of(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
@@ -79,11 +61,11 @@ def _count_requests(
     for job in sorted(jobs, key=lambda job: job.part != COMPARISON):
         for name in asking.get(job.trial.candidate, {}):
             _count_job(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
-    bills = [
+    bills = (
         _bill(name, endpoints[name], own_requests, rows[name], pools.dataset, asking)
         for name, own_requests in requests.items()
-    ]
-    return bills, set().union(*rows.values())
+    )
+    return Spending(bills=tuple(bills), limit=limit)
 
 
 def _count_job(

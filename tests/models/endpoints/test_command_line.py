@@ -226,7 +226,6 @@ SPENDING = Spending(
             candidates=("prompt",),
         ),
     ),
-    hints={"e-mail address": 3},
     limit=2.5,
 )
 
@@ -244,7 +243,6 @@ def test_at_a_terminal_a_person_is_asked(agreed, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "up to 10 requests to api.example" in said
     assert "dollars unknown: it has no prices" in said
-    assert "e-mail address in 3 rows" in said
     assert "No more than $2.50 is spent" in said
     assert "\x1b[31m" not in said
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from statistics import fmean
@@ -17,7 +17,7 @@ from typing import Literal
 
 import polars as pl
 
-from choose.data.readers.delimited import ROW
+from choose.data.readers.json_and_parquet import ROW
 from choose.data.readers.table_file import JSON, PARQUET
 from choose.errors import DataError, quoted, quoted_list
 from choose.schema.study_sections import DataSection
@@ -179,32 +179,27 @@ class Column:
     name: str
     kind: Kind
     filled: int
-    distinct: int
-    words: float
-    repeats: bool
+    distinct: int = 0
+    words: float = 0.0
+    repeats: bool = False
 
 
 def column_of(series: pl.Series) -> Column:
     """Return what a column holds; it must be of strings, or of nested or mixed values."""
+    name = series.name
     if series.dtype != pl.String:
-        return _column(series.name, "nested", len(series) - series.null_count(), 0, 0.0, False)
+        return Column(name=name, kind="nested", filled=len(series) - series.null_count())
     cells = series.drop_nulls().str.strip_chars()
     cells = cells.filter(cells != "")
     filled, distinct = len(cells), cells.n_unique()
     sample = cells.gather_every(max(1, filled // SAMPLE)).to_list()
+    words = fmean(map(_count_words, sample)) if sample else 0.0
     if distinct < 2:
         kind: Kind = "constant" if filled > 1 else "text" if filled else "empty"
-        return _column(series.name, kind, filled, distinct, _mean_words(sample), False)
+        return Column(name=name, kind=kind, filled=filled, distinct=distinct, words=words)
     longest = max(map(len, cells.unique().head(1_000).to_list()))
-    words = _mean_words(sample)
     repeats = filled >= REPEATS * distinct and longest <= LONGEST_LABEL and words < LONG_WORDS
     kind = _kind(sample, filled, distinct, words, repeats)
-    return _column(series.name, kind, filled, distinct, words, repeats)
-
-
-def _column(
-    name: str, kind: Kind, filled: int, distinct: int, words: float, repeats: bool
-) -> Column:
     return Column(
         name=name, kind=kind, filled=filled, distinct=distinct, words=words, repeats=repeats
     )
@@ -229,16 +224,10 @@ def _most(sample: Sequence[str], matches: Callable[[str], object]) -> bool:
     return fitting >= MOST * len(sample)
 
 
-def _mean_words(sample: Sequence[str]) -> float:
-    """Return the mean number of words of the cells, each read up to some characters."""
-    if not sample:
-        return 0.0
-    return fmean(_count_words(unicodedata.normalize("NFC", cell[:2_000])) for cell in sample)
-
-
 def _count_words(cell: str) -> float:
-    spaceless = len(_SPACELESS.findall(cell))
-    return len(_SPACELESS.sub(" ", cell).split()) + spaceless / 2
+    """Return the number of words of a cell, which is read up to some characters."""
+    text = unicodedata.normalize("NFC", cell[:2_000])
+    return len(_SPACELESS.sub(" ", text).split()) + len(_SPACELESS.findall(text)) / 2
 
 
 # Columns whose content is looked at.
@@ -454,47 +443,6 @@ def quote(value: str) -> str:
     return plain if plain != value else f"'{value}'"
 
 
-def guess_notes(
-    text: tuple[str, ...],
-    label: str,
-    time: str | None,
-    by_content: Collection[str],
-) -> Iterator[str]:
-    """Say which columns were guessed, and how to name others."""
-    found = {"text": " and ".join(map(quoted, text)), "label": quoted(label)}
-    if time is not None:
-        found["time"] = quoted(time)
-    parts = [f"{role} {found[role]}" for role in ("text", "label", "time") if role in by_content]
-    if label.endswith(".assistant"):
-        yield (
-            "Of each chat, the last turn of the assistant is the label, and the turns of the user "
-            "are the text; earlier turns of the assistant are not used."
-        )
-    if parts:
-        dates = time if "time" in by_content else None
-        flags = naming(",".join(text), label, dates)
-        yield f"Columns found by their content: {', '.join(parts)}. To name others: {flags}"
-
-
-def kind_note(kind: str, why: str) -> str:
-    """Say which kind of task the targets make and why, and how to state another."""
-    return f"The task is {kind}: {why}. To state another kind: --kind NAME"
-
-
-def separator_note(separator: str, column: str) -> str:
-    """Say what was taken to part the labels of a cell, and how to confirm it or to name another."""
-    flag = f"--set separator={quote(separator)}"
-    return f"{quoted(separator)} parts the labels in cells of {quoted(column)}. To confirm: {flag}"
-
-
-def passage_note(column: str) -> str:
-    """Name a column that looks like passages but is not read, and the flag that reads it."""
-    return (
-        f"The column {quoted(column)} is not read: questions are answered without it. If it holds "
-        f"the passage of each question, name it: --set fields={quote(column)}"
-    )
-
-
 def looks_headerless(table: pl.DataFrame) -> bool:
     """Return whether the names of a table's columns look like a row of data.
 
@@ -527,9 +475,8 @@ def headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.Da
     """Return the table of a file; one without a header needs the numbers of its columns."""
     named = (section.text_column, section.label_column)
     delimited = path is not None and not path.lower().endswith((*JSON, *PARQUET))
-    if not delimited or any(name in table.columns for name in named):
-        return table
-    if not looks_headerless(table):
+    known = any(name in table.columns for name in named)
+    if not delimited or known or not looks_headerless(table):
         return table
     if any(name and name.replace(",", "").strip().isdigit() for name in named):
         return with_header(table)

@@ -8,19 +8,26 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import polars as pl
 
 from choose.corpus import Corpus, Document
-from choose.data.examples import cell_text
+from choose.data.examples import cells_of
 from choose.data.readers.column_guess import TIME, parse_dates, usual
-from choose.data.readers.delimited import ROW, TOO_LONG, encoding_of
-from choose.data.readers.table_file import JSON, LARGEST, PARQUET, read_source
+from choose.data.readers.json_and_parquet import ROW, TOO_LONG
+from choose.data.readers.table_file import (
+    JSON,
+    LARGEST,
+    PARQUET,
+    FileText,
+    read_source,
+    text_of,
+)
 from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
-from choose.files import NotRegularError, neighbours, read_regular
+from choose.files import NotRegularError, neighbours
 from choose.formatting import plural
 from choose.untrusted import check_text
 
@@ -43,7 +50,6 @@ _ID = (
 )
 _TITLE = ("title", "heading", "headline", "name", "subject")
 _DATED = (*TIME, "updated", "updated_at", "modified", "last_modified", "published")
-_URL = ("url", "link", "source")
 
 # Endings of documents that have a text, which other programs take out of them.
 _CONVERTIBLE = {
@@ -220,45 +226,30 @@ def _texts(
     found: Sequence[tuple[Path, str]], unreadable: list[str]
 ) -> tuple[list[Document], list[str]]:
     """Read files with their ids; errors on single files are added to `unreadable`."""
-    documents, recoded, size = [], [], 0
+    documents, recoded, size = list[Document](), list[str](), 0
     for path, id in found:
         try:
-            text, note = _text(path)
+            read = _text(path)
         except DataError as error:
             unreadable.append(str(error))
             continue
-        size += len(text)
+        size += len(read.text)
         if size > LARGEST:
             raise DataError(f"The documents have more than {LARGEST / 1e9:g} GB. Give fewer.")
-        recoded += [note] if note else []
-        documents.append(Document(id=id, text=text, title=_title(path, text)))
+        recoded += read.notes
+        documents.append(Document(id=id, text=read.text, title=_title(path, read.text)))
     more = f" The same holds of {plural(len(recoded) - 1, 'other file')}."
     return documents, [recoded[0] + (more if len(recoded) > 1 else "")] if recoded else []
 
 
-def _text(path: Path) -> tuple[str, str | None]:
-    """Return the text of a file, with line feeds as line ends, and a note on its encoding."""
+def _text(path: Path) -> FileText:
+    """Return the text of a file, with line feeds as line ends."""
     try:
-        content = read_regular(path, LARGEST)
-        note = None
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text:  # as in UTF-16 without a mark
-            encoding = encoding_of(path)
-            text, note = content.decode(encoding.name), encoding.note
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{str(path)!r} is neither UTF-8 text nor plausible as Windows-1252. Save it again as "
-            "UTF-8, or convert it: iconv -f ITS-ENCODING -t UTF-8."
-        ) from error
+        read = text_of(path)
     except OSError as error:
         reason = str(error) if isinstance(error, NotRegularError) else error.strerror
         raise DataError(f"Cannot read {str(path)!r}: {reason}.") from error
-    if "\0" in text:
-        raise DataError(f"{str(path)!r} holds a NUL byte: it is no text. Remove or convert it.")
-    return text.replace("\r\n", "\n").replace("\r", "\n"), note
+    return replace(read, text=read.text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _title(path: Path, text: str) -> str:
@@ -288,47 +279,31 @@ def _table(path: Path) -> tuple[list[Document], list[str]]:
             f"{', '.join(_TEXT)}. Rename one."
         )
     others = [name for name in columns if name != text]
-    id, title, time, url = (usual(others, names) for names in (_ID, _TITLE, _DATED, _URL))
-    notes = [*source.notes]
-    cells = {name: _cells(table, name, rows, path) for name in (text, id, title, time, url) if name}
+    id, title, time = (usual(others, names) for names in (_ID, _TITLE, _DATED))
+    cells = {name: _cells(table, name, rows, path) for name in (text, id, title, time) if name}
     times = parse_dates(cells[time]) if time else [None] * len(rows)
-    blank = [""] * len(rows)
+    blank, notes = [""] * len(rows), [*source.notes]
     written = cells[time] if time else blank
     undated = [n for n, cell, at in zip(rows, written, times, strict=True) if cell and not at]
     if undated:
         notes.append(f"Dates of documents that cannot be read: {rows_named(undated)}.")
-    columns_of = (
-        _ids(cells[id], rows, path) if id else [str(row) for row in rows],
-        cells[text],
-        cells[title] if title else blank,
-        times,
-        cells[url] if url else blank,
-    )
-    return [
-        Document(
-            id=i, text=t, title=" ".join(head.split())[:_LONGEST_TITLE], timestamp=at, url=u or None
-        )
-        for i, t, head, at, u in zip(*columns_of, strict=True)
-    ], notes
-
-
-def _cells(table: pl.DataFrame, name: str, rows: Sequence[int], path: Path) -> list[str]:
-    column = table[name]
-    if column.dtype == pl.String:
-        return [cell or "" for cell in column]
-    try:
-        return [
-            cell_text(value, name, row) for row, value in zip(rows, column.to_list(), strict=True)
-        ]
-    except DataError as error:
-        raise DataError(f"In {str(path)!r}: {error}") from error
-
-
-def _ids(cells: Sequence[str], rows: Sequence[int], path: Path) -> list[str]:
-    ids = [cell.strip() for cell in cells]
-    if nameless := [row for row, id in zip(rows, ids, strict=True) if not id]:
+    ids = [cell.strip() for cell in cells[id]] if id else list(map(str, rows))
+    if nameless := [row for row, own in zip(rows, ids, strict=True) if not own]:
         raise DataError(
             f"In {str(path)!r}, {rows_named(nameless)} have no id. Evidence names documents by "
             "their ids: write one, or leave the column out."
         )
-    return ids
+    titles = [
+        " ".join(head.split())[:_LONGEST_TITLE] for head in (cells[title] if title else blank)
+    ]
+    return [
+        Document(id=own, text=body, title=head, timestamp=at)
+        for own, body, head, at in zip(ids, cells[text], titles, times, strict=True)
+    ], notes
+
+
+def _cells(table: pl.DataFrame, name: str, rows: Sequence[int], path: Path) -> list[str]:
+    try:
+        return cells_of(table, name, rows)
+    except DataError as error:
+        raise DataError(f"In {str(path)!r}: {error}") from error

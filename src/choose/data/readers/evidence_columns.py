@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import polars as pl
 
 from choose.corpus import Corpus
 from choose.data.readers.column_guess import usual
-from choose.data.readers.delimited import ROW
+from choose.data.readers.json_and_parquet import ROW
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list, rows_named
 from choose.formatting import plural
 from choose.schema.study_sections import DataSection
@@ -125,7 +125,9 @@ def with_relevance(
         e.id: id for e, own in zip(every, ids, strict=True) for id in own if id not in corpus.by_id
     }
     if strange:
-        raise DataError(_unknown(strange, column, corpus))
+        named, first = rows_named(strange), next(iter(strange.values()))
+        unknown = _unknown(first, corpus, "--label-column")
+        raise DataError(f"{named[0].upper()}{named[1:]}, column {column!r}: {unknown}")
     if section.estimand == "new-documents":
         groups = iter(linked_groups(ids, [e.group for e in every]))
         rows = [[replace(e, group=next(groups)) for e in part] for part in rows]
@@ -143,15 +145,13 @@ def _of_corpus(row: Example, corpus: Corpus) -> Example:
     return replace(row, target=relevance_text(named_apart(grades, corpus.by_id)))
 
 
-def _unknown(strange: Mapping[str, str], column: str, corpus: Corpus) -> str:
-    """Say which rows name documents that do not exist, with one of each."""
-    first = next(iter(strange.values()))
-    near = did_you_mean(first, corpus.by_id) if len(corpus) < 10_000 else ""
-    named = rows_named(strange)
+def _unknown(id: str, corpus: Corpus, flag: str) -> str:
+    """Say that no document has an id; `flag` names another column."""
+    near = did_you_mean(id, corpus.by_id) if len(corpus) < 10_000 else ""
     return (
-        f"{named[0].upper()}{named[1:]}, column {column!r}: no document has the id "
-        f"{quoted(first)}.{near} Documents have ids such as {quoted_list(list(corpus.by_id)[:3])}; "
-        "name another column with --label-column, or give the documents that it is about."
+        f"no document has the id {quoted(id)}.{near} Documents have ids such as "
+        f"{quoted_list(list(corpus.by_id)[:3])}; name another column ({flag}), or give the "
+        "documents that it is about."
     )
 
 
@@ -219,19 +219,12 @@ def evidence_column(
             if known and (all(known) or (names is EVIDENCE and any(known))):
                 return name, None
             if names is EVIDENCE and known:
-                form = any(_mentions(cell, corpus) for cell in table[name].to_list())
-                why = "has a form that is not known" if form else "names no document of these"
-                note = f"The column {quoted(name)} {why}, and is not read."
+                note = f"The column {quoted(name)} names no document of these, and is not read."
     return None, note
 
 
 def _filled(cell: Any) -> bool:
     return bool(cell.strip() not in ("", "[]", "null") if isinstance(cell, str) else cell)
-
-
-def _mentions(cell: Any, corpus: Corpus) -> bool:
-    parts = [*cell.values()] if isinstance(cell, dict) else cell if isinstance(cell, list) else ()
-    return any(p in corpus.by_id if isinstance(p, str) else _mentions(p, corpus) for p in parts)
 
 
 def _known(cell: Any, corpus: Corpus) -> bool:
@@ -259,12 +252,7 @@ def evidence_cells(table: pl.DataFrame, column: str, corpus: Corpus) -> list[tup
 def _check(place: Place, corpus: Corpus) -> None:
     document = corpus.by_id.get(place.document)
     if document is None:
-        near = did_you_mean(place.document, corpus.by_id) if len(corpus) < 10_000 else ""
-        raise ValueError(
-            f"no document has the id {quoted(place.document)}.{near} Documents have ids such as "
-            f"{quoted_list(list(corpus.by_id)[:3])}; name another column (data.evidence_column), "
-            "or give the documents that it is about."
-        )
+        raise ValueError(_unknown(place.document, corpus, "data.evidence_column"))
     if place.start is not None and place.end is not None:
         length = len(document.text)
         if not 0 <= place.start < place.end <= length:

@@ -7,31 +7,36 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
-from choose.data.readers.delimited import (
-    FIELD_LIMIT,
-    LINE_LIMIT,
-    MOST_COLUMNS,
-    ROW,
-    TOO_LONG,
-    UTF8,
-    Encoding,
-    check_header,
-)
-from choose.errors import DataError
+from choose.errors import DataError, quoted
 from choose.tasks.values import scalar_text, type_name
+from choose.untrusted import check_text
 
-# Characters of a document that is held in memory as a whole; lines are read one at a time.
-LARGEST_JSON = 200_000_000
+# The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
+ROW = "__row__"
+
+# Characters of one cell; a page of text has about 3,000.
+FIELD_LIMIT = 1_000_000
+
+TOO_LONG = (
+    f"holds a cell of more than {FIELD_LIMIT:,} characters. Truncate "
+    "the text, or look for a quote that is never closed."
+)
+
+# Columns of a table; wide exports have some hundreds.
+MOST_COLUMNS = 10_000
+
+# Cells that may be empty because a line lacks a key: so many, and so many times the others.
+EMPTY, SPARSE = 10_000_000, 20
 
 # Levels of a value that is read.
 DEEPEST = 100
 
-# Levels and number of the paths that are looked for.
-LEVELS, MOST_PATHS = 4, 200
+# Levels and number of the paths that are looked for, in so many rows.
+LEVELS, MOST_PATHS, PATH_ROWS = 4, 200, 200
 
 # Names of the roles in the formats of OpenAI, ShareGPT and Gemini.
 ROLES = {
@@ -40,73 +45,66 @@ ROLES = {
     "assistant": {"assistant", "gpt", "model", "bot"},
 }
 
-_BLANK = re.compile(r"\s*")
-_DECODER = json.JSONDecoder()
+_LONE = re.compile("[\ud800-\udfff]")
 
 
-def json_records(path: Path, encoding: Encoding = UTF8) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each object of a file with the number of its line or item, one at a time.
+def check_header(path: Path, names: Sequence[str]) -> list[str]:
+    """Return the column names, those without one numbered."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{str(path)!r} has {len(names):,} columns; at most {MOST_COLUMNS:,} are read. Keep "
+            "those of the text, the label and what else the study needs."
+        )
+    seen = {ROW}
+    named = [name or f"column {i + 1}" for i, name in enumerate(names)]
+    for name in named:
+        if name in seen:
+            raise DataError(
+                f"{str(path)!r} has more than one column {quoted(name)}. Give each its own name."
+            )
+        check_text(name, f"In {str(path)!r} the column name", DataError)
+        seen.add(name)
+    return named
 
-    Raises:
-        DataError: naming the line or item that is no object, when it is reached.
+
+def json_records(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each object of a text with the number of its line or item; `path` names the text.
+
+    It is one object a line, one array, or one object with an array of rows.
     """
-    with path.open(encoding=encoding.name, errors=encoding.errors) as text:
-        start = text.read(10_000).lstrip()[:1]
-        if start == "[" or (start == "{" and path.suffix.lower() == ".json"):
-            text.seek(0)
-            document = text.read(LARGEST_JSON + 1)
-            if len(document) > LARGEST_JSON:
-                raise DataError(
-                    f"{str(path)!r} has more than {LARGEST_JSON:,} characters of JSON. Write one "
-                    "object per line and name the file .jsonl; that is read at any size."
-                )
-            yield from _document_records(path, document.lstrip("\ufeff"))
-            return
-    with path.open("rb") if encoding == UTF8 else path.open(encoding=encoding.name) as file:
-        yield from records_in(file, path)
+    start = text.lstrip()[:1]
+    if start == "[" or (start == "{" and path.suffix.lower() == ".json"):
+        document = _parsed(text, repr(str(path)))
+        for number, row in enumerate(_rows_within(path, document), start=1):
+            yield number, _object(row, f"Item {number} of {str(path)!r}")
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, json_record(line, f"Line {number} of {str(path)!r}")
 
 
-def records_in(file: IO[Any], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each object of an open stream with the number of its line; `path` names it."""
-    number = 0
-    while line := file.readline(LINE_LIMIT):
-        number += 1
-        where = f"Line {number} of {str(path)!r}"
-        if len(line) >= LINE_LIMIT:
-            raise DataError(f"{where} {TOO_LONG}")
-        bare = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
-        bare = bare.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else bare.strip()
-        if bare:
-            try:
-                text = bare.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{where} is not UTF-8 text. Save the file again as UTF-8."
-                ) from error
-            record, end = _decoded(text, 0, where)
-            if text[end:].strip():
-                raise _not_json(where, "something follows its object")
-            yield number, _object(record, where)
+def json_record(line: str, where: str) -> dict[str, Any]:
+    """Return the object that a line holds; `where` names it in messages."""
+    return _object(_parsed(line, where), where)
 
 
-def _document_records(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the objects of one array, of the only array in one object, or one after another."""
-    values, at, name = list[Any](), 0, str(path)
-    inside = text.rstrip().removesuffix("]").rstrip()
-    if inside.endswith(","):  # a comma after the last item does no harm
-        text = f"{inside[:-1]}]"
-    while (at := _BLANK.match(text, at).end()) < len(text):  # type: ignore[union-attr]
-        value, at = _decoded(text, at, f"{name!r}")
-        values.append(value)
-    rows = values[0] if len(values) == 1 else values
-    if isinstance(rows, dict):
-        rows = _rows_within(path, rows)
-    for number, row in enumerate(rows, start=1):
-        yield number, _object(row, f"Item {number} of {name!r}")
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line, character = f"in line {error.lineno}", f"at character {error.pos + 1}"
+        place = line if "\n" in text else character
+        raise _not_json(where, f"{error.msg} {place}") from error
+    except (ValueError, RecursionError) as error:
+        deep = isinstance(error, RecursionError)
+        reason = "it is nested too deeply" if deep else "a number is too long"
+        raise _not_json(where, reason) from error
 
 
-def _rows_within(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of ``{"data": [{...}, ...]}``, whatever the key is called."""
+def _rows_within(path: Path, document: Any) -> list[Any]:
+    """Return the items of an array, or the rows of ``{"data": [{...}, ...]}``."""
+    if isinstance(document, list):
+        return document
     lists = [
         value
         for value in document.values()
@@ -122,41 +120,20 @@ def _rows_within(path: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
     return lists[0]
 
 
-def _decoded(text: str, at: int, where: str) -> tuple[Any, int]:
-    """Return the value at a place in a text, and the place where it ends."""
-    try:
-        return _DECODER.raw_decode(text, at)
-    except json.JSONDecodeError as error:
-        at_line, at_character = f"in line {error.lineno}", f"at character {error.pos + 1}"
-        place = at_line if "\n" in text else at_character
-        raise _not_json(where, f"{error.msg} {place}") from error
-    except (ValueError, RecursionError) as error:
-        deep = isinstance(error, RecursionError)
-        reason = "it is nested too deeply" if deep else "a number is too long"
-        raise _not_json(where, reason) from error
-
-
 def _object(record: Any, where: str) -> dict[str, Any]:
-    if _deep(record):
-        raise _not_json(where, "it is nested too deeply")
     if not isinstance(record, dict):
         raise DataError(f'{where} is no JSON object. It must look like {{"text": "...", ...}}.')
+    if _deep(record, DEEPEST):
+        raise _not_json(where, "it is nested too deeply")
     return record
 
 
-def _deep(value: Any) -> bool:
-    """Return whether lists and objects are nested more than `DEEPEST` levels."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for one in level
-            for inner in (one.values() if isinstance(one, dict) else one)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
+def _deep(value: Any, levels: int) -> bool:
+    """Return whether lists and objects are nested more than so many levels."""
+    inner = value.values() if isinstance(value, dict) else value
+    return not levels or any(
+        _deep(one, levels - 1) for one in inner if isinstance(one, dict | list)
+    )
 
 
 def _not_json(where: str, reason: str) -> DataError:
@@ -252,46 +229,30 @@ def _paths(name: str, value: Any, levels: int) -> Iterator[str]:
         yield name
 
 
-# Cells that may be empty because a line lacks a key: so many, and so many times the others.
-EMPTY, SPARSE = 10_000_000, 20
-
-# Rows of which the paths of nested values are looked for.
-PATH_ROWS = 200
-
 # What polars raises for a Parquet file that is damaged.
-DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
-
-_LONE = re.compile("[\ud800-\udfff]")
-
-
-def read_json(path: Path, encoding: Encoding = UTF8) -> pl.DataFrame:
-    """Read JSON objects, one a line or in one array; a missing key or null is an empty cell."""
-    return table_from(path, json_records(path, encoding))
+_DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
 
 
 def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
     """Lay numbered records out as columns of strings; `path` names them in messages."""
     numbers: list[int] = []
-    columns: dict[str, tuple[list[int], list[Any]]] = {}
+    rows: list[dict[str, Any]] = []
+    names: dict[str, Any] = {}
     filled = 0
     for number, record in records:
-        for key, value in record.items():
-            if (column := columns.get(key)) is None:
-                column = columns[key] = ([], [])
-            column[0].append(len(numbers))
-            column[1].append(value)
+        numbers.append(number)
+        rows.append(record)
+        names.update(record)
         filled += len(record)
-        if len(columns) > MOST_COLUMNS or len(columns) * len(numbers) > EMPTY + SPARSE * filled:
+        if len(names) > MOST_COLUMNS or len(names) * len(rows) > EMPTY + SPARSE * filled:
             raise DataError(
-                f"{unit(path)} {number} of {str(path)!r}: {len(columns):,} different keys so far, "
+                f"{unit(path)} {number} of {str(path)!r}: {len(names):,} different keys so far, "
                 f"most of them in few lines. At most {MOST_COLUMNS:,} are read, if most lines have "
                 "most of them. Keep the text, the label and what else the study needs."
             )
-        numbers.append(number)
-    names = check_header(path, list(columns))
     series = [
-        series_of(path, name, values, numbers, places)
-        for name, (places, values) in zip(names, columns.values(), strict=True)
+        series_of(path, title, [row.get(name) for row in rows], numbers)
+        for title, name in zip(check_header(path, list(names)), names, strict=True)
     ]
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *series])
 
@@ -301,17 +262,12 @@ def read_parquet(path: Path) -> pl.DataFrame:
     try:
         table = pl.read_parquet(path, glob=False)
         names = _class_names(path)
-    except DAMAGED as error:
-        raise not_parquet(path, error) from error
+    except _DAMAGED as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is damaged"
+        raise DataError(
+            f"{str(path)!r} cannot be read as Parquet: {reason}. Write it again, or use CSV."
+        ) from error
     return table_of_frame(path, table, names)
-
-
-def not_parquet(path: Path, error: Exception) -> DataError:
-    """Return the error for a Parquet file that is damaged at its beginning or later."""
-    reason = str(error).splitlines()[0] if str(error) else "it is damaged"
-    return DataError(
-        f"{str(path)!r} cannot be read as Parquet: {reason}. Write it again, or use CSV."
-    )
 
 
 def table_of_frame(
@@ -358,36 +314,27 @@ def _plain(cell: pl.Expr, kind: Any) -> pl.Expr:
     return cell.cast(pl.String) if kind.is_decimal() or isinstance(kind, pl.Time) else cell
 
 
-def series_of(
-    path: Path, name: str, values: list[Any], numbers: Sequence[int], places: Sequence[int]
-) -> pl.Series:
+def series_of(path: Path, name: str, values: list[Any], numbers: Sequence[int]) -> pl.Series:
     """Make strings of a column, unless it mixes types or holds nested values.
 
-    `values` are those of the rows at `places`; the cells of the others are empty and cost nothing
-    each, as where every row has a key of its own. `numbers` are those of all rows, for messages.
+    `numbers` are those of the rows, for messages.
     """
-    for place, value in zip(places, values, strict=True):
+    types = set(map(type, values))
+    for number, value in zip(numbers, values, strict=True):
         text = value if isinstance(value, str) else ""
         if isinstance(value, list | dict):
             text = json.dumps(value, ensure_ascii=False, default=str)
         if text:
             if len(text) > FIELD_LIMIT:
-                raise DataError(f"{unit(path)} {numbers[place]} of {str(path)!r} {TOO_LONG}")
+                raise DataError(f"{unit(path)} {number} of {str(path)!r} {TOO_LONG}")
             if not text.isascii() and _LONE.search(text):
                 raise DataError(
-                    f"{unit(path)} {numbers[place]} of {str(path)!r} holds half of a Unicode "
-                    f"character (a lone surrogate) in {name!r}. Write the whole character."
+                    f"{unit(path)} {number} of {str(path)!r} holds half of a Unicode character (a "
+                    f"lone surrogate) in {name!r}. Write the whole character."
                 )
-    nested = len({type_name(value) for value in values if value is not None}) > 1 or any(
-        isinstance(value, list | dict) for value in values
-    )
-    held = values if nested else [scalar_text(value) for value in values]
-    cells = held
-    if len(held) < len(numbers):
-        cells = [None] * len(numbers)
-        for place, value in zip(places, held, strict=True):
-            cells[place] = value
-    return pl.Series(name, cells, dtype=pl.Object if nested else pl.String)
+    if types & {list, dict} or len({type_name(v) for v in values if v is not None}) > 1:
+        return pl.Series(name, values, dtype=pl.Object)
+    return pl.Series(name, map(scalar_text, values), dtype=pl.String)
 
 
 def nested_paths(table: pl.DataFrame) -> list[str]:
@@ -408,7 +355,7 @@ def with_paths(path: Path, table: pl.DataFrame, names: Iterable[str]) -> pl.Data
         roots = [column for column in table.columns if name.startswith(f"{column}.")]
         cells = table.select(roots).iter_rows(named=True)
         values = [value_at(row, name) for row in cells]
-        added.append(series_of(path, name, values, numbers, range(len(numbers))))
+        added.append(series_of(path, name, values, numbers))
     return table.with_columns(added) if added else table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,10 +14,17 @@ from pathlib import Path
 
 import polars as pl
 
-from choose.data.readers.delimited import encoding_of, read_delimited
-from choose.data.readers.json_and_parquet import read_json, read_parquet
+from choose.data.readers.json_and_parquet import (
+    FIELD_LIMIT,
+    ROW,
+    TOO_LONG,
+    check_header,
+    json_records,
+    read_parquet,
+    table_from,
+)
 from choose.errors import DataError, did_you_mean, quoted
-from choose.files import neighbours
+from choose.files import neighbours, read_regular
 from choose.untrusted import check_text
 
 # Names of files that say nothing about what is in them; the folder then names the set.
@@ -40,15 +49,15 @@ _SAVE = "Save it as CSV (UTF-8) and give that file."
 _UNPACK = "Unpack it and give the file inside."
 
 _SIGNS = (
-    (b"PK\x03\x04", f"an Excel workbook or another ZIP archive. {_SAVE}"),
+    (b"pk\x03\x04", f"an Excel workbook or another ZIP archive. {_SAVE}"),
     (b"\xd0\xcf\x11\xe0", f"an old Excel workbook. {_SAVE}"),
     (b"\x1f\x8b", f"compressed with gzip. {_UNPACK}"),
-    (b"BZh", f"compressed with bzip2. {_UNPACK}"),
-    (b"\xfd7zXZ", f"compressed with xz. {_UNPACK}"),
+    (b"bzh", f"compressed with bzip2. {_UNPACK}"),
+    (b"\xfd7zxz", f"compressed with xz. {_UNPACK}"),
     (b"\x28\xb5\x2f\xfd", f"compressed with zstd. {_UNPACK}"),
     (b"7z\xbc\xaf", f"a 7z archive. {_UNPACK}"),
-    (b"%PDF", f"a PDF. {_SAVE}"),
-    (b"SQLite format 3", f"a SQLite database. {_SAVE}"),
+    (b"%pdf", f"a PDF. {_SAVE}"),
+    (b"sqlite format 3", f"a SQLite database. {_SAVE}"),
     (b"version https://git-lfs", "a Git LFS pointer, not the data. Run git lfs pull."),
     (b"<!doctype html", "a web page, not the data. Download the file itself."),
     (b"<html", "a web page, not the data. Download the file itself."),
@@ -80,9 +89,7 @@ def read_source(path: str | Path) -> Source:
         except OSError as error:
             raise DataError(f"Cannot read {name!r}: {error.strerror or error}.") from error
     if source.table.is_empty():
-        raise DataError(
-            f"{name!r} holds no rows below its header. It must hold at least one labelled row."
-        )
+        raise DataError(f"{name!r} holds no rows below its header. It must hold at least one row.")
     return source
 
 
@@ -90,10 +97,146 @@ def _read(file: Path) -> Source:
     suffix = file.suffix.lower()
     if suffix in PARQUET:
         return Source(read_parquet(file))
-    encoding = encoding_of(file)
-    notes = () if encoding.note is None else (encoding.note,)
-    read = read_json if suffix in JSON else read_delimited
-    return Source(read(file, encoding), notes)
+    read = text_of(file)
+    if suffix in JSON:
+        table = table_from(file, json_records(file, read.text))
+    else:
+        table = _delimited(file, read.text)
+    return Source(table, read.notes)
+
+
+# Bytes from which UTF-16 without a mark is recognised, and from which Windows-1252 is judged.
+_HEAD, _SAMPLE = 4_096, 4_000_000
+
+# Sequences of UTF-8 for two or three bytes, and the share of the bytes beyond ASCII that they may
+# be of a file in Windows-1252, where they spell nothing.
+_SEQUENCE, _MIXED = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}"), 0.05
+
+# Share of the words with letters beyond ASCII that must also have letters of ASCII.
+_WORD, _ASCII, _WESTERN = re.compile(r"[^\W\d_]+"), re.compile("[A-Za-z]"), 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """The text of a file, and a note on its encoding if that is not UTF-8."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def text_of(path: Path) -> FileText:
+    """Return the text of a file in UTF-8, UTF-16 or Windows-1252.
+
+    Raises:
+        DataError: naming the line that is none of these.
+        OSError: if the file cannot be read, or is not a regular one.
+    """
+    content, name = read_regular(path, LARGEST), str(path)
+    if content.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
+        raise DataError(f"{name!r} is UTF-32 text. Save it again as UTF-8.")
+    if codec := _utf16(content[:_HEAD]):
+        try:
+            return FileText(content.decode(codec), (f"{name!r} was read as UTF-16 text.",))
+        except UnicodeDecodeError as error:
+            again = "and damaged. Save it again as UTF-8."
+            raise DataError(f"{name!r} is UTF-16 text, {again}") from error
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise DataError(
+            f"Line {line:,} of {name!r} holds a NUL byte: the file is binary or damaged. Export it "
+            "again as text (UTF-8)."
+        )
+    try:
+        return FileText(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        if (read := _western(content, name)) is not None:
+            return read
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"Line {line:,} of {name!r} is neither UTF-8 text nor plausible as Windows-1252. Save "
+            "the file again as UTF-8 ('CSV UTF-8' in Excel), or convert it: iconv -f ITS-ENCODING "
+            "-t UTF-8."
+        ) from error
+
+
+def _utf16(head: bytes) -> str | None:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    zeros = [head[start::2].count(0) for start in (0, 1)]
+    half = len(head) // 2
+    if half < 2 or min(zeros) > 0.05 * half or max(zeros) < 0.7 * half:
+        return None
+    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+
+
+def _western(content: bytes, name: str) -> FileText | None:
+    """Return a text in Windows-1252; None where its words are of another encoding.
+
+    Files in UTF-8 with some broken rows, and texts in Cyrillic, Chinese or Japanese encodings, have
+    bytes that Windows-1252 reads as well, but as no words.
+    """
+    from charset_normalizer import from_bytes
+
+    lines = content[:_SAMPLE].splitlines()
+    sample = b"\n".join(line for line in lines if not line.isascii())
+    high = sum(byte > 127 for byte in sample)
+    if sum(map(len, _SEQUENCE.findall(sample))) > _MIXED * high:
+        return None
+    if (found := from_bytes(sample, cp_isolation=["cp1252"]).best()) is None:
+        return None
+    words = [word for word in _WORD.findall(str(found)) if not word.isascii()]
+    western = [word for word in words if _ASCII.search(word)]
+    if len(western) < _WESTERN * len(words):
+        return None
+    word = max(western or [c for c in str(found) if not c.isascii()], key=len)
+    note = (
+        f"{name!r} is not UTF-8 and was read as Windows-1252, with words such as {quoted(word)}. "
+        "If letters look wrong, save it again as UTF-8."
+    )
+    return FileText(content.decode("cp1252", "replace"), (note,))
+
+
+def _delimited(path: Path, text: str) -> pl.DataFrame:
+    """Lay CSV or TSV out; quoted cells may hold line breaks, the delimiter is detected."""
+    first = text[: text.find("\n") + 1 or None]
+    delimiter = max(",;\t|", key=first.count)
+    if path.suffix.lower() != ".csv" and "\t" in first:
+        delimiter = "\t"
+    ends = text if "\n" in text else text.replace("\r", "\n")
+    lines = (f"{line}\n" for line in ends.split("\n"))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    number, numbers, rows = 0, list[int](), list[list[str]]()
+    limit = csv.field_size_limit(FIELD_LIMIT)
+    try:
+        header = check_header(path, [cell.strip() for cell in next(reader)])
+        number = 1
+        for number, cells in enumerate(reader, start=2):
+            if any(cells):
+                if len(cells) != len(header):
+                    raise DataError(
+                        f"Row {number} of {str(path)!r} has {len(cells)} cells, the header has "
+                        f"{len(header)}. A cell that holds the delimiter or a line break must be "
+                        "in double quotes."
+                    )
+                numbers.append(number)
+                rows.append(cells)
+    except csv.Error as error:
+        raise DataError(f"Row {number + 1} of {str(path)!r} {_reason(str(error))}") from error
+    finally:
+        csv.field_size_limit(limit)
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    cells_of = {n: pl.Series(c, dtype=pl.String) for n, c in zip(header, columns, strict=True)}
+    return pl.DataFrame({ROW: pl.Series(numbers, dtype=pl.Int64), **cells_of})
+
+
+def _reason(error: str) -> str:
+    if "field larger" in error:
+        return TOO_LONG
+    if "unexpected end" in error:
+        return "opens a quoted cell that is never closed. Close the quote, or write it twice."
+    if "expected after" in error:
+        return "has text after a closing quote. Inside a quoted cell, write a quote twice."
+    return f"cannot be read: {error}."
 
 
 @contextmanager
@@ -102,78 +245,59 @@ def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
     check_text(name, "The file name", DataError)
     bundled = name.startswith("sample:")
     with as_file(_sample(name[7:])) if bundled else nullcontext(Path(name)) as path:
-        _check_suffix(path)
-        _check_content(path, largest)
+        _check(path, largest)
         yield path
 
 
-def _check_suffix(path: Path) -> None:
-    if not _exists(path):
-        near = did_you_mean(path.name, neighbours(path))
-        raise DataError(f"No file {quoted(str(path), 200)}.{near} Give a {_ALLOWED} file.")
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "not a regular file"
-        raise DataError(f"{str(path)!r} is {what}. Give one {_ALLOWED} file.")
-    suffix = path.suffix.lower()
-    if suffix not in _ENDINGS and not (suffix == ".txt" and _has_tabs(path)):
-        _check_content(path)
-        raise DataError(
-            f"{str(path)!r} has the ending {suffix!r}, which says nothing about its format. "
-            f"Allowed: {', '.join(_ENDINGS)}. Rename it, or export it as CSV."
-        )
-
-
-def _has_tabs(path: Path) -> bool:
-    """Return whether the first line has cells between tabs, as Excel writes "Unicode text"."""
+def _check(path: Path, largest: float) -> None:
+    """Refuse what is no table by its ending, its first bytes or its size."""
+    name = str(path)
     try:
-        with path.open("rb") as file:
-            return b"\t" in file.readline(100_000)
-    except OSError:
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError as error:
-        if error.errno == ENAMETOOLONG:
-            return False
-        raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
-
-
-def _check_content(path: Path, largest: float = LARGEST) -> None:
-    """Refuse a file that is too large or whose first bytes contradict its ending."""
-    try:
+        if not path.exists():
+            raise FileNotFoundError
+        if not path.is_file():
+            is_now = "a folder" if path.is_dir() else "not a regular file"
+            raise DataError(f"{name!r} is {is_now}. Give one {_ALLOWED} file.")
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(4096)
+            head = file.read(_HEAD)
     except OSError as error:
-        raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
+        if isinstance(error, FileNotFoundError) or error.errno == ENAMETOOLONG:
+            near = did_you_mean(path.name, neighbours(path))
+            raise DataError(f"No file {quoted(name, 200)}.{near} Give a {_ALLOWED} file.") from None
+        raise DataError(f"Cannot read {name!r}: {error.strerror or error}.") from error
     if size > largest:
         raise DataError(
-            f"{str(path)!r} has {size / 1e9:.1f} GB. Files of up to {LARGEST / 1e9:g} GB are read: "
-            "give a sample of the rows; more than 100,000 add nothing."
+            f"{name!r} has {size / 1e9:.1f} GB. Files of up to {LARGEST / 1e9:g} GB are read: give "
+            "a sample of the rows; more than 100,000 add nothing."
         )
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise DataError(f"{str(path)!r} is empty. It must hold a header and labelled rows.")
+        raise DataError(f"{name!r} is empty. It must hold a header and labelled rows.")
     for sign, what in _SIGNS:
-        if head.lower().startswith(sign.lower()):
-            raise DataError(f"{str(path)!r} is {what}")
-    is_parquet = path.suffix.lower() in PARQUET
+        if head.lower().startswith(sign):
+            raise DataError(f"{name!r} is {what}")
+    _check_ending(path, head)
+
+
+def _check_ending(path: Path, head: bytes) -> None:
+    """Refuse an ending that says nothing, or that the first bytes contradict."""
+    name, suffix = str(path), path.suffix.lower()
+    if suffix not in _ENDINGS and not (suffix == ".txt" and b"\t" in head.split(b"\n")[0]):
+        raise DataError(
+            f"{name!r} has the ending {suffix!r}, which says nothing about its format. Allowed: "
+            f"{', '.join(_ENDINGS)}. Rename it, or export it as CSV."
+        )
+    is_parquet = suffix in PARQUET
     if head.startswith(b"PAR1") != is_parquet:
         is_now = "is not Parquet" if is_parquet else "is Parquet"
-        raise DataError(f"{str(path)!r} {is_now}, contrary to its ending. Rename it.")
-    if not is_parquet and path.suffix.lower() not in JSON:
-        _check_not_json(path, head.removeprefix(b"\xef\xbb\xbf").lstrip())
-
-
-def _check_not_json(path: Path, head: bytes) -> None:
-    if head.startswith((b'{"', b"{ ")) and b":" in head[:200]:
-        raise DataError(
-            f"{str(path)!r} holds JSON objects. If there is one per line, rename it to .jsonl."
-        )
-    if head.startswith((b"[{", b"[\n", b"[ ", b"[\r")):
-        raise DataError(f"{str(path)!r} is a JSON array. Rename it to .json.")
+        raise DataError(f"{name!r} {is_now}, contrary to its ending. Rename it.")
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if is_parquet or suffix in JSON:
+        return
+    if start.startswith((b'{"', b"{ ")) and b":" in start[:200]:
+        raise DataError(f"{name!r} holds JSON objects. If one a line, rename it to .jsonl.")
+    if start.startswith((b"[{", b"[\n", b"[ ", b"[\r")):
+        raise DataError(f"{name!r} is a JSON array. Rename it to .json.")
 
 
 def _sample(name: str) -> Traversable:

@@ -1,116 +1,72 @@
-"""Read texts without labels, one at a time, from a file of any size or a pipe."""
+"""Read texts without labels: from a file, or one at a time from a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
 from typing import Any, BinaryIO
-
-import polars as pl
 
 from choose.data.columns import text_and_id_columns
 from choose.data.examples import cell_text
-from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows, encoding_of
-from choose.data.readers.json_and_parquet import (
-    DAMAGED,
-    json_records,
-    not_parquet,
-    plain,
-    records_in,
-    value_at,
-)
-from choose.data.readers.table_file import JSON, PARQUET, checked_file
+from choose.data.readers.json_and_parquet import ROW, TOO_LONG, json_record, value_at
+from choose.data.readers.table_file import read_table
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.types import Item
 
-# Rows of a Parquet file held at a time.
-CHUNK = 1_000
-
-STDIN = Path("standard input")
-Records = Iterator[tuple[int, dict[str, Any]]]
+# Characters of a line of a pipe.
+LINE_LIMIT = 8_000_000
 
 
-@contextmanager
 def file_items(
     name: str, text_column: str | None, fields: Sequence[str] = (), asks: bool = False
-) -> Iterator[Iterator[Item]]:
-    """Give the rows of a CSV, TSV, JSON, JSONL or Parquet file, or of ``sample:NAME``.
+) -> Iterator[Item]:
+    """Return the rows of a CSV, TSV, JSON, JSONL or Parquet file, or of ``sample:NAME``.
 
     Ids come from a column ``id``, else they are the row numbers. `fields` are further inputs, and
     `asks` tells whether the texts are questions to documents.
     """
-    with checked_file(name) as path:
-        suffix = path.suffix.lower()
-        if suffix in PARQUET:
-            columns, records = _parquet(path)
-        elif suffix in JSON:
-            columns, records = _peeked(json_records(path, encoding_of(path)), fields)
-        else:
-            columns, records = _delimited(path)
-        yield _items(columns, records, text_column, fields, asks)
+    table = read_table(name)
+    rows = table.drop(ROW)
+    records = zip(table[ROW], rows.iter_rows(named=True), strict=True)
+    return _items(rows.columns, records, text_column, fields, asks)
 
 
 def line_items(stream: BinaryIO) -> Iterator[Item]:
     """Yield one item per line, empty lines included, so that answers match the lines."""
-    number = 0
-    while line := stream.readline(LINE_LIMIT):
-        number += 1
-        if len(line) == LINE_LIMIT:
-            raise DataError(f"Line {number} of standard input {TOO_LONG}")
-        bare = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        try:
-            text = bare.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"Line {number} of standard input is not UTF-8 text. Convert it: "
-                "iconv -f WINDOWS-1252 -t UTF-8."
-            ) from error
-        yield Item(id=str(number), text=text)
+    for number, line in _lines(stream):
+        yield Item(id=str(number), text=line.removesuffix("\n").removesuffix("\r"))
 
 
 def json_items(
     stream: BinaryIO, text_column: str | None, fields: Sequence[str] = (), asks: bool = False
 ) -> Iterator[Item]:
     """Yield one item per object from a pipe of JSON Lines; arguments as for `file_items`."""
-    return _items(*_peeked(records_in(stream, STDIN), fields), text_column, fields, asks)
-
-
-def _delimited(path: Path) -> tuple[list[str], Records]:
-    rows = delimited_rows(path, encoding_of(path))
-    _, header = next(rows)
-    return header, ((number, dict(zip(header, cells, strict=True))) for number, cells in rows)
-
-
-def _peeked(records: Records, fields: Sequence[str]) -> tuple[list[str], Records]:
+    lines = ((number, line) for number, line in _lines(stream) if line.strip())
+    records = ((n, json_record(line, f"Line {n} of standard input")) for n, line in lines)
     first = next(records, None)
     if first is None:
-        return ["text", *fields], iter(())
-    return list(first[1]), chain([first], records)
+        return iter(())
+    return _items(list(first[1]), chain([first], records), text_column, fields, asks)
 
 
-def _parquet(path: Path) -> tuple[list[str], Records]:
-    try:
-        columns = list(pl.read_parquet_schema(path))
-        rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
-    except DAMAGED as error:
-        raise not_parquet(path, error) from error
-    return columns, _parquet_records(path, rows)
-
-
-def _parquet_records(path: Path, rows: int) -> Records:
-    for first in range(0, rows, CHUNK):
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    number = 0
+    while line := stream.readline(LINE_LIMIT):
+        number += 1
+        if len(line) == LINE_LIMIT:
+            raise DataError(f"Line {number} of standard input {TOO_LONG}")
         try:
-            part = pl.scan_parquet(path, glob=False).slice(first, CHUNK).collect()
-        except DAMAGED as error:
-            raise not_parquet(path, error) from error
-        yield from enumerate(plain(part).iter_rows(named=True), start=first + 1)
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"Line {number} of standard input is not UTF-8 text. Convert it: "
+                "iconv -f WINDOWS-1252 -t UTF-8."
+            ) from error
 
 
 def _items(
     columns: Sequence[str],
-    records: Records,
+    records: Iterator[tuple[int, dict[str, Any]]],
     text_column: str | None,
     fields: Sequence[str],
     asks: bool,

@@ -177,14 +177,10 @@ def side_by_side(
     """Return test rows on which the chosen candidate and its nearest rivals differ.
 
     The largest differences to the nearest rival come first, those for and those against the
-    chosen one in turn. Rows that seem to hold personal data are left out.
+    chosen one in turn.
     """
     ids, names = list(contenders.panel.rows.index), _beside(contenders, cards)
-    shown = [
-        place
-        for place in _scored_apart(contenders, names)
-        if ids[place] not in (evidence.personal or ())
-    ]
+    shown = _scored_apart(contenders, names)
     right = evidence.targets
     return tuple(
         ComparedRow(

@@ -262,11 +262,6 @@ def plan_lines(spending: Spending) -> Iterator[str]:
             f"No more than {dollars(spending.limit)} is spent: the highest possible price of each "
             "request is reserved before it is sent."
         )
-    if spending.hints:
-        hints = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in spending.hints.items())
-        yield f"The requests seem to contain: {hints}."
-    elif spending.bills:
-        yield "The requests seem to contain no e-mail address, personal number or key."
 
 
 def sending_record(spending: Spending) -> dict[str, Any] | None:
@@ -277,7 +272,6 @@ def sending_record(spending: Spending) -> dict[str, Any] | None:
         "endpoints": [asdict(bill) for bill in spending.bills],
         "usd": spending.usd,
         "max_usd": spending.limit,
-        "personal_data_hints": dict(spending.hints),
     }
 
 
