@@ -140,7 +140,7 @@ class Lora(HeadTuning):
         "writing",
         "answering",
     )
-    revision: ClassVar[int] = 11
+    revision: ClassVar[int] = 12
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{kind: {"base": DEFAULT_ENCODER} for kind in kinds[:2]},
         **{kind: {"targets": "all"} for kind in kinds[2:]},

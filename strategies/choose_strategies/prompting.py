@@ -41,7 +41,7 @@ class Prompt(PromptedStrategy):
     needs: ClassVar[str] = "a language model of several billion parameters (--model)"
     takes: ClassVar[str] = "no training; one request a row, or a GPU"
     family: ClassVar[Family] = "prompting"
-    revision: ClassVar[int] = 8
+    revision: ClassVar[int] = 9
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 1_000_000)}
 
@@ -76,7 +76,7 @@ class OwnPrompted(Prompt):
     title: ClassVar[str] = "your own prompt"
     good_for: ClassVar[str] = "a prompt that you use already: is it better than the usual one?"
     needs: ClassVar[str] = "--prompt FILE, which names it, and a language model as for prompt"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     wording: str = PromptSetting().wording
@@ -110,7 +110,7 @@ class FewShot(Prompt):
     good_for: ClassVar[str] = "conventions that are easier to show than to explain"
     needs: ClassVar[str] = "a language model as for prompt, and a few labelled rows a label"
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
-    revision: ClassVar[int] = 8
+    revision: ClassVar[int] = 9
     seeded: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {**_WORDINGS, "shots=16": {"shots": 16}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -210,7 +210,7 @@ class TunedPrompt(FewShot):
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
-    revision: ClassVar[int] = 9
+    revision: ClassVar[int] = 10
     on_request: ClassVar[bool] = True
     starts_from: ClassVar[str] = "prompt"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -23,7 +23,7 @@ class Retrieval(PromptedStrategy):
     needs: ClassVar[str] = "a language model (--model), an encoder, and labelled rows to retrieve"
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 8
+    revision: ClassVar[int] = 9
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "categories wording": {"wording": "categories"},
         "bare wording": {"wording": "bare"},

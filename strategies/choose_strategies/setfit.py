@@ -164,6 +164,7 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
     good_for: ClassVar[str] = "hundreds of rows and more; a small model that answers fast"
     needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (encoder)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
+    revision: ClassVar[int] = 2
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, sets the head's bias and nothing else."""

@@ -11,10 +11,11 @@ import torch
 
 from choose.conformance import HOSTILE, pool
 from choose.engines.embeddings import Encoder, load_encoder
-from choose.engines.hardware import memory, unpadded_encoder
+from choose.engines.hardware import memory
 from choose.engines.hardware import packed_products as products
 from choose.engines.hardware.packed_products import can_pack, packed_products
-from choose.engines.hardware.unpadded_encoder import unpadded
+from choose.engines.lora.fused import linear_layers
+from choose.engines.lora.fused.unpadded_encoder import unpadded
 from choose.errors import ModelError
 from choose.models.retrieval.tuned_encoder import untuned
 from support import tiny_models as tiny
@@ -115,7 +116,7 @@ def test_layers_that_compute_otherwise_keep_their_padding(spec: str) -> None:
 
 
 def test_without_packed_weights_padding_is_skipped_too(spec, monkeypatch):
-    monkeypatch.setattr(unpadded_encoder, "can_pack", lambda _: False)
+    monkeypatch.setattr(linear_layers, "can_pack", lambda _: False)
     encoder = Encoder(untuned(spec))
     with unpadded(encoder.model) as skips:
         assert skips

@@ -143,7 +143,7 @@ def test_weights_go_straight_to_the_card(folder, monkeypatch):
     for where in ("cuda", "cpu"):
         monkeypatch.setattr(placement, "device", lambda where=where: where)
         with pytest.raises(ModelError, match="enough"):
-            placement.load_placed(None, Path(folder), "", dtype=torch.bfloat16, kind="model")
+            placement.load_placed(None, Path(folder), dtype=torch.bfloat16, kind="model")
     kept = {"dtype": torch.bfloat16}
     assert asked == [{**kept, "device_map": {"": "cuda"}}, kept]
 

@@ -11,9 +11,9 @@ the results.
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,23 +122,6 @@ def check_devices(operator: Any, args: Any, tensors: list[torch.Tensor]) -> None
         raise RuntimeError(f"{operator}: tensors are on two devices: {', '.join(shapes)}")
 
 
-class AtOnce:
-    """A pool of the one thread that feeds a card: a mode of torch holds for one thread."""
-
-    def __init__(self, workers: int) -> None:
-        assert workers == 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        """End nothing."""
-
-    def map(self, work: Callable[..., Any], *several: Any) -> Iterator[Any]:
-        """Do the work for each."""
-        return map(work, *several)
-
-
 def pretend(folder: Path) -> None:
     """Let `choose` find a card, and the model of a folder without another load: files are on disk.
 
@@ -148,7 +131,6 @@ def pretend(folder: Path) -> None:
 
     import choose.engines.lora.classifier  # noqa: F401  # everything that asks for the device
     from choose.engines.hardware.compute_settings import device
-    from choose.engines.lora.fused import training_step
 
     loaded = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True
@@ -157,7 +139,6 @@ def pretend(folder: Path) -> None:
     for module in list(sys.modules.values()):
         if vars(module).get("device") is device:
             module.device = lambda: CARD
-    training_step.ThreadPoolExecutor = AtOnce
     about = backend_registration._DummyBackendModule()
     about.get_amp_supported_dtype = lambda: [torch.bfloat16]
     backend_registration._setup_privateuseone_for_python_backend(CARD, about)
@@ -226,11 +207,13 @@ def results(folder: str) -> dict[str, Any]:
 
 def trained(folder: str, rows: list[tuple[int, ...]]) -> Iterator[Any]:
     """Yield gradients of single and joint steps, and logits after whole fits with dropout."""
+    from choose.engines.lora import fit
     from choose.engines.lora.classifier import ClassifierRun, untrained_model
     from choose.engines.lora.fit import train_together, training_step
     from choose.engines.lora.model import AdapterSpec, load_base, seeded
     from choose.engines.lora.training_run import Schedule
 
+    fit.trains_together = lambda _: False  # as on a card
     base = load_base(folder)
     targets = [len(row) % 3 for row in rows]
 

@@ -103,7 +103,7 @@ class Encoder:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         # A lone surrogate, which damaged data can hold, would stop the tokenizer.
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        from choose.engines.hardware.unpadded_encoder import unpadded
+        from choose.engines.lora.fused.unpadded_encoder import unpadded
 
         with unpadded(self.model) as any_number:
             device = self.model.device.type
@@ -168,7 +168,7 @@ def _loaded(spec: str, digest: str) -> Encoder:
 
 def cached_encoder(model: Any, kind: str, digest: str) -> Encoder:
     """Return an encoder whose cached vectors belong to weights with that digest."""
-    from choose.engines.hardware.unpadded_encoder import unpadded
+    from choose.engines.lora.fused.unpadded_encoder import unpadded
 
     with unpadded(model):  # so that no text's time contains the preparation
         made_by = (kind, digest, str(model.dtype), device_name(model.device))

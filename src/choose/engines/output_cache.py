@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import struct
 import sys
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -48,7 +46,7 @@ BUSY_TIMEOUT = 5.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS kept (
-    key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, seal INTEGER NOT NULL
+    key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL
 );
 """
 
@@ -122,7 +120,6 @@ class CacheFile:
                 self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
             file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            file.execute("PRAGMA auto_vacuum = INCREMENTAL")
             file.execute("PRAGMA journal_mode = WAL")
             # A power cut may lose the last entries; a kill loses no written entry.
             file.execute("PRAGMA synchronous = NORMAL")
@@ -148,22 +145,18 @@ def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:
     for first in range(0, len(keys), KEYS_PER_QUERY):
         part = keys[first : first + KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
-        for key, *entry, seal in file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part):
-            if seal == _checksum(key, *entry):
-                entries[key] = entry[0], entry[1]
+        for key, *entry in file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part):
+            entries[key] = entry[0], entry[1]
     return entries
 
 
 def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int) -> None:
     with _transaction(file):
         file.executemany(
-            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
-            ((key, *entry, _checksum(key, *entry)) for key, entry in entries.items()),
+            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)",
+            ((key, *entry) for key, entry in entries.items()),
         )
         _evict(file, limit)
-    # A lower limit than before is the only case in which the file shrinks.
-    if _pragma(file, "page_count") * PAGE_BYTES > 1.2 * limit:
-        file.execute("PRAGMA incremental_vacuum").fetchall()
 
 
 def _evict(file: sqlite3.Connection, limit: int) -> None:
@@ -196,11 +189,6 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):
             file.execute("ROLLBACK")
         raise
-
-
-def _checksum(key: bytes, value: bytes, seconds: float) -> int:
-    """Return a checksum, since SQLite has none: a flipped bit must not change a result."""
-    return zlib.crc32(struct.pack("<d", seconds), zlib.crc32(value, zlib.crc32(key)))
 
 
 # The variable sets the limit in gigabytes; 0 switches caching off.
@@ -318,7 +306,7 @@ def clear_cache() -> None:
 
 
 def _path() -> Path:
-    return cache_dir() / "kept" / "work-2.sqlite"
+    return cache_dir() / "kept" / "work-3.sqlite"
 
 
 @cache

@@ -4,7 +4,6 @@ import csv
 import json
 import random
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -192,24 +191,6 @@ def test_rare_classes_weigh_more_and_rows_one_on_average() -> None:
     weights = class_weights(targets, 3).numpy()
     assert weights[1] / weights[0] == pytest.approx(3.0)
     assert weights[targets].mean() == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("kind", ["causal", "encoder"])
-def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(bases, kind, monkeypatch):
-    import torch
-
-    from choose.engines.lora import training_run
-    from choose.engines.lora.fused import training_step as engine
-    from choose.engines.lora.training_run import trained_state
-
-    monkeypatch.setattr(engine, "trains_in_bfloat16", lambda: True)
-    monkeypatch.setattr(training_run, "trains_in_bfloat16", lambda: True)
-    once = trained_state(fitted(bases[kind])._model)
-    monkeypatch.setattr(training_run, "bfloat16_weights", lambda *_: nullcontext())
-    model = fitted(bases[kind])._model
-    each = trained_state(model)
-    assert all(torch.equal(once[name], each[name]) for name in each)
-    assert {p.dtype for p in model.base.model.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("kind", ["causal", "encoder"])

@@ -3,19 +3,20 @@
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from choose.engines.causal.chat_template import ChatTemplate
+from choose.engines.hardware import memory
 from choose.engines.lora.answering_model import (
     AnsweringModel,
     AnswerRow,
     AnswerRun,
     AnswerScore,
     answer_schedule,
-    attends_by_pieces,
     untrained_answers,
 )
 from choose.engines.lora.fit import AutogradEngine
@@ -194,7 +195,6 @@ def test_both_engines_give_the_gradients_of_transformers(base, targets, rows, pr
     batch = list(range(len(rows)))
     wanted = expected(found, run.answered, prefix)
     assert any(bool(grad.any()) for grad in wanted.values())
-    assert attends_by_pieces(base, found.template)
     found.adapter.train()
     AutogradEngine([run]).step([(run, batch)])
     for name, grad in taken(found).items():
@@ -220,7 +220,8 @@ def test_the_gradient_does_not_depend_on_packing(base, rows, monkeypatch):
     passes = []
     for tokens in (640, 30):
         monkeypatch.setattr(fused, "max_part_tokens", lambda *_, most=tokens: most)
-        monkeypatch.setattr(AnsweringModel, "_passes", _passes_of(tokens))
+        small = replace(memory.limits_of("cpu"), training_tokens=tokens)
+        monkeypatch.setitem(memory._LIMITS, "cpu", small)
         engine = fused.FusedEngine([run])
         with ThreadPoolExecutor(1) as pool:
             engine.step([(run, batch)], pool)
@@ -230,21 +231,6 @@ def test_the_gradient_does_not_depend_on_packing(base, rows, monkeypatch):
         passes.append((flat.clone(), torch.cat([g.flatten() for g in taken(found).values()])))
     for one, other in zip(*passes, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
-
-
-def _passes_of(tokens: int) -> Any:
-    return lambda self, prefix, rows, units: (
-        iter([units]) if tokens > 100 else iter([[([i], 0)] for i in range(len(rows))])
-    )
-
-
-def test_packing_is_tested_outside_the_number_type_of_training(base, monkeypatch):
-    monkeypatch.setattr("choose.engines.lora.training_run.trains_in_bfloat16", lambda: True)
-    base.engine_state.pop("pieces", None)
-    found = tuned(base)
-    found.score(PREFIX, some_rows(SIZES))
-    assert base.engine_state["pieces"]
-    assert attends_by_pieces(base, found.template)
 
 
 def test_questions_on_one_passage_are_scored_as_alone(base: Base) -> None:

@@ -96,22 +96,20 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
 @pytest.mark.slow
 def test_parts_are_smaller_where_more_is_saved() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
-    assert 550 <= max_part_tokens(usual, 128, "cpu") < 600
-    assert max_part_tokens(usual, 128, "cuda") == limits_of("cuda").training_tokens == 8192
-    assert max_part_tokens(every, 128, "cpu") < 400
+    assert 500 <= max_part_tokens(usual, 128) < 600
+    assert max_part_tokens(every, 128) < 400
     for one in (usual, every):
         assert (
-            max_part_tokens(one, 128, "cpu") * token_bytes(one, 128)
+            max_part_tokens(one, 128) * token_bytes(one, 128)
             <= limits_of("cpu").activation_bytes
             <= 0.65e9
         )
-    long = tokens_in_memory(usual, 2048, "cpu")
-    assert long < tokens_in_memory(usual, 128, "cpu")
+    long = tokens_in_memory(usual, 2048)
+    assert long < tokens_in_memory(usual, 128)
     halves = adapters("attention", 0.05, torch.bfloat16)
-    assert tokens_in_memory(halves, 128, "cpu") > 1.4 * tokens_in_memory(usual, 128, "cpu")
+    assert tokens_in_memory(halves, 128) > 1.4 * tokens_in_memory(usual, 128)
 
 
 @pytest.mark.slow
 def test_memory_lets_passes_of_several_trials_on_short_texts_be_as_large_as_is_fast() -> None:
-    for device, tokens in (("cpu", 640), ("mps", 2048), ("cuda", 4096)):
-        assert tokens_in_memory(adapters("attention", 0.05), 20, device) >= tokens
+    assert tokens_in_memory(adapters("attention", 0.05), 20) >= limits_of("cpu").training_tokens

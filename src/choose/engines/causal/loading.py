@@ -39,7 +39,7 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     from transformers import AutoModelForCausalLM
 
     tokenizer, model = load_placed(
-        AutoModelForCausalLM, resolve(spec), digest, dtype=dtype(), kind="causal language model"
+        AutoModelForCausalLM, resolve(spec), dtype=dtype(), kind="causal language model"
     )
     lm = CausalLM(model, ChatTemplate(tokenizer), digest)
     set_spare_threads()

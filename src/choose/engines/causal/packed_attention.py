@@ -20,9 +20,8 @@ from choose.types import Bools, Counts
 # Keys and values by layer, (2, key heads, tokens, width).
 Past = dict[int, torch.Tensor]
 
-# Rows of a block: smaller blocks skip more masked columns, but make smaller products. On an
-# accelerator a text is one block: starting kernels takes longer than what blocks skip.
-ROWS, ROWS_THERE = 128, 1024
+# Rows of a block: smaller blocks skip more masked columns, but make smaller products.
+ROWS = 128
 
 # Arguments that change a model's attention and that this one does not implement.
 _UNSUPPORTED = ("s_aux", "position_bias", "head_mask")
@@ -52,9 +51,9 @@ def in_blocks(sees: Bools, groups: int, like: torch.Tensor) -> list[Block]:
 
     `groups` query heads share a key head: their rows are stacked, so that no key is copied.
     """
-    blocks, most = [], ROWS if like.device.type == "cpu" else ROWS_THERE
-    for start in range(0, len(sees), most):
-        part = sees[start : start + most]
+    blocks = []
+    for start in range(0, len(sees), ROWS):
+        part = sees[start : start + ROWS]
         end = int(np.flatnonzero(part.any(axis=0)).max()) + 1
         every = part[:, :end].all(axis=0)
         seen = end if every.all() else int(every.argmin())
@@ -175,18 +174,12 @@ def max_stable_length(config: Any) -> int:
 
 def logits(model: Any, pack: Pack) -> torch.Tensor:
     """Return (m, vocabulary) logits of the pieces' wanted rows, piece by piece."""
-    with torch.inference_mode(), packed_products(model):
-        return differentiable_logits(model, pack)
-
-
-def differentiable_logits(model: Any, pack: Pack) -> torch.Tensor:
-    """Return the logits as `logits` does, in whatever mode autograd is."""
     device = model.device
     tokens = np.concatenate([piece.tokens for piece in pack.pieces])
     positions = np.concatenate([piece.positions for piece in pack.pieces])
     starts = np.cumsum([0, *(len(piece.tokens) for piece in pack.pieces)])[:-1]
     wanted = np.concatenate([p.wanted + s for p, s in zip(pack.pieces, starts, strict=True)])
-    with _PACKED.used_by(model, pack):
+    with _PACKED.used_by(model, pack), torch.inference_mode(), packed_products(model):
         output = model(
             input_ids=torch.from_numpy(tokens)[None].to(device),
             position_ids=torch.from_numpy(positions)[None].to(device),
@@ -298,7 +291,7 @@ def _attend_pieces(pack: Pack, given: LayerInput) -> torch.Tensor:
 _PACKED = CustomAttention("choose_packed", _attend_pieces)
 
 
-# Tokens from which on a part is worth a piece of its own.
+# Tokens from which on what prompts share is read once for them.
 SHORTEST_PART = 16
 
 Tokens = tuple[int, ...]
@@ -306,19 +299,11 @@ Tokens = tuple[int, ...]
 Parts = tuple[Tokens, ...]
 
 
-class _Open(NamedTuple):
-    """Prompts, by their places in order of their tokens, that agree up to `start`."""
-
-    places: tuple[int, ...]
-    start: int
-    parts: Parts
-
-
 def divide(prompts: Sequence[Prompt]) -> list[Parts]:
     """Return each prompt's tokens in parts: the last is its own, others belong to several prompts.
 
-    The first part is the prompt's declared prefix, which may be empty. Below it, prompts that begin
-    alike for `SHORTEST_PART` tokens and more share a part, and so on.
+    The first part is the prompt's declared prefix, which may be empty. Prompts that begin alike
+    below it share a second part.
     """
     # A pass needs a token before the answer.
     rests = [p if p.rest else Prompt(p.prefix[:-1], p.prefix[-1:]) for p in prompts]
@@ -327,32 +312,30 @@ def divide(prompts: Sequence[Prompt]) -> list[Parts]:
     for place, prompt in enumerate(rests):
         by_prefix.setdefault(prompt.prefix, []).append(place)
     for prefix, places in by_prefix.items():
-        ordered = tuple(sorted(places, key=lambda place: rests[place].rest))
-        under_way = [_Open(ordered, 0, (prefix,))]
-        while under_way:
-            some = under_way.pop()
-            if len(some.places) == 1:
-                place = some.places[0]
-                found[place] = (*some.parts, rests[place].rest[some.start :])
-            else:
-                under_way += _split(some, rests)
+        # Each keeps two tokens: a rival is compared with the last one.
+        for unit, shared in shared_beginnings([rests[p].rest[:-2] for p in places], SHORTEST_PART):
+            for place in (places[i] for i in unit):
+                rest = rests[place].rest
+                found[place] = (prefix, rest[:shared], rest[shared:]) if shared else (prefix, rest)
     return found
 
 
-def _split(some: _Open, rests: Sequence[Prompt]) -> list[_Open]:
-    """Return the groups of prompts that agree further, below the part that all of them share."""
-    first, last = rests[some.places[0]].rest, rests[some.places[-1]].rest
-    # In order, so what the first and the last share is shared by all; each keeps two tokens.
-    shared = min(count_alike(first, last), max(len(first) - 2, 0))
-    start, parts = some.start, some.parts
-    if shared - start >= SHORTEST_PART:
-        start, parts = shared, (*parts, first[start:shared])
-    groups: dict[Tokens, list[int]] = {}
-    for place in some.places:
-        groups.setdefault(rests[place].rest[: shared + 1], []).append(place)
-    if len(groups) == 1:  # equal prompts, or one that is the beginning of all others
-        return [_Open((place,), start, parts) for place in some.places]
-    return [_Open(tuple(group), start, parts) for group in groups.values()]
+def shared_beginnings(rows: Sequence[Tokens], least: int) -> list[tuple[list[int], int]]:
+    """Return rows in units that begin with the same tokens, and how many tokens these are.
+
+    A row that shares less than `least` tokens with others, or less than half of what these share
+    with each other, stands alone, with 0.
+    """
+    units: list[tuple[list[int], int]] = []
+    for i in sorted(range(len(rows)), key=lambda i: (rows[i], i)):
+        if units:
+            unit, shared = units[-1]
+            common = count_alike(rows[unit[0]][: shared or None], rows[i])
+            if common >= least and 2 * common > shared:
+                units[-1] = [*unit, i], common
+                continue
+        units.append(([i], 0))
+    return units
 
 
 def common_parts(divided: Sequence[Parts]) -> Parts:

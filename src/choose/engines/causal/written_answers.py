@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,18 +47,16 @@ class StopRule:
             whose first string the prompt opens, or a newline).
         rival: a token that the prompt's last token is compared with.
         items: most strings of a list.
-        loops: whether an answer also ends, unfinished, where it repeats a phrase without end.
     """
 
     limit: int
     until: Literal["end", "line", "record", "quote", "list"] = "end"
     rival: int | None = None
     items: int = 0
-    loops: bool = False
 
     def cuts(self, tokens: Sequence[int]) -> bool:
         """Return whether an answer is as long as it may be, or in a loop."""
-        return len(tokens) >= self.limit or (self.loops and in_loop(tokens))
+        return len(tokens) >= self.limit or period(tokens, LOOP_COPIES, LOOP_TOKENS) > 0
 
     def may_end(self, token: str) -> bool:
         """Return whether an answer may be complete with this token's text."""
@@ -157,28 +155,10 @@ def period(sequence: Sequence[int] | str, copies: int, least: int) -> int:
     return 0
 
 
-def in_loop(tokens: Sequence[int]) -> bool:
-    """Return whether an answer under way repeats a phrase so often that it will go on."""
-    return period(tokens, LOOP_COPIES, LOOP_TOKENS) > 0
-
-
-def any_loops(answers: Iterable[Sequence[int]]) -> bool:
-    """Return whether right answers of a pool repeat a phrase as often: no loop is one then."""
-    for tokens in map(tuple, answers):
-        # All copies but the first add no new run of four tokens, which is quick to see.
-        runs = [*zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False)]
-        if len(runs) - len({*runs}) < LOOP_TOKENS - LOOP_TOKENS // LOOP_COPIES - 3:
-            continue
-        if any(in_loop(tokens[:end]) for end in range(LOOP_TOKENS, len(tokens) + 1)):
-            return True
-    return False
-
-
 def first_copy(text: str) -> str:
     """Return an answer that was cut up to the first copy of what it repeats at its end.
 
-    The copy is of whole sentences, or else of whole words. A text that does not repeat itself, or
-    within a word, is returned unchanged.
+    The copy ends with a sentence, or else with a word.
     """
     size = period(text, CUT_COPIES, CUT_CHARACTERS)
     if not size:
@@ -186,17 +166,15 @@ def first_copy(text: str) -> str:
     start = len(text) - size
     while start > 0 and text[start - 1] == text[start - 1 + size]:
         start -= 1
-    # A sentence or word that the copies begin within is a part of what comes before them.
-    before, stop = text[:start].rstrip(), start + size + 1
-    ends = [m.end() for m in SENTENCE_END.finditer(text, start, stop + 1) if m.end() <= stop]
-    if ends:
-        begins = not before or before[-1] in MARKS_OF_END or "\n" in text[len(before) : start]
-        return text[: (start if begins else ends[0]) + size].rstrip()
-    blanks = [place for place in range(start, stop) if text[place].isspace()]
-    if not blanks:
-        return text
-    begins = len(before) < start or start in (0, blanks[0])
-    return text[: (start if begins else blanks[0]) + size].rstrip(" \t,;:-")
+    stop = start + size
+    kept = text[:stop].rstrip()
+    if kept[-1:] in MARKS_OF_END or "\n" in text[len(kept) : stop]:
+        return kept
+    if end := SENTENCE_END.search(text, stop, stop + size):
+        return text[: end.end()].rstrip()
+    if len(kept) == stop:  # within a word
+        kept += text[stop:].split(maxsplit=1)[0] if text[stop : stop + 1].strip() else ""
+    return kept if kept == text else kept.rstrip(",;:-")
 
 
 @dataclass(eq=False)
@@ -293,7 +271,7 @@ class Answer:
 
 def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
     """Return a key of an answer: the prompt's tokens, their division, and the rule."""
-    return prompt.digest(f"{rule.until} {rule.items} {rule.limit} {rule.loops} {rule.rival}")
+    return prompt.digest(f"{rule.until} {rule.items} {rule.limit} {rule.rival}")
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""Batch sizes that keep a processor busy and fit into memory; shared weights, released memory."""
+"""Batch sizes that keep a processor busy and fit into memory; released memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
-from weakref import ref
+from typing import TypeVar
 
 from choose.errors import ModelError
 
@@ -68,7 +67,7 @@ class Limits:
         return max(1, self.scoring_bytes // (vocabulary * itemsize))
 
 
-# Measured on CPUs; on accelerators nothing was measured.
+# Measured on CPUs; on cards nothing was measured, and others get what a CPU does.
 _LIMITS = {
     "cpu": Limits(
         scoring_tokens=1280,
@@ -79,16 +78,6 @@ _LIMITS = {
         training_tokens=640,
         activation_bytes=640_000_000,
         embedding_texts=32,
-    ),
-    "mps": Limits(
-        scoring_tokens=4096,
-        scoring_bytes=1024 << 20,
-        writing_rows=128,
-        writing_bytes=2048 << 20,
-        prediction_tokens=8192,
-        training_tokens=2048,
-        activation_bytes=2_400_000_000,
-        embedding_texts=64,
     ),
     # Of a card of 80 GB; halved where less is free.
     "cuda": Limits(
@@ -223,34 +212,6 @@ def free_machine_bytes(root: Path = Path("/")) -> int | None:
         inside = max(0, most - used + int(cached.get("inactive_file", 0)))
         free = inside if free is None else min(free, inside)
     return free
-
-
-# Loaded models by the digest of their weights.
-_LOADED: dict[str, list[ref[Any]]] = {}
-
-
-def share_weights(model: Any, digest: str) -> None:
-    """Let a frozen model use the tensors of models loaded from the same weights before.
-
-    A prompted language model and the base of an adapter have the same weights, unless their number
-    types differ. Shared tensors must not be changed.
-    """
-    mine = _parameters(model)
-    for reference in _LOADED.get(digest, ()):
-        other = reference()
-        theirs = _parameters(other) if other is not None else {}
-        for name in mine.keys() & theirs.keys():
-            own, known = mine[name], theirs[name]
-            alike = (own.shape, own.dtype, own.device) == (known.shape, known.dtype, known.device)
-            if alike and not known.requires_grad:
-                own.data = known.data
-    _LOADED.setdefault(digest, []).append(ref(model))
-
-
-def _parameters(model: Any) -> dict[str, Any]:
-    """Return parameters by their names in the model without its head."""
-    prefix = f"{model.base_model_prefix}."
-    return {name.removeprefix(prefix): tensor for name, tensor in model.named_parameters()}
 
 
 def release_memory() -> None:

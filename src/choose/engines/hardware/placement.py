@@ -12,7 +12,6 @@ from choose.engines.hardware.memory import (
     fit_limits,
     free_bytes,
     free_machine_bytes,
-    share_weights,
 )
 from choose.engines.weights.folder_checks import (
     check_complete,
@@ -27,13 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 
-def load_placed(
-    loader: Any, folder: Path, digest: str, *, dtype: torch.dtype, kind: str
-) -> tuple[Any, Any]:
-    """Return the tokenizer and the frozen model on its device.
-
-    Tensors are those of a model that was loaded from weights with the same `digest`. `kind` names
-    the kind of model in messages.
+def load_placed(loader: Any, folder: Path, *, dtype: torch.dtype, kind: str) -> tuple[Any, Any]:
+    """Return the tokenizer and the frozen model on its device; `kind` names it in messages.
 
     Raises:
         ModelError: if a file is damaged, weights are missing, transformers does not know the class,
@@ -58,7 +52,6 @@ def load_placed(
     model.requires_grad_(False).eval()
     if not to_card:
         model.to(where)
-    share_weights(model, digest)
     fit_limits(where, free_bytes(where))
     return tokenizer, model
 

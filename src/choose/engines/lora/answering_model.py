@@ -6,18 +6,18 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from choose.engines.causal.chat_template import ChatTemplate
-from choose.engines.causal.label_scoring import CausalLM
-from choose.engines.causal.loading import supports_tree_attention
-from choose.engines.causal.packed_attention import Pack, Piece, differentiable_logits
+from choose.engines.causal.packed_attention import shared_beginnings
 from choose.engines.hardware.memory import limits_of
-from choose.engines.lora.batching import batches_of_units, shared_beginnings
+from choose.engines.lora.batching import (
+    batches_by_length,
+    batches_of_units,
+    pad,
+)
 from choose.engines.lora.model import (
     Adapted,
     AdapterSpec,
@@ -42,13 +42,6 @@ class AnswerRow:
     @property
     def tokens(self) -> tuple[int, ...]:
         return (*self.prompt, *self.answer[:-1])
-
-
-# Rows that begin alike, and how many tokens they share.
-Unit = tuple[list[int], int]
-
-# Rows of a unit in one pass: attention within a pass takes the square of its tokens.
-UNIT_ROWS = 16
 
 
 class AnswerScore(NamedTuple):
@@ -77,41 +70,20 @@ class AnsweringModel(Adapted):
     def logits(
         self, prefix: Sequence[int], rows: Sequence[AnswerRow]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield rows of a pass with (answer tokens, vocabulary) logits, row by row.
+        """Yield rows of a batch with (answer tokens, vocabulary) logits, row by row.
 
-        Each row attends to the prefix and itself only, with positions of its own; what rows share
-        is read once for them. Autograd can follow the logits.
+        Autograd can follow the logits. Padding comes after all that a row's tokens attend to.
         """
-        if not attends_by_pieces(self.base, self.template):
-            for i, row in enumerate(rows):
-                ids = torch.tensor([[*prefix, *row.tokens]], device=self.base.device)
-                count = len(row.answer)
-                output = self.lm(input_ids=ids, use_cache=False, logits_to_keep=count)
-                yield [i], output.logits[0, -count:]
-            return
-        units = _join_alone(shared_beginnings([row.prompt[:-1] for row in rows]))
-        for some in self._passes(prefix, rows, units):
-            pieces = [_piece(prefix, [rows[i] for i in unit], shared) for unit, shared in some]
-            of_pass = [i for unit, _ in some for i in unit]
-            yield of_pass, differentiable_logits(self.lm, Pack(pieces))
-
-    def _passes(
-        self, prefix: Sequence[int], rows: Sequence[AnswerRow], units: Sequence[Unit]
-    ) -> Iterator[list[Unit]]:
-        """Yield units of rows that are computed together; a large unit is divided."""
-        limits = limits_of(self.base.device)
-        most, some, tokens, asked = limits.training_tokens, list[Unit](), 0, 0
-        wanted = limits.scoring_rows(self.lm.config.get_text_config().vocab_size, 4)
-        for part, shared in _parts(rows, units, most - len(prefix)):
-            more = len(prefix) + shared + sum(len(rows[i].tokens) - shared for i in part)
-            answers = sum(len(rows[i].answer) for i in part)
-            if some and (tokens + more > most or asked + answers > wanted):
-                yield some
-                some, tokens, asked = [], 0, 0
-            some.append((part, shared))
-            tokens, asked = tokens + more, asked + answers
-        if some:
-            yield some
+        texts = [(*prefix, *row.tokens) for row in rows]
+        most = limits_of(self.base.device).training_tokens
+        for some in batches_by_length([len(text) for text in texts], most):
+            ids, lengths = pad([texts[i] for i in some], self.base.device)
+            padding = (ids.shape[1] - lengths).tolist()
+            ends = [(len(rows[i].answer), -n or None) for i, n in zip(some, padding, strict=True)]
+            kept = max(count - (stop or 0) for count, stop in ends)
+            output = self.lm(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
+            parts = [row[:stop][-n:] for row, (n, stop) in zip(output, ends, strict=True)]
+            yield some, torch.cat(parts)
 
     def score(self, prefix: Sequence[int], rows: Sequence[AnswerRow]) -> list[AnswerScore]:
         """Return how the model rates the rows' answers, with products as in training."""
@@ -120,7 +92,7 @@ class AnsweringModel(Adapted):
         passes = self.logits(prefix, rows)
         step = self.base.steps["rating"].step(sum(len(row.tokens) for row in rows))
         with step, torch.inference_mode():
-            for some, logits in compute_for_training(passes, self.adapter, self.base):
+            for some, logits in compute_for_training(passes, self.base):
                 targets = answer_tokens([rows[i] for i in some], logits.device)
                 chosen = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0].cpu()
                 right, start = (logits.argmax(-1) == targets).cpu(), 0
@@ -134,60 +106,6 @@ class AnsweringModel(Adapted):
 def answer_tokens(rows: Sequence[AnswerRow], device: Any) -> torch.Tensor:
     """Return (tokens,) the answers' tokens, row by row."""
     return torch.tensor([token for row in rows for token in row.answer], device=device)
-
-
-def _join_alone(units: Sequence[Unit]) -> list[Unit]:
-    """Return units with all rows that stand alone as one, which shares the prefix only."""
-    alone = [i for unit, shared in units if not shared for i in unit]
-    return [*(unit for unit in units if unit[1]), *([(alone, 0)] if alone else [])]
-
-
-def _parts(rows: Sequence[AnswerRow], units: Sequence[Unit], most: int) -> Iterator[Unit]:
-    """Yield units of at most `UNIT_ROWS` rows, and of about `most` tokens, with what they share."""
-    for unit, shared in units:
-        part, tokens = list[int](), shared
-        for i in unit:
-            more = len(rows[i].tokens) - shared
-            if part and (len(part) == UNIT_ROWS or tokens + more > most):
-                yield part, shared
-                part, tokens = [], shared
-            part.append(i)
-            tokens += more
-        yield part, shared
-
-
-def _piece(prefix: Sequence[int], rows: Sequence[AnswerRow], shared: int) -> Piece:
-    """Return rows after a prefix and the `shared` tokens that all of them begin with."""
-    beginning = (*prefix, *rows[0].prompt[:shared])
-    rests = [row.tokens[shared:] for row in rows]
-    count = len(beginning) + sum(map(len, rests))
-    sees = np.zeros((count, count), dtype=np.bool_)
-    sees[:, : len(beginning)] = np.tri(count, len(beginning), dtype=np.bool_)
-    positions, wanted, start = [np.arange(len(beginning))], [], len(beginning)
-    for row, rest in zip(rows, rests, strict=True):
-        own = slice(start, start + len(rest))
-        sees[own, own] = np.tri(len(rest), dtype=np.bool_)
-        positions.append(len(beginning) + np.arange(len(rest)))
-        wanted.append(np.arange(own.stop - len(row.answer), own.stop))
-        start = own.stop
-    return Piece(
-        tokens=np.array([*beginning, *chain.from_iterable(rests)], dtype=np.int64),
-        positions=np.concatenate(positions),
-        sees=sees,
-        past=None,
-        past_tokens=0,
-        wanted=np.concatenate(wanted),
-    )
-
-
-def attends_by_pieces(base: Base, template: ChatTemplate) -> bool:
-    """Return whether several texts can stand in one pass of a base; tested once."""
-    if "pieces" not in base.engine_state:
-        lm = CausalLM(base.lm, template, "")
-        # The test compares to the bit, which the number type of training would spoil.
-        with torch.autocast(torch.device(base.device).type, enabled=False):
-            base.engine_state["pieces"] = supports_tree_attention(lm)
-    return bool(base.engine_state["pieces"])
 
 
 def untrained_answers(base: Base, spec: AdapterSpec, name: str) -> AnsweringModel:
@@ -212,6 +130,10 @@ def merge_adapter(adapter: Any, model: Any) -> Any:
 
 # Rows of logits at a time: a vocabulary has up to a quarter of a million tokens.
 LOGIT_ROWS = 128
+
+# Tokens that rows must have in common for these to be read once: a passage has more, and the first
+# words of two texts fewer.
+SHORTEST_SHARED = 48
 
 # Smaller pools train on every row, since a row helps more there than in validation.
 EARLY_STOPPING_MIN_ROWS = 400
@@ -291,7 +213,7 @@ class AnswerRun(TrainingRun):
         self.all_rows = rows
         training, held_out = order[held:], order[:held]
         # What a row does not share is at least the token after which its answer comes.
-        units = shared_beginnings([rows[i].prompt[:-1] for i in training])
+        units = shared_beginnings([rows[i].prompt[:-1] for i in training], SHORTEST_SHARED)
         shared = {place: tokens for unit, tokens in units for place in unit}
         self._units = [unit for unit, _ in units] if any(shared.values()) else []
         tokens = [tuple(row.tokens) for row in rows]

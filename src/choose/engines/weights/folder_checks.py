@@ -312,13 +312,12 @@ def check_finite(model: Any, folder: Path) -> None:
     """Refuse a model with a weight that is NaN or infinite.
 
     Raises:
-        ModelError: naming the file.
+        ModelError: naming the weight.
     """
     for name, tensor in model.named_parameters():
         if not is_finite(tensor):
             raise ModelError(
-                f"{_holder(folder)} holds NaN or infinity in {name}: the weights are damaged. "
-                f"{AGAIN}"
+                f"{folder} holds NaN or infinity in {name}: the weights are damaged. {AGAIN}"
             )
 
 
@@ -330,17 +329,6 @@ def is_finite(tensor: Any) -> bool:
         return True
     low, high = torch.aminmax(tensor.detach())  # NaN is passed on
     return bool(torch.isfinite(low) and torch.isfinite(high))
-
-
-def _holder(folder: Path) -> Path:
-    """Return the first safetensors file with a number that is not finite, or the folder."""
-    from safetensors import safe_open
-
-    for file in sorted(folder.rglob("*.safetensors")):
-        with safe_open(file, "pt") as tensors:
-            if not all(is_finite(tensors.get_tensor(name)) for name in tensors.keys()):  # noqa: SIM118
-                return file
-    return folder
 
 
 def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,7 @@ from typing import Any, Literal
 from choose.engines.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplate, Message, Prompt
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.loading import load_generator
-from choose.engines.causal.written_answers import (
-    StopRule,
-    any_loops,
-    limit_for,
-)
+from choose.engines.causal.written_answers import StopRule, limit_for
 from choose.engines.lora.answering_model import (
     EARLY_STOPPING_MIN_ROWS,
     AnsweringModel,
@@ -177,7 +173,7 @@ class AnswerWriter:
         answers = [self.prompts.learnt(example) for example in examples]
         # At least half of what the model reads is left to the prompt.
         most = min(limit_for([len(a) for a in answers]), self.model.base.max_tokens // 2)
-        self.rule = StopRule(max(2, most), _end(self.task), loops=not any_loops(answers))
+        self.rule = StopRule(max(2, most), _end(self.task))
         self.prompts.longest = self.model.base.max_tokens - self.rule.limit
         if len(self.prompts.opening) > self.prompts.longest // 2:
             raise StrategyError(
@@ -209,7 +205,6 @@ class AnswerWriter:
             "literal": self.literal,
             "most_new": self.rule.limit,
             "until": self.rule.until,
-            "loops": self.rule.loops,
             "opening": self.prompts.opening,
         }
 
@@ -227,7 +222,6 @@ def writer_from(
         type(most) is int
         and 1 <= most <= model.base.max_tokens
         and until in ("end", "line", "record")
-        and isinstance(facts["loops"], bool)
         and all(isinstance(name, str) for name in literal)
     ):
         raise StrategyError("How the adapter's answers end cannot be read. Export it again.")
@@ -237,7 +231,7 @@ def writer_from(
         raise StrategyError(f"The adapter's task cannot be read: {error}. Export it again.") from (
             error
         )
-    writer = AnswerWriter(model, task, spec, limit, StopRule(most, until, loops=facts["loops"]))
+    writer = AnswerWriter(model, task, spec, limit, StopRule(most, until))
     writer.literal = tuple(literal)
     if [*writer.prompts.opening] != facts["opening"]:
         raise StrategyError("The adapter was trained on other prompts. Export it again.")

@@ -15,7 +15,6 @@ from choose.engines.causal.loading import load_causal, load_generator
 from choose.engines.causal.written_answers import (
     StopRule,
     Written,
-    any_loops,
     first_copy,
     limit_for,
     list_items,
@@ -245,7 +244,6 @@ class LocalWriter(LocalPrompts):
         lists: most values of each field of lists, from the targets of the pool.
         skeleton: fills the values of records whose keys are given; None if the model writes all.
         literal: fields of records whose values are dropped where the text does not hold them.
-        loops: whether answers end where they repeat a phrase without end.
     """
 
     calibrates = True
@@ -265,7 +263,6 @@ class LocalWriter(LocalPrompts):
         super().__init__(settings, task, shown, limit + keys)
         self.skeleton: Skeleton | None = None
         self.literal: tuple[str, ...] = ()
-        self.loops = False
         self.note = f"Answers have {limit} tokens at most."
 
     @classmethod
@@ -283,7 +280,6 @@ class LocalWriter(LocalPrompts):
         limit = limit_for([len(ids) + 1 for ids in tokens])
         lists = most_values(field_types(task), [example.target for example in pool])
         writer = cls(settings, task, shown, limit, lists)
-        writer.loops = not any_loops(tokens)
         if settings.calibrate:
             writer.literal = literal_fields(task, pool)
         return writer
@@ -295,7 +291,6 @@ class LocalWriter(LocalPrompts):
             "limit": self.limit,
             "lists": self.lists,
             "literal": self.literal,
-            "loops": self.loops,
             "note": self.note,
             "thresholds": thresholds,
         }, {}
@@ -307,7 +302,6 @@ class LocalWriter(LocalPrompts):
         writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]), lists)
         writer.note = str(facts["note"])
         writer.literal = tuple(map(str, facts["literal"]))
-        writer.loops = bool(facts["loops"])
         if facts["thresholds"] is not None:
             thresholds = {str(name): float(x) for name, x in facts["thresholds"].items()}
             writer.skeleton = writer._skeleton(thresholds)
@@ -380,10 +374,10 @@ class LocalWriter(LocalPrompts):
 
     def _rule(self) -> StopRule:
         if field_types(self.task):
-            return StopRule(self.limit, "record", loops=self.loops)
+            return StopRule(self.limit, "record")
         # A base model's turns are separated by blank lines, and its demonstrations have one line.
         line = isinstance(self.task, Answering) or not self.lm.template.chat
-        return StopRule(self.limit, "line" if line else "end", loops=self.loops)
+        return StopRule(self.limit, "line" if line else "end")
 
     def _score(self, output: str | None, example: Example) -> float:
         return self.task.score(output, example.targets)[self.task.metrics[0]]

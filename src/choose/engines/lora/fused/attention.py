@@ -15,24 +15,21 @@ import torch
 from choose.engines.lora.batching import LengthGroup, RaggedBatch
 
 # Rows from this many tokens on are computed `POSITIONS` at a time: on a core with AVX-512, forward
-# and backward take 0.6 of the time at 256 tokens, 0.5 at 512 and 0.3 at 1,024. On an accelerator
-# each part is a dozen kernels to start, so these are fewer and larger.
-LONG, POSITIONS, POSITIONS_THERE = 192, 64, 256
+# and backward take 0.6 of the time at 256 tokens, 0.5 at 512 and 0.3 at 1,024.
+LONG, POSITIONS = 192, 64
 
 
 class AttentionHeads(NamedTuple):
     """How a fused projection's columns divide: query heads, then as many key as value heads.
 
     `scaling` is the factor of attention scores. With `both_ways` each token attends to its whole
-    text, and nothing is rotated. With `interleaved`, the two numbers that rotary
-    positions rotate together are neighbours in queries and keys, else half a head apart.
+    text, and nothing is rotated.
     """
 
     query_heads: int
     key_heads: int
     head_size: int
     scaling: float
-    interleaved: bool = False
     both_ways: bool = False
 
     @property
@@ -66,9 +63,9 @@ class AttentionLayout(NamedTuple):
     All fields but `groups` and the rotations are index vectors over rows of head size. `spread`
     gathers the groups' vectors from the projections, and `spread_inverse` their gradients back.
     `collect` gathers tokens' outputs from the groups', `collect_inverse` the gradients there, and
-    `padding` are the places where these are zero. `rotation` (tokens, query and key heads, head
-    size / 2, 2) has the cosines and sines that rotate queries and keys and scale queries, and
-    `unrotation` does the same to gradients. `shared` has, for each prefix and group, projected
+    `padding` are the places where these are zero. `rotation` (2, tokens, 1, head size)
+    has the cosines and signed sines that rotate queries and keys, and `unrotation` those that
+    rotate their gradients back. `shared` has, for each prefix and group, projected
     vectors of the prefix (n,) and their places in the group, a row of n for each row after it.
     """
 
@@ -113,7 +110,7 @@ def attention_layout(
         output.clamp(min=0),
         (output < 0).nonzero()[:, 0],
         rotation,
-        rotation * rotation.new_tensor([1.0, -1.0]) if len(rotation) else rotation,
+        torch.stack([rotation[0], -rotation[1]]) if len(rotation) else rotation,
         shared,
     )
 
@@ -123,11 +120,10 @@ def _rotation(
 ) -> torch.Tensor:
     if rotations is None:
         return torch.empty(0, device=batch.ids.device)
+    cosine, sine = rotations
     half = heads.head_size // 2
-    angles = torch.stack([part[:, :half] for part in rotations], 2)[batch.positions]
-    rotation = angles[:, None].repeat(1, heads.query_heads + heads.key_heads, 1, 1)
-    rotation[:, : heads.query_heads] *= heads.scaling
-    return rotation
+    signed = torch.cat([-sine[:, :half], sine[:, half:]], 1)
+    return torch.stack([cosine, signed])[:, batch.positions, None]
 
 
 def _mask(group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
@@ -137,7 +133,7 @@ def _mask(group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
         mask = torch.zeros(grid.shape, device=grid.device).masked_fill_(grid < 0, -torch.inf)
         return mask.repeat_interleave(heads.key_heads, 0)[:, :, None]
     if long := queries >= LONG:
-        queries, shared = POSITIONS if grid.device.type == "cpu" else POSITIONS_THERE, 0
+        queries, shared = POSITIONS, 0
     # A key that comes after a query, its column, is hidden.
     mask = torch.full((shared + queries, queries), -torch.inf, device=grid.device)
     return mask.tril_(-1 - shared).repeat(1, 1 if long else heads.group_size)
@@ -314,16 +310,13 @@ def _positions(vectors: torch.Tensor, group: GroupLayout, start: int, stop: int)
 def _rotate(projected: torch.Tensor, heads: AttentionHeads, rotation: torch.Tensor) -> None:
     """Scale queries, and rotate them and keys, among vectors (tokens, all heads * head size)."""
     every = projected.view(len(projected), -1, heads.head_size)
+    every[:, : heads.query_heads].mul_(heads.scaling)
     if heads.both_ways:
-        every[:, : heads.query_heads].mul_(heads.scaling)
         return
     rotated = every[:, : heads.query_heads + heads.key_heads]
-    if heads.interleaved:
-        pairs = torch.view_as_complex(rotated.view(len(projected), rotated.shape[1], -1, 2))
-        pairs.mul_(torch.view_as_complex(rotation))
-    else:
-        (one, other), (cosine, sine) = rotated.chunk(2, 2), rotation.unbind(3)
-        rotated.copy_(torch.cat([one * cosine - other * sine, other * cosine + one * sine], 2))
+    one, other = rotated.chunk(2, 2)
+    swapped = torch.cat([other, one], 2)
+    rotated.mul_(rotation[0]).addcmul_(swapped, rotation[1])
 
 
 def _split_group(

@@ -28,7 +28,7 @@ class Layer(NamedTuple):
     """A layer; `products` are by the names of `PRODUCTS`.
 
     `norms` are the weights, of an encoder also the biases, of the norms before or after some of
-    them, where they are not in the product's.
+    them.
     """
 
     products: dict[str, PackedLinear]
@@ -206,14 +206,13 @@ def scatter_rows(rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.
 def _rms_norm(
     name: str, hidden: torch.Tensor, layer: Layer, norms: dict[str, list[torch.Tensor]]
 ) -> torch.Tensor:
-    """Divide rows by their root mean square; the norm's weights may be in the product's."""
+    """Divide rows by their root mean square, and multiply them by the norm's weights."""
     width = hidden.shape[1]
     size = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)
     scale = size.square_().add_(layer.epsilon * width).rsqrt_().mul_(float(width) ** 0.5)
     unit = hidden * scale
     norms[name] = [unit, scale]
-    weighed = unit * layer.norms[name][0] if name in layer.norms else unit
-    return weighed.to(layer.products[name].to_outputs.dtype)
+    return (unit * layer.norms[name][0]).to(layer.products[name].to_outputs.dtype)
 
 
 def _rms_norm_backward(
@@ -225,9 +224,7 @@ def _rms_norm_backward(
 ) -> None:
     """Add to the stream's gradient the part that comes through a norm."""
     unit, scale = norms[name][0], norms[name][1]
-    to_normed = to_normed.float()
-    if name in layer.norms:
-        to_normed = to_normed * layer.norms[name][0]
+    to_normed = to_normed * layer.norms[name][0]
     share = torch.linalg.vecdot(to_normed, unit).unsqueeze(1).mul_(scale)
     gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1 / unit.shape[1])
 

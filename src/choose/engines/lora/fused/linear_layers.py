@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import torch
 
 from choose.engines.hardware.packed_products import can_pack, pack
-from choose.engines.lora.fused.attention import AttentionHeads
 
 if TYPE_CHECKING:
     from choose.engines.lora.fused.packed_layers import PackedLayers
@@ -32,9 +31,6 @@ ENCODER_PRODUCTS: Mapping[str, tuple[str, ...]] = {
     "rise": ("intermediate.dense",),
     "fall": ("output.dense",),
 }
-
-# The norm before a product of a decoder. Its weights are multiplied into the product's.
-NORMS = {"qkv": "input_layernorm", "rise": "post_attention_layernorm"}
 
 
 def layers_of(model: Any) -> list[Any]:
@@ -59,39 +55,21 @@ class PackedLinear(NamedTuple):
     packed: bool
 
     @classmethod
-    def of(
-        cls,
-        matrices: Sequence[torch.Tensor],
-        biases: Sequence[torch.Tensor | None],
-        dtype: torch.dtype,
-    ) -> Self:
+    def of(cls, linears: Sequence[Any], dtype: torch.dtype, trains: bool = True) -> Self:
         with torch.no_grad():
-            whole = torch.cat([matrix.detach() for matrix in matrices]).to(dtype)
-            packed = whole.device.type == "cpu" and can_pack(dtype)
+            whole = torch.cat([one.weight.detach() for one in linears]).to(dtype)
             bias = None
-            if any(bias is not None for bias in biases):
+            if any(one.bias is not None for one in linears):
                 parts = [
-                    matrix.new_zeros(len(matrix)) if bias is None else bias.detach()
-                    for matrix, bias in zip(matrices, biases, strict=True)
+                    one.weight.new_zeros(len(one.weight)) if one.bias is None else one.bias.detach()
+                    for one in linears
                 ]
                 bias = torch.cat(parts).to(dtype)
-            if not packed:
-                return cls(whole, whole.t(), bias, packed)
-            return cls(pack(whole), pack(whole.t().contiguous()), bias, packed)
-
-    @classmethod
-    def shared(cls, linears: Sequence[Any], dtype: torch.dtype) -> Self:
-        """Return the product of some layers, which from then on hold views of its matrix.
-
-        A large base is then held once in memory, not twice.
-        """
-        product = cls.of([one.weight for one in linears], [one.bias for one in linears], dtype)
-        start = 0
-        for one in linears:
-            stop = start + len(one.weight)
-            one.weight.data = product.to_outputs[start:stop]
-            start = stop
-        return product
+            if not can_pack(dtype):
+                return cls(whole, whole.t(), bias, packed=False)
+            to_outputs = pack(whole)
+            to_inputs = pack(whole.t().contiguous()) if trains else to_outputs
+            return cls(to_outputs, to_inputs, bias, packed=True)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -124,35 +102,6 @@ def multiply(
     return torch.nn.functional.linear(x, matrix, bias)
 
 
-def packed_product_of(
-    linears: Sequence[Any],
-    dtype: torch.dtype,
-    shares: bool,
-    norm: Any = None,
-    orders: Sequence[torch.Tensor | None] = (),
-) -> PackedLinear:
-    """Return the product of some linear layers, the weights of the norm before it in its matrix.
-
-    `orders` has the order of each layer's outputs. On an accelerator the layers share the matrix.
-    """
-    if shares:
-        return PackedLinear.shared(linears, dtype)
-    matrices = [m.weight if norm is None else m.weight * norm for m in linears]
-    biases = [m.bias for m in linears]
-    for i, order in enumerate(orders):
-        if order is not None:
-            matrices[i] = matrices[i][order]
-            biases[i] = biases[i] if biases[i] is None else biases[i][order]
-    return PackedLinear.of(matrices, biases, dtype)
-
-
-def column_order(path: str, outputs: int, heads: AttentionHeads) -> torch.Tensor | None:
-    """Return the order of a linear layer's outputs in its product, None if it is the usual one."""
-    if not heads.interleaved or path not in PRODUCTS["qkv"][:2]:
-        return None
-    return torch.arange(outputs).view(-1, 2, heads.head_size // 2).mT.flatten()
-
-
 # PEFT's name of a model's only adapter.
 ADAPTER_NAME = "default"
 
@@ -161,23 +110,21 @@ ADAPTER_NAME = "default"
 class AdaptedLinear:
     """One linear in every adapted layer: A (layers, rank, inputs) and B (layers, outputs, rank).
 
-    `ranks` and `columns` are its part of the product that it shares with other linears; `order` is
-    which of B's rows stands in each column, None where they stand in turn.
+    `ranks` and `columns` are its part of the product that it shares with other linears.
     """
 
     a: torch.Tensor
     b: torch.Tensor
     ranks: slice
     columns: slice
-    order: torch.Tensor | None
     scaling: float
 
 
 class LoraMatrices(NamedTuple):
     """The stacked LoRA matrices of one product in every adapted layer.
 
-    `a` is (layers, ranks, inputs), multiplied by the norm before the product; `b` is (layers,
-    ranks, outputs), multiplied by LoRA's scaling, and zero outside a linear's own columns.
+    `a` is (layers, ranks, inputs); `b` is (layers, ranks, outputs), multiplied by LoRA's scaling,
+    and zero outside a linear's own columns.
     """
 
     a: torch.Tensor
@@ -242,9 +189,8 @@ class FlatAdapters:
                 b, start = self._view(flat, start, module.lora_B[ADAPTER_NAME].weight)
                 rows = slice(ranks, ranks + a.shape[1])
                 columns = self.decoder.columns(name, path)
-                order = self.decoder.order(path)
                 scaling = float(module.scaling[ADAPTER_NAME])
-                views[name].append(AdaptedLinear(a, b, rows, columns, order, scaling))
+                views[name].append(AdaptedLinear(a, b, rows, columns, scaling))
                 ranks = rows.stop
         return views
 
@@ -273,11 +219,9 @@ class FlatAdapters:
                 product = LoraMatrices(
                     like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs)
                 )
-                norm = self.decoder.norms(name)
                 for linear in linears:
-                    product.a[:, linear.ranks] = linear.a if norm is None else linear.a * norm
-                    b = linear.b if linear.order is None else linear.b[:, linear.order]
-                    product.b[:, linear.ranks, linear.columns] = b.mT * linear.scaling
+                    product.a[:, linear.ranks] = linear.a
+                    product.b[:, linear.ranks, linear.columns] = linear.b.mT * linear.scaling
                 stacked[name] = product
         return stacked
 
@@ -286,13 +230,10 @@ class FlatAdapters:
         self.flat.grad = self._gradient
         with torch.no_grad():
             for name, linears in self._gradients.items():
-                norm = self.decoder.norms(name)
                 for own in linears:
                     own.a.copy_(_sum(part[name].to_a[:, own.ranks] for part in parts))
                     b = _sum(part[name].to_b[:, own.ranks, own.columns] for part in parts).mT
-                    own.b[:, slice(None) if own.order is None else own.order] = b * own.scaling
-                    if norm is not None:
-                        own.a.mul_(norm)
+                    own.b.copy_(b * own.scaling)
 
     def detach_memory(self) -> None:
         """Give PEFT's matrices memory of their own again."""

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from choose.engines.hardware.unpadded_encoder import plain_linears
 from choose.engines.lora.batching import PARTS_PER_BATCH, RaggedBatch
 from choose.engines.lora.fused.attention import (
     LONG,
@@ -32,12 +31,10 @@ from choose.engines.lora.fused.layers import (
 )
 from choose.engines.lora.fused.linear_layers import (
     ENCODER_PRODUCTS,
-    NORMS,
     PRODUCTS,
+    PackedLinear,
     RunAdapters,
-    column_order,
     layers_of,
-    packed_product_of,
     products_of,
 )
 
@@ -80,7 +77,6 @@ class PackedLayers(ABC):
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.model, self.dtype = model, dtype
-        self._norms: dict[str, torch.Tensor] = {}
 
     @abstractmethod
     def layout(self, batch: RaggedBatch) -> AttentionLayout:
@@ -94,13 +90,14 @@ class PackedLayers(ABC):
     def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
         """Return the states of the stream after the last layer; autograd follows it."""
 
-    @abstractmethod
     def saved_bytes(self, longest: int) -> int:
         """Return the bytes per token that a layer saves for backward beside its adapters'."""
-
-    def norms(self, name: str) -> torch.Tensor | None:
-        """Return the weights (layers, 1, inputs) of the norm in a product's matrix, if it is."""
-        return self._norms[name].detach()[:, None] if name in self._norms else None
+        heads, (width, projected) = self.layers[0].heads, self.shape("qkv")
+        seen = longest if heads.both_ways else min(longest, LONG)
+        stream = FLOAT32_BYTES * (2 * width + projected + heads.query_heads * seen)
+        # What an activation gets; of a gate also both of its factors.
+        risen = self.dtype.itemsize * self.shape("rise")[1]
+        return int(stream + risen * (1 if heads.both_ways else 1.5))
 
     def shape(self, name: str) -> tuple[int, int]:
         """Return how wide a product's input and output are."""
@@ -112,11 +109,6 @@ class PackedLayers(ABC):
         before = takewhile(lambda other: other != path, products_of(layer)[name])
         start = sum(layer.get_submodule(other).out_features for other in before)
         return slice(start, start + layer.get_submodule(path).out_features)
-
-    def order(self, path: str) -> torch.Tensor | None:
-        """Return which output of a linear layer stands in each of its columns, if not in turn."""
-        linear = layers_of(self.model)[0].get_submodule(path)
-        return column_order(path, linear.out_features, self.layers[0].heads)
 
     def forward(
         self,
@@ -134,8 +126,7 @@ class PackedLayers(ABC):
         """
         few = 2 * sum(map(len, wanted)) < len(hidden)  # worth a narrower last layer
         adapters = pass_adapters(runs, wanted if few else ())
-        forward = self._compiled(layers_forward)
-        stream, *saved = forward(hidden, self.layers, layout, adapters, recompute)
+        stream, *saved = _compiled(layers_forward)(hidden, self.layers, layout, adapters, recompute)
         scatter = None
         if wanted and not few:
             places = torch.cat(list(wanted))
@@ -147,33 +138,16 @@ class PackedLayers(ABC):
         """Fill the adapters' gradients from the stream's, which is overwritten."""
         scatter, *rest = saved
         gradient = gradient if scatter is None else scatter(gradient)
-        self._compiled(layers_backward)(gradient, self.layers, layout, *rest)
-
-    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return _compiled(function) if self.model.device.type == "cpu" else function
+        _compiled(layers_backward)(gradient, self.layers, layout, *rest)
 
 
 class Decoder(PackedLayers):
-    """The layers of a Llama-like decoder.
+    """The layers of a Llama-like decoder."""
 
-    On an accelerator the base `shares` the packed matrices; a CPU packs them in a layout of its
-    own.
-    """
-
-    def __init__(
-        self, model: Any, dtype: torch.dtype, vocabulary: Any = None, shares: bool | None = None
-    ) -> None:
+    def __init__(self, model: Any, dtype: torch.dtype, vocabulary: Any = None) -> None:
         super().__init__(model, dtype)
-        if shares is None:
-            shares = model.device.type != "cpu" and model.dtype is dtype
-        packed = partial(packed_product_of, dtype=dtype, shares=shares)
-        self.vocabulary = vocabulary and packed([vocabulary])
-        self.layers = [_decoder_layer(layer, dtype, shares) for layer in model.layers]
-        if not shares:
-            self._norms = {
-                name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
-                for name, path in NORMS.items()
-            }
+        self.vocabulary = vocabulary and PackedLinear.of([vocabulary], dtype)
+        self.layers = [_decoder_layer(layer, dtype) for layer in model.layers]
 
     def layout(self, batch: RaggedBatch) -> AttentionLayout:
         positions = torch.arange(batch.longest, device=batch.ids.device)
@@ -188,13 +162,6 @@ class Decoder(PackedLayers):
 
     def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
         return self.model.norm(stream)
-
-    def saved_bytes(self, longest: int) -> int:
-        width, projected = self.shape("qkv")
-        norms = 2 * FLOAT32_BYTES * (width + 1)
-        weights = int(self.layers[0].heads.query_heads) * min(longest, LONG)
-        gate = 3 * self.dtype.itemsize * self.shape("rise")[1] // 2
-        return norms + FLOAT32_BYTES * (projected + weights) + gate
 
 
 def pass_adapters(
@@ -224,32 +191,26 @@ def _narrow(run: RunAdapters, wanted: torch.Tensor, start: int) -> RunAdapters:
     return run._replace(start=start, stop=start + len(wanted), mask=mask)
 
 
-def _decoder_layer(layer: Any, dtype: torch.dtype, shares: bool) -> Layer:
+def _decoder_layer(layer: Any, dtype: torch.dtype) -> Layer:
     attention = layer.self_attn
-    size, queries = attention.head_dim, attention.q_proj.out_features
-    heads = AttentionHeads(
-        queries // size,
-        attention.k_proj.out_features // size,
-        size,
-        attention.scaling,
-        # Interleaved, one complex product rotates all; a shared matrix stays as the base has it.
-        interleaved=not shares,
-    )
-    norms = {name: layer.get_submodule(path).weight for name, path in NORMS.items()}
-    products = {
-        name: packed_product_of(
-            [layer.get_submodule(path) for path in paths],
-            dtype,
-            shares,
-            norms.get(name),
-            [column_order(path, layer.get_submodule(path).out_features, heads) for path in paths],
-        )
-        for name, paths in PRODUCTS.items()
+    size = attention.head_dim
+    queries, keys = (one.out_features // size for one in (attention.q_proj, attention.k_proj))
+    heads = AttentionHeads(queries, keys, size, attention.scaling)
+    norms = {
+        name: [layer.get_submodule(path).weight.detach().float()] for name, path in NORMS.items()
     }
-    apart = {name: [norm.detach().float()] for name, norm in norms.items() if shares}
-    epsilon = layer.input_layernorm.variance_epsilon
-    return Layer(products, apart, heads, epsilon)
+    return Layer(_products(layer, dtype), norms, heads, layer.input_layernorm.variance_epsilon)
 
+
+def _products(layer: Any, dtype: torch.dtype, trains: bool = True) -> dict[str, PackedLinear]:
+    return {
+        name: PackedLinear.of([layer.get_submodule(path) for path in paths], dtype, trains)
+        for name, paths in products_of(layer).items()
+    }
+
+
+# The norm before a product of a decoder.
+NORMS = {"qkv": "input_layernorm", "rise": "post_attention_layernorm"}
 
 # The norm after a product.
 NORMS_AFTER = {"out": "attention.output.LayerNorm", "fall": "output.LayerNorm"}
@@ -264,9 +225,11 @@ class Encoder(PackedLayers):
     # be a sixth of it.
     multiple = 8
 
-    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, dtype: torch.dtype, trains: bool = True) -> None:
         super().__init__(model, dtype)
-        self.layers = [_encoder_layer(layer, model.config, dtype) for layer in layers_of(model)]
+        self.layers = [
+            _encoder_layer(layer, model.config, dtype, trains) for layer in layers_of(model)
+        ]
 
     def layout(self, batch: RaggedBatch) -> AttentionLayout:
         return attention_layout(batch, self.layers[0].heads, None)
@@ -283,12 +246,6 @@ class Encoder(PackedLayers):
     def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
         return stream
 
-    def saved_bytes(self, longest: int) -> int:
-        width, projected = self.shape("qkv")
-        weights = int(self.layers[0].heads.query_heads) * longest
-        risen = self.dtype.itemsize * self.shape("rise")[1]
-        return FLOAT32_BYTES * (2 * width + projected + weights) + risen
-
 
 def is_encoder(model: Any) -> bool:
     """Return whether `Encoder` computes models of this architecture and configuration."""
@@ -297,15 +254,20 @@ def is_encoder(model: Any) -> bool:
         type(model).__name__ in ("BertModel", "RobertaModel", "XLMRobertaModel")
         and config.hidden_act == "gelu"
         and not config.is_decoder
-        and all(plain_linears(layer) for layer in layers_of(model))
+        and all(map(_has_plain_linears, layers_of(model)))
     )
 
 
-def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype) -> Layer:
-    products = {
-        name: packed_product_of([layer.get_submodule(path) for path in paths], dtype, shares=False)
-        for name, paths in ENCODER_PRODUCTS.items()
-    }
+def _has_plain_linears(layer: Any) -> bool:
+    """Return whether no linear layer has an adapter, a hook, or lacks a bias."""
+    return all(
+        type(one) is torch.nn.Linear and one.bias is not None and "forward" not in one.__dict__
+        for paths in ENCODER_PRODUCTS.values()
+        for one in map(layer.get_submodule, paths)
+    )
+
+
+def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype, trains: bool) -> Layer:
     norms = {
         name: [weights.detach().float() for weights in layer.get_submodule(path).parameters()]
         for name, path in NORMS_AFTER.items()
@@ -313,4 +275,4 @@ def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype) -> Layer:
     count = config.num_attention_heads
     size = config.hidden_size // count
     heads = AttentionHeads(count, count, size, size**-0.5, both_ways=True)
-    return Layer(products, norms, heads, config.layer_norm_eps)
+    return Layer(_products(layer, dtype, trains), norms, heads, config.layer_norm_eps)

@@ -29,7 +29,6 @@ from choose.engines.lora.fused.linear_layers import (
     layers_of,
 )
 from choose.engines.lora.fused.packed_layers import (
-    FLOAT32_BYTES,
     Decoder,
     Encoder,
     PackedLayers,
@@ -45,12 +44,14 @@ T = TypeVar("T")
 
 
 def supports(model: Any) -> bool:
-    """Return whether the engine computes models of this architecture and configuration.
+    """Return whether the engine computes models of this architecture, on a processor.
 
     Adapters over such a base are trained together: they share its products.
     """
     config = model.config
-    return is_encoder(model) or (
+    if model.device.type != "cpu" or is_encoder(model):
+        return bool(model.device.type == "cpu")
+    return (
         type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
         and getattr(config, "hidden_act", None) == "silu"
         and not getattr(config, "attention_dropout", 0.0)
@@ -70,16 +71,11 @@ def _has_sliding_window(config: Any) -> bool:
 def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
     """Yield the function that computes one step's gradients for runs over one base."""
     engine = FusedEngine(runs)
-    precision = torch.get_float32_matmul_precision()
-    if runs[0].model.base.device == "cuda" and trains_in_bfloat16():
-        # Attention is in float32: with a mantissa as long as bfloat16's it is several times faster.
-        torch.set_float32_matmul_precision("high")
     try:
         with ThreadPoolExecutor(engine.workers) as pool:
             yield lambda batches: engine.step(batches, pool)
     finally:
         torch.set_num_threads(engine.threads)
-        torch.set_float32_matmul_precision(precision)
         engine.detach_memory()
 
 
@@ -89,10 +85,9 @@ class FusedEngine:
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
         base = runs[0].model.base
         dtype = torch.bfloat16 if trains_in_bfloat16() else torch.float32
-        self._decoder = packed_layers(base, dtype)
-        self._device, self._steps = base.device, base.steps
+        self._decoder, self._steps = packed_layers(base, dtype), base.steps
         # Most passes at a time; the threads of the present step, and those of a pass.
-        self.workers = min(PARTS_PER_BATCH, cores()) if base.device == "cpu" else 1
+        self.workers = min(PARTS_PER_BATCH, cores())
         self.threads = self._each = 1
         self._adapters, self._runs = {}, runs
         for run in runs:
@@ -108,10 +103,6 @@ class FusedEngine:
         self._each = self.threads // workers
         return list((pool.map if workers > 1 else map)(work, *of))
 
-    def _set_threads(self, count: int) -> None:
-        if self._device == "cpu":
-            torch.set_num_threads(count)
-
     def detach_memory(self) -> None:
         """Leave the PEFT models as if they had been trained on their own."""
         for adapters in self._adapters.values():
@@ -124,13 +115,12 @@ class FusedEngine:
 
     def _step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
         # What is done here is little, and threads that wait for more of it take the workers'.
-        self._set_threads(1)
-        single = len(batches) == 1
+        torch.set_num_threads(1)
         max_tokens = min(
-            limits_of(self._device).training_tokens,
-            *(self._tokens_in_memory(*each) for each in batches),
+            limits_of("cpu").training_tokens,
+            *(tokens_in_memory(self._adapters[id(run)], _longest(run, i)) for run, i in batches),
         )
-        limit = 0 if single else max_tokens
+        limit = 0 if len(batches) == 1 else max_tokens
         divided = self._spread(pool, lambda each: self._divide(each[0], each[1], limit), batches)
         parts = [part for some in divided for part in some]
         passes = group_into_passes(parts, len(batches), self.workers, max_tokens)
@@ -140,17 +130,13 @@ class FusedEngine:
         owned = [list(islice(gradients, len(some))) for some in divided]
         self._spread(pool, self._set_gradients, [run for run, _ in batches], owned)
 
-    def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
-        longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
-        return tokens_in_memory(self._adapters[id(run)], longest, self._device)
-
     def _divide(self, run: TrainingRun, indices: list[int], max_tokens: int) -> list[RunPart]:
-        self._set_threads(1)
+        torch.set_num_threads(1)
         return list(self._parts(run, indices, max_tokens))
 
     def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
-        self._set_threads(self._each)
-        return forward_backward(self._decoder, parts, self._device)
+        torch.set_num_threads(self._each)
+        return forward_backward(self._decoder, parts)
 
     def _set_gradients(self, run: TrainingRun, gradients: Sequence[RunGradients]) -> None:
         self._adapters[id(run)].set_gradients([each.adapters for each in gradients])
@@ -164,13 +150,10 @@ class FusedEngine:
         matrices = adapters.matrices()
         units = _units(run, indices)
         lengths = [tokens for _, tokens in units]
-        longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
-        largest = max_part_tokens(adapters, longest, self._device)
-        # A card is busiest with one.
-        least = self._decoder.parts if self._device == "cpu" else 1
+        longest = _longest(run, indices)
+        divided = split_batch(lengths, max_part_tokens(adapters, longest), self._decoder.parts)
         numbered = [
-            (n, [i for unit in part for i in units[unit][0]])
-            for n, part in enumerate(split_batch(lengths, largest, least))
+            (n, [i for unit in part for i in units[unit][0]]) for n, part in enumerate(divided)
         ]
         together = sum(lengths) + len(run.prefix) * len(numbered) <= max_tokens
         for some in [numbered] if together else [[one] for one in numbered]:
@@ -178,11 +161,15 @@ class FusedEngine:
                 objective=run.objective([i for _, rows in some for i in rows], indices),
                 matrices=matrices,
                 dropout=adapters.dropout,
-                recompute=needs_recomputing(adapters, longest, self._device),
+                recompute=needs_recomputing(adapters, longest),
             )
             for number, rows in some:
                 _lay_out(part, run, rows, number=number, multiple=self._decoder.multiple)
             yield part
+
+
+def _longest(run: TrainingRun, indices: Sequence[int]) -> int:
+    return max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
 
 
 def _units(run: TrainingRun, indices: Sequence[int]) -> list[tuple[list[int], int]]:
@@ -218,20 +205,20 @@ def _lay_out(
 
 
 class Reader:
-    """Reads texts without padding, over a base with an adapter, or over the bare base, in float32.
+    """Reads texts without padding, over the layers of a base with an adapter or without.
 
     An adapter is copied, so that later steps of its training change nothing.
     """
 
-    def __init__(self, base: Base, adapter: Any = None) -> None:
-        self._layers, self._device = packed_layers(base, torch.float32), base.device
+    def __init__(self, layers: PackedLayers, adapter: Any = None) -> None:
+        self._layers = layers
         self._matrices: Mapping[str, LoraMatrices] = {}
         if adapter is not None:
             self._matrices = FlatAdapters(adapter, self._layers, copy=True).matrices()
 
     def states(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the last states (tokens, width) of rows, one after another."""
-        batch = ragged_batch(rows, self._device)
+        batch = ragged_batch(rows, "cpu")
         run = {  # without a backward pass no gradient is filled
             name: RunAdapters(0, len(batch.ids), a, b, a, b, None)
             for name, (a, b) in self._matrices.items()
@@ -247,12 +234,11 @@ def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
     """Return the base's packed layers, built once a process and number type."""
     if dtype not in base.engine_state:
         vocabulary = base.lm and base.lm.get_output_embeddings()
-        if base.device == "cpu":
-            kept = [*layers_of(base.model), *([vocabulary] if base.lm else [])]
-            weights = sum(p.numel() for module in kept for p in module.parameters())
-            # Packed, forward and backward each have a layout.
-            each = dtype.itemsize * (2 if can_pack(dtype) else 1)
-            check_room(each * weights, f"Tuning {type(base.model).__name__}")
+        kept = [*layers_of(base.model), *([vocabulary] if base.lm else [])]
+        weights = sum(p.numel() for module in kept for p in module.parameters())
+        # Packed, forward and backward each have a layout.
+        each = dtype.itemsize * (2 if can_pack(dtype) else 1)
+        check_room(each * weights, f"Tuning {type(base.model).__name__}")
         base.engine_state[dtype] = (
             Encoder(base.model, dtype)
             if is_encoder(base.model)
@@ -298,16 +284,14 @@ class RunGradients:
     head: tuple[torch.Tensor, ...]
 
 
-def forward_backward(
-    decoder: PackedLayers, parts: Sequence[RunPart], device: str
-) -> list[RunGradients]:
+def forward_backward(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[RunGradients]:
     """Return the gradients of each part; all parts share the products with frozen matrices."""
     rows: list[Sequence[int]] = []
     prefixes: list[int] = []
     for part in parts:
         prefixes += [prefix if prefix < 0 else len(rows) + prefix for prefix in part.prefixes]
         rows += part.rows
-    batch = ragged_batch(rows, device, prefixes)
+    batch = ragged_batch(rows, "cpu", prefixes)
     with torch.no_grad():
         layout, runs = decoder.layout(batch), _adapters_of(decoder, parts)
         recompute = any(part.recompute for part in parts)
@@ -344,43 +328,14 @@ def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tens
     for rows, seed in part.dropout_seeds:
         tokens = sum(map(len, part.rows[start : start + rows]))
         start += rows
-        shapes = {
-            name: (len(decoder.layers), tokens, decoder.shape(name)[0]) for name in part.matrices
-        }
-        like = next(iter(part.matrices.values())).a
-        draw = _draw_here if like.device.type == "cpu" else _draw_there
-        for name, kept in draw(shapes, seed, part.dropout, like).items():
-            masks[name].append(kept.mul_(1 / (1 - part.dropout)))
+        generator = np.random.SFC64(np.random.SeedSequence(seed))
+        for name, (a, _) in part.matrices.items():
+            shape = len(decoder.layers), tokens, decoder.shape(name)[0]
+            size = math.prod(shape)
+            random = torch.from_numpy(generator.random_raw(-(-size // 4)).view(np.int16)[:size])
+            keep = (random >= round(65536 * part.dropout) - 32768).view(shape)
+            masks[name].append(keep.to(a.dtype).mul_(1 / (1 - part.dropout)))
     return {name: some[0] if len(some) == 1 else torch.cat(some, 1) for name, some in masks.items()}
-
-
-def _draw_here(
-    shapes: Mapping[str, tuple[int, ...]], seed: tuple[int, ...], dropout: float, like: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Return ones, and zeros in a share of the places, drawn by the processor."""
-    generator, drawn = np.random.SFC64(np.random.SeedSequence(seed)), {}
-    for name, shape in shapes.items():
-        size = math.prod(shape)
-        random = torch.from_numpy(generator.random_raw(-(-size // 4)).view(np.int16)[:size])
-        keep = (random >= round(65536 * dropout) - 32768).view(shape)
-        drawn[name] = keep.to(like.dtype)
-    return drawn
-
-
-def _draw_there(
-    shapes: Mapping[str, tuple[int, ...]], seed: tuple[int, ...], dropout: float, like: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Return the same, drawn by the accelerator that `like` is on.
-
-    A processor takes 1.4 s for a step of 4,800 tokens of a model of eight billion weights, several
-    times what a card takes for all the rest of the step.
-    """
-    (state,) = np.random.SeedSequence(seed).generate_state(1, np.uint64)
-    generator = torch.Generator(like.device).manual_seed(int(state >> np.uint64(1)))
-    return {
-        name: like.new_empty(shape).bernoulli_(1 - dropout, generator=generator)
-        for name, shape in shapes.items()
-    }
 
 
 def _places(batch: RaggedBatch, parts: Sequence[RunPart]) -> list[torch.Tensor]:
@@ -414,47 +369,35 @@ def _head_gradients(
     return to_stream, [head for _, head in gradients]
 
 
-def max_part_tokens(adapters: FlatAdapters, longest: int, device: str) -> int:
+def max_part_tokens(adapters: FlatAdapters, longest: int) -> int:
     """Return the most tokens of a part of a batch whose longest row has `longest`.
 
     It depends on the run's own adapters only, so that a run's parts are the same whatever other
     runs are trained with it.
     """
-    most = MAX_PART_TOKENS >> halvings(device)
-    if device != "cpu":
-        most = limits_of(device).training_tokens
-    return max(1, min(most, tokens_in_memory(adapters, longest, device)))
+    return max(1, min(MAX_PART_TOKENS >> halvings("cpu"), tokens_in_memory(adapters, longest)))
 
 
-def needs_recomputing(adapters: FlatAdapters, longest: int, device: str) -> bool:
+def needs_recomputing(adapters: FlatAdapters, longest: int) -> bool:
     """Return whether a row of `longest` tokens leaves more activations than memory holds.
 
-    A CPU, unless its memory ran out, has room for a row of twice the limit of a pass.
+    Unless memory ran out, there is room for a row of twice the limit of a pass.
     """
-    room = 2 if device == "cpu" and not halvings(device) else 1
-    return longest > room * tokens_in_memory(adapters, longest, device)
+    return longest > (1 if halvings("cpu") else 2) * tokens_in_memory(adapters, longest)
 
 
-def tokens_in_memory(adapters: FlatAdapters, longest: int, device: str) -> int:
+def tokens_in_memory(adapters: FlatAdapters, longest: int) -> int:
     """Return the tokens of such rows whose activations fit into the memory of a pass."""
-    return max(1, limits_of(device).activation_bytes // token_bytes(adapters, longest))
+    return max(1, limits_of("cpu").activation_bytes // token_bytes(adapters, longest))
 
 
 def token_bytes(adapters: FlatAdapters, longest: int) -> int:
     """Return the bytes that a pass saves for backward per token of rows of `longest` tokens."""
     layers = adapters.decoder
-    saved = sum(_adapter_bytes(adapters, name, ranks) for name, ranks in adapters.ranks.items())
-    return len(layers.layers) * (layers.saved_bytes(longest) + saved)
-
-
-def _adapter_bytes(adapters: FlatAdapters, name: str, ranks: int) -> int:
-    """Return the bytes per token of the inputs and outputs of a product's adapters, and masks."""
-    layers, inputs = adapters.decoder, adapters.decoder.shape(name)[0]
-    size = layers.dtype.itemsize
-    # The output of a norm before a product is saved anyway, in float32.
-    normed = layers.norms(name) is not None and size == FLOAT32_BYTES
-    copies = 2 if adapters.dropout else 0 if normed else 1
-    return size * (copies * inputs + ranks)
+    # Of adapters their inputs, masks and masked inputs with dropout, and what A makes of them.
+    copies = 2 if adapters.dropout else 1
+    saved = sum(copies * layers.shape(name)[0] + n for name, n in adapters.ranks.items())
+    return len(layers.layers) * (layers.saved_bytes(longest) + layers.dtype.itemsize * saved)
 
 
 def group_into_passes(
