@@ -309,7 +309,7 @@ def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):
     assert "The score is the share of records that are right as a whole." in " ".join(
         forms["markdown"].split()
     )
-    assert "vs good" in forms["screen"]
+    assert "against" in forms["screen"]
 
 
 @pytest.mark.parametrize(
@@ -353,8 +353,5 @@ def test_who_lost_by_the_format_of_its_answers_alone_is_named(lost, stored):
     assert verdict.use_meanwhile == "good"
     first = verdict.steps[0]
     assert (first.kind, first.code, first.names) == ("fix-format", "unreadable", ("fenced",))
-    gap = card(lost, "fenced").text.format_gap
-    assert verdict.steps[0].value == gap
-    chatty = stored[0]
-    assert card(chatty, "chatty").text.format_gap.value > 0.1
-    assert all(step.kind != "fix-format" for step in chatty.verdict.steps)
+    assert first.value.low > 0.2
+    assert all(step.kind != "fix-format" for step in stored[0].verdict.steps)

@@ -20,6 +20,7 @@ from choose.formatting import (
     dollars,
     duration,
     figure,
+    in_percent,
     listed,
     milliseconds,
     p_value,
@@ -409,14 +410,15 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     volume, usd = decision.goal.get("volume"), card.cost.usd_per_1k
     monthly = None if usd is None or volume is None else usd * volume / 1000
     found = {
-        f"“{clean(rare.label)}” found": words.recall_of(decision, card.candidate) or DASH
+        f"“{clean(rare.label)}” found": in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
+        if card.candidate in rare.found
     }
     return {
         words.score_head(decision.goal): score_cell(score) + "*" * words.apart(decision, card),
         "rows": out_of(card.rows, total),
         f"against {clean(decision.pick)}": DASH if card.chosen else difference(card.difference),
-        "won:lost": words.won_and_lost(card) or DASH,
+        "won:lost": DASH if card.won is None else f"{card.won:,}:{card.lost:,}",
         "shared rows": out_of(card.common, total) if unlike and card.common else DASH,
         **found,
         "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
@@ -532,14 +534,14 @@ def chance_cell(decision: Decision, chance: float | None) -> str:
 
 # Rows to look at.
 
-# Rows of a table with texts that are shown at once; doubted rows, and rows that every candidate
-# gets wrong, at most.
-SHOWN, DOUBTED, MISSED = 5, 50, 10
+# Rows of a table with texts that are shown at once; doubted rows, rows that every candidate gets
+# wrong, and pairs of labels that are taken for each other, at most.
+SHOWN, DOUBTED, MISSED, CONFUSED = 5, 50, 10, 20
 
 # Characters of a row's text; the record has all of it.
 LONGEST = 300
 
-NO_ANSWER, NO_LABEL = "no usable answer", "no label"
+NO_ANSWER = "no usable answer"
 
 
 def text_of(decision: Decision, texts: Mapping[str, str], id: str) -> str:
@@ -606,7 +608,7 @@ def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
     if audit and not audit.weak and (audited := list(words.label_sentences(audit))):
         title = "How many labels are wrong"
         yield from part(title, bullets(audited), id="audit", finding=audited[0])
-    yield from part("Label by label", label_by_label(decision), id="classes")
+    yield from part_by_part(decision)
 
 
 def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
@@ -633,42 +635,41 @@ def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Bloc
     )
 
 
-def label_by_label(decision: Decision) -> Iterator[Block]:
-    pick = chosen_card(decision)
-    if pick is None or not pick.per_class or pick.rows < words.FEW:
+def part_by_part(decision: Decision) -> Iterator[Block]:
+    """Yield precision and recall of each label, or field, and which labels are confused."""
+    pick, part_of = chosen_card(decision), words.words_in(decision).new
+    if pick is None or pick.rows < words.FEW:
         return
-    others = [c for c in readers(decision) if c.per_class and c.candidate != pick.candidate]
-    cards = {c.candidate: {row.name: row for row in c.per_class} for c in (pick, *others)}
-    caption = (
-        "Precision / recall in %: answers with the label that are right, and rows of the label "
-        "that are found, of the rows that each candidate answered"
-    )
+    others = [c for c in readers(decision) if c.candidate != pick.candidate]
+    parts = {
+        clean(c.candidate): {row.name: row for row in (c.text.fields if c.text else c.per_class)}
+        for c in (pick, *others)
+    }
+    own = parts[clean(pick.candidate)]
     rows = (
         {
-            "label": row.name,
-            "rows": f"{row.support}",
+            part_of: row.name,
+            "rows": f"{row.support:,}",
             **{
-                name: f"{percent(own.precision, 0)} / {percent(own.recall, 0)}" if own else DASH
-                for name, known in cards.items()
-                for own in (known.get(row.name),)
+                name: f"{percent(found.precision, 0)} / {percent(found.recall, 0)}"
+                for name, known in parts.items()
+                if (found := known.get(row.name))
             },
         }
-        for row in sorted(pick.per_class, key=lambda row: -row.support)
+        for row in sorted(own.values(), key=lambda row: -row.support)
     )
-    yield from table(caption, rows)
-    name = clean(pick.candidate)
-    yield from table(f"What {name} answers to rows of each label", confusion(decision))
-
-
-# Pairs of labels that are taken for each other, at most.
-CONFUSED = 20
-
-
-def confusion(decision: Decision) -> Iterator[dict[str, str]]:
+    caption = (
+        f"Precision / recall in %: answers with the {part_of} that are right, and rows of the "
+        f"{part_of} that are found, of the rows that each candidate answered"
+    )
+    confused = f"What {clean(pick.candidate)} takes for another label"
     wrong = [one for one in decision.confusion if one.label != one.answer]
-    for one in sorted(wrong, key=lambda one: -one.rows)[:CONFUSED]:
-        answered = NO_LABEL if one.answer is None else one.answer
-        yield {"label": one.label, "answered": answered, "rows": f"{one.rows:,}"}
+    pairs = (
+        {"label": one.label, "answered": one.answer or NO_ANSWER, "rows": f"{one.rows:,}"}
+        for one in sorted(wrong, key=lambda one: -one.rows)[:CONFUSED]
+    )
+    tables = table(caption, rows), table(confused, pairs)
+    yield from part(f"{part_of.capitalize()} by {part_of}", *tables, id="classes")
 
 
 # Money and curves.
@@ -833,7 +834,6 @@ def changed_documents(decision: Decision) -> Iterator[Block]:
     yield Heading("When documents change", "documents", 3, said)
     yield Paragraph(said)
     yield from table("Facts that change in the documents", rows)
-    yield Paragraph(words.drill_note(drill), "note")
 
 
 def task_changes(decision: Decision) -> Iterator[Block]:
@@ -905,8 +905,9 @@ def method(decision: Decision) -> Iterator[Block]:
     gates = [Fact(g.name, words.evidence(decision, g), g.status) for g in decision.gates]
     if gates:
         yield from part("Checks", [Facts(gates)], id="checks", finding=found)
-    division, notes = words.division_line(decision.dataset), words.fit_notes(decision)
+    notes = words.fit_notes(decision)
     left_out = map(words.left_out_line, decision.left_out)
+    division = words.division_line(decision.dataset, decision.looks)
     yield Heading("Method", "method", 3, f"{division}.")
     yield Facts([Fact(name, text) for name, text in _facts(decision) if text])
     yield from part("Left out", bullets(left_out), level=4)
@@ -915,15 +916,14 @@ def method(decision: Decision) -> Iterator[Block]:
 
 
 def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
-    data, goal = decision.dataset, words.goal_line(decision.goal)
-    division, more = words.division_line(data), len(data.labels) - NAMED
+    data, more = decision.dataset, len(decision.dataset.labels) - NAMED
+    division = words.division_line(data, decision.looks)
     models = short_models(card.model for card in decision.scorecards)
     rows = f"{clean(data.name)}: {plural(data.rows, 'row')}"
     yield "Data", f"{rows}; {division}; fingerprint {clean(data.fingerprint)}"
     labels = ", ".join(map(clean, data.labels[:NAMED]))
     yield "Labels", labels + (f" and {more} more" if more > 0 else "")
-    yield "Goal", f"{goal}. Fixed before the run." if goal else "Fixed before the run."
-    yield "Test rows", words.looks_line(decision)
+    yield "Goal", words.goal_line(decision.goal)
     named = (f"{short}: {clean(spec)}" for spec, short in models.items() if spec)
     yield "Models", "; ".join(named) or "none"
     versions = [f"choose {clean(decision.choose)}", f"rule {clean(decision.rule)}"]
@@ -1006,54 +1006,32 @@ def _losses(split: LossSplit) -> dict[str, str]:
 
 
 def answers(decision: Decision) -> Iterator[Block]:
-    parts = suspect_values(decision), fields(decision), other_metrics(decision)
+    parts = suspect_values(decision), part_by_part(decision), other_metrics(decision)
     yield from part("Answers", *parts, id="answers", level=2)
 
 
 def suspect_values(decision: Decision) -> Iterator[Block]:
-    part_of = words.part_words(decision)
+    part_of = words.words_in(decision).new
     if (values := decision.suspect_values) is not None:
         suspects = (
             {
                 "row": one.id,
-                part_of.field: one.field,
+                part_of: one.field,
                 "given": DASH if one.given is None else one.given,
                 "instead": DASH if one.suggested is None else one.suggested,
                 "candidates": listed([clean(name) for name in one.candidates]),
             }
             for one in values.suspects
         )
-        caption = f"{part_of.value.capitalize()}s {part_of.checked}"
-        found = plural(values.suspected, part_of.value)
-        found += " that independent candidates contradict alike."
+        caption = f"{part_of.capitalize()}s that independent candidates contradict alike"
+        found = f"{plural(values.suspected, part_of)} that independent candidates contradict alike."
         shown = table(caption, suspects, wide=True)
         yield from part("Right values to check", shown, id="suspects", finding=found)
 
 
-def fields(decision: Decision) -> Iterator[Block]:
-    pick, part_of = chosen_card(decision), words.part_words(decision)
-    if pick is None or pick.text is None:
-        return
-    rows = (
-        {
-            part_of.field: found.name,
-            f"{part_of.value}s" if part_of.field != part_of.value else "rows": f"{found.support:,}",
-            "precision": percent(found.precision),
-            "recall": percent(found.recall),
-        }
-        for found in pick.text.fields
-    )
-    caption = (
-        f"Precision: % of its {part_of.value}s that are right. Recall: % of right "
-        f"{part_of.value}s that it gives."
-    )
-    title = f"{part_of.field.capitalize()} by {part_of.field}: {clean(pick.candidate)}"
-    yield from part(title, table(caption, rows), id="fields")
-
-
 def other_metrics(decision: Decision) -> Iterator[Block]:
     cards = [(card, card.text) for card in decision.scorecards if card.text is not None]
-    notes = list(words.text_notes(decision))
+    abstaining = any(text.abstentions for _, text in cards)
     rows = (
         {
             "candidate": card.candidate,
@@ -1075,9 +1053,8 @@ def other_metrics(decision: Decision) -> Iterator[Block]:
     yield from part(
         "Other metrics",
         table("Other metrics of each candidate", rows, mark=clean(decision.pick)),
-        bullets(notes),
+        [Paragraph(words.ABSTAINING, "note")] if abstaining else [],
         id="other-metrics",
-        finding="".join(notes[:1]),
     )
 
 

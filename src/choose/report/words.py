@@ -59,7 +59,6 @@ from choose.schema.decision import (
 from choose.schema.diagnosis import (
     Audit,
     DocumentDrill,
-    Gap,
     GapName,
     LossSplit,
     Takeover,
@@ -85,23 +84,14 @@ from choose.types import FAMILIES, Family, Kind
 COUNTED = {
     "balanced": "Every label counts the same, however many rows it has.",
     "field-f1": "The score is field F1, the mean over rows; a field is right if its value matches.",
-    "example-f1": (
-        "The score is example F1, the mean over rows of how far the predicted and the right labels "
-        "overlap: 100 means the same labels, 0 none in common."
-    ),
+    "example-f1": "The score is example F1: how far predicted and right labels of a row overlap.",
     "exact-set": "The score is the share of rows with all the right labels and no other.",
     "exact-record": "The score is the share of records that are right as a whole.",
     "chrf": "The score is chrF, the overlap of short character sequences with the right text.",
-    "token-f1": (
-        "The score is token F1, the mean over rows of how far the words of an answer and of the "
-        "nearest accepted one overlap: 100 means the same words, 0 none in common."
-    ),
+    "token-f1": "The score is token F1: how far the words of an answer and a right one overlap.",
     "value-match": "An answer is right if it equals an accepted one, as text, number or date.",
     "rouge-l": "The score is ROUGE-L, the longest sequence of words in common with the right text.",
-    "ndcg@10": (
-        "The score is nDCG@10, the mean over questions of how high the relevant documents rank "
-        "among the first ten: 1 means all at the top, 0 none among the ten."
-    ),
+    "ndcg@10": "The score is nDCG@10: how high relevant documents rank among the first ten.",
     "mrr@10": "The score is MRR@10, the mean of 1 / the rank of the first relevant document.",
     "hit@1": "The score is the share of questions whose first document is relevant.",
     "hit@5": "The score is the share of questions with a relevant document among the first five.",
@@ -304,29 +294,25 @@ def goal_line(goal: Mapping[str, Any]) -> str:
     if (target := goal.get("target")) is not None:
         noun = score_noun(goal)
         least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
-        parts.append(f"at least {least}")
+        parts.append(f"at least {least}; ")
     if (margin := goal.get("margin")) is not None:
-        parts.append(f"a margin of {points(margin)}")
-    return "; ".join(parts)
+        parts.append(f"a margin of {points(margin)}. ")
+    return f"{''.join(parts)}Fixed before the run."
 
 
-def division_line(data: DatasetRecord) -> str:
+def division_line(data: DatasetRecord, looks: int) -> str:
     how = f"none of them used for training ({clean(data.division)})"
     if data.division == "cross-fit":
         how = "each predicted by a model that was not trained on it (cross-fit)"
     if data.learnt is not None and data.pool is not None and data.learnt < data.pool:
         what = "labels" if data.labels else "rows"
         how += f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
+    if looks > 1:
+        how += (
+            f"; judged {looks} times with different settings or goals, each of which makes a "
+            "winner by chance more likely"
+        )
     return f"{plural(data.test_rows, 'test row')}, {how}"
-
-
-def looks_line(decision: Decision) -> str:
-    if decision.looks <= 1:
-        return "Judged once."
-    return (
-        f"Judged {decision.looks} times with different settings or goals. Each additional look "
-        "makes a winner by chance more likely."
-    )
 
 
 def covered_by(intervals: Iterable[Interval | None], about: str | None = None) -> str:
@@ -1078,7 +1064,7 @@ def reading(decision: Decision) -> Iterator[str]:
     own = [s for s in decision.loss_splits if s.candidate == decision.pick]
     for split in best_first(own or models, decision.pick)[:1]:
         copies = families.get(split.candidate) == "baseline"
-        yield f"{_passages(split, copies)} {_lost(split)}"
+        yield _passages(split, copies)
 
 
 def _passages(split: LossSplit, copies: bool) -> str:
@@ -1094,33 +1080,25 @@ def _passages(split: LossSplit, copies: bool) -> str:
     without = "" if copies else f", {none} with none"
     return (
         f"{said}{clean(split.candidate)} scores {found} with the passages that it finds, {right} "
-        f"with the right one{without} ({plural(split.rows, 'row')})."
+        f"with the right one{without} ({plural(split.rows, 'row')}). {_lost(split)}"
     )
 
 
 def _lost(split: LossSplit) -> str:
     first, second = split.gaps[:2]
+    one, two = _LOST[first.name], _LOST[second.name]
+    loss, other = (signed_points(-gap.loss.value) for gap in (first, second))
     if split.most == "nothing":
         return "It loses nothing through retrieval or reading."
     if split.most == "open":
-        return (
-            f"Its largest loss is not settled: {_LOST[first.name]} ({_loss(first)}) or "
-            f"{_LOST[second.name]} ({_loss(second)})."
-        )
+        return f"Its largest loss is not settled: {one} ({loss}) or {two} ({other})."
     if split.most == "retrieval first":
-        part = in_percent(split.retrieval_part)
+        retrieval = signed_points(-split.gap("retrieval").loss.value)
         return (
-            f"Fix retrieval first ({_loss(split.gap('retrieval'))}, {part} of what the right "
-            f"passage reaches): reading loses more ({_loss(first)}), but nothing here reads better."
+            f"Fix retrieval first ({retrieval}, {in_percent(split.retrieval_part)} of what the "
+            f"right passage reaches): reading loses more ({loss}), but nothing here reads better."
         )
-    return (
-        f"It loses most through {_LOST[first.name]} ({_loss(first)}; {_LOST[second.name]} "
-        f"{_loss(second)}): try {_MEND[first.name]}."
-    )
-
-
-def _loss(gap: Gap) -> str:
-    return signed_points(-gap.loss.value)
+    return f"It loses most through {one} ({loss}; {two} {other}): try {_MEND[first.name]}."
 
 
 def after_changes(drill: DocumentDrill) -> str:
@@ -1142,12 +1120,6 @@ def after_changes(drill: DocumentDrill) -> str:
         other = max(others, key=lambda outcome: outcome.stale.value)
         said += f"; {clean(other.candidate)} gives it to {in_percent(other.stale.value)}"
     return f"{said}."
-
-
-def wrong_and_right(decision: Decision) -> tuple[str, str]:
-    """Return what answers are called, which may be compared with those of a model alone."""
-    teacher = clean(decision.goal.get("agreement") or "")
-    return (f"against {teacher}", f"with {teacher}") if teacher else ("wrong", "right")
 
 
 def takeover(decision: Decision) -> str:
@@ -1204,7 +1176,8 @@ def distilled(decision: Decision) -> str:
 def shared_errors(decision: Decision) -> Iterator[str]:
     if (overlap := decision.overlap) is None:
         return
-    wrong, right = wrong_and_right(decision)
+    teacher = clean(decision.goal.get("agreement") or "")
+    wrong, right = (f"against {teacher}", f"with {teacher}") if teacher else ("wrong", "right")
     count = len(overlap.candidates)
     everyone = "Both candidates" if count == 2 else f"All {count} candidates"
     yield (
@@ -1323,12 +1296,6 @@ def rare_sentence(rare: RareLabel) -> str:
     return f"{in_percent(rare.share)} of the test rows are “{clean(rare.label)}”: {said}."
 
 
-def recall_of(decision: Decision, name: str) -> str:
-    """Return the recall of the rarest label, as in a table; empty where it is not known."""
-    rare = next((rare for rare in decision.verdict.rare if name in rare.found), None)
-    return in_percent(rare.found[name] / rare.answered) if rare else ""
-
-
 def apart(decision: Decision, card: Scorecard) -> bool:
     """Return whether a score less the chosen one's is not the difference, but for rounding."""
     own = next((s.accuracy for s in decision.scorecards if s.chosen), None)
@@ -1391,13 +1358,6 @@ def payback(decision: Decision) -> str:
 
 def failed(found: Failure) -> str:
     return f"{found.trials} of {plural(found.planned, 'trial')} failed: {clean(found.error)}"
-
-
-def won_and_lost(card: Scorecard) -> str:
-    """Return ``56 : 15``: shared rows it does better on than the chosen one, and worse."""
-    if card.won is None or card.lost is None:
-        return ""
-    return f"{card.won:,}:{card.lost:,}"
 
 
 # Money, time, endpoints, and where texts go.
@@ -1468,45 +1428,7 @@ def _listed(ids: Sequence[str]) -> str:
     return f"{clean(rows_named(ids, LISTED))}{more}"
 
 
-def drill_note(drill: DocumentDrill) -> str:
-    return (
-        f"{plural(drill.facts, 'fact')} of the documents were exchanged after training; "
-        f"{plural(drill.rows, 'row')} on {plural(drill.documents, 'document')} (95 % CI). "
-        "Candidates that read no documents answer as before."
-    )
-
-
-class PartWords(NamedTuple):
-    """What the parts of an answer are called: values of fields, or labels of a set."""
-
-    field: str
-    value: str
-    checked: str
-
-
-FIELD_WORDS = PartWords(
-    "field",
-    "value",
-    "that two or more independent candidates give instead, and that occur in the input",
+ABSTAINING = (
+    "Some rows have no answer. Answered: rows on which a candidate gave one. False answers: of the "
+    "rows without one. Withheld: of the rows with one, those on which it said that there is none."
 )
-LABEL_WORDS = PartWords(
-    "label",
-    "label",
-    "that two or more independent candidates would add (instead) or leave out (given)",
-)
-
-
-def part_words(decision: Decision) -> PartWords:
-    texts = (card.text for card in decision.scorecards)
-    sets = any(text is not None and text.macro_f1 is not None for text in texts)
-    return LABEL_WORDS if sets else FIELD_WORDS
-
-
-def text_notes(decision: Decision) -> Iterator[str]:
-    """Yield what figures of rows without an answer mean."""
-    if any(card.text is not None and card.text.abstentions for card in decision.scorecards):
-        yield (
-            "Some rows have no answer. Answered: rows on which a candidate gave one. False "
-            "answers: of the rows without one. Withheld: of the rows with one, those on which it "
-            "said that there is none."
-        )
