@@ -29,13 +29,8 @@ FIRST_ROWS, FIRST_ASKED = 250, 25
 
 CONTROLS, DRILLS = "controls with other passages", "documents that change"
 VIEWS, NOISE = "changed texts", "added noise"
-INNER, DRIFT, SOURCE, NEW_CLASS = (
-    "cross-validation inside the training pool",
-    "drift over time",
-    "another source",
-    "a new class",
-)
-WORDINGS = "other settings"
+INNER, DRIFT = "cross-validation inside the training pool", "drift over time"
+SOURCE, NEW_CLASS, WORDINGS = "another source", "a new class", "other settings"
 
 # The order of the rounds that follow the comparison; further repetitions come after all of them.
 LATER = (CONTROLS, DRILLS, REPETITIONS, VIEWS, NOISE, DRIFT, SOURCE, NEW_CLASS, INNER, WORDINGS)
@@ -192,13 +187,10 @@ class Planner:
                 scenario=Scenario(kind="inner", ask=POOL_ROWS, parts=INNER_PARTS),
                 folds=INNER_PARTS,
             )
-        apart = [
-            *((DRIFT, Scenario(kind="time", cut=cut)) for cut in origins(self.dataset)),
-            *(
-                (SOURCE, Scenario(kind="source", label=name, learns_from="others"))
-                for name in sources(self.dataset)
-            ),
-        ]
+        apart = [(DRIFT, Scenario(kind="time", cut=cut)) for cut in origins(self.dataset)]
+        names = sources(self.dataset)
+        others = (Scenario(kind="source", label=name, learns_from="others") for name in names)
+        apart += [(SOURCE, scenario) for scenario in others]
         for part, scenario in apart:
             if chosen is not None and scenario.kind not in chosen:
                 continue

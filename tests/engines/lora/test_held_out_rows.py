@@ -69,7 +69,7 @@ def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, tmp_p
 @pytest.mark.parametrize(
     ("aim", "left", "steps"),
     # 197 steps of a second are left; 16 steps read 128 rows.
-    [(200, 600, 200), (100, 600, 103), (2, 600, 16), (2, 50, 8), (0, 0, 4)],
+    [(200, 600, 200), (100, 600, 103), (2, 600, 16), (2, 50, 6), (0, 0, 4)],
 )
 def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps, monkeypatch):
     monkeypatch.setattr(fit, "seconds_to_aim", lambda: aim)

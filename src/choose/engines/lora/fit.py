@@ -28,7 +28,7 @@ RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which a training's pace is known, the first of which sets up; rows that a shortened
 # one sees at least or all: so many, or as many as it reads in this share of the time that is left.
-FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.1
+FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.06
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6

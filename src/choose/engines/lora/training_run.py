@@ -27,7 +27,7 @@ OVERFITTING_RATIO = 1.2
 
 # Training rows on which the loss is compared before and after; fewer, but so many at least, where
 # they have more tokens together: reading these twice took longer than a short fit.
-CHECK_ROWS, CHECK_TOKENS, FEWEST_CHECKED = 48, 2_048, 12
+CHECK_ROWS, CHECK_TOKENS, FEWEST_CHECKED = 48, 2_048, 6
 
 # The name under which a time limit follows the loop.
 PROGRESS_LABEL = "training"
