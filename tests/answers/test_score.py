@@ -290,12 +290,6 @@ def test_agreement_is_called_agreement(tmp_path: Path) -> None:
     ]
 
 
-def test_identical_candidates_are_named(tmp_path: Path) -> None:
-    table = rows(50, gpt=0.9)
-    decision = judged(tmp_path, table.with_columns(claude=pl.col("gpt")))
-    assert any("gave the same answers" in said for said in decision.dataset.findings)
-
-
 def test_gates_and_volume_work_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows(200, gpt=0.9, mine=0.6).write_csv("answers.csv")
@@ -473,14 +467,6 @@ def test_a_name_of_a_candidate_takes_the_place_of_no_column(tmp_path: Path) -> N
         (tmp_path / "log.json").write_text(json.dumps(log))
         [column] = read_answers(str(tmp_path / "log.json")).told
         assert column == f"{name} answers".strip()
-
-
-def test_another_version_of_promptfoo_is_refused_in_one_line(tmp_path: Path) -> None:
-    old = json.loads(Path(written("promptfoo")).read_text("utf-8"))
-    old["results"]["version"] = 2
-    (tmp_path / "old.json").write_text(json.dumps(old))
-    with pytest.raises(DataError, match="version 2 of promptfoo's results, and version 3 is read"):
-        read_answers(str(tmp_path / "old.json"))
 
 
 def test_a_log_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

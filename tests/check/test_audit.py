@@ -58,13 +58,6 @@ def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
 
 
 @pytest.mark.slow
-def test_the_late_queue_of_the_sample_is_noticed(tickets: Checked) -> None:
-    drift = tickets.record.drift
-    assert drift.appeared == ("frontdesk",)
-    assert line(tickets.record, "Time")[0] == "look"
-
-
-@pytest.mark.slow
 def test_size_and_what_was_not_measured(tickets: Checked) -> None:
     record = tickets.record
     assert (record.rows, record.left_out, record.test_rows) == (602, 0, 602)

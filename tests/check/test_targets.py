@@ -1,7 +1,6 @@
 """What `choose check` says of targets that are records or texts."""
 
 import json
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +114,6 @@ def test_texts_for_other_further_input_do_not_contradict(tmp_path: Path) -> None
     bare, told = (checked(tmp_path, rows, data={"fields": f}) for f in ((), ("reader",)))
     assert [(u.row, u.other) for u in bare.named("unlike target")] == [("61", "62"), ("61", "63")]
     assert [(u.row, u.other) for u in told.named("unlike target")] == [("62", "63")]
-
-
-def test_a_field_that_appears_late_is_seen_in_time(tmp_path: Path) -> None:
-    rows = []
-    for i in range(120):
-        row = booking(i)
-        row["date"] = str(date(2025, 1, 1) + timedelta(days=2 * i))
-        if i >= 70:
-            row["target"]["po"] = str(i)
-            row["text"] += f" PO {i}"
-        rows.append(row)
-    record = checked(tmp_path, rows)
-    assert record.drift.appeared == ("po",)
-    assert "the field mix shifted by" in says(record, "Time")
-    assert "Fields only in the last third: 'po'." in says(record, "Time")
 
 
 def test_a_field_of_the_test_file_alone_is_named(tmp_path: Path) -> None:

@@ -18,13 +18,11 @@ def write(*names: str) -> None:
         Path(name).write_bytes((FILES / name).read_bytes())
 
 
-def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:
-    write("crm.csv", "team.csv")
+def test_check_shows_its_guess_of_columns_and_dates(choose: Callable) -> None:
+    write("crm.csv")
     found = checked(choose, "crm.csv")
     flags = "--text-column 'Subject,Description' --label-column 'Team'"
     assert found["notes"][0].endswith(f"{flags} --set time_column='Created At'")
-    assert (found["dated"], found["drift"]["early_from"]) == (90, "2024-01-01")
-    assert checked(choose, "team.csv")["dated"] == 0
 
 
 def checked(choose: Callable, *arguments: str) -> dict[str, Any]:

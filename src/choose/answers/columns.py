@@ -175,9 +175,6 @@ _TELLING: Mapping[Family, str] = {
     "retrieval": r"rag|retriev(al|ed|e|er)|k?nn-?shot|icl-?knn",
     "baseline": r"svm|tf-?idf|log(istic|reg)\w*|(naive-?)?bayes|(random-?)?forest|xgb\w*|lightgbm|"
     r"catboost|k-?nn|majority|random|regex|rules?|keywords?|probe|fasttext|bm25|baseline",
-    "prompting": r"gpt|chatgpt|claude|gemini|llama|qwen|mistral|mixtral|phi|gemma|deepseek|grok|"
-    r"command|davinci|curie|babbage|flan|palm|falcon|nova|kimi|glm|haiku|sonnet|opus|(zero|few)-?"
-    r"shot|prompt(ed|ing)?|llm|o[134]",
 }
 # Names of models that only their makers serve.
 _HOSTED = re.compile(

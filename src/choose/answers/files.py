@@ -29,9 +29,6 @@ ZSTD = 93
 # Scores that inspect writes as letters.
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
-# The version of promptfoo's results that is read; others have other fields.
-VERSION = 3
-
 # Assertions of promptfoo whose value is a right answer.
 _EQUAL = ("equals", "iequals", "icontains", "contains", "is-equal")
 
@@ -136,13 +133,7 @@ def _part(path: str, part: ZipInfo) -> Mapping[str, Any]:
 
 def _promptfoo(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
     """Yield the answers of a file; each prompt of a provider is a candidate of its own."""
-    found = head["results"]
-    results = found.get("results")
-    if found.get("version") != VERSION or not isinstance(results, list):
-        raise DataError(
-            f"{path!r} holds version {found.get('version')!r} of promptfoo's results, and version "
-            f"{VERSION} is read. Run promptfoo eval -o results.json with a current promptfoo."
-        )
+    results = head["results"]["results"]
     prompts: dict[str, list[Any]] = {}
     for one in results:
         known = prompts.setdefault(_provider(one), [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -542,9 +541,6 @@ def remarks(given: Sequence[Given], dataset: Dataset, said: Mapping[str, Family]
     asked, reader = set(dataset.asked), AnswerReader(dataset.task)
     for one in given:
         yield from _unread(one, reader, asked)
-    for a, b in combinations(given, 2):
-        if [d.cells for d in a.draws.values()] == [d.cells for d in b.draws.values()]:
-            yield f"{a.name} and {b.name} gave the same answers to every row."
 
 
 def _unread(one: Given, reader: AnswerReader, asked: set[str]) -> Iterator[str]:

@@ -253,7 +253,7 @@ def check(
     name: str = "rows",
     **settings: Any,
 ) -> Audited:
-    """Audit a labelled set before any model runs: label errors, duplicates, leaks and drift.
+    """Audit a labelled set before any model runs: label errors, duplicates and leaks.
 
     Arguments as for `compare`. The result prints as the page that ``choose check`` shows;
     `labels_to_check()` is a table, and the figures are attributes.

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
-from choose.check.measurements import Facts, drift_of, hardly_counted, lengths_of, sample_of
+from choose.check.measurements import Facts, hardly_counted, lengths_of, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import conflicting_texts, count_conflicts
 from choose.data.examples import dropped_rows
@@ -21,7 +21,6 @@ from choose.schema.check import (
     FEW,
     Balance,
     Check,
-    Drift,
     Issue,
     Line,
     Step,
@@ -43,10 +42,6 @@ CONFUSED = 0.03
 # Share of texts with letters that English lacks from which they seem to be in another language.
 FOREIGN = 0.3
 
-# A change over time has the status "look" if it is significant at this level and if the label mix
-# shifted by this share more than by chance.
-LEVEL, LABEL_SHIFT = 0.01, 0.05
-
 
 def line(topic: Topic, looks: object) -> Line:
     return Line(topic=topic, status="look" if looks else "good")
@@ -67,7 +62,6 @@ def lines_of(check: Check) -> Iterator[Line]:
     yield line("duplicates", repeats.all and (many or check.broken_chain))
     if balance is not None:
         yield line("balance", balance.few or check.hidden or balance.dominant)
-    yield _time(check.drift)
     if check.foreign >= FOREIGN:
         yield line("languages", True)
     yield line("lengths", check.lengths.long > LONG * rows)
@@ -88,14 +82,6 @@ def _wrong_labels(audit: Audit | None, balance: Balance) -> Iterator[Line]:
     if len(balance.counts) > 2:
         first = audit.overlaps[0] if audit.overlaps else None
         yield line("overlap", first and first.doubted > CONFUSED * first.rows)
-
-
-def _time(drift: Drift | None) -> Line:
-    if drift is None:
-        return Line(topic="time", status="unknown")
-    labels = drift.labels
-    shifted = labels.p < LEVEL and labels.distance - labels.expected >= LABEL_SHIFT
-    return line("time", shifted or drift.appeared or drift.vanished)
 
 
 def _targets(check: Check, facts: TargetFacts) -> Iterator[Line]:
@@ -329,7 +315,6 @@ def _record(facts: Facts, study: Study) -> Check:
         within=within,
         across=across,
         broken_chain=test is None and within.chain > largest,
-        dated=sum(e.timestamp is not None for e in rows),
         group=None if any(e.group for e in rows) else facts.rows.hint,
         notes=facts.rows.notes,
         dropped=tuple(dropped_rows(facts.rows.pool, facts.rows.test, KINDS[facts.rows.kind])),
@@ -337,7 +322,6 @@ def _record(facts: Facts, study: Study) -> Check:
         lengths=lengths_of(rows),
         foreign=facts.foreign,
         unspaced=facts.unspaced,
-        drift=drift_of(data),
         issues=issues_of(facts),
         **own,
     )

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from choose.check.targets import Targets
 from choose.corpus import UNSPACED
@@ -26,17 +23,13 @@ from choose.data.duplicates import (
     index_texts,
 )
 from choose.data.examples import usable_rows
-from choose.data.scenarios import MIN_DATED, MIN_ROWS, moment_of
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
 from choose.schema.check import (
-    FEW,
     Balance,
     Count,
-    Drift,
     Lengths,
-    MixChange,
     Repeats,
 )
 from choose.schema.decision import PART_OF_EVEN, RARE
@@ -44,73 +37,6 @@ from choose.schema.diagnosis import Audit
 from choose.strategy import build, find
 from choose.tasks.answering import passage_field
 from choose.types import STANDARD, Dataset, Example, Run, Task, Trial
-
-_PERMUTATIONS = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Periods:
-    """Rows of the first and of the last third; every early row is older than every late one.
-
-    `appeared` and `vanished` are labels, or fields of records, with five rows or more in one third
-    and none in the other.
-    """
-
-    early: list[Example]
-    late: list[Example]
-    appeared: tuple[str, ...]
-    vanished: tuple[str, ...]
-
-
-def _label(row: Example) -> tuple[str, ...]:
-    return (row.target,)
-
-
-def periods_of(
-    rows: Collection[Example], names: Callable[[Example], Iterable[str]] = _label
-) -> Periods | None:
-    """Return the first and the last third; None where dates are too few or too coarse.
-
-    `names` gives the label of a row, or the fields of its record.
-    """
-    dated = sorted((e for e in rows if e.timestamp is not None), key=moment_of)
-    if len(dated) < max(MIN_DATED * len(rows), 3 * MIN_ROWS):
-        return None
-    size = len(dated) // 3
-    last, first = moment_of(dated[size])[0], moment_of(dated[-size - 1])[0]
-    early = [e for e in dated[: size + 1] if moment_of(e)[0] < last]
-    late = [e for e in dated[-size - 1 :] if moment_of(e)[0] > first]
-    if min(len(early), len(late)) < MIN_ROWS:
-        return None
-    return Periods(early, late, _only_in(late, early, names), _only_in(early, late, names))
-
-
-def _only_in(
-    rows: list[Example], others: list[Example], names: Callable[[Example], Iterable[str]]
-) -> tuple[str, ...]:
-    known = {name for e in others for name in names(e)}
-    counts = Counter(name for e in rows for name in names(e))
-    return tuple(sorted(name for name, n in counts.items() if n >= FEW and name not in known))
-
-
-def label_drift(before: Sequence[str], after: Sequence[str]) -> MixChange:
-    """Compare the label mixes of two sets of rows by a seeded permutation test."""
-    names, codes = np.unique([*before, *after], return_inverse=True)
-    first = np.arange(len(codes)) < len(before)
-    rng = np.random.default_rng(0)
-    distance = _distance(codes, first, len(names))
-    null = np.array(
-        [_distance(codes, rng.permutation(first), len(names)) for _ in range(_PERMUTATIONS)]
-    )
-    p = (1 + int((null >= distance - 1e-12).sum())) / (1 + _PERMUTATIONS)
-    return MixChange(distance=distance, expected=float(null.mean()), p=p)
-
-
-def _distance(codes: npt.NDArray[np.int64], first: npt.NDArray[np.bool_], labels: int) -> float:
-    before = np.bincount(codes[first], minlength=labels) / first.sum()
-    after = np.bincount(codes[~first], minlength=labels) / (~first).sum()
-    return float(np.abs(before - after).sum() / 2)
-
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
@@ -246,27 +172,6 @@ class Facts:
         settings = settings_for(rows.values(), self.unspaced)
         runs = out_of_fold_runs(data.task, rows, data.clusters, settings)
         return audit_labels(evidence_of(data, tuple(rows), runs))
-
-
-def drift_of(dataset: Dataset) -> Drift | None:
-    """Compare the first third of the rows with the last; None without enough dates."""
-    task = dataset.task
-    periods = periods_of(dataset.examples.values(), lambda e: task.classes(e.target))
-    if periods is None:
-        return None
-    first, last = periods.early[0].timestamp, periods.late[-1].timestamp
-    assert first is not None
-    assert last is not None
-    return Drift(
-        early_from=first.date(),
-        late_to=last.date(),
-        labels=label_drift(
-            [task.stratum(e.target) for e in periods.early],
-            [task.stratum(e.target) for e in periods.late],
-        ),
-        appeared=periods.appeared,
-        vanished=periods.vanished,
-    )
 
 
 def sample_of(rows: Sequence[Example], most: int) -> Sequence[Example]:

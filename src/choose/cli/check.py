@@ -35,7 +35,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find label errors, duplicates, leaks and drift in a dataset."""
+    """Find label errors, duplicates and leaks in a dataset."""
     from choose.api.plan import check as audit
     from choose.api.plan import resolve
     from choose.cli.console import check_outputs, inputs_of, print_record, say, stdout, working

@@ -173,32 +173,6 @@ def _reading(check: Check) -> Iterator[str]:
     yield says
 
 
-def _time(check: Check) -> Iterator[str]:
-    if (drift := check.drift) is None:
-        why = "no column holds dates that can be read (--set time_column=NAME names one)"
-        if check.dated:
-            rows = plural(check.rows, "row")
-            why = f"{check.dated:,} of {rows} have a date, or too few dates differ"
-        yield f"Change over time not measured: {why}."
-        return
-    noun = _noun(check)
-    says = (
-        f"First third (from {drift.early_from}) against last third (to {drift.late_to}): the "
-        f"{noun} mix shifted by {points(drift.labels.distance)} "
-        f"({per_100(drift.labels.expected)} by chance)"
-    )
-    yield f"{says}."
-    for names, third in ((drift.appeared, "last"), (drift.vanished, "first")):
-        if names:
-            yield f"{noun.capitalize()}s only in the {third} third: {quoted_list(names, 5)}."
-
-
-def _noun(check: Check) -> str:
-    if (targets := check.targets) is None:
-        return "label"
-    return "field" if targets.fields else "relevance" if targets.relevance else "length"
-
-
 # Labels.
 
 
@@ -462,7 +436,6 @@ _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
     "test-file": _test_file,
     "duplicates": _duplicates,
     "balance": _balance,
-    "time": _time,
     "languages": _languages,
     "lengths": _lengths,
     "rows": _rows,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -155,17 +154,6 @@ class Repeats:
         return self.exact + self.normalised + self.near
 
 
-class MixChange(Record):
-    """The total variation distance of two label mixes: the share of rows that changed label.
-
-    `expected` is its mean where nothing has changed, by permutation; `p` tells the two apart.
-    """
-
-    distance: float
-    expected: float
-    p: float
-
-
 Status = Literal["good", "look", "unknown"]
 
 Topic = Literal[
@@ -173,7 +161,7 @@ Topic = Literal[
     "fields", "types", "values", "labels", "sets", "contradictions",
     "answers", "passage", "relevance", "documents",
     "evidence", "same-documents",
-    "test-file", "duplicates", "time", "languages", "lengths", "rows", "reading",
+    "test-file", "duplicates", "languages", "lengths", "rows", "reading",
 ]  # fmt: skip
 
 StepCode = Literal[
@@ -256,20 +244,6 @@ class Step(Record):
     first: bool = True
 
 
-class Drift(Record):
-    """The earliest third of the dated rows against the latest.
-
-    Of records, `labels` is the mix of the fields that they fill, and `appeared` and `vanished` are
-    fields; of texts, it is the mix of their lengths.
-    """
-
-    early_from: date
-    late_to: date
-    labels: MixChange
-    appeared: tuple[str, ...]
-    vanished: tuple[str, ...]
-
-
 class Issue(Record):
     """One row with one thing to look at.
 
@@ -299,7 +273,6 @@ class Check(Record):
         alike: texts with several labels, if punctuation does not count.
         hidden: labels that the metric hardly counts, the rarest first.
         sampled: whether labels of a sample were audited.
-        dated: rows with a date.
         unseen: labels of the test file that no training row has.
         group: a column that may say which rows belong together.
         notes, dropped: how the rows were read, and which were left out, as `data` says it.
@@ -325,7 +298,6 @@ class Check(Record):
     alike: int = 0
     hidden: tuple[Count, ...] = ()
     sampled: bool = False
-    dated: int = 0
     unseen: tuple[str, ...] = ()
     group: str | None = None
     notes: tuple[str, ...] = ()
@@ -340,7 +312,6 @@ class Check(Record):
     lengths: Lengths
     foreign: float
     unspaced: bool
-    drift: Drift | None
     issues: tuple[Issue, ...]
     seconds: float = 0.0
 
