@@ -10,6 +10,8 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from choose.check.targets import Targets
 from choose.corpus import UNSPACED
 from choose.data.dataset import Rows
@@ -26,12 +28,7 @@ from choose.data.examples import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
-from choose.schema.check import (
-    Balance,
-    Count,
-    Lengths,
-    Repeats,
-)
+from choose.schema.check import FEW, Balance, Count, Lengths, Repeats
 from choose.schema.decision import PART_OF_EVEN, RARE
 from choose.schema.diagnosis import Audit
 from choose.strategy import build, find
