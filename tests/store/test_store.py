@@ -149,8 +149,8 @@ def test_the_same_grid_judged_twice_is_one_look(tmp_path: Path) -> None:
     jobs = jobs_of(study("tfidf", "majority", noise=(0.0, 0.3)), dataset())
     store.plan((j.trial for j in jobs), [])
     assert store.look("1") == 2
-    lines = (store.path / "looks.jsonl").read_text().splitlines()
-    assert [json.loads(line)["rule"] for line in lines] == ["1", "1"]
+    looks = json.loads((store.path / "looks.json").read_text())
+    assert [look["rule"] for look in looks.values()] == ["1", "1"]
 
 
 def test_a_margin_or_a_price_that_is_moved_afterwards_is_another_look(tmp_path: Path) -> None:
@@ -297,9 +297,7 @@ def test_a_damaged_file_that_is_needed_is_named_in_one_line(store, file, name):
 
 
 @pytest.mark.parametrize("name", ANY)
-@pytest.mark.parametrize(
-    "file", ["looks.jsonl", "left_out.json", "decision.json", "decision.state"]
-)
+@pytest.mark.parametrize("file", ["looks.json", "left_out.json", "decision.json", "decision.state"])
 def test_a_damaged_record_does_not_stop_a_report(store: Path, file: str, name: str) -> None:
     ANY[name](store / file)
     assert choose.read(store).verdict.kind

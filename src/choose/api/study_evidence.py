@@ -167,7 +167,7 @@ def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
     return Method(
         prompts=tuple(_prompts(store)),
         draws=tuple(sorted({trial.draw for trial in trials})),
-        looks=tuple(Look(when=look["when"], rule=look["rule"]) for look in store.looks()),
+        looks=tuple(Look(**look) for look in store.looks().values()),
         notes=tuple(notes_of(runs)),
         settings=tomli_w.dumps(settings(store.study)),
     )

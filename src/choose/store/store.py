@@ -11,17 +11,17 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import polars as pl
 import tomli_w
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
 from choose.corpus import CONDITIONS, Corpus, Document, Span, is_drill
 from choose.errors import StoreError
@@ -29,7 +29,6 @@ from choose.files import (
     check_regular,
     digest,
     is_temporary,
-    read_regular,
     read_text,
     remove,
     remove_temporary_files,
@@ -54,14 +53,12 @@ _MEASURED: Mapping[str, Any] = {
     **dict.fromkeys(("confidence", "latency"), pl.Float64),
 }
 
-# The facts of a run in its `trial.json`, and the types that they have.
-_FIGURES = ("fit_seconds", "predict_seconds", "seconds_alone", "seconds_spent", "reread_seconds")
-RUN_FACTS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys((*_FIGURES, "artefact_mb", "base_mb"), (int, float, NoneType)),
-    **dict.fromkeys(("group_size", "threads", "unasked"), (int, NoneType)),
-    **dict.fromkeys(("dtype", "error"), (str, NoneType)),
-    **dict.fromkeys(("versions", "shortened"), (dict,)),
-    "notes": (list,),
+# The facts of a run in its `trial.json`, with what reads them.
+_TYPES = get_type_hints(Run)
+RUN_FACTS: Mapping[str, TypeAdapter[Any]] = {
+    one.name: TypeAdapter(_TYPES[one.name])
+    for one in fields(Run)
+    if one.name not in ("trial", "answers", "asked", "scores")
 }
 
 # What ends the name of a file with the scores of a view.
@@ -78,7 +75,10 @@ def write_run(folder: Path, run: Run, dataset: Dataset | None, traceback: str | 
         write_table(folder / f"{view}-{repeat}.parquet", table)
     if dataset is not None:
         write_scores(folder, run, dataset)
-    write_json(folder / "trial.json", {**run_facts(run), "traceback": traceback})
+    facts = {name: getattr(run, name) for name in RUN_FACTS}
+    views = [list(view) for view in run.answers]
+    record = {"trial": asdict(run.trial), "views": views, **facts, "traceback": traceback}
+    write_json(folder / "trial.json", record)
 
 
 def read_run(
@@ -92,8 +92,7 @@ def read_run(
     answers, ids = {}, {}
     try:
         facts = json.loads(read_text(file))
-        check_facts(facts)
-        known = {name: facts[name] for name in RUN_FACTS}
+        known = {name: read.validate_python(facts[name]) for name, read in RUN_FACTS.items()}
         for view, repeat in facts["views"]:
             file = folder / f"{view}-{repeat}.parquet"
             check_regular(file)
@@ -102,7 +101,6 @@ def read_run(
             if dataset is not None:
                 check_answers(answers[view, repeat], ids[view, repeat], dataset, view)
         file = folder / "trial.json"
-        known |= {"notes": tuple(facts["notes"])}
         run = Run(trial=trial, answers=answers, asked=ids, **known)
         if run.error is None and ("clean", 0) not in answers:
             raise ValueError("it names no answers")
@@ -201,19 +199,6 @@ def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset, view: 
         raise ValueError(f"its scores are not of {width} labels")
 
 
-def run_facts(run: Run) -> dict[str, Any]:
-    facts = {name: getattr(run, name) for name in RUN_FACTS}
-    return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}
-
-
-def check_facts(facts: Mapping[str, Any]) -> None:
-    """Raise ValueError if the stored facts of a run are of the wrong kind."""
-    wrong = [name for name, types in RUN_FACTS.items() if not isinstance(facts[name], types)]
-    numbers = facts["shortened"].values() if "shortened" not in wrong else ()
-    if wrong or not all(isinstance(number, int | float) for number in numbers):
-        raise ValueError(f"its {(wrong or ['shortened'])[0]} is of another type")
-
-
 # The documents of a task, beside its rows.
 DOCUMENTS = "documents.parquet"
 
@@ -221,55 +206,35 @@ DOCUMENTS = "documents.parquet"
 UNREADABLE = (Exception, pl.exceptions.PanicException)
 
 
-def check_study(study: Mapping[str, Any]) -> None:
-    """Raise ValueError if a stored study lacks its goal or grid, or its goal has a wrong type."""
-    for section in ("goal", "grid"):
-        if not isinstance(study.get(section), dict):
-            raise ValueError(f"it lacks [{section}]")
-    for key in ("margin", "target"):
-        if not isinstance(study["goal"].get(key, 0), int | float):
-            raise ValueError(f"goal.{key} is not a number")
-    if not isinstance(study["goal"].get("metric", ""), str):
-        raise ValueError("goal.metric is not a text")
-
-
-# The cells of a row, by column.
-_CELLS: Mapping[str, Callable[[Example], str | bool | None]] = {
-    "id": lambda e: e.id,
-    "text": lambda e: e.text,
-    "target": lambda e: e.target,
-    "fields": lambda e: _json(dict(e.fields)),
-    "accepted": lambda e: _json(e.accepted),
-    "evidence": lambda e: _json(e.evidence),
-    "group": lambda e: e.group,
-    "source": lambda e: e.source,
-    "taught": lambda e: e.taught,
-    "labelled": lambda e: e.labelled,
-    "timestamp": lambda e: e.timestamp.isoformat() if e.timestamp else None,
-}
+# What a row holds as it is, by column.
+_PLAIN = ("id", "text", "target", "group", "source", "taught", "labelled")
 
 
 def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Return the rows (``fold`` is null for rows that are only used for training) and the facts."""
     fold_of = {id: f for f, fold in enumerate(dataset.folds) for id in fold.questions}
-    rows = list(dataset.examples.values())
-    columns: dict[str, list[Any]] = {n: [cell(e) for e in rows] for n, cell in _CELLS.items()}
-    columns["fold"] = [fold_of.get(e.id) for e in rows]
-    columns["cluster"] = [dataset.clusters.get(e.id) for e in rows]
-    types = {"fold": pl.Int64, "labelled": pl.Boolean}
-    table = pl.DataFrame(columns, schema={name: types.get(name, pl.String) for name in columns})
-    facts = {
-        "name": dataset.name,
-        "teacher": dataset.teacher,
-        "fingerprint": dataset.fingerprint,
-        "division": dataset.division,
-        "findings": list(dataset.findings),
-        "leaked": dataset.leaked,
-        "task": dataset.task.facts(),
-        # The order of a pool decides its prefixes, so it is stored with the division.
-        "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
-    }
-    return table, facts
+    rows = [
+        {
+            **{name: getattr(e, name) for name in _PLAIN},
+            "timestamp": e.timestamp and e.timestamp.isoformat(),
+            "fields": _json(dict(e.fields)),
+            "accepted": _json(e.accepted),
+            "evidence": _json(e.evidence),
+            "fold": fold_of.get(e.id),
+            "cluster": dataset.clusters.get(e.id),
+        }
+        for e in dataset.examples.values()
+    ]
+    types = {**dict.fromkeys(rows[0], pl.String), "fold": pl.Int64, "labelled": pl.Boolean}
+    facts = {name: getattr(dataset, name) for name in (*_FACTS, "fingerprint")}
+    facts["task"] = dataset.task.facts()
+    # The order of a pool decides its prefixes, so it is stored with the division.
+    facts["folds"] = [asdict(fold) for fold in dataset.folds]
+    return pl.DataFrame(rows, schema=types), facts
+
+
+# What a dataset holds as it is.
+_FACTS = ("name", "division", "findings", "leaked", "teacher")
 
 
 def _json(value: Any) -> str | None:
@@ -277,7 +242,7 @@ def _json(value: Any) -> str | None:
 
 
 def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
-    """Return the dataset that `dataset_tables` wrote; texts that were left out are empty.
+    """Return the dataset that `dataset_tables` wrote.
 
     Raises:
         ValueError: if the facts name rows or labels that the table or the task lacks.
@@ -285,40 +250,28 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
     rows = table.rows(named=True)
     examples = {row["id"]: _example(row) for row in rows}
     task = read_task(facts["task"])
-    named = {id for fold in facts["folds"] for part in fold.values() for id in part}
-    if not facts["folds"] or not named <= examples.keys():
+    folds = [{part: tuple(ids) for part, ids in fold.items()} for fold in facts["folds"]]
+    named = {id for fold in folds for ids in fold.values() for id in ids}
+    if not folds or not named <= examples.keys():
         raise ValueError("its folds name rows that data.parquet lacks")
     if any(map(task.problem_with, {target for e in examples.values() for target in e.targets})):
         raise ValueError("data.parquet holds other answers than those of its task")
     return Dataset(
-        name=facts["name"],
+        **{**{name: facts[name] for name in _FACTS}, "findings": tuple(facts["findings"])},
         task=task,
         examples=examples,
-        folds=tuple(
-            Fold(pool=tuple(fold["pool"]), questions=tuple(fold["questions"]))
-            for fold in facts["folds"]
-        ),
-        division=facts["division"],
+        folds=tuple(Fold(**fold) for fold in folds),
         clusters={row["id"]: row["cluster"] for row in rows if row["cluster"]},
-        findings=tuple(facts["findings"]),
-        leaked=int(facts["leaked"]),
-        teacher=facts["teacher"],
     )
 
 
 def _example(row: Mapping[str, Any]) -> Example:
     return Example(
-        id=row["id"],
-        text=row["text"] or "",
-        target=row["target"],
+        **{name: row[name] for name in _PLAIN},
+        timestamp=_moment(row["timestamp"]),
         fields=json.loads(row["fields"] or "{}"),
         accepted=tuple(json.loads(row["accepted"] or "[]")),
         evidence=tuple(Span(*one) for one in json.loads(row["evidence"] or "[]")),
-        group=row["group"],
-        source=row["source"],
-        taught=row["taught"],
-        labelled=row["labelled"],
-        timestamp=_moment(row["timestamp"]),
     )
 
 
@@ -385,18 +338,11 @@ def damaged_files(damage: Mapping[str, str]) -> Iterator[LeftOut]:
         yield LeftOut(text=f"{len(damage) - 5} more files cannot be read")
 
 
-# The HTML report, and what was planned but not measured.
-PAGE, LEFT_OUT = "report.html", "left_out.json"
+# The HTML report, what was planned but not measured, and the looks at the test rows.
+PAGE, LEFT_OUT, LOOKS = "report.html", "left_out.json", "looks.json"
 
 # Held by the command that runs the study.
 LOCK = ".lock"
-
-_FOREIGN = (
-    "{} holds files that are not a study. Name an empty or new folder with --out, such as "
-    "--out .choose/NAME."
-)
-
-_NAME_IT = "Name the folder that choose compare wrote (its --out)"
 
 
 class Store:
@@ -445,13 +391,12 @@ class Store:
     @classmethod
     def check(cls, path: Path) -> None:
         """Check that `create` would accept the content of a folder, without writing."""
-        if not path.is_dir():
-            return
-        if is_store(path):
-            return
         # A process killed before it wrote the mark leaves a temporary file.
-        if not all(map(is_temporary, path.iterdir())):
-            raise StoreError(_FOREIGN.format(repr(str(path))))
+        if path.is_dir() and not is_store(path) and not all(map(is_temporary, path.iterdir())):
+            raise StoreError(
+                f"{str(path)!r} holds files that are not a study. Name an empty or new folder with "
+                "--out, such as --out .choose/NAME."
+            )
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -461,7 +406,7 @@ class Store:
             StoreError: if it is no study, or stopped before its settings were written.
         """
         if not (path / STUDY).exists() or not is_store(path):
-            why = f"is not a study of choose. {_NAME_IT}"
+            why = "is not a study of choose. Name the folder that choose compare wrote (its --out)"
             if is_store(path):
                 why = f"holds no {STUDY}. Run choose compare again with the same data and --out"
             raise StoreError(f"{str(path)!r} {why}.")
@@ -577,7 +522,8 @@ class Store:
         """The settings of the study, as resolved."""
         with reading(self.path / STUDY):
             study = tomllib.loads(read_text(self.path / STUDY))
-            check_study(study)
+            if not all(isinstance(study.get(section), dict) for section in ("goal", "grid")):
+                raise ValueError("it lacks [goal] or [grid]")
             return study
 
     def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
@@ -622,28 +568,25 @@ class Store:
         )
         grid = digest([sorted({trial.key for trial in trials}), ends])
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        looks = {look["grid"] for look in self.looks()}
         if self.writable:
-            self.add_looks([{"when": when, "rule": rule, "grid": grid}])
-        return len(looks | {grid})
+            self.add_looks({grid: {"when": when, "rule": rule}})
+        return len(self.looks().keys() | {grid})
 
-    def add_looks(self, more: Sequence[Mapping[str, str]]) -> None:
+    def add_looks(self, more: Mapping[str, Mapping[str, str]]) -> None:
         """Record looks, each grid and goal once."""
-        looks = {look["grid"]: look for look in self.looks()}
-        if any(look["grid"] not in looks for look in more):
-            lines = map(json.dumps, ({look["grid"]: look for look in more} | looks).values())
-            write_text(self.path / "looks.jsonl", "\n".join(lines) + "\n")
+        known = self.looks()
+        if new := {grid: look for grid, look in more.items() if grid not in known}:
+            write_json(self.path / LOOKS, {**known, **new})
 
-    def looks(self) -> list[dict[str, str]]:
-        """Return all looks at these test rows: one for each grid and goal, in order."""
-        path = self.path / "looks.jsonl"
-        looks: list[dict[str, str]] = []
+    def looks(self) -> dict[str, dict[str, str]]:
+        """Return all looks at these test rows by grid and goal, the earliest first."""
+        path = self.path / LOOKS
         try:
-            read = map(json.loads, read_regular(path).splitlines() if path.exists() else [])
-            looks.extend({key: str(look[key]) for key in ("when", "rule", "grid")} for look in read)
+            found = json.loads(read_text(path)) if path.exists() else {}
+            return {grid: {k: str(one[k]) for k in ("when", "rule")} for grid, one in found.items()}
         except UNREADABLE as error:
             self._note(path, error)
-        return looks
+            return {}
 
     def leave_out(self, what: Iterable[LeftOut]) -> None:
         """Record what was planned but not measured, as a run ends."""
