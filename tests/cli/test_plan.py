@@ -14,7 +14,7 @@ def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:
     out = choose("plan", "--no-data", *flags, "--target", "0.9").out
     assert out.startswith("Label about 1,800 rows (870 to 2,700)")
     assert "29 hours, about $871" in " ".join(out.split())
-    assert "a guess: time twenty of your own" in " ".join(out.split())
+    assert "Guessed: 1 minute a label (--minutes-per-label)." in " ".join(out.split())
     record = json.loads(choose("plan", "--no-data", *flags, "--json").out)
     assert record["test"]["usual"] == 1742
     assert record["usd"]["usual"] == 871
@@ -42,7 +42,7 @@ def test_a_plan_without_data_or_labels_takes_five_and_says_so(choose) -> None:  
     done = choose("plan", "--no-data", "--volume", "100000")
     assert done.code == 0
     assert "to train on 5 labels" in done.out
-    assert "5 labels are a guess: name --classes." in done.out
+    assert "Guessed: 5 labels (--classes) and 1 minute a label" in " ".join(done.out.split())
     record = json.loads(choose("plan", "--no-data", "--json").out)
     assert (record["classes"], record["training"]["usual"]) == (5, 100)
 

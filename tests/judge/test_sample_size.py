@@ -130,11 +130,11 @@ def test_what_was_not_priced_is_null_and_what_was_guessed_is_said() -> None:
     found = before_data(Wishes(classes=3, gain=0.02))
     assert found.usd is found.target_rows is None
     told = " ".join(assumed(found))
-    assert "a guess" in told
+    assert "Guessed" in told
     assert "--hourly-rate" in told
     priced = before_data(Wishes(classes=3, gain=0.02, minutes_per_label=1, hourly_rate=1))
     told = " ".join(assumed(priced))
-    assert "a guess" not in told
+    assert "Guessed" not in told
     assert "--hourly-rate" not in told
 
 

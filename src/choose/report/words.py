@@ -585,7 +585,8 @@ def doubts(decision: Decision) -> Iterator[str]:
     stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
     if low and verdict.usable and not stated:
         yield "That is below 50 %: say what is good enough (--target 80%)."
-    yield from filter(None, [within_family(decision) if verdict.usable else ""])
+    if verdict.usable and (within := within_family(decision)):
+        yield within
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
     others.sort(key=lambda family: -verdict.chance[family])
     likely = [family for family in others if verdict.chance[family] >= POSSIBLE]
@@ -669,9 +670,8 @@ _REMARKS: dict[RemarkCode, str] = {
 }
 
 
-def caveats(decision: Decision) -> Iterator[str]:
-    for caveat in decision.verdict.caveats:
-        yield _caveat(decision, caveat)
+def caveats(decision: Decision) -> list[str]:
+    return [_caveat(decision, caveat) for caveat in decision.verdict.caveats]
 
 
 def _told(caveat: Caveat) -> Interval | None:
@@ -1372,18 +1372,15 @@ def where(card: Scorecard) -> str:
 
 
 def data_risk(decision: Decision) -> str:
-    cards = [card for card in decision.scorecards if card.accuracy]
     hosts: dict[str, list[str]] = {}
-    for card in cards:
-        hosts.setdefault(where(card), []).append(clean(card.candidate))
-    away = {host: names for host, names in hosts.items() if host != "this machine"}
-    told = [
+    for card in decision.scorecards:
+        if card.accuracy and (host := where(card)) != "this machine":
+            hosts.setdefault(host, []).append(clean(card.candidate))
+    told = (
         f"{listed(names)} {'sends' if len(names) == 1 else 'send'} every text to {host}."
-        for host, names in away.items()
-    ]
-    if not away:
-        told = ["All candidates ran on this machine; no text left it."]
-    return " ".join(told)
+        for host, names in hosts.items()
+    )
+    return " ".join(told) or "All candidates ran on this machine; no text left it."
 
 
 # Rows, curves, and answers that are texts.

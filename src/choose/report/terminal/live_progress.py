@@ -52,11 +52,12 @@ class LiveProgress:
 
     def __exit__(self, *_: object) -> None:
         """Remove the bar."""
-        self._stop()
+        if self._bar is not None:
+            self._bar.stop()
         if self._jobs and self._console.is_terminal:
             reused = f", {self._reused:,} of them from the store" if self._reused else ""
             runs = plural(self._ended, "run")
-            took = duration(self._elapsed())
+            took = duration(perf_counter() - self._start)
             self._say(f"Finished in {took}: {runs}{reused}.", style="dim")
         if self._sent is not None:
             self._say(traffic_summary(self._sent))
@@ -126,13 +127,8 @@ class LiveProgress:
             self._say(f"No answer yet from {silent}.")
         self._silent = silent
         if standing.named is not None and (said := chances_line(standing)) != self._verdict:
-            self._say(f"after {duration(self._elapsed())}: {said}")
+            self._say(f"after {duration(perf_counter() - self._start)}: {said}")
             self._verdict = said
-
-    def _stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
     def _say(self, sentence: str, style: str = "") -> None:
         # A terminal wraps in the middle of words; a log has no width.
@@ -141,32 +137,25 @@ class LiveProgress:
 
     def _shown(self) -> RenderableType:
         """Return a bar with the status, below a line of requests."""
-        lines = []
+        lines, seconds = [], perf_counter() - self._start
         if self._sent is not None:
-            line = traffic_line(self._sent, perf_counter() - self._start)
-            lines.append(Text(line, no_wrap=True, overflow="ellipsis"))
-        total = max(self._jobs if self._budget is None else self._budget, 1e-9)
+            lines.append(_one_line(traffic_line(self._sent, seconds)))
+        status, done, total = clock(seconds), float(self._ended), float(self._jobs)
+        if self._budget is not None:
+            status, done, total = f"{status} of {clock(self._budget)}", seconds, self._budget
+        if self._current is not None:
+            trial, part = self._current.trial, self._current.part
+            now = f"round {self._round}" if part == COMPARISON else clean(part)
+            status += f" · {now} · {clean(trial.candidate)}: {trial.train_size:,} training rows"
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(ProgressBar(total, min(self._done(), total), width=BAR), self._status())
+        bar.add_row(ProgressBar(max(total, 1e-9), min(done, total), width=BAR), _one_line(status))
         return Group(*lines, bar)
 
-    def _elapsed(self) -> float:
-        return perf_counter() - self._start
 
-    def _done(self) -> float:
-        return self._ended if self._budget is None else self._elapsed()
-
-    def _status(self) -> Text:
-        elapsed = clock(self._elapsed())
-        done = elapsed if self._budget is None else f"{elapsed} of {clock(self._budget)}"
-        if self._current is not None:
-            trial = self._current.trial
-            part = self._current.part
-            now = f"round {self._round}" if part == COMPARISON else clean(part)
-            done += f" · {now} · {clean(trial.candidate)}: {trial.train_size:,} training rows"
-        text = literal(done)
-        text.no_wrap, text.overflow = True, "ellipsis"
-        return text
+def _one_line(sentence: str) -> Text:
+    text = literal(sentence)
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def chances_line(standing: Standing) -> str:

@@ -74,22 +74,21 @@ ASSUMED = (
 
 
 def assumed(plan: BeforeData) -> Iterator[str]:
-    yield from ASSUMED
-    wishes = plan.wishes
+    wishes, guessed = plan.wishes, []
     if wishes.classes is None:
-        yield f"{plan.classes} labels are a guess: name --classes."
+        guessed.append(f"{plan.classes} labels (--classes)")
+    if wishes.minutes_per_label is None:
+        guessed.append(f"{plan.minutes_per_label:g} minute a label (--minutes-per-label)")
+    if guessed:
+        yield f"Guessed: {listed(guessed)}."
+    if wishes.hourly_rate is None:
+        yield "What labels cost is not known: name --hourly-rate."
+    yield from ASSUMED
     if wishes.target is not None:
         yield (
             f"To show a target: a candidate that truly gets {points(wishes.gain)} more than "
             f"{in_percent(wishes.target)} is shown to reach it four times in five."
         )
-    if wishes.minutes_per_label is None:
-        yield (
-            f"{plan.minutes_per_label:g} minute a label is a guess: time twenty of your own and "
-            "name --minutes-per-label."
-        )
-    if wishes.hourly_rate is None:
-        yield "What that costs is not known: name --hourly-rate."
 
 
 def running_lines(plan: BeforeData) -> Iterator[str]:
@@ -182,7 +181,7 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
 
 def grid_page(plan: Planning) -> Page:
     data, rows = plan.dataset, len(plan.dataset.asked)
-    kept = f"; {plural(plan.stored, 'trial')} stored" if plan.stored else ""
+    kept = f"; {plural(plan.stored, 'trial')} stored" * bool(plan.stored)
     title = (
         f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
@@ -197,20 +196,19 @@ def grid_page(plan: Planning) -> Page:
     source += (
         f" Candidates that are behind for certain stay where they are; {DASH} is beyond the budget."
     )
-    reach = []
+    reach = ""
     if plan.budget is not None:
-        reach = [Paragraph(reach_line(plan.reach, families, rows, plan.budget))]
+        reach = reach_line(plan.reach, families, rows, plan.budget)
     requests = plan_lines(plan.spending) if plan.spending.bills else ()
-    refusals = map(left_out_line, plan.refusals)
     return Page(
         [
             Heading(title),
             Paragraph(_division(data), "note"),
             *(Paragraph(said, "warning") for said in unread),
             *table("", _grid_rows(plan)),
-            *reach,
+            *([Paragraph(reach)] if reach else []),
             *part("Requests to endpoints", bullets(requests), level=2),
-            *part("Left out", bullets(refusals), level=2),
+            *part("Left out", bullets(map(left_out_line, plan.refusals)), level=2),
             Paragraph(source, "note"),
         ]
     )
