@@ -13,16 +13,16 @@ from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.classical import (
     FLOOR,
+    MOST_WEIGHTS,
     STRENGTHS,
-    LogisticHead,
     Sample,
-    SetHead,
     TfidfFeatures,
     best_set,
     best_sets,
     choose_strength,
     example_f1s,
-    log_scores,
+    head_for,
+    head_from,
     members_of,
     sample_rows,
     set_answers,
@@ -82,8 +82,10 @@ class Majority(Baseline):
             self.row = best_set(members, equal)[None].astype(np.float64)
             return
         counts = Counter(example.target for example in examples)
-        frequencies = np.array([[counts[label] for label in task.labels]], dtype=np.float64)
-        self.row = log_scores(task.labels, task.labels, frequencies / max(len(examples), 1))
+        shares = (
+            np.array([[counts[label] for label in task.labels]]) / max(len(examples), 1) + FLOOR
+        )
+        self.row = np.log(shares / shares.sum())
 
     def predict(self, items: Sequence[Item]) -> Answers:
         if self.choices:
@@ -106,7 +108,7 @@ class Tfidf(Baseline):
     good_for: ClassVar[str] = "labels that go with certain words, in any language"
     needs: ClassVar[str] = "labelled rows; no model"
     takes: ClassVar[str] = "seconds to train, under a millisecond an answer"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     always_compared: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "words-only": {"characters": False},
@@ -121,33 +123,29 @@ class Tfidf(Baseline):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the vocabulary and the weights from the pool alone."""
-        self.labels, self.choices = labels_and_choices(task)
-        words = "words" if self.pairs else "single words"
-        self.features = TfidfFeatures(words, *(["characters"] if self.characters else []))
+        names = ["words" if self.pairs else "single words", *["characters"] * self.characters]
+        most = MOST_WEIGHTS // len(task.labels or labels_and_choices(task)[1])
+        self.features = TfidfFeatures(*names, most=most)
         matrix = self.features.fit([example.text or " " for example in examples])
-        self.head = fitted_head(self.C, self.choices, matrix, [e.target for e in examples])
+        self.head = head_for(task, self.C)
+        self.head.fit(matrix, [example.target for example in examples])
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        if not items:
-            return no_answers(self.labels)
-        features = self.features([item.text for item in items])
-        return self.head.answers(self.labels or self.choices, features)
+        return self.head.answers(self.features([item.text for item in items]))
 
     def save(self, folder: Path) -> None:
         """Write the n-grams, their IDF and their weights; no row of the pool."""
         facts, arrays = self.features.state()
         head, weights = self.head.state()
-        facts |= {**named(self.labels, self.choices), "head": head}
-        write_fitted(folder, self, facts, {**arrays, **weights})
+        write_fitted(folder, self, {**facts, "head": head}, {**arrays, **weights})
 
     def load(self, folder: Path) -> None:
         facts, arrays = read_fitted(folder, self)
-        self.labels, self.choices = read_named(facts)
         for name, terms in facts["terms"].items():
             floats(arrays, f"idf {name}", len(terms))
         width = sum(map(len, facts["terms"].values()))
         self.features = TfidfFeatures.restored(facts, arrays)
-        self.head = restored_head(facts["head"], arrays, self.labels, self.choices, width)
+        self.head = head_from(facts["head"], arrays, width)
 
 
 class Encoded(Baseline):
@@ -183,7 +181,7 @@ class Probe(Encoded):
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"C": (1e-6, 1e6)}
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     def __init__(
         self, *, seed: int, encoder: str = DEFAULT_ENCODER, C: float | None = None
@@ -192,33 +190,29 @@ class Probe(Encoded):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose C if it is not given, then learn the weights of the head."""
-        self.labels, self.choices = labels_and_choices(task)
         self.cached = 0.0
         features, C = self._embed([e.text for e in examples]), self.C
         targets = [e.target for e in examples]
-        if C is None and self.labels:
+        if C is None and task.labels:
             some = sample_rows(task, examples, STRENGTH_ROWS)
             own = [targets[place] for place in some.places]
             C = choose_strength(features[some.places], own, some.clusters)
-        self.head = fitted_head(C or STRENGTHS[0], self.choices, features, targets)
+        self.head = head_for(task, C or STRENGTHS[0])
+        self.head.fit(features, targets)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        if not items:
-            return no_answers(self.labels)
-        features = self._embed([item.text for item in items])
-        return self.head.answers(self.labels or self.choices, features)
+        return self.head.answers(self._embed([item.text for item in items]))
 
     def facts(self) -> Mapping[str, Any]:
         return {"cached_seconds": self.cached}
 
     def save(self, folder: Path) -> None:
         head, weights = self.head.state()
-        write_fitted(folder, self, {**named(self.labels, self.choices), "head": head}, weights)
+        write_fitted(folder, self, {"head": head}, weights)
 
     def load(self, folder: Path) -> None:
         facts, arrays = read_fitted(folder, self)
-        (self.labels, self.choices), self.cached = read_named(facts), 0.0
-        self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
+        self.head, self.cached = head_from(facts["head"], arrays), 0.0
 
     def _embed(self, texts: Sequence[str]) -> Any:
         from choose.engines.embeddings import load_encoder
@@ -294,8 +288,6 @@ class Knn(Encoded):
 
         Of sets it is the one that comes nearest to theirs, by mean F1.
         """
-        if not items:
-            return no_answers(self.labels)
         found = self.retriever.search(items, self.near)
         evidence = tuple(tuple(n.example.id for n in near) for near in found)
         rows = []
@@ -306,9 +298,10 @@ class Knn(Encoded):
                 rows.append(best_set(members_of(self.choices, targets), weights[0]))
             else:
                 rows.append(self._shares(self._codes(targets)[None], weights)[0])
+        shares = np.reshape(rows, (len(items), len(self.labels or self.choices)))
         if self.choices:
-            return set_answers(self.choices, np.array(rows), evidence=evidence)
-        return Answers.from_scores(self.labels, np.log(np.array(rows)), evidence=evidence)
+            return set_answers(self.choices, shares, evidence=evidence)
+        return Answers.from_scores(self.labels, np.log(shares), evidence=evidence)
 
     def facts(self) -> Mapping[str, Any]:
         return {"cached_seconds": self.retriever.cached_seconds}
@@ -358,34 +351,3 @@ def read_named(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ..
     if "choices" in facts:
         return (), read_labels({"labels": facts["choices"]})
     return read_labels(facts), ()
-
-
-def fitted_head(
-    C: float, choices: Sequence[str], features: Any, targets: Sequence[str]
-) -> LogisticHead | SetHead:
-    """Return a head that has learnt labels, or sets of `choices`, from (n, d) features."""
-    if choices:
-        sets = SetHead(C)
-        sets.fit(features, members_of(choices, targets))
-        return sets
-    head = LogisticHead(C)
-    head.fit(features, targets)
-    return head
-
-
-def restored_head(
-    facts: Mapping[str, Any],
-    arrays: Mapping[str, Any],
-    labels: Sequence[str],
-    choices: Sequence[str],
-    features: int = -1,
-) -> LogisticHead | SetHead:
-    if choices:
-        return SetHead.restored(facts, arrays, choices, features)
-    return LogisticHead.restored(facts, arrays, labels, features)
-
-
-def no_answers(labels: Sequence[str]) -> Answers:
-    if not labels:
-        return Answers(outputs=(), status=())
-    return Answers.from_scores(labels, np.empty((0, len(labels))))

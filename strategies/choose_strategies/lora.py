@@ -30,6 +30,7 @@ RATE, WRITING_RATE = 1e-3, 2e-3
 # The threshold that is best for F1 is half of the F1 reached (Lipton, Elkan and Naryanaswamy 2014);
 # pools without validation rows take that of an F1 of 0.8.
 USUAL_THRESHOLD = 0.4
+UNTRAINED = "All rows of the pool have the same answer, so nothing was trained."
 
 # More than the hidden sizes of small models, beyond which no adapter says more.
 MOST_RANK = 1_024
@@ -68,13 +69,12 @@ class HeadTuning:
             if len(set(targets)) > 1:
                 return run(self._model, rows, members, schedule, self.seed)
             self.thresholds = Thresholds(np.full(classes, 0.5), never_empty=False)
-            self._notes = [alike(examples)]
-            return None
-        codes = [self.labels.index(target) for target in targets]
-        if len(set(codes)) > 1:
-            return run(self._model, rows, codes, schedule, self.seed)
-        start_from_counts(self._model, codes)
-        self._notes = ["The pool holds one class only, so nothing was trained."]
+        else:
+            codes = [self.labels.index(target) for target in targets]
+            if len(set(codes)) > 1:
+                return run(self._model, rows, codes, schedule, self.seed)
+            start_from_counts(self._model, codes)
+        self._notes = [UNTRAINED]
         return None
 
     def _answers(self, tokens: Any) -> Answers:
@@ -256,7 +256,7 @@ class Lora(HeadTuning):
             least = {} if self.least_checked is None else {"least": self.least_checked}
             answers = self._writer.training_run(examples, rate, epochs, self.seed, **least)
             self._truncated = len(self._writer.prompts.cut_ids)
-            self._notes = [] if answers else ["The pool is empty, so nothing was trained."]
+            self._notes = [] if answers else [UNTRAINED]
             return answers
         model, self._notes = self._untrained(), []
         rows = tokenise(model.base.tokenizer, [e.text for e in examples], self._limit)
@@ -338,10 +338,3 @@ def thresholds_of(run: ClassifierRun) -> Thresholds:
     rows = [run.all_rows[i] for i in run.validation_indices]
     chances = run.model.predict_logits(rows).double().sigmoid().numpy()
     return Thresholds.chosen(chances, members[run.validation_indices])
-
-
-def alike(examples: Sequence[Example]) -> str:
-    """Return the note on a pool whose rows all have the same set of labels, or that has none."""
-    if not examples:
-        return "The pool is empty, so nothing was trained."
-    return "All rows of the pool have the same labels, so nothing was trained."

@@ -71,7 +71,7 @@ class Prompt(PromptedStrategy):
 
 
 class OwnPrompted(Prompt):
-    """A prompt of yours as it is: a template, a chat, or what promptfoo or DSPy wrote."""
+    """A prompt of yours as it is: a text with places, or a chat."""
 
     title: ClassVar[str] = "your own prompt"
     good_for: ClassVar[str] = "a prompt that you use already: is it better than the usual one?"

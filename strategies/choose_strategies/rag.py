@@ -52,7 +52,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     takes: ClassVar[str] = "an index of the documents; one long request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
     seeded: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -91,7 +91,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
         self.library = library_for(task, examples, self.retriever, self.words, self.encoder)
         shown = self._demonstrations(examples) if self.shots else []
         settings = self._prompt_settings()
-        self.prompter, self._fewer = prompter_for(settings, reading(task), examples, shown), {}
+        self.prompter, self._short = prompter_for(settings, reading(task), examples, shown), set()
 
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
         """Return the shortest of some rows, with the passages that hold their answers."""
@@ -115,7 +115,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
 
     def load(self, folder: Path) -> None:
         facts, arrays = read_fitted(folder, self)
-        self.library = library_from(facts, self.encoder)
+        self.library, self._short = library_from(facts, self.encoder), set()
         self._restore(facts, arrays)
 
     def _demonstrations_note(self, task: Task) -> str:
@@ -140,7 +140,7 @@ class LoraRag(ReadsDocuments, Lora):
     needs: ClassVar[str] = "documents (--documents), hundreds of answered questions, a model (tune)"
     takes: ClassVar[str] = "minutes a fit without a GPU, about a second an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
     # A row with a passage takes as long as ten without. All layers learn more in fewer passes than
     # half of them in the same time.
     writing_epochs: ClassVar[float | None] = 1.4
@@ -167,7 +167,7 @@ class LoraRag(ReadsDocuments, Lora):
         found = self.library.search([row.item() for row in examples], self.k)
         pairs = zip(examples, found, strict=True)
         read = [self._read_in_training(row, passages) for row, passages in pairs]
-        self._prompts, self._fewer = self._prompts_of(reading(task)), {}
+        self._prompts, self._short = self._prompts_of(reading(task)), set()
         fit = self.fitting([row.item() for row in examples], read)
         rows = [example_with(row, some) for row, some in zip(examples, fit, strict=True)]
         return super()._prepare_run(reading(task), rows)
@@ -211,7 +211,7 @@ class LoraRag(ReadsDocuments, Lora):
 
     def load(self, folder: Path) -> None:
         facts, _ = read_fitted(folder, self)
-        self.library = library_from(facts, self.encoder)
+        self.library, self._short = library_from(facts, self.encoder), set()
         super().load(folder)
         assert self._writer is not None
         self._prompts = self._prompts_of(self._writer.task)

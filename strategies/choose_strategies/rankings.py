@@ -84,6 +84,7 @@ class Dense(Bm25):
     needs: ClassVar[str] = "documents (--documents); an encoder (the default reads English)"
     takes: ClassVar[str] = "a minute for 5,000 passages without a GPU, milliseconds a search"
     family: ClassVar[Family] = "retrieval"
+    revision: ClassVar[int] = 2
     always_compared: ClassVar[bool] = False
 
     way: ClassVar[Way] = "dense"

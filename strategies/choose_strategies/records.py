@@ -287,7 +287,7 @@ class FieldTagger(TextBaseline):
     needs: ClassVar[str] = "labelled rows; no model"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"regularised": {"C": 1.0}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"C": (1e-6, 1e6)}
 
@@ -354,7 +354,7 @@ class FieldTagger(TextBaseline):
                 for key in ("weights", "bias")
                 if f"{key} of {name}" in arrays
             }
-            self.classes[name] = LogisticHead.restored(head, own, head["seen"])
+            self.classes[name] = LogisticHead.restored(head, own)
 
     def _context(self, fields: Mapping[str, str]) -> list[str]:
         """Return the short, repeated input fields as features of every word of their row."""
@@ -377,7 +377,7 @@ class FieldTagger(TextBaseline):
         self.features = TfidfFeatures("words", "characters")
         matrix = self.features.fit([whole(example) for example in examples])
         for name, own in wanted.items():
-            self.classes[name] = LogisticHead(10.0)
+            self.classes[name] = LogisticHead(sorted({*own}), 10.0)
             self.classes[name].fit(matrix, own)
 
     def _predict_classes(self, items: Sequence[Item]) -> list[list[tuple[str, str, float]]]:
@@ -386,10 +386,9 @@ class FieldTagger(TextBaseline):
             return found
         matrix = self.features([whole(item) for item in items])
         for name, head in self.classes.items():
-            best = head.probabilities(matrix).argmax(axis=1)
-            for row, place in zip(found, best, strict=True):
-                if head.seen[place]:
-                    row.append((name, head.seen[place], 1.0))
+            for row, value in zip(found, head.answers(matrix).outputs, strict=True):
+                if value:
+                    row.append((name, value, 1.0))
         return found
 
 

@@ -61,7 +61,7 @@ class Retrieval(PromptedStrategy):
 
         self.retriever = Retriever(self.encoder, examples)
         self.prompter = prompter_for(self._prompt_settings(), task, examples)
-        rows = calibration_rows(examples) if self.prompter.calibrates else []
+        rows = calibration_rows(examples)
         self.prompter.calibrate(rows, self._demonstrations([row.item() for row in rows]))
 
     def predict(self, items: Sequence[Item]) -> Answers:

@@ -11,19 +11,15 @@ import numpy as np
 
 from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER
-from choose.models.classical import members_of
+from choose.models.classical import head_for, head_from, members_of
 from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import (
     KINDS,
-    fitted_head,
     labels_and_choices,
-    named,
-    no_answers,
     read_named,
-    restored_head,
 )
-from choose_strategies.lora import HeadTuning, alike, thresholds_of
+from choose_strategies.lora import UNTRAINED, HeadTuning, thresholds_of
 
 # What an encoder of few million weights learns at; larger ones take less.
 ENCODER_RATE = 1e-4
@@ -35,7 +31,7 @@ class _TunedEncoder:
 
     family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = KINDS
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -81,7 +77,9 @@ class _TunedEncoder:
         from choose.engines.lora.encoder_tuning import load_weights
 
         facts, arrays = read_fitted(folder, self)
-        (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
+        self._notes = list(facts["notes"])
+        if "head" not in facts:
+            self.labels, self.choices = read_named(facts)
         self._untrained()
         load_weights(self._model.adapter, folder)
         self._restore_head(facts, arrays)
@@ -108,23 +106,17 @@ class SetFit(_TunedEncoder):
         from choose.engines.lora.fit import train
 
         self._untrained()
-        self.labels, self.choices = labels_and_choices(task)
         tokens = self._tokens([e.text for e in examples])
-        targets = [e.target for e in examples]
-        self._notes = ["The pool holds one class only, so nothing was trained."]
-        if self.choices:
-            self._notes = [alike(examples)]
+        targets, self._notes = [e.target for e in examples], [UNTRAINED]
         if len(set(targets)) > 1:
-            members = (
-                members_of(self.choices, targets)
-                if self.choices
-                else np.array([[target == label for label in self.labels] for target in targets])
-            )
+            labels, choices = labels_and_choices(task)
+            members = members_of(choices, targets) if choices else np.equal.outer(targets, labels)
             schedule = contrastive_schedule(len(members), self.learning_rate, self.epochs)
             run = ContrastiveRun(self._model, tokens.ids, members, schedule, self.seed)
             train(run)
             self._notes = [*run.notes(), *self._cut(tokens.truncated)]
-        self.head = fitted_head(10.0, self.choices, self._model.embed(tokens.ids), targets)
+        self.head = head_for(task, 10.0)
+        self.head.fit(self._model.embed(tokens.ids), targets)
 
     def _untrained(self) -> None:
         from choose.engines.lora.encoder_tuning import TunedEncoder, own_copy
@@ -134,11 +126,8 @@ class SetFit(_TunedEncoder):
         self._model = TunedEncoder(base, own_copy(base))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        if not items:
-            return no_answers(self.labels)
         tokens = self._tokens([item.text for item in items])
-        features = self._model.embed(tokens.ids, "predicting")
-        return self.head.answers(self.labels or self.choices, features)
+        return self.head.answers(self._model.embed(tokens.ids, "predicting"))
 
     def facts(self) -> Mapping[str, Any]:
         from choose.engines.lora.training_run import training_facts
@@ -147,10 +136,10 @@ class SetFit(_TunedEncoder):
 
     def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         head, weights = self.head.state()
-        return {**named(self.labels, self.choices), "head": head, "notes": self._notes}, weights
+        return {"head": head, "notes": self._notes}, weights
 
     def _restore_head(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
+        self.head = head_from(facts["head"], arrays)
 
 
 class FullFineTuning(HeadTuning, _TunedEncoder):

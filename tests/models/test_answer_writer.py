@@ -18,6 +18,7 @@ from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction
 from choose.tasks.writing import Writing
 from choose.types import Example
+from choose_strategies.lora import UNTRAINED
 from support import tiny_models as tiny
 
 TASK = Extraction(fields={"n": "text"}, instruction="Find n.")
@@ -195,7 +196,7 @@ def test_answers_to_questions_end_with_their_line_and_may_be_none(base, tmp_path
 def test_small_pools_and_none(base: str) -> None:
     strategy = lora(base, epochs=None)
     strategy.fit(TASK, [])
-    assert strategy.facts()["notes"] == ["The pool is empty, so nothing was trained."]
+    assert strategy.facts()["notes"] == [UNTRAINED]
     assert len(strategy.predict(asked(rows(2)))) == 2
     strategy.fit(TASK, rows(1))
     assert strategy.predict([]).outputs == ()

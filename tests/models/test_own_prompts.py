@@ -6,7 +6,7 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt, read_prompt
+from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt
 from choose.strategy import build
 from support.chat_server import RIGHT, endpoint_session
 
@@ -17,21 +17,6 @@ CHAT = [
     {"role": "assistant", "content": "fruit"},
     {"role": "user", "content": "{text}"},
 ]
-DSPY = {
-    "classify.predict": {
-        "traces": [],
-        "demos": [
-            {"augmented": True, "text": "a {ripe} banana", "reasoning": "…", "label": "fruit"}
-        ],
-        "signature": {"instructions": "Sort it.", "fields": [{"prefix": "Text:"}]},
-    },
-    "metadata": {"dependency_versions": {"dspy": "3.0"}},
-}
-PROMPTFOO = {
-    "evalId": "e",
-    "results": {"version": 3, "prompts": [{"raw": TOLD, "provider": "a"}] * 2},
-}
-ONE_CHAT = {"evalId": "e", "results": {"prompts": [{"raw": json.dumps(CHAT)}]}}
 
 
 def messages(text):
@@ -47,17 +32,6 @@ def messages(text):
         (CHAT, tuple((m["role"], m["content"]) for m in CHAT)),
         ({"messages": CHAT[-1:]}, (("user", "{text}"),)),
         ([{"role": "system", "content": "What is {text}?"}], (("user", "What is {text}?"),)),
-        (PROMPTFOO, (("user", TOLD),)),
-        (ONE_CHAT, tuple((m["role"], m["content"]) for m in CHAT)),
-        (
-            DSPY,
-            (
-                ("system", "Sort it.\n\nAnswer with one of: {labels}"),
-                ("user", "a ripe banana"),
-                ("assistant", "fruit"),
-                ("user", "{text}"),
-            ),
-        ),
     ],
 )
 def test_every_form_is_read_and_written_alike(form, found):
@@ -76,34 +50,12 @@ def test_every_form_is_read_and_written_alike(form, found):
         (CHAT[::-1], "in the last message, the user's, once"),
         ([{"role": "tool", "content": "{text}"}], "a message of a chat is not"),
         ({"a": 1}, "it is JSON, but no chat"),
-        ({**DSPY, "second": DSPY["classify.predict"]}, "a DSPy program of 2 predictors"),
-        ({"prompts": ["{text}", "Say {text}"]}, "it holds 2 prompts of promptfoo"),
     ],
 )
 def test_what_is_no_prompt_is_refused_with_what_to_write(form, says):
-    with pytest.raises(ValueError, match=r"text|chat|DSPy|promptfoo") as refused:
+    with pytest.raises(ValueError, match=r"text|chat") as refused:
         messages(form)
     assert says in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("told", "found"),
-    [
-        ("prompts: ['{{labels}}: {{message}}']\nproviders: [openai:a]", "{labels}: {text}"),
-        ("prompts:\n- {id: one, label: x, raw: '{{text}}'}\n- '{{text}} '", "{text}"),
-        ("prompts: {{text", "it is no YAML"),
-        ("prompts: ['{{a}}', '{{b}}']", "it holds 2 prompts of promptfoo"),
-        ("prompts: file://p.txt", "is file://p.txt: name that file with --prompt"),
-        ("providers: [openai:a]", "it holds 0 prompts of promptfoo"),
-    ],
-)
-def test_the_prompt_of_a_configuration_of_promptfoo_is_read_or_refused(tmp_path, told, found):
-    (file := tmp_path / "promptfooconfig.yaml").write_text(told)
-    if "{" in found:
-        assert messages(read_prompt(str(file))) == (("user", found),)
-    else:
-        with pytest.raises(ValueError, match=found):
-            read_prompt(str(file))
 
 
 def asked_with(template, **settings):

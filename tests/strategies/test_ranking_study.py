@@ -139,11 +139,13 @@ def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_
 
 @pytest.mark.parametrize("name", ["bm25", "dense", "hybrid", "tuned-encoder"])
 def test_documents_are_indexed_no_longer_than_there_is_time(name: str, encoder: str) -> None:
-    many = Corpus(tuple(Document(id=f"{name}-{n}", text=f"apple {n}") for n in range(600)))
+    many = Corpus(
+        tuple(Document(id=f"{name}-{n}", text=f"apple {n}" + " pear" * 12) for n in range(600))
+    )
     strategy = build(name, seed=0, **({} if name == "bm25" else {"encoder": encoder}))
     with time_limit(0.0) as progress, pytest.raises(TimeLimitReached):
         strategy.fit(with_corpus(Ranking(), many), rows())
-    assert progress.loop == ("measuring passages" if name == "dense" else "indexing")
+    assert progress.loop == ("embedding" if name == "dense" else "indexing")
 
 
 def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:

@@ -50,12 +50,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, match: str) -> None:
 
 def test_a_price_on_the_command_line_leaves_the_address_of_the_file() -> None:
     """With it, rows went to the provider's own server instead of the one of the study file."""
-    own = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "OWN_KEY", "context": 2_600}
+    own = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "OWN_KEY", "timeout": 26.0}
     file = {"data": {"path": "a.csv"}, "endpoints": {"openai:mini": own}}
     price = {"usd_per_million_in": 1.0, "usd_per_million_out": 2.0}
     study = load_study(file, {"endpoints": {"openai:mini": price}})
     found = study.endpoints["openai:mini"]
-    assert (found.base_url, found.context) == (own["base_url"], 2_600)
+    assert (found.base_url, found.timeout) == (own["base_url"], 26.0)
     assert found.usd_per_million_out == 2.0
     other = {"base_url": "http://127.0.0.1:2/v1", **price}
     found = load_study(file, {"endpoints": {"openai:mini": other}}).endpoints["openai:mini"]

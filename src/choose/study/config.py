@@ -164,9 +164,8 @@ class Models(Specs):
     """Model specs for every candidate that does not name its own, and prompts of the user's."""
 
     prompt: Annotated[Mapping[str, str], Flag("FILE")] = option(
-        "Your own prompt: a text with {text} and {labels}. Or a chat or a DSPy program as JSON, or "
-        "promptfoo's configuration or results with one prompt; it is compared with the usual one. "
-        "Repeatable. In a study file: files, or prompts by name.",
+        "Your own prompt: a text with {text} and {labels}, or a chat as JSON. It is compared with "
+        "the usual one. Repeatable. In a study file: files, or prompts by name.",
         default={},
     )
 

@@ -5,11 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from math import log
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from choose.conformance import TASK, WORDS_OF, pool, questions
@@ -68,9 +66,8 @@ def test_labels_are_held_to_a_schema_where_the_server_takes_one() -> None:
     ("respond", "gone"),
     [
         (refusing("response_format"), {"response_format"}),
-        (refusing("logprobs"), {"logprobs", "top_logprobs"}),
         (refusing("temperature"), {"temperature"}),
-        (refusing("response_format", "logprobs", "temperature"), {"response_format", "logprobs"}),
+        (refusing("response_format", "temperature"), {"response_format", "temperature"}),
         (refusing("response_format", message="bad request"), {"response_format"}),
         (refusing("temperature", message="no"), {"temperature"}),
     ],
@@ -210,30 +207,6 @@ def test_a_body_that_is_no_completion_but_was_billed_is_an_empty_answer() -> Non
     assert len(calls) == 4
 
 
-def test_log_probabilities_become_scores() -> None:
-    def respond(body: dict[str, Any]) -> Http:
-        top = [{"token": "tool", "logprob": log(0.7)}, {"token": "fr", "logprob": log(0.3)}]
-        odds = {"content": [{"token": "tool", "logprob": log(0.7), "top_logprobs": top}]}
-        return sent("tool", logprobs=odds)
-
-    with asked_of(respond, structured="off") as asked:
-        answers = fitted().predict(questions(2))
-    assert asked[-1]["top_logprobs"] == 20
-    assert np.exp(answers.scores[0]) == pytest.approx([0.3, 0.7, 0.0], abs=1e-3)
-
-
-def test_a_server_with_few_alternatives_is_asked_for_few() -> None:
-    def respond(body: dict[str, Any]) -> Http:
-        if body.get("top_logprobs", 0) > 5:
-            return error(400, "top_logprobs must be at most 5")
-        odds = {"content": [{"token": "tool", "logprob": -0.1, "top_logprobs": []}]}
-        return sent("tool", logprobs=odds)
-
-    with asked_of(respond, structured="off") as asked:
-        assert fitted().predict(questions(1)).scores is not None
-    assert asked[-1]["top_logprobs"] == 5
-
-
 def test_what_never_changes_stands_first() -> None:
     with asked_of(RIGHT) as asked:
         strategy = fitted("few-shot", shots=6)
@@ -259,34 +232,6 @@ def test_retrieved_examples_stand_behind_the_instruction(tmp_path: Path) -> None
     assert len(asked) == 6  # no calibration is paid for
     assert all(len(rows) == 3 for rows in answers.evidence)
     assert len({json.dumps(body["messages"][0]) for body in asked}) == 1
-
-
-def small_context(most: int) -> Respond:
-    def respond(body: dict[str, Any]) -> Http:
-        if len(body["messages"]) > most:
-            return error(400, "This model's maximum context length is 512 tokens.")
-        return RIGHT(body)
-
-    return respond
-
-
-def test_a_context_too_small_for_the_demonstrations_says_how_many_fit() -> None:
-    with asked_of(small_context(2 + 2 * 4)) as asked:
-        strategy = fitted("few-shot", shots=12)
-        answers = strategy.predict(questions())
-        notes = strategy.facts()["notes"]
-    assert set(answers.status) == {"ok"}
-    assert len(asked[-1]["messages"]) == 2 + 2 * 3
-    assert "The model's context is too small: 3 of 12 demonstrations fit, in 15 requests." in notes
-
-
-def test_a_stated_context_is_kept_without_asking() -> None:
-    with asked_of(RIGHT, context=200) as asked:
-        strategy = fitted("few-shot", shots=12)
-        strategy.predict(questions(3))
-        notes = " ".join(strategy.facts()["notes"])
-    assert "of 12 demonstrations fit, in 3 requests" in notes
-    assert len(asked) == 4
 
 
 def test_a_text_that_fits_no_context_is_refused_by_name() -> None:

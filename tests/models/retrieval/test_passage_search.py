@@ -25,7 +25,6 @@ from choose.models.retrieval.passage_search import (
     best_places,
     fused,
     passage_index,
-    windows_of,
     words_of,
 )
 from choose.progress import TimeLimitReached, time_limit
@@ -141,43 +140,6 @@ def test_vectors_find_the_passages_nearest_in_cosine(encoder: str) -> None:
         assert [row[TEXTS.index(hit.passage.text)] for hit in hits] == pytest.approx(
             [hit.score for hit in hits], abs=2e-5
         )
-
-
-def test_a_passage_too_long_for_the_encoder_counts_as_its_best_window(encoder: str) -> None:
-    model = load_encoder(encoder)
-    limit = model.model.max_seq_length
-    long = " ".join(f"pear {n}" for n in range(200)) + " hammer saw drill wrench chisel"
-    [passage] = corpus([long], "a title").passages(1000)
-    windows = windows_of(model, passage)
-    assert len(windows) > 5
-    assert all(window.startswith("a title: ") for window in windows)
-    assert all(len(model.model.tokenizer(text)["input_ids"]) <= limit for text in windows)
-    assert " ".join(text.removeprefix("a title: ") for text in windows) == long
-    index = DenseIndex(corpus(["pear 1", long, "pear 2"], "a title").passages(1000), encoder)
-    question = "a title: hammer saw drill wrench chisel"
-    embed = load_encoder(encoder).embed
-    best = float((embed(windows) @ embed([question])[0]).max())
-    scores = {hit.passage.span.document: hit.score for hit in index.search([question], 3)[0]}
-    assert len(scores) == 3
-    assert scores["d1"] == pytest.approx(best, abs=2e-5)
-
-
-@pytest.mark.parametrize(
-    ("text", "title"), [("x" * 900, "t"), ("pear", "long title " * 90), ("好" * 99, "")]
-)
-def test_windows_of_one_long_word_or_title_are_few(text: str, title: str, encoder: str) -> None:
-    [passage] = corpus([text], title).passages(1000)
-    windows = windows_of(load_encoder(encoder), passage)
-    assert 1 <= len(windows) <= 40
-    assert "".join(windows).replace(f"{title}: ", "") == text
-
-
-def test_many_windows_do_not_displace_other_passages(encoder: str) -> None:
-    long = " ".join(f"apple {n % 3}" for n in range(3000))
-    index = DenseIndex(corpus([long, *TEXTS]).passages(10_000), encoder)
-    assert len(index.owners) > len(TEXTS) + 60
-    assert len(set(documents(index, "apple 1 apple 2", 30))) == 30
-    assert len(documents(index, "apple", 99)) == len(TEXTS) + 1
 
 
 def test_hybrid_adds_reciprocal_ranks(encoder: str) -> None:

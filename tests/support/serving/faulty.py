@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import re
 import threading
 import time
@@ -51,40 +50,10 @@ def fill(schema: Mapping[str, Any], label: str) -> Any:
     ]
 
 
-def logprobs(text: str, chances: Mapping[str, float], top: int) -> dict[str, Any]:
-    """Return each token's log-probability; the labels' chances stand where a label begins."""
-    label = max(chances, key=lambda name: chances[name])
-    at = max(text.find(label), 0)
-    tokens, place, rows = pieces(text), 0, []
-    for token in tokens:
-        shares = _first_pieces(chances) if place == at else {token: 1.0}
-        shares.setdefault(token, 1e-9)
-        ranked = sorted(shares.items(), key=lambda pair: -pair[1])[:top]
-        rows.append(_row(token, shares[token], ranked))
-        place += len(token)
-    return {"content": rows, "refusal": None}
-
-
-def _first_pieces(chances: Mapping[str, float]) -> dict[str, float]:
-    shares: dict[str, float] = {}
-    for name, chance in chances.items():
-        first = pieces(name)[0]
-        shares[first] = shares.get(first, 0.0) + chance
-    return shares
-
-
-def _row(token: str, share: float, ranked: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    def entry(piece: str, chance: float) -> dict[str, Any]:
-        value = math.log(max(chance, 1e-9))
-        return {"token": piece, "logprob": value, "bytes": list(piece.encode())}
-
-    return {**entry(token, share), "top_logprobs": [entry(*pair) for pair in ranked]}
-
-
-def completion(model, message, finish, usage, more):
+def completion(model, message, finish, usage):
     """Return a whole chat completion."""
     said = {"role": "assistant", "content": None, "refusal": None, **message}
-    choice = {"index": 0, "message": said, "finish_reason": finish, "logprobs": None, **more}
+    choice = {"index": 0, "message": said, "finish_reason": finish}
     return {
         "id": "chatcmpl-test",
         "object": "chat.completion",
@@ -274,7 +243,6 @@ class Habits:
     model: str = "big-model"
     key: str | None = None
     json_mode: Taken = "taken"
-    log_probs: Taken = "taken"
     temperature: Taken = "taken"
     max_tokens: Taken = "taken"
     reasoning: int = 0
@@ -367,7 +335,6 @@ class FaultyServer:
             return error(404, told, "model_not_found")
         fields = {
             "response_format": self.habits.json_mode,
-            "logprobs": self.habits.log_probs,
             "temperature": self.habits.temperature,
             "max_tokens": self.habits.max_tokens,
         }
@@ -419,14 +386,11 @@ class FaultyServer:
         text, refusal, finish = told(lie, label, list(chances), content(label, form))
         message = {"content": text if not refusal else None, "refusal": refusal or None}
         receipt.lie = lie
-        more: dict[str, Any] = {}
-        if body.get("logprobs") and self.habits.log_probs == "taken":
-            more["logprobs"] = logprobs(text, chances, int(body.get("top_logprobs") or 0))
         receipt.usage = self._usage(prompt_pieces(body["messages"]), len(pieces(text)))
         usage = usage_as_said(receipt.usage, self.habits.counts)
         if (place := self.habits.echo_in) in message:
             message[place] = f"you sent {self._echo()}"
-        answer = completion(self.habits.model, message, finish, usage, more)
+        answer = completion(self.habits.model, message, finish, usage)
         if place == "model":
             answer["model"] = f"model for {self._echo()}"
         if place == "finish_reason":

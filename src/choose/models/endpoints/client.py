@@ -7,19 +7,17 @@ import json
 import random
 import re
 import time
-import zlib
-from collections.abc import AsyncIterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from choose.models.endpoints.settings import LIMITS, Endpoint, redact
+from choose.models.endpoints.settings import Endpoint, redact
 from choose.untrusted import finite, http_date
 
-Kind = Literal["wait", "unsure", "fatal", "rejected", "too-long", "refused", "oversized"]
+Kind = Literal["wait", "unsure", "fatal", "rejected", "refused"]
 
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|size|window)|maximum (context|sequence|input) length|too many tokens"
@@ -48,8 +46,8 @@ class RequestFault(Exception):
     Attributes:
         kind: ``wait``: retry later, nothing was billed. ``unsure``: the same, but it may have been
             billed. ``fatal``: no request to this endpoint can work. ``rejected``: the server does
-            not accept a parameter. ``too-long``: the prompt exceeds the context. ``refused``: the
-            server does not answer this text. ``oversized``: its answer is too long to be read.
+            not accept a parameter. ``refused``: the server does not answer this text, or it does
+            not fit the model.
         message: the server's own error message, without API keys.
         retry_after: seconds after which the server accepts a retry.
         unreachable: whether the connection failed.
@@ -76,9 +74,8 @@ class RequestFault(Exception):
         Content filters and context limits are applied after a text was processed. Azure bills for
         both: https://learn.microsoft.com/azure/ai-services/openai/how-to/manage-costs
         """
-        if self.kind == "too-long":
-            return self.status != 413  # the server did not read the body
-        return self.kind in ("unsure", "refused", "oversized")
+        # With 413 the server did not read the body.
+        return self.kind in ("unsure", "refused") and self.status != 413
 
 
 def fault_from_status(status: int, message: str, retry_after: float | None) -> RequestFault:
@@ -87,17 +84,12 @@ def fault_from_status(status: int, message: str, retry_after: float | None) -> R
         return RequestFault(
             "fatal", f"the account is out of credit or quota ({text})", status=status
         )
+    kind: Kind = "wait" if status in WAIT else "unsure" if status in UNSURE else "fatal"
     if status == 413 or (status in (400, 422, 500) and _TOO_LONG.search(message)):
-        return RequestFault("too-long", text, status=status)
-    if status in (400, 422) and _FILTER.search(message):
-        return RequestFault("refused", text, status=status)
-    if status in (400, 422):
-        return RequestFault("rejected", text, status=status)
-    if status in WAIT:
-        return RequestFault("wait", text, retry_after=retry_after, status=status)
-    if status in UNSURE:
-        return RequestFault("unsure", text, retry_after=retry_after, status=status)
-    return RequestFault("fatal", text, status=status)
+        kind = "refused"
+    elif status in (400, 422):
+        kind = "refused" if _FILTER.search(message) else "rejected"
+    return RequestFault(kind, text, retry_after=retry_after, status=status)
 
 
 def fault_from_payload(code: int | None, message: str) -> RequestFault:
@@ -106,7 +98,7 @@ def fault_from_payload(code: int | None, message: str) -> RequestFault:
     Without a code it is retried, and may have been billed.
     """
     if code is None:
-        kind: Kind = "too-long" if _TOO_LONG.search(message) else "unsure"
+        kind: Kind = "refused" if _TOO_LONG.search(message) else "unsure"
         return RequestFault(kind, f"it answered HTTP 200 with an error: {message}")
     fault = fault_from_status(code, message, None)
     kind = "unsure" if fault.kind == "wait" and code != 429 else fault.kind
@@ -148,61 +140,23 @@ class Retries:
 
 Body = Mapping[str, Any]
 
-# Most bytes of an answer, after decompression, and more for each token with its alternatives.
+# Most bytes of an answer, unpacked.
 MAX_BYTES = 4 << 20
-_BYTES_PER_TOKEN = 4 << 10
-
-# Encodings that are decoded here, a bounded piece at a time, though none is requested.
-_ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-
-# Most bytes of the response that the current task waits for.
-_LIMIT: ContextVar[int] = ContextVar("choose_response_bytes", default=MAX_BYTES)
 
 
-def _most_bytes(body: Body) -> int:
-    if not body.get("logprobs"):
-        return MAX_BYTES
-    return MAX_BYTES + _BYTES_PER_TOKEN * max(int(body.get(name, 0)) for name in LIMITS)
-
-
-async def bound_response(response: Any) -> None:
-    """Replace the stream of a response by one that ends at `MAX_BYTES`, whatever it unpacks to.
-
-    Raises:
-        RequestFault: if the response has an encoding that cannot be unpacked piece by piece.
-    """
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "", *_ENCODINGS):
-        raise RequestFault("unsure", f"it answered with the encoding {encoding[:40]!r}")
-    if encoding in _ENCODINGS:
-        del response.headers["content-encoding"]
-    stream, limit = response.stream, _LIMIT.get()
-    # An answer gets no shorter when it is asked for again, and may be billed again.
-    kind: Kind = "oversized" if response.status_code == 200 else "unsure"
-    (base,) = (kind for kind in type(stream).__mro__ if kind.__name__ == "AsyncByteStream")
-    methods = {
-        "__aiter__": lambda _: _bounded(stream, _ENCODINGS.get(encoding), limit, kind),
-        "aclose": lambda _: stream.aclose(),
-    }
-    # httpx has two names (openai 3 ships httpx2), and accepts streams of its own class only.
-    response.stream = type("BoundedStream", (base,), methods)()
-
-
-async def _bounded(stream: Any, window: int | None, limit: int, kind: Kind) -> AsyncIterator[bytes]:
-    """Yield the decoded bytes of a stream; `window` is zlib's, None for no encoding.
-
-    Beyond the limit it raises a fault of that kind.
-    """
-    decoder, size = None if window is None else zlib.decompressobj(window), 0
-    async for chunk in stream:
-        try:
-            piece = chunk if decoder is None else decoder.decompress(chunk, limit - size + 1)
-        except zlib.error:
-            raise RequestFault("unsure", "it answered with damaged gzip or deflate") from None
-        size += len(piece)
-        if size > limit:
-            raise RequestFault(kind, f"its answer is longer than {limit >> 20} MB")
-        yield piece
+async def read_bounded(response: Any) -> None:
+    """Read a response of at most `MAX_BYTES`, before the client reads all of it."""
+    parts, size = list[bytes](), 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        if (size := size + len(part)) > MAX_BYTES:
+            if response.status_code != 200:
+                raise RequestFault("unsure", f"its error is longer than {MAX_BYTES >> 20} MB")
+            # An answer gets no shorter when it is asked for again, and may be billed again.
+            parts = [b'{"choices": [{"finish_reason": "length"}]}']
+            break
+    await response.aclose()
+    response._content = b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +183,7 @@ class EndpointClient:
         # Rows go to the confirmed host only: redirects are not followed, and a server on this
         # machine is never reached through a proxy.
         network |= {"follow_redirects": False, "trust_env": not endpoint.is_local}
-        network["event_hooks"] = {"response": [bound_response]}
+        network["event_hooks"] = {"response": [read_bounded]}
         self._client = AsyncOpenAI(
             base_url=parts._replace(query="").geturl(),
             api_key=key or "none",
@@ -256,7 +210,6 @@ class EndpointClient:
         import openai
 
         start = perf_counter()
-        _LIMIT.set(_most_bytes(body))
         try:
             # The client's own timeout is between bytes, so a slow stream would never reach it.
             async with asyncio.timeout(self._timeout):

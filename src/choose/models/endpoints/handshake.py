@@ -34,12 +34,10 @@ class AnswerFormat(NamedTuple):
     Attributes:
         schema: a JSON schema that holds the server to it; None for any text.
         max_tokens: the longest answer in tokens.
-        logprobs: whether log-probabilities are of use.
     """
 
     schema: Mapping[str, Any] | None
     max_tokens: int
-    logprobs: bool = True
 
 
 def label_format(names: Sequence[str]) -> AnswerFormat:
@@ -60,7 +58,7 @@ _FIELD_TYPES: Mapping[str, Mapping[str, Any]] = {
 def record_format(fields: Mapping[str, str], max_tokens: int) -> AnswerFormat:
     text = {"type": ["string", "null"]}
     named = {name: dict(_FIELD_TYPES.get(kind, text)) for name, kind in fields.items()}
-    return AnswerFormat(_object(named), max_tokens, logprobs=False)
+    return AnswerFormat(_object(named), max_tokens)
 
 
 def set_format(names: Sequence[str]) -> AnswerFormat:
@@ -68,7 +66,7 @@ def set_format(names: Sequence[str]) -> AnswerFormat:
     longest = 48 + sum(len(name.encode()) + 4 for name in names) // 2
     items = {"type": "string", "enum": list(names)}
     schema = _object({"labels": {"type": "array", "items": items}})
-    return AnswerFormat(schema, longest, logprobs=False)
+    return AnswerFormat(schema, longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +75,6 @@ class Capabilities:
 
     Attributes:
         schema: a JSON schema, such as one with the labels as an enum.
-        top_logprobs: alternatives listed for each token; 0 for no log-probabilities.
         temperature: a temperature of zero.
         system: messages of the role `system`.
         limit_name: the server's name for the longest answer.
@@ -85,7 +82,6 @@ class Capabilities:
     """
 
     schema: bool = True
-    top_logprobs: int = 20
     temperature: bool = True
     system: bool = True
     limit_name: LimitName = "max_tokens"
@@ -96,7 +92,6 @@ class Capabilities:
         """Return what to try first; `plain` requests no schema."""
         return cls(
             schema=endpoint.structured == "auto" and not plain and answer.schema is not None,
-            top_logprobs=20 if endpoint.logprobs == "auto" and answer.logprobs else 0,
             temperature="temperature" not in endpoint.extra_body,
             max_tokens=endpoint.max_output_tokens or answer.max_tokens,
         )
@@ -106,10 +101,6 @@ class Capabilities:
         dropped = self
         if re.search(r"response_format|json|schema|structured|guided|grammar", message, re.I):
             dropped = replace(dropped, schema=False)
-        if re.search(r"log_?probs?", message, re.I):
-            dropped = replace(
-                dropped, top_logprobs=5 if self.top_logprobs > 5 and "5" in message else 0
-            )
         if re.search(r"temperature", message, re.I):
             dropped = replace(dropped, temperature=False)
         if re.search(r"max_(completion_)?tokens", message) and self.limit_name == "max_tokens":
@@ -124,7 +115,6 @@ class Capabilities:
         """Drop the likeliest cause, for servers that do not name one."""
         less: dict[str, Any] = {
             "schema": False,
-            "top_logprobs": 0,
             "temperature": False,
             "system": False,
             "limit_name": "max_completion_tokens",
@@ -141,8 +131,6 @@ def request_body(
         body[accepts.limit_name] = accepts.max_tokens
     if accepts.temperature:
         body["temperature"] = 0
-    if accepts.top_logprobs:
-        body |= {"logprobs": True, "top_logprobs": accepts.top_logprobs}
     if accepts.schema:
         named = {"name": "answer", "strict": True, "schema": answer.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
@@ -174,68 +162,58 @@ MAX_TRIES = 12
 PROBE_TEXT = "This is a test of the connection; any of the labels will do."
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A request without a row of the data: what an answer may be, and the prompt's layout."""
+async def handshake(
+    channel: RequestChannel,
+    answer: AnswerFormat,
+    *,
+    messages: Callable[[Capabilities], list[Message]],
+    first: Capabilities,
+) -> Capabilities:
+    """Return what a server accepts, from the cache if it is known.
 
-    answer: AnswerFormat
-    messages: Callable[[Capabilities], list[Message]]
-
-
-async def handshake(channel: RequestChannel, probe: Probe, first: Capabilities) -> Capabilities:
-    """Return what a server accepts, from the cache if it is known; `first` is tried first."""
-    key = digest([channel.endpoint.digest, asdict(first), probe.messages(first)])
-    cached = channel.cache.facts.get(key)
-    if cached is not None:
+    Args:
+        channel: the connection.
+        answer: what an answer may be.
+        messages: lays out a request without a row of the data.
+        first: what is tried first.
+    """
+    key = digest([channel.endpoint.digest, asdict(first), messages(first)])
+    if (cached := channel.cache.facts.get(key)) is not None:
         return Capabilities(**cached)
     accepts = first
     for _ in range(MAX_TRIES):
-        accepts, complete = await _try(channel, probe, accepts)
-        if complete:
-            channel.cache.add_facts(key, asdict(accepts), time.time())
-            return accepts
+        body = request_body(channel.endpoint, accepts, messages(accepts), answer)
+        try:
+            paid = await channel.send(body, worst_case(body))
+        except RetriesExhausted as failure:
+            # Some servers fail on an unknown parameter instead of rejecting it.
+            less = accepts.without("") if "HTTP 5" in str(failure) else None
+            if less is None:
+                unusable = _unusable(channel, str(failure), failure.unreachable)
+                raise EndpointError(unusable) from None
+        except RequestFault as fault:
+            less = accepts.without(fault.message) if fault.kind == "rejected" else None
+            if less is None:
+                raise EndpointError(fault_message(channel, fault)) from None
+        else:
+            less = _as_answered(channel, accepts, paid)
+            if less.max_tokens == accepts.max_tokens:
+                channel.cache.add_facts(key, asdict(less), time.time())
+                return less
+        accepts = less
     raise EndpointError(_unusable(channel, "it accepts no known form of request"))
 
 
-class ProbeResult(NamedTuple):
-    """What to try next, or, if `complete`, what the server accepts."""
-
-    accepts: Capabilities
-    complete: bool = False
-
-
-async def _try(channel: RequestChannel, probe: Probe, accepts: Capabilities) -> ProbeResult:
-    body = request_body(channel.endpoint, accepts, probe.messages(accepts), probe.answer)
-    try:
-        paid = await channel.send(body, worst_case(body))
-    except RetriesExhausted as failure:
-        # Some servers fail on an unknown parameter instead of rejecting it.
-        if (less := accepts.without("")) is not None and "HTTP 5" in str(failure):
-            return ProbeResult(less)
-        raise EndpointError(_unusable(channel, str(failure), failure.unreachable)) from None
-    except RequestFault as fault:
-        less = accepts.without(fault.message) if fault.kind == "rejected" else None
-        if less is None:
-            raise EndpointError(fault_message(channel, fault)) from None
-        return ProbeResult(less)
-    return _interpret(channel, accepts, paid)
-
-
-def _interpret(channel: RequestChannel, accepts: Capabilities, paid: PaidAnswer) -> ProbeResult:
-    """Allow more tokens for reasoning, and drop what the server silently ignored."""
+def _as_answered(channel: RequestChannel, accepts: Capabilities, paid: PaidAnswer) -> Capabilities:
+    """Allow more tokens for reasoning, or else drop what the server silently ignored."""
     free = channel.endpoint.max_output_tokens is None
     longer = [limit for limit in OUTPUT_LIMITS if limit > accepts.max_tokens] if free else []
     visible = paid.content.strip()
     reasons = bool(paid.usage.hidden) or not visible or visible.startswith("<think")
     short = paid.usage.hidden and accepts.max_tokens < OUTPUT_LIMITS[0]
     if longer and (short or (reasons and paid.finish == "length")):
-        return ProbeResult(replace(accepts, max_tokens=longer[0]))
-    supported = replace(
-        accepts,
-        schema=accepts.schema and _is_json(paid.content),
-        top_logprobs=accepts.top_logprobs if paid.odds is not None else 0,
-    )
-    return ProbeResult(supported, complete=True)
+        return replace(accepts, max_tokens=longer[0])
+    return replace(accepts, schema=accepts.schema and _is_json(paid.content))
 
 
 def _is_json(content: str) -> bool:

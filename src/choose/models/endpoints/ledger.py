@@ -127,14 +127,6 @@ class Ledger:
         self._released.set()
 
 
-# One token with its log-probability, and the alternatives to it with theirs.
-TokenLogprobs = tuple[tuple[str, float, tuple[tuple[str, float], ...]], ...]
-
-
-# Seconds that a command waits for another one that asks the same endpoint, and between two looks.
-_PATIENCE, _POLL = 10.0, 0.05
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidAnswer:
     """One answer as the server gave it; also a line of the cache, so field names are part of it.
@@ -144,7 +136,6 @@ class PaidAnswer:
         refusal: the text of a refusal, if the server distinguishes the two.
         finish: why the model stopped.
         seconds: from request to answer.
-        odds: log-probabilities of the tokens with their alternatives, or None.
         when: seconds since the epoch.
         model: the name of the model according to the server.
     """
@@ -154,7 +145,6 @@ class PaidAnswer:
     refusal: str | None = None
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
-    odds: TokenLogprobs | None = None
     when: float = 0.0
     model: str | None = None
 
@@ -174,24 +164,21 @@ class AnswerCache:
         self.facts: dict[str, Any] = {}
         self.refresh()
 
-    async def hold(self) -> None:
+    def hold(self) -> None:
         """Become the command that pays, and read what earlier ones have paid for."""
-        end = time.monotonic() + _PATIENCE
-        while not self._lock.is_locked:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._lock.acquire(timeout=0)
-                self.refresh()
-            except Timeout:
-                if time.monotonic() > end:
-                    raise ModelError(
-                        "Another choose command is asking the same model there. Wait until "
-                        "it has ended, then run this one again: what it paid for is not paid "
-                        "again."
-                    ) from None
-                await asyncio.sleep(_POLL)
-            except OSError as error:
-                raise self._unwritable(error) from error
+        if self._lock.is_locked:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ModelError(
+                "Another choose command is asking the same model there. Wait until it has ended, "
+                "then run this one again: what it paid for is not paid again."
+            ) from None
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self.refresh()
 
     def release(self) -> None:
         self._lock.release()
@@ -260,14 +247,12 @@ class AnswerCache:
 
 
 def _paid(row: Mapping[str, Any], when: float) -> PaidAnswer:
-    odds = row.get("odds")
     return PaidAnswer(
         content=str(row["content"]),
         finish=str(row["finish"]),
         refusal=row.get("refusal"),
         usage=Usage(**{name: count(number) for name, number in row["usage"].items()}),
         seconds=finite(row["seconds"], low=0.0) or 0.0,
-        odds=None if odds is None else tuple((t, p, tuple(map(tuple, o))) for t, p, o in odds),
         when=when,
         model=row.get("model"),
     )

@@ -29,8 +29,6 @@ class Provider:
         base_url: what ``/chat/completions`` is appended to.
         keys: variables that usually hold its key; the first one that is set is used.
         needs_key: whether requests without a key are refused.
-        logprobs: whether to ask for log-probabilities; False where they are refused, ignored or of
-            another form than OpenAI's.
         example: a model that it serves.
         looks: how names of its models look, where no other provider's do.
         start: how to start it, for servers on this machine.
@@ -40,7 +38,6 @@ class Provider:
     base_url: str
     keys: tuple[str, ...] = ()
     needs_key: bool = True
-    logprobs: bool = True
     example: str
     looks: str | None = None
     start: str | None = None
@@ -58,7 +55,6 @@ PROVIDERS: dict[str, Provider] = {
         name="Anthropic",
         base_url="https://api.anthropic.com/v1",
         keys=("ANTHROPIC_API_KEY",),
-        logprobs=False,
         example="claude-haiku-4-5",
         looks=r"claude-.*",
     ),
@@ -73,7 +69,6 @@ PROVIDERS: dict[str, Provider] = {
         name="Mistral",
         base_url="https://api.mistral.ai/v1",
         keys=("MISTRAL_API_KEY",),
-        logprobs=False,
         example="mistral-small-latest",
         looks=r"(mi|mini|code|pix|magi|dev)stral-.*-(latest|\d{4})",
     ),
@@ -87,14 +82,12 @@ PROVIDERS: dict[str, Provider] = {
         name="Together AI",
         base_url="https://api.together.ai/v1",
         keys=("TOGETHER_API_KEY",),
-        logprobs=False,
         example="Qwen/Qwen2.5-7B-Instruct-Turbo",
     ),
     "groq": Provider(
         name="Groq",
         base_url="https://api.groq.com/openai/v1",
         keys=("GROQ_API_KEY",),
-        logprobs=False,
         example="llama-3.1-8b-instant",
     ),
     "ollama": Provider(
@@ -225,8 +218,6 @@ def _section(provider: Provider, model: str) -> dict[str, Any]:
         key = provider.keys[0]
     if key is not None:
         section["api_key_env"] = key
-    if not provider.logprobs:
-        section["logprobs"] = "off"
     return section
 
 

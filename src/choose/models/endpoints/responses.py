@@ -1,9 +1,8 @@
-"""Responses of endpoints: parsing, strict matching to labels, scores from log-probabilities."""
+"""Responses of endpoints: parsing, and strict matching to labels."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.models.endpoints.client import Reply
-from choose.models.endpoints.ledger import PaidAnswer, TokenLogprobs, Usage
-from choose.models.endpoints.settings import hide_keys, hide_keys_cut
-from choose.types import Answers, Counts, Floats, Status, Task
-from choose.untrusted import count, finite
+from choose.models.endpoints.ledger import PaidAnswer, Usage
+from choose.models.endpoints.settings import hide_keys_cut
+from choose.types import Answers, Counts, Status, Task
+from choose.untrusted import count
 
 # A label mentioned in a longer text is not counted as an answer.
 MAX_WORDS = 25
@@ -130,64 +129,11 @@ def _normalised(text: str) -> str:
     return " ".join(re.sub(r"[\s_\-]+", " ", bare or text).casefold().split())
 
 
-# Added to every probability, because scores must be finite.
-MIN_PROBABILITY = 1e-6
-
-
-def label_scores(
-    odds: TokenLogprobs, content: str, written: str, names: Sequence[str], chosen: int
-) -> Floats | None:
-    """Return (labels,) log-probabilities, or None if the tokens do not spell the answer.
-
-    A server lists a few alternatives to each token. The probability of an alternative is divided
-    among the labels that continue with it, and the remaining probability among all labels. So the
-    chosen label's probability is exact and the others are estimates.
-
-    Args:
-        odds: the tokens with their log-probabilities and alternatives.
-        content: the whole answer.
-        written: the chosen label as spelled in the content.
-        names: all labels as the model would write them.
-        chosen: the index of the chosen label.
-    """
-    start = content.rfind(written)
-    if not written or start < 0 or "".join(t for t, _, _ in odds)[: len(content)] != content:
-        return None
-    head, end = content[:start], start + len(written)
-    mass, path, place = np.zeros(len(names)), 1.0, 0
-    for token, logprob, others in odds:
-        if start - len(token) < place < end and place + len(token) > start:
-            for other, other_logprob in others:
-                if other == token:
-                    continue
-                matches = _continuations(content[:place] + other, head, names)
-                for match in matches:
-                    mass[match] += path * math.exp(other_logprob) / len(matches)
-            path *= math.exp(logprob)
-        place += len(token)
-    mass[chosen] += path
-    rest = max(0.0, 1.0 - float(mass.sum()))
-    shared = mass + rest / len(names) + MIN_PROBABILITY
-    return np.log(shared / shared.sum())
-
-
-def _continuations(text: str, head: str, names: Sequence[str]) -> list[int]:
-    return [
-        number
-        for number, name in enumerate(names)
-        if (head + name).startswith(text)
-        or (text.startswith(head + name) and len(text) > len(head))
-    ]
-
-
 # Longer than any label; the rest of an answer is not stored.
 MAX_CHARACTERS = 4_000
 
 # Longer than the names of models and the reasons why they stop.
 MAX_NAME = 200
-
-# Alternatives below this log-probability do not change a score noticeably.
-MIN_LOGPROB = math.log(1e-6)
 
 
 def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
@@ -204,7 +150,6 @@ def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
         finish=finish,
         usage=parse_usage(reply.payload.get("usage")),
         seconds=reply.seconds,
-        odds=_without_keys(_logprobs(choice.get("logprobs")), keys),
         when=time.time(),
         model=_hidden(reply.payload.get("model"), keys, MAX_NAME) or None,
     )
@@ -213,15 +158,6 @@ def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
 def _hidden(text: Any, keys: Sequence[str], most: int = MAX_CHARACTERS) -> str:
     """Return a server's text without API keys, cut after they are found."""
     return hide_keys_cut(text, keys, most) if isinstance(text, str) else ""
-
-
-def _without_keys(odds: TokenLogprobs | None, keys: Sequence[str]) -> TokenLogprobs | None:
-    """Return log-probabilities, or None if their tokens spell an API key."""
-    if not odds or not keys:
-        return odds
-    answer = "".join(token for token, _, _ in odds)
-    others = "".join(other for _, _, rest in odds for other, _ in rest)
-    return odds if all(hide_keys(text, keys) == text for text in (answer, others)) else None
 
 
 def parse_usage(given: Any) -> Usage:
@@ -239,30 +175,6 @@ def parse_usage(given: Any) -> Usage:
     if cached is not None and read is not None:
         cached = min(cached, read)
     return Usage(read=read, cached=cached, written=written, hidden=hidden)
-
-
-def _logprobs(given: Any) -> TokenLogprobs | None:
-    content = _mapping(given).get("content")
-    if not isinstance(content, list) or not content:
-        return None
-    tokens = []
-    for token in content[:200]:
-        this = _pair(token)
-        if this is None:
-            return None
-        others = [_pair(other) for other in _mapping(token).get("top_logprobs") or []]
-        tokens.append((*this, tuple(pair for pair in others if pair and pair[1] > MIN_LOGPROB)))
-    return tuple(tokens)
-
-
-def _pair(given: Any) -> tuple[str, float] | None:
-    token, logprob = _mapping(given).get("token"), _mapping(given).get("logprob")
-    if logprob == -math.inf:  # some servers write it for impossible tokens
-        logprob = -100.0
-    value = finite(logprob)
-    if not isinstance(token, str) or isinstance(logprob, str) or value is None:
-        return None
-    return token, max(min(value, 0.0), -100.0)
 
 
 def _text(content: Any) -> str:
@@ -289,9 +201,7 @@ class RowAnswer(NamedTuple):
     paid: PaidAnswer | None = None
 
 
-def collect_answers(
-    rows: Sequence[RowAnswer], labels: Sequence[str], names: Sequence[str], **facts: Any
-) -> Answers:
+def collect_answers(rows: Sequence[RowAnswer], **facts: Any) -> Answers:
     """Combine rows into columns; a column is None if the server did not report it for every row.
 
     A row without an answer has zero tokens and a latency of NaN.
@@ -300,7 +210,6 @@ def collect_answers(
     return Answers(
         outputs=tuple(row.label for row in rows),
         status=tuple(row.status for row in rows),
-        scores=_scores(rows, labels, names),
         tokens_in=_counts([u.read if u else 0 for u in usages]),
         # Servers without a prefix cache do not report it.
         tokens_cached=_cached([u.cached if u else 0 for u in usages]),
@@ -319,26 +228,3 @@ def _cached(counts: Sequence[int | None]) -> Counts | None:
     if all(count is None for count in counts):
         return None
     return np.array([count or 0 for count in counts], dtype=np.int64)
-
-
-def _scores(
-    rows: Sequence[RowAnswer], labels: Sequence[str], names: Sequence[str]
-) -> Floats | None:
-    """Return (rows, labels) scores, uniform for rows without any; None if no row has one."""
-    scores = [_score(row, labels, names) for row in rows] if labels else [None]
-    if all(score is None for score in scores):
-        return None
-    uniform = np.full(len(labels), -np.log(len(labels)))
-    return np.stack([uniform if score is None else score for score in scores])
-
-
-def _score(row: RowAnswer, labels: Sequence[str], names: Sequence[str]) -> Floats | None:
-    if row.label is None or row.paid is None or row.paid.odds is None:
-        return None
-    chosen, content = labels.index(row.label), row.paid.content
-    for spellings in (names, labels):
-        place = content.lower().rfind(spellings[chosen].lower())
-        if place >= 0:
-            written = content[place : place + len(spellings[chosen])]
-            return label_scores(row.paid.odds, content, written, spellings, chosen)
-    return None

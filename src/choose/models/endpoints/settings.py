@@ -67,7 +67,7 @@ def _pattern(key: str) -> re.Pattern[str]:
 
 
 # Raise whenever requests for the same prompt are written or read differently.
-PROTOCOL = 1
+PROTOCOL = 2
 
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
 
@@ -82,9 +82,7 @@ _IDENTITY = {
     "model",
     "extra_body",
     "structured",
-    "logprobs",
     "max_output_tokens",
-    "context",
 }
 
 # Letters and digits mixed without an underscore: a key pasted where a variable name belongs.
@@ -112,9 +110,7 @@ class Endpoint(Settings):
         timeout: seconds for one request.
         max_output_tokens: longest answer in tokens, hidden reasoning included; by default the
             first request finds out how much is needed.
-        context: the model's context in tokens, for servers that do not reject longer prompts.
         structured: whether to request a JSON schema of the labels if the server supports it.
-        logprobs: whether to request log-probabilities if the server supports them.
         reuse_days: days for which a paid answer is reused instead of a new request.
         extra_body: further fields of each request, such as ``reasoning_effort``.
     """
@@ -129,9 +125,7 @@ class Endpoint(Settings):
     concurrency: int = Field(default=8, ge=1, le=256)
     timeout: float = Field(default=60.0, gt=0, le=86_400)
     max_output_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
-    context: int | None = Field(default=None, ge=64, le=1_000_000_000)
     structured: Literal["auto", "off"] = "auto"
-    logprobs: Literal["auto", "off"] = "auto"
     reuse_days: float = Field(default=30.0, ge=0, le=36_500)
     extra_body: Mapping[str, Any] = {}
 

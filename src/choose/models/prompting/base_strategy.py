@@ -85,7 +85,7 @@ def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
         return set_format([single_line(name) for name in task.choice_names])
     if fields := field_types(task):
         return record_format(fields, limit)
-    return AnswerFormat(None, limit, logprobs=False)
+    return AnswerFormat(None, limit)
 
 
 class PromptedStrategy:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from choose.engines.weights.spec import endpoint_name
@@ -23,7 +21,6 @@ from choose.models.endpoints.handshake import (
     AnswerFormat,
     Capabilities,
     Message,
-    Probe,
     fault_message,
     handshake,
     label_format,
@@ -42,32 +39,10 @@ from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Item, Status, Task
 
 
-@dataclass
-class PromptLog:
-    """What happened to the rows since the prompter was made.
-
-    Attributes:
-        cut: ids of texts that were cut.
-        failed: the last error for each row that got no answer, by id.
-        shown: requests by number of demonstrations, where not all fitted.
-        reused: answers that an earlier run had paid for.
-        repeated: questions that equal one that this run had asked before.
-        seconds: what those took when they were first requested.
-    """
-
-    cut: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    shown: Counter[int] = field(default_factory=Counter)
-    reused: int = 0
-    repeated: int = 0
-    seconds: float = 0.0
-
-
 class EndpointPrompter:
     """Predicts the answers of a task with a model behind an endpoint.
 
-    There is no calibration: it would cost a request for each of its rows, and needs the exact
-    score of every label.
+    There is no calibration: it needs the probability of every label, which servers do not give.
 
     Args:
         model: its spec, ``endpoint:NAME``.
@@ -77,9 +52,13 @@ class EndpointPrompter:
         max_tokens: longest text; the rest is cut.
         plain: whether to request no JSON schema.
         answer: what an answer may be; None for one of the task's labels.
-    """
 
-    calibrates = False
+    Attributes:
+        cut_ids: texts that were cut.
+        failed: the last error for each row that got no answer, by id.
+        reused: answers that an earlier command had paid for.
+        cached_seconds: what answers took that were not requested again.
+    """
 
     def __init__(
         self,
@@ -96,7 +75,8 @@ class EndpointPrompter:
         self.max_tokens, self.plain = max_tokens, plain
         self.names = [single_line(name) for name in task.names]
         self.format = answer or label_format(self.names)
-        self.log = PromptLog()
+        self.cut_ids, self.failed = set[str](), dict[str, str]()
+        self.reused, self.cached_seconds = 0, 0.0
         self.shown = [self._turn(example) for example in shown]
         self.session = current_session()
         self.channel = self.session.channel(endpoint_name(model) or "")
@@ -106,8 +86,13 @@ class EndpointPrompter:
     def connect(self) -> Capabilities:
         """Find out what the server accepts; cached for each task and endpoint."""
         first = Capabilities.initial(self.channel.endpoint, self.format, self.plain)
-        probe = Probe(self.format, lambda accepts: self.messages(accepts, [Turn(PROBE_TEXT)]))
-        self.accepts = self.session.run(handshake(self.channel, probe, first), drain=0.1)
+        work = handshake(
+            self.channel,
+            self.format,
+            messages=lambda accepts: self.messages(accepts, [Turn(PROBE_TEXT)]),
+            first=first,
+        )
+        self.accepts = self.session.run(work, drain=0.1)
         return self.accepts
 
     def calibrate(
@@ -126,21 +111,19 @@ class EndpointPrompter:
             rows = self.session.run(self._predict_all(accepts, items, own))
         for row in rows:
             if row.paid is not None and row.paid.when < start:
-                before = row.paid.when < self.session.started
-                self.log.reused += before
-                self.log.repeated += not before
-                self.log.seconds += row.paid.seconds / self.channel.endpoint.concurrency
+                self.reused += row.paid.when < self.session.started
+                self.cached_seconds += row.paid.seconds / self.channel.endpoint.concurrency
         facts["raw"] = tuple(
             row.paid.content if row.paid and row.status != "ok" else None for row in rows
         )
-        return collect_answers(rows, self.task.labels, self.names, **facts)
+        return collect_answers(rows, **facts)
 
     def facts(self) -> dict[str, Any]:
         notes = [] if self.accepts is None else [*self._notes(self.accepts)]
-        return {"notes": notes, "cached_seconds": self.log.seconds}
+        return {"notes": notes, "cached_seconds": self.cached_seconds}
 
     def _notes(self, accepts: Capabilities) -> Iterator[str]:
-        log, labels = self.log, self.task.labels or isinstance(self.task, Multilabel)
+        labels = self.task.labels or isinstance(self.task, Multilabel)
         what = "labels" if labels else "fields" if self.format.schema else ""
         if accepts.schema:
             yield f"Answers were held to the {what} by a JSON schema."
@@ -148,29 +131,14 @@ class EndpointPrompter:
             yield f"Answers were plain text, matched to the {what} strictly."
         if not accepts.temperature:
             yield "The temperature could not be set to 0, so answers may differ between repeats."
-        if not accepts.top_logprobs and what == "labels":
-            yield "No log-probabilities were given, so there is no confidence in single answers."
-        if log.cut:
+        if self.cut_ids:
             size = f"{self.max_tokens} tokens ({self.max_tokens * BYTES_PER_TOKEN:,} bytes)"
-            yield f"Texts cut to about {size}: {len(log.cut)}."
-        if log.shown:
-            rows, fewest, most = log.shown.total(), min(log.shown), max(log.shown)
-            fit = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-            of = f" of {len(self.shown)}" if self.shown else ""
-            yield (
-                f"The model's context is too small: {fit}{of} demonstrations fit, in {rows} "
-                "requests."
-            )
-        if log.failed:
-            reason = next(iter(log.failed.values()))
-            yield f"{len(log.failed)} rows got no answer, which counts as wrong: {reason}."
-        if log.reused:
-            yield f"{log.reused} answers were paid for by earlier runs and not requested again."
-        if log.repeated:
-            yield (
-                f"{log.repeated} questions equal earlier ones of this run and were not sent again: "
-                "the prompt does not change with what was varied."
-            )
+            yield f"Texts cut to about {size}: {len(self.cut_ids)}."
+        if self.failed:
+            reason = next(iter(self.failed.values()))
+            yield f"{len(self.failed)} rows got no answer, which counts as wrong: {reason}."
+        if self.reused:
+            yield f"{self.reused} answers were paid for by earlier runs and not requested again."
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Refuse: a model behind an endpoint cannot be exported."""
@@ -192,7 +160,7 @@ class EndpointPrompter:
         missing = sum(row.paid is None and row.status == "empty" for row in rows)
         if 2 * missing >= len(rows) > 0:
             # One row that breaks a server is a finding; most rows mean that the server is down.
-            reason = next(reversed(self.log.failed.values()))
+            reason = next(reversed(self.failed.values()))
             raise EndpointError(
                 f"The endpoint {self.channel.name!r} ({self.channel.endpoint.host}) left {missing} "
                 f"of {len(rows)} requests unanswered ({reason}). Answers received are cached; run "
@@ -203,35 +171,24 @@ class EndpointPrompter:
     async def _row(
         self, accepts: Capabilities, item: Item, demonstrations: Sequence[Example]
     ) -> RowAnswer:
+        turns = [*self.shown, *map(self._turn, demonstrations), self._turn(item)]
+        messages = self.messages(accepts, turns)
+        body = request_body(self.channel.endpoint, accepts, messages, self.format)
         try:
-            return await self._answer(accepts, item, [self._turn(row) for row in demonstrations])
+            paid = await self.channel.send(body, worst_case(body))
+            return RowAnswer(*self._parsed(paid), paid)
         except RetriesExhausted as failure:
-            self.log.failed[item.id] = str(failure)
+            self.failed[item.id] = str(failure)
             return RowAnswer(None, "empty")
         except RequestFault as fault:
-            if fault.kind in ("refused", "rejected", "too-long", "oversized"):
-                self.log.failed[item.id] = fault.message
-                return RowAnswer(None, "cut" if fault.kind == "oversized" else "refused")
+            if fault.kind in ("refused", "rejected"):
+                self.failed[item.id] = fault.message
+                return RowAnswer(None, "refused")
             self.channel.stop()
             raise EndpointError(fault_message(self.channel, fault)) from None
         except (EndpointError, MoneySpent):
             self.channel.stop()
             raise
-
-    async def _answer(self, accepts: Capabilities, item: Item, own: list[Turn]) -> RowAnswer:
-        question, wanted = self._turn(item), len(self.shown) + len(own)
-        count = self._fitting(accepts, question, own)
-        while True:
-            try:
-                paid = await self._send(accepts, [*self._demonstrations(own, count), question])
-            except RequestFault as fault:
-                if fault.kind != "too-long" or not count:
-                    raise
-                count //= 2
-                continue
-            if count < wanted:
-                self.log.shown[count] += 1
-            return RowAnswer(*self._parsed(paid), paid)
 
     def _parsed(self, paid: PaidAnswer) -> tuple[str | None, Status]:
         if self.task.labels:
@@ -241,34 +198,12 @@ class EndpointPrompter:
             return None, problem
         return judged_answer(self.task, text, cut=paid.finish == "length")
 
-    async def _send(self, accepts: Capabilities, turns: Sequence[Turn]) -> PaidAnswer:
-        messages = self.messages(accepts, turns)
-        body = request_body(self.channel.endpoint, accepts, messages, self.format)
-        return await self.channel.send(body, worst_case(body))
-
-    def _demonstrations(self, own: Sequence[Turn], count: int) -> list[Turn]:
-        """Return `count` of them: the first of the fixed ones, the nearest of a row's own."""
-        every = [*self.shown, *own]
-        return every[len(every) - count :] if own else every[:count]
-
-    def _fitting(self, accepts: Capabilities, question: Turn, own: Sequence[Turn]) -> int:
-        """Return how many demonstrations fit the `context` of the study file, if it is set."""
-        count, context = len(self.shown) + len(own), self.channel.endpoint.context
-        while count and context is not None:
-            turns = [*self._demonstrations(own, count), question]
-            size = sum(len(m["content"].encode("utf-8")) for m in self.messages(accepts, turns))
-            # Three bytes a token is on the safe side of most tokenisers; messages have a frame.
-            if size / 3 + 8 * (len(turns) * 2 + 1) + accepts.max_tokens <= context:
-                break
-            count -= 1
-        return count
-
     def _turn(self, row: Example | Item) -> Turn:
         limit, parts = self.max_tokens * BYTES_PER_TOKEN, []
         for part in (row.text, *row.fields.values()):
             encoded = self._tidy(part).encode("utf-8")
             if len(encoded) > limit:
-                self.log.cut.add(row.id)
+                self.cut_ids.add(row.id)
             parts.append(encoded[:limit].decode("utf-8", "ignore"))
         answer = None
         if isinstance(row, Example):

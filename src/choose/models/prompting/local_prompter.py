@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ from choose.models.prompting.prompts import (
     turn_messages,
     wording_of,
 )
+from choose.models.retrieval.reading import in_order
 from choose.models.saving import floats, row_facts, rows_from
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import READ
@@ -32,7 +32,7 @@ from choose.tasks.multilabel import Multilabel, names_of
 from choose.types import Answers, Example, Floats, Item, Task
 
 if TYPE_CHECKING:
-    from choose.engines.causal.label_scoring import ScoredPrompts
+    from choose.engines.causal.label_scoring import LabelTrie, ScoredPrompts
 
 # Tokens by which parts that are laid out together may exceed their sum.
 SEAMS = 4
@@ -210,21 +210,36 @@ class Calibration:
 
 
 def calibration_rows(examples: Sequence[Example]) -> list[Example]:
-    """Return up to ROWS rows, chosen by their ids, so that overlapping pools choose the same."""
-    return sorted(examples, key=lambda e: hashlib.sha256(e.id.encode("utf-8", "replace")).digest())[
-        :CALIBRATION_ROWS
-    ]
+    """Return the first rows by their ids, so that overlapping pools choose the same."""
+    return in_order(examples)[:CALIBRATION_ROWS]
 
 
-def parts_in_time(rows: int) -> Iterator[slice]:
-    """Yield the rows to calibrate on in parts: a few of them, then as many as the time allows."""
-    start, done, more = perf_counter(), 0, min(FIRST_CALIBRATED, rows)
-    while more:
-        yield slice(done, done + more)
-        done += more
-        each = (perf_counter() - start) / done
-        most = min(rows, done + seconds_to_aim() / max(each, 1e-9))
-        more = int(decided_in_time("rows to calibrate on", int(most), rows)) - done
+class LabelPrompts(LocalPrompts):
+    """Prompts after which the answers of a trie are scored."""
+
+    trie: LabelTrie
+
+    def score(
+        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = ()
+    ) -> ScoredPrompts:
+        """Return the uncalibrated log-probabilities of the answers to each item."""
+        scored = self.lm.score(self._prompts(items, demonstrations), self.trie)
+        self.cached_seconds += scored.cached_seconds
+        return scored
+
+    def _scored_in_time(
+        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]]
+    ) -> Floats:
+        """Return (n, answers) log-probabilities of a few rows, and of more as the time allows."""
+        start, done, more, parts = perf_counter(), 0, min(FIRST_CALIBRATED, len(examples)), []
+        while more:
+            items = [row.item() for row in examples[done : done + more]]
+            parts.append(self.score(items, demonstrations[done : done + more]).logprobs)
+            done += more
+            each = (perf_counter() - start) / done
+            most = min(len(examples), done + seconds_to_aim() / max(each, 1e-9))
+            more = int(decided_in_time("rows to calibrate on", int(most), len(examples))) - done
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.trie.lengths)))
 
 
 def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
@@ -245,10 +260,8 @@ def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
     return Calibration(neutral, f"Batch calibration is off: {figures}.")
 
 
-class LocalPrompter(LocalPrompts):
+class LocalPrompter(LabelPrompts):
     """Predicts the labels of a task with a local model and a fixed set of demonstrations."""
-
-    calibrates = True
 
     def __init__(self, settings: PromptSettings, task: Task, shown: Sequence[Example] = ()) -> None:
         from choose.engines.causal.label_scoring import LabelTrie
@@ -282,9 +295,7 @@ class LocalPrompter(LocalPrompts):
     ) -> None:
         if not self.settings.calibrate:
             return
-        items, own = [row.item() for row in examples], list(demonstrations)
-        parts = [self.score(items[s], own[s]).logprobs for s in parts_in_time(len(items))]
-        logprobs = np.concatenate(parts) if parts else np.zeros((0, len(self.task.labels)))
+        logprobs = self._scored_in_time(examples, demonstrations)
         targets = [self.task.labels.index(row.target) for row in examples[: len(logprobs)]]
         self.calibration = fit_calibration(logprobs, targets)
         self.note = self.calibration.note
@@ -304,14 +315,6 @@ class LocalPrompter(LocalPrompts):
             **facts,
         )
 
-    def score(
-        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = ()
-    ) -> ScoredPrompts:
-        """Return the uncalibrated log-probabilities of the labels for each item."""
-        scored = self.lm.score(self._prompts(items, demonstrations), self.trie)
-        self.cached_seconds += scored.cached_seconds
-        return scored
-
 
 # Without calibration a set has the labels that are at least half as likely as the likeliest one.
 HALF = float(np.log(2))
@@ -320,15 +323,13 @@ HALF = float(np.log(2))
 CERTAIN = 1e-9
 
 
-class SetPrompter(LocalPrompts):
+class SetPrompter(LabelPrompts):
     """Chooses labels by how likely each is as the first of an answer, alone or before a comma.
 
     The log-odds of each label lose their mean over training rows, as in batch calibration (Zhou et
     al. 2023, arXiv 2309.17249); a logistic regression with one weight for them and one for the
     label's log-odds among these rows makes probabilities, on which thresholds are chosen.
     """
-
-    calibrates = True
 
     def __init__(
         self, settings: PromptSettings, task: Multilabel, shown: Sequence[Example] = ()
@@ -384,9 +385,7 @@ class SetPrompter(LocalPrompts):
             return
         from sklearn.linear_model import LogisticRegression
 
-        items, own = [row.item() for row in examples], list(demonstrations)
-        parts = [self._scores(items[s], own[s])[0] for s in parts_in_time(len(items))]
-        odds = _log_odds(np.concatenate(parts)[:, :-1])
+        odds = _log_odds(self._first(self._scored_in_time(examples, demonstrations))[:, :-1])
         members = members[: len(odds)]
         if not members.any() or members.all():  # of the few rows that there was time for
             return
@@ -408,7 +407,8 @@ class SetPrompter(LocalPrompts):
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
     ) -> Answers:
-        scores, scored = self._scores(items, demonstrations)
+        scored = self.score(items, demonstrations)
+        scores = self._first(scored.logprobs)
         labels, chances = scores[:, :-1], None
         if self.thresholds is None:
             best = labels.max(axis=1, keepdims=True, initial=-np.inf)
@@ -422,16 +422,11 @@ class SetPrompter(LocalPrompts):
         facts |= {"tokens_out": np.maximum(written, 1), "latency": scored.latency}
         return set_answers(self.choices, chosen, chances, **facts)
 
-    def _scores(
-        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]
-    ) -> tuple[Floats, Any]:
-        """Return (n, labels + 1) log-probabilities, the last of no label, and what they cost."""
-        scored = self.lm.score(self._prompts(items, demonstrations), self.trie)
-        self.cached_seconds += scored.cached_seconds
+    def _first(self, logprobs: Floats) -> Floats:
+        """Return (n, labels + 1) log-probabilities of each as the first label, the last of none."""
         count = len(self.choices)
-        alone, none = scored.logprobs[:, :count], scored.logprobs[:, count : count + 1]
-        first = np.logaddexp(alone, scored.logprobs[:, count + 1 :])
-        return np.hstack([first, none]), scored
+        alone, none = logprobs[:, :count], logprobs[:, count : count + 1]
+        return np.hstack([np.logaddexp(alone, logprobs[:, count + 1 :]), none])
 
     def _features(self, odds: Floats) -> Floats:
         """Return (n, labels, 2): the model's calibrated log-odds, and the label's own."""

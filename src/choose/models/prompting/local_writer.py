@@ -246,8 +246,6 @@ class LocalWriter(LocalPrompts):
         literal: fields of records whose values are dropped where the text does not hold them.
     """
 
-    calibrates = True
-
     def __init__(
         self,
         settings: PromptSettings,

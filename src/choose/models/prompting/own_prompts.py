@@ -1,10 +1,10 @@
-"""A prompt of the user's own: a text with places, a chat, or what promptfoo or DSPy wrote."""
+"""A prompt of the user's own: a text with places, or a chat."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from choose.files import read_text
 # Where the row and the labels (or fields) of the task go.
 TEXT, LABELS = "{text}", "{labels}"
 
-# A name in braces: Python's and promptfoo's places alike.
+# A name in single or double braces.
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}|\{(\w+)\}")
 
 _ROLES = ("system", "user", "assistant")
@@ -35,9 +35,9 @@ class OwnPrompt:
 
     @classmethod
     def read(cls, text: str) -> OwnPrompt:
-        """Read a text with places; a chat as JSON; or what promptfoo or DSPy wrote.
+        """Read a text with places, or a chat as JSON.
 
-        Any other single place than `LABELS` is the row's, as ``{{message}}`` of promptfoo.
+        Any other single place than `LABELS` is the row's, such as ``{{message}}``.
 
         Raises:
             ValueError: saying what is wrong and what to write.
@@ -95,9 +95,7 @@ def read_prompt(file: str) -> str:
         ValueError: naming the file, and what is wrong.
     """
     try:
-        text = read_text(Path(file), LONGEST)
-        is_yaml = Path(file).suffix.lower() in (".yaml", ".yml")
-        return OwnPrompt.read(_from_yaml(text) if is_yaml else text).dump()
+        return OwnPrompt.read(read_text(Path(file), LONGEST)).dump()
     except FileNotFoundError:
         raise ValueError(f"there is no file {file!r}") from None
     except (OSError, ValueError) as error:
@@ -115,10 +113,6 @@ def _messages(text: str) -> Iterator[Message]:
         yield from _chat(found)
     elif "messages" in found:
         yield from _chat(found["messages"])
-    elif (predictor := _dspy(found)) is not None:
-        yield from _dspy_messages(predictor)
-    elif "prompts" in found or "results" in found:
-        yield from _messages(_promptfoo(found))
     else:
         raise ValueError('it is JSON, but no chat: [{"role": "user", "content": "… {text}"}]')
 
@@ -141,57 +135,3 @@ def _chat(turns: Any) -> Iterator[Message]:
                 f'a message of a chat is not {{"role": "{"|".join(_ROLES)}", "content": …}}'
             )
         yield role, content
-
-
-def _from_yaml(text: str) -> str:
-    import yaml  # comes with huggingface_hub
-
-    try:
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError("it is no YAML") from error
-    return _promptfoo(found if isinstance(found, dict) else {})
-
-
-def _promptfoo(found: Mapping[str, Any]) -> str:
-    """Return the one prompt of a file of results, or of a configuration."""
-    results = found.get("results")
-    prompts = (results if isinstance(results, dict) else found).get("prompts")
-    each = (
-        one.get("raw", one.get("id")) if isinstance(one, dict) else one
-        for one in (prompts if isinstance(prompts, list) else [prompts])
-    )
-    raw = [*dict.fromkeys(one.strip() for one in each if isinstance(one, str))]
-    if len(raw) != 1:
-        raise ValueError(f"it holds {len(raw)} prompts of promptfoo. Save one in a file")
-    if raw[0].startswith("file:"):
-        raise ValueError(f"the prompt of promptfoo is {raw[0]}: name that file with --prompt")
-    return raw[0]
-
-
-def _dspy(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the one predictor of a program that DSPy saved as JSON."""
-    if isinstance(found.get("signature"), dict):
-        return found
-    inner = [one for one in found.values() if isinstance(one, dict) and "signature" in one]
-    if len(inner) > 1:
-        raise ValueError(f"it is a DSPy program of {len(inner)} predictors, and one is read")
-    return inner[0] if inner else None
-
-
-def _dspy_messages(predictor: Mapping[str, Any]) -> Iterator[Message]:
-    """Yield the instructions with the labels, the demonstrations, and the place of the text."""
-    signature = predictor["signature"]
-    told = str(signature.get("instructions", "")).strip()
-    yield "system", told if LABELS in told else f"{told}\n\nAnswer with one of: {LABELS}"
-    for shown in predictor.get("demos") or ():
-        values = [str(v) for k, v in shown.items() if k != "augmented" and k != "reasoning"]
-        if len(values) > 1:
-            yield "user", _literal(values[0])
-            yield "assistant", _literal(values[-1])
-    yield "user", TEXT
-
-
-def _literal(text: str) -> str:
-    """Return a text in which nothing looks like a place."""
-    return _PLACE.sub(lambda match: match[0].strip("{}"), text)

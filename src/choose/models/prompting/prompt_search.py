@@ -8,8 +8,7 @@ and end at stated limits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import NamedTuple
@@ -65,9 +64,6 @@ TOO_SMALL = (
 # A search at an endpoint spends at most this share of the dollars that are left when it begins.
 MONEY_SHARE = 0.25
 
-# Requests between two looks at the dollars, at least.
-CHUNK = 8
-
 
 class SearchStopped(Exception):
     """A search may ask no further question; the message says why, after "because"."""
@@ -92,71 +88,48 @@ class SearchBudget:
         self._before = self._ledger.committed
 
     @property
-    def seconds(self) -> float:
-        """Return the seconds since the search began, with those of cached answers."""
-        return perf_counter() - self._started + self.cached_seconds
-
-    @property
     def cost(self) -> str:
         """Return in words how many questions were put, and the seconds or dollars they took."""
         questions = f"{self.asked:,} questions of at most {self.most:,}"
         if self.endpoint is None:
-            return f"{questions}, {self.seconds:.0f} s"
+            return f"{questions}, {perf_counter() - self._started + self.cached_seconds:.0f} s"
         return f"{questions}, ${self.usd:.4f}" if self.usd else questions
 
-    def answers(self, prompter: Prompter, items: Sequence[Item]) -> list[Answers]:
-        """Put questions to a prompter, in parts where dollars are limited.
+    def answers(self, prompter: Prompter, rows: Sequence[Example | Item]) -> Answers:
+        """Put questions to a prompter, which first calibrates on them where they are labelled.
 
         Raises:
             SearchStopped: if that would exceed a limit.
         """
-        parts, step = [], max(1, len(items))
-        if self.endpoint is not None and self._ledger.limit is not None:
-            endpoint = current_session().endpoint(self.endpoint)
-            step = max(CHUNK, endpoint.concurrency)
-        for first in range(0, len(items), step):
-            some = items[first : first + step]
-            with self.count(len(some)):
-                parts.append(prompter.answer(some))
-            self._pay(parts[-1])
-        return parts
-
-    @contextmanager
-    def count(self, questions: int) -> Iterator[None]:
-        """Count questions that are put inside the block, and report progress.
-
-        Raises:
-            SearchStopped: if they would exceed a limit.
-        """
-        self.check(questions)
+        self._check(len(rows))
+        labelled = [row for row in rows if isinstance(row, Example)]
+        items = [row.item() if isinstance(row, Example) else row for row in rows]
         try:
-            with as_part(self.asked, questions, self.planned, "choosing a prompt"):
-                yield
-                self.asked += questions
+            with as_part(self.asked, len(rows), self.planned, "choosing a prompt"):
+                if labelled:
+                    prompter.calibrate(labelled)
+                answers = prompter.answer(items)
         except MoneySpent:
             raise SearchStopped("--max-usd leaves no room for another request") from None
+        self.asked += len(rows)
+        self.cached_seconds += float(prompter.facts()["cached_seconds"])
+        if self.endpoint is not None:
+            self._pay(answers, self.endpoint)
+        return answers
 
-    def check(self, questions: int) -> None:
-        """Raise if so many more questions would exceed a limit.
-
-        Raises:
-            SearchStopped: saying which.
-        """
+    def _check(self, questions: int) -> None:
         if self.asked + questions > self.most:
             raise SearchStopped(f"it may ask {self.most:,} questions")
         if self.endpoint is None or self._ledger.limit is None:
             return
         left = self._ledger.limit - self._ledger.total
-        each = self.usd / self.asked if self.asked else 0.0
-        if self.usd + each * questions > MONEY_SHARE * (left + self.usd):
+        if self.usd * (1 + questions / max(1, self.asked)) > MONEY_SHARE * (left + self.usd):
             raise SearchStopped(
                 f"it may spend {MONEY_SHARE:.0%} of the dollars that --max-usd left it"
             )
 
-    def _pay(self, answers: Answers) -> None:
-        if self.endpoint is None:
-            return
-        prices = current_session().endpoint(self.endpoint).prices
+    def _pay(self, answers: Answers, endpoint: str) -> None:
+        prices = current_session().endpoint(endpoint).prices
         counts = answers.tokens_in, answers.tokens_cached, answers.tokens_out
         found = None if prices is None else dollars(prices, *counts)
         if found is None:  # a server that counts no tokens is billed at what was reserved
@@ -301,15 +274,7 @@ class PromptSearch:
         settings = replace(self.settings, wording=setting.wording, template=setting.template)
         prompter = prompter_for(settings, self.task, self.pool, self.draws[setting.draw])
         rows, metric = self.parts.asked, self.task.metrics[0]
-        items = [row.item() for row in rows]
-        if prompter.calibrates:
-            with self.budget.count(len(items)):
-                prompter.calibrate(rows)
-                parts = [prompter.answer(items)]
-        else:
-            parts = self.budget.answers(prompter, items)
-        self.budget.cached_seconds += float(prompter.facts()["cached_seconds"])
-        outputs = [output for answers in parts for output in answers.outputs]
+        outputs = self.budget.answers(prompter, rows).outputs
         pairs = zip(outputs, rows, strict=True)
         scores = np.array([self.task.score(out, row.targets)[metric] for out, row in pairs])
         self.known[setting] = Measured(prompter, scores, outputs)
@@ -375,7 +340,6 @@ def rewritten(
         Writing(instruction=_BETTER),
         [sample],
     )
-    (answers,) = budget.answers(prompter, [Item(id="page 0", text="\n".join(lines))])
-    budget.cached_seconds += float(prompter.facts()["cached_seconds"])
+    answers = budget.answers(prompter, [Item(id="page 0", text="\n".join(lines))])
     ((output, raw),) = zip(answers.outputs, answers.raw or answers.outputs, strict=True)
     return prompt.rewritten((output or raw or "").strip().strip("`").strip())

@@ -317,15 +317,9 @@ def as_own(task: Task, wording: Wording) -> OwnPrompt:
 
 
 class Prompter(Protocol):
-    """Answers with a language model and a fixed set of demonstrations.
-
-    Attributes:
-        task: what it answers.
-        calibrates: whether it chooses anything on labelled rows.
-    """
+    """Answers a task with a language model and a fixed set of demonstrations."""
 
     task: Task
-    calibrates: bool
 
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.classical import Weights, minimise
+from choose.models.classical import MAX_PASSES
 from choose.models.records.values_in_text import NUMBER_WORDS, Span, Word, month_of, weekday_of
 from choose.progress import report_progress
 from choose.types import Floats
 
 Codes = npt.NDArray[np.int64]
+
+Weights = npt.NDArray[np.float32]
 
 # Words on either side that are features of a word.
 REACH = 5
@@ -173,8 +175,6 @@ OUTSIDE = "O"
 # three sets of 100 to 1,200 rows: up to four points of field-F1 over 0, and never less.
 EAGERNESS = 0.7
 
-_Places = npt.NDArray[np.int64]
-
 
 class Tagger:
     """Spans of fields in texts, learnt from texts with spans.
@@ -215,7 +215,7 @@ class Tagger:
             self._allowed(),
             self.C,
         )
-        self.weights = minimise(loss, loss.shape)
+        self.weights = loss.least().astype(np.float32)
 
     def predict(
         self, texts: Sequence[Sequence[Word]], contexts: Sequence[Sequence[str]]
@@ -287,7 +287,7 @@ def _tags(words: int, spans: Sequence[Span]) -> list[str]:
     return tags
 
 
-def _matrix(codes: Sequence[npt.NDArray[np.int64]], columns: npt.NDArray[np.int64]) -> Any:
+def _matrix(codes: Sequence[Codes], columns: Codes) -> Any:
     """Return (words, columns) sparse features, 1 where a feature holds."""
     from scipy.sparse import csr_matrix
 
@@ -373,7 +373,7 @@ class ChainLoss:
     def __init__(
         self,
         rows: Any,
-        targets: _Places,
+        targets: Codes,
         lengths: Sequence[int],
         allowed: npt.NDArray[np.bool_],
         C: float,
@@ -387,6 +387,24 @@ class ChainLoss:
         self.moves = np.zeros(allowed.shape, dtype=np.float32)
         np.add.at(self.moves, (self.targets[self.sums.before], self.targets[self.sums.first :]), 1)
         self.moves[-1] = np.bincount(self.targets[: self.sums.first], minlength=tags)
+
+    def least(self) -> Floats:
+        """Return the weights at which the loss is least, by L-BFGS (Liu and Nocedal 1989)."""
+        from scipy.optimize import minimize
+
+        passes = 0
+
+        def loss(flat: Floats) -> Any:
+            nonlocal passes
+            passes += 1
+            report_progress(min(passes, MAX_PASSES - 1), MAX_PASSES, "tagging", at_most=True)
+            value, gradient = self(flat.reshape(self.shape).astype(np.float32))
+            return value, gradient.ravel().astype(np.float64)
+
+        options = {"maxiter": MAX_PASSES, "gtol": 1e-4}
+        start = np.zeros(self.shape).ravel()
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+        return np.asarray(found.x).reshape(self.shape)
 
     def __call__(self, weights: Weights) -> tuple[float, Weights]:
         features = self.rows.shape[1]

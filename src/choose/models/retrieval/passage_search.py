@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 import sys
 import unicodedata
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import groupby, pairwise
+from itertools import groupby
 from math import inf
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, get_args
@@ -223,25 +222,18 @@ ENCODED = 64
 # Similarities are compared after rounding: their last digits differ with the texts beside them.
 DIGITS = 5
 
-# Windows searched beyond those asked for, so that equal ones at the end are ordered by place.
+# Passages searched beyond those asked for, so that equal ones at the end are ordered by place.
 MARGIN = 16
 
 
 class DenseIndex(PassageIndex):
-    """An exact cosine index; a passage too long for the encoder counts as its best window."""
+    """An exact cosine index; of a passage too long for the encoder its beginning counts."""
 
     def __init__(self, passages: Sequence[Passage], encoder: str) -> None:
         import faiss
 
         self.passages, self.encoder = passages, load_encoder(encoder)
-        start = perf_counter()
-        windows: list[list[str]] = []
-        for passage in passages:
-            windows.append(windows_of(self.encoder, passage))
-            if len(windows) % STEP == 0:
-                report_progress(len(windows), len(passages), "measuring passages")
-        texts = [text for own in windows for text in own]
-        self.owners = np.repeat(np.arange(len(passages)), [len(own) for own in windows])
+        texts, start = [passage.shown for passage in passages], perf_counter()
         cached = self.encoder.cached_seconds(texts)
         vectors = self.encoder.embed(texts)
         self.index = faiss.IndexFlatIP(vectors.shape[1])
@@ -255,7 +247,12 @@ class DenseIndex(PassageIndex):
         found: list[list[Ranked]] = []
         # One by one: faiss computes products of many questions another way, with other last digits.
         for vector in self.encoder.embed(questions):
-            found.append(self._ranked(vector[None], wanted))
+            count = min(wanted + MARGIN, len(self.passages))
+            [cosines], [places] = self.index.search(vector[None], count)
+            rounded = zip(
+                places.tolist(), cosines.astype(float).round(DIGITS).tolist(), strict=True
+            )
+            found.append(sorted(rounded, key=lambda pair: (-pair[1], pair[0]))[:wanted])
             if len(found) % ENCODED == 0:
                 report_progress(len(found), len(questions), "search")
         return found
@@ -269,61 +266,8 @@ class DenseIndex(PassageIndex):
         return other
 
     def vectors_of(self, places: Sequence[int]) -> Vectors:
-        """Return (n, d) unit vectors of passages, the first window of each."""
-        first = np.searchsorted(self.owners, places)
-        return np.stack([self.index.reconstruct(int(window)) for window in first])
-
-    def _ranked(self, vector: Any, k: int) -> list[Ranked]:
-        count = min(k + MARGIN, len(self.owners))
-        while True:
-            similarities, places = self.index.search(vector, count)
-            best: dict[int, float] = {}
-            for similarity, window in zip(similarities[0], places[0], strict=True):
-                best.setdefault(int(self.owners[window]), round(float(similarity), DIGITS))
-            # A passage of many windows can take the places of others.
-            if len(best) >= min(k + MARGIN // 2, len(self.passages)) or count == len(self.owners):
-                return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
-            count = min(2 * count, len(self.owners))
-
-
-def windows_of(encoder: Encoder, passage: Passage) -> list[str]:
-    """Return a passage as it is shown, or parts of equal length that the encoder reads whole."""
-    limit = getattr(encoder.model, "max_seq_length", None)
-    # Words have a few characters, and no token has none.
-    if not limit or len(passage.shown) < limit - 2:
-        return [passage.shown]
-    heading = f"{passage.title}: " if passage.title else ""
-    room = limit - _tokens(encoder, heading)
-    # A title that leaves no room for the text is not repeated.
-    return list(_windows(encoder, heading if room >= limit // 2 else "", passage.text, limit))
-
-
-def _windows(encoder: Encoder, heading: str, text: str, limit: int) -> Iterator[str]:
-    tokens = _tokens(encoder, heading + text)
-    if tokens <= limit or len(text) < 2:
-        yield heading + text
-        return
-    outside = _tokens(encoder, heading)
-    parts = max(2, math.ceil((tokens - outside) / (limit - outside)))
-    for part in _cut(text, parts):
-        yield from _windows(encoder, heading, part, limit)
-
-
-def _cut(text: str, parts: int) -> Iterator[str]:
-    """Yield parts of about equal length, cut between words, or inside one that is longer."""
-    spans = [match.span() for match in re.finditer(r"\S+", text)]
-    if len(spans) < parts:
-        size = math.ceil(len(text) / parts)
-        yield from (text[start : start + size] for start in range(0, len(text), size))
-        return
-    bounds = [len(spans) * part // parts for part in range(parts + 1)]
-    for first, last in pairwise(bounds):
-        yield text[spans[first][0] : spans[last - 1][1]]
-
-
-def _tokens(encoder: Encoder, text: str) -> int:
-    safe = text.encode("utf-8", "replace").decode("utf-8")
-    return len(encoder.model.tokenizer(safe, verbose=False)["input_ids"])
+        """Return (n, d) unit vectors of passages."""
+        return np.asarray(self.index.reconstruct_batch(np.array(places, dtype=np.int64)))
 
 
 Way = Literal["bm25", "dense", "hybrid"]
@@ -341,22 +285,9 @@ def passage_index(corpus: Corpus, way: str, words: int, encoder: str) -> Passage
     `way` is ``bm25``, ``dense`` or ``hybrid``; the encoder of the last two is a model spec.
     """
     check_way(way)
-    return _index(corpus, way, words, encoder)
-
-
-def check_way(way: str) -> None:
-    """Refuse a way to search that does not exist."""
-    if way not in WAYS:
-        hint = did_you_mean(way, WAYS)
-        raise StrategyError(f"No way to search {way!r}.{hint} There are: {', '.join(WAYS)}.")
-
-
-def _index(corpus: Corpus, way: str, words: int, encoder: str) -> PassageIndex:
     if way == "hybrid":
-        first, second = (_index(corpus, part, words, encoder) for part in ("bm25", "dense"))
-        return HybridIndex(first, second)
-    model = (encoder, weights_digest(encoder)) if way == "dense" else ()
-    key = (corpus.digest, way, str(words), *model)
+        return HybridIndex(*(passage_index(corpus, w, words, encoder) for w in WAYS[:2]))
+    key = _index_key(corpus, way, words, encoder)
     if key not in _INDEXES:
         passages = corpus.passages(words)
         built = DenseIndex(passages, encoder) if way == "dense" else BM25Index(passages)
@@ -365,6 +296,18 @@ def _index(corpus: Corpus, way: str, words: int, encoder: str) -> PassageIndex:
             _INDEXES.popitem(last=False)
     _INDEXES.move_to_end(key)
     return _INDEXES[key]
+
+
+def _index_key(corpus: Corpus, way: str, words: int, encoder: str) -> tuple[str, ...]:
+    model = (encoder, weights_digest(encoder)) if way == "dense" else ()
+    return (corpus.digest, way, str(words), *model)
+
+
+def check_way(way: str) -> None:
+    """Refuse a way to search that does not exist."""
+    if way not in WAYS:
+        hint = did_you_mean(way, WAYS)
+        raise StrategyError(f"No way to search {way!r}.{hint} There are: {', '.join(WAYS)}.")
 
 
 # Passages that are retrieved to find the one with the evidence among them, and other passages.
@@ -524,7 +467,7 @@ def takes_too_long(corpus: Corpus, words: int, encoder: str) -> bool:
 
     An index that another fit has made is used. The forecast is from some passages.
     """
-    key, in_time = (corpus.digest, "dense", str(words), encoder, weights_digest(encoder)), True
+    key, in_time = _index_key(corpus, "dense", words, encoder), True
     passages = corpus.passages(words)
     if seconds_to_aim() < inf and key not in _INDEXES and len(passages) > FORECAST_FROM:
         start, some = perf_counter(), passages[:: -(-len(passages) // FORECAST_FROM)]

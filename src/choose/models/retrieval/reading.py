@@ -17,12 +17,7 @@ from choose.types import Example, Item, Task
 
 def in_order(rows: Sequence[Example]) -> list[Example]:
     """Return rows in an order of their ids, so that overlapping pools begin with the same rows."""
-    return sorted(rows, key=lambda row: order_key(row.id))
-
-
-def order_key(id: str) -> bytes:
-    """Return by what ids are ordered."""
-    return hashlib.sha256(id.encode("utf-8", "replace")).digest()
+    return sorted(rows, key=lambda r: hashlib.sha256(r.id.encode("utf-8", "replace")).digest())
 
 
 class Read(NamedTuple):
@@ -44,8 +39,8 @@ class ReadsDocuments:
     retriever: str
     library: Library
 
-    # Row -> how many of the passages that were found for it fit into its prompt, where not all do.
-    _fewer: dict[str, int]
+    # Rows whose prompt has no room for all passages that were found.
+    _short: set[str]
 
     def passages(self) -> tuple[int, int]:
         raise NotImplementedError
@@ -86,13 +81,9 @@ class ReadsDocuments:
         """Return the passages that fit into a prompt, best first, whole; of the first a part."""
         if (measure := self._measure()) is None:
             return [[*some] for some in found]
-        self._fewer = getattr(self, "_fewer", {})
-        shown = []
-        for item, some in zip(items, found, strict=True):
-            fit = fitting(measure, item, some)
-            if fit != [*some]:
-                self._fewer[item.id] = len(fit) if fit[0] == some[0] else 0
-            shown.append(fit)
+        shown = [fitting(measure, item, some) for item, some in zip(items, found, strict=True)]
+        triples = zip(items, found, shown, strict=True)
+        self._short |= {item.id for item, some, fit in triples if fit != [*some]}
         return shown
 
     def _with_search(self, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,20 +91,14 @@ class ReadsDocuments:
         saved = facts.get("cached_seconds", 0.0) + self.library.cached_seconds
         count, words = self.passages()
         way = f"{plural(count, 'passage')} of at most {words} words, found by {self.library.way}"
-        every = [f"Reads {way}.", *facts["notes"], *self._room_notes()]
-        return {**facts, "notes": every, "cached_seconds": saved}
-
-    def _room_notes(self) -> list[str]:
-        """Return in how many prompts not all passages fit, and how many fit at least."""
-        if not (fewer := getattr(self, "_fewer", {})):
-            return []
-        least = min(fewer.values())
-        fit = f"{plural(least, 'passage')}" if least else "a part of the first passage"
-        return [
-            f"Not all passages that were found fit into the model's prompt beside "
-            f"{plural(len(fewer), 'question')}: {fit} where there was least room. The others were "
-            "left out, the worst first."
-        ]
+        notes = [f"Reads {way}.", *facts["notes"]]
+        if self._short:
+            questions = plural(len(self._short), "question")
+            notes.append(
+                f"Not all passages that were found fit into the model's prompt beside {questions}: "
+                "the worst were left out, and the first was cut where it did not fit alone."
+            )
+        return {**facts, "notes": notes, "cached_seconds": saved}
 
 
 @runtime_checkable

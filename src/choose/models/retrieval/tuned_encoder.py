@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from choose.data.stratify import hold_out
 from choose.engines.embeddings import Encoder, Vectors, cached_encoder, load_encoder
 from choose.engines.hardware.timed_steps import TimedSteps
 from choose.engines.lora.training_run import learning_rate_factor
@@ -24,7 +25,7 @@ from choose.engines.weights.resolve import weights_digest
 from choose.errors import StrategyError
 from choose.formatting import plural
 from choose.models.retrieval.passage_search import DenseIndex, Library, Way
-from choose.models.retrieval.reading import in_order, order_key
+from choose.models.retrieval.reading import in_order
 from choose.progress import report_progress
 from choose.types import Example
 
@@ -189,35 +190,27 @@ def held_apart(rows: Sequence[Example], share: float) -> tuple[list[Example], li
     """Divide rows into two parts, the second of about a share of them.
 
     Rows whose evidence is in one document are in one part, as are rows that documents link through
-    others. Where that leaves a part with less than half of its share, rows are divided one by one;
-    the last value says whether documents are apart. Both parts are in the order of `in_order`.
+    others. Where that leaves the second part with less than half of its share, rows are divided one
+    by one; the last value says whether documents are apart. Both parts are in the order of
+    `in_order`.
     """
-    groups = _by_document(in_order(rows))
-    wanted, held = share * len(rows), list[Example]()
-    for group in sorted(groups, key=lambda group: min(order_key(row.id) for row in group)):
-        if len(held) < wanted and len(held) + len(group) <= 1.5 * wanted:
-            held += group
-    apart = bool(rows) and wanted / 2 <= len(held)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, wanted = in_order(rows), round(share * len(rows))
+    pairs = [(n, span.document) for n, row in enumerate(rows) for span in row.evidence]
+    places = {document: len(rows) + n for n, document in enumerate({d: 0 for _, d in pairs})}
+    ends = [n for n, _ in pairs], [places[document] for _, document in pairs]
+    graph = coo_array((np.ones(len(pairs)), ends), shape=(len(rows) + len(places),) * 2)
+    groups = connected_components(graph, directed=False)[1].astype(str).tolist()
+    ids = [row.id for row in rows]
+    clusters = dict(zip(ids, groups, strict=False))
+    held = {*hold_out(ids, dict.fromkeys(ids, ""), clusters, wanted, seed=0)}
+    apart = bool(rows) and 2 * len(held) >= wanted
     if not apart:
-        held = in_order(rows)[: round(wanted)]
-    ids = {row.id for row in held}
-    return [row for row in in_order(rows) if row.id not in ids], in_order(held), apart
-
-
-def _by_document(rows: Sequence[Example]) -> list[list[Example]]:
-    """Return the rows in groups that share no document."""
-    group_of: dict[str, list[Example]] = {}
-    groups: dict[int, list[Example]] = {}
-    for row in rows:
-        own = [row]
-        documents = {span.document for span in row.evidence}
-        for other in {id(g): g for d in documents if (g := group_of.get(d)) is not None}.values():
-            own = [*other, *own]
-            groups.pop(id(other))
-        groups[id(own)] = own
-        documents |= {span.document for one in own for span in one.evidence}
-        group_of |= dict.fromkeys(documents, own)
-    return list(groups.values())
+        held = {*ids[:wanted]}
+    learnt = [row for row in rows if row.id not in held]
+    return learnt, [row for row in rows if row.id in held], apart
 
 
 class Stop(NamedTuple):
