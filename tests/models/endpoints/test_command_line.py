@@ -93,9 +93,6 @@ def test_a_model_by_flags_is_compared_end_to_end(choose, server, tmp_path, monke
         "--usd-per-million", "1,2", "--max-usd", "1", "--yes", "--out", "st",
     )  # fmt: skip
     assert code == 0
-    full = choose("report", "st", "--full")[1]
-    assert "Behind endpoints" in full
-    assert "prompt uses gpt-x at 127.0.0.1" in full
     assert "requests to 127.0.0.1" in err
     assert "60 rows of the data" in err
     assert "Endpoints:" in err
@@ -148,23 +145,6 @@ def test_the_plan_says_why_there_are_so_many_requests(choose: Run, server: Serve
     _, text, _ = choose("plan", "words.csv", *flags, "--quick", "--json")
     (bill,) = json.loads(text)["sending"]["endpoints"]
     assert bill["requests"] == 100
-
-
-@pytest.mark.slow
-def test_a_first_run_does_not_say_that_answers_were_paid_for_before(choose, server, tmp_path):
-    """D23: equal questions of one run were called "paid for before"; a second run's are."""
-    # Round 1 asks what round 0 asked, after learning from more rows.
-    write_csv(
-        tmp_path / "words.csv", [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(rows=400))]
-    )
-    flags = ["-s", "prompt", "--set", "seeds=1", "--set", "noise=0,0.2", "--budget", "1m"]
-    address = ["--model", "m", "--base-url", server.url]
-    code, out, err = choose("compare", "words.csv", *flags, *address, "--yes", "--out", "a")
-    assert code == 0, err
-    assert "earlier runs" not in out + err
-    assert "equal to one of this run" in err
-    _, out, err = choose("compare", "words.csv", *flags, *address, "--yes", "--out", "a")
-    assert "equal to one of this run" not in err
 
 
 @pytest.mark.slow
@@ -366,7 +346,6 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
     assert found["repeats"] == 3
     assert found["repeated_rows"] == 60
     assert found["instability"] == pytest.approx(6 / 60)
-    assert "60 rows 3 times" in " ".join(choose("report", "st", "--full")[1].split())
 
 
 @pytest.mark.slow
@@ -387,7 +366,6 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(choose, server, tmp_
         "in-house: The served model may have been trained on these very rows" in w for w in warnings
     )
     full = " ".join(choose("report", "st", "--full")[1].split())
-    assert "may have been trained on these very rows" in full
 
 
 def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> None:

@@ -58,7 +58,6 @@ class RequestChannel:
 
     Attributes:
         reused: requests answered from the cache, or by an equal request in flight.
-        earlier: those of them that were answered before this session began.
         retried: requests sent again after a failure.
         has_answered: whether the server has answered any request.
         stopped: whether nothing more is sent; requests in flight may still be answered.
@@ -71,7 +70,6 @@ class RequestChannel:
     endpoint: Endpoint
     session: Session
     reused: int = 0
-    earlier: int = 0
     retried: int = 0
     stopped: bool = False
     refusal: RequestFault | None = None
@@ -106,7 +104,6 @@ class RequestChannel:
         cached = self.cache.answers.get(key)
         if cached is not None:
             self.reused += 1
-            self.earlier += cached.when < self.session.started
             return cached
         task = self.in_flight.get(key)
         if task is None and self.refusal is not None:
@@ -277,11 +274,6 @@ class Session:
     def reused(self) -> int:
         """Return how many questions needed no request of their own."""
         return sum(channel.reused for channel in self.channels.values())
-
-    @property
-    def earlier(self) -> int:
-        """Return how many of them were paid for before this session began."""
-        return sum(channel.earlier for channel in self.channels.values())
 
     @property
     def retried(self) -> int:
