@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from choose.cli.console import Consent
-from choose.conformance import WORDS_OF, pool
+from choose.conformance import WORDS_OF
 from choose.errors import StudyError
 from choose.models.endpoints.client import RetryPolicy
 from choose.schema.plan import Bill, Spending
@@ -93,6 +93,7 @@ def test_a_model_by_flags_is_compared_end_to_end(choose, server, tmp_path, monke
         "--usd-per-million", "1,2", "--max-usd", "1", "--yes", "--out", "st",
     )  # fmt: skip
     assert code == 0
+    full = choose("report", "st", "--full")[1]
     assert "requests to 127.0.0.1" in err
     assert "60 rows of the data" in err
     assert "Endpoints:" in err
@@ -366,6 +367,7 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(choose, server, tmp_
         "in-house: The served model may have been trained on these very rows" in w for w in warnings
     )
     full = " ".join(choose("report", "st", "--full")[1].split())
+    assert "may have been trained on these very rows" in full
 
 
 def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> None:

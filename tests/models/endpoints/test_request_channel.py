@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
-from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ from choose.models.endpoints.client import retry_after
 from choose.models.endpoints.command_session import connect_endpoints, repeated_requests
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
 from choose.models.endpoints.settings import Endpoint
-from choose.progress import TimeLimitReached
 from choose.types import Item
 from support.chat_server import (
     FAST,
@@ -364,36 +362,6 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
                 strategy.predict(rows(50))
         assert session.ledger.requests == len(asked) == 1 + 4
         assert session.ledger.reserved == 0
-
-
-def test_a_session_that_stops_sends_nothing_more_for_another_thread() -> None:
-    """After Ctrl-C while a thread asks an endpoint, or the person would pay while it is judged."""
-    asked, ended = list[int](), list[int]()
-
-    async def slowly(request: Any) -> Any:
-        asked.append(1)
-        await asyncio.sleep(0.02)
-        return as_response(RIGHT, request)
-
-    def work() -> None:
-        with pytest.raises(TimeLimitReached):
-            strategy.predict(rows(200))
-        ended.append(len(asked))
-
-    with endpoint_session(RIGHT, concurrency=2) as session:
-        strategy = fitted()
-        paid = session.ledger.requests
-        session.transport.handler = slowly
-        thread = threading.Thread(target=copy_context().run, args=(work,))
-        thread.start()
-        while len(asked) < 4 and thread.is_alive():
-            time.sleep(0.005)
-        session.stop()
-        thread.join(30)
-        assert 4 <= ended[0] < 100
-        with pytest.raises(TimeLimitReached):
-            strategy.predict(rows(250))
-        assert len(asked) == ended[0] == session.ledger.requests - paid
 
 
 def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
