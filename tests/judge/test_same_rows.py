@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from html.parser import HTMLParser
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -22,7 +21,7 @@ from choose.formatting import MINUS
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.blocks import learning_curve, rows_noted
+from choose.report.blocks import Table, decision_blocks, learning_curve, rows_noted
 from choose.report.words import headline
 from choose.report.write import render_html, render_markdown
 from choose.schema.base import Interval, Record
@@ -99,9 +98,6 @@ def _reads(value: float, figure: str) -> bool:
     return abs(100 * abs(value) - float(text)) <= half
 
 
-Table = list[list[str]]
-
-
 def _says(text: str, name: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
@@ -109,8 +105,9 @@ def _says(text: str, name: str) -> bool:
 def unlike_columns(decision: Decision) -> list[str]:
     """Return the columns of a decision's reports with figures of unlike rows, unmarked."""
     known, found = figures(decision), []
-    for table in (*_markdown(decision), *_html(decision)):
-        found += unlike_in_table(decision, table, known)
+    for block in decision_blocks(decision):
+        if isinstance(block, Table):
+            found += unlike_in_table(decision, [block.heads, *block.rows], known)
     return found
 
 
@@ -130,14 +127,14 @@ def unlike_in_table(decision, table, known=None):
     return found
 
 
-def _by_candidate(decision: Decision, table: Table) -> list[dict[str, list[str]]]:
+def _by_candidate(decision, table):
     """Return the rows by candidate; where one has several rows, by those and their next cells."""
     names = sorted({c.candidate for c in decision.scorecards}, key=len, reverse=True)
     rows = [(n, cells) for cells in table if cells for n in names if _says(cells[0], n)]
     first = {id(cells): name for name, cells in reversed(rows)}
     kept = [(first[id(cells)], cells) for cells in table if id(cells) in first]
     for keys in range(3):
-        groups: dict[tuple[str, ...], dict[str, list[str]]] = {}
+        groups: dict[tuple[str, ...], dict[str, Any]] = {}
         for name, cells in kept:
             groups.setdefault(tuple(cells[1 : 1 + keys]), {}).setdefault(name, cells)
         if sum(map(len, groups.values())) == len(kept):
@@ -178,48 +175,6 @@ def _marked(cells: list[str], row_set: str) -> bool:
     count = row_set.partition(":")[0]
     marks = [mark for cell in cells for mark in MARK.findall(cell)]
     return any(few.replace(",", "") == count for few, _ in marks)
-
-
-def _markdown(decision: Decision) -> Iterator[Table]:
-    table: Table = []
-    for line in render_markdown(decision).splitlines():
-        if line.startswith("|"):
-            table.append([cell.strip().replace("\\", "") for cell in line.strip("|").split("|")])
-        else:
-            yield table
-            table = []
-
-
-class _Tables(HTMLParser):
-    """Collects the cells of every table of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tables: list[Table] = []
-        self.inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr" and self.tables:
-            self.tables[-1].append([])
-        elif tag in ("td", "th") and self.tables and self.tables[-1]:
-            self.tables[-1][-1].append("")
-            self.inside = True
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
-            self.inside = False
-
-    def handle_data(self, data: str) -> None:
-        if self.inside:
-            self.tables[-1][-1][-1] += data
-
-
-def _html(decision: Decision) -> list[Table]:
-    page = _Tables()
-    page.feed(render_html(decision))
-    return page.tables
 
 
 ROWS, FOLDS = 600, 5

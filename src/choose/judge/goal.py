@@ -73,12 +73,10 @@ class Rule:
 
     @property
     def answers(self) -> float | None:
-        """Return the answers of a year."""
         return None if self.volume is None else MONTHS * self.volume
 
     @property
     def by_rows(self) -> bool:
-        """Return whether figures are plain shares of rows."""
         return self.metric == "accuracy"
 
     def record(self) -> dict[str, Any]:

@@ -453,7 +453,6 @@ class Decision(Record):
 
     @property
     def pick(self) -> str:
-        """Return the candidate to use: the recommended one, or the one for now."""
         return self.verdict.recommended or self.verdict.use_meanwhile
 
     @property

@@ -298,7 +298,6 @@ class LossSplit(Record):
 
 
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:
-    """Return the splits, that of a candidate first, then by what is reached."""
     return sorted(splits, key=lambda s: (s.candidate != candidate, -s.retrieved.value))
 
 

@@ -102,7 +102,6 @@ class Contenders:
         return joint_distribution(self.order, self.panel.rows)
 
     def gain(self, a: str, b: str) -> Difference | None:
-        """Return accuracy of a minus accuracy of b."""
         return self.pairs.difference(a, b)
 
     def cheaper(self, name: str) -> tuple[str, ...]:

@@ -202,7 +202,6 @@ def may_hide_success(case: Case) -> bool:
 
 
 def _most_wrong(audit: Audit | None) -> float:
-    """Return the largest share of labels that may be wrong."""
     if audit is None or not audit.auditors:
         return UNCHECKED
     if audit.noise is not None:
@@ -244,7 +243,6 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
 
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
-    """Judge every condition that applies to the task, the most important first."""
     rows = case.contenders.panel.rows
     conflicting, labels = int(rows.conflicting.sum()), bool(rows.labels)
     return (

@@ -137,12 +137,10 @@ class Case:
 
     @cached_property
     def target(self) -> Target:
-        """Return whether the candidate to use reaches the study's target."""
         return target_status(self.contenders.accuracies[self.name], self.contenders.rule.target)
 
     @cached_property
     def reachable(self) -> bool:
-        """Return whether any candidate may reach the target."""
         target, known = self.contenders.rule.target, self.contenders.accuracies.values()
         return target is None or any((interval.high or 0) >= target for interval in known)
 
@@ -197,7 +195,6 @@ class Case:
 
     @cached_property
     def lead(self) -> Difference | None:
-        """Return the lead of the rival over the named candidate."""
         return self.contenders.gain(self.rival, self.name) if self.rival else None
 
     @property
@@ -240,7 +237,6 @@ class Case:
 
     @property
     def done(self) -> bool:
-        """Return whether less than the margin is left to gain."""
         return self.chosen is not None and self.room < self.margin
 
     @cached_property

@@ -190,7 +190,6 @@ def _check_labels(case: Case) -> Iterator[Step]:
 
 
 def _effort(case: Case, labels: float) -> dict[str, Any]:
-    """Return the minutes and dollars that so many labels take, where they are known."""
     hours = label_hours(labels, case.contenders.rule)
     minutes = None if hours is None else 60 * hours
     return {"minutes": minutes, "usd": label_usd(labels, case.contenders.rule)}
@@ -591,7 +590,6 @@ def _cascade(case: Case) -> Iterator[Step]:
 
 
 def _documents(case: Case) -> Iterator[Step]:
-    """Yield what to do first where documents or retrieval limit."""
     limit = documents_limit(case)
     split = next(iter(best_first(case.splits, case.name)), None)
     if limit == "fix-documents":
@@ -629,5 +627,4 @@ def _mend_format(case: Case) -> Iterator[Step]:
 
 
 def _in_question(case: Case, name: str) -> bool:
-    """Return whether a candidate is one that may be used."""
     return name in (case.name, *case.rivals, *case.near)

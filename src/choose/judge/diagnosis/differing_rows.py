@@ -140,7 +140,6 @@ def _doubtful(contenders: Contenders, common: _Common) -> tuple[Doubtful, ...]:
 
 
 def first_answers(outputs: Codes) -> Codes:
-    """Return (rows,) the first run's answer to each row."""
     first = (outputs != MISSING).argmax(axis=1)
     return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)
 

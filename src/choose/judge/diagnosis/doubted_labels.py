@@ -133,7 +133,6 @@ class Auditor:
 
     @property
     def contradicts(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Return (n,) whether another label is likelier than the given one."""
         return np.asarray(self.outputs != self.targets, dtype=np.bool_)
 
     @property

@@ -86,7 +86,6 @@ def _answer_usd(runs: Sequence[Run], info: CandidateInfo, rule: Rule) -> float |
 
 
 def _seconds_per_answer(runs: Sequence[Run]) -> list[float]:
-    """Return the mean seconds of an answer, by run."""
     return [
         run.predict_seconds / len(run.asked[CLEAN])
         for run in runs

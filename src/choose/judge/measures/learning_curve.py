@@ -211,7 +211,6 @@ class Resamples:
 
     @cached_property
     def row_weights(self) -> Floats:
-        """Return (replicates, rows) positive weights."""
         rng = np.random.default_rng(0)
         if self.clusters is None:
             return rng.exponential(size=(REPLICATES, self.rows))

@@ -140,7 +140,6 @@ class JointDistribution:
 
     @cached_property
     def mean(self) -> Floats:
-        """Return (candidates,) expected true scores."""
         return np.asarray(sum(part.share * part.mean for part in self.parts))
 
     @cached_property

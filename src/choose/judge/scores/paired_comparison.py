@@ -241,7 +241,6 @@ def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:
 def scenario_table(
     candidate: CandidateScores, wanted: Callable[[Scenario], bool]
 ) -> ScoreTable | None:
-    """Return a candidate's answers in the scenarios wanted, over their parts and repetitions."""
     if candidate.all_rows is None:
         return None
     runs = [run for run in candidate.scenario_runs if wanted(run.trial.scenario)]

@@ -69,7 +69,6 @@ class ScoredRows:
         return np.array(known, dtype=np.int64)
 
     def scored(self, place: Codes, codes: Codes) -> Floats:
-        """Return the scores of answers to some rows: 1 right, 0 wrong or unusable."""
         return np.asarray(codes == self.targets[place], dtype=np.float64)
 
     def row_set(self, mask: Mask) -> str:
@@ -347,7 +346,6 @@ def _with_known(candidate: CandidateScores, measured: Sequence[CandidateScores])
 
 
 def _plain(run: Run) -> bool:
-    """Return whether a run predicts the study's own test rows."""
     return run.trial.scenario.kind in ("standard", "noise")
 
 
