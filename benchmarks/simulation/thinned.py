@@ -60,21 +60,9 @@ def thin(study: Evidence, rows: int, rng: np.random.Generator) -> Evidence:
 
 
 def order_of(study: Evidence, seed: int) -> dict[str, int]:
-    """Return the place of each row in the order of `asking_order`.
-
-    That one knows labels and how a word classifier does on each row. Replayed sets have no labels,
-    so rows are spread by the latter alone: whether the cheap reference that reads text is right.
-    """
-    targets = dict(zip(study.items.ids, study.items.targets, strict=True))
-    readers = [c.name for c in study.candidates if c.cheap and not c.constant]
-    wrong = dict.fromkeys(targets, 0.5)
-    for run in study.runs:
-        if run.trial.candidate in readers[:1] and CLEAN in run.asked and not run.trial.variant:
-            scores = next(iter(run.scores.get(CLEAN, {}).values()), None)
-            for place, id in enumerate(run.asked[CLEAN]):
-                right = run.answers[CLEAN].outputs[place] == targets[id]
-                wrong[id] = float(not right) if scores is None else 1 - float(scores[place])
-    ids = stratified_order(sorted(targets), dict.fromkeys(targets, ""), f"asked {seed}", wrong)
+    """Return the place of each row, as `asking_order` has it without labels."""
+    targets = dict.fromkeys(study.items.ids, "")
+    ids = stratified_order(sorted(targets), targets, f"asked {seed}")
     return {id: place for place, id in enumerate(ids)}
 
 

@@ -64,7 +64,7 @@ def test_a_notebook_shows_one_screen_and_a_link_and_nothing_in_it_runs(decision:
     assert f'href="{page.absolute().as_uri()}"' in shown
     assert page.is_file()
     hostile = decisions.decision("adopt")
-    remark = Remark(code="margin", names=("<script>x</script>",), share=0.1)
+    remark = Remark(code="target-met", names=("<script>x</script>",), share=0.1)
     verdict = hostile.verdict.model_copy(update={"remarks": (remark,)})
     gone = Decision.of(hostile.model_copy(update={"verdict": verdict}), Path("gone"))
     assert "<script" not in gone._repr_html_()

@@ -212,7 +212,7 @@ def verdict(kind: Kind) -> Verdict:
         leads={"fine-tuning": 0.031},
         unmeasured=("retrieval",) if kind == "incomplete" else (),
         usable=kind != "none-works",
-        remarks=(Remark(code="margin", names=("lora",), share=0.034),),
+        remarks=(Remark(code="target-met", names=("lora",), share=0.8),),
         steps=STEPS,
     )
 
@@ -403,7 +403,7 @@ def hostile() -> Decision:
     changed = base.verdict.model_copy(
         update={
             "headline": evil,
-            "remarks": (Remark(code="margin", names=(evil,), what=evil),),
+            "remarks": (Remark(code="other-source", names=(evil,), what=evil),),
             "steps": (
                 Step(
                     kind="more-runs",

@@ -52,7 +52,6 @@ def judge(
         loss_splits=case.splits,
         without_evidence=case.unanswered,
         **_rows_to_read(evidence, case, cards),
-        distilled=case.distilled,
         forecasts=tuple(contenders.forecasts.values()),
         takeover=case.takeover,
         suspect_values=case.suspect_values,

@@ -297,7 +297,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
     """Return what the first screen shows, of which a terminal cuts what does not fit."""
     failed = [(card.candidate, error) for card in decision.scorecards for error in card.errors[:1]]
     more = f" ({len(failed) - 1:,} other candidates failed too)" * (len(failed) > 1)
-    beside = [words.payback(decision), words.ending(decision), words.distilled(decision)]
+    beside = [words.payback(decision), words.ending(decision)]
     beside += [words.takeover(decision), *[*words.reading(decision)][:1]]
     return [
         *answer(decision),

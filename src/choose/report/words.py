@@ -661,7 +661,6 @@ _CAVEATS: dict[CaveatCode, str] = {
 
 # What weighs beside the answer, and what would change it.
 _REMARKS: dict[RemarkCode, str] = {
-    "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
     "{rows} rows); the worst is “{what}”: {size}.",
     "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
@@ -753,7 +752,7 @@ def ending(decision: Decision) -> str:
 
 
 def what_else(decision: Decision) -> Iterator[str]:
-    yield from filter(None, (ending(decision), distilled(decision), takeover(decision)))
+    yield from filter(None, (ending(decision), takeover(decision)))
     yield from remarks(decision)
 
 
@@ -767,7 +766,6 @@ def _remark(decision: Decision, remark: Remark) -> str:
     moved = remark.value.value if remark.value else 0.0
     return _REMARKS[remark.code].format(
         first=first,
-        second=second,
         what=clean(remark.what),
         told=gain(first, second, remark.value) if remark.value else DASH,
         rows=f"{remark.rows or 0:,}",
@@ -775,8 +773,6 @@ def _remark(decision: Decision, remark: Remark) -> str:
         score=amount(remark.share or 0.0, score_noun(decision.goal)),
         moves=f"{'loses' if moved < 0 else 'gains'} {measured(abs(moved))}",
         interval=interval(remark.value) if remark.value else DASH,
-        change=in_points(remark.value) if remark.value else DASH,
-        margin=points(decision.goal.get("margin") or 0.0),
     )
 
 
@@ -1152,25 +1148,6 @@ def _saving(decision: Decision, found: Takeover) -> str:
         return f": {dollars(saved)} of {dollars(whole)} for 1,000 answers saved"
     saved, whole = (each * volume / 1000 for each in (saved, whole))
     return f": {dollars(saved)} of {dollars(whole)} a month saved"
-
-
-def distilled(decision: Decision) -> str:
-    """Say what learning from a teacher brings, on the right labels; empty without one."""
-    if (found := decision.distilled) is None:
-        return ""
-    noun, teacher = score_noun(decision.goal), clean(found.teacher or "the teacher")
-    rows, score, bring = found.learned or found.rows, found.score.value, found.labels_bring
-    right = score if found.compared is None else found.compared[1]
-    said = f"Trained on {plural(rows, 'answer')} of {teacher}, {clean(found.taught)} reaches "
-    said += amount(right, noun)
-    if found.compared is not None and bring is not None:
-        said += f", on {plural(rows, 'label')} {amount(found.compared[0], noun)}: "
-        shown = (bring.low or 0.0) > 0 or (bring.high or 0.0) < 0
-        gained = in_points(bring)
-        said += f"the labels bring {gained}" if shown else f"no difference shown, {gained}"
-    if found.teacher_score is not None:
-        said += f". {teacher} itself reaches {amount(found.teacher_score.value, noun)}"
-    return f"{said}."
 
 
 def shared_errors(decision: Decision) -> Iterator[str]:

@@ -11,7 +11,6 @@ from choose.schema.base import Command, Interval, Record
 from choose.schema.diagnosis import (
     Audit,
     Confusion,
-    Distilled,
     DocumentDrill,
     ErrorOverlap,
     LossSplit,
@@ -142,7 +141,6 @@ class Gate(Record):
 RemarkCode = Literal[
     "target-met",
     "target-missed",
-    "margin",
     "searched",
     "other-source",
 ]
@@ -153,7 +151,6 @@ class Remark(Record):
 
     Attributes:
         code: ``target-met``, ``target-missed``: a candidate, for certain (`share`: the target);
-            ``margin``: with a margin of `share` or less, a candidate could not be ruled out;
             ``searched``: what a search for a prompt changes (`value`) from the second, where it
             starts; ``other-source``: what a candidate changes by (`value`) on a source that no
             training row is from, `what` being the worst of them (`share` there).
@@ -433,7 +430,6 @@ class Decision(Record):
     scorecards: tuple[Scorecard, ...]
     pairs: tuple[Pair, ...]
     overlap: ErrorOverlap | None = None
-    distilled: Distilled | None = None
     takeover: Takeover | None = None
     confusion: tuple[Confusion, ...] = ()
     suspect_values: SuspectValues | None = None

@@ -104,30 +104,6 @@ class Confusion(Record):
     rows: int
 
 
-class Distilled(Record):
-    """What learning from a teacher's answers brings, on the right labels.
-
-    Attributes:
-        teacher: its name; empty where it answered no test row.
-        taught: the cheapest candidate that learned from the teacher and is within the margin of the
-            best one that did.
-        rows: answers of the teacher that it learned from.
-        score: what it scores.
-        labels_bring: what it scores more if fitted on labels, on the rows of both, each
-            trained on `learned` rows; null where it never was on equally many.
-        compared: the two scores of that difference, first the one on labels.
-    """
-
-    teacher: str
-    taught: str
-    rows: int
-    score: Interval
-    teacher_score: Interval | None = None
-    labels_bring: Interval | None = None
-    compared: tuple[float, float] | None = None
-    learned: int = 0
-
-
 class Takeover(Record):
     """What share of a language model's rows a cheap candidate can take over, by its confidence.
 

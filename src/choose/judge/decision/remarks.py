@@ -34,7 +34,6 @@ def remarks_of(case: Case) -> Iterator[Remark]:
         yield Remark(code=target, names=(case.name,), share=case.contenders.rule.target)
     yield from _searched(case)
     yield from _other_source(case)
-    yield from _margin(case)
 
 
 def _searched(case: Case) -> Iterator[Remark]:
@@ -60,19 +59,6 @@ def _other_source(case: Case) -> Iterator[Remark]:
             value=Interval.of(loss.negated()),
             rows=loss.rows,
         )
-
-
-def _margin(case: Case) -> Iterator[Remark]:
-    """Yield which costlier member comes closest to a gain that matters, with the most it gains."""
-    contenders, name = case.contenders, case.name
-    if case.chosen is None or name in contenders.floors:
-        return
-    members = (n for family, n in contenders.named.items() if family != case.family)
-    costlier = [n for n in members if n in contenders.costlier(name)]
-    highs = {n: gain.high for n in costlier if (gain := contenders.gain(n, name))}
-    most = max(highs, key=lambda n: highs[n], default=None)
-    if most and highs[most] > 0:
-        yield Remark(code="margin", names=(most,), share=highs[most])
 
 
 # A family with less chance is not spoken of.

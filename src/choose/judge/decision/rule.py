@@ -20,7 +20,7 @@ from scipy.stats import fisher_exact
 from choose.errors import StudyError
 from choose.judge.decision.chance import Chances, chances_of, word_of
 from choose.judge.decision.contenders import Contenders, contenders_of
-from choose.judge.diagnosis.cascade import distilled_of, takeover_of
+from choose.judge.diagnosis.cascade import takeover_of
 from choose.judge.diagnosis.differing_rows import overlap_of
 from choose.judge.diagnosis.documents import document_drill, loss_splits, missing_evidence
 from choose.judge.diagnosis.doubted_labels import audit_labels, suspect_values
@@ -30,7 +30,6 @@ from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.base import Interval
 from choose.schema.diagnosis import (
     Audit,
-    Distilled,
     DocumentDrill,
     ErrorOverlap,
     LossSplit,
@@ -119,7 +118,6 @@ class Case:
     drill: DocumentDrill | None = None
     shift: Shift | None = None
     takeover: Takeover | None = None
-    distilled: Distilled | None = None
     suspect_values: SuspectValues | None = None
     leaked: int = 0
     unseen: Mapping[str, int] = field(default_factory=dict)
@@ -289,7 +287,6 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
         unanswered=unanswered,
         drill=document_drill(evidence, scores),
         takeover=takeover_of(contenders),
-        distilled=distilled_of(contenders),
         suspect_values=suspect_values(evidence),
         shift=shift if evidence.labels else None,
         leaked=evidence.leaked,

@@ -9,11 +9,10 @@ import numpy as np
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import CandidateInfo
-from choose.judge.measures.scorecard import accuracy, stated_confidence
-from choose.judge.scores.paired_comparison import common_pool
-from choose.judge.scores.score_tables import WHOLE, CandidateScores, ScoredRows
+from choose.judge.measures.scorecard import stated_confidence
+from choose.judge.scores.score_tables import CandidateScores, ScoredRows
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Distilled, Takeover
+from choose.schema.diagnosis import Takeover
 from choose.stats.intervals import clopper_pearson
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
@@ -173,32 +172,3 @@ def _pairing(cheap: CandidateScores, strong: CandidateScores) -> _Pairing | None
         return None
     right, strong_right, sure = (side[complete] for side in sides)
     return _Pairing(right, strong_right, sure, complete)
-
-
-def distilled_of(contenders: Contenders) -> Distilled | None:
-    """Return what learning from the teacher brings; None where no candidate did."""
-    panel, levels = contenders.panel, contenders.levels
-    taught = [c for c in contenders.order if c.info.taught and not c.info.floor]
-    teacher = next((c for c in panel.scored if c.info.teaches), None)
-    if not taught:
-        return None
-    top = max(levels[c.info.name] for c in taught) - contenders.rule.margin
-    one = next(c for c in taught if levels[c.info.name] >= top)
-    same = (one.info.strategy, one.info.model)
-    on_labels = (c for c in panel.scored if not c.info.taught)
-    labels = next((c for c in on_labels if (c.info.strategy, c.info.model) == same), None)
-    name = one.info.name
-    pool = common_pool(labels, one) if labels and labels.main else None
-    if pool == WHOLE and labels and labels.pool != one.pool:
-        pool = None  # all labels against fewer answers
-    brings = contenders.gain(labels.info.name, name) if labels and pool else None
-    return Distilled(
-        teacher=teacher.info.name if teacher else "",
-        taught=name,
-        rows=one.pool,
-        score=contenders.accuracies[name],
-        teacher_score=accuracy(teacher) if teacher else None,
-        labels_bring=Interval.of(brings) if brings else None,
-        compared=brings.scores if brings else None,
-        learned=(one.pool if pool == WHOLE else pool or 0) if brings else 0,
-    )
