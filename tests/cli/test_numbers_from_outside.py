@@ -144,5 +144,4 @@ def test_toml_is_read_by_the_study_file_and_the_store() -> None:
         "study/study_file.py",
         "store/store.py",
         "store/tables.py",
-        "store/destination.py",
     }

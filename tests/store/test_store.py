@@ -21,8 +21,7 @@ from choose.files import temporary_name, write_atomic
 from choose.run.trial import run_trial
 from choose.schema.plan import LeftOut
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.store.destination import MARK, STUDY, check_destination, is_store
-from choose.store.store import Store
+from choose.store.store import MARK, STUDY, Store, check_destination, is_store
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Dataset, Run
 from support.studies import dataset, jobs_of, study

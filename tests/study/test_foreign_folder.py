@@ -11,8 +11,7 @@ import pytest
 import tomli_w
 
 from choose.errors import StudyError
-from choose.store.destination import MARK
-from choose.store.store import Store
+from choose.store.store import MARK, Store
 from choose.study.study_file import load_study
 from support.chat_server import serving
 from support.studies import write_lines

@@ -34,8 +34,7 @@ from choose.models.endpoints.command_session import connect_endpoints, current_s
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
-from choose.store.destination import STUDY, check_destination
-from choose.store.store import PAGE, Store, reading
+from choose.store.store import PAGE, STUDY, Store, check_destination, reading
 from choose.strategy import available, kinds, traits
 from choose.study.candidates import describe_candidates, notes_on_prompts
 from choose.study.config import CandidateSection, Study

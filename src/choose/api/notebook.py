@@ -124,7 +124,7 @@ class Decision(record.Decision):
     def write(self, path: str | Path) -> Path:
         """Write the report as .html, .md or .json, by the ending of the path."""
         from choose.report.write import write
-        from choose.store.destination import check_destination
+        from choose.store.store import check_destination
 
         with keyword_errors():
             check_destination(Path(path), flag="The file")

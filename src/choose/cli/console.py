@@ -23,23 +23,12 @@ if TYPE_CHECKING:
     from choose.study.config import Study
 
 
-# Columns of the widest page.
-WIDEST = 1_000
-
-
 def stdout() -> Console:
-    return _bounded(Console(highlight=False))
+    return Console(highlight=False)
 
 
 def stderr() -> Console:
-    return _bounded(Console(stderr=True, highlight=False))
-
-
-def _bounded(console: Console) -> Console:
-    """Keep what COLUMNS says from asking for lines without end."""
-    if console.width > WIDEST:
-        console.width = WIDEST
-    return console
+    return Console(stderr=True, highlight=False)
 
 
 @contextmanager
@@ -115,7 +104,7 @@ def check_outputs(
     `inputs` are what the command reads; `out` is the store that it will write.
     """
     from choose.report.write import check_output
-    from choose.store.destination import check_destination
+    from choose.store.store import check_destination
 
     for path in outputs or ():
         check_destination(check_output(kind, path), inputs, stores=(out,))

@@ -77,7 +77,7 @@ def list_studies(folder: Path | None, as_json: bool) -> bool:
 
     from choose.cli.console import print_record, stdout
     from choose.report.terminal.inventory_page import studies_page
-    from choose.store.destination import is_store
+    from choose.store.store import is_store
     from choose.study.study_folder import HOME, stored_studies
 
     studies = [] if folder is not None and is_store(folder) else stored_studies(folder or HOME)

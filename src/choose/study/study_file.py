@@ -49,7 +49,7 @@ def load_study(
     study file is relative to the file's folder if the target exists there, else to the working one.
     """
     if isinstance(path, Path):
-        from choose.store.destination import is_store
+        from choose.store.store import is_store
 
         stored = (path / "study.toml").is_file() or is_store(path.parent)
         path = path / "study.toml" if (path / "study.toml").is_file() else path
@@ -160,7 +160,7 @@ def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     A stored study names its models as they were named where it was run: above `.choose`.
     """
-    from choose.store.destination import is_store
+    from choose.store.store import is_store
 
     if is_store(folder):
         if folder.absolute().parent.name != ".choose":

@@ -14,8 +14,7 @@ from choose.errors import StoreError
 from choose.files import digest, read_text
 from choose.formatting import plural
 from choose.schema.inventory import StoredStudy
-from choose.store.destination import STUDY, is_store
-from choose.store.store import Store
+from choose.store.store import STUDY, Store, is_store
 from choose.study.config import Study
 from choose.types import Dataset
 from choose.untrusted import shown, shown_key
