@@ -22,6 +22,7 @@ from choose.schema.decision import (
     Caveat,
     CaveatCode,
     Decision,
+    FamilyResult,
     Gate,
     GateCode,
     RareLabel,
@@ -31,7 +32,15 @@ from choose.schema.decision import (
     StepCode,
     StepKind,
 )
-from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
+from choose.schema.diagnosis import (
+    Audit,
+    ErrorOverlap,
+    LabelOverlap,
+    NoiseBand,
+    RelabelGain,
+    Suspect,
+)
+from choose.schema.scorecard import Cost, Scorecard
 from choose.types import Kind
 from support import decisions
 
@@ -109,16 +118,12 @@ def test_every_code_has_the_sentence_that_was_approved() -> None:
     found = {"tfidf": 65, "probe": 71}
     rare = (RareLabel(label="spam", rows=79, share=0.13, answered=79, found=found),)
     base = decisions.answered()
-    verdict = base.verdict.model_copy(update={"rare": rare})
-    facts = {"verdict": verdict, "audit": AUDIT}
-    base = base.model_copy(update={**facts, "loss_splits": (decisions.loss_split("tfidf"),)})
+    facts = {"audit": AUDIT, "loss_splits": (decisions.loss_split("tfidf"),)}
+    base = changed(base, rare=rare).model_copy(update=facts)
     approve("words", "\n".join(f"{code}: {said}" for code, said in _sentences(base)) + "\n")
 
 
 def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
-    def told(**facts: object) -> Decision:
-        return base.model_copy(update={"verdict": base.verdict.model_copy(update=facts)})
-
     names, labels = ("tfidf", "lora"), Interval(value=700, low=400, high=1500)
     for kind, codes in CODES.items():
         for code in codes:
@@ -130,14 +135,89 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
             yield f"{kind}, {code}", words.step_text(base, step)
     for code in get_args(RemarkCode):
         remark = Remark(code=code, names=names, what="rouge-l", share=0.8, value=LEAD, rows=400)
-        yield code, " ".join(words.remarks(told(remarks=(remark,))))
+        yield code, " ".join(words.remarks(changed(base, remarks=(remark,))))
     for code in get_args(CaveatCode):
         names = ("prompting", base.gates[0].name) if code == "check-failed" else ("prompting",)
         caveat = Caveat(code=code, names=names, rows=12, whole=90, shares=(0.4, 0.1))
-        yield code, " ".join(words.caveats(told(caveats=(caveat,))))
+        yield code, " ".join(words.caveats(changed(base, caveats=(caveat,))))
     for code in get_args(GateCode):
         gate = Gate(
             name="x", status="fail", code=code, names=("tfidf", "lora"), count=12, total=90,
             share=0.8, limit=0.02, value=LEAD,
         )  # fmt: skip
         yield code, words.evidence(base, gate)
+
+
+def changed(base: Decision, **facts: object) -> Decision:
+    """Return a decision whose verdict has some other facts."""
+    return base.model_copy(update={"verdict": base.verdict.model_copy(update=facts)})
+
+
+def prompted(low: float, high: float, chance: float = 0.995) -> Decision:
+    """Return a decision that names prompt-big; prompt-small answered 100 rows for a 17th."""
+    base = decisions.decision("adopt")
+    gap = Interval(value=(low + high) / 2, low=low, high=high)
+    scores = (round(0.78 + gap.value, 3), 0.78)
+    facts = {"strategy": "prompt", "family": "prompting", "accuracy": Interval(value=0.8)}
+    cards = (
+        Scorecard(
+            candidate="prompt-big", chosen=True, cost=Cost(usd_per_1k=15.0), rows=516, **facts
+        ),
+        Scorecard(
+            candidate="prompt-small", cost=Cost(usd_per_1k=0.9), rows=100, common=100,
+            difference=gap, compared=scores, **facts,
+        ),
+        decisions.cheap("tfidf", 0.64, 0.06, difference=Interval(value=-0.16)),
+    )  # fmt: skip
+    names = ("prompt-small", "prompt-big")
+    families = (
+        FamilyResult(family="prompting", best="prompt-big", members=names),
+        FamilyResult(family="baseline", best="tfidf"),
+    )
+    facts = {
+        "use_meanwhile": "prompt-big", "usable": True, "unmeasured": (),
+        "recommended": "prompt-big", "families": families, "leads": {},
+        "chance": {"prompting": chance, "baseline": 1 - chance},
+    }  # fmt: skip
+    return changed(base, **facts).model_copy(update={"scorecards": cards})
+
+
+def _situations() -> Iterator[tuple[str, Decision]]:
+    adopt, answered = decisions.decision("adopt"), decisions.answered()
+    for chance in (0.97, 0.84, 0.54):
+        odds = {"fine-tuning": chance, "baseline": 1 - chance}
+        yield f"{chance:.0%} for fine-tuning", changed(adopt, chance=odds)
+    odds = {"fine-tuning": 0.43, "baseline": 0.57}
+    yield "the other one is likelier", changed(adopt, chance=odds, loss=0.004)
+    odds = {"baseline": 0.96, "fine-tuning": 0.04}
+    yield "long odds state no gain", changed(answered, chance=odds)
+    enough = decisions.decision("baseline-is-enough")
+    yield "done", changed(enough, done=True, steps=())
+    low = tuple(
+        card.model_copy(update={"accuracy": Interval(value=0.4)}) if card.chosen else card
+        for card in answered.scorecards
+    )
+    for target in (None, 0.3):
+        goal = {"scorecards": low, "goal": {**answered.goal, "target": target}}
+        yield f"a low score, target {target}", answered.model_copy(update=goal)
+    yield "a cheaper member is as good", prompted(-0.1, 0.06)
+    for chance in (0.995, 0.96, 0.85):
+        yield f"a member is worse, {chance:.1%} sure", prompted(-0.2, -0.04, chance)
+
+
+def test_answers_in_every_situation_are_those_that_were_approved() -> None:
+    told = [f"{name}: {words.headline(decision)}" for name, decision in _situations()]
+    served = decisions.served()
+    for low in (0.1, -0.1, None):
+        lost = None if low is None else Interval(value=0.19, low=low, high=0.3)
+        payback = served.payback.model_copy(update={"lost": lost})
+        told.append(words.payback(served.model_copy(update={"payback": payback})))
+    alike = ErrorOverlap(
+        candidates=("a", "b"), rows=100, wrong_in_all=7, oracle=Interval(value=0.4)
+    )
+    for teacher in (None, "gpt-4o"):
+        goal = {"overlap": alike, "goal": {**served.goal, "agreement": teacher}}
+        told += words.shared_errors(served.model_copy(update=goal))
+    once, often = (Interval(value=0.8, estimand=code) for code in ("artefact", "refits"))
+    told += [words.covered_by([once]), words.covered_by([once, often])]
+    approve("answers", "\n".join(told) + "\n")

@@ -5,9 +5,8 @@ import pytest
 from choose.formatting import MINUS, dollars, months, rough
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.write import render_html, render_markdown
+from choose.report.write import render_markdown
 from choose.schema.decision import Decision
-from support.decisions import HOSTILE
 from support.html import page_of
 from support.simulated_studies import rule, world
 
@@ -31,27 +30,6 @@ def test_unpriced_there_is_no_dollar(form):
     text = " ".join(form(found).split())
     assert "$ a year" not in text
     assert "Add prices to see dollars" in text
-
-
-def test_hostile_names_do_nothing(priced):
-    changed = priced.model_copy(
-        update={
-            "scorecards": tuple(
-                c.model_copy(update={"candidate": f"{HOSTILE}{i}"})
-                for i, c in enumerate(priced.scorecards)
-            ),
-            "verdict": priced.verdict.model_copy(update={"use_meanwhile": HOSTILE}),
-        }
-    )
-    page = render_html(changed)
-    assert "\x1b" not in page
-    assert "\x1b" not in render_markdown(changed)
-
-
-def test_the_record_survives_its_json(priced):
-    text = priced.model_dump_json(by_alias=True)
-    again = Decision.model_validate_json(text)
-    assert again.model_dump_json(by_alias=True) == text
 
 
 @pytest.mark.parametrize(

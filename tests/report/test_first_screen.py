@@ -78,18 +78,6 @@ def test_a_line_never_begins_with_the_sign_of_a_figure() -> None:
         assert not [line for line in lines if line.lstrip().startswith("%")]
 
 
-def test_one_that_is_named_although_another_is_likelier_says_why() -> None:
-    base = decisions.decision("adopt")
-    verdict = base.verdict.model_copy(
-        update={"chance": {"fine-tuning": 0.43, "baseline": 0.57}, "loss": 0.004}
-    )
-    assert [*words.doubts(base.model_copy(update={"verdict": verdict}))] == [
-        "A cheap baseline is likelier to be the right choice (57 % chance: the cheaper one is "
-        "enough within 2 points); if it is not, it loses more, so lora is the safer one until "
-        "that is decided."
-    ]
-
-
 def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     """91 % and 86 % stood beside a difference of 20 points."""
     found = decisions.answered()
@@ -109,49 +97,11 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     assert "*" not in shown(found.model_copy(update={"scorecards": (own, alike)}))
 
 
-def test_long_odds_state_no_gain() -> None:
-    found = decisions.answered()
-    for chance, gain in ((0.12, ", by about 3.1 points if so."), (0.04, " (4 % chance).")):
-        verdict = found.verdict.model_copy(
-            update={"chance": {"baseline": 1 - chance, "fine-tuning": chance}}
-        )
-        assert next(words.doubts(found.model_copy(update={"verdict": verdict}))).endswith(gain)
-
-
 def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
     """A difference on fewer rows is marked, not ranked by its raw accuracy."""
     said = shown(decisions.answered(), 100)
     (line,) = [line for line in said.splitlines() if "fine-tuning: lora" in line]
     assert "362 of 602" in line
-
-
-@pytest.mark.parametrize(("chance", "said"), [(0.97, "97 % sure"), (0.84, "84 % sure")])
-def test_words_follow_numbers(chance: float, said: str) -> None:
-    base = decisions.decision("adopt")
-    family = {"fine-tuning": chance, "baseline": 1 - chance}
-    verdict = base.verdict.model_copy(update={"chance": family})
-    assert words.how_sure(base.model_copy(update={"verdict": verdict})) == said
-    low = base.verdict.model_copy(update={"chance": {"fine-tuning": 0.54, "baseline": 0.46}})
-    assert words.how_sure(base.model_copy(update={"verdict": low})) == "only 54 % sure"
-
-
-def test_u3_nothing_is_advised_where_only_a_floor_leads() -> None:
-    base = decisions.decision("none-works")
-    said = words.answer(base)
-    assert said.startswith("Nothing here")
-    assert "best: " in said
-    assert words.how_sure(base) == ""
-
-
-def test_u8_done_asks_for_nothing() -> None:
-    base = decisions.decision("baseline-is-enough")
-    verdict = base.verdict.model_copy(update={"done": True, "steps": ()})
-    done = base.model_copy(update={"verdict": verdict})
-    assert words.answer(done).startswith("Done: use a cheap baseline (probe)")
-    assert [*words.doubts(done)] == [
-        "About 11.6 points are left to gain; nothing else is worth trying."
-    ]
-    assert "Do next" not in shown(done)
 
 
 @pytest.mark.parametrize("made", [decisions.answered, decisions.crowded, decisions.hostile])
@@ -224,17 +174,3 @@ def test_commands_break_between_arguments_only() -> None:
     alone = command_lines(["choose x", "--model a:b-c-d-e-f"], 16)
     assert alone == "choose x \\\n  --model \\\n  a:b-c-d-e-f"
     assert command_lines(["choose.compare('a b', study='c d')"], 16).count("\n") == 0
-
-
-def test_a_low_score_asks_for_a_target_where_none_was_stated() -> None:
-    """It said "Use fine-tuning: 30 % of words shared", and nothing of what that is worth."""
-    found = decisions.answered()
-    low = tuple(
-        s.model_copy(update={"accuracy": Interval(value=0.4)}) if s.chosen else s
-        for s in found.scorecards
-    )
-    poor = found.model_copy(update={"scorecards": low, "goal": {**found.goal, "target": None}})
-    asked = "That is below 50 %: say what is good enough (--target 80%)."
-    assert asked in [*words.doubts(poor)]
-    assert asked not in [*words.doubts(poor.model_copy(update={"scorecards": found.scorecards}))]
-    assert asked not in [*words.doubts(poor.model_copy(update={"goal": {"target": 0.3}}))]

@@ -89,14 +89,6 @@ def test_colour_adds_nothing_but_colour() -> None:
     assert [line.rstrip() for line in coloured.export_text().splitlines()] == plain.splitlines()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_ascii_consoles_get_ascii(width: int) -> None:
-    decision = decisions.decision()
-    said = shown(decision, width, encoding="ascii")
-    assert said.isascii()
-    assert shown(decisions.hostile(), width, encoding="ascii").isascii()
-
-
 def test_letters_that_the_encoding_knows_are_kept() -> None:
     decision = decisions.decision(left_out=(LeftOut(text="Größe 名"),))
     assert "Größe ??" in shown(decision, encoding="latin-1")
