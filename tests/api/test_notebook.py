@@ -12,10 +12,8 @@ import choose
 from choose.api.compare import report
 from choose.api.notebook import Decision
 from choose.api.plan import resolve
-from choose.conformance import pool
 from choose.report import words
 from choose.schema.decision import Remark
-from choose.store.store import Store
 from choose.study.config import Study
 from choose.study.study_file import keywords, load_study, overrides_of
 from support import decisions
@@ -69,34 +67,6 @@ def test_a_notebook_shows_one_screen_and_a_link_and_nothing_in_it_runs(decision:
     gone = Decision.of(hostile.model_copy(update={"verdict": verdict}), Path("gone"))
     assert "<script" not in gone._repr_html_()
     assert "href" not in gone._repr_html_()
-
-
-@pytest.mark.slow
-def test_files_frames_and_dictionaries_are_one_set(decision: Decision, tmp_path: Path) -> None:
-    path = decision.store.parent / "words.csv"
-    table = pl.read_csv(path)
-    pandas = pytest.importorskip("pandas")
-    expected = sorted((e.text, e.target) for e in pool(seed=3, rows=60))
-    for form in (
-        table,
-        table.lazy(),
-        table.to_dicts(),
-        pandas.read_csv(path),
-        iter(table.to_dicts()),
-    ):
-        found = choose.compare(form, **QUICK, out=tmp_path / str(id(form)), name="mine")
-        assert found.dataset.name == "mine"
-        rows = Store.open(found.store).dataset.examples.values()
-        assert sorted((e.text, e.target) for e in rows) == expected
-
-
-def test_rows_to_ask_may_be_given_too(tmp_path: Path) -> None:
-    rows = [{"body": e.text, "team": e.target} for e in pool(seed=3, rows=60)]
-    asked = [{"body": e.text, "team": e.target} for e in pool(seed=4, rows=15)]
-    found = choose.compare(
-        rows, test=asked, text_column="body", label_column="team", **QUICK, out=tmp_path / "st"
-    )
-    assert (found.dataset.division, found.dataset.test_rows) == ("held-out", 15)
 
 
 def test_missing_values_of_pandas_are_empty_cells(tmp_path: Path) -> None:
@@ -158,15 +128,6 @@ def test_a_study_may_be_given_as_dictionaries(tmp_path: Path) -> None:
     made = choose.compare(data, study=study, margin=0.05, **quick, out=tmp_path / "st")
     assert made.goal["margin"] == 0.05
     assert made.goal["target"] == 0.5
-
-
-@pytest.mark.slow
-def test_it_writes_and_exports(decision: Decision, tmp_path: Path) -> None:
-    page = decision.write(tmp_path / "report.html")
-    assert page.read_text(encoding="utf-8").startswith("<!")
-    made = decision.export(tmp_path / "out", candidate="tfidf")
-    model = choose.load(made.folder)
-    assert model.predict(["apple pear plum"]).tolist() == ["fruit"]
 
 
 def test_importing_loads_nothing_that_is_not_asked_for() -> None:

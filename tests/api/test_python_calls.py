@@ -53,6 +53,8 @@ def test_texts_and_labels_are_a_labelled_set(decision: Decision, tmp_path: Path)
         (pandas.Series(TEXTS, index=range(7, 67)), np.array(LABELS)),
         (pandas.DataFrame({"body": TEXTS, "team": LABELS}), "team"),
         ({"body": TEXTS, "team": np.array(LABELS)}, "team"),
+        (pl.LazyFrame({"body": TEXTS, "team": LABELS}), "team"),
+        (iter({"body": t, "team": n} for t, n in zip(TEXTS, LABELS, strict=True)), "team"),
         (list(zip(TEXTS, LABELS, strict=True)), None),
         (HubSet(), "team"),
     ]

@@ -8,11 +8,8 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
-from typer.main import get_command
-from typer.testing import CliRunner
 
-from choose.cli.app import app
-from choose.errors import ChooseError, StudyError
+from choose.errors import StudyError
 from choose.study.config import Study
 from choose.study.study_file import load_study
 from choose.untrusted import Settings
@@ -35,45 +32,6 @@ ENVIRONMENT = {
     "",  # the settings of a request, which a worker sets and restores
     "name",  # the same
 }
-
-
-def number_flags() -> Iterator[tuple[str, str]]:
-    group: Any = get_command(app)
-    for name, command in group.commands.items():
-        for option in getattr(command, "params", ()):
-            if option.type_descriptor.annotation in (int, float):
-                yield name, option.opts[0]
-
-
-@pytest.mark.parametrize(("command", "flag"), [*number_flags()])
-@pytest.mark.parametrize(
-    "value",
-    [
-        "nan",
-        "1e300",
-        *(pytest.param(v, marks=pytest.mark.slow) for v in ("inf", "-inf", "1e400", "9" * 400)),
-    ],
-)
-def test_each_flag_that_takes_a_number_refuses_what_is_none(
-    tmp_path, monkeypatch, command, flag, value
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.csv").write_text("text,label\n" + "a,b\nc,d\n" * 9)
-    (tmp_path / "a.toml").write_text('[data]\npath = "a.csv"\n')
-    named = {"predict": ["none", "a.csv"], "report": ["none"], "continue": ["a.toml"]}
-    arguments = named.get(command, ["a.csv"])
-    given = flag in ("--classes", "--gain", "--minutes-per-label", "--hourly-rate")
-    if given:
-        arguments = ["--no-data", *(["--classes", "3"] if flag != "--classes" else [])]
-    result = CliRunner().invoke(app, [command, *arguments, flag, value])
-    assert result.exit_code != 0
-    if isinstance(result.exception, ChooseError):
-        message = str(result.exception)
-    else:  # refused by the parser, such as 1e400 for a whole number
-        assert result.exit_code == 2
-        message = result.output
-    assert flag.lstrip("-").split("-")[0] in message or "--no-data" in message
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.toml"]
 
 
 def numeric_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,8 @@
-"""Run a study, judge a stored one, compare two stored ones, and export a candidate of one."""
+"""Run a study, judge a stored one, compare two stored ones, and export a candidate of one.
+
+`run_study` is what the program does, in the order of the folders: read the data, plan trials, run
+them into the store, judge what it holds. `choose.report` says it in words.
+"""
 
 from __future__ import annotations
 
@@ -98,79 +102,6 @@ class Silent(Observer):
     """Ignores every event."""
 
 
-def report(store: str | Path) -> Decision:
-    """Judge a stored study without running a model; reuse the record if nothing changed."""
-    return decide(Store.open(Path(store)))
-
-
-def compare_stores(before: str | Path, after: str | Path) -> Versus:
-    """Compare two stored studies in pairs, on their common test rows, without running a model.
-
-    Raises:
-        StoreError: if either folder is no study, or too few rows are common.
-    """
-    from choose.api.compare_studies import JudgedStore, compare_judged
-
-    stores = [Store.open(Path(path)) for path in (before, after)]
-    return compare_judged(*(JudgedStore(store, decide(store)) for store in stores))
-
-
-def texts(store: str | Path) -> dict[str, str]:
-    """Return the texts of a study's rows by id; empty if the study did not store them."""
-    dataset = Store.open(Path(store)).dataset
-    return {id: example.text for id, example in dataset.examples.items() if example.text}
-
-
-def write_page(decision: Decision, store: Path) -> Path:
-    """Write the HTML report into the study's folder unless it is there, and return its path.
-
-    A store removes the page before it replaces the decision, so that a page that is there fits it.
-
-    Raises:
-        StoreError: if it cannot be written.
-    """
-    from choose.report.write import write
-
-    page = store / PAGE
-    if not page.is_file():
-        write("decision", decision, page, texts(store))
-    return page
-
-
-def decide(store: Store) -> Decision:
-    """Judge what the store holds and write the decision into it, unless that was done before."""
-    from choose.judge.goal import RULE
-
-    if (known := own_decision(store)) is not None:
-        return known
-    from choose.api.study_evidence import (
-        evidence_of,
-        method_of,
-        rule_of,
-        settings,
-        with_commands,
-    )
-    from choose.judge.verdict import judge
-
-    study, task = store.study, store.dataset.task
-    with reading(store.path / STUDY):
-        rule = rule_of(study, task)
-    store.grid()
-    with reading(store.path / "grid.json"):
-        evidence = evidence_of(store)
-    looks = store.look(RULE)
-    judged = judge(evidence, rule, looks=looks, left_out=tuple(store.left_out()))
-    decision = judged.model_copy(
-        update={
-            "method": method_of(store, evidence.runs),
-            "verdict": with_commands(judged.verdict, settings(study).get("data", {}), store.path),
-        }
-    )
-    if store.writable:
-        store.decide(state_of(store), decision.model_dump(mode="json", by_alias=True))
-    return decision
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A decision, and the folder of its study."""
@@ -216,31 +147,20 @@ def run_study(
     check_compute()
     watch, home, most = observer or Silent(), stored_in(file), study.grid.max_usd
     budget = Budget(study.grid.budget, most, CLOSING, started or perf_counter())
-    read = read_study(study, rows)
+    read = read_study(study, rows)  # data: rows, columns, folds
     path = Path(out) if out else folder_of(read.study, read.pools.dataset, home)
     check_store(path, read.study, read.pools.dataset)
     known = _existing_answers(read, given, watch)
     servers = read.study.endpoints
     with caching(), connect_endpoints(servers, max_usd=most, study=str(path.absolute())):
-        plan = plan_trials(read.study, read.pools)
+        plan = plan_trials(read.study, read.pools)  # an ordered list of trials, in rounds
         with on_cluster(plan.study, plan.candidates, plan.pools, watch.noted) as executor:
             _ask_consent(plan, path, watch, approve=approve, budget=budget)
             with Store.create(path).held() as store:
                 _write_plan(store, plan, known, home)
+                # Resumes and stops; the store keeps each trial as it ends.
                 _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
-                return Outcome(decision=decide(store), store=store.path)
-
-
-def _ask_consent(
-    plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budget: Budget
-) -> None:
-    """Ask for consent to requests to endpoints, and let what is sent be watched."""
-    asked = plan.candidates, plan.jobs, Store(path)
-    spending = before_sending(plan.study, plan.pools, *asked, approve=approve, budget=budget)
-    if spending.bills:
-        session = current_session()
-        session.planned = sum(bill.requests for bill in spending.bills)
-        watch.sending(session)
+                return Outcome(decision=decide(store), store=store.path)  # facts only
 
 
 def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
@@ -253,6 +173,18 @@ def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Obs
         said = families_said(read.study.given.family)
         watch.noted([*remarks(given, dataset, said)])
     return given_runs(given, dataset)
+
+
+def _ask_consent(
+    plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budget: Budget
+) -> None:
+    """Ask for consent to requests to endpoints, and let what is sent be watched."""
+    asked = plan.candidates, plan.jobs, Store(path)
+    spending = before_sending(plan.study, plan.pools, *asked, approve=approve, budget=budget)
+    if spending.bills:
+        session = current_session()
+        session.planned = sum(bill.requests for bill in spending.bills)
+        watch.sending(session)
 
 
 def _write_plan(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -> None:
@@ -305,6 +237,79 @@ def _run_rounds(
     store.leave_out([*plan.refusals, *summary.all()])
     if summary.interrupted:
         raise Interrupted(store.path)
+
+
+def decide(store: Store) -> Decision:
+    """Judge what the store holds and write the decision into it, unless that was done before."""
+    from choose.judge.goal import RULE
+
+    if (known := own_decision(store)) is not None:
+        return known
+    from choose.api.study_evidence import (
+        evidence_of,
+        method_of,
+        rule_of,
+        settings,
+        with_commands,
+    )
+    from choose.judge.verdict import judge
+
+    study, task = store.study, store.dataset.task
+    with reading(store.path / STUDY):
+        rule = rule_of(study, task)
+    store.grid()
+    with reading(store.path / "grid.json"):
+        evidence = evidence_of(store)
+    looks = store.look(RULE)
+    judged = judge(evidence, rule, looks=looks, left_out=tuple(store.left_out()))
+    decision = judged.model_copy(
+        update={
+            "method": method_of(store, evidence.runs),
+            "verdict": with_commands(judged.verdict, settings(study).get("data", {}), store.path),
+        }
+    )
+    if store.writable:
+        store.decide(state_of(store), decision.model_dump(mode="json", by_alias=True))
+    return decision
+
+
+def report(store: str | Path) -> Decision:
+    """Judge a stored study without running a model; reuse the record if nothing changed."""
+    return decide(Store.open(Path(store)))
+
+
+def compare_stores(before: str | Path, after: str | Path) -> Versus:
+    """Compare two stored studies in pairs, on their common test rows, without running a model.
+
+    Raises:
+        StoreError: if either folder is no study, or too few rows are common.
+    """
+    from choose.api.compare_studies import JudgedStore, compare_judged
+
+    stores = [Store.open(Path(path)) for path in (before, after)]
+    return compare_judged(*(JudgedStore(store, decide(store)) for store in stores))
+
+
+def texts(store: str | Path) -> dict[str, str]:
+    """Return the texts of a study's rows by id; empty if the study did not store them."""
+    dataset = Store.open(Path(store)).dataset
+    return {id: example.text for id, example in dataset.examples.items() if example.text}
+
+
+def write_page(decision: Decision, store: Path) -> Path:
+    """Write the HTML report into the study's folder unless it is there, and return its path.
+
+    A store removes the page before it replaces the decision, so that a page that is there fits it.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    from choose.report.write import write
+
+    page = store / PAGE
+    if not page.is_file():
+        write("decision", decision, page, texts(store))
+    return page
 
 
 def check_store(path: Path, study: Study, dataset: Dataset) -> None:
