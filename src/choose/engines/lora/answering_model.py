@@ -18,6 +18,7 @@ from choose.engines.lora.batching import (
     batches_of_units,
     pad,
 )
+from choose.engines.lora.fused import training_step as fused
 from choose.engines.lora.model import (
     Adapted,
     AdapterSpec,
@@ -85,14 +86,31 @@ class AnsweringModel(Adapted):
             parts = [row[:stop][-n:] for row, (n, stop) in zip(output, ends, strict=True)]
             yield some, torch.cat(parts)
 
+    def _read(
+        self, prefix: Sequence[int], rows: Sequence[AnswerRow]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield what `logits` does, computed by the fused engine, which reads the prefix once."""
+        layers = fused.training_layers(self.base)
+        reader = fused.Reader(layers, self.adapter)
+        most, before = limits_of("cpu").training_tokens, [prefix] if prefix else []
+        for some in batches_by_length([len(row.tokens) for row in rows], most):
+            texts = [*before, *(rows[i].tokens for i in some)]
+            states = reader.states(texts, [-1] * len(before) + [len(before) - 1] * len(some))
+            each = states.split([len(text) for text in texts])[len(before) :]
+            ends = [own[-len(rows[i].answer) :] for i, own in zip(some, each, strict=True)]
+            yield some, layers.vocabulary.forward(torch.cat(ends).to(layers.dtype))
+
     def score(self, prefix: Sequence[int], rows: Sequence[AnswerRow]) -> list[AnswerScore]:
         """Return how the model rates the rows' answers, with products as in training."""
         scores: dict[int, AnswerScore] = {}
         self.adapter.eval()
-        passes = self.logits(prefix, rows)
+        if fused.supports(self.base.model):
+            passes = self._read(prefix, rows)
+        else:
+            passes = compute_for_training(self.logits(prefix, rows), self.base)
         step = self.base.steps["rating"].step(sum(len(row.tokens) for row in rows))
         with step, torch.inference_mode():
-            for some, logits in compute_for_training(passes, self.base):
+            for some, logits in passes:
                 targets = answer_tokens([rows[i] for i in some], logits.device)
                 chosen = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0].cpu()
                 right, start = (logits.argmax(-1) == targets).cpu(), 0

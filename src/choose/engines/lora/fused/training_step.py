@@ -84,8 +84,7 @@ class FusedEngine:
 
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
         base = runs[0].model.base
-        dtype = torch.bfloat16 if trains_in_bfloat16() else torch.float32
-        self._decoder, self._steps = packed_layers(base, dtype), base.steps
+        self._decoder, self._steps = training_layers(base), base.steps
         # Most passes at a time; the threads of the present step, and those of a pass.
         self.workers = min(PARTS_PER_BATCH, cores())
         self.threads = self._each = 1
@@ -214,11 +213,14 @@ class Reader:
         self._layers = layers
         self._matrices: Mapping[str, LoraMatrices] = {}
         if adapter is not None:
-            self._matrices = FlatAdapters(adapter, self._layers, copy=True).matrices()
+            self._matrices = FlatAdapters(adapter, layers, copy=True).matrices()
 
-    def states(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return the last states (tokens, width) of rows, one after another."""
-        batch = ragged_batch(rows, "cpu")
+    def states(self, rows: Sequence[Sequence[int]], prefixes: Sequence[int] = ()) -> torch.Tensor:
+        """Return the last states (tokens, width) of rows, one after another.
+
+        `prefixes` are the rows that they continue, -1 for none.
+        """
+        batch = ragged_batch(rows, "cpu", prefixes)
         run = {  # without a backward pass no gradient is filled
             name: RunAdapters(0, len(batch.ids), a, b, a, b, None)
             for name, (a, b) in self._matrices.items()
@@ -228,6 +230,11 @@ class Reader:
             # Nothing is kept for a backward pass.
             stream, _ = self._layers.forward(hidden, layout, [run], recompute=True)
             return self._layers.final_norm(stream)
+
+
+def training_layers(base: Base) -> PackedLayers:
+    """Return the base's packed layers in the number type of training."""
+    return packed_layers(base, torch.bfloat16 if trains_in_bfloat16() else torch.float32)
 
 
 def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
