@@ -37,7 +37,7 @@ from choose.schema.base import Command, Expectation, Interval
 from choose.schema.check import Check
 from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import LossSplit
-from choose.schema.scorecard import NAMES, GivenAnswer, Scorecard, Service
+from choose.schema.scorecard import NAMES, GivenAnswer, Scorecard, Service, TextFigures
 from choose.schema.study_changes import Versus
 
 Tone = Literal[
@@ -773,6 +773,7 @@ def scores(decision: Decision) -> Iterator[Block]:
             "family": card.family,
             "model": models[card.model],
             "macro F1": percent(card.macro_f1),
+            **_of_texts(card.text),
             "rows": of_rows(card.accuracy, decision, card.rows),
             "runs": str(card.repetitions or DASH),
             "% usable": percent(card.format_valid),
@@ -788,12 +789,31 @@ def scores(decision: Decision) -> Iterator[Block]:
     note = f"The highlighted row is {role}. " if verdict.usable else ""
     covered = words.covered_by((card.accuracy for card in cards), decision.dataset.about)
     note += f"{DASH}: not measured, never zero. {covered}"
+    note += f" {words.ABSTAINING}" * any(
+        c.text is not None and bool(c.text.abstentions) for c in cards
+    )
     yield Heading("All candidates", "candidates", 3)
     yield from table(caption, rows, mark=named.get(decision.pick, ""))
     yield Paragraph(note.strip(), "note")
     for card in cards:
         for error in card.errors:
             yield Paragraph(f"{clean(card.candidate)} failed: {words.failed(error)}", "fail")
+
+
+def _of_texts(text: TextFigures | None) -> dict[str, str]:
+    """Return the figures beside the score of answers that are no labels."""
+    if text is None:
+        return {}
+    of = text.abstentions
+    return {
+        **{f"% {NAMES.get(name, name)}": score_cell(found) for name, found in text.metrics.items()},
+        "micro F1": percent(text.micro_f1),
+        "macro F1": percent(text.macro_f1),
+        "% answered": percent(of.answered if of else None),
+        "% score of these": percent(of.score if of else None),
+        "% false answers": percent(of.false_answers if of else None),
+        "% withheld": percent(of.needless if of else None),
+    }
 
 
 def comparisons(decision: Decision) -> Iterator[Block]:
@@ -1006,7 +1026,7 @@ def _losses(split: LossSplit) -> dict[str, str]:
 
 
 def answers(decision: Decision) -> Iterator[Block]:
-    parts = suspect_values(decision), part_by_part(decision), other_metrics(decision)
+    parts = suspect_values(decision), part_by_part(decision)
     yield from part("Answers", *parts, id="answers", level=2)
 
 
@@ -1027,44 +1047,6 @@ def suspect_values(decision: Decision) -> Iterator[Block]:
         found = f"{plural(values.suspected, part_of)} that independent candidates contradict alike."
         shown = table(caption, suspects, wide=True)
         yield from part("Right values to check", shown, id="suspects", finding=found)
-
-
-def other_metrics(decision: Decision) -> Iterator[Block]:
-    cards = [(card, card.text) for card in decision.scorecards if card.text is not None]
-    abstaining = any(text.abstentions for _, text in cards)
-    rows = (
-        {
-            "candidate": card.candidate,
-            **{
-                f"% {NAMES.get(name, clean(name))}": score_cell(found)
-                for name in dict.fromkeys(name for _, own in cards for name in own.metrics)
-                for found in (text.metrics.get(name),)
-            },
-            "micro F1": percent(text.micro_f1),
-            "macro F1": percent(text.macro_f1),
-            **{
-                head: percent(getattr(text.abstentions, name, None))
-                for head, name in ABSTENTIONS.items()
-            },
-            "% usable": percent(card.format_valid),
-        }
-        for card, text in cards
-    )
-    yield from part(
-        "Other metrics",
-        table("Other metrics of each candidate", rows, mark=clean(decision.pick)),
-        [Paragraph(words.ABSTAINING, "note")] if abstaining else [],
-        id="other-metrics",
-    )
-
-
-# How a candidate deals with rows without an answer, by the head of its column.
-ABSTENTIONS = {
-    "% answered": "answered",
-    "% score of these": "score",
-    "% false answers": "false_answers",
-    "% withheld": "needless",
-}
 
 
 # Two studies.
