@@ -29,14 +29,11 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 # Loaded when first asked for, so that `import choose` takes milliseconds.
 _WHERE = {
+    **dict.fromkeys(
+        ("Decision", "compare", "load", "plan", "read", "score"), "choose.api.notebook"
+    ),
     "ChooseError": "choose.errors",
-    "Decision": "choose.api.notebook",
     "Model": "choose.export.exported_model",
-    "compare": "choose.api.notebook",
-    "load": "choose.api.notebook",
-    "plan": "choose.api.notebook",
-    "read": "choose.api.notebook",
-    "score": "choose.api.notebook",
 }
 
 # Functions of `choose.api.notebook` that share their name with a package.

@@ -251,15 +251,6 @@ def p_value(p: float | None) -> str:
     return DASH if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def compact(count: float) -> str:
-    """Return a count of tokens: 950, 12k, 3.4M."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if count >= size:
-            scaled = count / size
-            return f"{scaled:.0f}{unit}" if scaled >= 10 else f"{scaled:.1f}{unit}"
-    return f"{count:.0f}"
-
-
 # Names of models.
 
 

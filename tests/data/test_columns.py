@@ -414,15 +414,6 @@ def test_dates_are_found_by_content() -> None:
     assert roles_of(either, DataSection()).time is None
 
 
-def test_columns_can_be_numbered() -> None:
-    roles = roles_of(table(a=TEAM, b=TEXT), DataSection(text_column="2", label_column="1"))
-    assert (roles.text, roles.label) == (("b",), "a")
-    with pytest.raises(DataError, match="No text column '3'"):
-        roles_of(table(a=TEAM, b=TEXT), DataSection(text_column="3"))
-    exact = roles_of(table(**{"1": TEAM, "2": TEXT}), DataSection(text_column="2"))
-    assert exact.text == ("2",)
-
-
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
@@ -442,19 +433,10 @@ def test_numbers_in_a_header_are_no_data() -> None:
     assert looks_headerless(table(**{"where is it": TEXT, "2024-01-01": DAYS}))
 
 
-def test_a_file_without_a_header_is_read_by_numbers() -> None:
+def test_a_file_without_a_header_is_refused() -> None:
     Path("a.csv").write_text("".join(f"{t},{c}\n" for t, c in zip(TEXT, TEAM, strict=True)))
-    with pytest.raises(
-        DataError, match=r"has no header: its first row .* looks like data"
-    ) as error:
+    with pytest.raises(DataError, match=r"has no header: its first row .* looks like data"):
         read_rows(DataSection(path="a.csv"))
-    assert "number the columns: --text-column '1' --label-column '2'" in str(error.value)
-    rows = read_rows(DataSection(path="a.csv", text_column="1", label_column="2")).pool
-    assert [(e.id, e.text, e.target) for e in rows[:2]] == [
-        ("1", TEXT[0], TEAM[0]),
-        ("2", TEXT[1], TEAM[1]),
-    ]
-    assert len(rows) == 60
 
 
 def test_the_test_file_has_its_text_and_label_where_the_pool_has_them() -> None:

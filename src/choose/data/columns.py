@@ -324,13 +324,10 @@ def group_hint(table: pl.DataFrame) -> str | None:
 
 
 def column_named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
-    """Return the column that a flag names, or numbers from 1."""
+    """Return the column that a flag names, whatever its case."""
     if wanted is None:
         return None
     column = wanted if wanted in columns else usual(columns, [wanted.strip().lower()])
-    number = wanted.strip()
-    if column is None and number.isascii() and number.isdigit() and len(number) < 6:
-        column = columns[int(number) - 1] if 0 < int(number) <= len(columns) else None
     if column is None:
         hint = (
             " Change fields, under [data] or with --set fields=COLUMN." if role == "field" else ""

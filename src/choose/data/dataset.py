@@ -18,7 +18,7 @@ from choose.data.columns import (
     unread_passage,
 )
 from choose.data.examples import examples_from, kind_of, target_values
-from choose.data.readers.column_guess import headed, quote
+from choose.data.readers.column_guess import check_headed, quote
 from choose.data.readers.document_files import read_documents
 from choose.data.readers.evidence_columns import (
     Part,
@@ -55,8 +55,7 @@ class Rows:
     `roles` are the columns of the pool; `hint` is a column that may say which rows belong together.
     `notes` say how the files were read and which columns were guessed. `instruction` is what all
     chats begin with. `kind` is the kind of task that the targets make, as stated or as they look.
-    `corpus` holds the documents that are read for an answer, if any are named; `by_column` says
-    whether a column named the evidence, else it was found by the answers' text.
+    `corpus` holds the documents that are read for an answer, if any are named.
     """
 
     name: str
@@ -68,7 +67,6 @@ class Rows:
     instruction: str | None = None
     kind: str = USUAL
     corpus: Corpus | None = None
-    by_column: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +96,11 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
         test = Source(given.test)
     elif section.test is not None:
         test = read_source(section.test)
-    table = headed(pool.table, section.path, section)
+    table, tested = pool.table, None if test is None else test.table
+    check_headed(table, section.path, section)
+    if tested is not None:
+        check_headed(tested, section.test, section)
     section, kind, ranked = ranked_documents(table, section, kind)
-    tested = None if test is None else headed(test.table, section.test, section)
     table, section, kind = _label_of_test(table, tested, section, kind)
     roles = roles_of(table, section)
     name = given.name
@@ -225,7 +225,6 @@ def _with_documents(
         test=found.rows[1] if rows.test is not None else None,
         notes=(*rows.notes, *read.notes, *found.notes),
         corpus=read.corpus,
-        by_column=found.by_column,
     )
 
 

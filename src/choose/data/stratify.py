@@ -139,9 +139,8 @@ def sampling_order(
 def training_pool(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[Example]:
     """Return the first `size` rows (None: all) of a fold's pool in the order of a draw."""
     pool = dataset.folds[fold].pool
-    targets = tuple(strata_of(dataset.task, (dataset.examples[id] for id in pool)).values())
-    order = _order_of_pool(pool, targets, draw)
-    return [dataset.examples[id] for id in order[:size]]
+    targets = strata_of(dataset.task, (dataset.examples[id] for id in pool))
+    return [dataset.examples[id] for id in sampling_order(pool, targets, draw)[:size]]
 
 
 def stratified_order(ids: Sequence[str], targets: Mapping[str, str], seed: str) -> tuple[str, ...]:
@@ -168,10 +167,6 @@ def disjoint_from(
 
 
 @lru_cache(maxsize=128)
-def _order_of_pool(pool: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
-    return sampling_order(pool, dict(zip(pool, targets, strict=True)), draw)
-
-
 def _ordered(ids: tuple[str, ...], targets: tuple[str, ...], draw: int) -> tuple[str, ...]:
     positions = _positions(ids, targets, f"pool-{draw}")
     head = [id for _, first, id in positions if first]

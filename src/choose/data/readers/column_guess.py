@@ -462,27 +462,13 @@ def looks_headerless(table: pl.DataFrame) -> bool:
     )
 
 
-def with_header(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table whose header is its first row; its columns are numbered from 1."""
-    first = pl.DataFrame(
-        {name: [1 if name == ROW else name] for name in table.columns}, schema=table.schema
-    )
-    names = {name: f"column {i}" for i, name in enumerate(table.columns) if name != ROW}
-    return pl.concat([first, table]).rename(names)
-
-
-def headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.DataFrame:
-    """Return the table of a file; one without a header needs the numbers of its columns."""
+def check_headed(table: pl.DataFrame, path: str | None, section: DataSection) -> None:
+    """Refuse the table of a file without a header."""
     named = (section.text_column, section.label_column)
     delimited = path is not None and not path.lower().endswith((*JSON, *PARQUET))
-    known = any(name in table.columns for name in named)
-    if not delimited or known or not looks_headerless(table):
-        return table
-    if any(name and name.replace(",", "").strip().isdigit() for name in named):
-        return with_header(table)
-    first = [name for name in table.columns if name != ROW]
-    raise DataError(
-        f"{path!r} has no header: its first row ({quoted_list(first, 4)}) looks like data. Add a "
-        "header, such as text,label, or number the columns: "
-        f"{naming('1', '2' if len(first) < 3 else 'N')}"
-    )
+    if delimited and not any(name in table.columns for name in named) and looks_headerless(table):
+        first = [name for name in table.columns if name != ROW]
+        raise DataError(
+            f"{path!r} has no header: its first row ({quoted_list(first, 4)}) looks like data. Add "
+            "a first line with the names of the columns, such as text,label."
+        )

@@ -37,15 +37,7 @@ TABLES = (".csv", ".tsv", ".tab", *JSON, *PARQUET)
 # Names of columns, in the order of preference; compared without regard to case.
 _TEXT = ("text", "content", "contents", "body", "passage", "paragraph", "page_content", "document")
 _ID = (
-    "id",
-    "doc_id",
-    "document_id",
-    "passage_id",
-    "doc",
-    "docid",
-    "document",
-    "_id",
-    "key",
+    *("id", "doc_id", "document_id", "passage_id", "doc", "docid", "document", "_id", "key"),
     "file",
 )
 _TITLE = ("title", "heading", "headline", "name", "subject")

@@ -60,11 +60,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The rows of each part with their evidence; `by_column` says that a column named it."""
+    """The rows of each part with their evidence, and what is to be said of it."""
 
     rows: list[list[Example]]
     notes: tuple[str, ...]
-    by_column: bool
 
 
 def check_documents(section: DataSection) -> None:
@@ -108,7 +107,7 @@ def with_evidence(
     found = [[next(linked) for _ in part.rows] for part in parts]
     every = [e for part in found for e in part]
     notes = (*filter(None, [unread]), _said(every, column, corpus), _about(section, every))
-    return Linked(found, notes, column is not None)
+    return Linked(found, notes)
 
 
 def with_relevance(
@@ -136,7 +135,7 @@ def with_relevance(
         f"The documents that are relevant to a question are in the column {quoted(column)}: "
         f"{sum(map(bool, ids)):,} of {plural(len(every), 'question')} have some."
     )
-    return Linked(rows, (said, _about(section, every)), True)
+    return Linked(rows, (said, _about(section, every)))
 
 
 def _of_corpus(row: Example, corpus: Corpus) -> Example:

@@ -206,17 +206,6 @@ def said_by(chat: Sequence[tuple[str, str]], role: str) -> str | None:
     return "\n\n".join(said) if said else None
 
 
-def paths_in(name: str, values: Sequence[Any]) -> list[str]:
-    """Return the dotted paths of the scalars in the values of a column, in the order found."""
-    found: dict[str, None] = {}
-    for value in values:
-        for path in _paths(name, value, LEVELS):
-            if len(found) >= MOST_PATHS:
-                return list(found)
-            found[path] = None
-    return list(found)
-
-
 def _paths(name: str, value: Any, levels: int) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -343,7 +332,9 @@ def nested_paths(table: pl.DataFrame) -> list[str]:
     for column in table:
         if column.dtype == pl.Object or column.dtype.is_nested():
             values = [value for value in column.to_list() if value is not None]
-            paths += paths_in(column.name, values[:: max(1, len(values) // PATH_ROWS)])
+            some = values[:: max(1, len(values) // PATH_ROWS)]
+            found = dict.fromkeys(path for v in some for path in _paths(column.name, v, LEVELS))
+            paths += list(found)[:MOST_PATHS]
     return [path for path in paths if path not in table.columns]
 
 

@@ -225,7 +225,9 @@ def _delimited(path: Path, text: str) -> pl.DataFrame:
     finally:
         csv.field_size_limit(limit)
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    cells_of = {n: pl.Series(c, dtype=pl.String) for n, c in zip(header, columns, strict=True)}
+    cells_of = {
+        n: pl.Series(list(c), dtype=pl.String) for n, c in zip(header, columns, strict=True)
+    }
     return pl.DataFrame({ROW: pl.Series(numbers, dtype=pl.Int64), **cells_of})
 
 

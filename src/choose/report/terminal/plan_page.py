@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from choose.formatting import (
     DASH,
     clean,
-    compact,
     dollars,
     duration,
     figure,
@@ -278,8 +277,8 @@ def _bill(bill: Bill) -> str:
     read = f" and up to {plural(bill.passages, 'passage')} of the documents" * bool(bill.passages)
     return (
         f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}"
-        f"{where} for {clean(bill.model)}, about {compact(bill.read)} tokens in and "
-        f"{compact(bill.written)} out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the "
+        f"{where} for {clean(bill.model)}, about {rough(bill.read)} tokens in and "
+        f"{rough(bill.written)} out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the "
         f"data{read}, for {clean(', '.join(bill.candidates))}."
     )
 
@@ -304,7 +303,7 @@ def traffic_line(sent: Session, seconds: float) -> str:
     ledger = sent.ledger
     parts = [
         f"{ledger.requests:,} of up to {sent.planned:,} requests",
-        f"{compact(ledger.read)} tokens in, {compact(ledger.written)} out",
+        f"{rough(ledger.read)} tokens in, {rough(ledger.written)} out",
         spent(ledger),
     ]
     done = ledger.requests + sent.reused
@@ -327,8 +326,8 @@ def traffic_summary(sent: Session) -> str:
     ledger = sent.ledger
     again = f", {sent.retried:,} retried" * bool(sent.retried)
     reused = f"; {plural(sent.reused, 'answer')} from the cache, not paid for again"
-    cached = f" ({compact(ledger.cached)} cached)" * bool(ledger.cached)
+    cached = f" ({rough(ledger.cached)} cached)" * bool(ledger.cached)
     return (
-        f"Endpoints: {plural(ledger.requests, 'request')}{again}, {compact(ledger.read)} tokens "
-        f"in{cached}, {compact(ledger.written)} out, {spent(ledger)}{reused * bool(sent.reused)}."
+        f"Endpoints: {plural(ledger.requests, 'request')}{again}, {rough(ledger.read)} tokens "
+        f"in{cached}, {rough(ledger.written)} out, {spent(ledger)}{reused * bool(sent.reused)}."
     )
