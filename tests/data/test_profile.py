@@ -1,8 +1,6 @@
-"""Facts about rows: repeats, conflicts, lengths, thirds of time."""
+"""Facts about rows: repeats, conflicts, lengths."""
 
-from datetime import UTC, datetime, timedelta
-
-from choose.check.measurements import balance_of, hardly_counted, lengths_of, periods_of
+from choose.check.measurements import balance_of, hardly_counted, lengths_of
 from choose.data.duplicates import (
     conflicting_texts,
     count_duplicates,
@@ -77,33 +75,6 @@ def test_balance_golden() -> None:
 def test_lengths_golden() -> None:
     found = lengths_of(rows("one", "one two", "one two three", " ".join(["w"] * 300)))
     assert (found.words, found.longest, found.long) == (2.5, 300, 1)
-
-
-def dated(count: int, days: int = 1) -> list[Example]:
-    start = datetime(2025, 1, 1, tzinfo=UTC)
-    return [
-        Example(
-            id=f"r{i}",
-            text=f"text {i}",
-            target="new" if i >= 0.8 * count else "old",
-            timestamp=start + timedelta(days=i // days),
-        )
-        for i in range(count)
-    ]
-
-
-def test_thirds_are_apart_in_time_and_name_new_labels() -> None:
-    found = periods_of(dated(90))
-    assert (len(found.early), len(found.late)) == (30, 30)
-    assert max(e.timestamp for e in found.early) < min(e.timestamp for e in found.late)
-    assert (found.appeared, found.vanished) == (("new",), ())
-
-
-def test_no_thirds_without_enough_dates() -> None:
-    assert periods_of(dated(59)) is None
-    assert periods_of(dated(90, days=90)) is None
-    few = dated(90)
-    assert periods_of([*few, *rows(*["undated"] * 10)]) is None
 
 
 def test_labels_that_accuracy_hardly_counts() -> None:
