@@ -275,17 +275,17 @@ class Trial:
     candidate: str
     strategy: str
     revision: int
-    params: Mapping[str, Any]
-    variant: str
-    scenario: Scenario
-    fold: int
-    draw: int
-    train_size: int
-    seed: int
-    weights: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = ""
+    scenario: Scenario = STANDARD
+    fold: int = 0
+    draw: int = 0
+    train_size: int = 0
+    seed: int = 0
+    weights: str = ""
     task: str
-    pool: str
-    questions: str
+    pool: str = ""
+    questions: str = ""
     taught: bool = False
 
     @property

@@ -42,6 +42,13 @@ def planned(pool, test=None, **data):
     return plan_trials(read.study, read.pools), read
 
 
+def compared(frame, out):
+    """Compare tfidf, taught by the column gpt-4o and by labels, in one draw without scenarios."""
+    settings = {"noise": [0.0], "views": [], "scenarios": [], "wordings": False, "seeds": 1}
+    settings |= {"teacher_column": "gpt-4o", "strategies": ["tfidf"], "progress": False}
+    return choose.compare(frame, out=out, **settings)
+
+
 def with_rows(frame):
     from choose.data.readers.json_and_parquet import table_of
 
@@ -112,10 +119,7 @@ def test_a_column_that_is_not_there_is_named():
 
 
 def test_learning_from_answers_is_compared_with_labels_and_with_the_teacher(tmp_path):
-    decision = choose.compare(
-        table(400, right=0.7), teacher_column="gpt-4o", strategies=["tfidf"], out=tmp_path / "st",
-        noise=[0.0], views=[], scenarios=[], wordings=False, seeds=1, progress=False,
-    )  # fmt: skip
+    decision = compared(table(400, right=0.7), tmp_path / "st")
     found = {card.candidate: card.accuracy.value for card in decision.scorecards if card.accuracy}
     assert found["tfidf-on-labels"] > found["tfidf"] > found["gpt-4o"]
     assert 0.6 < found["gpt-4o"] < 0.8
@@ -127,10 +131,7 @@ def test_learning_from_answers_is_compared_with_labels_and_with_the_teacher(tmp_
 
 
 def test_a_router_marks_the_rows_that_it_leaves_to_the_model(tmp_path):
-    decision = choose.compare(
-        table(700, right=0.98), teacher_column="gpt-4o", strategies=["tfidf"], out=tmp_path / "st",
-        noise=[0.0], views=[], scenarios=[], wordings=False, seeds=1, progress=False,
-    )  # fmt: skip
+    decision = compared(table(700, right=0.98), tmp_path / "st")
     assert decision.takeover.threshold is not None
     decision.export(tmp_path / "router", router=True)
     model = choose.load(tmp_path / "router")
@@ -154,20 +155,14 @@ def test_without_a_share_that_is_safe_there_is_no_router(tmp_path):
     )
     with pytest.raises(StudyError, match=r"\(this study has tfidf\).* it has none\)"):
         decision.export(tmp_path / "router", router=True)
-    decision = choose.compare(
-        table(100), teacher_column="gpt-4o", strategies=["tfidf"], out=tmp_path / "few",
-        noise=[0.0], views=[], scenarios=[], wordings=False, seeds=1, progress=False,
-    )  # fmt: skip
+    decision = compared(table(100), tmp_path / "few")
     with pytest.raises(StudyError, match=r"no router to export\. No share of the rows is shown"):
         decision.export(tmp_path / "router", router=True)
 
 
 def test_without_labels_every_score_is_agreement(tmp_path):
     frame = table(200).drop("label")
-    decision = choose.compare(
-        frame, teacher_column="gpt-4o", strategies=["tfidf"], out=tmp_path / "st",
-        noise=[0.0], views=[], scenarios=[], wordings=False, seeds=1, progress=False,
-    )  # fmt: skip
+    decision = compared(frame, tmp_path / "st")
     assert "% agreement with gpt-4o" in words.answer(decision)
     [caveat] = [c for c in decision.verdict.caveats if c.code == "agreement"]
     assert caveat.names == ("gpt-4o", "tfidf")
@@ -183,10 +178,7 @@ def test_what_published_answers_teach_on_finance_sentences(tmp_path):
     if not FINANCE.is_dir():
         pytest.skip("the published sets are not here")
     frame = pl.read_csv(FINANCE / "answers.csv").select("text", "label", "gpt-4o")
-    decision = choose.compare(
-        frame, teacher_column="gpt-4o", strategies=["tfidf"], out=tmp_path / "st", noise=[0.0],
-        views=[], scenarios=[], wordings=False, seeds=1, progress=False,
-    )  # fmt: skip
+    decision = compared(frame, tmp_path / "st")
     found = {card.candidate: card.accuracy.value for card in decision.scorecards if card.accuracy}
     assert found["gpt-4o"] == pytest.approx(0.798, abs=0.001)
     assert found["tfidf-on-labels"] > found["tfidf"] > 0.5

@@ -211,12 +211,15 @@ def test_bad_input_is_one_red_line(choose, tmp_path: Path, arguments, says: str)
 
 
 @pytest.mark.slow
-def test_check_plan_and_lists_load_no_torch(tmp_path: Path) -> None:
+def test_what_runs_no_model_loads_no_torch(tmp_path: Path) -> None:
     write_csv(tmp_path / "words.csv")
+    (tmp_path / "answers.csv").write_text(
+        "id,label,gpt\n" + "".join(f"{i},{i % 2},{i % 3 % 2}\n" for i in range(60))
+    )
     code = """
 import sys
 from choose.cli import main
-for line in (["check", "words.csv", "--json"], ["plan", "words.csv"],
+for line in (["check", "words.csv", "--json"], ["plan", "words.csv"], ["score", "answers.csv"],
              ["models"], ["plan", "--no-data", "--classes", "3"],
              ["strategies"]):
     sys.argv = ["choose", *line]
@@ -224,7 +227,7 @@ for line in (["check", "words.csv", "--json"], ["plan", "words.csv"],
         main()
     except SystemExit as stop:
         assert not stop.code, line
-heavy = {"torch", "transformers", "sentence_transformers", "faiss", "peft"}
+heavy = {"torch", "transformers", "sentence_transformers", "faiss", "peft", "openai"}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run(

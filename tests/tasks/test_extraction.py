@@ -14,7 +14,7 @@ from choose.tasks.extraction import (
     parse,
 )
 from choose.tasks.kinds import read_task
-from choose.tasks.values import as_date, as_number, canonical, squad_normal
+from choose.tasks.values import as_date, as_number, canonical
 
 TASK = Extraction(
     fields={"name": "text", "people": "number", "day": "date", "items": "list"},
@@ -99,12 +99,6 @@ def test_dates_with_the_month_first() -> None:
 @pytest.mark.parametrize("text", ["1e999999", "0" * 5_000 + "1e", "\u0661", "", "1-3", "1,2,3"])
 def test_absurd_numbers_are_none(text: str) -> None:
     assert as_number(text) in (None, Decimal(1))
-
-
-def test_squad_normalisation_is_that_of_the_official_script() -> None:
-    assert squad_normal("The  gold, and-blue!") == "gold andblue"
-    assert squad_normal("1.5 million") == squad_normal("15 million")
-    assert squad_normal("the") == squad_normal("a") == ""
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from choose.tasks.labels import check_targets, readable, task_from
 from choose.tasks.multilabel import (
     Multilabel,
     example_f1,
-    read_set,
     separator_of,
     set_text,
 )
@@ -88,13 +87,6 @@ def test_names_that_cannot_be_used(labels, names, says):
     with pytest.raises(StudyError) as caught:
         task_from(labelled(*labels), TaskSection(names=names))
     assert says in str(caught.value)
-
-
-def test_a_collision_is_settled_by_a_name() -> None:
-    task = task_from(
-        labelled("Billing", "billing"), TaskSection(names={"Billing": "billing department"})
-    )
-    assert task.names == ("billing department", "billing")
 
 
 def test_a_description_for_an_unknown_label_is_refused() -> None:
@@ -376,8 +368,3 @@ def test_names_are_labels_too_and_facts_make_the_task_again() -> None:
     assert read_task(stored).digest == task.digest != TASK.digest == digest(TASK.facts())
     with pytest.raises(ValueError, match="one name for each label"):
         read_task({**stored, "choice_names": []})
-
-
-def test_the_rows_of_the_tests_hold_empty_sets_and_sets_of_several() -> None:
-    sizes = {len(read_set(e.target)) for e in label_rows()}
-    assert sizes == {0, 1, 2, 3}

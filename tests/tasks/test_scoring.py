@@ -154,7 +154,7 @@ def test_metrics_of_labels_and_of_texts_are_kept_apart(scores: str) -> None:
     rows = [{"text": f"row {i}", "target": "ab"[i % 2]} for i in range(12)]
     write_lines("labels.jsonl", rows)
     data = DataSection(path="labels.jsonl")
-    with pytest.raises(StudyError, match="Allowed here for --metric: accuracy, balanced, cost"):
+    with pytest.raises(StudyError, match="Allowed here for --metric: accuracy, balanced"):
         load_dataset(data, TaskSection(), None, f"{scores}:exact")
 
 

@@ -48,7 +48,6 @@ from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
 from choose.tasks.scores import SCORES
 from choose.types import (
-    STANDARD,
     Answers,
     Dataset,
     Example,
@@ -455,16 +454,11 @@ def _run(name: str, draw: int, fold: int, ids: Sequence[str], answers: Answers, 
         candidate=name,
         strategy=GIVEN,
         revision=1,
-        params={},
-        variant="",
-        scenario=STANDARD,
         fold=fold,
         draw=draw,
-        train_size=0,
         seed=draw,
         weights=digest([answers.outputs, answers.raw]),
         task=task.digest,
-        pool="",
         questions=digest(ids),
     )
     took = None if answers.latency is None else float(answers.latency.sum())

@@ -27,13 +27,13 @@ from choose.data.duplicates import (
 from choose.data.examples import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.doubted_labels import audit_labels
-from choose.judge.evidence import CandidateInfo, Evidence, Items, items_of
+from choose.judge.evidence import CandidateInfo, Evidence, items_of
 from choose.schema.check import FEW, Balance, Count, Lengths, Repeats
 from choose.schema.decision import PART_OF_EVEN, RARE
 from choose.schema.diagnosis import Audit
 from choose.strategy import build, find
 from choose.tasks.answering import passage_field
-from choose.types import STANDARD, Dataset, Example, Run, Task, Trial
+from choose.types import Dataset, Example, Run, Task, Trial
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
@@ -165,10 +165,8 @@ class Facts:
         """Return the audit of the study, else that by out-of-fold predictions of the baseline."""
         if self.study is not None:
             return self.study[1]
-        data, rows = self.dataset, self.audited
-        settings = settings_for(rows.values(), self.unspaced)
-        runs = out_of_fold_runs(data.task, rows, data.clusters, settings)
-        return audit_labels(evidence_of(data, tuple(rows), runs))
+        settings = settings_for(self.audited.values(), self.unspaced)
+        return audit_by_baseline(self.dataset, self.audited, settings)
 
 
 def sample_of(rows: Sequence[Example], most: int) -> Sequence[Example]:
@@ -184,49 +182,41 @@ def settings_for(rows: Iterable[Example], unspaced: bool) -> dict[str, Any]:
     return {"pairs": False, "characters": unspaced}
 
 
-def out_of_fold_runs(
-    task: Task,
-    rows: Mapping[str, Example],
-    clusters: Mapping[str, str],
-    settings: Mapping[str, Any],
-) -> tuple[Run, ...]:
-    """Predict every row by a baseline that was trained on neither it nor its cluster."""
-    targets = {e.id: e.target for e in rows.values()}
-    parts = stratified_folds({id: (name,) for id, name in targets.items()}, clusters, FOLDS, seed=0)
-    return tuple(
-        _run(task, rows, targets, part, fold, settings) for fold, part in enumerate(parts) if part
+def audit_by_baseline(
+    dataset: Dataset, rows: Mapping[str, Example], settings: Mapping[str, Any]
+) -> Audit | None:
+    """Audit labels by a baseline that was trained on neither a row nor its cluster."""
+    classes = {id: (e.target,) for id, e in rows.items()}
+    parts = stratified_folds(classes, dataset.clusters, FOLDS, seed=0)
+    runs = tuple(
+        _run(dataset.task, rows, part, fold, settings) for fold, part in enumerate(parts) if part
     )
-
-
-def evidence_of(dataset: Dataset, ids: tuple[str, ...], runs: tuple[Run, ...]) -> Evidence:
-    """Return the runs, on rows with these ids, as the judge reads a study of one candidate."""
     cls = find(BASELINE)
     info = CandidateInfo(name=BASELINE, strategy=BASELINE, family=cls.family, learns=cls.learns)
-    return Evidence(
+    evidence = Evidence(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        rows=len(ids),
+        rows=len(rows),
         labels=dataset.task.labels,
         division="cross-fit",
-        items=items_of(dataset, ids),
-        pool=Items(ids=(), targets=(), clusters=()),
+        items=items_of(dataset, tuple(rows)),
         candidates=(info,),
         pool_rows=tuple(run.trial.train_size for run in runs),
         runs=runs,
     )
+    return audit_labels(evidence)
 
 
 def _run(
     task: Task,
     rows: Mapping[str, Example],
-    targets: Mapping[str, str],
     test_ids: Sequence[str],
     fold: int,
     settings: Mapping[str, Any],
 ) -> Run:
     test = set(test_ids)
-    order = sampling_order((id for id in targets if id not in test), targets, draw=0)
-    pool = [rows[id] for id in order]
+    targets = {id: e.target for id, e in rows.items() if id not in test}
+    pool = [rows[id] for id in sampling_order(targets, targets, draw=0)]
     strategy = build(BASELINE, seed=0, **settings)
     strategy.fit(task, pool)
     answers = strategy.predict([rows[id].item() for id in test_ids])
@@ -235,15 +225,8 @@ def _run(
         strategy=BASELINE,
         revision=type(strategy).revision,
         params=settings,
-        variant="",
         fold=fold,
-        draw=0,
         train_size=len(pool),
-        seed=0,
-        weights="",
         task=task.digest,
-        pool="",
-        questions="",
-        scenario=STANDARD,
     )
     return Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): tuple(test_ids)})

@@ -100,7 +100,8 @@ class BaseTask:
         Raises:
             ValueError, TypeError: if its headline metric is unknown, or it is none of this kind.
         """
-        task = cls(**{name: _READERS.get(name, _as_is)(value) for name, value in facts.items()})
+        read = {name: _READERS[name](facts[name]) for name in facts if name in _READERS}
+        task = cls(**{**facts, **read})
         if task.headline not in cls.own:
             raise ValueError(f"its metric {task.headline[:80]!r} is unknown")
         return task
@@ -112,10 +113,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _as_is(value: Any) -> Any:
-    return value
 
 
 def read_cells(

@@ -74,7 +74,7 @@ def label_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list
 def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> None:
     """Refuse cells that hold several labels, such as ``a;b`` where ``a`` and ``b`` are labels."""
     known = set(labels) - {""}
-    several = {label for label in known if _is_list(label) or _is_joined(label, known)}
+    several = {label for label in known if _LIST.fullmatch(label) or _is_joined(label, known)}
     if several:
         bad = [row for row, label in zip(rows, labels, strict=True) if label in several]
         raise DataError(
@@ -108,10 +108,6 @@ def check_classes(labels: Sequence[str]) -> None:
 
 # A number that is no id.
 _FRACTION = re.compile(r"[+-]?\d{0,12}[.,]\d{1,12}|[+-]?\d{1,3}")
-
-
-def _is_list(label: str) -> bool:
-    return _LIST.fullmatch(label) is not None
 
 
 def _is_joined(label: str, known: Collection[str]) -> bool:
