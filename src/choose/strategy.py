@@ -167,8 +167,8 @@ class SendsPassages(Protocol):
 class Reports(Protocol):
     """Optional: a fitted strategy reports how its answers were computed.
 
-    Known keys: ``threads``, ``dtype``, ``artefact_mb`` (fitted model), ``base_mb`` (shared),
-    ``notes`` (sentences), and uncached seconds: ``cached_seconds``, ``index_seconds`` (documents).
+    Known keys: ``threads``, ``dtype``, ``artefact_mb`` (fitted model), ``notes`` (sentences), and
+    uncached seconds: ``cached_seconds``, ``index_seconds`` (documents).
     """
 
     def facts(self) -> Mapping[str, Any]:

@@ -312,7 +312,7 @@ class Run:
     (n,) by view and repeat, then by metric, where answers are no labels. `fit_seconds`,
     `predict_seconds` (clean rows), `reread_seconds` (an index of changed documents) and
     `seconds_alone` exclude gains from caches and shared work, `seconds_spent` does not.
-    `artefact_mb` is the fitted model, `base_mb` weights beside it; `unasked` rows had no time left.
+    `artefact_mb` is the fitted model; `unasked` rows had no time left.
     `shortened` is what time has decided in the fit (see `decided_in_time`).
     """
 
@@ -329,7 +329,6 @@ class Run:
     threads: int | None = None
     dtype: str | None = None
     artefact_mb: float | None = None
-    base_mb: float | None = None
     reread_seconds: float | None = None
     notes: tuple[str, ...] = ()
     shortened: Mapping[str, float] = field(default_factory=dict)

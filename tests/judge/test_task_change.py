@@ -122,7 +122,6 @@ def test_the_worst_source_comes_first_is_named_and_warned_of():
     card = next(c for c in decision.scorecards if c.candidate == "tfidf")
     worst, *others = card.stability.sources
     assert (worst.source, worst.rows, len(others)) == ("s2", 500, 3)
-    assert worst.loss.value == pytest.approx(worst.seen - worst.unseen)
     assert worst.loss.value > 0.2
     losses = [one.loss.value for one in (worst, *others)]
     assert losses == sorted(losses, reverse=True)

@@ -342,8 +342,6 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
             any=interval(0.81, 0.046),
             missed=("q018", "q023", "q040"),
         ),
-        "best_reader": "lora-rag" if candidate == "rag" else "rag",
-        "reader_gain": Interval(value=0.113, low=0.05, high=0.176, estimand=RETRAINING),
         **facts,
     }
     return LossSplit.model_validate(fields)

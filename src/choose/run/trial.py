@@ -268,7 +268,6 @@ def _run_facts(facts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str,
         "threads": facts.get("threads"),
         "dtype": dtype,
         "artefact_mb": facts.get("artefact_mb"),
-        "base_mb": facts.get("base_mb"),
         "notes": tuple(facts.get("notes") or ()),
     }
 

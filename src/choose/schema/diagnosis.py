@@ -211,8 +211,6 @@ class LossSplit(Record):
         gaps: what is lost, the largest first; without distraction where one passage is read.
             Reading counts up to 1, so that wrong labels are a part of it.
         found: how well passages were retrieved; null where it is not known.
-        best_reader: the other candidate with the highest score with the right passage, null where
-            none was given it; `reader_gain` is what it scores more, on rows that both answered.
     """
 
     candidate: str
@@ -226,8 +224,6 @@ class LossSplit(Record):
     brought: Interval | None = None
     gaps: tuple[Gap, ...]
     found: Retrieved | None = None
-    best_reader: str | None = None
-    reader_gain: Interval | None = None
 
     def gap(self, name: GapName) -> Gap:
         """Return the gap of that name; of reading and retrieval there always is one."""
@@ -265,12 +261,9 @@ class LossSplit(Record):
     def retrieval_next(self) -> bool:
         """Return whether better passages are the gain that is shown, though reading loses more.
 
-        It is where they would bring back a good part of what is reached with the right passage,
-        and no other candidate that was given it too, if one was, surely gains as much as that.
+        It is where they would bring back a good part of what is reached with the right passage.
         """
-        gain, loss = self.reader_gain, self.gap("retrieval").loss.value
-        beaten = gain is not None and above_0(gain) and gain.value >= loss
-        return not beaten and self.gaps[0].name == "reading" and self.retrieval_part >= MATTERS
+        return self.gaps[0].name == "reading" and self.retrieval_part >= MATTERS
 
 
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:

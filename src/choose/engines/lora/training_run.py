@@ -244,13 +244,11 @@ def trained_state(model: Adapted) -> dict[str, torch.Tensor]:
 
 
 def training_facts(model: Adapted) -> dict[str, Any]:
-    """Return threads, number type, and MB of what is trained and of what it shares with others."""
-    frozen = [p for p in model.adapter.parameters() if not p.requires_grad]
+    """Return threads, number type, and MB of what is trained."""
     return {
         "threads": threads_in_use(),
         "dtype": "bfloat16" if trains_in_bfloat16() else "float32",
         "artefact_mb": megabytes(trained_tensors(model).values()),
-        "base_mb": megabytes(frozen),
     }
 
 

@@ -9,9 +9,8 @@ one document are clustered: intervals are by documents and repetitions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
 
 import numpy as np
 
@@ -24,12 +23,11 @@ from choose.judge.evidence import (
     MayAbstain,
     row_set,
 )
-from choose.judge.scores.paired_comparison import Side, compare, condition_tables, interval_of
+from choose.judge.scores.paired_comparison import condition_tables
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
     CandidateScores,
-    ScoredRows,
     ScoreTable,
     StudyScores,
     estimand_of,
@@ -37,7 +35,6 @@ from choose.judge.scores.score_tables import (
 from choose.schema.base import Interval
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, LossSplit, Retrieved
 from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval
-from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.types import Floats, Run
 
@@ -88,28 +85,7 @@ class _Common:
 def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]:
     """Return the split of each candidate that was asked under every control."""
     found = (_split(evidence, candidate) for candidate in panel.scored)
-    splits, with_gold = [split for split in found if split is not None], _with_gold(panel)
-    # Questions of one document are clustered here, whatever the estimand of the study.
-    documents = tuple(map(evidence.items.document_of, panel.rows.index))
-    several = 1 < len(set(documents)) < len(documents)
-    rows = replace(panel.rows, clusters=documents if several else None)
-    return tuple(split.model_copy(update=_best_reader(split, with_gold, rows)) for split in splits)
-
-
-def _with_gold(panel: StudyScores) -> dict[str, Side]:
-    tables = {c.info.name: condition_tables(c.main).get(GOLD) for c in panel.scored if c.main}
-    return {name: Side(t, panel[name].repeats) for name, t in tables.items() if t is not None}
-
-
-def _best_reader(split: LossSplit, sides: Mapping[str, Side], rows: ScoredRows) -> dict[str, Any]:
-    """Return which other candidate scores highest with the right passage, and how much more."""
-    own, found = sides[split.candidate], dict[str, Difference]()
-    for name, side in sides.items():
-        gain = compare(side, own, rows) if name != split.candidate else None
-        if gain is not None and gain.rows >= FEWEST:
-            found[name] = gain
-    best = max(found, key=lambda name: found[name].value, default=None)
-    return {"best_reader": best, "reader_gain": interval_of(found[best])} if best else {}
+    return tuple(split for split in found if split is not None)
 
 
 def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Interval | None]:

@@ -35,7 +35,6 @@ def cost_of(candidate: CandidateScores, rule: Rule) -> Cost:
         tokens_out=_mean_tokens(runs, "tokens_out"),
         usd_per_1k=None if answer is None else 1000 * answer,
         artefact_mb=_median(run.artefact_mb for run in runs),
-        base_mb=_median(run.base_mb for run in runs),
         index_seconds=_median(run.reread_seconds for run in runs),
         training_usd=training,
         total_usd=total,

@@ -54,7 +54,7 @@ from choose.schema.scorecard import (
 from choose.stats.intervals import Estimate, wilson
 from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import Difference
-from choose.stats.two_way import Mask, answered, two_way
+from choose.stats.two_way import Mask, two_way
 from choose.types import Answers, Floats, Run
 
 
@@ -213,16 +213,12 @@ def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
         if seen is None or unseen is None:
             continue
         loss = accuracy_loss(seen, unseen, assumed=_assumed(candidate, seen, unseen))
-        both = np.asarray(answered(seen.right) & answered(unseen.right), dtype=np.bool_)
-        before, after = accuracy_on(seen, both), accuracy_on(unseen, both)
-        if loss is not None and before is not None and after is not None:
+        if loss is not None:
             low, high = loss.bounds(1 - 0.05 / len(names))
             found.append(
                 SourceLoss(
                     source=name,
                     rows=loss.rows,
-                    seen=before.value,
-                    unseen=after.value,
                     loss=interval_of(replace(loss, low=low, high=high)),
                 )
             )
@@ -507,13 +503,11 @@ def settings_of(candidate: CandidateScores) -> tuple[SettingPoint, ...]:
     points = []
     for name, table in tables.items():
         change = compare(Side(table, candidate.repeats), Side(own, candidate.repeats))
-        accuracy = accuracy_on(table, table.complete)
-        if change is not None and accuracy is not None:
+        if change is not None:
             points.append(
                 SettingPoint(
                     setting=name,
                     wording=_is_wording(candidate, table, own),
-                    accuracy=accuracy,
                     change=interval_of(change),
                     rows=change.rows,
                 )
