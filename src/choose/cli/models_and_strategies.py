@@ -30,7 +30,6 @@ models = typer.Typer(
 @models.callback(invoke_without_command=True)
 def listing(
     context: typer.Context,
-    paths: Annotated[bool, typer.Option("--paths", help="Show the folders too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the embedded weights, and the providers that --model PROVIDER:MODEL names."""
@@ -41,7 +40,7 @@ def listing(
     from choose.engines.weights.fetch import inventory
     from choose.models.endpoints.providers import provider_entries
 
-    entries, results, served = inventory(paths), cache_usage(paths), provider_entries()
+    entries, results, served = inventory(), cache_usage(), provider_entries()
     if as_json:
         record = {
             "schema": 1,

@@ -296,9 +296,9 @@ def size_limit() -> int:
     return int(size * 1e9)
 
 
-def cache_usage(paths: bool = False) -> CacheUsage:
-    path, most = _path(), size_limit()
-    return CacheUsage(_file(path, most).bytes() / 1e6, most / 1e6, str(path) if paths else None)
+def cache_usage() -> CacheUsage:
+    most = size_limit()
+    return CacheUsage(_file(_path(), most).bytes() / 1e6, most / 1e6)
 
 
 def clear_cache() -> None:

