@@ -2,7 +2,7 @@
 
 import pytest
 
-from choose.formatting import MINUS, dollars, months, rough
+from choose.formatting import dollars
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.write import render_markdown
@@ -30,24 +30,3 @@ def test_unpriced_there_is_no_dollar(form):
     text = " ".join(form(found).split())
     assert "$ a year" not in text
     assert "Add prices to see dollars" in text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (4100, "$4,100"),
-        (12.5, "$12.50"),
-        (0.5, "$0.50"),
-        (0.0042, "$0.0042"),
-        (0, "$0"),
-        (-3, f"{MINUS}$3.00"),
-    ],
-)
-def test_money_reads_as_money(value, text):
-    assert dollars(value) == text
-
-
-def test_times_and_large_numbers_read_as_such():
-    assert (months(12), months(5.94), months(174)) == ("12 months", "5.9 months", "14.5 years")
-    assert (months(0.7), months(0.23), months(0.1)) == ("3 weeks", "1 week", "under a week")
-    assert [rough(n) for n in (7.7, 12, 48_312, 1_249_000)] == ["7.7", "12", "48,000", "1,200,000"]

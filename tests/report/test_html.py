@@ -17,35 +17,14 @@ from choose.types import Kind
 from support import decisions
 from support.html import VECTORS, page_of, parsed
 
-BROWSER = next(
-    (
-        path
-        for name in ("chromium", "chromium-browser", "google-chrome")
-        if (path := shutil.which(name))
-    ),
-    None,
-)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 
-
-FREE = [
-    "labels",
-    "label",
-    "name",
-    "why",
-    "names",
-    "what",
-    "evidence",
-    "model",
-    "errors",
-    "findings",
-    "view",
-    "method",
-    "candidate",
-    "setting",
-    "text",
-    "settings",
-    "behind",
-]
+# Fields that hold text of data, models or errors.
+FREE = {
+    *("labels", "label", "name", "why", "names", "what", "evidence", "model", "errors", "findings"),
+    *("view", "method", "candidate", "setting", "text", "settings", "behind"),
+}
 
 
 def poisoned(vectors: tuple[str, ...]) -> Decision:

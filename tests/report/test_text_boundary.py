@@ -263,12 +263,7 @@ PRINTERS = {
     "print": set(),
     "sys.stderr.write": {"compute_settings.py", "output_cache.py"},
     # The last two show a bar.
-    "Console": {
-        "notebook_views.py",
-        "console.py",
-        "fetch.py",
-        "live_progress.py",
-    },
+    "Console": {"notebook_views.py", "console.py", "fetch.py", "live_progress.py"},
 }
 
 
@@ -337,25 +332,10 @@ def test_clean_leaves_nothing_that_a_terminal_obeys() -> None:
 
 
 FULL_WIDTH = ("\uff1da", "\uff0ba", "\uff0da", "\uff20a")
+FORMULAS = ("=a", "+a", "-a", "@a", "\t=a", "\ta", "\ra", " =a", " \uff1da", "\x00=a", "-5+1")
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "=a",
-        "+a",
-        "-a",
-        "@a",
-        *FULL_WIDTH,
-        "\t=a",
-        "\ta",
-        "\ra",
-        " =a",
-        " \uff1da",
-        "\x00=a",
-        "-5+1",
-    ],
-)
+@pytest.mark.parametrize("cell", [*FORMULAS, *FULL_WIDTH])
 def test_no_cell_is_a_formula(cell: str) -> None:
     assert csv_cell(cell).startswith("'")
 
