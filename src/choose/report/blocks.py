@@ -476,10 +476,6 @@ def readers(decision: Decision) -> list[Scorecard]:
     return [c for c in ranked(decision) if not c.per_class or found[c.candidate] > 1]
 
 
-def chosen_card(decision: Decision) -> Scorecard | None:
-    return next((card for card in decision.scorecards if card.candidate == decision.pick), None)
-
-
 def titles(decision: Decision) -> dict[str, str]:
     """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
     found = {}
@@ -637,7 +633,7 @@ def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Bloc
 
 def part_by_part(decision: Decision) -> Iterator[Block]:
     """Yield precision and recall of each label, or field, and which labels are confused."""
-    pick, part_of = chosen_card(decision), words.words_in(decision).new
+    pick, part_of = decision.own, words.words_in(decision).new
     if pick is None or pick.rows < words.FEW:
         return
     others = [c for c in readers(decision) if c.candidate != pick.candidate]

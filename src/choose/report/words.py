@@ -462,9 +462,7 @@ def _named(decision: Decision, family: str, member: str | None) -> str:
 
 
 def _own_score(decision: Decision) -> str:
-    name = decision.pick
-    card = next((c for c in decision.scorecards if c.candidate == name), None)
-    if card is None or card.accuracy is None:
+    if (card := decision.own) is None or card.accuracy is None:
         return ""
     noun, value, rows = score_noun(decision.goal), card.accuracy.value, card.rows
     count = round(value * rows)
@@ -556,7 +554,7 @@ def undecided(decision: Decision, member: Scorecard) -> bool:
 
 def within_family(decision: Decision) -> str:
     """Say what other prompts and models of the named family reach, on how many rows, for what."""
-    own = next((s.cost.usd_per_1k for s in decision.scorecards if s.chosen), None)
+    own = decision.own.cost.usd_per_1k if decision.own else None
     others = sorted(members(decision), key=lambda s: not undecided(decision, s))
     noun, told = score_noun(decision.goal), dict[str, list[str]]()
     for one in others[:MEMBERS]:
@@ -575,15 +573,13 @@ def within_family(decision: Decision) -> str:
 
 
 def doubts(decision: Decision) -> Iterator[str]:
-    verdict = decision.verdict
+    verdict, score = decision.verdict, decision.own.accuracy if decision.own else None
     if verdict.done:
-        (score,) = (c.accuracy for c in decision.scorecards if c.candidate == decision.pick)
         left = 1 - score.middle if score else 0.0
         yield f"About {points(left)} are left to gain; nothing else is worth trying."
         return
-    low = any(s.chosen and s.accuracy and s.accuracy.value < 0.5 for s in decision.scorecards)
     stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
-    if low and verdict.usable and not stated:
+    if score and score.value < 0.5 and verdict.usable and not stated:
         yield "That is below 50 %: say what is good enough (--target 80%)."
     if verdict.usable and (within := within_family(decision)):
         yield within
@@ -756,9 +752,8 @@ def what_else(decision: Decision) -> Iterator[str]:
     yield from remarks(decision)
 
 
-def remarks(decision: Decision) -> Iterator[str]:
-    for remark in decision.verdict.remarks:
-        yield _remark(decision, remark)
+def remarks(decision: Decision) -> list[str]:
+    return [_remark(decision, remark) for remark in decision.verdict.remarks]
 
 
 def _remark(decision: Decision, remark: Remark) -> str:
@@ -1275,7 +1270,7 @@ def rare_sentence(rare: RareLabel) -> str:
 
 def apart(decision: Decision, card: Scorecard) -> bool:
     """Return whether a score less the chosen one's is not the difference, but for rounding."""
-    own = next((s.accuracy for s in decision.scorecards if s.chosen), None)
+    own = decision.own.accuracy if decision.own else None
     if not (own and card.accuracy and card.compared):
         return False
     shown = round(100 * card.accuracy.value) - round(100 * own.value)

@@ -452,8 +452,13 @@ class Decision(Record):
         return self.verdict.recommended or self.verdict.use_meanwhile
 
     @property
+    def own(self) -> Scorecard | None:
+        """Return the scorecard of the candidate to use."""
+        return next((c for c in self.scorecards if c.candidate == self.pick), None)
+
+    @property
     def family(self) -> str:
-        return next((c.family for c in self.scorecards if c.candidate == self.pick), "")
+        return self.own.family if self.own else ""
 
     @property
     def chance(self) -> float | None:
