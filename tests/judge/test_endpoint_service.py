@@ -19,7 +19,6 @@ INFO = CandidateInfo(
     family="prompting",
     model="endpoint:big",
     behind="m at host",
-    concurrency=4,
 )
 
 
@@ -55,7 +54,6 @@ def test_figures_are_those_of_the_clean_rows() -> None:
     run = Run(trial=trial(), answers={("clean", 0): clean}, asked={("clean", 0): IDS})
     found = service_of(measured(run))
     assert found.behind == "m at host"
-    assert found.concurrency == 4
     assert found.latency_p50 == pytest.approx(0.5)
     assert found.latency_p95 == pytest.approx(0.86)
     assert found.cached_share == pytest.approx(0.4)

@@ -256,7 +256,6 @@ def served() -> Decision:
         behind="gpt-x at api.example.com",
         latency_p50=0.81,
         latency_p95=2.4,
-        concurrency=8,
         cached_share=0.62,
         refused=0.01,
         instability=0.04,

@@ -139,7 +139,6 @@ class CandidateInfo:
         reads: whether it reads passages of documents.
         billions: parameters of the model in billions where known; else read off its name.
         behind: the model and the server, where it is behind an endpoint.
-        concurrency: requests that were in flight at once there.
         warning: what a reader must know of every figure of it.
         token_prices: of its endpoint, or None where it runs on the machine or is not priced.
         usd_per_1k: dollars for 1,000 answers as stated or billed, where nothing else prices them.
@@ -163,7 +162,6 @@ class CandidateInfo:
     reads: bool = False
     billions: float | None = None
     behind: str | None = None
-    concurrency: int | None = None
     warning: str | None = None
     token_prices: TokenPrices | None = None
     usd_per_1k: float | None = None

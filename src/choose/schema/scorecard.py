@@ -251,7 +251,6 @@ class Service(Record):
         latency_p50: seconds from a request to its answer, half of them; waits for one's turn and
             repeated requests left out.
         latency_p95: the same for 95 of 100.
-        concurrency: requests in flight at once meanwhile.
         cached_share: of the tokens read, those that a prefix cache served.
         refused: share of the rows that the server or the model would not answer.
         empty: share without an answer.
@@ -265,7 +264,6 @@ class Service(Record):
     behind: str
     latency_p50: float | None = None
     latency_p95: float | None = None
-    concurrency: int | None = None
     cached_share: float | None = None
     refused: float = 0.0
     empty: float = 0.0

@@ -308,7 +308,6 @@ def _describe(study: Study, candidate: Candidate, start: str) -> CandidateInfo:
             "behind": f"{endpoint.model} at {endpoint.host}",
             "hosted": not endpoint.is_local,
             "billions": billions_in(endpoint.model),
-            "concurrency": endpoint.concurrency,
             "token_prices": endpoint.prices,
         }
     return CandidateInfo(

@@ -22,6 +22,7 @@ from choose.judge.decision.gates import (
     relabelling_gain,
 )
 from choose.judge.decision.more_labels import (
+    RowsNeeded,
     forecast_nearest_target,
     forecast_of_margin,
     gain_from_labels,
@@ -202,13 +203,8 @@ def _more_labels(case: Case) -> Iterator[Step]:
         yield _toward_target(case, nearest)
     forecast = forecast_of_margin(case.contenders, (case.name, *case.rivals))
     if forecast is not None and forecast.margin is not None:
-        yield Step(
-            kind="label-more",
-            code="labels-for-gain",
-            names=(forecast.candidate,),
-            share=forecast.margin.gain,
-            **_labels(case, forecast, forecast.margin),
-        )
+        facts = _labels(case, forecast, forecast.margin)
+        yield Step(kind="label-more", code="labels-for-gain", share=forecast.margin.gain, **facts)
         return
     names = tuple(name for name in case.contenders.names if _may_catch_up(case, name))
     yield from _rising(case, names)
@@ -216,26 +212,23 @@ def _more_labels(case: Case) -> Iterator[Step]:
 
 def _toward_target(case: Case, forecast: CurveForecast) -> Step:
     assert forecast.target is not None
-    return Step(
-        kind="label-more",
-        code="labels-for-target",
-        names=(forecast.candidate,),
-        share=forecast.target.accuracy,
-        **_labels(case, forecast, forecast.target),
-    )
+    facts, share = _labels(case, forecast, forecast.target), forecast.target.accuracy
+    return Step(kind="label-more", code="labels-for-target", share=share, **facts)
 
 
 def _labels(case: Case, forecast: CurveForecast, needs: Needed) -> dict[str, Any]:
-    """Return how many more labels are needed, rounded, and what these take at most."""
+    """Return whose labels they are, how many more are needed, and what these take at most."""
+    names = (forecast.candidate,)
     if (found := needs.labels) is None or found.low is None:
-        return {}
+        return {"names": names}
     high = None if found.high is None else float(rounded(max(found.high - forecast.labels, 1)))
     more = Interval(
         value=rounded(max(found.value - forecast.labels, 0)),
         low=rounded(max(found.low - forecast.labels, 0)),
         high=high,
     )
-    return {"labels": more, **_effort(case, high or max(needs.within - forecast.labels, 1))}
+    effort = _effort(case, high or max(needs.within - forecast.labels, 1))
+    return {"names": names, "labels": more, **effort}
 
 
 def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
@@ -273,14 +266,15 @@ def _separate(case: Case) -> Iterator[Step]:
         return
     rows = total + rounded(needed.likely or needed.even)
     planned = {c.info.name: Whole(rows, c.repetitions) for c in contenders.order}
-    yield Step(
-        kind="label-more",
-        code="separate",
-        names=(case.name, case.rivals[0]),
-        count=rounded(needed.even),
-        total=None if needed.likely is None else rounded(needed.likely),
-        removes=max(0.0, case.chances.loss - outlook_of(contenders, planned).loss),
-        **_effort(case, rows - total),
+    removes = max(0.0, case.chances.loss - outlook_of(contenders, planned).loss)
+    names, effort = (case.name, case.rivals[0]), _effort(case, rows - total)
+    yield _rows_to_label(names, needed).model_copy(update={"removes": removes, **effort})
+
+
+def _rows_to_label(names: tuple[str, ...], needed: RowsNeeded) -> Step:
+    likely = None if needed.likely is None else rounded(needed.likely)
+    return Step(
+        kind="label-more", code="separate", names=names, count=rounded(needed.even), total=likely
     )
 
 
@@ -292,20 +286,12 @@ def _why_more(case: Case) -> Step:
     for names in ((case.name, *case.rivals), case.contenders.names):
         for step in _rising(case, names):
             return step
-    rival = case.rival
-    hung = case.lead_of_costlier
-    rows = len(case.contenders.panel.rows.targets)
-    more = more_rows(hung, case.margin, rows) if hung else None
-    names = (case.name, rival) if rival else (case.name,)
+    rows, lead = len(case.contenders.panel.rows.targets), case.lead_of_costlier
+    names = (case.name, case.rival) if case.rival else (case.name,)
+    more = more_rows(lead, case.margin, rows) if lead else None
     if more is None:
         return Step(kind="label-more", code="too-few", names=names, count=rows)
-    return Step(
-        kind="label-more",
-        code="separate",
-        names=names,
-        count=rounded(more.even),
-        total=None if more.likely is None else rounded(more.likely),
-    )
+    return _rows_to_label(names, more)
 
 
 # What the study left out.

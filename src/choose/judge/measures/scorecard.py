@@ -186,55 +186,16 @@ def common_rows(candidates: Sequence[CandidateScores]) -> CommonRows:
 Kind = Literal["time", "source"]
 
 
-def drop_of(candidate: CandidateScores, kind: Kind = "time") -> Difference | None:
+def drop_of(
+    candidate: CandidateScores, kind: Kind = "time", source: str | None = None
+) -> Difference | None:
     """Return accuracy after training on rows of any time minus that after earlier rows.
 
-    Of ``source`` it is that after rows of all sources minus that after rows of the others.
-    Paired: the same test rows at every cut, after fits on the same number of rows. There is one
+    Of ``source`` it is that after rows of all sources minus that after rows of the others, on all
+    sources or one. Paired: the same test rows, after fits on the same number of rows. There is one
     past only, but another one of its size would give another fit: a side that was fitted once is
     taken to vary as fits on rows of any time do, or, where these were not repeated either, as is
     assumed of candidates.
-    """
-    any_time, past = _sides(candidate, kind)
-    if any_time is None or past is None:
-        return None
-    return accuracy_loss(any_time, past, assumed=_assumed(candidate, any_time, past))
-
-
-def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
-    """Return what it loses on each source that no training row is from, the worst first.
-
-    The worst is the largest of several, so all intervals hold together (Bonferroni).
-    """
-    names = {r.trial.scenario.label for r in candidate.scenario_runs if _of(r, "source")}
-    found = []
-    for name in sorted(names):
-        seen, unseen = _sides(candidate, "source", name)
-        if seen is None or unseen is None:
-            continue
-        loss = accuracy_loss(seen, unseen, assumed=_assumed(candidate, seen, unseen))
-        if loss is not None:
-            low, high = loss.bounds(1 - 0.05 / len(names))
-            found.append(
-                SourceLoss(
-                    source=name,
-                    rows=loss.rows,
-                    loss=interval_of(replace(loss, low=low, high=high)),
-                )
-            )
-    return tuple(sorted(found, key=lambda one: -one.loss.value))
-
-
-def _of(run: Run, kind: Kind) -> bool:
-    return run.trial.scenario.kind == kind
-
-
-def _sides(
-    candidate: CandidateScores, kind: Kind, place: float | str | None = None
-) -> tuple[ScoreTable | None, ScoreTable | None]:
-    """Return the answers after learning from any rows and from the one side, at a place or all.
-
-    A candidate that learns nothing answers once for both.
     """
 
     def side(any_rows: bool) -> ScoreTable | None:
@@ -243,12 +204,31 @@ def _sides(
             lambda s: (
                 s.kind == kind
                 and (s.learns_from == "any") is any_rows
-                and place in (None, s.cut if kind == "time" else s.label)
+                and source in (None, s.label)
             ),
         )
 
     past = side(False)
-    return side(True) or (None if candidate.info.learns else past), past
+    # A candidate that learns nothing answers once for both.
+    any_rows = side(True) or (None if candidate.info.learns else past)
+    if any_rows is None or past is None:
+        return None
+    return accuracy_loss(any_rows, past, assumed=_assumed(candidate, any_rows, past))
+
+
+def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
+    """Return what it loses on each source that no training row is from, the worst first.
+
+    The worst is the largest of several, so all intervals hold together (Bonferroni).
+    """
+    scenarios = (run.trial.scenario for run in candidate.scenario_runs)
+    found, names = [], sorted({s.label for s in scenarios if s.kind == "source"})
+    for name in names:
+        if (loss := drop_of(candidate, "source", name)) is not None:
+            low, high = loss.bounds(1 - 0.05 / len(names))
+            within = interval_of(replace(loss, low=low, high=high))
+            found.append(SourceLoss(source=name, rows=loss.rows, loss=within))
+    return tuple(sorted(found, key=lambda one: -one.loss.value))
 
 
 def _assumed(candidate: CandidateScores, any_time: ScoreTable, past: ScoreTable) -> float:
@@ -313,7 +293,6 @@ def service_of(candidate: CandidateScores) -> Service | None:
         behind=info.behind,
         latency_p50=p50,
         latency_p95=p95,
-        concurrency=info.concurrency,
         cached_share=_cached(answers),
         refused=counts["refused"] / rows,
         empty=counts["empty"] / rows,
