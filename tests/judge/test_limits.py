@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import choose
-from choose.answers.columns import hosted
+from choose.answers.given import hosted
 from choose.errors import StudyError
 from choose.judge.evidence import GIVEN, Evidence
 from choose.judge.goal import Rule

@@ -10,18 +10,27 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import polars as pl
 
-from choose.answers.columns import GOLD, TEXTS, Answered, AnswerFile, as_text, laid_out
-from choose.data.readers.column_guess import usual
+from choose.data.readers.column_guess import LABEL, QUESTION, TEXT, usual
+from choose.data.readers.json_and_parquet import ROW
 from choose.data.readers.table_file import LARGEST, checked_file, read_source
 from choose.errors import ChooseError, DataError
+from choose.formatting import plural
+from choose.tasks.values import scalar_text
+from choose.untrusted import finite
+
+_RIGHT = ("gold", "gold_label", "gold_answer", "expected", "expected_output", "ground_truth")
+GOLD = (*_RIGHT, "truth", *LABEL, "reference", "answer", "answers")
+ID = ("id", "row_id", "example_id", "item_id", "question_id", "custom_id", "doc_id", "uid", "row")
+TEXTS = (*TEXT, *QUESTION, "prompt")
 
 # Method 93 of a ZIP archive is zstd, which Python reads from 3.14 on.
 ZSTD = 93
@@ -31,6 +40,120 @@ _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
 # Assertions of promptfoo whose value is a right answer.
 _EQUAL = ("equals", "iequals", "icontains", "contains", "is-equal")
+
+
+# Figures of an answer that a tool may have measured.
+FIGURES = ("seconds", "tokens_in", "tokens_out", "usd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """One answer in the file of a tool.
+
+    Attributes:
+        row: id of the question.
+        candidate: who answered; `draw` counts repeated answers to one question.
+        answer: as the model wrote it; None where it gave none.
+        text: the question.
+        failed: whether the request failed, so that the question was not asked.
+        gold: the right answer; None where the file has none.
+        score: of this answer by the tool, from 0 to 1; None where it gave none.
+        seconds: that the answer took; so tokens and dollars, None where not measured.
+    """
+
+    row: str
+    candidate: str
+    answer: str | None
+    draw: int = 0
+    text: str | None = None
+    failed: bool = False
+    gold: Any = None
+    score: float | None = None
+    seconds: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFile:
+    """A file as a table with a row a question.
+
+    Attributes:
+        path: of the file.
+        tool: which tool wrote it; empty for a table.
+        told: by column what a tool wrote for each row; empty where columns are to be found.
+        scores: whether cells are scores from 0 to 1 in place of answers.
+        notes: what was remarkable in reading it.
+    """
+
+    path: str
+    table: pl.DataFrame
+    tool: str = ""
+    told: Mapping[str, Sequence[Answered | None]] = field(default_factory=dict)
+    scores: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) -> AnswerFile:
+    """Lay answers out with a row a question and a column a candidate and draw.
+
+    Where no question has a right answer, the tool's own scores are taken.
+    """
+    rows: dict[str, Answered] = {}
+    columns: dict[str, dict[int, dict[str, Answered]]] = {}
+    for one in answers:
+        rows.setdefault(one.row, one)
+        taken = one.candidate in ("", ROW, "id", "text", "label")
+        name = f"{one.candidate} answers".strip() if taken else one.candidate
+        column = columns.setdefault(name, {}).setdefault(one.draw, {})
+        if column.setdefault(one.row, one) is not one:
+            raise DataError(f"{path!r} answers the question {one.row!r} twice for {one.candidate}.")
+    told = {
+        f"{name}#{draw}" if len(draws) > 1 else name: [*map(own.get, rows)]
+        for name, draws in columns.items()
+        for draw, own in draws.items()
+    }
+    asked = [one for column in told.values() for one in column if one]
+    every = [one for one in asked if not one.failed]
+    if not every:
+        raise DataError(f"{path!r} holds no answers: every request failed, or there was none.")
+    graded = all(finite(one.score, 0, 1) is not None for one in every)
+    if scores and not graded:
+        raise DataError(f"{path!r} holds no scores from 0 to 1. Leave --scores out.")
+    scores |= graded and all(one.gold is None for one in rows.values())
+    failed = f", {plural(len(asked) - len(every), 'request')} failed" * (len(asked) > len(every))
+    graders = f"; no right answers, so figures are the scores by {tool}" * scores
+    return AnswerFile(
+        path=path,
+        table=_table(rows, told, scores),
+        tool=tool,
+        told=told,
+        scores=scores,
+        notes=(f"{Path(path).name}, by {tool}: {plural(len(every), 'answer')}{failed}{graders}.",),
+    )
+
+
+def _table(
+    rows: Mapping[str, Answered], told: Mapping[str, Sequence[Answered | None]], scores: bool
+) -> pl.DataFrame:
+    cells = {
+        "id": list(rows),
+        "text": [as_text(one.text) or id for id, one in rows.items()],
+        "label": [as_text(one.gold) for one in rows.values()],
+    }
+    for name, column in told.items():
+        taken = ((one.score if scores else one.answer) if one else None for one in column)
+        cells[name] = [as_text(value) for value in taken]
+    table = pl.DataFrame(cells, schema=dict.fromkeys(cells, pl.String))
+    return table.with_row_index(ROW, 1).with_columns(pl.col(ROW).cast(pl.Int64))
+
+
+def as_text(value: Any) -> str | None:
+    """Return what a model wrote as text: JSON where it is a list or an object."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return scalar_text(value)
 
 
 def read_answers(path: str, scores: bool = False) -> AnswerFile:

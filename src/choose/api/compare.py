@@ -15,15 +15,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from choose.answers.columns import families_said, with_files
 from choose.answers.given import (
     AnswerSet,
     Given,
     GivenRuns,
+    families_said,
     given_beside,
     given_runs,
     read_set,
     remarks,
+    with_files,
 )
 from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
 from choose.api.study_evidence import own_decision, state_of

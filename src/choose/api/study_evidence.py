@@ -15,7 +15,7 @@ from typing import Any
 
 import tomli_w
 
-from choose.answers.columns import is_model, with_files
+from choose.answers.given import is_model, with_files
 from choose.data.scenarios import pool_rows
 from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError

@@ -63,7 +63,8 @@ class AnswerPlaces:
     def _holders(self) -> dict[str, npt.NDArray[np.int64]]:
         found: dict[str, list[int]] = defaultdict(list)
         for place in range(len(self._documents)):
-            for word in self._needed.intersection(_words(self._text(place))):
+            words = (match[0] for match in _WORD.finditer(self._text(place)))
+            for word in self._needed.intersection(words):
                 found[word].append(place)
         return {word: np.array(places) for word, places in found.items()}
 
@@ -115,13 +116,6 @@ class AnswerPlaces:
         none = np.empty(0, dtype=np.int64)
         holders = sorted((self._holders.get(word, none) for word in words), key=len)
         return reduce(lambda a, b: np.intersect1d(a, b, assume_unique=True), holders)
-
-
-def _words(text: str) -> Iterable[str]:
-    """Return the words of a text, one by one where a list of them would take much memory."""
-    if len(text) > _LONG:
-        return (match[0] for match in _WORD.finditer(text))
-    return _WORD.findall(text)
 
 
 def _occurrences(text: str, answers: Iterable[str]) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
-from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from choose.corpus import is_drill
-from choose.errors import ChooseError, StudyError, did_you_mean
+from choose.errors import StudyError, did_you_mean
 from choose.files import digest
 from choose.types import Answers, Dataset, Example, Floats, Run, Task
 from choose.untrusted import shown
@@ -51,34 +50,14 @@ def scores_of(task: Task, answers: Answers, rows: Sequence[Example]) -> dict[str
     columns: dict[str, list[float]] = {name: [] for name in (*task.metrics, LENIENT)}
     raw = answers.raw or (None,) * len(answers)
     for output, written, row in zip(answers.outputs, raw, rows, strict=True):
-        found = score(task, output, row.targets)
+        found = task.score(output, row.targets)
         for name in task.metrics:
             columns[name].append(found[name])
         repaired = task.lenient(written) if output is None and written is not None else None
         if repaired is not None:
-            found = score(task, repaired, row.targets)
+            found = task.score(repaired, row.targets)
         columns[LENIENT].append(found[task.metrics[0]])
     return {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
-
-
-def score(task: Task, output: str | None, targets: Sequence[str]) -> Mapping[str, float]:
-    """Return each metric of one answer, checked."""
-    try:
-        scores = task.score(output, targets)
-    except ChooseError:
-        raise
-    except Exception as error:
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise StudyError(
-            f"A metric of this task failed ({what}). Mend it, then run again."
-        ) from error
-    for name in task.metrics:
-        value = scores.get(name)
-        if not isinstance(value, Real) or not 0 <= value <= 1:
-            raise StudyError(
-                f"The metric {name!r} gave {str(value)[:80]!r}; it must give a number from 0 to 1."
-            )
-    return scores
 
 
 def scoring_digest(dataset: Dataset, ids: Sequence[str]) -> str:
