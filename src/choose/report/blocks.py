@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from choose.formatting import (
     DASH,
@@ -215,17 +215,10 @@ def is_figure(cell: str) -> bool:
     return cell in (DASH, "") or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
 
 
-def table(
-    caption: str,
-    rows: Iterable[Mapping[str, str]],
-    *,
-    mark: str = "",
-    wide: bool = False,
-    shown: int | None = None,
-) -> Iterator[Block]:
+def table(caption: str, rows: Iterable[Mapping[str, str]], **how: Any) -> Iterator[Block]:
     """Yield a table of rows as cells by head, without columns and rows that were not measured.
 
-    Without any measurement nothing is yielded.
+    Without any measurement nothing is yielded. `how` are other fields of the table.
     """
     every = list(rows)
     first, *heads = dict.fromkeys(head for row in every for head in row) or ("",)
@@ -235,7 +228,7 @@ def table(
         return
     columns = [first, *kept]
     cells = [[row.get(head, DASH) for head in columns] for row in known]
-    yield Table(caption, columns, cells, mark, wide, shown)
+    yield Table(caption, columns, cells, **how)
 
 
 def part(
@@ -349,9 +342,8 @@ def families(decision: Decision) -> Iterator[Block]:
         rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
     use = verdict.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
-    for block in table("", rows, mark=rows[0]["family"] if use else ""):
-        spare = ("$ per 1,000", "ms per answer", "won:lost")
-        yield replace(block, sign=sign, spare=spare) if isinstance(block, Table) else block
+    spare = ("$ per 1,000", "ms per answer", "won:lost")
+    yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
     compared = words.compared_on(decision, [one.candidate for _, one in shown]) if shown[1:] else ""
     for text in filter(None, (compared, words.beyond_limits(decision))):
         yield Paragraph(text, "note")
@@ -369,13 +361,11 @@ def candidates(decision: Decision) -> Iterator[Block]:
     bars = [Bar(s.difference, low, high, margin, s.common < whole) for s in placed]
     ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
     drawn = (
-        f"Bars: points against {clean(pick)} on the same rows with their 95 % range, from {ends}.",
-        f"Shaded: less than the margin of {points(margin)}." if margin else "",
-        "Hollow: compared on fewer rows." if any(bar.hollow for bar in bars) else "",
+        f"Bars: points against {clean(pick)} on the same rows with their 95 % range, from {ends}."
+        + f" Shaded: less than the margin of {points(margin)}." * (margin > 0)
+        + " Hollow: compared on fewer rows." * any(bar.hollow for bar in bars)
     )
-    for block in table(caption, rows, mark=named.get(pick, ""), wide=True):
-        if isinstance(block, Table):
-            yield replace(block, bars=bars, drawn=" ".join(filter(None, drawn)))
+    yield from table(caption, rows, mark=named.get(pick, ""), wide=True, bars=bars, drawn=drawn)
     others = [clean(s.candidate) for s in decision.scorecards if s not in placed]
     told = (
         words.compared_on(decision, [s.candidate for s in placed]),
@@ -1051,8 +1041,6 @@ def suspect_values(decision: Decision) -> Iterator[Block]:
 def comparison_blocks(versus: Versus) -> list[Block]:
     before, after = clean(versus.before.name), clean(versus.after.name)
     title = "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
-    why = bullets((comparison_words.why(versus, cause) for cause in versus.why), 3)
-    only = part("In one study only", bullets(comparison_words.others(versus)), level=4)
     prints = f"{clean(versus.before.fingerprint)} and {clean(versus.after.fingerprint)}"
     return [
         Answer(
@@ -1064,12 +1052,12 @@ def comparison_blocks(versus: Versus) -> list[Block]:
         ),
         Paragraph(f"Before: {versus.before.headline}", "because"),
         Paragraph(f"Now: {versus.after.headline}", "because"),
-        *part(title, why, level=2),
+        *part(title, bullets(comparison_words.why(versus), 3), level=2),
         Heading("Candidates on the common rows", "candidates"),
         *shifts(versus),
         Heading("Which rows are compared", "rows"),
         Bullets(list(comparison_words.rows(versus))),
-        *only,
+        *part("In one study only", bullets(comparison_words.others(versus)), level=4),
         Heading("What changed in the study", "changes"),
         *changes(versus),
         Paragraph(f"Data: {prints}. Reproduce: choose report FIRST SECOND", "note"),
@@ -1088,9 +1076,8 @@ def shifts(versus: Versus) -> Iterator[Block]:
         "Bars: right of the line is better now, left of it worse. A range that contains zero shows "
         "no change; one inside the shaded band shows that no change matters."
     )
-    for block in table(caption, map(comparison_words.cells, versus.shifts), wide=True):
-        if isinstance(block, Table):
-            yield replace(block, bars=bars, drawn=drawn)
+    cells = map(comparison_words.cells, versus.shifts)
+    yield from table(caption, cells, wide=True, bars=bars, drawn=drawn)
     yield Paragraph(comparison_words.about(versus), "note")
 
 

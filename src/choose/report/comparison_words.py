@@ -91,7 +91,11 @@ def others(versus: Versus) -> Iterator[str]:
         yield f"{name}: no common row was answered in both studies."
 
 
-def why(versus: Versus, cause: Cause) -> str:
+def why(versus: Versus) -> list[str]:
+    return [_cause(versus, cause) for cause in versus.why]
+
+
+def _cause(versus: Versus, cause: Cause) -> str:
     """Say what moved the verdict, or what did not move it."""
     was, now = cause.before, cause.after
     if cause.code == "moved":
