@@ -115,31 +115,10 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     assert store.get(run.trial) is None
 
 
-def test_a_folder_of_other_things_is_not_written_into(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(StoreError, match="not a study"):
-        Store.create(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
-
-
 def test_a_file_where_the_store_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="--out"):
         Store.create(tmp_path / "file")
-
-
-def test_opening_what_is_no_study(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="not a study"):
-        Store.open(tmp_path)
-
-
-def test_a_broken_trial_file_is_named_and_its_trial_runs_again(tmp_path: Path) -> None:
-    store, (run, *_) = fresh(tmp_path)
-    store.add(run)
-    (store.path / "trials" / run.trial.key / "trial.json").write_text("{")
-    again = Store.open(store.path)
-    assert again.get(run.trial) is None
-    assert list(again.damage) == [f"trials/{run.trial.key}/trial.json"]
 
 
 def test_the_same_grid_judged_twice_is_one_look(tmp_path: Path) -> None:

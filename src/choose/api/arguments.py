@@ -83,11 +83,6 @@ def tables_of(data: Any, labels: Any, test: Any, name: str) -> Tables:
     )
 
 
-def label_column(labels: Any) -> str | None:
-    """Return the column that `labels` names; None where it holds the labels themselves."""
-    return labels if isinstance(labels, str) else None
-
-
 def _pairs(texts: Any, labels: Any) -> list[dict[str, Any]]:
     """Return rows of aligned texts and labels: lists, arrays, Series of pandas or polars."""
     for what, given in (("texts", texts), ("labels", labels)):

@@ -14,7 +14,6 @@ from choose.api.arguments import (
     document,
     in_keywords,
     keyword_errors,
-    label_column,
     names_of,
     tables_of,
 )
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from choose.export.exported_model import Model
     from choose.export.write_folder import Exported
     from choose.schema.plan import Spending
-    from choose.study.config import Study
 
 
 class Decision(record.Decision):
@@ -198,7 +196,8 @@ def compare(
         ChooseError: on bad input, before anything is run or written.
     """
     with keyword_errors():
-        resolved, rows = _resolved(data, labels, test, strategies, study, name, settings)
+        file, overrides, rows = _settings(data, labels, test, name, settings)
+        resolved = resolve(file, study, overrides, names_of(strategies))
         with _shown(progress) as watch:
             send = _send if yes else refuse
             done = run_study(resolved, study, rows=rows, out=out, observer=watch, approve=send)
@@ -263,8 +262,7 @@ def check(
     """
     with keyword_errors():
         file, overrides, rows = _settings(data, labels, test, name, settings)
-        base = Path(study) if isinstance(study, str) else study
-        return Audited(check_rows(file, study_file=base, overrides=overrides, rows=rows))
+        return Audited(check_rows(file, study_file=study, overrides=overrides, rows=rows))
 
 
 def plan(
@@ -290,7 +288,7 @@ def plan(
         file, overrides, rows = _settings(data, labels, test, name, settings)
         planned = plan_study(
             file,
-            study_file=Path(study) if isinstance(study, str) else study,
+            study_file=study,
             overrides=overrides,
             strategies=names_of(strategies),
             rows=rows,
@@ -302,21 +300,14 @@ def _send(spending: Spending) -> None:
     """Consent to what would be sent."""
 
 
-def _resolved(
-    data: Any, labels: Any, test: Any, strategies: Any, study: Any, name: str, settings: Any
-) -> tuple[Study, Tables]:
-    file, overrides, rows = _settings(data, labels, test, name, settings)
-    return resolve(file, study, overrides, names_of(strategies)), rows
-
-
 def _settings(
     data: Any, labels: Any, test: Any, name: str, settings: Mapping[str, Any]
 ) -> tuple[str | Path | None, dict[str, dict[str, Any]], Tables]:
     """Return the file, the sections of the study, and rows in memory, of a call's arguments."""
     overrides = overrides_of(settings)
-    if (column := label_column(labels)) is not None:
+    if isinstance(labels, str):  # names their column
+        overrides.setdefault("data", {})["label_column"] = labels
         labels = None
-        overrides.setdefault("data", {})["label_column"] = column
     rows = tables_of(data, labels, test, name)
     if test is not None and rows.test is None:
         overrides.setdefault("data", {})["test"] = str(test)
