@@ -265,7 +265,7 @@ def test_too_few_resources_and_another_version_are_a_line_each(compare, nodes, t
     large = f"{STUDY}\n[run.resources.tfidf]\ncores = 64\n"
     said = finish(compare("st", large), code=2).splitlines()
     assert len(said) == 1
-    assert "it asks for 64 cores, and nodes have 1 cores" in said[0]
+    assert "it asks for 64 cores, 0 GPUs, and the largest node has 1 cores, " in said[0]
     assert not (tmp_path / "st").exists()
     with other_version(nodes.address):
         said = finish(compare("st", STUDY), code=2).splitlines()

@@ -131,12 +131,6 @@ def test_a_candidate_that_is_behind_stays_where_it_is(tmp_path: Path) -> None:
     assert one.rows("majority") == one.rows("tfidf")
 
 
-def test_the_likeliest_of_a_family_answers_some_rows_before_it_is_left(tmp_path: Path) -> None:
-    one = Set(tmp_path, "tfidf", "steady")
-    one.run(judged=only({"tfidf": 1.0, "steady": 0.0}))
-    assert max(one.rows("steady").values()) == 100
-
-
 def test_it_stays_the_same_one_whoever_is_named_first_among_equals(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
     alike = {"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}

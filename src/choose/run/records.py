@@ -63,7 +63,6 @@ class GroupResult:
         last: whether nothing more comes for this request.
         kept: keys of the trials whose fits stay with the worker.
         lost: why the worker ended without an answer, such as too little memory; empty otherwise.
-        worker: which worker it was, in words; empty for this process.
     """
 
     number: int
@@ -73,7 +72,6 @@ class GroupResult:
     last: bool = True
     kept: tuple[str, ...] = ()
     lost: str = ""
-    worker: str = ""
 
 
 class Executor(Protocol):

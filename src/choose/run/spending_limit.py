@@ -109,7 +109,8 @@ def before_sending(
     """
     check_constraints(study, candidates)
     asking = {c.name for c in candidates if endpoints_of(c, study.endpoints)}
-    left = [job for job in jobs if job.trial.candidate in asking and not is_stored(job, store)]
+    asked = [(job, store.get(job.trial)) for job in jobs if job.trial.candidate in asking]
+    left = [job for job, run in asked if run is None or not answers(job, run)]
     for candidate in candidates:
         for name in endpoints_of(candidate, study.endpoints) if candidate.name in asking else ():
             current_session().channel(name)  # refuses a missing key, before consent is asked
@@ -122,12 +123,6 @@ def before_sending(
             if any(job.trial.candidate == candidate.name for job in left):
                 _try_endpoint(study, candidate, pools)
     return spending
-
-
-def is_stored(job: Job, store: Store) -> bool:
-    """Return whether a store holds all that a job asks."""
-    run = store.get(job.trial)
-    return run is not None and answers(job, run)
 
 
 def _try_endpoint(study: Study, candidate: Candidate, pools: Pools) -> None:

@@ -88,28 +88,19 @@ def resources_of(
             memory_gb=given.memory_gb,
         )
         if not any(node.holds(asked) for node in nodes):
+            most = max(nodes, key=lambda node: (node.cores, node.gpus, node.memory))
+            largest = Resources(cores=most.cores, gpus=most.gpus, memory_gb=most.memory / 1e9)
             raise StudyError(
                 f"No node of the Ray cluster {address!r} has room for a trial of {name!r}: it asks "
-                f"for {_words(asked)}, and nodes have {_there(nodes)}. Ask for less under "
-                f"[run.resources.{name}], or add a node."
+                f"for {_words(asked)}, and the largest node has {_words(largest)}. Ask for less "
+                f"under [run.resources.{name}], or add a node."
             )
     return found
 
 
 def _words(asked: Resources) -> str:
-    parts = [f"{asked.cores:g} cores"]
-    parts += [f"{asked.gpus:g} GPUs"] if asked.gpus else []
-    parts += [f"{asked.memory_gb:g} GB of memory"] if asked.memory_gb else []
-    return ", ".join(parts)
-
-
-def _there(nodes: Sequence[Node]) -> str:
-    """Return the resources of different nodes, the largest first."""
-    kinds = sorted({(n.cores, n.gpus, round(n.memory / 1e9, 1)) for n in nodes}, reverse=True)
-    said = [
-        f"{cores:g} cores, {gpus:g} GPUs and {memory:g} GB" for cores, gpus, memory in kinds[:3]
-    ]
-    return "; or ".join(said) or "nothing"
+    parts = [f"{asked.cores:g} cores", f"{asked.gpus or 0:g} GPUs"]
+    return ", ".join(parts + ([f"{asked.memory_gb:g} GB of memory"] if asked.memory_gb else []))
 
 
 # Hyperparameters that name models.

@@ -122,23 +122,6 @@ class Cluster:
         with suppress(Exception):
             self.ray.kill(handle)
 
-    def has_ended(self, error: Exception) -> bool:
-        """Return whether a worker or its node has ended, rather than raised an error."""
-        known = self.ray.exceptions
-        if isinstance(error, known.RayTaskError) or getattr(error, "actor_init_failed", False):
-            return False
-        ended = (
-            *(known.RayActorError, known.WorkerCrashedError, known.NodeDiedError),
-            *(known.ObjectLostError, known.OutOfMemoryError, known.ActorUnschedulableError),
-        )
-        return isinstance(error, ended)
-
-    def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether Ray ended a worker because its node ran out of memory."""
-        said = str(error)
-        known = isinstance(error, self.ray.exceptions.OutOfMemoryError)
-        return known or "low on memory" in said or "memory pressure" in said
-
     def close(self) -> None:
         """Disconnect; a cluster that this process started ends with it."""
         if self.own:
@@ -274,24 +257,3 @@ def last_line(error: Exception) -> str:
     """Return the last line of an error of Ray's, which is that of what was raised on the node."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:200].rstrip(".")
-
-
-def advice(request: GroupRequest, where: str, error: Exception, memory: bool, ended: bool) -> str:
-    """Return why a request came to nothing, with what to do."""
-    more = f"ask for more memory_gb under [run.resources.{request.candidate}]"
-    if memory:
-        return (
-            f"The node {where} ran out of memory. So that fewer workers share a node, {more}; or "
-            "name a smaller model."
-        )
-    if ended:
-        return (
-            f"A process on the node {where}, or that node, was ended. Systems do so where memory "
-            f"runs out: {more}, or see Ray's log there."
-        )
-    if "disk" in str(error).lower() or "Full" in type(error).__name__:
-        return (
-            f"The disk or the object store of the node {where} is full. Free some space there, or "
-            "take it out of the cluster."
-        )
-    return f"On the node {where}: {last_line(error)}."

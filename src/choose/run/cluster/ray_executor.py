@@ -30,7 +30,7 @@ from choose.run.cluster.node_worker import (
     resources_of,
     why_not,
 )
-from choose.run.cluster.ray_cluster import Actor, Cluster, advice, connect, last_line
+from choose.run.cluster.ray_cluster import Actor, Cluster, connect, last_line
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.study_sections import Resources
@@ -49,7 +49,8 @@ STRANDED = 60.0
 # Seconds after which a worker that has not started counts as held up: others use its node.
 SLOW_START = 20.0
 
-# Workers of a node that end before they begin, after which the node is not used.
+# Workers of a node that end before they begin, after which the node is not used; one is enough
+# where none has begun.
 UNSTARTED = 3
 
 
@@ -69,7 +70,6 @@ class RayExecutor:
         waiting: requests that no worker has begun, each with when it came.
         refused: node -> why it takes no part.
         lost_on: trial key -> the node where it was lost, which is not the next to try it.
-        seconds: what it took to connect and to start workers.
     """
 
     cluster: Cluster
@@ -83,7 +83,6 @@ class RayExecutor:
     waiting: deque[tuple[GroupRequest, float]] = field(init=False, default_factory=deque)
     refused: dict[str, str] = field(init=False, default_factory=dict)
     lost_on: dict[str, str] = field(init=False, default_factory=dict)
-    seconds: float = field(init=False, default=0.0)
     _never_began: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -200,7 +199,7 @@ class RayExecutor:
             actor.request = None
             actor.fits |= set(result.kept)
             self.lost_on |= dict.fromkeys(request.keys if result.lost else (), actor.node.id)
-            return replace(cast(GroupResult, result), worker=actor.node.address)
+            return cast(GroupResult, result)
         return None
 
     def _admit(self, actor: Actor, facts: NodeFacts) -> None:
@@ -223,16 +222,19 @@ class RayExecutor:
     def _lost(self, actor: Actor, error: Exception) -> GroupResult | None:
         """Forget a worker that has ended, and report its request as lost."""
         self._end(actor)
-        ended, memory = self.cluster.has_ended(error), self.cluster.is_out_of_memory(error)
         if (request := actor.request) is None:
             self._never_began[actor.node.id] += 1
-            if not ended or self._never_began[actor.node.id] >= UNSTARTED:
+            begun = any(other.step == "run" for other in self._on([actor.node]))
+            if not begun or self._never_began[actor.node.id] >= UNSTARTED:
                 install = "Install choose-llm[ray] and the strategies of the study there, as here"
                 self._refuse(actor, f"no worker could start ({last_line(error)}). {install}")
             return None
         self.lost_on |= dict.fromkeys(request.keys, actor.node.id)
-        why = advice(request, actor.node.address, error, memory, ended)
-        return GroupResult(number=request.number, lost=why, worker=actor.node.address)
+        why = (
+            f"On the node {actor.node.address}: {last_line(error)}. If its memory ran out, ask for "
+            f"more memory_gb under [run.resources.{request.candidate}], or name a smaller model."
+        )
+        return GroupResult(number=request.number, lost=why)
 
     def _usable(self, key: str = "", asked: Resources | None = None) -> list[Node]:
         """Return the nodes that take part; for a lost trial other ones, if some hold it."""
@@ -337,11 +339,10 @@ def on_cluster(
     if not study.run.on_ray or not local:
         yield None
         return
-    began, keys = monotonic(), [e.api_key_env for e in study.endpoints.values() if e.api_key_env]
+    keys = [e.api_key_env for e in study.endpoints.values() if e.api_key_env]
     with closing(connect(study.run, study.constraints.data_may_leave, keys)) as cluster:
         resources = resources_of(local, study.run, cluster.nodes(), cluster.address)
         made = RayExecutor(cluster, pools, resources, Question.about(candidates), say)
         with closing(made) as executor:
             executor.begin()
-            executor.seconds = monotonic() - began
             yield executor
