@@ -73,9 +73,11 @@ class Observer(Protocol):
 
     def sending(self, session: Session) -> None:
         """Handle that requests will go to endpoints; `traffic` keeps counting them."""
+        return
 
     def noted(self, sentences: Sequence[str]) -> None:
         """Handle what was remarkable in reading the rows, or is known before fine-tuning begins."""
+        return
 
     def planned(
         self,
@@ -86,12 +88,15 @@ class Observer(Protocol):
         reach: Reach,
     ) -> None:
         """Handle the plan, before anything runs, with what the budget should reach."""
+        return
 
     def job(self, job: Job, run: Run | None) -> None:
         """Handle the start of a job (no run) or its end; a later round may go on with its run."""
+        return
 
     def standing(self, standing: Standing) -> None:
         """Handle what is known after a round, and once every family has answered."""
+        return
 
 
 class Silent(Observer):
