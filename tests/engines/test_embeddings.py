@@ -16,7 +16,6 @@ from choose.engines.hardware import packed_products as products
 from choose.engines.hardware.packed_products import can_pack, packed_products
 from choose.engines.lora.fused import linear_layers
 from choose.engines.lora.fused.unpadded_encoder import unpadded
-from choose.errors import ModelError
 from choose.models.retrieval.tuned_encoder import untuned
 from support import tiny_models as tiny
 from support.families import ENCODERS
@@ -147,11 +146,6 @@ def test_nothing_in_nothing_out(spec: str) -> None:
 def test_hostile_texts_are_embedded(spec: str) -> None:
     vectors = load_encoder(spec).embed([*HOSTILE, "\ud800 alone"])
     assert np.isfinite(vectors).all()
-
-
-def test_an_encoder_that_is_not_there() -> None:
-    with pytest.raises(ModelError, match="is not there"):
-        load_encoder("./no-such-encoder").embed(["text"])
 
 
 def test_a_folder_that_pools_otherwise_by_now_is_loaded_again(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.generation import Generator
-from choose.engines.causal.loading import load_generator, supports_decoding
+from choose.engines.causal.label_scoring import LabelTrie
+from choose.engines.causal.loading import load_causal, load_generator, supports_decoding
 from choose.engines.causal.packed_attention import divide
 from choose.engines.causal.written_answers import (
     StopRule,
@@ -263,13 +264,12 @@ TURNING = {"rope_theta": 10_000.0, "rope_type": "longrope",
         ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
     ],
 )  # fmt: skip
-def test_any_architecture_writes_what_transformers_does(
+def test_any_architecture_writes_and_scores_what_transformers_does(
     name, settings, packed, generator, tmp_path
 ):
-    other = load_generator(
-        str(tiny.random_lm(tmp_path, name, settings, generator.template.tokenizer))
-    )
-    assert other.packed is packed
+    folder = str(tiny.random_lm(tmp_path, name, settings, generator.template.tokenizer))
+    other, lm = load_generator(folder), load_causal(folder)
+    assert other.packed is lm.tree is packed
     other.model.float()
     asked, rule = prompts(other.template)[2:9], StopRule(8)
     lengths = {len(prompt.prefix) + len(prompt.rest) for prompt in asked}
@@ -279,6 +279,10 @@ def test_any_architecture_writes_what_transformers_does(
     assert wrote(other, asked, rule) == told
     forget(other)
     assert wrote(other, asked[:1], rule) == told[:1]
+    labels = [lm.template.content(label) for label in ("a pear", "a pear tree", "plum")]
+    grown = LabelTrie.build(labels, lm.template.end)
+    for prompt, row in zip(asked, lm.score(asked, grown).logprobs, strict=True):
+        assert np.abs(row - lm.plain(prompt, grown)).max() < 1e-3
 
 
 def test_a_decoding_that_is_slightly_off_is_not_used(generator, monkeypatch):

@@ -1,10 +1,8 @@
 """Label scores: exact, the same alone and in a batch, and no text can break the template."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from time import process_time
 from types import SimpleNamespace
 from typing import Any
 
@@ -315,34 +313,6 @@ def test_templates_that_refuse_a_system_message(folder: Path) -> None:
     assert ChatTemplate(tokenizer).chat
 
 
-LOOP = "{%% for %s in range(100000) %%}"
-
-
-@pytest.mark.parametrize(
-    "template",
-    [
-        "".join(LOOP % name for name in "ijk") + "{% endfor %}" * 3,
-        "{% macro f(n) %}{% if n %}{{ f(n - 1) * 2 }}{{ f(n - 1) }}{% endif %}{% endmacro %}"
-        "{{ f(60) }}",
-    ],
-    ids=["loops", "macro"],
-)
-def test_a_template_that_never_ends_is_one_line(folder, template, monkeypatch):
-    """M13: three nested loops held a run over its budget."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = tiny.CHAT
-    ChatTemplate(tokenizer)
-    monkeypatch.setattr("choose.engines.causal.chat_template.MAX_SECONDS", 0.2)
-    tokenizer.chat_template = template
-    before, outer = process_time(), sys.gettrace()
-    with pytest.raises(ModelError, match="chat template"):
-        ChatTemplate(tokenizer)
-    assert process_time() - before < 2
-    assert sys.gettrace() is outer
-
-
 # As Mistral-7B-Instruct-v0.3's, which says the system's message before the last question.
 MISTRAL = """{%- if messages[0]["role"] == "system" %}
     {%- set system_message = messages[0]["content"] %}
@@ -449,31 +419,6 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "tree"),
-    [
-        ("GPT2", {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}, True),
-        ("Qwen3", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-                   "num_key_value_heads": 2, "intermediate_size": 64, "head_dim": 8}, True),
-        ("Mistral", {**SMALL, "sliding_window": 24}, True),
-        ("Gemma3", {**SMALL, "head_dim": 8, "sliding_window": 24,
-                    "layer_types": ["sliding_attention", "full_attention"]}, True),
-        ("Gemma2", {**SMALL, "head_dim": 8, "sliding_window": 24}, True),
-        ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
-        ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
-    ],
-)  # fmt: skip
-def test_any_architecture_is_scored_right(name, settings, tree, lm, tmp_path):
-    other = load_causal(str(tiny.random_lm(tmp_path, name, settings, lm.template.tokenizer)))
-    assert other.tree is tree, "what places tokens or attends in its own way takes the slow way"
-    other.model.float()
-    grown, asked = trie(other), prompts(other)
-    assert max(len(prompt.rest) for prompt in asked) > 24, "longer than the windows"
-    scored = other.score(asked, grown).logprobs
-    for prompt, row in zip(asked, scored, strict=True):
-        assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
-
-
 ROPES: dict[str, dict[str, Any]] = {
     "longrope": {"short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 30.0]},
     "dynamic": {"factor": 4.0},
@@ -517,18 +462,6 @@ def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path):
         assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
 
 
-@pytest.mark.slow
-def test_a_hundred_and_fifty_labels(lm: CausalLM) -> None:
-    words = ("pear", "apple", "plum", "rate", "exchange", "pie")
-    labels = tuple(f"{a} {b} {n}" for a in words for b in words for n in range(5))[:150]
-    asked, grown = prompts(lm)[1:3], trie(lm, labels)  # the shortest and the longest
-    scored = lm.score(asked, grown).logprobs
-    for prompt, row in zip(asked, scored, strict=True):
-        slow = lm.plain(prompt, grown)
-        assert np.abs(row - slow).max() < 1e-3
-        assert row.argmax() == slow.argmax()
-
-
 def test_half_precision_stays_near_the_whole(tmp_path: Path) -> None:
     folder = tiny.causal_lm(tmp_path / "even")
     half, lm = loaded(folder, "bfloat16"), loaded(folder)
@@ -549,10 +482,6 @@ def test_a_model_that_misplaces_tokens_slightly_is_scored_the_slow_way(lm, monke
 def test_an_encoder_is_no_language_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="causal language model"):
         load_causal(str(tiny.encoder(tmp_path / "encoder")))
-
-
-def test_a_model_is_loaded_once(folder: Path) -> None:
-    assert load_causal(str(folder)) is load_causal(str(folder))
 
 
 @pytest.mark.slow

@@ -344,23 +344,16 @@ def test_a_gpu_that_is_not_here_is_refused(value: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("has", "kind"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_the_number_type_is_what_the_processor_multiplies(has, kind, monkeypatch):
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_the_number_type_is_what_the_processor_multiplies(device, has, kind, monkeypatch):
     monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
-    monkeypatch.setattr(compute_settings, "device", lambda: "cpu")
+    monkeypatch.setattr(compute_settings, "device", lambda: device)
     monkeypatch.setattr(compute_settings, "dtype", compute_settings.dtype.__wrapped__)
     monkeypatch.setattr(compute_settings, "multiplies_bfloat16", lambda: has)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: has)
     assert compute_settings.dtype() is kind
     assert compute_settings.trains_in_bfloat16() is has
-    assert compute_settings.base_dtype() is torch.float32
-
-
-@pytest.mark.parametrize(("newer", "kind"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_macs_hold_bases_in_bfloat16_where_they_can(newer, kind, monkeypatch):
-    monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
-    monkeypatch.setattr(compute_settings, "device", lambda: "mps")
-    monkeypatch.setattr(compute_settings, "dtype", compute_settings.dtype.__wrapped__)
-    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: newer)
-    assert compute_settings.base_dtype() is kind
+    assert compute_settings.base_dtype() is (torch.float32 if device == "cpu" else kind)
 
 
 def test_a_class_that_transformers_does_not_know_is_one_line(folder: str, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Nodes(Cluster):
         if isinstance(value, Exception):
             raise value
         lost = "other weights" if worker.node.id in self.lacking else ""
-        return (GroupResult(number=value.number, lost=lost), {}) if name == "run" else value
+        return GroupResult(number=value.number, lost=lost) if name == "run" else value
 
 
 def node(id: str, cores: float = 1.0, gpus: float = 0.0) -> Node:

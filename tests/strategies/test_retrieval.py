@@ -6,7 +6,6 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.engines.causal.loading import load_causal
-from choose.run.trial import _run_facts
 from choose.strategy import build
 from choose.types import Item
 from support import tiny_models as tiny
@@ -33,13 +32,6 @@ def test_evidence_is_nearest_first_and_what_knn_sees(models: dict[str, str]) -> 
     knn.fit(TASK, pool())
     assert evidence == knn.predict(questions()).evidence
     assert all(len(ids) == 4 for ids in evidence)
-    # The number type of an encoder is a fact of the trials that only embed.
-    for stated, spec, dtype in (
-        (None, models["encoder"], "float32"),
-        ("bfloat16", models["encoder"], "bfloat16"),
-        (None, "never/loaded", None),
-    ):
-        assert _run_facts({"dtype": stated}, {"encoder": spec})["dtype"] == dtype
 
 
 def test_the_nearest_stands_last(models: dict[str, str]) -> None:

@@ -36,9 +36,6 @@ MAX_TEXTS_IN_MEMORY = 100_000
 
 Vectors = npt.NDArray[np.float32]
 
-# Spec -> the number type of an encoder that this process has loaded.
-_number_types: dict[str, str] = {}
-
 
 @dataclass
 class Encoder:
@@ -136,9 +133,7 @@ def _chunks(texts: Sequence[str], fewest: int, most: int) -> Iterator[Sequence[s
 
 def load_encoder(spec: str) -> Encoder:
     """Load an encoder once a process, and again when the content of its folder has changed."""
-    encoder = _loaded(spec, weights_digest(spec))
-    _number_types[spec] = str(encoder.model.dtype).removeprefix("torch.")
-    return encoder
+    return _loaded(spec, weights_digest(spec))
 
 
 @lru_cache(maxsize=4)
@@ -173,14 +168,6 @@ def cached_encoder(model: Any, kind: str, digest: str) -> Encoder:
     with unpadded(model):  # so that no text's time contains the preparation
         made_by = (kind, digest, str(model.dtype), device_name(model.device))
     return Encoder(model, ResultCache(made_by))
-
-
-def number_type(spec: str) -> str | None:
-    """Return the number type that an encoder computes in; None if this process has not loaded it.
-
-    CHOOSE_DTYPE does not change it: vectors are compared across fits.
-    """
-    return _number_types.get(spec)
 
 
 def _key(text: str) -> bytes:

@@ -215,29 +215,6 @@ def caching() -> Iterator[None]:
         _ENABLED.reset(token)
 
 
-# Results by name; they mean the same on every machine.
-Entries = dict[bytes, Entry]
-
-_ADDED: ContextVar[Entries | None] = ContextVar("choose_added", default=None)
-
-
-@contextmanager
-def collecting() -> Iterator[Entries]:
-    """Collect the results that are cached inside the block, so that they can be sent on."""
-    added: Entries = {}
-    token = _ADDED.set(added)
-    try:
-        yield added
-    finally:
-        _ADDED.reset(token)
-
-
-def add_entries(entries: Entries) -> None:
-    """Cache results that another process has computed; no-op outside of `caching`."""
-    if entries and _ENABLED.get():
-        _file(_path(), size_limit()).put(entries)
-
-
 @dataclass(frozen=True)
 class ResultCache:
     """One model's results; always empty outside of `caching`.
@@ -272,8 +249,6 @@ class ResultCache:
                 for key, (array, seconds) in entries.items()
             }
             _file(_path(), size_limit()).put(named)
-            if (added := _ADDED.get()) is not None:
-                added |= named
 
     def _name(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=20, key=self._space).digest()

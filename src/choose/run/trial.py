@@ -258,15 +258,10 @@ def _sum(*seconds: float | None) -> float | None:
     return sum(known) if len(known) == len(seconds) else None
 
 
-def _run_facts(facts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    dtype = facts.get("dtype")
-    if dtype is None and isinstance(spec := params.get("encoder"), str):
-        from choose.engines.embeddings import number_type
-
-        dtype = number_type(spec)
+def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "threads": facts.get("threads"),
-        "dtype": dtype,
+        "dtype": facts.get("dtype"),
         "artefact_mb": facts.get("artefact_mb"),
         "notes": tuple(facts.get("notes") or ()),
     }

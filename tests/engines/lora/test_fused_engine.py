@@ -383,14 +383,3 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     part = run_part([[1] * 400] * 2, pairs, 0.2, both)
     assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, :400], first)
     assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, 400:], keep((1, 2, 1)))
-
-
-def test_the_last_token_of_each_row_is_its_own() -> None:
-    import torch
-
-    from choose.engines.lora.batching import ragged_batch
-
-    batch = ragged_batch([[1, 2, 3], [4]], "cpu")
-    states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
-    loss = HeadObjective(batch.lengths, batch.lengths, batch.lengths, torch.nn.Linear(1, 1))
-    assert states[loss.places(batch.starts)].tolist() == [[6.0], [5.0]]

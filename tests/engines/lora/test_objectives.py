@@ -246,20 +246,6 @@ def test_questions_on_one_passage_are_scored_as_alone(base: Base) -> None:
         assert score.logprobs.tolist() == pytest.approx(said, abs=1e-4)
 
 
-def test_rows_of_a_pass_do_not_see_each_other(base: Base) -> None:
-    found, rows = tuned(base), some_rows([(5, 6), (7, 3), (4, 4)])
-    other = some_rows([(3, 9)] * 3)
-    alone = found.score(PREFIX, rows[1:2])[0].logprobs
-    for neighbours in (rows, other):
-        mixed = [neighbours[0], rows[1], neighbours[2]]
-        torch.testing.assert_close(found.score(PREFIX, mixed)[1].logprobs, alone)
-    ids = torch.tensor([[*PREFIX, *rows[1].prompt, *rows[1].answer]])
-    with torch.inference_mode():
-        logits = found.lm(input_ids=ids).logits[0].log_softmax(-1)
-    said = [float(logits[-1 - 3 + i, token]) for i, token in enumerate(rows[1].answer)]
-    assert alone.tolist() == pytest.approx(said, abs=1e-5)
-
-
 def test_early_stopping_keeps_what_writes_more_answers(base, monkeypatch):
     rows = some_rows([(3, 2)] * 8)
     run = AnswerRun(tuned(base), PREFIX, rows, Schedule(4, 4, 1e-2, 3), 0)

@@ -96,7 +96,7 @@ class AnsweringModel(Adapted):
         for some in batches_by_length([len(row.tokens) for row in rows], most):
             texts = [*before, *(rows[i].tokens for i in some)]
             states = reader.states(texts, [-1] * len(before) + [len(before) - 1] * len(some))
-            each = states.split([len(text) for text in texts])[len(before) :]
+            each = torch.split(states, [len(text) for text in texts])[len(before) :]
             ends = [own[-len(rows[i].answer) :] for i, own in zip(some, each, strict=True)]
             yield some, layers.vocabulary.forward(torch.cat(ends).to(layers.dtype))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from choose.data.scenarios import Pools
 from choose.engines.environment_settings import dtype_setting
-from choose.engines.output_cache import Entries, caching, collecting, source_digest
+from choose.engines.output_cache import caching, source_digest
 from choose.engines.weights.spec import names_endpoint
 from choose.errors import ChooseError, StudyError
 from choose.run.records import GroupRequest, GroupResult
@@ -248,16 +248,14 @@ class ClusterWorker:
                 import_module(name)
         self.worker = Worker(Pools(dataset))
 
-    def run(self, request: GroupRequest) -> tuple[GroupResult, Entries]:
-        """Run a request; return what came of it, and the results that it cached."""
+    def run(self, request: GroupRequest) -> GroupResult:
         assert self.worker is not None
         try:
             _check_weights(request)
         except ChooseError as error:
-            return GroupResult(number=request.number, lost=str(error)), {}
-        with caching(), collecting() as added:
-            result = self.worker.run_group(request)
-        return result, added
+            return GroupResult(number=request.number, lost=str(error))
+        with caching():
+            return self.worker.run_group(request)
 
 
 def _check_weights(request: GroupRequest) -> None:

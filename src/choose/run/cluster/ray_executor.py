@@ -17,7 +17,6 @@ from time import monotonic, sleep
 from typing import cast
 
 from choose.data.scenarios import Pools
-from choose.engines.output_cache import add_entries
 from choose.engines.weights.spec import names_endpoint
 from choose.errors import StudyError
 from choose.run.cluster.node_worker import (
@@ -194,8 +193,7 @@ class RayExecutor:
         elif actor.step == "begin":
             actor.step = "run"
         else:
-            (result, entries), request = value, cast(GroupRequest, actor.request)
-            add_entries(entries)
+            result, request = value, cast(GroupRequest, actor.request)
             actor.request = None
             actor.fits |= set(result.kept)
             self.lost_on |= dict.fromkeys(request.keys if result.lost else (), actor.node.id)
