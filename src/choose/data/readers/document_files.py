@@ -158,7 +158,10 @@ def _folder(folder: Path) -> tuple[list[Document], list[str]]:
         else:
             others[path.suffix.lower() or "without ending"] += 1
     if not readable and not unreadable:
-        raise DataError(_nothing(folder, others))
+        found = quoted_list([end for end, _ in others.most_common(_NAMED)])
+        but = f", but {found}" if found else ""
+        then = _CONVERT if _CONVERTIBLE & others.keys() else _ALLOWED
+        raise DataError(f"The folder {str(folder)!r} holds no .txt or .md file{but}. {then}")
     documents, notes = _texts(readable, unreadable)
     if unreadable and not documents:
         raise DataError(unreadable[0])
@@ -199,19 +202,6 @@ def _walk(folder: Path, unreadable: list[str]) -> Iterator[Path]:
 def _id(path: Path) -> str:
     """Return a path as an id; names that are not UTF-8 have a mark instead of a letter."""
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
-
-
-def _nothing(folder: Path, others: Counter[str]) -> str:
-    """Say that a folder has no text, and what to do with what it has."""
-    found = quoted_list([end for end, _ in others.most_common(5)])
-    but = f", but {found}" if found else ""
-    start = f"The folder {str(folder)!r} holds no .txt or .md file{but}."
-    tables = [path for path in _walk(folder, []) if path.suffix.lower() in TABLES]
-    if _CONVERTIBLE & others.keys():
-        return f"{start} {_CONVERT}"
-    if tables:
-        return f"{start} If one has a row a document, name it: --documents {str(tables[0])!r}"
-    return f"{start} {_ALLOWED}"
 
 
 def _texts(
