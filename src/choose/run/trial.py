@@ -237,7 +237,7 @@ def _answer(
         reread_seconds=max(others.reread, default=facts.get("index_seconds")),
         unasked=len(items) - len(clean),
         versions=versions(),
-        **_run_facts(facts, job.trial.params),
+        **_run_facts(facts),
     )
     return run, others.stopped
 
