@@ -76,7 +76,7 @@ from choose.schema.scorecard import (
     Scorecard,
     name_of,
 )
-from choose.types import FAMILIES, Family, Kind
+from choose.types import FAMILIES, Kind
 
 # What scores are called, and what differs where answers are no labels.
 
@@ -150,8 +150,8 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
 
 
 # What a family is called; and where documents are ranked, which asks whether to tune the embedder.
-_CALLED: dict[Family, str] = {**{f: f for f in FAMILIES}, "baseline": "a cheap baseline"}
-_RANKED: dict[Family, str] = {"retrieval": "an untuned embedder", "fine-tuning": "a tuned embedder"}
+_CALLED: dict[str, str] = {**{f: f for f in FAMILIES}, "baseline": "a cheap baseline"}
+_RANKED: dict[str, str] = {"retrieval": "an untuned embedder", "fine-tuning": "a tuned embedder"}
 
 
 class Stronger(NamedTuple):
@@ -180,9 +180,6 @@ class Words:
     new: str
     ranks: bool = False
     local: bool = False
-
-    def called(self, family: Family) -> str:
-        return (_CALLED | (_RANKED if self.ranks else {}))[family]
 
     @property
     def stronger(self) -> Stronger:
@@ -250,11 +247,6 @@ ABOUT: dict[str | None, str] = {
 COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
 
 
-OVERLAPS = 3
-
-LABEL_WIDTH = 28
-
-
 def shorten(text: str, width: int) -> str:
     """Cut the middle out of a text that needs more than `width` columns of the screen."""
     if cell_len(text) <= width:
@@ -282,8 +274,7 @@ def score_head(goal: Mapping[str, Any]) -> str:
 
 
 def words_in(decision: Decision) -> Words:
-    metric = decision.goal.get("metric", "accuracy")
-    words = words_of(metric)
+    words = words_of(decision.goal.get("metric", "accuracy"))
     if decision.goal.get("agreement"):
         words = replace(words, score=score_noun(decision.goal))
     return replace(words, local=bool(decision.goal.get("on_premises")))
@@ -292,9 +283,7 @@ def words_in(decision: Decision) -> Words:
 def goal_line(goal: Mapping[str, Any]) -> str:
     parts = []
     if (target := goal.get("target")) is not None:
-        noun = score_noun(goal)
-        least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
-        parts.append(f"at least {least}; ")
+        parts.append(f"at least {scored(target, score_noun(goal))}; ")
     if (margin := goal.get("margin")) is not None:
         parts.append(f"a margin of {points(margin)}. ")
     return f"{''.join(parts)}Fixed before the run."
@@ -400,8 +389,8 @@ def label_sentences(audit: Audit) -> Iterator[str]:
             f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
             f"{size_in_points(gain.gain)} to the accuracy of {gain.candidate}."
         )
-    for pair in audit.overlaps[:OVERLAPS]:
-        names = " and ".join(shorten(clean(name), LABEL_WIDTH) for name in (pair.a, pair.b))
+    for pair in audit.overlaps[:3]:
+        names = " and ".join(shorten(clean(name), 28) for name in (pair.a, pair.b))
         yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
 
 
@@ -451,8 +440,8 @@ _FIRST: dict[Kind, str] = {
 
 
 def called(decision: Decision, family: str) -> str:
-    known: Family = next((one for one in FAMILIES if one == family), "baseline")
-    return words_in(decision).called(known)
+    names = _CALLED | (_RANKED if words_in(decision).ranks else {})
+    return names.get(family, names["baseline"])
 
 
 def _named(decision: Decision, family: str, member: str | None) -> str:
@@ -920,10 +909,10 @@ def _more_of(found: Step, decision: Decision) -> dict[str, str]:
 
 def _surer(decision: Decision, found: Step) -> str:
     """Return how sure more minutes should make it; empty where that is not known, or no surer."""
-    now = decision.chance
-    if now is None or found.chance is None or found.chance < now + SURER:
+    now, then, minutes = decision.chance, found.chance, found.minutes
+    if now is None or then is None or minutes is None or then < now + SURER:
         return ""
-    return f"{found.minutes:.0f} more minutes should make it about {chance(found.chance)} sure"
+    return f"{minutes:.0f} more minutes should make it about {chance(then)} sure"
 
 
 def _by_family(decision: Decision, names: Sequence[str]) -> str:
