@@ -20,10 +20,12 @@ from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import ChooseError, DataError, StoreError, StrategyError, StudyError
 from choose.files import NotRegularError, check_regular, csv_cell, file_sha256, read_text
 from choose.formatting import clean, plural
-from choose.judge.evidence import HasParts, ShowsAnswers
 from choose.run.predict_test_rows import predict
 from choose.strategy import Saves, Strategy, build, find
+from choose.tasks.extraction import Extraction
 from choose.tasks.kinds import read_task
+from choose.tasks.multilabel import Multilabel
+from choose.tasks.ranking import Ranking
 from choose.types import Answers, Item, Task
 from choose.untrusted import plain_reason
 
@@ -304,7 +306,7 @@ class Model:
     def _parsed(self, text: str) -> Any:
         """Return an answer for JSON: a record, a list of labels, scores of documents, or a text."""
         task = self.manifest.task
-        return json.loads(text) if isinstance(task, HasParts | ShowsAnswers) else text
+        return json.loads(text) if isinstance(task, Extraction | Multilabel | Ranking) else text
 
     def write(
         self, out: TextIO, predictions: Iterable[Prediction], with_text: bool, as_json: bool

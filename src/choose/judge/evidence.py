@@ -4,76 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2s
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import Estimand
 from choose.types import Dataset, Family, Item, Run, Task
-
-
-@runtime_checkable
-class HasParts(Protocol):
-    """A task whose answers have parts that are right or wrong one by one: values, or labels."""
-
-    def counts(self, output: str | None, target: str) -> Mapping[str, tuple[int, int, int]]:
-        """Return the right, answered and expected parts of each field or label that occurs."""
-
-
-@runtime_checkable
-class HoldsLabels(HasParts, Protocol):
-    """A task whose answers are sets of these labels."""
-
-    choices: tuple[str, ...]
-
-    def errors(self, output: str, target: str) -> Sequence[tuple[str, str]]:
-        """Return the field or label of each wrong part, and its kind, such as ``missing``."""
-
-
-@runtime_checkable
-class HasFields(HasParts, Protocol):
-    """A task whose answers are records, whose values may occur in the input."""
-
-    def values(self, output: str, item: Item) -> Mapping[tuple[str, str], tuple[str, bool]]:
-        """Return the values by field and form of comparison: as written, and if the input has it.
-
-        A value occurs in the input if its words do, one after another.
-        """
-
-
-@runtime_checkable
-class ShowsAnswers(Protocol):
-    """A task whose answers are lists, shown to readers in other words than they are stored in."""
-
-    def shown(self, text: str, target: str) -> str:
-        """Return an answer, or the target itself, for readers."""
-
-
-@runtime_checkable
-class MayAbstain(Protocol):
-    """A task whose rows may have no answer, which a candidate may say."""
-
-    unanswerable: bool
-
-    def abstains(self, output: str) -> bool:
-        """Return whether an answer says that there is none."""
-
-
-@runtime_checkable
-class BriefAnswers(MayAbstain, Protocol):
-    """A task whose answers are a few words, which a candidate gives in part or whole."""
-
-    headline: str
-
-    def own_scores(self, output: str, targets: Sequence[str]) -> Mapping[str, float]:
-        """Return the scores of an answer that need no user's metric, `headline` among them."""
-
-    def nearness(self, output: str | None, answers: Sequence[str]) -> float:
-        """Return how much of one of some answers a candidate gives, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

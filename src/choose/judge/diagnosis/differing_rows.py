@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.evidence import Evidence, ShowsAnswers
+from choose.judge.evidence import Evidence
 from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.score_tables import (
     ARTEFACT,
@@ -23,6 +23,7 @@ from choose.schema.scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.stats.intervals import two_way_interval
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask, row_means
+from choose.tasks.ranking import Ranking
 from choose.types import Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
@@ -211,14 +212,14 @@ def _scored_apart(contenders: Contenders, names: Sequence[str]) -> list[int]:
 
 
 def _for_readers(evidence: Evidence, given: GivenAnswer, target: str) -> GivenAnswer:
-    if given.output is None or not isinstance(evidence.task, ShowsAnswers):
+    if given.output is None or not isinstance(evidence.task, Ranking):
         return given
     return given.model_copy(update={"output": _shown(evidence, given.output, target)})
 
 
 def _shown(evidence: Evidence, text: str, target: str) -> str:
     task = evidence.task
-    return (task.shown(text, target) if isinstance(task, ShowsAnswers) else text)[:MOST_CHARACTERS]
+    return (task.shown(text, target) if isinstance(task, Ranking) else text)[:MOST_CHARACTERS]
 
 
 def _beside(contenders: Contenders, cards: Sequence[Scorecard]) -> list[str]:

@@ -16,11 +16,9 @@ import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
 from choose.judge.evidence import (
-    BriefAnswers,
     DrillRows,
     Evidence,
     Items,
-    MayAbstain,
     row_set,
 )
 from choose.judge.scores.paired_comparison import condition_tables
@@ -36,6 +34,7 @@ from choose.schema.base import Interval
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, LossSplit, Retrieved
 from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
+from choose.tasks.answering import Answering
 from choose.types import Floats, Run
 
 # Resamples of the documents that tell how surely the largest gap is the largest.
@@ -94,7 +93,7 @@ def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Interval | No
     The share is of the questions with an answer; null where no evidence is known at all.
     """
     items, task = evidence.items, evidence.task
-    if not items.evidence or not isinstance(task, MayAbstain):
+    if not items.evidence or not isinstance(task, Answering):
         return (), None
     pairs = zip(items.ids, items.targets, strict=True)
     asked = [id for id, target in pairs if not task.abstains(target)]
@@ -252,7 +251,7 @@ class Asked:
 def document_drill(evidence: Evidence, panel: StudyScores) -> DocumentDrill | None:
     """Return what candidates answered after facts changed; None where no candidate read them."""
     task, rows = evidence.task, evidence.drill
-    if rows is None or not isinstance(task, BriefAnswers):
+    if rows is None or not isinstance(task, Answering):
         return None
     every = [found for c in panel.scored if (found := _asked(c, rows)) is not None]
     chosen, ids = on_common_rows(every)
@@ -311,7 +310,7 @@ class _Judge:
     """How answers to some rows of a drill are scored."""
 
     items: Items
-    task: BriefAnswers
+    task: Answering
     rows: DrillRows
     ids: Sequence[str]
 

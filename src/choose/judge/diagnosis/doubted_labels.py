@@ -17,8 +17,6 @@ import numpy as np
 
 from choose.judge.evidence import (
     Evidence,
-    HasFields,
-    HoldsLabels,
 )
 from choose.judge.scores.score_tables import CLEAN
 from choose.schema.base import Interval
@@ -27,6 +25,8 @@ from choose.schema.scorecard import SuspectValue, SuspectValues
 from choose.stats.intervals import wilson
 from choose.stats.metrics import UNUSABLE, Codes
 from choose.stats.two_way import Mask
+from choose.tasks.extraction import Extraction
+from choose.tasks.multilabel import Multilabel
 from choose.types import Floats, Run
 
 # What no row is counted as.
@@ -452,7 +452,7 @@ def suspect_values(evidence: Evidence) -> SuspectValues | None:
     None for answers without parts.
     """
     task = evidence.task
-    if not isinstance(task, HoldsLabels | HasFields):
+    if not isinstance(task, Multilabel | Extraction):
         return None
     votes: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     told: dict[tuple[str, str, str], _Doubt] = {}
@@ -460,7 +460,7 @@ def suspect_values(evidence: Evidence) -> SuspectValues | None:
         outputs = {} if info.constant else _out_of_fold(evidence, info.name)
         found = (
             _labels_in_doubt(evidence, task, outputs)
-            if isinstance(task, HoldsLabels)
+            if isinstance(task, Multilabel)
             else _values_in_doubt(evidence, task, outputs)
         )
         for doubt in found:
@@ -491,7 +491,7 @@ def _out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
 
 
 def _values_in_doubt(
-    evidence: Evidence, task: HasFields, outputs: Mapping[str, str | None]
+    evidence: Evidence, task: Extraction, outputs: Mapping[str, str | None]
 ) -> Iterator[_Doubt]:
     """Yield values that occur in the input and that the right record lacks."""
     targets = evidence.targets
@@ -506,7 +506,7 @@ def _values_in_doubt(
 
 
 def _labels_in_doubt(
-    evidence: Evidence, task: HoldsLabels, outputs: Mapping[str, str | None]
+    evidence: Evidence, task: Multilabel, outputs: Mapping[str, str | None]
 ) -> Iterator[_Doubt]:
     """Yield labels that a candidate would add or leave out.
 

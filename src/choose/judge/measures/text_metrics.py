@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from choose.judge.evidence import (
     Evidence,
-    HasParts,
-    HoldsLabels,
-    MayAbstain,
 )
 from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_change
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
 from choose.schema.base import Interval
 from choose.schema.scorecard import Abstentions, PartRecord, TextFigures
 from choose.stats.intervals import two_way_interval
+from choose.tasks.answering import Answering
+from choose.tasks.extraction import Extraction
+from choose.tasks.multilabel import Multilabel
 from choose.types import Floats
 
 # Differences of scores below this are none.
@@ -33,7 +33,7 @@ def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures 
     return TextFigures(
         metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
         abstentions=_abstentions(evidence, table),
-        **(_parts(evidence, task, table) if isinstance(task, HasParts) else {}),
+        **(_parts(evidence, task, table) if isinstance(task, Extraction | Multilabel) else {}),
     )
 
 
@@ -80,7 +80,7 @@ def only_cut(table: ScoreTable) -> bool:
 def _abstentions(evidence: Evidence, table: ScoreTable) -> Abstentions | None:
     """Return how often it answered, rightly and falsely; None where every row has an answer."""
     task, right = evidence.task, evidence.targets
-    if not isinstance(task, MayAbstain) or not task.unanswerable:
+    if not isinstance(task, Answering) or not task.unanswerable:
         return None
     gave, has, scores = list[bool](), list[bool](), list[float]()
     for run in table.runs:
@@ -106,7 +106,7 @@ def _mean_of(values: npt.NDArray[Any], some: npt.NDArray[np.bool_]) -> float | N
     return float(values[some].mean()) if some.any() else None
 
 
-def _parts(evidence: Evidence, task: HasParts, table: ScoreTable) -> dict[str, Any]:
+def _parts(evidence: Evidence, task: Extraction | Multilabel, table: ScoreTable) -> dict[str, Any]:
     right, totals = evidence.targets, Counter[tuple[str, int]]()
     for run in table.runs:
         for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
@@ -117,7 +117,7 @@ def _parts(evidence: Evidence, task: HasParts, table: ScoreTable) -> dict[str, A
     hits, given, wanted = (sum(totals[field, place] for field in names) for place in range(3))
     each = [2 * totals[n, 0] / (totals[n, 1] + totals[n, 2]) for n in names]
     return {
-        "macro_f1": float(np.mean(each)) if isinstance(task, HoldsLabels) and each else None,
+        "macro_f1": float(np.mean(each)) if isinstance(task, Multilabel) and each else None,
         "micro_f1": 2 * hits / (given + wanted) if given + wanted else None,
         "fields": tuple(
             PartRecord(
