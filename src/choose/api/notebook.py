@@ -190,7 +190,6 @@ def compare(
         name: of rows that come from no file.
         yes: send requests to endpoints; without it an error says what would be sent.
         progress: show progress on standard error.
-        settings: keys of the study file.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -27,9 +27,6 @@ from choose.cli.options import (
 from choose.errors import StudyError
 from choose.study.study_file import overrides_of
 
-if TYPE_CHECKING:
-    from choose.api.compare import Outcome
-
 
 @takes({**STUDY_FLAGS, **GIVEN_FLAGS, **GATE_FLAGS})
 def compare(
@@ -48,7 +45,10 @@ def compare(
         overrides(context),
         out=out,
         strategies=context.params["strategy"],
-        results=Results(as_json, tuple(output or ()), Gates.of(context.params), yes),
+        as_json=as_json,
+        outputs=output,
+        gates=Gates.of(context.params),
+        yes=yes,
     )
 
 
@@ -63,27 +63,14 @@ def continue_(
     """Give a comparison more time, or other candidates: by default the newest."""
     from choose.cli.report import study_named
 
-    results = Results(as_json, tuple(output or ()), yes=yes)
     strategies, settings = context.params["strategy"], overrides(context)
     if fixed := sorted({"data", "task", "given"} & settings.keys()):
         raise StudyError(
             f"--set changes [{fixed[0]}], and a study keeps its rows, its task and its answers. "
             "Start another one with choose compare."
         )
-    run(None, study_named(store), settings, strategies=strategies, results=results)
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """How a run reports: as JSON or text, to which files, with which gates.
-
-    `yes` confirms the requests to endpoints in advance.
-    """
-
-    as_json: bool = False
-    outputs: tuple[Path, ...] = ()
-    gates: Gates = field(default_factory=Gates)
-    yes: bool = False
+    how: dict[str, Any] = {"as_json": as_json, "outputs": output, "yes": yes}
+    run(None, study_named(store), settings, strategies=strategies, **how)
 
 
 def run(
@@ -93,12 +80,15 @@ def run(
     *,
     out: Path | None = None,
     strategies: list[str] | None = None,
-    results: Results,
+    as_json: bool = False,
+    outputs: Sequence[Path] | None = None,
+    gates: Gates | None = None,
+    yes: bool = False,
 ) -> None:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose.api.compare import Interrupted, run_study
     from choose.api.plan import resolve
-    from choose.cli.console import Consent, check_outputs, inputs_of, say, stderr
+    from choose.cli.console import Consent, check_outputs, inputs_of, say, show, stderr
     from choose.report.terminal.live_progress import LiveProgress
     from choose.study.candidates import names_of
 
@@ -109,30 +99,18 @@ def run(
                 self.noted(["Prompting uses a small bundled model. Have an LLM? Add --model."])
 
     study = resolve(data, config, settings, strategies or ())
-    check_outputs("decision", results.outputs, inputs_of(study, config), out)
-    results.gates.check(names_of(study))
+    check_outputs("decision", outputs, inputs_of(study, config), out)
+    gates = gates or Gates()
+    gates.check(names_of(study))
     try:
         with Progress(stderr(), cli.started) as observer:
-            how: dict[str, Any] = {"observer": observer, "approve": Consent(results.yes)}
+            how: dict[str, Any] = {"observer": observer, "approve": Consent(yes)}
             outcome = run_study(study, config, out=out, started=cli.started, **how)
     except Interrupted as stop:
         say(str(stop))
         raise typer.Exit(130) from None
-    show(outcome, results)
-
-
-def show(outcome: Outcome, results: Results) -> None:
-    """Print and write what a run found; the path of its page is the last line."""
-    from choose.cli.console import print_decision, show_page, write_reports
-
     decision, store = outcome.decision, outcome.store
-    checks = results.gates.evaluate(decision)
-    print_decision(decision, store, results.as_json)
-    write_reports(decision, store, results.outputs, checks)
-    try:
-        results.gates.enforce(checks)
-    finally:
-        show_page(decision, store)
+    show(decision, store, as_json=as_json, outputs=outputs or (), gates=gates)
 
 
 SAMPLES = ("tickets", "orders", "handbook")
@@ -165,5 +143,4 @@ def demo(
             f"{', '.join(SAMPLES)}."
         )
     settings = overrides_of({"quick": quick, "budget": budget})
-    results = Results(as_json, tuple(output or ()))
-    run(f"sample:{sample}", None, settings, out=out, results=results)
+    run(f"sample:{sample}", None, settings, out=out, as_json=as_json, outputs=output)

@@ -16,8 +16,8 @@ from rich.text import Text
 from choose.formatting import clean, harmless_json
 
 if TYPE_CHECKING:
+    from choose.cli.ci_gates import Gates
     from choose.report.write import Kind
-    from choose.schema.base import Expectation
     from choose.schema.decision import Decision
     from choose.schema.plan import Spending
     from choose.study.config import Study
@@ -120,48 +120,40 @@ def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
     return [*(getattr(study.data, key) for key in FILES), config, *local]
 
 
-def print_decision(
-    decision: Decision, store: Path, as_json: bool = False, full: bool = False
+def show(
+    decision: Decision,
+    store: Path,
+    *,
+    as_json: bool,
+    outputs: Sequence[Path],
+    gates: Gates,
+    full: bool = False,
 ) -> None:
-    """Print a decision to stdout: its record, its first screen or the full report."""
+    """Print a decision and write its reports; the path of its page is the last line.
+
+    The decision is kept where the page cannot be drawn or written, on a full disk for example.
+    """
+    from choose.api.compare import texts, write_page
+    from choose.errors import ChooseError
     from choose.report.terminal.pages import render, render_full
+    from choose.report.write import write
     from choose.study.study_folder import stored_studies
 
+    checks = gates.evaluate(decision)
+    stored = texts(store) if outputs else {}
+    for path in outputs:
+        write("decision", decision, path, stored, checks)
+        say(f"Report written: {path}")
     if as_json:
         print_record(decision.model_dump_json(by_alias=True, indent=1))
     else:
         newest = next(iter(stored_studies()), None)
         shown = render_full if full else render
         stdout().print(shown(decision, store, newest is not None and newest.path == str(store)))
-
-
-def show_page(decision: Decision, store: Path) -> None:
-    """Write the HTML report of a study if need be, and print its path: the last line.
-
-    The decision is kept where the page cannot be drawn or written, on a full disk for example.
-    """
-    from choose.api.compare import write_page
-    from choose.errors import ChooseError
-
     try:
-        say(f"Report: {write_page(decision, store)}")
-    except ChooseError as error:
-        say(f"No HTML report was written. {error}")
-
-
-def write_reports(
-    decision: Decision,
-    store: Path,
-    outputs: Sequence[Path] | None,
-    checks: Sequence[Expectation] = (),
-) -> None:
-    """Write each report and print where it is; `checks` are the gates of the build."""
-    if not outputs:
-        return
-    from choose.api.compare import texts
-    from choose.report.write import write
-
-    stored = texts(store)
-    for path in outputs:
-        write("decision", decision, path, stored, checks)
-        say(f"Report written: {path}")
+        gates.enforce(checks)
+    finally:
+        try:
+            say(f"Report: {write_page(decision, store)}")
+        except ChooseError as error:
+            say(f"No HTML report was written. {error}")

@@ -95,7 +95,7 @@ def report_study(
 ) -> None:
     """Judge the finished trials of a study again and print the decision."""
     from choose.api.compare import report
-    from choose.cli.console import check_outputs, print_decision, say, show_page, write_reports
+    from choose.cli.console import check_outputs, say, show
     from choose.store.store import Store
 
     check_outputs("decision", output, out=store)
@@ -103,13 +103,7 @@ def report_study(
     if broken_off := Store.open(store).broken_off():
         say(f"{broken_off}.")
     gates.check([card.candidate for card in decision.scorecards])
-    checks = gates.evaluate(decision)
-    write_reports(decision, store, output, checks)
-    print_decision(decision, store, as_json, full)
-    try:
-        gates.enforce(checks)
-    finally:
-        show_page(decision, store)
+    show(decision, store, as_json=as_json, outputs=output or (), gates=gates, full=full)
 
 
 def report_change(

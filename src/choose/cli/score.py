@@ -58,8 +58,7 @@ def score(
     """Judge answers that you have already: seconds, no model runs."""
     from choose.api.compare import score_answers
     from choose.api.plan import resolve
-    from choose.cli.compare import Results, show
-    from choose.cli.console import check_outputs, inputs_of, stderr
+    from choose.cli.console import check_outputs, inputs_of, show, stderr
     from choose.report.terminal.live_progress import LiveProgress
 
     settings = overrides(context, label_column=gold, **({"kind": SCORES} if scores else {}))
@@ -69,4 +68,5 @@ def score(
     with LiveProgress(stderr()) as observer:
         outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
     gates.check([card.candidate for card in outcome.decision.scorecards])
-    show(outcome, Results(as_json, tuple(output or ()), gates))
+    decision, store = outcome.decision, outcome.store
+    show(decision, store, as_json=as_json, outputs=output or (), gates=gates)

@@ -164,7 +164,7 @@ class Models(Specs):
     """Model specs for every candidate that does not name its own, and prompts of the user's."""
 
     prompt: Annotated[Mapping[str, str], Flag("FILE")] = option(
-        "Your own prompt: a text with {text} and {labels}, or a chat as JSON. It is compared with "
+        "Your own prompt: a text with {text} and {labels}. Or a chat as JSON. It is compared with "
         "the usual one. Repeatable. In a study file: files, or prompts by name.",
         default={},
     )
