@@ -177,8 +177,6 @@ def compare(
 ) -> Decision:
     """Run every strategy on a labelled set and decide which one to use.
 
-    Keys of a study file are keywords too, listed below. The same call continues an interrupted one.
-
     Args:
         data: a file, ``sample:tickets``, a DataFrame of pandas or polars, a Hugging Face Dataset, a
             dictionary of lists, a list of dictionaries or (text, label) pairs, or texts.
@@ -186,10 +184,11 @@ def compare(
         test: test rows, likewise; texts and labels as a pair.
         strategies: compare only these candidates, and the baselines that always run.
         study: a study file, or its sections as dictionaries.
-        out: the study's folder; by default one in ``.choose``.
+        out: the study's folder, where the same call goes on; by default one in ``.choose``.
         name: of rows that come from no file.
         yes: send requests to endpoints; without it an error says what would be sent.
         progress: show progress on standard error.
+        settings: keys of a study file, listed below.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
