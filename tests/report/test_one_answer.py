@@ -24,10 +24,7 @@ WORLDS: dict[Kind, Decision] = {
     found.verdict.kind: found
     for found in (
         judge(study([majority(), tfidf(0.8), lora(0.9)], 2000, 3), Rule()),
-        judge(
-            study([majority(), tfidf(0.9), prompt(0.7)], 2000, 3),
-            Rule(),
-        ),
+        judge(study([majority(), tfidf(0.9), prompt(0.7)], 2000, 3), Rule()),
         judge(study([majority(), tfidf(0.8), lora(0.81), retrieval(0.7)], 1500, 3), Rule()),
         judge(study([majority(), probe(0.8), lora(0.84)], 150, 3), Rule()),
         judge(study([majority(), tfidf(0.8)], 400, 3), Rule()),

@@ -23,13 +23,7 @@ from choose.report.blocks import (
 from choose.report.html.drawings import draw_bar, draw_chart, nice_ticks
 from choose.schema.base import Command, Interval
 from choose.schema.decision import Decision, FamilyResult, RareLabel, Step
-from choose.schema.diagnosis import (
-    Audit,
-    Doubtful,
-    ErrorOverlap,
-    Suspect,
-    WeakAuditor,
-)
+from choose.schema.diagnosis import Audit, Doubtful, ErrorOverlap, Suspect, WeakAuditor
 from choose.schema.scorecard import ComparedRow, GivenAnswer
 from support import decisions
 from support.html import page_of, parsed
@@ -67,10 +61,7 @@ def answered(**facts: object) -> Decision:
         )
         for i in range(5)
     )
-    told = {
-        "families": families,
-        "steps": steps,
-    }
+    told = {"families": families, "steps": steps}
     return base.model_copy(update={"verdict": base.verdict.model_copy(update=told)})
 
 
@@ -87,11 +78,7 @@ def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> Non
     assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == [words.answer(answered())]
     first = page[page.index('id="decision"') : page.index('id="labels"')]
     said = text_of(first)
-    for part in (
-        "88 % sure",
-        "points against probe",
-        "choose continue st --seeds 2",
-    ):
+    for part in ("88 % sure", "points against probe", "choose continue st --seeds 2"):
         assert part in said
     assert said.index("88 % sure") < said.index("points against probe") < said.index("Do next")
     assert first.index('class="bar"') < first.index("Do next")
@@ -101,7 +88,7 @@ def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> Non
 def test_three_screens_and_everything_else_folded_without_a_script() -> None:
     tags = parsed(page_of(answered())).seen
     assert [a["id"] for tag, a in tags if tag == "section"] == [
-        *("decision", "labels", "money", "evidence"),
+        *("decision", "labels", "money", "evidence")
     ]
     assert not [a for tag, a in tags if tag == "details" and "open" in a]
     assert not [tag for tag, _ in tags if tag == "script"]

@@ -68,7 +68,7 @@ def views(typos: float) -> Stability:
                 change=Interval(value=a - 1, low=a - 1.02, high=a - 0.98),
             )
             for v, a in points.items()
-        ),
+        )
     )
 
 
@@ -124,12 +124,7 @@ def cards() -> tuple[Scorecard, ...]:
     )
     return (
         cheap(
-            "majority",
-            0.231,
-            0.001,
-            variance=Variance(test_rows=0.017),
-            macro_f1=0.05,
-            noise=(),
+            "majority", 0.231, 0.001, variance=Variance(test_rows=0.017), macro_f1=0.05, noise=()
         ),
         cheap("tfidf", 0.824, 0.06),
         cheap("probe", 0.884, 9.4, model=ENCODER, per_class=labels),
@@ -236,13 +231,7 @@ def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
         "scorecards": cards(),
         "pairs": PAIRS,
         "looks": 1,
-        "left_out": (
-            LeftOut(
-                candidate="lora",
-                reason="out-of-time",
-                trials={"smaller pools": 3},
-            ),
-        ),
+        "left_out": (LeftOut(candidate="lora", reason="out-of-time", trials={"smaller pools": 3}),),
         "machine": {"cpu": "AMD EPYC", "threads": 2},
         **facts,
     }
@@ -304,10 +293,7 @@ def bare() -> Decision:
                 accuracy=Interval(value=0.6),
             ),
             Scorecard(
-                candidate="lora",
-                strategy="lora",
-                family="fine-tuning",
-                errors=(OUT_OF_MEMORY,),
+                candidate="lora", strategy="lora", family="fine-tuning", errors=(OUT_OF_MEMORY,)
             ),
         ),
     )
@@ -361,10 +347,7 @@ def reading() -> Decision:
         gold=interval(0.552, 0.04),
         among_others=None,  # it reads one passage
         knowledge=interval(0.448, 0.05),
-        gaps=(
-            loss("reading", 0.448, 0.04, 0.991),
-            loss("retrieval", 0.116, 0.03, 0.009),
-        ),
+        gaps=(loss("reading", 0.448, 0.04, 0.991), loss("retrieval", 0.116, 0.03, 0.009)),
     )
     answers = base.dataset.model_copy(update={"name": "handbook", "labels": ()})
     verdict = base.verdict.model_copy(update={"use_meanwhile": "rag"})
@@ -401,14 +384,7 @@ def hostile() -> Decision:
         update={
             "headline": evil,
             "remarks": (Remark(code="other-source", names=(evil,), what=evil),),
-            "steps": (
-                Step(
-                    kind="more-runs",
-                    code="repeat",
-                    names=(evil,),
-                    command=command,
-                ),
-            ),
+            "steps": (Step(kind="more-runs", code="repeat", names=(evil,), command=command),),
             "recommended": f"{evil}2",
             "use_meanwhile": f"{evil}3",
         }
@@ -572,9 +548,4 @@ def alone() -> Decision:
             "steps": (),
         }
     )
-    return base.model_copy(
-        update={
-            "verdict": verdict,
-            "scorecards": base.scorecards[1:2],
-        }
-    )
+    return base.model_copy(update={"verdict": verdict, "scorecards": base.scorecards[1:2]})

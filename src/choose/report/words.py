@@ -56,14 +56,7 @@ from choose.schema.decision import (
     Step,
     StepCode,
 )
-from choose.schema.diagnosis import (
-    Audit,
-    DocumentDrill,
-    GapName,
-    LossSplit,
-    Takeover,
-    best_first,
-)
+from choose.schema.diagnosis import Audit, DocumentDrill, GapName, LossSplit, Takeover, best_first
 from choose.schema.plan import LeftOut, Reason
 from choose.schema.scorecard import (
     LABEL_METRICS,
@@ -773,10 +766,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "-s all adds them and keeps these results.",
     ),
     "add-baseline": ("See what a cheap baseline gets on the same rows; it needs the texts.",),
-    "begin": (
-        "{more_time}: the budget ended before {families} had answered anything.",
-        "{on}",
-    ),
+    "begin": ("{more_time}: the budget ended before {families} had answered anything.", "{on}"),
     "begin-paid": (
         "Allow more money: --max-usd was used up before {families} had answered anything.",
         "{on}",
@@ -819,10 +809,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     ),
     "stronger": ("Try {stronger}.", "{worth}"),
     "takeover": ("Let {first} answer what it is sure of, and {other} the rest.",),
-    "too-few": (
-        "Label more test rows: {count} cannot separate {first} and {other}.",
-        "{effort}",
-    ),
+    "too-few": ("Label more test rows: {count} cannot separate {first} and {other}.", "{effort}"),
     "unreadable": (
         _FORMAT,
         "{answers} could not be parsed: show it an example of the format, or use a JSON schema at "
