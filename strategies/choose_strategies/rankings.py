@@ -126,6 +126,7 @@ class TunedEncoder(Dense):
     needs: ClassVar[str] = "documents (--documents), hundreds of questions, an encoder"
     takes: ClassVar[str] = "a minute or two a fit without a GPU, milliseconds a search"
     family: ClassVar[Family] = "fine-tuning"
+    revision: ClassVar[int] = 3
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False

@@ -222,8 +222,25 @@ ENCODED = 64
 # Similarities are compared after rounding: their last digits differ with the texts beside them.
 DIGITS = 5
 
-# Passages searched beyond those asked for, so that equal ones at the end are ordered by place.
+# Vectors searched beyond those asked for, so that equal ones at the end are ordered by place.
 MARGIN = 16
+
+
+def nearest(index: Any, vectors: Vectors, k: int, *, together: int) -> list[list[Ranked]]:
+    """Return places and cosines of the k nearest vectors of an index, ties by place.
+
+    So many questions are searched at once.
+    """
+    found: list[list[Ranked]] = []
+    for first in range(0, len(vectors), together):
+        some = np.ascontiguousarray(vectors[first : first + together], np.float32)
+        cosines, places = index.search(some, min(k + MARGIN, index.ntotal))
+        for row in zip(places.tolist(), cosines.astype(float).round(DIGITS).tolist(), strict=True):
+            ranked = sorted(zip(*row, strict=True), key=lambda pair: (-pair[1], pair[0]))
+            found.append(ranked[:k])
+        if len(found) % ENCODED == 0:
+            report_progress(len(found), len(vectors), "search")
+    return found
 
 
 class DenseIndex(PassageIndex):
@@ -241,21 +258,10 @@ class DenseIndex(PassageIndex):
         self.seconds = perf_counter() - start + cached
 
     def ranked(self, questions: Sequence[str], k: int) -> list[list[Ranked]]:
-        wanted = min(k, len(self.passages))
-        if wanted <= 0 or not questions:
+        if k <= 0 or not questions:
             return [[] for _ in questions]
-        found: list[list[Ranked]] = []
         # One by one: faiss computes products of many questions another way, with other last digits.
-        for vector in self.encoder.embed(questions):
-            count = min(wanted + MARGIN, len(self.passages))
-            [cosines], [places] = self.index.search(vector[None], count)
-            rounded = zip(
-                places.tolist(), cosines.astype(float).round(DIGITS).tolist(), strict=True
-            )
-            found.append(sorted(rounded, key=lambda pair: (-pair[1], pair[0]))[:wanted])
-            if len(found) % ENCODED == 0:
-                report_progress(len(found), len(questions), "search")
-        return found
+        return nearest(self.index, self.encoder.embed(questions), k, together=1)
 
     def cached_seconds(self, questions: Sequence[str]) -> float:
         return self.encoder.cached_seconds(questions)
@@ -494,10 +500,6 @@ def library_for(
     return best
 
 
-# Items searched at once, as many as faiss itself takes in a block; then progress is reported.
-ITEMS_PER_SEARCH = 4_096
-
-
 class Neighbour(NamedTuple):
     """A labelled row and its cosine similarity to the query."""
 
@@ -553,33 +555,19 @@ class Retriever:
         Equal similarities are ordered by the row's place in the pool, so that an answer does not
         depend on how many items are searched at once.
         """
-        if not items:
-            return []
         vectors = self._embed([item.text for item in items])
-        neighbours: list[list[Neighbour]] = []
-        for first in range(0, len(items), ITEMS_PER_SEARCH):
-            part = items[first : first + ITEMS_PER_SEARCH]
-            # One more than k, for the row itself where the item is a row of the pool.
-            nearest = self.index.search(
-                vectors[first : first + len(part)], min(k + 1, len(self.examples))
-            )
-            neighbours += [
-                self._nearest(item.id, similarities, places, k)
-                for item, similarities, places in zip(part, *nearest, strict=True)
-            ]
-            report_progress(len(neighbours), len(items), "search")
-        return neighbours
+        # One more than k, for the row itself where the item is a row of the pool.
+        found = nearest(self.index, vectors, k + 1, together=ENCODED)
+        return [
+            [
+                Neighbour(self.examples[place], cosine)
+                for place, cosine in row
+                if self.examples[place].id != item.id
+            ][:k]
+            for item, row in zip(items, found, strict=True)
+        ]
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         encoder = load_encoder(self.encoder)
         self.cached_seconds += encoder.cached_seconds(texts)
         return np.ascontiguousarray(encoder.embed(texts), np.float32)
-
-    def _nearest(
-        self, item: str, similarities: Vectors, places: Vectors, k: int
-    ) -> list[Neighbour]:
-        # Matrix products differ in the last bits with the number of rows; rounding hides that.
-        pairs = zip(np.round(similarities, 5).tolist(), places.tolist(), strict=True)
-        ranked = sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
-        neighbours = [Neighbour(self.examples[place], float(s)) for s, place in ranked]
-        return [n for n in neighbours if n.example.id != item][:k]
