@@ -220,7 +220,7 @@ def test_a_bug_in_load_is_found_before_anybody_ships_it(study, tmp_path, monkeyp
 
     def wrong(self: Tfidf, folder: Path) -> None:
         load(self, folder)
-        self.head.model.coef_ = -self.head.model.coef_
+        self.head.weights = -self.head.weights
 
     monkeypatch.setattr(Tfidf, "load", wrong)
     with pytest.raises(ChooseError, match="rows differently"):

@@ -154,7 +154,7 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             f"({type(error).__name__}: {reason}). Export it again."
         ) from error
     loaded: Strategy = strategy
-    labels = getattr(loaded, "labels", manifest.task.labels)
+    labels = getattr(getattr(loaded, "head", loaded), "labels", manifest.task.labels)
     if tuple(labels) != manifest.task.labels:
         where = str(folder / MODEL_FOLDER)
         raise StrategyError(f"{MANIFEST_FILE} has other labels than {where!r}. Export it again.")

@@ -215,24 +215,14 @@ def writer_from(
     """Return the writer that `AnswerWriter.facts` described.
 
     Raises:
-        StrategyError: if a fact is not of its form, or the base's prompts have other tokens now.
+        ValueError: if how answers end, or the task, is unknown.
+        StrategyError: if the base's prompts have other tokens now.
     """
-    most, until, literal = facts["most_new"], facts["until"], facts["literal"]
-    if not (
-        type(most) is int
-        and 1 <= most <= model.base.max_tokens
-        and until in ("end", "line", "record")
-        and all(isinstance(name, str) for name in literal)
-    ):
-        raise StrategyError("How the adapter's answers end cannot be read. Export it again.")
-    try:
-        task = read_task(facts["task"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StrategyError(f"The adapter's task cannot be read: {error}. Export it again.") from (
-            error
-        )
-    writer = AnswerWriter(model, task, spec, limit, StopRule(most, until))
-    writer.literal = tuple(literal)
+    rule = StopRule(int(facts["most_new"]), facts["until"])
+    if rule.limit < 1 or rule.until not in ("end", "line", "record"):
+        raise ValueError("how the adapter's answers end is unknown")
+    writer = AnswerWriter(model, read_task(facts["task"]), spec, limit, rule)
+    writer.literal = tuple(map(str, facts["literal"]))
     if [*writer.prompts.opening] != facts["opening"]:
         raise StrategyError("The adapter was trained on other prompts. Export it again.")
     return writer
