@@ -44,6 +44,7 @@ class Empty(TextBaseline):
     learns: ClassVar[bool] = False
     constant: ClassVar[bool] = True
     floor: ClassVar[bool] = True
+    learnt: ClassVar[tuple[str, ...]] = ("nothing",)
 
     def refuses(self, task: Task) -> str | None:
         answered = isinstance(task, Answering) and not task.unanswerable
@@ -55,13 +56,6 @@ class Empty(TextBaseline):
 
     def answer(self, item: Item) -> str:
         return self.nothing
-
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {"nothing": self.nothing})
-
-    def load(self, folder: Path) -> None:
-        facts, _ = read_fitted(folder, self)
-        self.nothing = str(facts["nothing"])
 
 
 class Gazetteer(TextBaseline):

@@ -30,6 +30,8 @@ class TextBaseline(Baseline):
     """The base of these baselines: what they have in common, and answers from texts."""
 
     always_compared: ClassVar[bool] = True
+    # What a fit learns and an export holds, by the name of the attribute.
+    learnt: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, seed: int) -> None:
         self.seed = seed
@@ -39,6 +41,14 @@ class TextBaseline(Baseline):
 
     def answer(self, item: Item) -> str:
         raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        write_fitted(folder, self, {name: getattr(self, name) for name in self.learnt})
+
+    def load(self, folder: Path) -> None:
+        facts, _ = read_fitted(folder, self)
+        for name in self.learnt:
+            setattr(self, name, facts[name])
 
 
 def text_answers(texts: Sequence[str], **facts: Any) -> Answers:
@@ -67,12 +77,6 @@ class Copy(TextBaseline):
     def answer(self, item: Item) -> str:
         return item.text.strip()
 
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {})
-
-    def load(self, folder: Path) -> None:
-        read_fitted(folder, self)
-
 
 # The end of a sentence, or of a turn of a dialogue.
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
@@ -88,6 +92,7 @@ class Lead(TextBaseline):
     kinds: ClassVar[tuple[str, ...]] = ("writing",)
     floor: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"most": (1, 100)}
+    learnt: ClassVar[tuple[str, ...]] = ("sentences",)
 
     def __init__(self, *, seed: int, most: int = 5) -> None:
         self.seed, self.most = seed, most
@@ -103,13 +108,6 @@ class Lead(TextBaseline):
 
     def answer(self, item: Item) -> str:
         return _lead(item.text, self.sentences)
-
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {"sentences": self.sentences})
-
-    def load(self, folder: Path) -> None:
-        facts, _ = read_fitted(folder, self)
-        self.sentences = int(facts["sentences"])
 
 
 def _lead(text: str, sentences: int) -> str:

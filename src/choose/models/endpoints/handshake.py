@@ -98,29 +98,20 @@ class Capabilities:
 
     def without(self, message: str) -> Capabilities | None:
         """Drop what an error message names, else the likeliest cause; None if nothing is left."""
-        dropped = self
-        if re.search(r"response_format|json|schema|structured|guided|grammar", message, re.I):
-            dropped = replace(dropped, schema=False)
-        if re.search(r"temperature", message, re.I):
-            dropped = replace(dropped, temperature=False)
-        if re.search(r"max_(completion_)?tokens", message) and self.limit_name == "max_tokens":
-            dropped = replace(dropped, limit_name="max_completion_tokens")
-        if re.search(
-            r"system (role|message)|roles? must alternate|role.{0,20}system", message, re.I
-        ):
-            dropped = replace(dropped, system=False)
-        return dropped if dropped != self else self._drop_next()
+        left = {name: off for name, (off, _) in OPTIONAL.items() if getattr(self, name) != off}
+        named = {n: off for n, off in left.items() if re.search(OPTIONAL[n][1], message, re.I)}
+        dropped: dict[str, Any] = named or dict([*left.items()][:1])
+        return replace(self, **dropped) if dropped else None
 
-    def _drop_next(self) -> Capabilities | None:
-        """Drop the likeliest cause, for servers that do not name one."""
-        less: dict[str, Any] = {
-            "schema": False,
-            "temperature": False,
-            "system": False,
-            "limit_name": "max_completion_tokens",
-        }
-        asked = ({name: off} for name, off in less.items() if getattr(self, name) != off)
-        return next((replace(self, **change) for change in asked), None)
+
+# What a request can do without, likeliest causes first: by name, the value that leaves it out, and
+# how error messages call it.
+OPTIONAL: Mapping[str, tuple[Any, str]] = {
+    "schema": (False, r"response_format|json|schema|structured|guided|grammar"),
+    "temperature": (False, r"temperature"),
+    "system": (False, r"system (role|message)|roles? must alternate|role.{0,20}system"),
+    "limit_name": ("max_completion_tokens", r"max_(completion_)?tokens"),
+}
 
 
 def request_body(

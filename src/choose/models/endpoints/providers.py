@@ -141,16 +141,10 @@ def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     endpoints = settings.get("endpoints", {})
     endpoints = endpoints if isinstance(endpoints, Mapping) else {}
-    replaced = dict(settings)
-    if isinstance(models := settings.get("models"), Mapping):
-        replaced["models"] = _resolved(models, "models", found)
-    if isinstance(candidates := settings.get("candidates"), list | tuple):
-        replaced["candidates"] = [
-            _candidate(each, f"candidates.{place}", found) for place, each in enumerate(candidates)
-        ]
+    replaced: dict[str, Any] = _resolved(dict(settings), "", found)
     for name in endpoints:
         if isinstance(name, str) and provider_of(name) is not None:
-            _spec(name, f"endpoints.{name}", found)
+            _spec(name, f"endpoints.{name}", found=found)
     if not found:
         return replaced
     sections = dict(endpoints)
@@ -160,37 +154,29 @@ def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**replaced, "endpoints": sections}
 
 
-def _candidate(section: Any, where: str, found: dict[str, dict[str, Any]]) -> Any:
-    if not isinstance(section, Mapping):
-        return section
-    resolved = _resolved(section, where, found)
-    if isinstance(params := section.get("params"), Mapping):
-        resolved["params"] = _resolved(params, f"{where}.params", found)
+def _resolved(value: Any, where: str, found: dict[str, dict[str, Any]]) -> Any:
+    """Return a section with the specs that its shorthands mean, those of its parts included."""
+    if isinstance(value, list | tuple):
+        return [_resolved(one, f"{where}{place}.", found) for place, one in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    resolved = dict(value)
+    for key, inner in value.items():
+        if key in ("models", "candidates", "params"):
+            resolved[key] = _resolved(inner, f"{where}{key}.", found)
+        elif where and key in (*_PROMPTED, *_LOADED):
+            place, loaded = f"{where}{key}", key in _LOADED
+            if isinstance(inner, str):
+                resolved[key] = _spec(inner, place, found=found, loaded=loaded)
+            elif isinstance(inner, list | tuple):
+                resolved[key] = [
+                    _spec(one, place, found=found, loaded=loaded) if isinstance(one, str) else one
+                    for one in inner
+                ]
     return resolved
 
 
-def _resolved(
-    section: Mapping[str, Any], where: str, found: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    resolved = dict(section)
-    for key in (*_PROMPTED, *_LOADED):
-        spec, place = section.get(key), f"{where}.{key}"
-        if isinstance(spec, list | tuple):
-            resolved[key] = [
-                _spec(one, place, found) if isinstance(one, str) else one for one in spec
-            ]
-        elif isinstance(spec, str):
-            if key in _LOADED and provider_of(spec) is not None:
-                raise StudyError(
-                    f"{place} is {shown(spec)}, which is behind an API: it can be prompted, "
-                    "not loaded. Name a folder or a hub id, such as "
-                    "hf:Qwen/Qwen2.5-0.5B-Instruct."
-                )
-            resolved[key] = _spec(spec, place, found)
-    return resolved
-
-
-def _spec(spec: str, where: str, found: dict[str, dict[str, Any]]) -> str:
+def _spec(spec: str, where: str, *, found: dict[str, dict[str, Any]], loaded: bool = False) -> str:
     """Return the spec that a shorthand means; note its endpoint in `found`."""
     if spec.startswith(HUB):
         if "/" not in spec:
@@ -201,6 +187,11 @@ def _spec(spec: str, where: str, found: dict[str, dict[str, Any]]) -> str:
         if (advice := what_to_type(spec)) and not Path(spec).exists():
             raise StudyError(f"{where} is {shown(spec)}, and no such model is here. {advice}")
         return spec
+    if loaded:
+        raise StudyError(
+            f"{where} is {shown(spec)}, which is behind an API: it can be prompted, not loaded. "
+            "Name a folder or a hub id, such as hf:Qwen/Qwen2.5-0.5B-Instruct."
+        )
     model, provider = spec.partition(":")[2].strip(), PROVIDERS[name]
     if not model:
         raise StudyError(

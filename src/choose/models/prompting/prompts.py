@@ -306,8 +306,6 @@ class PromptSettings:
                 f"There is no wording {self.wording!r}.{did_you_mean(self.wording, WORDINGS)} "
                 f"The wordings are {', '.join(WORDINGS)}."
             )
-        if self.max_tokens < 1:
-            raise StrategyError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
 
 
 def as_own(task: Task, wording: Wording) -> OwnPrompt:
