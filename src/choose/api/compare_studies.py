@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -28,7 +28,7 @@ def differences(
     before: Store, first: Decision, after: Store, second: Decision
 ) -> tuple[Change, ...]:
     """Return differing data, settings, prices, models, prompts and versions, in that order."""
-    old, new = dict(_facts(before, first)), dict(_facts(after, second))
+    old, new = _facts(before, first), _facts(after, second)
     return tuple(
         Change(what=what, before=old.get(what), after=new.get(what))
         for what in {**new, **old}
@@ -36,43 +36,31 @@ def differences(
     )
 
 
-def _facts(store: Store, decision: Decision) -> Iterator[tuple[str, str]]:
+def _facts(store: Store, decision: Decision) -> dict[str, str]:
+    """Return what was fixed before the run as texts, by dotted key."""
     data = decision.dataset
-    yield "data: fingerprint", data.fingerprint
-    yield "data: labelled rows", f"{data.rows:,}"
-    yield "data: test rows", f"{data.test_rows:,}"
-    yield "data: division", data.division
-    task = store.dataset.task
-    yield "task: instruction", task.instruction or "none"
-    for label, name in zip(task.labels, task.names, strict=True):
-        yield f"task: how {label} is called", name
-    for key, value in flat(settings(store.study)):
-        yield f"study: {key}", _text(value)
-    yield from _candidates(store)
-    yield "version: decision rule", decision.rule
-    for name, value in decision.machine.items():
-        yield f"version: {name}", str(value)
-
-
-def _candidates(store: Store) -> Iterator[tuple[str, str]]:
-    candidates, trials = store.grid()
-    for candidate in candidates:
-        place = f"candidate {candidate['name']}: "
-        yield f"{place}strategy", candidate["strategy"]
-        for key, value in flat(candidate["params"]):
-            yield f"{place}{key}", _text(value)
+    planned, trials = store.grid()
+    candidates: dict[str, dict[str, Any]] = {
+        one["name"]: {"strategy": one["strategy"], **one["params"]} for one in planned
+    }
     for trial in trials:
-        place = f"candidate {trial.candidate}: "
-        yield f"{place}revision", str(trial.revision)
-        if trial.weights:
-            yield f"{place}weights", trial.weights
+        known = {"revision": trial.revision, "weights": trial.weights or None}
+        candidates.setdefault(trial.candidate, {}).update(known)
     for prompt in method_of(store).prompts:
         setting = f" ({prompt.setting})" if prompt.setting else ""
-        yield f"candidate {prompt.candidate}: prompt{setting}", prompt.text
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+        candidates[prompt.candidate][f"prompt{setting}"] = prompt.text
+    whole = {
+        "data": {
+            "fingerprint": data.fingerprint,
+            "labelled rows": data.rows,
+            "test rows": data.test_rows,
+            "division": data.division,
+        },
+        "study": settings(store.study),
+        "candidate": candidates,
+        "version": {"decision rule": decision.rule, **decision.machine},
+    }
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in flat(whole)}
 
 
 # With fewer common rows, an interval on a difference covers nearly every possible value.

@@ -229,7 +229,8 @@ def _candidate(section: CandidateSection, models: Models, kind: str) -> Candidat
     roles = {**_specs(models), **_specs(section)}
     for role in _specs(section):
         if ROLES[role] not in known:
-            raise StudyError(f"The candidate {name!r} has no use for {role!r}: {_takes(known)}.")
+            takes = ", ".join(role for role in ROLES if ROLES[role] in known) or "no model"
+            raise StudyError(f"The candidate {name!r} has no use for {role!r}: it takes {takes}.")
     from_roles = {ROLES[role]: spec for role, spec in roles.items() if ROLES[role] in known}
     usual = kind_settings(section.strategy, kind)
     if TEMPLATE in known and models.prompt:  # a search starts from the first
@@ -250,11 +251,6 @@ def _specs(models: Specs) -> dict[str, str]:
     given = {role: getattr(models, role) for role in ROLES}
     given["model"] = next(iter(models.prompted), None)
     return {role: spec for role, spec in given.items() if spec is not None}
-
-
-def _takes(known: Mapping[str, Any]) -> str:
-    roles = [role for role, hyperparameter in ROLES.items() if hyperparameter in known]
-    return f"it takes {', '.join(roles)}" if roles else "it takes no model"
 
 
 def _lacking(params: Mapping[str, Any]) -> list[str]:
@@ -280,13 +276,13 @@ def _order(candidate: Candidate) -> tuple[bool, int, bool, bool, str]:
 def start_of(candidate: Candidate, candidates: Sequence[Candidate]) -> str:
     """Return the candidate whose prompt a search starts from; empty for none."""
     usual, own = getattr(find(candidate.strategy), "starts_from", ""), candidate.params
-    others = [c for c in candidates if c.params.get("model") == own.get("model") and usual]
-    same = (
-        c.params.get(TEMPLATE) == own[TEMPLATE] if own[TEMPLATE] else c.strategy == usual
-        for c in others
-    )
-    starts = (c.name for c, is_start in zip(others, same, strict=True) if is_start)
-    return next((name for name in starts if name != candidate.name), "")
+    others = [c for c in candidates if c.name != candidate.name]
+    for other in others if usual else ():
+        template = other.params.get(TEMPLATE)
+        same = template == own[TEMPLATE] if own[TEMPLATE] else other.strategy == usual
+        if same and other.params.get("model") == own.get("model"):
+            return other.name
+    return ""
 
 
 def describe_candidates(study: Study, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
