@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from choose.api.study_evidence import _candidate
-from choose.judge.decision.standings import payback_of
+from choose.judge.decision.comparisons import payback_of
 from choose.judge.goal import Rule
 from choose.judge.measures.costs import cheapest_first, cost_of
 from choose.judge.scores.score_tables import study_scores

@@ -98,10 +98,10 @@ def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered
     """The best of two members against another was a mean beyond both, on rows nobody shared."""
     found = decided(tfidf(0.7), probe(0.75), prompt(0.72), lora(0.74))
     known = {(p.a, p.b): p for p in found.pairs}
-    standings = {s.candidate: s for s in found.scorecards}
+    cards = {s.candidate: s for s in found.scorecards}
     for family in found.verdict.families[1:]:
         pair = known.get((family.best, found.pick)) or known[found.pick, family.best]
-        shown = standings[family.best]
+        shown = cards[family.best]
         assert abs(shown.difference.value) == pytest.approx(abs(pair.difference.value))
         assert shown.common == pair.rows
 

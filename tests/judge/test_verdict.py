@@ -80,7 +80,7 @@ def test_a_clear_gap_is_adopted():
     assert found.chance == verdict.chance["fine-tuning"] > SURE
     assert verdict.loss < 0.001
     assert [family.family for family in verdict.families][:1] == ["fine-tuning"]
-    assert gate(found, "contenders credible").status == "pass"
+    assert gate(found, "candidates credible").status == "pass"
 
 
 def test_a_proven_tie_with_the_cheap_one_is_enough():
@@ -190,7 +190,7 @@ def test_a_small_prompted_model_is_a_caveat():
     players[4] = retrieval(0.6, model=SMALL, **CALM)
     found = decide(players)
     assert "small-model" in codes(found)
-    assert gate(found, "contenders credible").status == "unknown"
+    assert gate(found, "candidates credible").status == "unknown"
     assert any(step.code == "stronger" for step in found.verdict.steps)
 
 

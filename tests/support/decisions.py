@@ -178,7 +178,7 @@ PAIRS = (
 GATES = (
     Gate(name="labelled set adequate", status="fail", code="alone"),
     Gate(
-        name="contenders credible",
+        name="candidates credible",
         status="unknown",
         code="small-models",
         names=("SmolLM2-135M-Instruct",),

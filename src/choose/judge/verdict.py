@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from choose.judge.decision.comparisons import cards_of, families_of, pairs_of, payback_of
 from choose.judge.decision.gates import audit_with_gain, gates_of, rare_labels
 from choose.judge.decision.remarks import caveats_of, remarks_of
 from choose.judge.decision.rule import Case, case_of
-from choose.judge.decision.standings import cards_of, families_of, pairs_of, payback_of
 from choose.judge.decision.steps import steps_of
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.differing_rows import confusion_of, side_by_side

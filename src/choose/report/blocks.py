@@ -447,8 +447,7 @@ def next_steps(decision: Decision, say: Say) -> Iterator[Block]:
 
 # Candidates as every section orders, names and marks them.
 
-# Points behind the chosen candidate from which on a candidate is no contender: it is an arrow at
-# the edge of the chart.
+# Points behind the chosen candidate from which on a candidate is an arrow at the edge of the chart.
 BEHIND = 15.0
 
 

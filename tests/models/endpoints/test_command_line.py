@@ -165,7 +165,7 @@ def test_two_candidates_of_one_strategy_have_a_model_each(choose, server, tmp_pa
     )  # and is left behind
     assert {body["model"] for body in server.asked} == {"big-model"}
     gates = {gate["name"]: gate for gate in record(tmp_path / "st")["gates"]}
-    assert gates["contenders credible"]["status"] == "pass"
+    assert gates["candidates credible"]["status"] == "pass"
 
 
 def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(choose, server, tmp_path):

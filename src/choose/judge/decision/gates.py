@@ -248,7 +248,7 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
     return (
         *((measurable(case),) if labels else ()),
         _adequate(case),
-        contenders_credible(case),
+        candidates_credible(case),
         *((labels_clean_enough(case.audit, conflicting, len(rows.targets)),) if labels else ()),
         task_stable(case.contenders.panel, case.name, case.margin),
     )
@@ -275,12 +275,12 @@ def _adequate(case: Case) -> Gate:
     )
 
 
-def contenders_credible(case: Case) -> Gate:
+def candidates_credible(case: Case) -> Gate:
     """Judge whether a prompted model was strong enough to represent prompting.
 
     Where documents are ranked, judge whether more than one embedder was tried.
     """
-    name, contenders = "contenders credible", case.contenders
+    name, contenders = "candidates credible", case.contenders
     if contenders.ranks:
         specs = tuple(sorted({m.info.model for m in contenders.order if m.info.model}))
         status: GateStatus = "pass" if len(specs) > 1 else "unknown"

@@ -542,7 +542,7 @@ def _add_families(case: Case) -> Iterator[Step]:
 
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
-    gate = next(gate for gate in gates if gate.name == "contenders credible")
+    gate = next(gate for gate in gates if gate.name == "candidates credible")
     beaten = (case.name,) if case.usable else case.contenders.floors
     needed = max(case.contenders.accuracies[name].value for name in beaten) + case.margin
     prompts = case.usable and case.contenders.family(case.name) in PROMPTED
