@@ -27,8 +27,8 @@ from choose.models.classical import (
     sample_rows,
     set_answers,
 )
-from choose.models.saving import floats, read_fitted, read_labels, write_fitted
-from choose.tasks.multilabel import Multilabel, read_set
+from choose.models.saving import read_fitted, write_fitted
+from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Counts, Example, Family, Floats, Item, Task
 
 # The kinds of tasks that these answer.
@@ -98,7 +98,7 @@ class Majority(Baseline):
     def load(self, folder: Path) -> None:
         facts, arrays = read_fitted(folder, self)
         self.labels, self.choices = read_named(facts)
-        self.row = floats(arrays, "row", 1, len(self.labels or self.choices))
+        self.row = arrays["row"]
 
 
 class Tfidf(Baseline):
@@ -141,11 +141,8 @@ class Tfidf(Baseline):
 
     def load(self, folder: Path) -> None:
         facts, arrays = read_fitted(folder, self)
-        for name, terms in facts["terms"].items():
-            floats(arrays, f"idf {name}", len(terms))
-        width = sum(map(len, facts["terms"].values()))
         self.features = TfidfFeatures.restored(facts, arrays)
-        self.head = head_from(facts["head"], arrays, width)
+        self.head = head_from(facts["head"], arrays)
 
 
 class Encoded(Baseline):
@@ -317,16 +314,8 @@ class Knn(Encoded):
 
         facts, arrays = read_fitted(folder, self)
         self.labels, self.choices = read_named(facts)
-        self.retriever, self.near = (
-            Retriever.restored(self.encoder, facts["rows"], arrays),
-            int(facts["near"]),
-        )
-        if self.near < 1:
-            raise ValueError("the number of neighbours is not positive")
-        targets = {row.target for row in self.retriever.examples}
-        held = {label for t in targets for label in read_set(t)} if self.choices else targets
-        if not held <= set(self.labels or self.choices):
-            raise ValueError("a row has a label that is not in the list of labels")
+        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
+        self.near = int(facts["near"])
 
 
 def weighed(cosines: Floats) -> Floats:
@@ -348,6 +337,4 @@ def named(labels: Sequence[str], choices: Sequence[str]) -> dict[str, Any]:
 
 
 def read_named(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if "choices" in facts:
-        return (), read_labels({"labels": facts["choices"]})
-    return read_labels(facts), ()
+    return tuple(facts.get("labels", ())), tuple(facts.get("choices", ()))

@@ -15,7 +15,7 @@ from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.errors import StrategyError
 from choose.models.classical import Thresholds, members_of, set_answers
 from choose.models.records.values_in_text import dropped_note
-from choose.models.saving import floats, read_fitted, write_fitted
+from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import labels_and_choices, named, read_named
 
@@ -105,15 +105,12 @@ class HeadTuning:
     def _restore_head(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         import torch
 
-        rows, width = len(self.labels or self.choices), self._model.base.hidden_size
         self.thresholds = None
         if self.choices:
-            least = floats(arrays, "least", rows)
-            self.thresholds = Thresholds(least, bool(facts["never_empty"]))
-        weight, bias = floats(arrays, "weight", rows, width), floats(arrays, "bias", rows)
+            self.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
         with torch.no_grad():
-            self._model.head.weight.copy_(torch.from_numpy(weight))
-            self._model.head.bias.copy_(torch.from_numpy(bias))
+            self._model.head.weight.copy_(torch.from_numpy(arrays["weight"]))
+            self._model.head.bias.copy_(torch.from_numpy(arrays["bias"]))
 
 
 @dataclass(kw_only=True, eq=False)

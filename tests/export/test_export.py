@@ -404,25 +404,14 @@ def test_bad_input_is_one_red_line(choose, folder: Path, arguments: list[str], s
     assert len(result.err.strip().splitlines()) == 1
 
 
-def test_a_folder_that_is_no_export_or_a_broken_one(choose, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_export_or_a_broken_one(choose, tmp_path: Path) -> None:
     Path("t.csv").write_text("text\napple\n")
     assert "not an export" in choose("predict", tmp_path, "t.csv").err
-    for name, content, says in (
-        ("export.json", "{", "export.json"),
-        ("export.json", '{"schema": 2}', "schema"),
-        ("model/fitted.json", "{}", "fitted.json"),
-        ("model/fitted.json", "[]", "fitted.json"),
-        ("model/fitted.safetensors", "junk", "fitted.safetensors"),
-    ):
-        broken = tmp_path / "broken"
-        for part in ("export.json", "model/fitted.json", "model/fitted.safetensors"):
-            (broken / part).parent.mkdir(parents=True, exist_ok=True)
-            (broken / part).write_bytes((folder / part).read_bytes())
-        (broken / name).write_text(content)
-        result = choose("predict", broken, "t.csv")
-        assert (result.code, result.out) == (2, ""), name
-        assert says in result.err
-        assert len(result.err.strip().splitlines()) == 1
+    (tmp_path / "export.json").write_text("{")
+    result = choose("predict", tmp_path, "t.csv")
+    assert (result.code, result.out) == (2, "")
+    assert "export.json" in result.err
+    assert len(result.err.strip().splitlines()) == 1
 
 
 def test_the_study_s_columns_are_the_default(choose, folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Strategies on sets of labels: what is learnt, shown, calibrated, saved, and read strictly."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +68,6 @@ def test_lora_learns_sets_with_a_sigmoid_a_label_and_its_code_needs_no_choose(mo
     again: Any = build("lora", seed=1, base=model)
     again.load(tmp_path / "kept")
     assert again.predict(items).outputs == answers.outputs
-    about = json.loads((tmp_path / "kept/fitted.json").read_text())
-    about["choices"] = about["choices"][1:]
-    (tmp_path / "kept/fitted.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match="'least' holds"):
-        again.load(tmp_path / "kept")
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import strata_of, stratified_sample
-from choose.models.saving import floats, read_labels
 from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.tasks.multilabel import Multilabel, read_set, set_text
 from choose.types import Answers, Counts, Example, Floats, Task
@@ -230,24 +229,10 @@ class LogisticHead:
         return {"labels": self.labels, "C": self.C, "seen": self.seen}, {"weights": self.weights}
 
     @classmethod
-    def restored(
-        cls, facts: Mapping[str, Any], arrays: Mapping[str, Any], features: int = -2
-    ) -> LogisticHead:
-        """Rebuild a head from what `state` returned.
-
-        Raises:
-            ValueError: if the arrays do not fit the labels or the number of features.
-        """
-        head = cls(read_labels(facts), float(facts["C"]))
-        head.seen = list(facts["seen"])
-        if (
-            not head.seen
-            or len({*head.seen}) < len(head.seen)
-            or not {*head.seen} <= {*head.labels}
-        ):
-            raise ValueError("the labels of the head are not in the list of labels")
-        rows = 1 if len(head.seen) == 2 else len(head.seen)
-        head.weights = floats(arrays, "weights", rows, features + 1)
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead:
+        """Rebuild a head from what `state` returned."""
+        head = cls(tuple(facts["labels"]), float(facts["C"]))
+        head.seen, head.weights = list(facts["seen"]), arrays["weights"]
         return head
 
 
@@ -437,18 +422,11 @@ class SetHead:
         return {**facts, "never_empty": self.thresholds.never_empty}, arrays
 
     @classmethod
-    def restored(
-        cls, facts: Mapping[str, Any], arrays: Mapping[str, Any], features: int = -2
-    ) -> SetHead:
-        """Rebuild a head from what `state` returned.
-
-        Raises:
-            ValueError: if the arrays do not fit the labels.
-        """
-        head = cls(read_labels(facts), float(facts["C"]))
-        head.weights = floats(arrays, "weights", len(head.choices), features + 1)
-        least = floats(arrays, "least", len(head.choices))
-        head.thresholds = Thresholds(least, bool(facts["never_empty"]))
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> SetHead:
+        """Rebuild a head from what `state` returned."""
+        head = cls(tuple(facts["labels"]), float(facts["C"]))
+        head.weights = arrays["weights"]
+        head.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
         return head
 
 
@@ -459,12 +437,10 @@ def head_for(task: Task, C: float) -> LogisticHead | SetHead:
     return LogisticHead(task.labels, C)
 
 
-def head_from(
-    facts: Mapping[str, Any], arrays: Mapping[str, Any], features: int = -2
-) -> LogisticHead | SetHead:
-    """Return a head from what its `state` returned, for so many features, if that is known."""
+def head_from(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead | SetHead:
+    """Return a head from what its `state` returned."""
     kind = SetHead if "never_empty" in facts else LogisticHead
-    return kind.restored(facts, arrays, features)
+    return kind.restored(facts, arrays)
 
 
 # Values of C, the usual one first.

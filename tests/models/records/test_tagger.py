@@ -132,14 +132,6 @@ def test_pools_without_values(texts: list[str]) -> None:
     assert restored.predict([[Word("a", 0, 1)]], [[]]) == [[]]
 
 
-@pytest.mark.parametrize("damage", ["columns", "weights"])
-def test_a_damaged_file_is_refused(damage: str) -> None:
-    facts, arrays = learnt(["x one", "x two"], [[Span("value", 1, 2)]] * 2).state()
-    arrays[damage] = arrays[damage][::-1][:-1]
-    with pytest.raises(ValueError, match="not those of its features"):
-        Tagger.restored(facts, arrays)
-
-
 TUESDAY = date(2025, 1, 7)
 
 

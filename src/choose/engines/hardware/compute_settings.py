@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from choose.engines.environment_settings import (
-    cache_dir,
+    check_environment,
     device_setting,
     dtype_setting,
-    threads_setting,
 )
 from choose.errors import ModelError
 
@@ -54,9 +53,7 @@ def check_compute() -> None:
     Raises:
         ModelError: if one has another value than it can have, or names a GPU that is not here.
     """
-    threads_setting()
-    dtype_setting()
-    cache_dir()
+    check_environment()
     if device_setting() is not None:
         device()
 

@@ -24,7 +24,7 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.models.retrieval.reading import in_order
-from choose.models.saving import floats, row_facts, rows_from
+from choose.models.saving import row_facts, rows_from
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import READ
 from choose.tasks.kinds import read_task
@@ -284,9 +284,8 @@ class LocalPrompter(LabelPrompts):
         cls, settings: PromptSettings, facts: Mapping[str, Any], arrays: Mapping[str, Any]
     ) -> LocalPrompter:
         task = read_task(facts["task"])
-        shift = floats(arrays, "shift", len(task.labels))
         prompter = cls(settings, task, rows_from(facts["shown"]))
-        prompter.calibration = Calibration(shift, str(facts["calibration"]))
+        prompter.calibration = Calibration(arrays["shift"], str(facts["calibration"]))
         prompter.note = prompter.calibration.note
         return prompter
 
@@ -370,11 +369,8 @@ class SetPrompter(LabelPrompts):
         prompter = cls(settings, task, rows_from(facts["shown"]))
         prompter.note = str(facts["note"])
         if facts["never_empty"] is not None:
-            count = len(task.choices)
-            for name, size in (("mean", count), ("prior", count), ("weights", 3)):
-                prompter.fitted[name] = floats(arrays, name, size)
-            least = floats(arrays, "least", count)
-            prompter.thresholds = Thresholds(least, bool(facts["never_empty"]))
+            prompter.fitted.update({name: arrays[name] for name in ("mean", "prior", "weights")})
+            prompter.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
         return prompter
 
     def calibrate(

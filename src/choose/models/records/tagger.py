@@ -240,14 +240,6 @@ class Tagger:
         tagger = cls(float(facts["C"]))
         tagger.tags = [str(tag) for tag in facts["tags"]]
         tagger.columns, tagger.weights = np.asarray(arrays["columns"]), arrays["weights"]
-        count, tags = len(tagger.columns), len(tagger.tags)
-        if (
-            tagger.columns.ndim != 1
-            or tagger.columns.dtype != np.int64
-            or not (np.diff(tagger.columns) > 0).all()
-            or tagger.weights.shape != (count + tags + 1, tags)
-        ):
-            raise ValueError("the weights of the tagger are not those of its features")
         return tagger
 
     def _allowed(self) -> npt.NDArray[np.bool_]:

@@ -34,7 +34,7 @@ from choose.corpus import (
 from choose.engines.embeddings import Encoder, Vectors, load_encoder
 from choose.engines.weights.resolve import weights_digest
 from choose.errors import StrategyError, did_you_mean
-from choose.models.saving import corpus_facts, corpus_from, floats, row_facts, rows_from
+from choose.models.saving import corpus_facts, corpus_from, row_facts, rows_from
 from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.tasks.answering import corpus_of
 from choose.tasks.values import occurs
@@ -541,13 +541,8 @@ class Retriever:
     def restored(
         cls, encoder: str, rows: Sequence[Sequence[str]], arrays: Mapping[str, Any]
     ) -> Retriever:
-        """Rebuild the index from what `state` returned, without embedding.
-
-        Raises:
-            ValueError: if there is not one vector for each row.
-        """
-        vectors = floats(arrays, "vectors", len(rows), -1)
-        return cls(encoder, rows_from(rows), np.ascontiguousarray(vectors, np.float32))
+        """Rebuild the index from what `state` returned, without embedding."""
+        return cls(encoder, rows_from(rows), np.ascontiguousarray(arrays["vectors"], np.float32))
 
     def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
         """Return each item's k nearest rows, nearest first; a row never retrieves itself.
