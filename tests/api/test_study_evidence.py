@@ -51,7 +51,7 @@ def test_the_settings_of_a_record_are_a_study_file(tmp_path: Path) -> None:
     study = Study.model_validate(tomllib.loads(method.settings))
     assert (study.grid.seeds, study.data.path) == (1, "w.csv")
     assert str(tmp_path) not in method.settings
-    assert len(method.looks) == outcome.decision.looks == 1
+    assert outcome.decision.looks == 1
     assert method == method_of(Store.open(outcome.store))
     page = render_html(outcome.decision)
     # D12: no package index has choose, so the page names a checkout or a wheel.

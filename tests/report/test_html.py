@@ -31,7 +31,7 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
     """Put every vector where text of data, models or errors can stand."""
     told = PromptText(candidate="prompt", setting="bare", text="Classify.\nText:")
     notes = (Note(candidate="prompt", text="Cut.", fits=2),)
-    method = Method(prompts=(told,), notes=notes, draws=(0,), settings="[grid]\nseeds = 1\n")
+    method = Method(prompts=(told,), notes=notes, settings="[grid]\nseeds = 1\n")
     decided = decisions.served().model_copy(update={"method": method})
     text = decided.model_dump(mode="json", by_alias=True)
     names = iter(vectors * 50)

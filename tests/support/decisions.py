@@ -63,7 +63,6 @@ def views(typos: float) -> Stability:
         views=tuple(
             ViewPoint(
                 view=v,
-                agreement=a,
                 rows=200,
                 change=Interval(value=a - 1, low=a - 1.02, high=a - 0.98),
             )
@@ -246,10 +245,8 @@ def served() -> Decision:
         latency_p50=0.81,
         latency_p95=2.4,
         cached_share=0.62,
-        refused=0.01,
+        unusable=0.01,
         instability=0.04,
-        repeats=3,
-        repeated_rows=100,
     )
     cards = tuple(
         card.model_copy(update={"service": service}) if card.family == "prompting" else card
@@ -259,7 +256,7 @@ def served() -> Decision:
         Note(candidate="prompt", text="58 to 61 texts were cut to 96 tokens.", fits=5),
         Note(candidate="lora", text="Up to 181 steps of 8 rows, no early stopping.", fits=1),
     )
-    method = Method(notes=notes, draws=(0,), settings="[grid]\nseeds = 1\n")
+    method = Method(notes=notes, settings="[grid]\nseeds = 1\n")
     payback = Payback(
         api="prompt",
         own="tfidf",

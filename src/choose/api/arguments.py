@@ -20,7 +20,10 @@ _FLAGS = {"strategy": "strategies=", "yes": "yes=True"}
 # Keywords that no study file has.
 _OWN = {"out", "test", "name", "study", "candidate", "gold", "scores", "baseline"}
 
-_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]|[a-z]+:))?")
+# A flag, and the blank before what is its value.
+_FLAG = re.compile(
+    r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]|[a-z]+:|\S+ cannot be used))?"
+)
 
 
 @contextmanager

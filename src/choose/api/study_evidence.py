@@ -22,7 +22,7 @@ from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
 from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, items_of
 from choose.judge.goal import Rule
-from choose.schema.decision import Decision, Look, Method, Note, PromptText, Verdict
+from choose.schema.decision import Decision, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import FILES
 from choose.store.store import Store
@@ -163,11 +163,8 @@ def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
 
     `runs` are the stored runs of its grid.
     """
-    _, trials = store.grid()
     return Method(
         prompts=tuple(_prompts(store)),
-        draws=tuple(sorted({trial.draw for trial in trials})),
-        looks=tuple(Look(**look) for look in store.looks().values()),
         notes=tuple(notes_of(runs)),
         settings=tomli_w.dumps(settings(store.study)),
     )

@@ -37,14 +37,6 @@ def cache_dir() -> Path:
     return Path(user_cache_dir("choose", appauthor=False))
 
 
-def check_environment() -> None:
-    """Refuse settings that cannot be computed with, before anything is run."""
-    threads_setting()
-    dtype_setting()
-    device_setting()
-    cache_dir()
-
-
 def threads_setting() -> int | None:
     """Return the value of CHOOSE_THREADS, or None."""
     value = os.environ.get("CHOOSE_THREADS")

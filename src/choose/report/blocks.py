@@ -701,12 +701,11 @@ def _served(service: Service | None) -> dict[str, str]:
     """Return what was seen of an endpoint: seconds from request to answer, without queueing."""
     if service is None:
         return {}
-    unusable = service.refused + service.empty + service.cut + service.off_list
     return {
         "seconds, median": figure(service.latency_p50),
         "seconds, 95th percentile": figure(service.latency_p95),
         "% of tokens cached": percent(service.cached_share),
-        "% unusable": percent(unusable),
+        "% unusable": percent(service.unusable),
         "% that change when asked again": percent(service.instability),
     }
 

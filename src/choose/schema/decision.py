@@ -36,13 +36,6 @@ class PromptText(Record):
     text: str
 
 
-class Look(Record):
-    """A judging of these test rows on a grid that had not been judged before."""
-
-    when: str
-    rule: str
-
-
 class Note(Record):
     """What `fits` fits of a candidate noted, in the numbers of the first."""
 
@@ -52,19 +45,15 @@ class Note(Record):
 
 
 class Method(Record):
-    """Prompts, repetitions, looks, and the study's settings as a study file (TOML).
+    """Prompts, notes, and the study's settings as a study file (TOML).
 
     Attributes:
         prompts: of the candidates that ask a model in words, as installed in the same revision.
-        draws: the repetitions, which carry both the seed and the rows that are drawn.
-        looks: the earliest first.
         notes: of the fits behind the accuracies: calibration, cut texts, stopping, failed requests.
         settings: without folders of the machine and without passwords in addresses.
     """
 
     prompts: tuple[PromptText, ...] = ()
-    draws: tuple[int, ...] = ()
-    looks: tuple[Look, ...] = ()
     notes: tuple[Note, ...] = ()
     settings: str = ""
 

@@ -252,26 +252,16 @@ class Service(Record):
             repeated requests left out.
         latency_p95: the same for 95 of 100.
         cached_share: of the tokens read, those that a prefix cache served.
-        refused: share of the rows that the server or the model would not answer.
-        empty: share without an answer.
-        cut: share whose answer was cut off.
-        off_list: share answered with what is no label.
+        unusable: share of the rows that got no answer, a part of one, or what is no label.
         instability: share of rows whose answer differs between repeated predictions.
-        repeats: number of predictions of each of these rows.
-        repeated_rows: number of rows predicted repeatedly.
     """
 
     behind: str
     latency_p50: float | None = None
     latency_p95: float | None = None
     cached_share: float | None = None
-    refused: float = 0.0
-    empty: float = 0.0
-    cut: float = 0.0
-    off_list: float = 0.0
+    unusable: float = 0.0
     instability: float | None = None
-    repeats: int = 1
-    repeated_rows: int = 0
 
 
 class SourceLoss(Record):
@@ -289,13 +279,12 @@ class NewClassPoint(Record):
     """What `examples` rows of a withheld class do.
 
     `recall` is of that class, `loss` what accuracy on all other classes loses against none of its
-    rows, `fit_seconds` what taking them up costs.
+    rows.
     """
 
     examples: int
     recall: Interval
     loss: Interval | None = None
-    fit_seconds: float | None = None
 
 
 class NewClass(Record):
@@ -334,13 +323,11 @@ class ViewPoint(Record):
     """What one view of the rows, such as typos in their texts, changes.
 
     Attributes:
-        agreement: share of the answers that stay the same.
         rows: the rows that were perturbed.
         change: accuracy on them minus accuracy on the same rows as they are, by the same fits.
     """
 
     view: str
-    agreement: float
     rows: int
     change: Interval
 

@@ -31,7 +31,6 @@ from choose.engines.lora.fused.linear_layers import FlatAdapters, PackedLinear
 from choose.engines.lora.fused.packed_layers import Decoder
 from choose.engines.lora.fused.training_step import (
     RunPart,
-    _adapters_of,
     _dropout_masks,
     forward_backward,
     group_into_passes,
@@ -184,39 +183,6 @@ def test_masks_of_long_rows_are_no_square_of_their_length(base: Base) -> None:
     sizes = {group.longest: tuple(group.mask.shape) for group in layout.groups}
     heads = base.model.config.num_attention_heads // base.model.config.num_key_value_heads
     assert sizes == {700: (POSITIONS, POSITIONS), 9: (9, 9 * heads)}
-
-
-def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
-    """Tokens may be read twice, as where two answers continue one text."""
-    import torch
-
-    decoder = Decoder(base.model, torch.float32)
-    rows, read = some_rows([7, 5, 9]), [torch.tensor([6, 6, 2]), torch.tensor([20, 7])]
-    batch = ragged_batch(rows, "cpu")
-    layout, hidden = decoder.layout(batch), decoder.embed(batch)
-    weights = torch.randn(5, base.hidden_size, generator=torch.Generator().manual_seed(1))
-    found = []
-    for narrow in (True, False):
-        adapters = [FlatAdapters(tuned(base, "all").adapter, decoder) for _ in range(2)]
-        parts = [
-            run_part(some, one.matrices(), 0.2, [(len(some), (3, len(some)))])
-            for some, one in zip((rows[:1], rows[1:]), adapters, strict=True)
-        ]
-        runs = _adapters_of(decoder, parts)
-        with torch.no_grad():
-            stream, saved = decoder.forward(
-                hidden.clone(), layout, runs, wanted=read if narrow else ()
-            )
-            states, gradient = stream, weights.clone()
-            if not narrow:
-                states = stream[torch.cat(read)]
-                gradient = torch.zeros_like(stream).index_add_(0, torch.cat(read), weights)
-            decoder.backward(gradient, layout, saved)
-        products = [one for run in runs for one in run.values()]
-        found.append([states, *(one.to_a for one in products), *(one.to_b for one in products)])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-        assert float(one.abs().max()) > 1e-4
 
 
 def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:

@@ -82,7 +82,7 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     batch = ragged_batch(rows, "cpu")
     stream = decoder.embed(batch)
     adapted = _adapters_of(decoder, [part])
-    _, (_, _, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
+    _, (_, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
     held = [*tensors(kept), *_dropout_masks(decoder, part).values()]
     whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
     saved = sum(whole.values())

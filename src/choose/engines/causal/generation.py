@@ -13,21 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from choose.engines.causal.chat_template import ChatTemplate, Prompt
+from choose.engines.causal.chat_template import Prompt
 from choose.engines.causal.packed_attention import (
     CustomAttention,
     LayerInput,
     Pack,
     Parts,
     Past,
-    SharedPast,
+    PromptedModel,
     Tokens,
     bytes_per_token,
     cap_scores,
     common_parts,
     divide,
     logits,
-    max_length,
     max_stable_length,
 )
 from choose.engines.causal.written_answers import (
@@ -41,10 +40,7 @@ from choose.engines.causal.written_answers import (
 from choose.engines.hardware.memory import limits_of, memory_notes, within_memory
 from choose.engines.hardware.packed_products import packed_products
 from choose.engines.hardware.timed_steps import TimedSteps
-from choose.engines.output_cache import ResultCache
-from choose.errors import ModelError
 from choose.progress import report_progress
-from choose.types import Floats
 
 
 @dataclass(eq=False)
@@ -189,9 +185,6 @@ def _compare_rival(answer: Answer, row: torch.Tensor) -> None:
     answer.rival = float(row[answer.rule.rival] - row[answer.parts[-1][-1]])
 
 
-# Most answers in memory; studies have fewer, a stream can have millions.
-MAX_ANSWERS_IN_MEMORY = 100_000
-
 # What models call the state of the tokens that they have read.
 _PASTS = ("past_key_values", "cache_params", "cache")
 
@@ -212,7 +205,7 @@ class _Progress:
 
 
 @dataclass(eq=False)
-class Generator:
+class Generator(PromptedModel):
     """Writes answers with a loaded model, each prompt once a process.
 
     Prompts are read in packed passes without padding. New tokens are written for many answers at a
@@ -225,21 +218,9 @@ class Generator:
             part, new tokens...], and the seconds it took.
     """
 
-    model: Any
-    template: ChatTemplate
     packed: bool = True
-    cache: ResultCache | None = None
-    answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
     reading: TimedSteps = field(default_factory=TimedSteps)
     writing: TimedSteps = field(default_factory=TimedSteps)
-
-    @property
-    def context(self) -> int:
-        return max_length(self.model.config)
-
-    @cached_property
-    def shared(self) -> SharedPast:
-        return SharedPast(self.model)
 
     @cached_property
     def words(self) -> TokenTexts:
@@ -266,16 +247,13 @@ class Generator:
         """
         rules = [rule] * len(prompts) if isinstance(rule, StopRule) else list(rule)
         keys = [prompt_key(*asked) for asked in zip(prompts, rules, strict=True)]
-        if self.cache is not None:
-            self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
-        known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
+        known = self.recall(keys)
         asked = zip(keys, prompts, rules, strict=True)
         new = {key: (prompt, rule) for key, prompt, rule in asked if key not in self.answers}
         divided = divide([prompt for prompt, _ in new.values()])
         self._write_new([Answer(k, p, new[k][1]) for k, p in zip(new, divided, strict=True)])
         found = [self.answers[key] for key in keys]
-        while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
-            del self.answers[next(iter(self.answers))]
+        self.forget_oldest()
         tokens = [[int(token) for token in row[4:]] for row, _ in found]
         whole = np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64)
         return Written(
@@ -307,7 +285,7 @@ class Generator:
 
     def _write_new(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
-            self._check_fits(answer.most)
+            self.check_fits(answer.most)
         if not answers:
             return
         progress = _Progress(answers)
@@ -494,11 +472,3 @@ class Generator:
         facts = (answer.cut, answer.logprob, answer.rival, len(answer.parts[-1]))
         row = np.array([*facts, *answer.tokens], dtype=np.float64)
         self.answers[answer.key] = row, answer.seconds
-
-    def _check_fits(self, length: int) -> None:
-        if length > self.context:
-            raise ModelError(
-                f"A prompt has {length:,} tokens with its answer, and the model reads "
-                f"{self.context:,} at most. Use shorter texts, fewer demonstrations or another "
-                "model."
-            )

@@ -7,33 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 
-from choose.engines.causal.chat_template import ChatTemplate, Prompt
+from choose.engines.causal.chat_template import Prompt
 from choose.engines.causal.packed_attention import (
     Pack,
     Piece,
-    SharedPast,
+    PromptedModel,
     logits,
-    max_length,
     max_stable_length,
     pass_work,
 )
 from choose.engines.hardware.memory import limits_of, memory_notes, within_memory
 from choose.engines.hardware.timed_steps import TimedSteps
-from choose.engines.output_cache import ResultCache
-from choose.errors import ModelError
 from choose.progress import report_progress
 from choose.types import Bools, Counts, Floats
 
 # Rows of logits that are normalised at a time, so that they stay in the processor's cache.
 NORMALISED_ROWS = 16
-
-# Most answers in memory; studies have fewer, a stream can have millions.
-MAX_ANSWERS_IN_MEMORY = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,29 +148,17 @@ def label_logprobs(rows: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
 
 
 @dataclass(eq=False)
-class CausalLM:
-    """A loaded model with its prefixes and answers in memory, and earlier processes' in `cache`.
+class CausalLM(PromptedModel):
+    """A loaded model that scores labels.
 
     A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
     are saved, and all labels as one trie. Prompts share the products of the layers but no
     attention, so an answer depends on the others by rounding at most.
     """
 
-    model: Any
-    template: ChatTemplate
     digest: str
     tree: bool = True
-    answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
-    cache: ResultCache | None = None
     steps: TimedSteps = field(default_factory=TimedSteps)
-
-    @property
-    def context(self) -> int:
-        return max_length(self.model.config)
-
-    @cached_property
-    def shared(self) -> SharedPast:
-        return SharedPast(self.model)
 
     @cached_property
     def max_batched_length(self) -> int:
@@ -196,9 +177,7 @@ class CausalLM:
         """
         about = trie.digest
         keys = [prompt.digest(about) for prompt in prompts]
-        if self.cache is not None:
-            self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
-        known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
+        known = self.recall(keys)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
         lengths = [(added_length(p, trie), len(p.prefix)) for p in new.values()]
         work = dict(zip(new, pass_work(self.model, lengths), strict=True))
@@ -215,8 +194,7 @@ class CausalLM:
             done = total - sum(work[key] for key in left)
             report_progress(done, total, "scoring")
         answers = [self.answers[key] for key in keys]
-        while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
-            del self.answers[next(iter(self.answers))]
+        self.forget_oldest()
         return ScoredPrompts(
             logprobs=np.array([r for r, _ in answers]).reshape(len(prompts), len(trie.lengths)),
             tokens_in=np.array([len(p.prefix) + len(p.rest) for p in prompts], dtype=np.int64),
@@ -268,7 +246,7 @@ class CausalLM:
     def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:
         """Return (n, labels) log-probabilities from one pass over the rests and the label tries."""
         for prompt in prompts:
-            self._check_fits(total_length(prompt, trie))
+            self.check_fits(total_length(prompt, trie))
         pieces = [self._piece(prompt, trie) for prompt in prompts]
         rows = logits(self.model, Pack(pieces))
         self.shared.forget_oldest()
@@ -298,17 +276,10 @@ class CausalLM:
         for label, length in enumerate(trie.lengths):
             tokens = trie.step_token[trie.step_label == label].tolist()
             whole = [*prompt.prefix, *prompt.rest, *tokens[:-1]]
-            self._check_fits(len(whole))
+            self.check_fits(len(whole))
             ids = torch.tensor([whole], device=self.model.device)
             with torch.inference_mode():
                 output = self.model(input_ids=ids, use_cache=False, logits_to_keep=int(length))
                 rows = output.logits[0, -int(length) :].float().log_softmax(-1)
             logprobs[label] = sum(float(row[t]) for row, t in zip(rows, tokens, strict=True))
         return logprobs
-
-    def _check_fits(self, length: int) -> None:
-        if length > self.context:
-            raise ModelError(
-                f"A prompt has {length:,} tokens, and the model reads {self.context:,} at most. "
-                "Use shorter label descriptions, fewer demonstrations or another model."
-            )

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
-from choose.engines.causal.chat_template import Prompt
+from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.hardware.memory import limits_of
 from choose.engines.hardware.packed_products import packed_products
-from choose.types import Bools, Counts
+from choose.engines.output_cache import ResultCache
+from choose.errors import ModelError
+from choose.types import Bools, Counts, Floats
 
 # Keys and values by layer, (2, key heads, tokens, width).
 Past = dict[int, torch.Tensor]
@@ -425,6 +428,50 @@ class SharedPast:
         while total > most and len(self.pasts) > 1:
             chain, _ = self.pasts.popitem(last=False)
             total -= bytes_per_token(self.model) * sizes[chain]
+
+
+# Most answers in memory; studies have fewer, a stream can have millions.
+MAX_ANSWERS_IN_MEMORY = 100_000
+
+
+@dataclass(eq=False)
+class PromptedModel:
+    """A causal model with what it has read and answered, earlier processes' answers in `cache`.
+
+    Attributes:
+        answers: by key, an answer's numbers and the seconds that they took.
+    """
+
+    model: Any
+    template: ChatTemplate
+    answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict, kw_only=True)
+    cache: ResultCache | None = field(default=None, kw_only=True)
+
+    @property
+    def context(self) -> int:
+        return max_length(self.model.config)
+
+    @cached_property
+    def shared(self) -> SharedPast:
+        return SharedPast(self.model)
+
+    def recall(self, keys: Sequence[bytes]) -> float:
+        """Load answers that are in the cache only; return what all known ones had taken."""
+        if self.cache is not None:
+            self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
+        return sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
+
+    def forget_oldest(self) -> None:
+        while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
+            del self.answers[next(iter(self.answers))]
+
+    def check_fits(self, length: int) -> None:
+        if length > self.context:
+            raise ModelError(
+                f"A prompt has {length:,} tokens with its answer, and the model reads "
+                f"{self.context:,} at most. Use shorter texts, shorter label descriptions, fewer "
+                "demonstrations or another model."
+            )
 
 
 def bytes_per_token(model: Any) -> int:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from choose.engines.environment_settings import (
-    check_environment,
+    cache_dir,
     device_setting,
     dtype_setting,
+    threads_setting,
 )
 from choose.errors import ModelError
 
@@ -53,7 +54,9 @@ def check_compute() -> None:
     Raises:
         ModelError: if one has another value than it can have, or names a GPU that is not here.
     """
-    check_environment()
+    threads_setting()
+    dtype_setting()
+    cache_dir()
     if device_setting() is not None:
         device()
 

@@ -99,7 +99,6 @@ def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
     answered = (table.outputs != MISSING) & (clean != MISSING)
     return ViewPoint(
         view=view,
-        agreement=float((table.outputs == clean)[answered].mean()),
         rows=int(answered.any(axis=1).sum()),
         change=mean_change(changed(main, table), table.rows),
     )
@@ -270,13 +269,8 @@ def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClass
         return None
     without = tables.get(0) if examples else None
     loss = accuracy_loss(without, table, ~theirs) if without is not None else None
-    seconds = [run.fit_seconds for run in table.runs if run.fit_seconds is not None]
-    return NewClassPoint(
-        examples=examples,
-        recall=recall,
-        loss=interval_of(loss) if loss is not None else None,
-        fit_seconds=float(np.mean(seconds)) if seconds else None,
-    )
+    lost = interval_of(loss) if loss is not None else None
+    return NewClassPoint(examples=examples, recall=recall, loss=lost)
 
 
 def service_of(candidate: CandidateScores) -> Service | None:
@@ -288,19 +282,13 @@ def service_of(candidate: CandidateScores) -> Service | None:
     counts = Counter(status for answer in answers for status in answer.status)
     rows = max(1, counts.total())
     p50, p95 = _latency(answers)
-    instability, repeats, repeated = _instability(candidate.main.runs)
     return Service(
         behind=info.behind,
         latency_p50=p50,
         latency_p95=p95,
         cached_share=_cached(answers),
-        refused=counts["refused"] / rows,
-        empty=counts["empty"] / rows,
-        cut=counts["cut"] / rows,
-        off_list=counts["off-list"] / rows,
-        instability=instability,
-        repeats=repeats,
-        repeated_rows=repeated,
+        unusable=(counts["refused"] + counts["empty"] + counts["cut"] + counts["off-list"]) / rows,
+        instability=_instability(candidate.main.runs),
     )
 
 
@@ -323,8 +311,8 @@ def _cached(answers: Sequence[Answers]) -> float | None:
     return float(sum(c for c, _ in pairs) / read)
 
 
-def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
-    """Return the share of rows whose answer changed, the repeats, and the number of rows."""
+def _instability(runs: Sequence[Run]) -> float | None:
+    """Return the share of rows whose answer changed; None where none was asked for again."""
     given: dict[tuple[str, str], list[str | None]] = defaultdict(list)
     for run in runs:
         if ("clean", 1) in run.answers:
@@ -333,9 +321,7 @@ def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
                     given[run.trial.key, id].append(output)
     repeats = max((len(outputs) for outputs in given.values()), default=1)
     rows = [outputs for outputs in given.values() if len(outputs) == repeats > 1]
-    if not rows:
-        return None, 1, 0
-    return float(np.mean([len(set(outputs)) > 1 for outputs in rows])), repeats, len(rows)
+    return float(np.mean([len(set(outputs)) > 1 for outputs in rows])) if rows else None
 
 
 def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:

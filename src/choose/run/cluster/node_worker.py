@@ -88,8 +88,8 @@ def resources_of(
             memory_gb=given.memory_gb,
         )
         if not any(node.holds(asked) for node in nodes):
-            most = max(nodes, key=lambda node: (node.cores, node.gpus, node.memory))
-            largest = Resources(cores=most.cores, gpus=most.gpus, memory_gb=most.memory / 1e9)
+            top = max(nodes, key=lambda node: (node.cores, node.gpus, node.memory))
+            largest = Resources(cores=top.cores, gpus=top.gpus, memory_gb=top.memory / 1e9)
             raise StudyError(
                 f"No node of the Ray cluster {address!r} has room for a trial of {name!r}: it asks "
                 f"for {_words(asked)}, and the largest node has {_words(largest)}. Ask for less "

@@ -37,17 +37,6 @@ class Layer(NamedTuple):
     epsilon: float
 
 
-class PassAdapters(NamedTuple):
-    """The adapters of a pass by product, the runs' one after another.
-
-    In the last layer, where only the tokens `wanted` are read, those after attention are `last`.
-    """
-
-    every: dict[str, list[RunAdapters]]
-    last: dict[str, list[RunAdapters]]
-    wanted: torch.Tensor | None
-
-
 # What backward needs of a layer. By product, unit rows and scale of the norm before it, or inputs,
 # means and scales of the norm after it; inputs and ``x @ A.T`` of each run's adapters; what
 # attention saves of each group; and gate, its other factor and activated gate, or what GELU gets. A
@@ -64,7 +53,7 @@ def layers_forward(
     hidden: torch.Tensor,
     layers: list[Layer],
     layout: AttentionLayout,
-    adapters: PassAdapters,
+    adapters: dict[str, list[RunAdapters]],
     recompute: bool,
 ) -> tuple[torch.Tensor, list[torch.Tensor], list[SavedLayer]]:
     """Return the stream after some layers, and what backward needs of each.
@@ -76,8 +65,7 @@ def layers_forward(
     for index, layer in enumerate(layers):
         if recompute:
             entered.append(hidden.clone())
-        last = index == len(layers) - 1
-        hidden, of_layer = _layer_forward(hidden, layer, index, layout, adapters, last)
+        hidden, of_layer = _layer_forward(hidden, layer, index, layout, adapters)
         if not recompute:
             saved.append(of_layer)
     return hidden, entered, saved
@@ -87,18 +75,18 @@ def layers_backward(
     gradient: torch.Tensor,
     layers: list[Layer],
     layout: AttentionLayout,
-    adapters: PassAdapters,
+    adapters: dict[str, list[RunAdapters]],
     entered: list[torch.Tensor],
     saved: list[SavedLayer],
 ) -> None:
     """Fill the adapters' gradients from the stream's, which is overwritten."""
     for behind in range(len(layers)):
-        index, last = len(layers) - 1 - behind, behind == 0
+        index = len(layers) - 1 - behind
         if len(entered) > 0:
-            _, kept = _layer_forward(entered[index], layers[index], index, layout, adapters, last)
+            _, kept = _layer_forward(entered[index], layers[index], index, layout, adapters)
         else:
             kept = saved[index]
-        gradient = _layer_backward(gradient, layers[index], index, layout, adapters, last, kept)
+        gradient = _layer_backward(gradient, layers[index], index, layout, adapters, kept)
 
 
 def _layer_forward(
@@ -106,8 +94,7 @@ def _layer_forward(
     layer: Layer,
     index: int,
     layout: AttentionLayout,
-    adapters: PassAdapters,
-    last: bool,
+    adapters: dict[str, list[RunAdapters]],
 ) -> tuple[torch.Tensor, SavedLayer]:
     """Return the stream after a layer; `hidden` (tokens, width) float32 is overwritten."""
     norms: dict[str, list[torch.Tensor]] = {}
@@ -115,24 +102,21 @@ def _layer_forward(
     products, encoder = layer.products, layer.heads.both_ways
     dtype = products["qkv"].to_outputs.dtype
     entering = hidden.to(dtype) if encoder else _rms_norm("qkv", hidden, layer, norms)
-    projected = adapted_product("qkv", entering, products, adapters.every, index, kept)
+    projected = adapted_product("qkv", entering, products, adapters, index, kept)
     attended, of_attention = attention_forward(projected, layer.heads, layout)
-    wanted, own = adapters.wanted, adapters.last if last else adapters.every
-    if last and wanted is not None:
-        attended, hidden = attended.index_select(0, wanted), hidden.index_select(0, wanted)
-    to_add = adapted_product("out", attended, products, own, index, kept)
+    to_add = adapted_product("out", attended, products, adapters, index, kept)
     if encoder:
         hidden = _layer_norm("out", hidden + to_add, layer, norms)
-        risen = adapted_product("rise", hidden.to(dtype), products, own, index, kept)
+        risen = adapted_product("rise", hidden.to(dtype), products, adapters, index, kept)
         falling, of_activation = torch.nn.functional.gelu(risen), [risen]
-        to_add = adapted_product("fall", falling, products, own, index, kept)
+        to_add = adapted_product("fall", falling, products, adapters, index, kept)
         hidden = _layer_norm("fall", hidden + to_add, layer, norms)
     else:
         normed = _rms_norm("rise", hidden.add_(to_add), layer, norms)
-        gate, up = adapted_product("rise", normed, products, own, index, kept).chunk(2, 1)
+        gate, up = adapted_product("rise", normed, products, adapters, index, kept).chunk(2, 1)
         activated = torch.nn.functional.silu(gate)
         of_activation = [gate, up, activated]
-        hidden.add_(adapted_product("fall", activated * up, products, own, index, kept))
+        hidden.add_(adapted_product("fall", activated * up, products, adapters, index, kept))
     return hidden, (norms, kept, of_attention, of_activation)
 
 
@@ -141,8 +125,7 @@ def _layer_backward(
     layer: Layer,
     index: int,
     layout: AttentionLayout,
-    adapters: PassAdapters,
-    last: bool,
+    adapters: dict[str, list[RunAdapters]],
     saved: SavedLayer,
 ) -> torch.Tensor:
     """Fill the adapters' gradients; return the stream's gradient before the layer.
@@ -150,22 +133,15 @@ def _layer_backward(
     `gradient` is overwritten. Nothing learns below the first layer, so its return value is not the
     gradient there.
     """
-    wanted, own = adapters.wanted, adapters.last if last else adapters.every
     norms, kept, of_attention, _ = saved
-    gradient = _feed_forward_backward(gradient, layer, index, own, saved)
+    gradient = _feed_forward_backward(gradient, layer, index, adapters, saved)
     products, dtype = layer.products, layer.products["qkv"].to_outputs.dtype
-    to_attended = product_backward("out", gradient.to(dtype), products, own, index, kept)
-    if last and wanted is not None:
-        count = len(layout.collect) // layer.heads.query_heads
-        to_attended, gradient = (
-            scatter_rows(to_attended, wanted, count),
-            scatter_rows(gradient, wanted, count),
-        )
+    to_attended = product_backward("out", gradient.to(dtype), products, adapters, index, kept)
     projected = attention_backward(to_attended, layer.heads, layout, of_attention)
     if index == 0:
-        adapters_backward("qkv", projected, adapters.every, index, kept)
+        adapters_backward("qkv", projected, adapters, index, kept)
         return gradient
-    to_entering = product_backward("qkv", projected, products, adapters.every, index, kept)
+    to_entering = product_backward("qkv", projected, products, adapters, index, kept)
     if layer.heads.both_ways:
         gradient.add_(to_entering)
     else:
@@ -196,11 +172,6 @@ def _feed_forward_backward(
         return _layer_norm_backward("out", gradient.add_(to_normed), layer, norms)
     _rms_norm_backward("rise", gradient, to_normed, layer, norms)
     return gradient
-
-
-def scatter_rows(rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
-    """Return `count` rows that are zero but at some places."""
-    return rows.new_zeros([count, rows.shape[1]]).index_add_(0, places, rows)
 
 
 def _rms_norm(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
-from itertools import accumulate, takewhile
+from functools import cache
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -24,10 +24,8 @@ from choose.engines.lora.fused.attention import (
 )
 from choose.engines.lora.fused.layers import (
     Layer,
-    PassAdapters,
     layers_backward,
     layers_forward,
-    scatter_rows,
 )
 from choose.engines.lora.fused.linear_layers import (
     ENCODER_PRODUCTS,
@@ -116,29 +114,19 @@ class PackedLayers(ABC):
         layout: AttentionLayout,
         runs: Sequence[Mapping[str, RunAdapters]],
         recompute: bool = False,
-        wanted: Sequence[torch.Tensor] = (),
     ) -> tuple[torch.Tensor, Any]:
         """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
         `hidden` is the float32 stream that enters the first of the layers, and is overwritten. With
-        `recompute` only this is kept of each layer, and `backward` computes the rest again. With
-        `wanted`, the tokens of each run that are read, the stream holds these only, run by run.
+        `recompute` only this is kept of each layer, and `backward` computes the rest again.
         """
-        few = 2 * sum(map(len, wanted)) < len(hidden)  # worth a narrower last layer
-        adapters = pass_adapters(runs, wanted if few else ())
+        adapters = {name: [run[name] for run in runs if name in run] for name in PRODUCTS}
         stream, *saved = _compiled(layers_forward)(hidden, self.layers, layout, adapters, recompute)
-        scatter = None
-        if wanted and not few:
-            places = torch.cat(list(wanted))
-            scatter = partial(scatter_rows, places=places, count=len(stream))
-            stream = stream.index_select(0, places)
-        return stream, (scatter, adapters, *saved)
+        return stream, (adapters, *saved)
 
     def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
-        scatter, *rest = saved
-        gradient = gradient if scatter is None else scatter(gradient)
-        _compiled(layers_backward)(gradient, self.layers, layout, *rest)
+        _compiled(layers_backward)(gradient, self.layers, layout, *saved)
 
 
 class Decoder(PackedLayers):
@@ -162,33 +150,6 @@ class Decoder(PackedLayers):
 
     def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
         return self.model.norm(stream)
-
-
-def pass_adapters(
-    runs: Sequence[Mapping[str, RunAdapters]], wanted: Sequence[torch.Tensor]
-) -> PassAdapters:
-    """Return the adapters of a pass; `wanted` are the tokens of each run that are read, if any."""
-    last = runs
-    if wanted:
-        starts = accumulate((len(some) for some in wanted), initial=0)
-        each = zip(runs, wanted, starts, strict=False)  # the last start is the end
-        last = [
-            {name: _narrow(one, own, start) for name, one in run.items() if name != "qkv"}
-            for run, own, start in each
-        ]
-    every, few = (
-        {name: [run[name] for run in some if name in run] for name in PRODUCTS}
-        for some in (runs, last)
-    )
-    return PassAdapters(every, few, torch.cat(list(wanted)) if wanted else None)
-
-
-def _narrow(run: RunAdapters, wanted: torch.Tensor, start: int) -> RunAdapters:
-    """Return a run's adapters in the last layer for its `wanted` tokens, which begin at `start`."""
-    mask = run.mask
-    if mask is not None:
-        mask = mask[-1].index_select(0, wanted - run.start).expand(len(mask), -1, -1)
-    return run._replace(start=start, stop=start + len(wanted), mask=mask)
 
 
 def _decoder_layer(layer: Any, dtype: torch.dtype) -> Layer:

@@ -302,9 +302,11 @@ def forward_backward(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[Ru
     with torch.no_grad():
         layout, runs = decoder.layout(batch), _adapters_of(decoder, parts)
         recompute = any(part.recompute for part in parts)
+        stream, saved = decoder.forward(decoder.embed(batch), layout, runs, recompute)
         places = _places(batch, parts)
-        stream, saved = decoder.forward(decoder.embed(batch), layout, runs, recompute, places)
-        to_stream, heads = _head_gradients(decoder, places, stream, parts)
+        every = torch.cat(places)
+        to_read, heads = _head_gradients(decoder, places, stream.index_select(0, every), parts)
+        to_stream = torch.zeros_like(stream).index_add_(0, every, to_read)
         decoder.backward(to_stream, layout, saved)
     return [RunGradients(run, head) for run, head in zip(runs, heads, strict=True)]
 
