@@ -48,7 +48,7 @@ def engine_notes(base: Base, targets: str) -> list[str]:
     notes = memory_notes(base.device)
     supported = trains_together(base)
     if base.causal and not supported:
-        notes.append(f"{kind} is trained by autograd, which is slower than the engine for Llamas.")
+        notes.append(f"{kind} is trained by autograd, which is slower than layers written by hand.")
     elif supported and base.device == "cpu" and not fused.is_compiled():
         notes.append("torch could not compile the layers: steps take up to 1.6 times as long.")
     if targets == "attention" and attention_layers(base) is None:
