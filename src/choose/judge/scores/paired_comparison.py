@@ -88,20 +88,17 @@ def other_pool(candidate: CandidateScores, table: ScoreTable) -> Side:
     return Side(table, candidate.info.learns)
 
 
-def compare(
-    a: Side, b: Side, rows: ScoredRows | None = None, *, shared_draws: bool = False
-) -> Difference | None:
+def compare(a: Side, b: Side, *, shared_draws: bool = False) -> Difference | None:
     """Return the accuracy of a minus that of b, or None where they share no row.
 
     Args:
         a: first side.
         b: second side, on the same rows.
-        rows: with the weights to compare by; those of the tables unless given.
         shared_draws: use only the repetitions of both sides where there are several.
     """
     x, y = side_by_side(a.table, b.table, shared_draws)
     variance, alone = ASSUMED_SD**2, a.fitted_once + b.fitted_once
-    return _difference(x, y, rows or a.table.rows, variance * alone, variance)
+    return _difference(x, y, a.table.rows, variance * alone, variance)
 
 
 def accuracy_loss(
@@ -228,7 +225,7 @@ class Pairs:
             if (pool := common_pool(first, second)) is not None:
                 sides = side_at(first, pool), side_at(second, pool)
                 # On drawn pools both train on the same rows in a repetition, which correlates them.
-                difference = compare(*sides, self.panel.rows, shared_draws=pool != WHOLE)
+                difference = compare(*sides, shared_draws=pool != WHOLE)
             self.known[a, b] = difference
             self.known[b, a] = difference.negated() if difference else None
         return self.known[a, b]
