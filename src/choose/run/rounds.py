@@ -339,7 +339,7 @@ class Loop:
         one, had = self._of(job), self._of(job).had(job)
         one.add(job, run, self._aims.get(run.trial.key, inf))
         spent = self.spent() - self.budget.spent
-        self.budget.spend(spent)
+        self.budget.spent += spent
         if spent > 0 and (rows := one.had(job) - had) > 0:
             one.pace.dollars = spent / rows
         self._ran = True

@@ -63,10 +63,6 @@ class Budget:
         """Return whether dollars are left, and as many as these."""
         return self.dollars is None or self.spent + dollars < self.dollars
 
-    def spend(self, dollars: float) -> None:
-        """Count dollars."""
-        self.spent += dollars
-
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Do not count the seconds inside the block."""

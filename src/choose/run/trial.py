@@ -78,21 +78,15 @@ def fit_alone(job: Job, pools: Pools, seconds: float = inf, before: Run | None =
     The fit of a run of `before` is made again alike.
     """
     end = perf_counter() + seconds  # loading a model is part of what should end by then
-    strategy, rows = prepared(job), pools.of(job.trial)
+    strategy = build(job.trial.strategy, seed=job.trial.seed, **job.trial.params)
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    rows = pools.of(job.trial)
     start, known = perf_counter(), before.shortened if before and not before.error else None
     with time_limit(fits=True, aim=end - start), as_decided(known) as shortened:
         strategy.fit(pools.dataset.task, rows.pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy), shortened=shortened)
-
-
-def prepared(job: Job) -> Strategy:
-    """Build a trial's strategy and load what it needs."""
-    trial = job.trial
-    strategy = build(trial.strategy, seed=trial.seed, **trial.params)
-    if isinstance(strategy, Prepares):
-        strategy.prepare()
-    return strategy
 
 
 def strategy_facts(strategy: Strategy) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Run requests: the only part of a run that holds fitted strategies.
 
-A worker is this process, or an actor on another machine. It gets the labelled set once, runs one
-request after another, and keeps a fit only where a request says so.
+A worker is this process, or an actor on another machine. It gets the labelled set once and runs one
+request after another.
 """
 
 from __future__ import annotations

@@ -84,16 +84,13 @@ class RayExecutor:
     lost_on: dict[str, str] = field(init=False, default_factory=dict)
     _never_began: Counter[str] = field(init=False, default_factory=Counter)
 
-    def __post_init__(self) -> None:
-        """Make the worker for endpoints."""
-        self.local = LocalExecutor(Worker(self.pools))
-
     def begin(self) -> None:
         """Start a worker on each node and wait until the nodes have answered.
 
         Raises:
             StudyError: if none can take part.
         """
+        self.local = LocalExecutor(Worker(self.pools))
         self.here = self.question.facts()
         # The number type that models compute in, without a GPU and with one. Workers without a GPU
         # do not see that of their node, so where this machine has one the first worker decides.
