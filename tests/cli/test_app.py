@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +13,6 @@ import typer
 from typer.testing import CliRunner
 
 from choose.cli.app import app
-from choose.cli.console import working
 from choose.errors import ChooseError
 from support import fake_strategies as fakes
 from support.studies import write_csv
@@ -278,13 +276,3 @@ def test_an_error_of_the_machine_or_the_user_is_none_of_ours(
     assert found[0] == code
     assert found[2].startswith(says)
     assert "report" not in found[2]
-
-
-def test_a_task_that_takes_long_says_so_once_where_no_spinner_shows(capsys) -> None:
-    with working("Auditing the rows", soon=0.05):
-        time.sleep(0.3)
-    assert capsys.readouterr().err == "Auditing the rows …\n"
-    with working("Auditing the rows", soon=0.05):
-        pass
-    time.sleep(0.1)
-    assert capsys.readouterr().err == ""

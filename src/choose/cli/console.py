@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from threading import Timer
 from typing import TYPE_CHECKING
 
 import typer
@@ -32,20 +31,10 @@ def stderr() -> Console:
 
 
 @contextmanager
-def working(task: str, soon: float = 4.0) -> Iterator[None]:
-    """Show a spinner on a terminal; elsewhere a line, if the task takes over `soon` seconds."""
-    console = stderr()
-    if console.is_terminal:
-        with console.status(f"{task} …"):
-            yield
-        return
-    later = Timer(soon, say, [f"{task} …"])
-    later.daemon = True
-    later.start()
-    try:
+def working(task: str) -> Iterator[None]:
+    """Show a spinner on a terminal."""
+    with stderr().status(f"{task} …") if stderr().is_terminal else nullcontext():
         yield
-    finally:
-        later.cancel()
 
 
 def say_error(message: str) -> None:
@@ -111,13 +100,10 @@ def check_outputs(
 
 
 def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
-    """Return the files and folders that a study reads: rows, settings and local models."""
+    """Return the files and folders that a study reads: rows, documents and settings."""
     from choose.schema.study_sections import FILES
 
-    every = (study.models, *study.candidates)
-    models = [spec for specs in every for spec in (*specs.prompted, specs.tune, specs.encoder)]
-    local = [spec for spec in models if spec is not None and Path(spec).exists()]
-    return [*(getattr(study.data, key) for key in FILES), config, *local]
+    return [*(getattr(study.data, key) for key in FILES), config]
 
 
 def show(

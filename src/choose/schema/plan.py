@@ -285,10 +285,6 @@ class Planning:
     stored: int = 0
     measured: bool = False
 
-    @property
-    def jobs(self) -> list[Job]:
-        return [job for round in self.rounds for job in round.jobs]
-
 
 class DetectableGains(Record):
     """The smallest gain that the test rows can show.
