@@ -8,13 +8,11 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
 from typing import Any
 
 import pytest
 import tomli_w
 
-from choose.conformance import pool
 from choose.engines.weights.spec import DEFAULT_ENCODER
 from support.serving.studies import ONCE
 from support.studies import write_csv
@@ -149,24 +147,3 @@ def test_every_family_answers_a_real_set_with_the_real_models(tmp_path, shared_d
     assert cards["lora"]["accuracy"]["value"] > cards["majority"]["accuracy"]["value"] + 0.2
     assert cards["prompt"]["cost"]["tokens_in"] > 0
     assert record["verdict"]["use_meanwhile"] in cards
-
-
-def test_a_report_is_quick_and_quicker_when_nothing_changed(choose: Any, tmp_path: Path) -> None:
-    # In few rows, several rates of noise change the same ones, which is one trial.
-    rows = [(e.text, e.target) for e in pool(seed=3, rows=200)]
-    data, store = write_csv(tmp_path / "words.csv", rows), tmp_path / "st"
-    assert choose("compare", data, *LONG, "--out", store).code == 0
-    assert len(list(store.glob("trials/*/trial.json"))) >= 100
-    (store / "decision.json").unlink()
-    first, second = (timed("report", store) for _ in range(2))
-    # Three seconds and one are the promises on a quiet machine; a test must also stand a busy one.
-    assert first < 6
-    assert second < min(3, 0.75 * first)
-
-
-def timed(*arguments: object) -> float:
-    """Return the processor seconds of a command: on a busy machine the clock tells of others."""
-    before = getrusage(RUSAGE_CHILDREN)
-    finish(*arguments)
-    after = getrusage(RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
