@@ -3,7 +3,7 @@
 import pytest
 
 from choose.cli.app import EVERYDAY, GROUPS, app
-from choose.report.glossary import WORDS
+from choose.cli.models_and_strategies import glossary
 from choose.strategy import available, describe
 from choose.study.candidates import default_strategies
 
@@ -64,7 +64,7 @@ def test_all_options_of_compare_are_in_groups(choose) -> None:
 
 @pytest.mark.parametrize("word", ["margins", "shared row", "95 % CI", "macro f1"])
 def test_words_are_explained_however_they_are_written(choose, word: str) -> None:
-    assert choose("explain", word).out.strip() in WORDS.values()
+    assert choose("explain", word).out.strip() in glossary().values()
     assert choose("explain", *word.split()).out == choose("explain", word).out
 
 

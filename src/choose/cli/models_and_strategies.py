@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from importlib.resources import files
 from inspect import Parameter
 from typing import Annotated
 
@@ -86,6 +87,30 @@ def clear() -> None:
     say(f"Deleted {before:.0f} MB of cached results.")
 
 
+# Other names of words of the reports.
+_SAME = {
+    **dict.fromkeys(("95 % ci", "ci", "confidence interval"), "range"),
+    **dict.fromkeys(("baseline", "classifier", "cheap classifier"), "cheap baseline"),
+    **{"floor": "reference", "label noise": "noise", "likely": "sure"},
+    **{"ndcg@10": "ndcg", "p (holm)": "holm"},
+}
+
+
+def glossary() -> dict[str, str]:
+    """Return the words of the reports, each explained in a sentence or two."""
+    lines = (files("choose.report") / "glossary.txt").read_text("utf-8").splitlines()
+    return {name: text for name, _, text in (line.partition(": ") for line in lines)}
+
+
+def meaning(word: str) -> str | None:
+    """Return what a word means, however it is written; None for one that is not known."""
+    plain = " ".join(word.lower().replace("_", " ").split())
+    plain = _SAME.get(plain, plain)
+    known = {name.lower(): text for name, text in glossary().items()}
+    spellings = (plain, plain.removesuffix("s"), f"{plain}s", plain.replace(" ", "-"))
+    return next((known[spelling] for spelling in spellings if spelling in known), None)
+
+
 def explain(
     context: typer.Context,
     word: Annotated[
@@ -95,14 +120,14 @@ def explain(
     """Explain a word of the reports."""
     from choose.cli.console import stdout
     from choose.errors import StudyError, did_you_mean
-    from choose.report.glossary import WORDS, meaning
     from choose.report.terminal.pages import pairs
     from choose.strategy import available, describe
 
+    known = glossary()
     if word is not None:
         word = " ".join([word, *context.args])
     if word is None:
-        stdout().print(pairs([(name, WORDS[name]) for name in sorted(WORDS, key=str.lower)]))
+        stdout().print(pairs([(name, known[name]) for name in sorted(known, key=str.lower)]))
     elif (text := meaning(word)) is not None:
         stdout().print(text)
     elif word.lower() in available():
@@ -111,7 +136,7 @@ def explain(
         stdout().print(f"{title}. {found.summary} Good for {found.good_for}.", markup=False)
     else:
         raise StudyError(
-            f"{word!r} is not in the glossary.{did_you_mean(word, [*WORDS, *available()])} "
+            f"{word!r} is not in the glossary.{did_you_mean(word, [*known, *available()])} "
             "choose explain lists all words."
         )
 
