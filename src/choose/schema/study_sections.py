@@ -8,13 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from choose.errors import did_you_mean
 from choose.untrusted import Settings, Several
 
 # Keys of [data] that name files or folders.
 FILES = ("path", "test", "documents")
-
-EXECUTORS = ("local", "ray")
 
 Estimand = Literal["new-questions", "new-documents"]
 
@@ -151,7 +148,7 @@ class Resources(Settings):
 class RunSection(Settings):
     """Where trials run. That changes no answer, so it makes no other study."""
 
-    executor: str | None = option(
+    executor: Literal["local", "ray"] | None = option(
         "Where trials run: local (this process) or ray (workers of a Ray cluster, to which rows "
         "are sent). Default: local, or ray if an address is given."
     )
@@ -164,14 +161,6 @@ class RunSection(Settings):
         "for fast candidates; for others up to four cores, and a GPU where nodes have some.",
         default={},
     )
-
-    @field_validator("executor")
-    @classmethod
-    def _known_executor(cls, name: str | None) -> str | None:
-        if name is not None and name not in EXECUTORS:
-            hint = did_you_mean(name, EXECUTORS).removesuffix("?").replace(" Did", "; did")
-            raise ValueError(f"it must be {' or '.join(EXECUTORS)}{hint}")
-        return name
 
     @model_validator(mode="after")
     def _address_of_ray(self) -> Self:
