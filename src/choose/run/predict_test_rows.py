@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -231,30 +231,15 @@ def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item
 
 
 _TEXTS = ("outputs", "status", "raw", "evidence")
+_NUMBERS = ("scores", "confidence", "tokens_in", "tokens_cached", "tokens_out", "latency")
 
 
 def concatenated(parts: Sequence[Answers]) -> Answers:
     """Join answers; a column that one part lacks is None."""
 
-    def column(name: str) -> Any:
+    def joined(name: str, join: Callable[[list[Any]], Any]) -> Any:
         values = [getattr(part, name) for part in parts]
-        return None if any(v is None for v in values) else np.concatenate(values)
+        return None if any(v is None for v in values) else join(values)
 
-    def texts(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        return None if any(v is None for v in values) else tuple(chain.from_iterable(values))
-
-    return Answers(
-        **{name: texts(name) for name in _TEXTS},
-        **{
-            name: column(name)
-            for name in (
-                "scores",
-                "confidence",
-                "tokens_in",
-                "tokens_cached",
-                "tokens_out",
-                "latency",
-            )
-        },
-    )
+    texts = {name: joined(name, lambda v: tuple(chain.from_iterable(v))) for name in _TEXTS}
+    return Answers(**texts, **{name: joined(name, np.concatenate) for name in _NUMBERS})
