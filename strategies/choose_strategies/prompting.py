@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple
 from choose.engines.weights.spec import DEFAULT_LM
 from choose.errors import StrategyError
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
-from choose.models.prompting.own_prompts import OwnPrompt
 from choose.models.prompting.prompt_search import (
     FEWEST_ASKED,
     FEWEST_ROWS,
@@ -22,7 +21,7 @@ from choose.models.prompting.prompt_search import (
     SearchBudget,
     parts_of,
 )
-from choose.models.prompting.prompts import WORDINGS, PromptSettings
+from choose.models.prompting.prompts import WORDINGS, OwnPrompt, PromptSettings
 from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
 

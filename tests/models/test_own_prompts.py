@@ -6,7 +6,7 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt
+from choose.models.prompting.prompts import LABELS, TEXT, OwnPrompt
 from choose.strategy import build
 from support.chat_server import RIGHT, endpoint_session
 

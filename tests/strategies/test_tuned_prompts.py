@@ -12,8 +12,8 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.models.prompting.own_prompts import OwnPrompt
 from choose.models.prompting.prompt_search import TOO_SMALL, PromptSearch, parts_of
+from choose.models.prompting.prompts import OwnPrompt
 from choose.progress import TimeLimitReached, time_limit
 from choose.report.words import typed
 from choose.schema.plan import Spending

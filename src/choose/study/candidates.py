@@ -14,7 +14,7 @@ from choose.formatting import short_models
 from choose.judge.evidence import CandidateInfo, billions_in
 from choose.models.endpoints.providers import provider_of
 from choose.models.endpoints.settings import Endpoint
-from choose.models.prompting.own_prompts import LABELS
+from choose.models.prompting.prompts import LABELS
 from choose.schema.plan import LeftOut
 from choose.strategy import (
     Refuses,

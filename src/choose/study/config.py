@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
-from choose.models.prompting.own_prompts import OwnPrompt, read_prompt
+from choose.models.prompting.prompts import OwnPrompt, read_prompt
 from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import (
     AnswersSection,

@@ -22,9 +22,10 @@ from choose.errors import MoneySpent
 from choose.formatting import plural
 from choose.models.endpoints.command_session import current_session
 from choose.models.prompting.base_strategy import prompter_for
-from choose.models.prompting.own_prompts import LABELS, OwnPrompt
 from choose.models.prompting.prompts import (
+    LABELS,
     WORDINGS,
+    OwnPrompt,
     Prompter,
     PromptSettings,
     as_own,

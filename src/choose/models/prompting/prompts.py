@@ -1,20 +1,147 @@
-"""Prompts as chat messages: wordings, demonstrations, and text that cannot break the layout."""
+"""Prompts as chat messages: wordings, demonstrations, prompts of the user's own."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
-from choose.models.endpoints.handshake import Capabilities, Message
-from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt
+from choose.files import read_text
 from choose.tasks.answering import NO_ANSWER, Answering, one_line
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import Multilabel, judged_set, names_of
 from choose.types import Answers, Example, Item, Status, Task
+
+if TYPE_CHECKING:
+    from choose.models.endpoints.handshake import Capabilities, Message
+
+# Where the row and the labels (or fields) of the task go.
+TEXT, LABELS = "{text}", "{labels}"
+
+# A name in single or double braces.
+_PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}|\{(\w+)\}")
+
+_ROLES = ("system", "user", "assistant")
+
+# Characters of a file that is still read as a prompt.
+LONGEST = 200_000
+
+WHERE = f"Write {TEXT} where the row belongs, and {LABELS} where the labels belong"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPrompt:
+    """Messages (role, content); the last one is the user's and holds `TEXT` once."""
+
+    messages: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def read(cls, text: str) -> OwnPrompt:
+        """Read a text with places, or a chat as JSON.
+
+        Any other single place than `LABELS` is the row's, such as ``{{message}}``.
+
+        Raises:
+            ValueError: saying what is wrong and what to write.
+        """
+        messages = [*_messages(text.strip())]
+        found = (match for _, content in messages for match in _PLACE.finditer(content))
+        places = {*map(_name, found)} - {LABELS}
+        unknown = sorted(places - {TEXT})
+        if TEXT in places and unknown:
+            raise ValueError(f"nothing fills {', '.join(unknown)}: only {TEXT} and {LABELS} are")
+        if len(places) != 1:
+            what = f"{', '.join(unknown)} are several places" if places else "it has no place"
+            raise ValueError(f"{what} for the text. {WHERE}")
+        filled = [
+            (role, _PLACE.sub(lambda m: LABELS if _name(m) == LABELS else TEXT, content))
+            for role, content in messages
+        ]
+        # A system turn alone is a question as well.
+        if len(filled) == 1:
+            filled = [("user", filled[0][1])]
+        *before, (role, last) = filled
+        if role != "user" or last.count(TEXT) != 1 or any(TEXT in content for _, content in before):
+            raise ValueError(f"the text must be in the last message, the user's, once. {WHERE}")
+        return cls(tuple(filled))
+
+    def dump(self) -> str:
+        """Return it as JSON, which `read` reads."""
+        return json.dumps(
+            [{"role": role, "content": content} for role, content in self.messages],
+            ensure_ascii=False,
+        )
+
+    @property
+    def instruction(self) -> str:
+        return self.messages[0][1]
+
+    def rewritten(self, instruction: str) -> OwnPrompt:
+        """Return it with another first message; places that this one lacks are added below it."""
+        role, old = self.messages[0]
+        known = {LABELS} if TEXT not in old else {TEXT, LABELS}
+        new = _PLACE.sub(
+            lambda match: place if (place := _name(match)) in known else place.strip("{}"),
+            instruction,
+        )
+        for place in (LABELS, TEXT):
+            if place in old and place not in new:
+                new = f"{new}\n\n{place}"
+        return OwnPrompt.read(OwnPrompt(((role, new), *self.messages[1:])).dump())
+
+
+def read_prompt(file: str) -> str:
+    """Return the prompt in a file as `OwnPrompt.dump` writes it.
+
+    Raises:
+        ValueError: naming the file, and what is wrong.
+    """
+    try:
+        return OwnPrompt.read(read_text(Path(file), LONGEST)).dump()
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {file!r}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file!r} holds no prompt: {error}") from error
+
+
+def _name(match: re.Match[str]) -> str:
+    return f"{{{match[1] or match[2]}}}"
+
+
+def _messages(text: str) -> Iterator[tuple[str, str]]:
+    if not text.startswith(("[", "{")) or (found := _json(text)) is None:
+        yield ("user", text)
+    elif isinstance(found, list):
+        yield from _chat(found)
+    elif "messages" in found:
+        yield from _chat(found["messages"])
+    else:
+        raise ValueError('it is JSON, but no chat: [{"role": "user", "content": "… {text}"}]')
+
+
+def _json(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list | dict) else None
+
+
+def _chat(turns: Any) -> Iterator[tuple[str, str]]:
+    for turn in turns if isinstance(turns, list) else [turns]:
+        role, content = (
+            (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
+        )
+        if role not in _ROLES or not isinstance(content, str):
+            raise ValueError(
+                f'a message of a chat is not {{"role": "{"|".join(_ROLES)}", "content": …}}'
+            )
+        yield role, content
+
 
 # Whitespace, line ends of all kinds, and control characters.
 _GAPS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
