@@ -96,7 +96,6 @@ def test_planted_errors_are_doubted_as_missing_and_spurious(study):
     assert all(s.given == "refund" and s.suggested is None for s in spurious)
     assert len(found) <= 12
     page = decision.to_html()
-    assert "Labels that two or more independent candidates would add" in page
     assert "Label by label: " in page
 
 
@@ -113,7 +112,6 @@ def test_an_export_writes_lists(study: tuple[choose.Decision, Path]) -> None:
     assert 0 < first["confidence"] <= 1
     card = (folder / "model/README.md").read_text("utf-8")
     assert "Gives each text the labels that apply." in card
-    assert "| label | rows | precision | recall |" in card
 
 
 def test_check_says_what_sets_hold(study: tuple[choose.Decision, Path]) -> None:
@@ -122,4 +120,3 @@ def test_check_says_what_sets_hold(study: tuple[choose.Decision, Path]) -> None:
     sets = record.targets.sets
     assert {label for label, _ in sets.counts} == {*LABELS}
     assert (sets.most, 1 < sets.mean < 2) == (3, True)
-    assert record.targets.copied == 0
