@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -57,9 +57,8 @@ if TYPE_CHECKING:
     from choose.export.write_folder import Exported
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
-    from choose.models.endpoints.command_session import Session
     from choose.run.cluster.ray_executor import RayExecutor
-    from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
+    from choose.schema.plan import Job, LeftOut, Reach, Round, Standing, Traffic
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
 
@@ -71,8 +70,8 @@ CLOSING = 0.03
 class Observer(Protocol):
     """Receives the events of a run."""
 
-    def sending(self, session: Session) -> None:
-        """Handle that requests will go to endpoints; `traffic` keeps counting them."""
+    def sending(self, traffic: Callable[[], Traffic]) -> None:
+        """Handle that requests will go to endpoints; `traffic` counts them."""
         return
 
     def noted(self, sentences: Sequence[str]) -> None:
@@ -185,7 +184,7 @@ def _ask_consent(
     if spending.bills:
         session = current_session()
         session.planned = sum(bill.requests for bill in spending.bills)
-        watch.sending(session)
+        watch.sending(session.traffic)
 
 
 def _write_plan(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -> None:

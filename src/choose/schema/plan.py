@@ -246,6 +246,23 @@ class Spending:
         return total_usd(self.bills)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Requests to endpoints so far: counts, tokens and dollars; `planned` is the most requests."""
+
+    planned: int
+    requests: int
+    reused: int
+    retried: int
+    read: int
+    cached: int
+    written: int
+    spent: float
+    maybe_billed: float
+    limit: float | None
+    unpriced: bool
+
+
 def total_usd(bills: Iterable[Bill]) -> float | None:
     """Return the dollars of several bills; None where one has no prices."""
     known = [bill.usd for bill in bills]

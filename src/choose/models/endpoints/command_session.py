@@ -26,6 +26,7 @@ from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, Wors
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 from choose.progress import TimeLimitReached, seconds_left
+from choose.schema.plan import Traffic
 
 # Number of the repeat of a question; part of the key under which an answer is cached.
 REPEAT: ContextVar[int] = ContextVar("choose_endpoint_repeat", default=0)
@@ -270,14 +271,22 @@ class Session:
             self.channels[name] = RequestChannel(name, self.endpoint(name), self)
         return self.channels[name]
 
-    @property
-    def reused(self) -> int:
-        """Return how many questions needed no request of their own."""
-        return sum(channel.reused for channel in self.channels.values())
-
-    @property
-    def retried(self) -> int:
-        return sum(channel.retried for channel in self.channels.values())
+    def traffic(self) -> Traffic:
+        """Return what was sent and received so far."""
+        ledger, channels = self.ledger, self.channels.values()
+        return Traffic(
+            planned=self.planned,
+            requests=ledger.requests,
+            reused=sum(channel.reused for channel in channels),
+            retried=sum(channel.retried for channel in channels),
+            read=ledger.read,
+            cached=ledger.cached,
+            written=ledger.written,
+            spent=ledger.spent,
+            maybe_billed=ledger.maybe_billed,
+            limit=ledger.limit,
+            unpriced=ledger.unpriced,
+        )
 
     def run(self, work: Coroutine[Any, Any, T], drain: float = inf) -> T:
         """Run `work` in the event loop and wait for it, until the caller's time limit.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,12 +16,9 @@ from choose.formatting import chance, clean, clock, duration, plural
 from choose.report.terminal.pages import literal
 from choose.report.terminal.plan_page import reach_line, traffic_line, traffic_summary
 from choose.report.words import LIKELY, left_out_line, shorten
-from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
+from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing, Traffic
 from choose.strategy import find
 from choose.types import Dataset, Run
-
-if TYPE_CHECKING:
-    from choose.models.endpoints.command_session import Session
 
 # Columns of the screen for a name, and for the bar.
 NAME, BAR = 24, 20
@@ -42,7 +39,7 @@ class LiveProgress:
         self._jobs = self._ended = self._reused = self._round = 0
         self._begun = False
         self._start = started or perf_counter()
-        self._sent: Session | None = None
+        self._traffic: Callable[[], Traffic] | None = None
         self._verdict = self._silent = ""
         self._scores: dict[str, float] = {}
 
@@ -59,12 +56,12 @@ class LiveProgress:
             runs = plural(self._ended, "run")
             took = duration(perf_counter() - self._start)
             self._say(f"Finished in {took}: {runs}{reused}.", style="dim")
-        if self._sent is not None:
-            self._say(traffic_summary(self._sent))
+        if self._traffic is not None:
+            self._say(traffic_summary(self._traffic()))
 
-    def sending(self, traffic: Session) -> None:
+    def sending(self, traffic: Callable[[], Traffic]) -> None:
         """Show requests to endpoints from now on, and their total at the end."""
-        self._sent = traffic
+        self._traffic = traffic
 
     def noted(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
@@ -138,8 +135,8 @@ class LiveProgress:
     def _shown(self) -> RenderableType:
         """Return a bar with the status, below a line of requests."""
         lines, seconds = [], perf_counter() - self._start
-        if self._sent is not None:
-            lines.append(_one_line(traffic_line(self._sent, seconds)))
+        if self._traffic is not None:
+            lines.append(_one_line(traffic_line(self._traffic(), seconds)))
         status, done, total = clock(seconds), float(self._ended), float(self._jobs)
         if self._budget is not None:
             status, done, total = f"{status} of {clock(self._budget)}", seconds, self._budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from choose.formatting import (
     DASH,
@@ -33,13 +33,10 @@ from choose.schema.plan import (
     Reach,
     Spending,
     Three,
+    Traffic,
 )
 from choose.strategy import find
 from choose.types import FAMILIES, Dataset, Family
-
-if TYPE_CHECKING:
-    from choose.models.endpoints.command_session import Session
-    from choose.models.endpoints.ledger import Ledger
 
 
 def before_data_page(plan: BeforeData) -> Page:
@@ -298,36 +295,34 @@ def _price(usd: float | None, bills: int) -> str:
     return f"about {dollars(usd)} plus hidden reasoning, if the model reasons"
 
 
-def traffic_line(sent: Session, seconds: float) -> str:
+def traffic_line(sent: Traffic, seconds: float) -> str:
     """Return requests, tokens, dollars and the remaining time on one line."""
-    ledger = sent.ledger
     parts = [
-        f"{ledger.requests:,} of up to {sent.planned:,} requests",
-        f"{rough(ledger.read)} tokens in, {rough(ledger.written)} out",
-        spent(ledger),
+        f"{sent.requests:,} of up to {sent.planned:,} requests",
+        f"{rough(sent.read)} tokens in, {rough(sent.written)} out",
+        spent(sent),
     ]
-    done = ledger.requests + sent.reused
-    if ledger.requests >= 5 and sent.planned > done and seconds > 0:
-        left = (sent.planned - done) * seconds / ledger.requests
+    done = sent.requests + sent.reused
+    if sent.requests >= 5 and sent.planned > done and seconds > 0:
+        left = (sent.planned - done) * seconds / sent.requests
         parts.append(f"at most {duration(left)} left")
     return " · ".join(parts)
 
 
-def spent(ledger: Ledger) -> str:
-    if ledger.unpriced:
+def spent(sent: Traffic) -> str:
+    if sent.unpriced:
         return "dollars unknown"
-    of = f" of {dollars(ledger.limit)}" if ledger.limit is not None else ""
-    failed = f" (up to {dollars(ledger.maybe_billed)} more for failed requests)"
-    return f"{dollars(ledger.spent)}{of}{failed * (ledger.maybe_billed > 0)}"
+    of = f" of {dollars(sent.limit)}" if sent.limit is not None else ""
+    failed = f" (up to {dollars(sent.maybe_billed)} more for failed requests)"
+    return f"{dollars(sent.spent)}{of}{failed * (sent.maybe_billed > 0)}"
 
 
-def traffic_summary(sent: Session) -> str:
+def traffic_summary(sent: Traffic) -> str:
     """Return the total of requests, tokens and dollars as a sentence."""
-    ledger = sent.ledger
     again = f", {sent.retried:,} retried" * bool(sent.retried)
     reused = f"; {plural(sent.reused, 'answer')} from the cache, not paid for again"
-    cached = f" ({rough(ledger.cached)} cached)" * bool(ledger.cached)
+    cached = f" ({rough(sent.cached)} cached)" * bool(sent.cached)
     return (
-        f"Endpoints: {plural(ledger.requests, 'request')}{again}, {rough(ledger.read)} tokens "
-        f"in{cached}, {rough(ledger.written)} out, {spent(ledger)}{reused * bool(sent.reused)}."
+        f"Endpoints: {plural(sent.requests, 'request')}{again}, {rough(sent.read)} tokens "
+        f"in{cached}, {rough(sent.written)} out, {spent(sent)}{reused * bool(sent.reused)}."
     )
