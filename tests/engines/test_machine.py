@@ -65,6 +65,14 @@ def test_a_processor_without_avx2_is_said_once(monkeypatch, capsys):
     assert capsys.readouterr().err.count("no AVX2") == 1
 
 
+def test_cache_keys_name_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = {0: "Tesla T4", 1: "NVIDIA A100"}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: cards[device.index])
+    assert runtime.device_name(torch.device("cuda:0")) == "cuda:0 Tesla T4"
+    assert runtime.device_name(torch.device("cuda:1")) == "cuda:1 NVIDIA A100"
+    assert runtime.device_name(torch.device("cpu")) == "cpu"
+
+
 def test_both_cache_keys_name_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("causal.loading", "embeddings"):
         monkeypatch.setattr(

@@ -100,7 +100,7 @@ def test_it_holds_no_text_and_only_its_owner_may_read_it(spec: str, folder: Path
     files = list(folder.iterdir())
     assert files
     assert not any(b"anthippe" in f.read_bytes() for f in files)
-    assert (folder / "work-3.sqlite").stat().st_mode & 0o077 == 0
+    assert (folder / "work-4.sqlite").stat().st_mode & 0o077 == 0
 
 
 def test_other_weights_number_types_and_labels_are_other_keys() -> None:
@@ -120,6 +120,16 @@ def test_the_oldest_are_evicted(tmp_path):
     found = here.get([b"%d %d" % (part, 50) for part in range(10)])
     assert b"1 50" not in found
     assert b"9 50" in found
+
+
+def test_a_flipped_bit_is_not_an_answer(tmp_path: Path) -> None:
+    here = file(tmp_path / "f.sqlite")
+    here.put({b"k": (b"right", 1.0), b"other": (b"fine", 1.0)})
+    with sqlite3.connect(tmp_path / "f.sqlite") as direct:
+        direct.execute("UPDATE kept SET value = ? WHERE key = ?", (b"wrong", b"k"))
+    assert here.get([b"k", b"other"]) == {b"other": (b"fine", 1.0)}
+    here.put({b"k": (b"right", 1.0)})
+    assert here.get([b"k"]) == {b"k": (b"right", 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +314,7 @@ def test_models_shows_the_size_of_the_cache_and_clears_it(choose, folder: Path) 
     assert "result cache" in told.out
     assert "choose models clear" in told.out
     assert choose("models", "clear").code == 0
-    assert not (folder / "work-3.sqlite").exists()
+    assert not (folder / "work-4.sqlite").exists()
     with caching():
         assert not ResultCache(("a",)).get([b"1"])
 

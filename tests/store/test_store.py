@@ -388,6 +388,13 @@ def test_what_cannot_be_written_is_found_before_and_nothing_is_made(tmp_path: Pa
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_an_input_that_lies_in_the_store_is_not_overwritten(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "st")
+    store.begin({}, dataset())
+    with pytest.raises(StudyError, match="holds the input"):
+        check_destination(store.path, [store.path / "data.parquet"], folder=True)
+
+
 def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="UTF-8"):
         check_destination(tmp_path / "bad\udcff.html")

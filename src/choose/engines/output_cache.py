@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import struct
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -46,7 +48,7 @@ BUSY_TIMEOUT = 5.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS kept (
-    key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL
+    key BLOB UNIQUE NOT NULL, value BLOB NOT NULL, seconds REAL NOT NULL, checksum INTEGER NOT NULL
 );
 """
 
@@ -145,16 +147,19 @@ def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:
     for first in range(0, len(keys), KEYS_PER_QUERY):
         part = keys[first : first + KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
-        for key, *entry in file.execute(f"SELECT * FROM kept WHERE key IN ({marks})", part):
-            entries[key] = entry[0], entry[1]
+        for key, *entry, checksum in file.execute(
+            f"SELECT * FROM kept WHERE key IN ({marks})", part
+        ):
+            if checksum == _checksum(key, *entry):
+                entries[key] = entry[0], entry[1]
     return entries
 
 
 def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int) -> None:
     with _transaction(file):
         file.executemany(
-            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)",
-            ((key, *entry) for key, entry in entries.items()),
+            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
+            ((key, *entry, _checksum(key, *entry)) for key, entry in entries.items()),
         )
         _evict(file, limit)
 
@@ -189,6 +194,11 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):
             file.execute("ROLLBACK")
         raise
+
+
+def _checksum(key: bytes, value: bytes, seconds: float) -> int:
+    """Return a checksum, since SQLite has none: a flipped bit must not change a result."""
+    return zlib.crc32(struct.pack("<d", seconds), zlib.crc32(value, zlib.crc32(key)))
 
 
 # The variable sets the limit in gigabytes; 0 switches caching off.
@@ -281,7 +291,7 @@ def clear_cache() -> None:
 
 
 def _path() -> Path:
-    return cache_dir() / "kept" / "work-3.sqlite"
+    return cache_dir() / "kept" / "work-4.sqlite"
 
 
 @cache

@@ -668,6 +668,12 @@ def check_destination(
     name = f"{flag} {check_text(str(path), flag)!r}"
     _check_place(name, path, inputs, stores)
     if folder:
+        for source in (Path(source) for source in inputs if source and is_store(path)):
+            if source.is_file() and _real(path) in _real(source).parents:
+                raise StudyError(
+                    f"{name} is a study and holds the input {str(source)!r}, which would be "
+                    "overwritten. Copy that file elsewhere, or name another folder."
+                )
         place = next(place for place in (_real(path), *_real(path).parents) if place.exists())
     elif path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "not a regular file"
