@@ -92,7 +92,7 @@ _SAME = {
     **dict.fromkeys(("95 % ci", "ci", "confidence interval"), "range"),
     **dict.fromkeys(("baseline", "classifier", "cheap classifier"), "cheap baseline"),
     **{"floor": "reference", "label noise": "noise", "likely": "sure"},
-    **{"ndcg@10": "ndcg", "p (holm)": "holm"},
+    **{"hit@1": "hit@k", "hit@5": "hit@k", "ndcg@10": "ndcg", "p (holm)": "holm"},
 }
 
 
@@ -105,7 +105,7 @@ def glossary() -> dict[str, str]:
 def meaning(word: str) -> str | None:
     """Return what a word means, however it is written; None for one that is not known."""
     plain = " ".join(word.lower().replace("_", " ").split())
-    plain = _SAME.get(plain, plain)
+    plain = "against" if plain.startswith("against ") else _SAME.get(plain, plain)
     known = {name.lower(): text for name, text in glossary().items()}
     spellings = (plain, plain.removesuffix("s"), f"{plain}s", plain.replace(" ", "-"))
     return next((known[spelling] for spelling in spellings if spelling in known), None)

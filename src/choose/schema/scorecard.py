@@ -232,7 +232,6 @@ NAMES = {
     "token-f1": "token F1",
     "exact-match": "exact match",
     "value-match": "same text, number or date",
-    "judge": "model that rates",
     "ndcg@10": "nDCG@10",
     "mrr@10": "MRR@10",
 }
