@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from choose.api.compare import export
 from choose.conformance import questions
 from choose.errors import ChooseError
-from choose.export.exported_model import Model
+from choose.export.exported_model import Model, digests_of
 from support.studies import shared_study
 
 Change = Callable[[Any], object]
@@ -21,14 +23,14 @@ TEXTS = [item.text for item in questions()][:4]
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("exports") / "tfidf"
-    return export(shared_study(tmp_path_factory), place, candidate="tfidf").folder
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    study, place = shared_study(tmp_path_factory), tmp_path_factory.mktemp("exports")
+    return {n: export(study, place / n, candidate=n).folder for n in ("tfidf", "lora")}
 
 
 @pytest.fixture
-def folder(exported: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(exported, tmp_path / "copy")
+def folder(exports: dict[str, Path], tmp_path: Path) -> Path:
+    return shutil.copytree(exports["tfidf"], tmp_path / "copy")
 
 
 def edit(file: Path, change: Change) -> None:
@@ -63,7 +65,16 @@ MANIFEST: dict[str, Change] = {
     # U6: names that are no file of the model.
     **{
         repr(name): lists(name)
-        for name in ("../export.json", "/etc/passwd", "a\0b", "missing.json", "", ".")
+        for name in (
+            "../export.json",
+            "/etc/passwd",
+            "a\0b",
+            "model\\x",
+            "C:/x",
+            "no.json",
+            "",
+            ".",
+        )
     },
 }
 
@@ -103,6 +114,67 @@ def test_files_are_those_that_the_export_wrote(name, content, said, folder):
     else:
         (folder / "model" / name).write_bytes(content)
     assert said in (refused(folder) or "")
+
+
+def with_first(value: float) -> Change:
+    def change(arrays: Any) -> None:
+        for array in arrays.values():
+            array.flat[0] = value
+
+    return change
+
+
+def every(function: Callable[[Any], Any]) -> Change:
+    return lambda arrays: arrays.update({name: function(a) for name, a in arrays.items()})
+
+
+def with_more(arrays: Any) -> None:
+    arrays["more"] = np.zeros(1, np.float32)
+
+
+ARRAYS: dict[str, Change] = {
+    "nan": with_first(np.nan),
+    "infinite": with_first(np.inf),
+    "int8": every(lambda array: array.astype(np.int8)),
+    "shorter": every(lambda array: np.ascontiguousarray(array[..., :-1])),
+    "none": lambda arrays: arrays.pop(next(iter(arrays))),
+}
+
+SETTINGS: dict[str, Change] = {
+    "rank huge": lambda c: c["settings"].update(rank=10**9),
+    "max_tokens 0": lambda c: c["settings"].update(max_tokens=0),
+}
+
+DAMAGES = [
+    *(("tfidf", "fitted.safetensors", *change) for change in ARRAYS.items()),
+    *(("lora", "fitted.safetensors", *change) for change in ARRAYS.items()),
+    *(("lora", "adapter_model.safetensors", *change) for change in ARRAYS.items()),
+    ("lora", "adapter_model.safetensors", "extra", with_more),
+    *(("lora", "fitted.json", *change) for change in SETTINGS.items()),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change"),
+    [(kind, name, change) for kind, name, _, change in DAMAGES],
+    ids=[f"{kind} {name}: {what}" for kind, name, what, _ in DAMAGES],
+)
+def test_damage_with_its_own_digest_is_one_line(kind, name, change, exports, tmp_path):
+    """Files that go with their digests are checked for what no fitted strategy holds."""
+    folder = Path(shutil.copytree(exports[kind], tmp_path / "copy"))
+    file = folder / "model" / name
+    if file.suffix == ".json":
+        edit(file, change)
+    else:
+        arrays = {key: array.copy() for key, array in load_file(file).items()}
+        change(arrays)
+        save_file(arrays, file)
+    edit(folder / "export.json", lambda c: c.update(files=digests_of(folder / "model")))
+    message = refused(folder)
+    assert message is not None
+    assert "\n" not in message
+    assert "SHA-256" not in message
+    assert message.endswith("Export it again.")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])

@@ -1,6 +1,7 @@
 """A fitted strategy as files: JSON for facts, safetensors for arrays; nothing that runs code.
 
 What reads an export has compared each file with its digest, and reports any error of a reader here.
+Values that would change answers silently are refused here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
+from choose.strategy import check_hyperparameters
 from choose.types import Example
 
 FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
@@ -26,7 +28,10 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:
-    """Write a fitted strategy's state, with its hyperparameters and the digest of its weights."""
+    """Write a fitted strategy's state, with its hyperparameters and the digest of its weights.
+
+    Arrays hold finite floats, int64 or bool; others are refused when they are read.
+    """
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,18 +45,41 @@ def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | Non
 
 
 def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Set a strategy's saved hyperparameters and return the facts and the arrays."""
-    from safetensors.numpy import load_file
+    """Set a strategy's saved hyperparameters and return the facts and the arrays.
 
+    Raises:
+        StrategyError: if a hyperparameter or an array holds what none may hold.
+    """
     facts = read_json(folder / FACTS)
-    for name in _names(strategy):
-        setattr(strategy, name, facts["settings"][name])
+    settings = {name: facts["settings"][name] for name in _names(strategy)}
+    try:
+        check_hyperparameters(type(strategy).__name__, type(strategy), settings)
+    except StrategyError as error:
+        raise _damaged(folder / FACTS, str(error).rstrip(".")) from error
+    for name, value in settings.items():
+        setattr(strategy, name, value)
     if facts["weights"] != _weights(strategy):
         raise StrategyError(
             f"{str(folder)!r} goes with other weights than those its model names lead to now. Put "
             "the old weights back, or export it again."
         )
-    return facts, load_file(folder / ARRAYS) if (folder / ARRAYS).exists() else {}
+    return facts, _read_arrays(folder / ARRAYS) if (folder / ARRAYS).exists() else {}
+
+
+def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, npt.NDArray[Any]] = load_file(path)
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" and array.dtype not in (np.int64, np.bool_):
+            raise _damaged(path, f"{name} holds {array.dtype}")
+        if not np.isfinite(array).all():
+            raise _damaged(path, f"{name} holds NaN or infinity")
+    return arrays
+
+
+def _damaged(path: Path, why: str) -> StrategyError:
+    return StrategyError(f"Cannot read {str(path)!r}: {why}. Export it again.")
 
 
 def read_json(path: Path) -> Any:
