@@ -235,6 +235,19 @@ def difference(estimate: Estimate | None) -> str:
     return f"{value} ({signed_points(estimate.low)} to {signed_points(estimate.high)})"
 
 
+def plus_minus(estimate: Estimate) -> str:
+    """Return a difference with the wider half of its interval: ``+4.1 ±2.0``.
+
+    Where that would reach beyond 100 points, its bounds are returned.
+    """
+    if estimate.low is None or estimate.high is None:
+        return signed_points(estimate.value)
+    half = max(estimate.high - estimate.value, estimate.value - estimate.low)
+    if abs(estimate.value) + half > 1:
+        return interval(estimate)
+    return f"{signed_points(estimate.value)} ±{100 * half:.1f}"
+
+
 def figure(value: float | None) -> str:
     """Return a positive quantity with about three digits and thousands set apart."""
     if value is None:

@@ -6,10 +6,12 @@
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import StringIO
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from rich.console import Console
 
 from choose.api.notebook_views import printed
 from choose.report import words
@@ -45,6 +47,23 @@ from choose.types import Kind
 from support import decisions
 
 APPROVED = Path(__file__).parent / "approved"
+DEMO = Path(__file__).parents[2] / "docs" / "generate" / "demo.json"
+
+
+def demo() -> Decision:
+    """Return the record of a real run, whose names are long and whose rows differ."""
+    return Decision.model_validate_json(DEMO.read_text(encoding="utf-8"))
+
+
+def priced() -> Decision:
+    """Return that record with dollars, of answers and a month."""
+    base, found = demo(), []
+    for place, card in enumerate(base.scorecards):
+        cost = card.cost.model_copy(update={"usd_per_1k": 0.012 * (place + 1)})
+        found.append(card.model_copy(update={"cost": cost}))
+    goal = {**base.goal, "volume": 10_000}
+    return base.model_copy(update={"scorecards": tuple(found), "goal": goal})
+
 
 SCREENS: dict[str, Callable[[], Decision]] = {
     **{kind: partial(decisions.decision, kind) for kind in get_args(Kind)},
@@ -52,6 +71,8 @@ SCREENS: dict[str, Callable[[], Decision]] = {
     "one-family": decisions.alone,
     "documents": decisions.reading,
     "endpoints": decisions.served,
+    "demo": demo,
+    "demo-priced": priced,
 }
 
 CODES: dict[StepKind, tuple[StepCode, ...]] = {
@@ -110,6 +131,19 @@ def test_screens_are_those_that_were_approved(name: str) -> None:
     decision = SCREENS[name]()
     page = render_markdown(decision) if name in ("many-rows-left", "documents", "endpoints") else ""
     approve(name, f"{printed(render(decision))}\n{page and chr(10)}{page}")
+
+
+@pytest.mark.parametrize("made", [demo, priced])
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_families_are_one_table_with_their_chances(
+    made: Callable[[], Decision], width: int
+) -> None:
+    """A second table held the chances where the first one was too wide."""
+    text = StringIO()
+    size: dict[str, Any] = {"width": width, "height": 60}
+    Console(file=text, color_system=None, **size).print(render(made()))
+    (head,) = [line for line in text.getvalue().splitlines() if "  family " in line]
+    assert "chance" in head
 
 
 def test_every_code_has_the_sentence_that_was_approved() -> None:

@@ -86,7 +86,7 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     other = next(s for s in found.scorecards if s.candidate == "lora")
     cards = (own, other.model_copy(update={"difference": gap, "compared": (0.66, 0.86)}))
     said = shown(found.model_copy(update={"scorecards": cards}))
-    assert re.search(rf"lora +7\d\.\d\* .* {MINUS}20\.0 \({MINUS}33\.0 to {MINUS}7\.0\)", said)
+    assert re.search(rf"lora +7\d\.\d\* .* {MINUS}20\.0 ±13\.0", said)
     assert (
         "* On shared rows, after training on equally many: tfidf 86 %, lora 66 %. Chances "
         "count all answers."
@@ -101,7 +101,8 @@ def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
     """A difference on fewer rows is marked, not ranked by its raw accuracy."""
     said = shown(decisions.answered(), 100)
     (line,) = [line for line in said.splitlines() if "fine-tuning: lora" in line]
-    assert "362 of 602" in line
+    assert re.search(r" 362( |$)", line)
+    assert "rows of" in said
 
 
 @pytest.mark.parametrize("made", [decisions.answered, decisions.crowded, decisions.hostile])

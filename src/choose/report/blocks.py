@@ -26,6 +26,7 @@ from choose.formatting import (
     p_value,
     percent,
     plural,
+    plus_minus,
     points,
     short_model,
     short_models,
@@ -329,24 +330,38 @@ def families(decision: Decision) -> Iterator[Block]:
     shown = [(one.family, known[one.best or ""]) for one in found if one.best in known]
     if not shown:
         return
-    first, rows = shown[0][1], []
-    for family, card in shown:
-        noun, member = clean(family), shorten(clean(card.candidate), NAME)
-        own = {k: v for k, v in _place(decision, card).items() if k != "state"}
-        rows.append({"family": noun if member == noun else f"{noun}: {member}", **own})
+    first, total = shown[0][1], decision.dataset.test_rows
+    head, whole = f"rows of {total:,}", all(card.rows == total for _, card in shown)
+    rows = [_family_row(decision, family, card, head=head) for family, card in shown]
     for family in verdict.unmeasured:
         told = chance_cell(decision, verdict.chance.get(family))
-        rows.append({"family": clean(family), "rows": "not measured", "chance": told})
+        rows.append({"family": clean(family), head: "0", "chance": told})
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
         rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
     use = verdict.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
-    spare = ("$ per 1,000", "ms per answer", "won:lost")
+    spare = ["$ a month", "$ per 1,000", "ms per answer", "won:lost", "shared rows"]
+    spare.insert(4 if whole else 3, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
     compared = words.compared_on(decision, [one.candidate for _, one in shown]) if shown[1:] else ""
     for text in filter(None, (compared, words.beyond_limits(decision))):
         yield Paragraph(text, "note")
+
+
+def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) -> dict[str, str]:
+    """Return a family's cells; numbers of rows, under their own `head`, come last."""
+    noun, member = clean(family), shorten(clean(card.candidate), NAME)
+    own = _place(decision, card)
+    del own["rows"], own["shared rows"], own["state"]
+    if card.difference and not card.chosen:
+        own[_against(decision)] = plus_minus(card.difference)
+    return {
+        "family": noun if member == noun else f"{noun}: {member}",
+        **own,
+        head: f"{card.rows:,}",
+        "shared rows": f"{card.common:,}" if _unlike(decision, card) else DASH,
+    }
 
 
 def candidates(decision: Decision) -> Iterator[Block]:
@@ -393,8 +408,6 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     Dollars are those of a month where the study states how many answers one takes.
     """
     total, ms, score = decision.dataset.test_rows, card.cost.ms_per_item, card.accuracy
-    unlike = any(s.difference and s.common != s.rows for s in decision.scorecards)
-    unlike = unlike and not card.chosen
     best = {family.best: family.family for family in decision.verdict.families}
     chance = decision.verdict.chance.get(best.get(card.candidate, ""))
     volume, usd = decision.goal.get("volume"), card.cost.usd_per_1k
@@ -406,17 +419,27 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     }
     return {
         words.score_head(decision.goal): score_cell(score) + "*" * words.apart(decision, card),
+        "chance": chance_cell(decision, chance),
         "rows": out_of(card.rows, total),
-        f"against {clean(decision.pick)}": DASH if card.chosen else difference(card.difference),
+        _against(decision): DASH if card.chosen else difference(card.difference),
         "won:lost": DASH if card.won is None else f"{card.won:,}:{card.lost:,}",
-        "shared rows": out_of(card.common, total) if unlike and card.common else DASH,
+        "shared rows": out_of(card.common, total) if _unlike(decision, card) else DASH,
         **found,
         "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
         "$ per 1,000": figure(usd),
         "$ a month": figure(monthly),
-        "chance": chance_cell(decision, chance),
         "state": _state(decision, card),
     }
+
+
+def _against(decision: Decision) -> str:
+    return f"against {clean(decision.pick)}"
+
+
+def _unlike(decision: Decision, card: Scorecard) -> bool:
+    """Return whether to say on how many rows a candidate was compared, as these differ."""
+    unlike = any(s.difference and s.common != s.rows for s in decision.scorecards)
+    return unlike and card.common > 0 and not card.chosen
 
 
 def _state(decision: Decision, card: Scorecard) -> str:

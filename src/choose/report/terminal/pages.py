@@ -46,6 +46,9 @@ from choose.schema.decision import Decision
 # Columns of a margin, of a cell at most, and between two columns of a table.
 INDENT, CELL, GAP = 2, 28, 2
 
+# Columns of the head of a column: at least, and at most.
+HEAD = (7, 12)
+
 # Lines of the first screen, below which the shell's prompt and the path of the report stand, and of
 # one in a pipe or file, which has no height.
 LINES, BELOW, PIPED = 36, 2, 48
@@ -323,7 +326,8 @@ def _table(block: Table, width: int) -> Iterator[RenderableType]:
     columns = []
     for place, name in enumerate(block.heads):
         cells = [literal(shorten(_name(clean(row[place])), CELL)) for row in rows]
-        head = fold(name, 12, "dim")
+        needed = max(map(cell_len, [*(cell.plain for cell in cells), *name.split()]), default=0)
+        head = fold(name, min(max(needed, HEAD[0]), HEAD[1]), "dim")
         if block.sign and not place:
             head, marked = Text("  ") + head, [row[0] == block.mark for row in rows]
             sign = literal(block.sign) + Text(" ")
