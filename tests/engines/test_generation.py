@@ -394,7 +394,7 @@ def test_shared_parts_are_found(generator: Generator) -> None:
     assert divided[6] == (told[:2], told[2:])
     same = divide([Prompt((), a)] * 2)
     assert same == [((), a[:-2], a[-2:])] * 2
-    chain = [Prompt((), tuple(range(n))) for n in range(1, 150)]
+    chain = [Prompt((), tuple(range(n))) for n in range(1, 1500)]  # deeper than Python's stack
     for prompt, parts in zip(chain, divide(chain), strict=True):
         assert tuple(token for part in parts for token in part) == prompt.rest
         assert parts[-1]

@@ -19,7 +19,7 @@ from choose.engines.lora.classifier import ClassifierRun, class_weights, schedul
 from choose.engines.lora.fit import train
 from choose.engines.lora.training_run import Schedule
 from choose.errors import StrategyError
-from choose.strategy import build
+from choose.strategy import Saves, build
 from choose.tasks.labels import Classification
 from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
@@ -57,6 +57,19 @@ def test_it_learns_on_both_kinds_of_base(bases: dict[str, str], kind: str) -> No
     before, after, effect = strategy._model.learning
     assert after < before
     assert effect > 1e-3
+
+
+@pytest.mark.slow
+def test_saved_and_loaded_an_encoder_answers_the_same(bases, tmp_path):
+    strategy = fitted(bases["encoder"])
+    assert isinstance(strategy, Saves)
+    strategy.save(tmp_path / "kept")
+    again = lora(bases["encoder"], seed=9, rank=2)
+    again.load(tmp_path / "kept")
+    ours, theirs = strategy.predict(questions()), again.predict(questions())
+    assert ours.outputs == theirs.outputs
+    np.testing.assert_array_equal(ours.scores, theirs.scores)
+    assert not list((tmp_path / "kept").glob("*.bin"))
 
 
 def test_plain_peft_reads_the_adapter(bases: dict[str, str], tmp_path: Path) -> None:
@@ -98,6 +111,16 @@ def test_the_shared_base_keeps_no_trace(bases: dict[str, str]) -> None:
     # Two fitted adapters live side by side over one copy of the weights.
     assert first._model.base is second._model.base
     assert not np.array_equal(first.predict(questions()).scores, second.predict(questions()).scores)
+
+
+def test_torch_randomness_is_left_alone(bases: dict[str, str]) -> None:
+    import torch
+
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    fitted(bases["causal"])
+    assert torch.equal(torch.rand(4), expected)
 
 
 def test_training_that_learns_nothing_is_an_error(bases: dict[str, str]) -> None:
