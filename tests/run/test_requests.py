@@ -1,12 +1,19 @@
-"""What a worker answers to a request, and what it keeps for the next one."""
+"""Requests and results travel between processes, and another process gives the same answers."""
 
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent
-from choose.run.records import GroupRequest
+from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import Job
 from choose.types import Dataset
@@ -14,6 +21,22 @@ from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study
 
 CLEAN = ("clean", 0)
+
+
+# What a worker elsewhere does: the labelled set once, then requests.
+ELSEWHERE = """
+import pickle, sys
+import pytest
+from choose.data.scenarios import Pools
+from choose.run import predict_test_rows
+from choose.run.worker import Worker
+from support import fake_strategies
+fake_strategies.install(pytest.MonkeyPatch())
+data, requests = pickle.load(open(sys.argv[1], "rb"))
+worker = Worker(Pools(data))
+results = [worker.run_group(request) for request in requests]
+pickle.dump(results, open(sys.argv[1], "wb"))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +49,71 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def steady(data: Dataset) -> Job:
     """Return the first job of a candidate that is no baseline."""
     return next(j for j in jobs_of(study("steady"), data) if j.trial.candidate == "steady")
+
+
+def requests_of(data: Dataset, jobs: list[Job]) -> Iterator[GroupRequest]:
+    """Yield a request of every form: together, alone, failing, in part, and cut short."""
+
+    def request(*own: Job, **more: object) -> GroupRequest:
+        return GroupRequest(number=len(own), jobs=own, **more)
+
+    def of(name: str) -> list[Job]:
+        return [job for job in jobs if job.trial.candidate == name]
+
+    yield request(*of("together")[:3])
+    yield request(of("tfidf")[0])
+    yield request(of("broken")[0])
+    yield request(replace(of("tfidf")[1], ask=7))
+    yield request(of("late")[0], of("late")[1])
+
+
+def told(results: list[GroupResult]) -> list[object]:
+    """Return everything of results but what depends on the clock."""
+    untimed = {"fit_seconds", "predict_seconds", "seconds_alone", "seconds_spent"}
+    return [
+        (
+            result.number,
+            result.stopped,
+            result.last,
+            result.kept,
+            result.lost,
+            [
+                (
+                    replace(run, answers={}, scores={}, **dict.fromkeys(untimed)),
+                    {view: (a.outputs, a.status) for view, a in run.answers.items()},
+                    {view: np.asarray(a.scores).tolist() for view, a in run.answers.items()},
+                    traceback and traceback.splitlines()[-1],
+                )
+                for run, traceback in result.runs
+            ],
+        )
+        for result in results
+    ]
+
+
+@pytest.mark.slow
+def test_another_process_gives_the_same_answers(tmp_path: Path) -> None:
+    data = dataset(rows=240)
+    jobs = jobs_of(study("together", "tfidf", "broken", "late"), data)
+    requests = list(requests_of(data, jobs))
+    here = [Worker(Pools(data)).run_group(request) for request in requests]
+    file = tmp_path / "sent.pickle"
+    file.write_bytes(pickle.dumps((data, requests)))
+    paths = os.pathsep.join([str(Path(fakes.__file__).parents[1]), *sys.path])
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(file)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    there = pickle.loads(file.read_bytes())
+    assert told(there) == told(here)
+    together, tfidf, broken, cut, late = here
+    assert [run.group_size for run, _ in together.runs] == [3, 3, 3]
+    assert set(tfidf.runs[0][0].answers) == {CLEAN}
+    assert "ValueError" in (broken.runs[0][1] or "")
+    assert len(cut.runs[0][0].asked[CLEAN]) == 7
+    assert cut.kept == (cut.runs[0][0].trial.key,)
+    assert (late.stopped, late.runs) == ("time", ())
 
 
 @pytest.mark.parametrize("kept", [True, False])
