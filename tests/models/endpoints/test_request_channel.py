@@ -20,6 +20,7 @@ from choose.models.endpoints.client import retry_after
 from choose.models.endpoints.command_session import connect_endpoints, repeated_requests
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
 from choose.models.endpoints.settings import Endpoint
+from choose.progress import TimeLimitReached, time_limit
 from choose.types import Item
 from support.chat_server import (
     FAST,
@@ -362,6 +363,9 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
                 strategy.predict(rows(50))
         assert session.ledger.requests == len(asked) == 1 + 4
         assert session.ledger.reserved == 0
+        with pytest.raises(TimeLimitReached), time_limit(0.0):
+            strategy.predict(rows(60))
+        assert session.ledger.requests == len(asked) == 1 + 4
 
 
 def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
