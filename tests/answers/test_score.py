@@ -245,6 +245,9 @@ BAD: dict[str, tuple[pl.DataFrame, dict[str, Any], type[ChooseError], str]] = {
         pl.concat([rows(20, gpt=0.9), rows(1, gpt=1.0)]), {}, DataError, "stands in rows 1 and 21",
     ),
     "price": (rows(20, gpt=0.9), {"answers": "gpt=.50/1k"}, StudyError, "without a $"),
+    "endless price": (
+        rows(20, gpt=0.9), {"answers": f"gpt={'9' * 320}/1k"}, StudyError, "neither a file nor a",
+    ),
     "family": (rows(20, gpt=0.9), {"family": {"gpt": "tuning"}}, StudyError, "fine-tuning"),
     "other rows": (rows(20, gpt=0.9), {"family": {"gtp": "baseline"}}, StudyError, "'gpt'"),
     "empty gold": (
@@ -435,6 +438,15 @@ def test_a_file_of_another_form_is_read_or_refused(tool: str, tmp_path: Path) ->
         with suppress(ChooseError):
             found = read_set(resolve(str(file)))
             given_runs(found.given, found.dataset)
+
+
+@pytest.mark.parametrize("tool", ["lm-eval-g*/*/s", "openai"])
+@pytest.mark.parametrize("line", ['{"custom_id": "b', "[" * 50_000, "7"])
+def test_a_line_that_is_no_object_is_named(tool: str, line: str, tmp_path: Path) -> None:
+    whole = Path(written(tool)).read_text("utf-8").splitlines()
+    (tmp_path / "a.jsonl").write_text("\n".join([*whole, "", line]), "utf-8")
+    with pytest.raises(DataError, match=f"Line {len(whole) + 2} of .* was cut off or edited"):
+        read_answers(str(tmp_path / "a.jsonl"))
 
 
 def test_a_name_of_a_candidate_takes_the_place_of_no_column(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ FILES: dict[str, bytes] = {
     "huge_field.csv": csv("a" * 1_200_000 + ",x").encode(),
     "huge_label.csv": csv("a," + "x" * 100_000, "b," + "x" * 100_000).encode(),
     "digits.csv": csv("a," + "9" * 5_000, "b," + "8" * 5_000).encode(),
+    "printed_lists.csv": csv("a,[{[]: 1}]", "b,['a\\d']").encode(),
     # bytes and encodings
     "nul.csv": csv("a\0b,x").encode(),
     "binary.csv": bytes(range(256)) * 40,
@@ -90,6 +91,7 @@ FILES: dict[str, bytes] = {
     "broken.jsonl": jsonl('{"text": "a", "label": '),
     "huge_integer.jsonl": jsonl('{"text": "a", "label": ' + "9" * 5000 + "}"),
     "deep.jsonl": jsonl('{"text": "a", "label": ' + "[" * 900 + "]" * 900 + "}"),
+    "deep_batch.jsonl": b'{"custom_id": "a", "response": null}\n' + b"[" * 50_000 + b"\n",
     "nested_text.jsonl": jsonl('{"text": {"a": 1}, "label": "x"}'),
     "mixed_label.jsonl": jsonl('{"text": "a", "label": 1}'),
     "surrogate.jsonl": jsonl('{"text": "\\ud800", "label": "x"}'),

@@ -38,6 +38,9 @@ ZSTD = 93
 # Scores that inspect writes as letters.
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
+# What a reader raises in a file that is laid out in another way.
+_OTHER_FORM = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError)
+
 # Assertions of promptfoo whose value is a right answer.
 _EQUAL = ("equals", "iequals", "icontains", "contains", "is-equal")
 
@@ -167,7 +170,7 @@ def read_answers(path: str, scores: bool = False) -> AnswerFile:
         return laid_out(path, tool, _READERS[tool](path, head), scores)
     except ChooseError:
         raise
-    except (AttributeError, TypeError, LookupError, ValueError, ArithmeticError) as error:
+    except _OTHER_FORM as error:
         raise DataError(
             f"{path!r} is not laid out as {tool} writes it. Write it again with a current "
             "version, or give a table with a column label and one a candidate."
@@ -340,9 +343,20 @@ def _lm_eval(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
         )
 
 
-def _lines(path: str) -> list[dict[str, Any]]:
+def _lines(path: str) -> Iterator[dict[str, Any]]:
     with Path(path).open(encoding="utf-8-sig") as file:
-        return [json.loads(line) for line in file if line.strip()]
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            found = None
+            with suppress(ValueError, RecursionError):
+                found = json.loads(line)
+            if not isinstance(found, dict):
+                raise DataError(
+                    f"Line {number} of {path!r} is no JSON object: the file was cut off or edited. "
+                    "Write it again."
+                )
+            yield found
 
 
 def _choices(line: Mapping[str, Any]) -> list[str]:

@@ -173,13 +173,15 @@ def _parts(texts: Iterable[str]) -> list[str]:
 
 def price(text: str, name: str) -> float:
     """Read ``2.50/1k`` as dollars for 1,000 answers."""
-    if (match := _PRICE.fullmatch(text)) is None:
+    match = _PRICE.fullmatch(text)
+    usd = finite(match[1]) if match else None
+    if usd is None:
         raise StudyError(
             f"--answers {name}={shown(text)} is neither a file nor a price. Write a price as "
             f"{name}=2.50/1k, dollars for 1,000 answers without a $, or a file as "
             f"{name}=answers.jsonl."
         )
-    return float(match[1])
+    return usd
 
 
 def family_of(name: str, said: Mapping[str, Family]) -> Family:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -98,12 +99,19 @@ def _are_lists(values: Sequence[Any]) -> bool:
 def _listed(value: Any) -> list[Any] | None:
     """Return the list of scalars that a cell is, or holds as JSON or as Python prints it."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        for read in (json.loads, ast.literal_eval):
-            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        for read in (json.loads, _printed):
+            with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                 value = read(value.strip())
                 break
     plain = isinstance(value, list) and not any(isinstance(x, list | dict | bytes) for x in value)
     return value if plain else None
+
+
+def _printed(text: str) -> Any:
+    """Return the list that Python prints so; a backslash that escapes nothing stands for itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.literal_eval(text)
 
 
 def set_cell(value: Any, separator: str | None = None) -> tuple[str, ...]:
