@@ -153,6 +153,15 @@ def test_prices_reach_the_rule() -> None:
     assert rule_of(plain(load_study({"goal": {"margin": 0.03}}))).margin == 0.03
 
 
+@pytest.mark.parametrize(
+    "text", ["usd_per_hour=1e300", "max_usd=1e300", "max_ms=1e300", "margin=1e-300"]
+)
+def test_absurd_numbers_given_as_texts_are_refused_before_anything_runs(text: str) -> None:
+    """A study with 1e300 was stored, and then could not be continued."""
+    with pytest.raises(StudyError, match=f"{text.partition('=')[0]} is 1e.300. Write a usual"):
+        load_study(None, overrides_of(settings_of([text])))
+
+
 NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300)
 
 

@@ -201,9 +201,11 @@ def check(settings: Mapping[str, Any], origin: str, overrides: Overrides | None 
     """Validate plain settings as a study; the error names the first bad key, or its flag."""
     check_values(settings, "")
     try:
-        return Study.model_validate(with_providers(settings))
+        study = Study.model_validate(with_providers(settings))
     except ValidationError as invalid:
         raise StudyError(_sentence(invalid, origin, overrides or {})) from invalid
+    check_values(study.model_dump(), "")  # numbers may have been given as texts
+    return study
 
 
 def _read(path: Path) -> dict[str, Any]:
