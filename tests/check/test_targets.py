@@ -62,8 +62,8 @@ def test_slips_of_records_are_found_and_named_first(tmp_path: Path) -> None:
     rows.append({**rows[40], "target": {"people": 9}})  # the same text, another record
     record = checked(tmp_path, rows)
     issues = {(issue.row, issue.kind) for issue in record.issues}
-    assert {("21", "not in text"), ("41", "unlike target")} <= issues
-    assert "'people' is of mixed type: a number in 120 rows, text in 1 row." in says(
+    assert {("11", "mixed type"), ("21", "not in text"), ("41", "unlike target")} <= issues
+    assert "'people' is of mixed type: a number in 120 rows, text in 1 row (row 11)." in says(
         record, "Types"
     )
     assert "look: Values that occur in the text" in says(record, "Values")

@@ -43,6 +43,9 @@ PAIRS = 20_000
 # another value is suspect.
 TAKEN = 0.95
 
+# A type of a field that at most this share of its rows have is a slip.
+SLIP = 0.1
+
 # A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
 RARE = 0.01
 
@@ -198,8 +201,18 @@ class Targets:
             most=max(map(len, found)),
         )
 
+    def _mixed(self) -> Iterator[Issue]:
+        """Yield the rows in which a field is of a type that few rows have."""
+        for name, (usual, most), filled in ((f.name, f.types[0], f.filled) for f in self.fields):
+            if filled - most > max(1, SLIP * filled):
+                continue
+            for id, record in self.records.items():
+                if name in record and (kind := type_name(record[name])) != usual:
+                    yield Issue(row=id, kind="mixed type", label=name, detail=kind)
+
     def issues(self) -> Iterator[Issue]:
         yield from self._unlike()
+        yield from self._mixed()
         for e in self.rows:
             names = (name for name, ids in self.invented.items() if e.id in ids)
             yield from (Issue(row=e.id, kind="not in text", label=name) for name in names)

@@ -1137,7 +1137,7 @@ def check_blocks(
     )
     closing = words.LIMITS
     if check.issues:
-        rows = plural(len(check.issues), "row")
+        rows = plural(len({one.row for one in check.issues}), "row")
         closing += f" {issues[0].upper()}{issues[1:]} lists {rows} with issues."
     closing += f" Took {duration(check.seconds)}; no model was loaded."
     steps = {

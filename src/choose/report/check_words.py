@@ -35,6 +35,7 @@ _ISSUES: dict[IssueKind, str] = {
     "suspected label": "doubted (log odds {})",
     "rare label": "fewer than 5 rows",
     "unlike target": "nearly the same input, unlike target ({})",
+    "mixed type": "{} where other rows have another type",
     "not in text": "a value not in the text",
     "not in passage": "no accepted answer occurs in the passage",
     "not in documents": "no document holds an accepted answer",
@@ -320,7 +321,9 @@ def _types(check: Check) -> Iterator[str]:
     yield "[task.fields] in the study file states others."
     for field in [f for f in facts.fields if len(f.types) > 1][:3]:
         kinds = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in field.types)
-        yield f"{quoted(field.name)} is of mixed type: {kinds}."
+        slips = [one.row for one in check.named("mixed type") if one.label == field.name]
+        where = f" ({rows_named(slips)})" if slips else ""
+        yield f"{quoted(field.name)} is of mixed type: {kinds}{where}."
 
 
 def _values(check: Check) -> Iterator[str]:

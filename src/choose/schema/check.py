@@ -172,7 +172,8 @@ StepCode = Literal[
 
 IssueKind = Literal[
     "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label",
-    "unlike target", "not in text", "not in passage", "not in documents", "reworded",
+    "unlike target", "mixed type", "not in text", "not in passage", "not in documents",
+    "reworded",
 ]  # fmt: skip
 
 
