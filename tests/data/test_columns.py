@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import polars as pl
 import pytest
@@ -472,9 +473,25 @@ def test_the_last_turn_of_the_assistant_is_the_label() -> None:
     assert read_rows(both).instruction is None
 
 
-def test_system_turns_that_differ_are_no_instruction() -> None:
-    Path("a.json").write_text(json.dumps(chats(lambda i: f"Ticket {i}")))
-    assert read_rows(DataSection(path="a.json")).instruction is None
+@pytest.mark.parametrize(
+    ("system", "says"),
+    [
+        (lambda i: f"Ticket {i}", "The system turns differ between chats, and are not used."),
+        (lambda i: "a" * 100_000, "The system turns are too long for an instruction, and are"),
+    ],
+)
+def test_system_turns_that_are_no_instruction_are_told(system: Any, says: str) -> None:
+    Path("a.json").write_text(json.dumps(chats(system)))
+    rows = read_rows(DataSection(path="a.json"))
+    assert rows.instruction is None
+    [note] = [note for note in rows.notes if "system turn" in note]
+    assert says in note
+    assert note.endswith("--text-column messages.system,messages.user")
+
+
+def test_chats_without_a_system_turn_say_nothing_of_one() -> None:
+    Path("a.json").write_text(json.dumps(chats()))
+    assert "system" not in " ".join(read_rows(DataSection(path="a.json")).notes)
 
 
 @pytest.mark.parametrize(

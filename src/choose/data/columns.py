@@ -289,8 +289,14 @@ def shared_instruction(table: pl.DataFrame, roles: Roles) -> tuple[str | None, l
     if chat == roles.label or system in roles.text or chat not in table.columns:
         return None, []
     first, *others = {value_at({chat: cell}, system) for cell in table[chat].to_list()}
-    if others or first is None or len(first) > LONGEST_INSTRUCTION:
+    if first is None and not others:
         return None, []
+    if others or len(first) > LONGEST_INSTRUCTION:
+        why = "differ between chats" if others else "are too long for an instruction"
+        return None, [
+            f"The system turns {why}, and are not used. To read them as part of the text: "
+            f"--text-column {system},{chat}.user"
+        ]
     return first, ["The system turn of the chats is the instruction of prompts."]
 
 
