@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from choose.answers.given import Draw, Given, given_runs
 from choose.api.compare import compare_stores
 from choose.errors import StoreError
 from choose.report.blocks import comparison_blocks
@@ -124,6 +125,24 @@ def test_the_same_study_twice_differs_in_nothing(pair: tuple[Path, Path]) -> Non
     assert not versus.verdict_changed
     assert not versus.changes
     assert all(s.difference.value == 0 and s.same_fits and s.p is None for s in versus.shifts)
+
+
+def test_given_answers_are_identical_in_whatever_folds(tmp_path: Path) -> None:
+    held_out = data()
+    [ids] = [division.questions for division in held_out.folds]
+    halves = [Fold(pool=("pool",), questions=part) for part in (ids[::2], ids[1::2])]
+    folded = replace(held_out, folds=tuple(halves), division="cross-fit")
+    draw = Draw(ids=ids, cells=[LABELS[int(id) % 3 > 0] for id in ids])
+    for name, rows in (("a", held_out), ("b", folded)):
+        given = given_runs([Given(name="gpt-4o", draws={0: draw}, family="prompting")], rows)
+        store = Store.create(tmp_path / name)
+        store.begin({"rule": "4", "goal": {"margin": 0.02}, "grid": {}}, rows)
+        store.plan([run.trial for run in given.runs], given.candidates)
+        for run in given.runs:
+            store.add(run)
+    versus = compare_stores(tmp_path / "a", tmp_path / "b")
+    assert [shift.same_fits for shift in versus.shifts] == [True]
+    assert not [change for change in versus.changes if change.what.startswith("candidate.")]
 
 
 def test_answers_that_moved_under_the_same_fits_are_compared(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from choose.api.study_evidence import evidence_of, method_of, rule_of, settings
 from choose.errors import StoreError
 from choose.files import digest
+from choose.judge.evidence import GIVEN
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, causes, metric_of, same_verdict, shifts
 from choose.report.words import answer, headline
@@ -44,7 +45,9 @@ def _facts(store: Store, decision: Decision) -> dict[str, str]:
         one["name"]: {"strategy": one["strategy"], **one["params"]} for one in planned
     }
     for trial in trials:
-        known = {"revision": trial.revision, "weights": trial.weights or None}
+        # Of answers that exist, weights are the answers of one fold.
+        weights = None if trial.strategy == GIVEN else trial.weights or None
+        known = {"revision": trial.revision, "weights": weights}
         candidates.setdefault(trial.candidate, {}).update(known)
     for prompt in method_of(store).prompts:
         setting = f" ({prompt.setting})" if prompt.setting else ""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from choose.judge.evidence import GIVEN
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
 from choose.schema.base import Interval
@@ -135,7 +136,8 @@ def _same(meeting: Meeting, old: ScoreTable, new: ScoreTable) -> bool:
 
 
 def _fits(table: ScoreTable) -> frozenset[str]:
-    return frozenset(run.trial.key for run in table.runs)
+    """Return the keys of the fits; answers that exist come of none, in whatever folds."""
+    return frozenset(run.trial.key for run in table.runs if run.trial.strategy != GIVEN)
 
 
 def same_verdict(before: Decision, after: Decision) -> bool:
