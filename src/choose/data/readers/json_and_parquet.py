@@ -74,6 +74,9 @@ def json_records(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     start = text.lstrip()[:1]
     if start == "[" or (start == "{" and path.suffix.lower() == ".json"):
+        whole = text.rstrip()
+        if whole.endswith("]") and (inside := whole[:-1].rstrip()).endswith(","):
+            text = f"{inside[:-1]}]"  # a comma after the last item does no harm
         document = _parsed(text, repr(str(path)))
         for number, row in enumerate(_rows_within(path, document), start=1):
             yield number, _object(row, f"Item {number} of {str(path)!r}")
@@ -225,23 +228,26 @@ _DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
 def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
     """Lay numbered records out as columns of strings; `path` names them in messages."""
     numbers: list[int] = []
-    rows: list[dict[str, Any]] = []
-    names: dict[str, Any] = {}
+    columns: dict[str, tuple[list[int], list[Any]]] = {}
     filled = 0
     for number, record in records:
+        for key, value in record.items():
+            places, values = columns.setdefault(key, ([], []))
+            places.append(len(numbers))
+            values.append(value)
         numbers.append(number)
-        rows.append(record)
-        names.update(record)
         filled += len(record)
-        if len(names) > MOST_COLUMNS or len(names) * len(rows) > EMPTY + SPARSE * filled:
+        if len(columns) > MOST_COLUMNS or len(columns) * len(numbers) > EMPTY + SPARSE * filled:
             raise DataError(
-                f"{unit(path)} {number} of {str(path)!r}: {len(names):,} different keys so far, "
+                f"{unit(path)} {number} of {str(path)!r}: {len(columns):,} different keys so far, "
                 f"most of them in few lines. At most {MOST_COLUMNS:,} are read, if most lines have "
                 "most of them. Keep the text, the label and what else the study needs."
             )
     series = [
-        series_of(path, title, [row.get(name) for row in rows], numbers)
-        for title, name in zip(check_header(path, list(names)), names, strict=True)
+        series_of(path, name, values, numbers, places)
+        for name, (places, values) in zip(
+            check_header(path, list(columns)), columns.values(), strict=True
+        )
     ]
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *series])
 
@@ -303,27 +309,32 @@ def _plain(cell: pl.Expr, kind: Any) -> pl.Expr:
     return cell.cast(pl.String) if kind.is_decimal() or isinstance(kind, pl.Time) else cell
 
 
-def series_of(path: Path, name: str, values: list[Any], numbers: Sequence[int]) -> pl.Series:
+def series_of(
+    path: Path, name: str, values: list[Any], numbers: Sequence[int], places: Sequence[int]
+) -> pl.Series:
     """Make strings of a column, unless it mixes types or holds nested values.
 
-    `numbers` are those of the rows, for messages.
+    `values` are those of the rows at `places`; the cells of the others are empty and not looked at,
+    since each row may have a key of its own. `numbers` are those of all rows, for messages.
     """
-    types = set(map(type, values))
-    for number, value in zip(numbers, values, strict=True):
+    for place, value in zip(places, values, strict=True):
         text = value if isinstance(value, str) else ""
         if isinstance(value, list | dict):
             text = json.dumps(value, ensure_ascii=False, default=str)
         if text:
             if len(text) > FIELD_LIMIT:
-                raise DataError(f"{unit(path)} {number} of {str(path)!r} {TOO_LONG}")
+                raise DataError(f"{unit(path)} {numbers[place]} of {str(path)!r} {TOO_LONG}")
             if not text.isascii() and _LONE.search(text):
                 raise DataError(
-                    f"{unit(path)} {number} of {str(path)!r} holds half of a Unicode character (a "
-                    f"lone surrogate) in {name!r}. Write the whole character."
+                    f"{unit(path)} {numbers[place]} of {str(path)!r} holds half of a Unicode "
+                    f"character (a lone surrogate) in {name!r}. Write the whole character."
                 )
-    if types & {list, dict} or len({type_name(v) for v in values if v is not None}) > 1:
-        return pl.Series(name, values, dtype=pl.Object)
-    return pl.Series(name, map(scalar_text, values), dtype=pl.String)
+    types = set(map(type, values))
+    nested = types & {list, dict} or len({type_name(v) for v in values if v is not None}) > 1
+    cells: list[Any] = [None] * len(numbers)
+    for place, value in zip(places, values if nested else map(scalar_text, values), strict=True):
+        cells[place] = value
+    return pl.Series(name, cells, dtype=pl.Object if nested else pl.String)
 
 
 def nested_paths(table: pl.DataFrame) -> list[str]:
@@ -346,7 +357,7 @@ def with_paths(path: Path, table: pl.DataFrame, names: Iterable[str]) -> pl.Data
         roots = [column for column in table.columns if name.startswith(f"{column}.")]
         cells = table.select(roots).iter_rows(named=True)
         values = [value_at(row, name) for row in cells]
-        added.append(series_of(path, name, values, numbers))
+        added.append(series_of(path, name, values, numbers, range(len(numbers))))
     return table.with_columns(added) if added else table
 
 
