@@ -8,8 +8,14 @@ from typing import Any, BinaryIO
 
 from choose.data.columns import text_and_id_columns
 from choose.data.examples import cell_text
-from choose.data.readers.json_and_parquet import ROW, TOO_LONG, json_record, value_at
-from choose.data.readers.table_file import read_table
+from choose.data.readers.json_and_parquet import (
+    ROW,
+    TOO_LONG,
+    json_record,
+    json_records,
+    value_at,
+)
+from choose.data.readers.table_file import JSON, checked_file, read_table, text_of
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.types import Item
 
@@ -28,7 +34,18 @@ def file_items(
     table = read_table(name)
     rows = table.drop(ROW)
     records = zip(table[ROW], rows.iter_rows(named=True), strict=True)
-    return _items(rows.columns, records, text_column, fields, asks)
+    items = _items(rows.columns, records, text_column, fields, asks)
+    if fields:
+        _check_fields(name, fields)
+    return items
+
+
+def _check_fields(name: str, fields: Sequence[str]) -> None:
+    """Refuse a row of JSON without a further input: in a table its cell would look like null."""
+    with checked_file(name) as path:
+        if path.suffix.lower() in JSON:
+            for number, record in json_records(path, text_of(path).text):
+                fields_of_row(record, fields, number)
 
 
 def line_items(stream: BinaryIO) -> Iterator[Item]:
