@@ -165,7 +165,11 @@ def test_the_view_is_named_by_what_changed() -> None:
         ("14 March 2019", r"\d{2} March 201\d"),
         ("£1,250 a year", r"£\d,24\d a year"),
         ("17.5 %", r"1\d\.\d %"),
+        ("5.1.20", r"\d\.\d\.\d\d"),
         ("09:30", r"0\d:2\d"),
+        ("on the 28th", r"on the (19|2[04567])th|on the (21st|22nd|23rd)"),
+        ("1st prize", r"(2nd|3rd|[4-9]th) prize"),
+        ("111th and 30min", r"1(0[2-9]|10)(nd|rd|th) and 30min"),
         ("Seven days", r"[A-Z][a-z]+ days"),
     ],
 )

@@ -240,9 +240,9 @@ def _place_after(change: Change, changes: Iterable[Change]) -> tuple[int, int]:
     return start, start + len(change.new)
 
 
-# Digits of a number, a date or a time, or a small count in letters.
+# Digits of a number, a date, a time or an ordinal, or a small count in letters.
 _FIGURE = re.compile(
-    r"(?<![^\W\d])\d+(?![^\W\d])|"
+    r"(?<![^\W\d])(?P<digits>\d+)(?P<rank>(?:st|nd|rd|th)\b|(?!\w))|"
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b",
     re.IGNORECASE,
 )
@@ -276,10 +276,18 @@ def renumbered(text: str, draw: random.Random) -> str | None:
         if not written[0].isdigit():
             new = draw.choice([word for word in _COUNTS if word != written.lower()])
             return new.capitalize() if written[:1].isupper() else new
-        value = int(written)
+        digits = match["digits"]
+        value = int(digits)
         least = 10 ** (len(str(value)) - 1)  # with as many digits
         lower = value - draw.randint(1, min(9, value - least)) if value > least else None
-        return str(lower or value + draw.randint(1, 8)).zfill(len(written))
+        number = lower or value + draw.randint(1, 8)
+        return str(number).zfill(len(digits)) + (_rank(number) if match["rank"] else "")
 
     new = _FIGURE.sub(other, text)
     return None if new == text or (day is not None and as_date(new) is None) else new
+
+
+def _rank(number: int) -> str:
+    """Return what follows the digits of an ordinal, such as the th of 28th."""
+    teens = 10 <= number % 100 <= 20
+    return "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
