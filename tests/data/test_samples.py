@@ -40,6 +40,13 @@ def truth(tickets: pl.DataFrame) -> pl.DataFrame:
     return tickets.select("id").join(table("truth.csv"), on="id", maintain_order="left")
 
 
+@pytest.mark.parametrize("name", ["tickets", "handbook", "orders"])
+def test_ids_are_unique_and_times_sorted(name: str) -> None:
+    rows = read_table(f"sample:{name}")
+    assert rows["id"].is_unique().all()
+    assert rows["timestamp"].is_sorted()
+
+
 def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair(tickets, truth):
     wrong = [(a, b) for a, b in zip(truth["label"], tickets["label"], strict=True) if a != b]
     assert 0.045 <= len(wrong) / len(tickets) <= 0.055
@@ -94,6 +101,12 @@ def replaced(documents: dict[str, dict[str, Any]]) -> dict[str, str]:
             versions.setdefault(stem, []).append(document)
     pairs = [sorted(own, key=lambda d: d["timestamp"]) for own in versions.values()]
     return {pair[1]["id"]: pair[0]["id"] for pair in pairs if len(pair) == 2}
+
+
+def test_the_share_of_questions_without_an_answer_is_that_of_the_card(questions: Rows) -> None:
+    empty = [row for row in questions if not row["answers"]]
+    assert len(empty) / len(questions) == pytest.approx(stated("unanswerable"), abs=5e-4)
+    assert all(row["evidence"] == row["spans"] == [] for row in empty)
 
 
 def test_each_first_answer_stands_where_its_spans_say(answerable, documents):
