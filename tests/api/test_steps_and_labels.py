@@ -37,6 +37,8 @@ QUICK = ("-s", "tfidf", "--quick")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study in `.choose`, three of whose labels were exchanged."""
     folder = tmp_path_factory.mktemp("studied")
+    # With seed 1 the folds of a quick study ask two of the three, of which tfidf is less sure (0.93
+    # and 0.90) than of most rows with that label: confident learning counts neither as wrong.
     rows = [(e.text, e.target) for e in pool(seed=3, rows=90)]
     labels = sorted({label for _, label in rows})
     for i in (4, 31, 62):
