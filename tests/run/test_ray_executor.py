@@ -461,16 +461,27 @@ def test_workers_see_no_key_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> N
     assert "HF_TOKEN" in os.environ
 
 
-def test_what_goes_to_an_endpoint_runs_in_this_process() -> None:
+def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
     cluster = Nodes(node("1"))
     made = executor(cluster)
+    asked = list[int]()
+
+    class Endpoint:
+        busy = True
+
+        def submit(self, request: GroupRequest) -> None:
+            asked.append(request.number)
+
+        def ready(self) -> list[GroupResult]:
+            return []
+
+    made.local = Endpoint()
     job = request(1).jobs[0]
     remote = replace(job, trial=replace(job.trial, params={"model": "endpoint:big"}))
     made.submit(replace(request(1), jobs=(remote,)))
     made.submit(request(2))
-    first, second = list(made.results()), list(made.results())
-    assert {result.number for result in first} == {1}
-    assert [result.number for result in second] == [2]
+    assert [result.number for result in made.results()] == [2]
+    assert asked == [1]
 
 
 def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:

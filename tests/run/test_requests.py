@@ -7,14 +7,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from time import monotonic
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from choose.data.scenarios import Pools
-from choose.errors import MoneySpent
+from choose.errors import MoneySpent, StudyError
+from choose.progress import seconds_left, time_limit
 from choose.run.records import GroupRequest, GroupResult
-from choose.run.worker import LocalExecutor, Worker
+from choose.run.worker import LocalExecutor, ThreadExecutor, Worker
 from choose.schema.plan import Job
 from choose.types import Dataset
 from support import fake_strategies as fakes
@@ -207,3 +211,69 @@ def test_the_local_executor_yields_each_run_as_it_ends() -> None:
         (4, 0, True),
     ]
     assert (executor.free, list(executor.results())) == (1, [])
+
+
+def test_a_thread_runs_requests_in_the_context_of_the_caller() -> None:
+    """What an endpoint is asked must not keep the driver from results of the nodes."""
+    data = dataset()
+    (job, *_) = (j for j in jobs_of(study("tfidf"), data) if j.trial.candidate == "tfidf")
+    waits, seen = Event(), list[float]()
+
+    class Slow(Worker):
+        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
+            seen.append(seconds_left())
+            assert waits.wait(30)
+            yield from super().parts(request)
+
+    executor = ThreadExecutor(Slow(Pools(data)))
+    with time_limit(100.0):
+        executor.submit(GroupRequest(number=4, jobs=(job,)))
+    assert (executor.busy, executor.ready()) == (True, [])
+    waits.set()
+    found = list[GroupResult]()
+    end = monotonic() + 30
+    while executor.busy and monotonic() < end:
+        found += executor.ready()
+    assert [(r.number, len(r.runs), r.last) for r in found] == [(4, 1, False), (4, 0, True)]
+    assert 50 < seen[0] <= 100
+    executor.close()
+
+
+def test_what_a_request_raises_in_a_thread_reaches_the_caller() -> None:
+    class Broken(Worker):
+        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
+            raise StudyError("no room")
+
+    data = dataset()
+    executor = ThreadExecutor(Broken(Pools(data)))
+    executor.submit(GroupRequest(number=5, jobs=(steady(data),)))
+
+    def wait(end: float) -> None:
+        while monotonic() < end:
+            executor.ready()
+
+    with pytest.raises(StudyError, match="no room"):
+        wait(monotonic() + 30)
+    executor.close()
+
+
+def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(monkeypatch):
+    stopped = list[int]()
+    session = SimpleNamespace(stop=lambda: stopped.append(1))
+    monkeypatch.setattr("choose.run.worker.current_session", lambda: session)
+    data, waits = dataset(), Event()
+    (job, *_) = (j for j in jobs_of(study("tfidf"), data) if j.trial.candidate == "tfidf")
+
+    class Slow(Worker):
+        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
+            assert waits.wait(30)
+            yield GroupResult(number=request.number)
+
+    executor = ThreadExecutor(Slow(Pools(data)))
+    executor.close()
+    assert not stopped
+    executor = ThreadExecutor(Slow(Pools(data)))
+    executor.submit(GroupRequest(number=4, jobs=(job,)))
+    executor.close()
+    assert stopped
+    waits.set()

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from threading import Thread
 from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.engines.environment_settings import cores
 from choose.errors import MoneySpent
+from choose.models.endpoints.command_session import current_session
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import Fitted, run_trials
@@ -78,6 +82,62 @@ class Worker:
             self._newest[place] = trial.key
         self.fits[trial.key] = fit
         return (trial.key,)
+
+
+class ThreadExecutor:
+    """Runs requests one after another in a thread, so that the caller can wait for others too."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._todo: SimpleQueue[tuple[Context, GroupRequest, float] | None]
+        self._todo, self._done = SimpleQueue(), SimpleQueue[GroupResult | BaseException]()
+        self._thread: Thread | None = None
+        self._under_way = 0
+
+    @property
+    def busy(self) -> bool:
+        return self._under_way > 0
+
+    def submit(self, request: GroupRequest) -> None:
+        """Take a request; it runs in the context of the caller: its session and its limits."""
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name="choose-endpoints", daemon=True)
+            self._thread.start()
+        self._under_way += 1
+        self._todo.put((copy_context(), request, perf_counter()))
+
+    def ready(self) -> list[GroupResult]:
+        """Return what has come since the last call.
+
+        Raises:
+            BaseException: what a request raised.
+        """
+        found = list[GroupResult]()
+        while not self._done.empty():
+            result = self._done.get()
+            if isinstance(result, BaseException):
+                raise result
+            self._under_way -= result.last
+            found.append(result)
+        return found
+
+    def close(self) -> None:
+        """Begin no further request; what is under way sends nothing more to endpoints."""
+        if self.busy:
+            current_session().stop()
+        self._todo.put(None)
+
+    def _work(self) -> None:
+        while (item := self._todo.get()) is not None:
+            context, request, came = item
+            try:
+                context.run(self._run, request.after(perf_counter() - came))
+            except BaseException as error:
+                self._done.put(error)
+
+    def _run(self, request: GroupRequest) -> None:
+        for result in self._worker.parts(request):
+            self._done.put(result)
 
 
 @dataclass

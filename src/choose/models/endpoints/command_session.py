@@ -254,6 +254,7 @@ class Session:
     channels: dict[str, RequestChannel] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
+    _stopped: bool = False
 
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint's settings."""
@@ -298,7 +299,7 @@ class Session:
         Raises:
             TimeLimitReached: if the limit passed before every request was answered.
         """
-        left = seconds_left()
+        left = 0.0 if self._stopped else seconds_left()
         for channel in self.channels.values():
             channel.stopped = left <= 0
         future = asyncio.run_coroutine_threadsafe(work, self._running())
@@ -311,6 +312,11 @@ class Session:
             raise
         except (ChannelStopped, CancelledError):
             raise TimeLimitReached from None
+
+    def stop(self) -> None:
+        self._stopped = True
+        for channel in self.channels.values():
+            self._running().call_soon_threadsafe(channel.stop)
 
     def close(self) -> None:
         """Close all connections and the loop; give up either after `CLOSING` seconds."""

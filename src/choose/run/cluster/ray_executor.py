@@ -31,13 +31,13 @@ from choose.run.cluster.node_worker import (
 )
 from choose.run.cluster.ray_cluster import Actor, Cluster, connect, last_line
 from choose.run.records import GroupRequest, GroupResult
-from choose.run.worker import LocalExecutor, Worker
+from choose.run.worker import ThreadExecutor, Worker
 from choose.schema.study_sections import Resources
 from choose.study.config import Study
 from choose.types import Candidate
 
-# Seconds between two looks at which nodes are there.
-LOOK = 2.0
+# Seconds between two looks at which nodes are there, and at what has come from endpoints.
+LOOK, SHORT = 2.0, 0.05
 
 # Seconds that the nodes have to answer before a study begins without those that did not.
 FIRST_ANSWERS = 120.0
@@ -63,7 +63,7 @@ class RayExecutor:
         resources: what a worker gets, by candidate.
         question: what nodes are asked before they take part.
         say: called with sentences about nodes.
-        local: runs what goes to endpoints.
+        local: runs what goes to endpoints, in a thread.
         here: the answer of this machine.
         actors: the workers.
         waiting: requests that no worker has begun, each with when it came.
@@ -76,7 +76,7 @@ class RayExecutor:
     resources: Mapping[str, Resources]
     question: Question
     say: Callable[[Sequence[str]], None]
-    local: LocalExecutor = field(init=False)
+    local: ThreadExecutor = field(init=False)
     here: NodeFacts = field(init=False)
     actors: list[Actor] = field(init=False, default_factory=list)
     waiting: deque[tuple[GroupRequest, float]] = field(init=False, default_factory=deque)
@@ -90,7 +90,7 @@ class RayExecutor:
         Raises:
             StudyError: if none can take part.
         """
-        self.local = LocalExecutor(Worker(self.pools))
+        self.local = ThreadExecutor(Worker(self.pools))
         self.here = self.question.facts()
         # The number type that models compute in, without a GPU and with one. Workers without a GPU
         # do not see that of their node, so where this machine has one the first worker decides.
@@ -131,29 +131,26 @@ class RayExecutor:
     def results(self) -> Generator[GroupResult]:
         """Yield what has come; wait for the first if requests are under way.
 
-        What goes to endpoints runs here, while the nodes work.
-
         Raises:
             StudyError: if the cluster has lost all its usable nodes.
         """
         self._assign()
-        found = False
-        for result in self.local.results():
-            found = True
-            yield result
-        while not found and self._runs_elsewhere:
-            came = self._wait([a for a in self.actors if a.pending], LOOK)
+        while (there := self._runs_elsewhere) or self.local.busy:
+            found = self.local.ready()
+            wait = 0.0 if found else SHORT if self.local.busy else LOOK
+            found += self._wait([a for a in self.actors if a.pending], wait)
             if monotonic() - self.looked > LOOK:
                 self._look()
-            if not came and self.looked - self.seen > STRANDED:
+            if not found and there and self.looked - self.seen > STRANDED:
                 raise StudyError(
                     f"The Ray cluster {self.cluster.address!r} has lost its last usable node. What "
                     "has finished is kept: the same command goes on, there or with --set "
                     "executor=local."
                 )
             self._assign()
-            found = bool(came)
-            yield from came
+            yield from found
+            if found:
+                return
 
     @property
     def _runs_elsewhere(self) -> bool:
