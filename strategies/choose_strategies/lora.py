@@ -108,9 +108,8 @@ class HeadTuning:
         self.thresholds = None
         if self.choices:
             self.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
-        with torch.no_grad():
-            self._model.head.weight.copy_(torch.from_numpy(arrays["weight"]))
-            self._model.head.bias.copy_(torch.from_numpy(arrays["bias"]))
+        head = {name: torch.from_numpy(arrays[name]) for name in ("weight", "bias")}
+        self._model.head.load_state_dict(head)  # refuses other shapes
 
 
 @dataclass(kw_only=True, eq=False)

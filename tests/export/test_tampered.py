@@ -128,6 +128,10 @@ def every(function: Callable[[Any], Any]) -> Change:
     return lambda arrays: arrays.update({name: function(a) for name, a in arrays.items()})
 
 
+def with_one_bias(arrays: Any) -> None:
+    arrays["bias"] = arrays["bias"][:1]
+
+
 def with_more(arrays: Any) -> None:
     arrays["more"] = np.zeros(1, np.float32)
 
@@ -148,6 +152,7 @@ SETTINGS: dict[str, Change] = {
 DAMAGES = [
     *(("tfidf", "fitted.safetensors", *change) for change in ARRAYS.items()),
     *(("lora", "fitted.safetensors", *change) for change in ARRAYS.items()),
+    ("lora", "fitted.safetensors", "one bias", with_one_bias),
     *(("lora", "adapter_model.safetensors", *change) for change in ARRAYS.items()),
     ("lora", "adapter_model.safetensors", "extra", with_more),
     *(("lora", "fitted.json", *change) for change in SETTINGS.items()),
