@@ -1,5 +1,6 @@
 """A full disk, or too little memory, is one line and exit 2, and leaves what was there (M4, L6)."""
 
+import json
 import os
 import resource
 import shutil
@@ -107,8 +108,25 @@ def test_an_export_on_a_full_disk_leaves_the_folder_as_it_was(store: Path, tmp_p
 def test_a_report_file_that_does_not_fit_leaves_the_old_one(store, tmp_path, name):
     (tmp_path / name).write_text("the old one")
     choose_report = ["report", store, "-o", tmp_path / name]
-    assert is_one_line(*command(*choose_report, limit=small_files(1_000)))
+    code, messages = command(*choose_report, limit=small_files(1_000))
+    assert is_one_line(code, messages.partition("\nNo HTML report was written. ")[0])
     assert (tmp_path / name).read_text() == "the old one"
+
+
+@pytest.mark.parametrize(("gate", "code"), [((), 2), (("--expect", "fine-tuning"), 3)])
+def test_an_answer_and_its_gates_outlive_a_report_that_cannot_be_written(
+    choose, store, tmp_path, monkeypatch, gate, code
+):
+    def full(path: Path, text: str) -> None:
+        raise StoreError(f"Cannot write {str(path)!r}: No space left on device.")
+
+    monkeypatch.setattr("choose.report.write.write_text", full)
+    files = ("-o", tmp_path / "r.html", "-o", tmp_path / "r.md")
+    result = choose("report", store, "--json", *files, *gate)
+    assert result.code == code
+    assert json.loads(result.out)["verdict"]
+    assert result.err.count("Error: Cannot write") == 2
+    (store / "report.html").unlink(missing_ok=True)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from choose.formatting import clean, harmless_json
 if TYPE_CHECKING:
     from choose.cli.ci_gates import Gates
     from choose.report.write import Kind
+    from choose.schema.base import Expectation
     from choose.schema.decision import Decision
     from choose.schema.plan import Spending
     from choose.study.config import Study
@@ -115,21 +116,17 @@ def show(
     gates: Gates,
     full: bool = False,
 ) -> None:
-    """Print a decision and write its reports; the path of its page is the last line.
+    """Print a decision, then write its reports; the path of its page is the last line.
 
-    The decision is kept where the page cannot be drawn or written, on a full disk for example.
+    What was decided is printed, and the gates hold, where no report can be drawn or written, on a
+    full disk for example.
     """
-    from choose.api.compare import texts, write_page
+    from choose.api.compare import write_page
     from choose.errors import ChooseError
     from choose.report.terminal.pages import render, render_full
-    from choose.report.write import write
     from choose.study.study_folder import stored_studies
 
     checks = gates.evaluate(decision)
-    stored = texts(store) if outputs else {}
-    for path in outputs:
-        write("decision", decision, path, stored, checks)
-        say(f"Report written: {path}")
     if as_json:
         print_record(decision.model_dump_json(by_alias=True, indent=1))
     else:
@@ -137,9 +134,32 @@ def show(
         shown = render_full if full else render
         stdout().print(shown(decision, store, newest is not None and newest.path == str(store)))
     try:
+        written = _write_reports(decision, store, outputs=outputs, checks=checks)
         gates.enforce(checks)
+        if not written:
+            raise typer.Exit(2)
     finally:
         try:
             say(f"Report: {write_page(decision, store)}")
         except ChooseError as error:
             say(f"No HTML report was written. {error}")
+
+
+def _write_reports(
+    decision: Decision, store: Path, *, outputs: Sequence[Path], checks: Sequence[Expectation]
+) -> bool:
+    """Write a decision to files, and return whether all could be written; an error is printed."""
+    from choose.api.compare import texts
+    from choose.errors import ChooseError
+    from choose.report.write import write
+
+    stored = texts(store) if outputs else {}
+    whole = True
+    for path in outputs:
+        try:
+            write("decision", decision, path, stored, checks)
+            say(f"Report written: {path}")
+        except ChooseError as error:
+            say_error(str(error))
+            whole = False
+    return whole
