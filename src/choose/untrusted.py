@@ -73,11 +73,15 @@ def share(value: object) -> object:
     """Return a share of 1 for a text in per cent, such as ``90%``; anything else as it is.
 
     Raises:
-        ValueError: for a number above 1, saying what to write.
+        ValueError: for a number above 1, or what is none, saying what to write.
     """
-    if isinstance(value, str) and value.strip().endswith("%"):
-        percent = finite(value.strip().removesuffix("%").strip(), 0.0, 100.0)
-        return value if percent is None else percent / 100
+    if isinstance(value, str):
+        text = value.strip()
+        percent = finite(text.removesuffix("%").strip(), 0.0, 100.0)
+        if text.endswith("%") and percent is not None:
+            return percent / 100
+        if finite(text) is None:
+            raise ValueError("write a share such as 0.85, or 85%")
     figure = finite(value, 0.0)
     if figure is not None and figure > 1:
         meant = f"write {figure / 100:g} or {figure:g}%"
@@ -236,5 +240,8 @@ class Settings(BaseModel):
 
 def plain_reason(error: Mapping[str, Any]) -> str:
     """Return the reason of an error of pydantic as a part of a sentence."""
+    if error["type"] == "float_parsing":
+        figure = finite(str(error["input"]).strip(" $€£%"))
+        return "write a number" if figure is None else f"write {figure:g}, without a sign"
     reason = str(error["msg"]).removeprefix("Value error, ")
     return reason[:1].lower() + reason[1:] if reason.startswith("Input ") else reason

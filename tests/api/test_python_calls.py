@@ -239,6 +239,7 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
     said = in_keywords("Try an LLM (--model openai:gpt-4o-mini). -s all adds every other one.")
     assert said == "Try an LLM (model=openai:gpt-4o-mini). strategies=all adds every other one."
     assert in_keywords("--budget soon cannot be used: no.") == "budget=soon cannot be used: no."
+    assert in_keywords("--max-usd 5 cannot be enforced.") == "max_usd=5 cannot be enforced."
     said = in_keywords("Give --out NAME, --yes or --text-column; run choose models fetch --other.")
     assert said == "Give out=NAME, yes=True or text_column=; run choose models fetch --other."
 

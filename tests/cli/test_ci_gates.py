@@ -63,8 +63,8 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
 
 @pytest.mark.parametrize("least", [-0.1, 1.1, 85, float("nan")])
 def test_an_accuracy_is_a_share(least: float) -> None:
-    with pytest.raises(StudyError, match="share"):
-        least_share(str(least))
+    with pytest.raises(StudyError, match=r"share|from 0 to 1"):
+        least_share("--fail-under")(str(least))
 
 
 def test_what_can_never_be_met_is_refused() -> None:
@@ -115,9 +115,13 @@ def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) ->
     data = write_csv(tmp_path / "words.csv")
     for flags, says in (
         (("--expect", "tfdif"), "tfidf"),
-        (("--fail-under", "85"), "'85' cannot be used. Write a share of 1, such as 0.85 or 85%."),
-        (("--fail-under", "much"), "Write a share of 1"),
-        (("--min-chance", "nan"), "Write a share of 1"),
+        (
+            ("--fail-under", "85"),
+            "--fail-under '85' cannot be used: it is a share of 1: write 0.85",
+        ),
+        (("--fail-under", "much"), "write a share such as 0.85, or 85%."),
+        (("--min-chance", "1.5"), "--min-chance '1.5' cannot be used: it is a share of 1: write"),
+        (("--min-chance", "nan"), "write a share such as 0.85, or 85%."),
     ):
         result = choose("compare", data, *QUICK, *flags)
         assert result.code == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 PANEL = "In a build"
 
 
-def least_share(text: str) -> float:
-    """Read ``0.85`` or ``85%`` as the least score or chance."""
-    try:
-        return number(share(text), "it", 0, 1)
-    except (ValueError, StudyError) as error:
-        raise StudyError(
-            f"--fail-under or --min-chance {shown(text)} cannot be used. Write a share of 1, such "
-            "as 0.85 or 85%. A score is held against the study's metric."
-        ) from error
+def least_share(flag: str) -> Callable[[str], float]:
+    """Return what reads ``0.85`` or ``85%`` as the least score or chance that a flag asks for."""
+
+    def read(text: str) -> float:
+        try:
+            return number(share(text), flag, 0, 1)
+        except ValueError as error:
+            raise StudyError(f"{flag} {shown(text)} cannot be used: {error}.") from error
+
+    return read
 
 
 def _gate(kind: Any, metavar: str, text: str, **more: Any) -> Any:
@@ -48,13 +49,13 @@ GATE_FLAGS = {
         float,
         "SHARE",
         "Exit with 3 if the named candidate scores less, such as 0.85 or 85% (of --metric).",
-        parser=least_share,
+        parser=least_share("--fail-under"),
     ),
     "min_chance": _gate(
         float,
         "SHARE",
         "Exit with 3 if the chance of the named family is less, such as 0.9.",
-        parser=least_share,
+        parser=least_share("--min-chance"),
     ),
 }
 

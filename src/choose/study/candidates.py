@@ -56,9 +56,9 @@ def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
                 )
             if study.grid.max_usd is not None and endpoint.prices is None:
                 raise StudyError(
-                    f"--max-usd cannot be enforced: the endpoint {name!r} has no prices. Give "
-                    "usd_per_million_in and usd_per_million_out (0 where it is free), or "
-                    "--usd-per-million IN,OUT."
+                    f"--max-usd {study.grid.max_usd:g} cannot be enforced: the endpoint {name!r} "
+                    "has no prices. Give usd_per_million_in and usd_per_million_out (0 where it "
+                    "is free), or --usd-per-million IN,OUT."
                 )
 
 

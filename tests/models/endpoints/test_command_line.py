@@ -282,7 +282,7 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
             ["--model", "m", "--base-url", "http://x/v1", "--set", f"api_key_env={KEY}"],
             "not the key itself",
         ),
-        (["--model", "m", "--base-url", "http://x/v1", "--max-usd", "1"], "has no prices"),
+        (["--model", "m", "--base-url", "http://x/v1", "--max-usd", "1"], "--max-usd 1 cannot"),
         (["--model", "m", "--base-url", "http://x/v1", "--usd-per-million", "1"], "is not a price"),
         (
             ["--model", "m", "--base-url", "http://x/v1", "--set", "api_key_env=UNSET_"],
