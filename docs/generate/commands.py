@@ -19,9 +19,9 @@ INTRO = """# Commands
 What `choose COMMAND --help` prints, in the order in which you meet the commands. Flags override
 the [study file](study-file.md). An option that is not given takes its default from there.
 
-Exit codes: 0 when it is done, whatever the verdict; 1 for an error of `choose` itself; 2 for bad
-input, with one line that says what to do; 3 for an expectation that is not met (see
-[In a build](../ci.md)); 130 when you interrupt it, with what was finished judged and kept.
+Exit codes: 0 when it is done, whatever the verdict; 2 for bad input, with one line that says what
+to do; 3 for an expectation that is not met (see [In a build](../ci.md)); 70 for a fault of `choose`
+itself; 130 when you interrupt it, with what was finished judged and kept.
 
 """
 WORDS = {str: "text", int: "whole number", float: "number", Path: "file or folder", bool: ""}

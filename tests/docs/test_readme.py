@@ -175,11 +175,11 @@ def test_the_lora_lines_of_the_tutorial_give_a_working_model(tmp_path: Path) -> 
         capture_output=True,
         text=True,
         timeout=2_400,
-        check=False,
     )
     assert done.returncode == 0, done.stderr
     (answer,) = [line for line in done.stdout.splitlines() if line.startswith("1,")]
-    labels = json.loads((tmp_path / "router" / "export.json").read_text("utf-8"))["task"]["labels"]
+    manifest = (tmp_path / "tuned-router" / "export.json").read_text("utf-8")
+    labels = json.loads(manifest)["task"]["labels"]
     assert answer.split(",")[1] in labels
     answers = (tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()
     assert answers[0] == "id,text,label,confidence,status"
