@@ -117,8 +117,8 @@ class TunedEncoder(Dense):
 
     The encoder of questions learns to put each nearer to its relevant document than to those of
     other questions and to others with the same words; documents keep their vectors. Questions that
-    are held out with their documents say how long it is trained, if at all, and whether its ranks
-    are joined with those of BM25; then it is trained on all.
+    are held out with their documents say how long it is trained, if at all; then it is trained on
+    all. Its ranks are joined with those of BM25.
     """
 
     title: ClassVar[str] = "documents by a tuned encoder"

@@ -160,21 +160,21 @@ def logistic_weights(features: Any, groups: Sequence[Sequence[Any]], C: float) -
     if merging is not None and len(groups) == 1:
         rows = _reporting(rows)
     found = []
-    for number, classes in enumerate(groups):
-        if len(groups) > 1:
-            report_progress(number, len(groups), "logistic fits")
-        if len({*classes}) < 2:
-            found.append(np.zeros((1, features.shape[1] + 1)))
-            continue
-        model = LogisticRegression(C=C, max_iter=MAX_PASSES)
-        # The solver's products are so small that threads wait for each other: 8,000 rows of 384
-        # features with 20 labels take 0.2 s of a core on one thread, 3 s on two. A fit that stops
-        # at its last pass is used as it is.
-        with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    # The solver's products are so small that threads wait for each other: 8,000 rows of 384
+    # features with 20 labels take 0.2 s of a core on one thread, 3 s on two. A fit that stops
+    # at its last pass is used as it is.
+    with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number, classes in enumerate(groups):
+            if len(groups) > 1:
+                report_progress(number, len(groups), "logistic fits")
+            if len({*classes}) < 2:
+                found.append(np.zeros((1, features.shape[1] + 1)))
+                continue
+            model = LogisticRegression(C=C, max_iter=MAX_PASSES)
             model.fit(rows, list(classes))
-        weights = model.coef_ if merging is None else (merging @ model.coef_.T).T
-        found.append(np.hstack([weights, model.intercept_[:, None]]))
+            weights = model.coef_ if merging is None else (merging @ model.coef_.T).T
+            found.append(np.hstack([weights, model.intercept_[:, None]]))
     return found
 
 

@@ -23,8 +23,9 @@ from choose.types import Bools, Counts, Floats
 # Keys and values by layer, (2, key heads, tokens, width).
 Past = dict[int, torch.Tensor]
 
-# Rows of a block: smaller blocks skip more masked columns, but make smaller products.
-ROWS = 128
+# Rows of a block: smaller blocks skip more masked columns, but make smaller products; on a card
+# each block is several kernels to start.
+ROWS, ROWS_THERE = 128, 1024
 
 # Arguments that change a model's attention and that this one does not implement.
 _UNSUPPORTED = ("s_aux", "position_bias", "head_mask")
@@ -54,9 +55,9 @@ def in_blocks(sees: Bools, groups: int, like: torch.Tensor) -> list[Block]:
 
     `groups` query heads share a key head: their rows are stacked, so that no key is copied.
     """
-    blocks = []
-    for start in range(0, len(sees), ROWS):
-        part = sees[start : start + ROWS]
+    blocks, most = [], ROWS if like.device.type == "cpu" else ROWS_THERE
+    for start in range(0, len(sees), most):
+        part = sees[start : start + most]
         end = int(np.flatnonzero(part.any(axis=0)).max()) + 1
         every = part[:, :end].all(axis=0)
         seen = end if every.all() else int(every.argmin())

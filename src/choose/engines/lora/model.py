@@ -59,8 +59,7 @@ def is_causal(config: Any) -> bool:
 class Base:
     """A frozen model with its tokenizer; shared, so neither may be changed.
 
-    On a CPU it is in float32, as encoders are; decoders elsewhere in the number type that is fast
-    there.
+    Encoders are in float32 on a CPU; decoders in the number type that is fast where they are.
 
     Attributes:
         model: what reads texts, without a head, and without what reads images.
