@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from choose.api import plan
 from choose.api.compare import report, run_study
+from choose.api.notebook_views import first_screen
 from choose.api.study_evidence import with_commands
 from choose.cli.app import app
 from choose.cli.options import overrides
@@ -259,6 +260,11 @@ def test_all_stands_for_the_usual_candidates_and_the_own_ones() -> None:
             "choose.compare('a b.csv', text_column='body')",
         ),
         (
+            Command(verb="score", study="s", options={"baseline": ""}),
+            "choose score -c s --baseline",
+            "choose.score(study='s', baseline=True)",
+        ),
+        (
             Command(verb="export", study="s", path="router", options={"router": ""}),
             "choose export s router --router",
             "choose export s router --router",
@@ -267,6 +273,16 @@ def test_all_stands_for_the_usual_candidates_and_the_own_ones() -> None:
 )
 def test_a_command_is_typed_and_called(command: Command, shell: str, call: str) -> None:
     assert (typed(command), as_call(command)) == (shell, call)
+
+
+def test_a_printed_decision_leaves_a_command_as_it_is_typed(tmp_path: Path) -> None:
+    """The flags of a command became keywords: `choose export s x candidate= lora`."""
+    command = Command(verb="export", study="s", path="x", options={"candidate": "lora"})
+    step = Step(kind="cascade", code="takeover", names=("lora", "prompt"), command=command)
+    base = decision()
+    verdict = base.verdict.model_copy(update={"steps": (step,)})
+    page = first_screen(base.model_copy(update={"verdict": verdict}), tmp_path)
+    assert " x --candidate lora" in " ".join(repr(page).split())
 
 
 def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp_path):

@@ -71,7 +71,7 @@ def test_slips_of_records_are_found_and_named_first(tmp_path: Path) -> None:
     assert "Nearly always empty: 'name'." in says(record, "Fields")
     assert [(pair.row, pair.other) for pair in record.named("unlike target")] == [("41", "121")]
     first = " ".join(words.step(record, step) for step in record.first)
-    assert "Give 1 pair of like inputs the same target (rows 41 and 121)" in first
+    assert "Give 1 pair of similar inputs the same target (rows 41 and 121)" in first
 
 
 def test_a_line_says_how_many_fields_it_does_not_name(tmp_path: Path) -> None:

@@ -255,3 +255,11 @@ def test_answers_in_every_situation_are_those_that_were_approved() -> None:
     once, often = (Interval(value=0.8, estimand=code) for code in ("artefact", "refits"))
     told += [words.covered_by([once]), words.covered_by([once, often])]
     approve("answers", "\n".join(told) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("metric", "title"),
+    [("accuracy", "Accuracy"), ("field-f1", "Field F1"), ("chrf", "chrF"), ("ndcg@10", "nDCG@10")],
+)
+def test_titles_leave_names_as_they_are_written(metric: str, title: str) -> None:
+    assert words.words_of(metric).title == title

@@ -209,6 +209,7 @@ def score(
     gold: str | None = None,
     scores: bool = False,
     baseline: bool = False,
+    study: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     name: str = "rows",
     progress: bool = True,
@@ -221,6 +222,7 @@ def score(
         gold: the column of right answers; by default one of a usual name.
         scores: whether columns hold scores from 0 to 1 in place of answers.
         baseline: also run a cheap baseline, cross-validated on the same rows.
+        study: a study file, or its sections as dictionaries.
         out: the study's folder; by default one in ``.choose``.
         name: of rows that come from no file.
         progress: show what was found on standard error.
@@ -235,9 +237,9 @@ def score(
     with keyword_errors():
         settings |= {"label_column": gold, **({"kind": "scores"} if scores else {})}
         file, overrides, rows = _settings(data, None, None, name, settings)
-        study = resolve(file, None, overrides)
+        stated = resolve(file, study, overrides)
         with _shown(progress) as watch:
-            done = score_answers(study, rows=rows, out=out, baseline=baseline, observer=watch)
+            done = score_answers(stated, rows=rows, out=out, baseline=baseline, observer=watch)
     return Decision.of(done.decision, done.store, data)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from rich.console import Console
 
 from choose.api.arguments import in_keywords
-from choose.report.blocks import check_blocks
+from choose.report.blocks import Todo, check_blocks
 from choose.report.terminal import pages as terminal
 from choose.report.words import as_call
 from choose.schema.decision import Decision
@@ -152,6 +152,8 @@ def _with_keywords(part: Any) -> Any:
     """Return blocks, or a part of them, with keywords of Python in place of flags."""
     if isinstance(part, str):
         return in_keywords(part)
+    if isinstance(part, Todo):  # its command is as it has to be typed or called
+        return Todo([*map(in_keywords, part.sentences)], part.command)
     if is_dataclass(part) and not isinstance(part, type):
         own = {one.name: _with_keywords(getattr(part, one.name)) for one in fields(part)}
         return replace(part, **own)

@@ -716,7 +716,8 @@ def money(decision: Decision) -> Iterator[Block]:
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
     yield from table(caption, rows, mark=named.get(decision.pick, ""))
     yield from [Paragraph(paid)] if (paid := words.payback(decision)) else []
-    if all(card.cost.training_usd is None for card in decision.scorecards):
+    costs = [card.cost for card in decision.scorecards]
+    if all(cost.training_usd is None and cost.usd_per_1k is None for cost in costs):
         yield Listing(PRICES, "Add prices to see dollars; stored answers are reused")
 
 
@@ -1135,10 +1136,11 @@ def check_blocks(
         {"row": row.id, "given label": row.label, "suggested label": row.suggested}
         for row in (check.audit.doubted if check.audit else ())
     )
-    closing = words.LIMITS
+    closing = words.LIMITS.format("target" if check.targets else "label")
     if check.issues:
-        rows = plural(len({one.row for one in check.issues}), "row")
-        closing += f" {issues[0].upper()}{issues[1:]} lists {rows} with issues."
+        count = len({one.row for one in check.issues})
+        rows = plural(count, "row") if count > 1 else "row"
+        closing += f" To list the {rows} with issues: {issues}."
     closing += f" Took {duration(check.seconds)}; no model was loaded."
     steps = {
         title: [Todo([check_words.step(check, s, say)]) for s in check.first if s.first is urgent]

@@ -334,7 +334,8 @@ def _values(check: Check) -> Iterator[str]:
         fields = dict.fromkeys(one.label for one in check.named("not in text"))
         names = quoted_list([*fields], NAMED)
         yield (
-            f"Where at least 95 % do ({names}), {plural(len(ids), 'row')} hold another value: "
+            f"Where at least 95 % do ({names}), {plural(len(ids), 'row')} "
+            f"{'holds' if len(ids) == 1 else 'hold'} another value: "
             f"{rows_named(ids)}."
         )
 
@@ -342,13 +343,13 @@ def _values(check: Check) -> Iterator[str]:
 def _contradictions(check: Check) -> Iterator[str]:
     pairs = check.named("unlike target")
     if not pairs:
-        yield "No two like inputs have unlike targets."
+        yield "No two similar inputs have different targets."
         return
     rows = rows_named(row for pair in pairs for row in (pair.row, pair.other or ""))
     yield (
-        f"{plural(len(pairs), 'pair')} of rows with the same or nearly the same input have unlike "
-        f"targets ({rows}): another column may explain it (--set fields=COLUMN), or one is "
-        "wrong."
+        f"{plural(len(pairs), 'pair')} of rows with the same or nearly the same input "
+        f"{'has' if len(pairs) == 1 else 'have'} different targets ({rows}): "
+        "another column may explain it (--set fields=COLUMN), or one is wrong."
     )
 
 
@@ -465,8 +466,8 @@ _STEPS: Mapping[StepCode, str] = {
     "not-in-documents": "Find the documents of {questions} whose answer occurs in none "
     "({ids}): add them; where one has the answer in other words, accept these, too, or name it "
     "(data.evidence_column); write [] where there is no answer.",
-    "not-in-passage": "Review the answers that do not occur in {names} ({rows}: {ids}): write them "
-    "as it does, accept its words too (a list), or write [] where it holds no answer.",
+    "not-in-passage": "Review the answers that do not occur in {names} ({rows}: {ids}): copy the "
+    "passage's wording, accept it too (a list), or write [] if the passage has no answer.",
     "rare-fields": "Label more rows with {names}, or leave these fields out: they are too rare to "
     "learn or to evaluate.",
     "rare-labels": "Label more rows of the rare labels, up to about 20 each ({names}), or merge "
@@ -514,7 +515,7 @@ def _agree(check: Check, pairs: str) -> str:
         return f"Name the same relevant documents in {pairs} of like questions"
     if facts and facts.answers is not None:
         return f"Accept the same answers, as a list, in {pairs} of like questions"
-    return f"Give {pairs} of like inputs the same target"
+    return f"Give {pairs} of similar inputs the same target"
 
 
 def _worth(check: Check, found: Step) -> str:

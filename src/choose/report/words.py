@@ -196,8 +196,9 @@ class Words:
 
     @property
     def title(self) -> str:
-        """Return what is measured, as it begins a sentence."""
-        return self.score[:1].upper() + self.score[1:]
+        """Return what is measured, as it begins a sentence: ``Field F1``, but ``chrF``."""
+        first = self.score.split(" ", 1)[0]
+        return self.score[:1].upper() + self.score[1:] if first.islower() else self.score
 
 
 def words_of(metric: str) -> Words:
@@ -218,7 +219,7 @@ DIVISIONS = {
     "held-out": "compare trains on one part of the rows and tests on the other",
 }
 
-LIMITS = "No label was changed: only a person can tell a wrong label from a hard row."
+LIMITS = "No {0} was changed: only a person can tell a wrong {0} from a hard row."
 
 # What an interval covers, by its estimand, with the number that belongs to it.
 COVERS = {
@@ -777,7 +778,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "Add documents that answer {ids}.",
         "choose check lists every question whose answer occurs in none.",
     ),
-    "doubted": ("Check the labels of the {doubted}.", "{corrected}", "{effort}"),
+    "doubted": ("Check the {doubted}.", "{corrected}", "{effort}"),
     "finish": ("Finish what was left out ({items}).", "{on}"),
     "finish-paid": ("Finish what was left out ({items}): --max-usd was used up.", "{on}"),
     "finish-rows": ("{more_rows}: {lacking}.", "{on}"),
@@ -856,8 +857,15 @@ def _facts_of(found: Step, decision: Decision) -> dict[str, str]:
         "effort": f"That takes up to {duration(60 * found.minutes)}{price}."
         if found.minutes is not None
         else "",
-        "spread": f"With so few runs, their variance is {100 * share:.0f} % of the uncertainty.",
+        "spread": _spread_of_runs(found),
     }
+
+
+def _spread_of_runs(found: Step) -> str:
+    share = f"{100 * (found.share or 0.0):.0f} % of the uncertainty"
+    if found.count == 1:
+        return f"One run cannot show how much runs vary; {share} is assumed."
+    return f"With so few runs, the variance between runs causes {share}."
 
 
 def _more_of(found: Step, decision: Decision) -> dict[str, str]:
@@ -878,9 +886,9 @@ def _more_of(found: Step, decision: Decision) -> dict[str, str]:
         "families": _by_family(decision, found.names),
         "lacking": _lacking(decision, found),
         "on": _on(found),
-        "doubted": f"{len(ids):,} most suspicious rows ({shown})"
+        "doubted": f"labels of the {len(ids):,} most suspicious rows ({shown})"
         if len(ids) != 1
-        else f"most suspicious row ({shown})",
+        else f"label of the most suspicious row ({shown})",
         "corrected": f"Correct labels would raise the measured accuracy of {clean(gain.candidate)} "
         f"by about {size_in_points(gain.gain)}, and may change the comparison."
         if gain
@@ -964,7 +972,7 @@ def _worth_trying(decision: Decision, found: Step) -> str:
 
 # Flags that have a short form, and what they are called in Python; commands that are functions too.
 _SHORT = {"strategy": "-s", "output": "-o"}
-_FUNCTIONS = ("check", "compare", "plan", "report")
+_FUNCTIONS = ("check", "compare", "plan", "report", "score")
 
 
 def parts_of(command: Command) -> list[str]:
@@ -998,7 +1006,8 @@ def as_call(command: Command) -> str:
         if flag == "set":
             name, _, value = value.partition("=")
         if flag != "output":
-            given.append(f"{name}={value if re.fullmatch(r'[0-9.]+', value) else repr(value)}")
+            plain = re.fullmatch(r"[0-9.]+", value)
+            given.append(f"{name}={value if plain else repr(value or True)}")
     after = ".labels_to_check()" if "output" in command.options else ""
     return f"choose.{command.verb}({', '.join(given)}){after}"
 
@@ -1125,16 +1134,18 @@ def shared_errors(decision: Decision) -> Iterator[str]:
     if (overlap := decision.overlap) is None:
         return
     teacher = clean(decision.goal.get("agreement") or "")
-    wrong, right = (f"against {teacher}", f"with {teacher}") if teacher else ("wrong", "right")
+    wrong = f"disagree with {teacher}" if teacher else "are wrong"
+    both = wrong if teacher else "are both wrong"
+    right = f"agrees with {teacher}" if teacher else "is right"
     count = len(overlap.candidates)
     everyone = "Both candidates" if count == 2 else f"All {count} candidates"
     yield (
-        f"{everyone} are {wrong} on {overlap.wrong_in_all:,} of "
-        f"{overlap.rows:,} rows; at least one is {right} on {percent_interval(overlap.oracle)}."
+        f"{everyone} {wrong} on {overlap.wrong_in_all:,} of {overlap.rows:,} rows; at least one "
+        f"{right} on {percent_interval(overlap.oracle)}."
     )
     if overlap.both_wrong is not None and overlap.both_expected is not None:
         yield (
-            f"{overlap.cheap} and {overlap.strong} are both {wrong} on {overlap.both_wrong:,} rows "
+            f"{overlap.cheap} and {overlap.strong} {both} on {overlap.both_wrong:,} rows "
             f"({overlap.both_expected:,.0f} expected if their errors were independent); "
             f"only {overlap.cheap} on {overlap.only_cheap_wrong:,}, only {overlap.strong} on "
             f"{overlap.only_strong_wrong:,}."
@@ -1311,7 +1322,12 @@ def failed(found: Failure) -> str:
 # Money, time, endpoints, and where texts go.
 
 
+NOT_KNOWN = "not known (answers were given)"
+
+
 def where(card: Scorecard) -> str:
+    if card.strategy == "given":
+        return NOT_KNOWN
     if card.service is not None:
         return clean(card.service.behind.rpartition(" at ")[2])
     if (card.model or "").startswith("endpoint:"):
@@ -1327,8 +1343,14 @@ def data_risk(decision: Decision) -> str:
     told = (
         f"{listed(names)} {'sends' if len(names) == 1 else 'send'} every text to {host}."
         for host, names in hosts.items()
+        if host != NOT_KNOWN
     )
-    return " ".join(told) or "All candidates ran on this machine; no text left it."
+    unknown = hosts.get(NOT_KNOWN)
+    left = f"Where the texts of {listed(unknown)} went is not known." if unknown else ""
+    return (
+        " ".join(filter(None, (*told, left)))
+        or "All candidates ran on this machine; no text left it."
+    )
 
 
 # Rows, curves, and answers that are texts.
