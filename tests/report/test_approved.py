@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from choose.api.notebook_views import printed
+from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.blocks import labels
 from choose.report.markdown import markdown_page
@@ -45,6 +46,7 @@ from choose.schema.diagnosis import (
 from choose.schema.scorecard import Cost, Scorecard
 from choose.types import Kind
 from support import decisions
+from support.simulated_studies import lora, majority, probe, prompt, rule, study, world
 
 APPROVED = Path(__file__).parent / "approved"
 DEMO = Path(__file__).parents[2] / "docs" / "generate" / "demo.json"
@@ -65,8 +67,21 @@ def priced() -> Decision:
     return base.model_copy(update={"scorecards": tuple(found), "goal": goal})
 
 
+def judged(*, costly: float, cheap: float, rows: int) -> Decision:
+    return judge(world(costly, cheap, rows=rows), rule())
+
+
+def nothing_usable() -> Decision:
+    return judge(study([majority(0.4), probe(0.4), prompt(0.38), lora(0.39)], 600, 1), rule())
+
+
 SCREENS: dict[str, Callable[[], Decision]] = {
     **{kind: partial(decisions.decision, kind) for kind in get_args(Kind)},
+    "adopt": partial(judged, costly=0.88, cheap=0.8, rows=2000),
+    "baseline-is-enough": partial(judged, costly=0.78, cheap=0.8, rows=2000),
+    "too-close": partial(judged, costly=0.8, cheap=0.8, rows=2000),
+    "collect-labels": partial(judged, costly=0.83, cheap=0.81, rows=300),
+    "none-works": nothing_usable,
     "many-rows-left": decisions.answered,
     "one-family": decisions.alone,
     "documents": decisions.reading,
@@ -129,6 +144,7 @@ def test_the_labels_to_check_are_those_that_were_approved() -> None:
 @pytest.mark.parametrize("name", SCREENS)
 def test_screens_are_those_that_were_approved(name: str) -> None:
     decision = SCREENS[name]()
+    assert name not in get_args(Kind) or decision.verdict.kind == name
     page = render_markdown(decision) if name in ("many-rows-left", "documents", "endpoints") else ""
     approve(name, f"{printed(render(decision))}\n{page and chr(10)}{page}")
 

@@ -350,10 +350,15 @@ def families(decision: Decision) -> Iterator[Block]:
 
 
 def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) -> dict[str, str]:
-    """Return a family's cells; numbers of rows, under their own `head`, come last."""
+    """Return a family's cells; numbers of rows, under their own `head`, come last.
+
+    Dollars of a month say those of 1,000 answers too.
+    """
     noun, member = clean(family), shorten(clean(card.candidate), NAME)
     own = _place(decision, card)
     del own["rows"], own["shared rows"], own["state"]
+    if decision.goal.get("volume"):
+        del own["$ per 1,000"]
     if card.difference and not card.chosen:
         own[_against(decision)] = plus_minus(card.difference)
     return {
