@@ -1,18 +1,22 @@
 """What candidates cost, when they pay, and what prices decide: golden values, known worlds."""
 
+import io
 import json
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from choose.api.study_evidence import _candidate
 from choose.judge.decision.comparisons import payback_of
 from choose.judge.goal import Rule
-from choose.judge.measures.costs import cheapest_first, cost_of
+from choose.judge.measures.costs import breakeven, cheapest_first, cost_of
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
+from choose.report.terminal.pages import render_full
+from choose.report.write import render_html, render_markdown
 from choose.schema.scorecard import Cost, TokenPrices, dollars
 from choose.study.candidates import describe_candidates
 from choose.study.study_file import load_study
@@ -158,11 +162,11 @@ def test_prices_come_from_the_study_file():
     assert not local.remote
 
 
-def by_an_api(usd_per_1k=2.0):
-    """The priced world, in which lora's answers are bought at a price for 1,000 of them."""
+def by_an_api(usd_per_1k=2.0, name="lora"):
+    """The priced world, in which one's answers are bought at a price for 1,000 of them."""
     evidence = world(rows=300)
     facts = {"usd_per_1k": usd_per_1k, "token_prices": TokenPrices()}
-    infos = [replace(c, **facts) if c.name == "lora" else c for c in evidence.candidates]
+    infos = [replace(c, **facts) if c.name == name else c for c in evidence.candidates]
     return replace(evidence, candidates=tuple(infos))
 
 
@@ -187,3 +191,33 @@ def test_what_is_not_known_of_a_payback_is_null():
     dear = payback_of(field(by_an_api(1e-9), rule(volume=100)), "probe")
     assert dear.months is None, "it never pays back"
     assert payback_of(field(world(rows=300), rule()), "probe") is None  # no API
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "answers"),
+    [
+        ((100.0, 1.0), (10.0, 2.0), 90_000.0),
+        ((10.0, 2.0), (100.0, 1.0), 90_000.0),
+        ((100.0, 1.0), (None, 2.0), 100_000.0),  # given answers, which take no fit
+        ((100.0, 2.0), (10.0, 1.0), None),  # never cheaper
+        ((10.0, 1.0), (10.0, 2.0), None),  # always cheaper
+        ((100.0, 1.0), (10.0, 1.0), None),
+        ((100.0, None), (10.0, 2.0), None),  # not priced
+    ],
+)
+def test_a_break_even_is_the_extra_training_over_what_an_answer_saves(a, b, answers):
+    first, second = (Cost(training_usd=fit, usd_per_1k=usd) for fit, usd in (a, b))
+    found = breakeven(first, second)
+    assert found == (None if answers is None else pytest.approx(answers))
+
+
+def test_the_report_says_from_how_many_answers_on_training_pays():
+    """Of $2 for 1,000 answers of probe, lora saves $1.98; its fit costs 1.98 cents more."""
+    decision = judge(by_an_api(name="probe"), rule(usd_per_hour=0.36))
+    found = {(pair.a, pair.b): pair.breakeven for pair in decision.pairs}
+    assert found["lora", "probe"] == pytest.approx(10.0)
+    said = "Training included: lora is cheaper than probe from 10 answers on."
+    console = Console(file=io.StringIO(), width=120)
+    console.print(render_full(decision))
+    for page in render_html(decision), render_markdown(decision), console.file.getvalue():
+        assert said in " ".join(page.split())

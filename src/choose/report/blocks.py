@@ -720,7 +720,8 @@ def money(decision: Decision) -> Iterator[Block]:
     )
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
     yield from table(caption, rows, mark=named.get(decision.pick, ""))
-    yield from [Paragraph(paid)] if (paid := words.payback(decision)) else []
+    told = words.payback(decision), words.breakevens(decision)
+    yield from (Paragraph(text) for text in told if text)
     costs = [card.cost for card in decision.scorecards]
     if all(cost.training_usd is None and cost.usd_per_1k is None for cost in costs):
         yield Listing(PRICES, "Add prices to see dollars; stored answers are reused")

@@ -36,6 +36,7 @@ from choose.formatting import (
     percent_interval,
     plural,
     points,
+    rough,
     short_model,
     signed_points,
     size_in_points,
@@ -1313,6 +1314,19 @@ def payback(decision: Decision) -> str:
     if found.lost is not None and (found.lost.low or 0.0) > 0:
         said += f", but {clean(found.own)} is {measured(found.lost.value)} worse"
     return f"{said}."
+
+
+def breakevens(decision: Decision) -> str:
+    """Say from how many answers on one of a pair with the candidate to use pays for its fit."""
+    trained = {card.candidate: card.cost.training_usd or 0.0 for card in decision.scorecards}
+    told = []
+    for pair in decision.pairs:
+        found = pair.breakeven or 0.0
+        if found >= 1 and decision.pick in (pair.a, pair.b):
+            other, dear = sorted((pair.a, pair.b), key=trained.__getitem__)
+            when = f"from {rough(found)} answers on"
+            told.append(f"{clean(dear)} is cheaper than {clean(other)} {when}")
+    return f"Training included: {'; '.join(told)}." if told else ""
 
 
 def failed(found: Failure) -> str:

@@ -65,7 +65,8 @@ class Pair(Record):
     """The paired difference in accuracy of two candidates, a minus b.
 
     `p_holm` is null for pairs that were not declared: those of the members to use of two families,
-    and of the two nearest of one.
+    and of the two nearest of one. `breakeven` is the answers from which on the one that costs more
+    to train is the cheaper one; null where it never is, always is, or is not priced.
     """
 
     a: str
@@ -75,6 +76,7 @@ class Pair(Record):
     p_holm: float | None
     method: str
     rows: int
+    breakeven: float | None = None
 
 
 GateCode = Literal[

@@ -8,7 +8,7 @@ from typing import Any
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import CandidateInfo, Evidence
-from choose.judge.measures.costs import label_usd
+from choose.judge.measures.costs import breakeven, label_usd
 from choose.judge.measures.scorecard import common_rows, scorecard
 from choose.judge.measures.text_metrics import EQUAL, text_figures
 from choose.judge.scores.paired_comparison import (
@@ -113,6 +113,7 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
             method=gain.method,
             rows=gain.rows,
             difference=interval_of(gain, "new-pools" if contenders.panel[a].drawn else RETRAINING),
+            breakeven=breakeven(contenders.costs[a], contenders.costs[b]),
         )
         for a, b in (*declared, *others)
         if (gain := contenders.gain(a, b))

@@ -42,6 +42,19 @@ def cost_of(candidate: CandidateScores, rule: Rule) -> Cost:
     )
 
 
+def breakeven(a: Cost, b: Cost) -> float | None:
+    """Return the answers from which on the one that costs more to train is the cheaper one.
+
+    None where it never is, always is, or an answer is not priced. What has no fit trains for
+    nothing.
+    """
+    if a.usd_per_1k is None or b.usd_per_1k is None:
+        return None
+    extra = (a.training_usd or 0.0) - (b.training_usd or 0.0)
+    saved = (b.usd_per_1k - a.usd_per_1k) / 1000
+    return extra / saved if extra * saved > 0 else None
+
+
 def answer_ms(candidate: CandidateScores) -> float | None:
     """Return the milliseconds that a user waits for an answer; None where nothing was timed.
 
