@@ -105,7 +105,8 @@ def glossary() -> dict[str, str]:
 def meaning(word: str) -> str | None:
     """Return what a word means, however it is written; None for one that is not known."""
     plain = " ".join(word.lower().replace("_", " ").split())
-    plain = "against" if plain.startswith("against ") else _SAME.get(plain, plain)
+    column = plain.startswith(("against ", "rows of "))
+    plain = plain.split()[0] if column else _SAME.get(plain, plain)
     known = {name.lower(): text for name, text in glossary().items()}
     spellings = (plain, plain.removesuffix("s"), f"{plain}s", plain.replace(" ", "-"))
     return next((known[spelling] for spelling in spellings if spelling in known), None)
