@@ -24,7 +24,6 @@ def write(name: str, rows: list[dict[str, object]]) -> str:
 
 def labels() -> Check:
     rows = [(e.text, e.target) for e in pool(seed=3, rows=90)]
-    rows[4] = (rows[4][0], "fruit" if rows[4][1] == "tool" else "tool")
     rows += [("both say so", "fruit"), ("Both say so", "tool"), ("ask ann@example.com", "tool")]
     rows += [("a key: AKIA" + "B" * 16, "tool"), ("only one", "rare")]
     test = [(e.text, e.target) for e in pool(seed=9, rows=30)] + [(rows[0][0].upper(), rows[0][1])]

@@ -108,12 +108,6 @@ def test_a_row_below_every_threshold_is_not_counted():
     assert confident_labels(np.array([0, 1, 0]), p).tolist() == [0, 1, NONE]
 
 
-def test_no_row_counts_as_a_label_of_one_row_that_no_fit_knew() -> None:
-    """Two rows of no known word, at 0.34 for three labels, counted as the fourth, at 0.02."""
-    p = np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.5, 0.5, 0.0], [0.49, 0.49, 0.02]])
-    assert confident_labels(np.array([0, 1, 2, 0]), p).tolist() == [0, 1, NONE, NONE]
-
-
 @pytest.mark.parametrize(
     ("kind", "rate"),
     [

@@ -194,8 +194,7 @@ def confident_labels(targets: Codes, probabilities: Floats) -> Codes:
     """Return (n,) the label that each row is confidently counted as, `NONE` where there is none.
 
     A row counts as the likeliest of the labels whose probability reaches their threshold: the mean
-    probability of the label over the rows that carry it, and no less than an even share. The mean
-    is 0 for a label of one row, which no fit knows when that row is asked.
+    probability of the label over the rows that carry it.
 
     Args:
         targets: (n,) codes of the labels as given.
@@ -207,7 +206,7 @@ def confident_labels(targets: Codes, probabilities: Floats) -> Codes:
     threshold = np.where(
         support > 0, np.bincount(targets, given, minlength=labels) / np.maximum(support, 1), np.inf
     )
-    reached = probabilities >= np.maximum(threshold, 1 / labels)
+    reached = probabilities >= threshold
     likeliest = np.where(reached, probabilities, -1.0).argmax(axis=1)
     return np.where(reached.any(axis=1), likeliest, NONE)
 
