@@ -50,6 +50,12 @@ def interval(value: float, half: float = 0.03) -> Interval:
     )
 
 
+def against(card: Scorecard, value: float) -> Interval:
+    """Return a candidate's score less another one on the same rows."""
+    gap = (card.accuracy.value if card.accuracy else 0.0) - value
+    return Interval(value=gap, low=gap - 0.03, high=gap + 0.03)
+
+
 def curve(*values: float) -> tuple[CurvePoint, ...]:
     return tuple(
         CurvePoint(labels=n, value=v, low=v - 0.03, high=v + 0.03)
@@ -175,7 +181,14 @@ PAIRS = (
 )
 
 GATES = (
-    Gate(name="labelled set adequate", status="fail", code="alone"),
+    Gate(
+        name="labelled set adequate",
+        status="fail",
+        code="detects-none",
+        count=600,
+        limit=0.02,
+        names=("probe", "lora"),
+    ),
     Gate(
         name="candidates credible",
         status="unknown",
@@ -186,7 +199,7 @@ GATES = (
 )
 
 STEPS = (
-    Step(kind="add-candidate", code="add", names=("probe",)),
+    Step(kind="stronger-model", code="stronger", names=("SmolLM2-135M-Instruct",), share=0.9),
     Step(kind="label-more", code="separate", names=("probe", "lora"), count=200, total=900),
 )
 PICKED = {"adopt": "lora", "baseline-is-enough": "probe"}
@@ -249,7 +262,14 @@ def served() -> Decision:
         instability=0.04,
     )
     cards = tuple(
-        card.model_copy(update={"service": service}) if card.family == "prompting" else card
+        card.model_copy(
+            update={
+                "service": service if card.family == "prompting" else None,
+                "chosen": card.candidate == "probe",
+                "common": 600,
+                "difference": None if card.candidate == "probe" else against(card, 0.884),
+            }
+        )
         for card in base.scorecards
     )
     notes = (
@@ -333,10 +353,16 @@ def reading() -> Decision:
     """A study of questions on documents: two candidates that read, and one that does not."""
     base = decision("too-close")
     cards = (
-        cheap("sentence", 0.284, 0.9),
-        model("rag", "retrieval", 0.412, 131.0),
-        model("lora-rag", "fine-tuning", 0.436, 140.0, repetitions=3),
-    )
+        cheap(
+            "sentence", 0.284, 0.9,
+            difference=Interval(value=-0.128, low=-0.168, high=-0.088), common=600,
+        ),
+        model("rag", "retrieval", 0.412, 131.0, chosen=True, common=600),
+        model(
+            "lora-rag", "fine-tuning", 0.436, 140.0, repetitions=3,
+            difference=Interval(value=0.024, low=-0.006, high=0.054), common=600,
+        ),
+    )  # fmt: skip
     tuned = loss_split(
         "lora-rag",
         nothing=interval(0.104, 0.02),
