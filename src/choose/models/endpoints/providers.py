@@ -264,7 +264,7 @@ def endpoint_settings(
     named = _several(models)
     columns = (
         _for_each("--base-url", base_urls, named, shared=True),
-        _for_each("--api-key-env", api_key_envs, named, shared=True),
+        _for_each("--set api_key_env", api_key_envs, named, shared=True),
         _for_each("--usd-per-million", prices, named),
     )
     specs: list[str] = []
