@@ -3,11 +3,12 @@
 import asyncio
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
@@ -220,6 +221,37 @@ def test_a_second_interruption_is_heeded_while_requests_come_in(monkeypatch):
         assert time.monotonic() - start < 2
         assert len(calls) == 2
         assert max(calls) <= 0.2
+
+
+STALLED = """
+import socket, time
+def stalled(host, *more, real=socket.getaddrinfo, **hints):
+    if host != "hangs.example":
+        return real(host, *more, **hints)
+    time.sleep(12)
+    raise socket.gaierror("no answer")
+socket.getaddrinfo = stalled
+from choose.conformance import TASK
+from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.settings import Endpoint
+from choose.progress import TimeLimitReached, time_limit
+from choose.strategy import build
+import openai
+with connect_endpoints({"big": Endpoint(base_url="http://hangs.example/v1", model="m")}):
+    try:
+        with time_limit(1.5):
+            build("prompt", seed=0, model="endpoint:big").check(TASK)
+    except TimeLimitReached:
+        print("ends", flush=True)
+"""
+
+
+def test_a_process_ends_while_a_name_server_hangs() -> None:
+    with Popen([sys.executable, "-c", STALLED], stdout=PIPE) as program:
+        assert program.stdout.readline() == b"ends\n"
+        start = time.monotonic()
+        assert program.wait(30) == 0
+    assert time.monotonic() - start < 6
 
 
 def test_a_name_server_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

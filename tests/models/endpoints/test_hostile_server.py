@@ -14,7 +14,7 @@ from choose.errors import EndpointError, MoneySpent
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
-from support.chat_server import FAST, PRICED, fitted, rows
+from support.chat_server import FAST, PRICED, fitted, right, rows
 from support.serving.faults import HOSTILE, hostile
 from support.serving.faulty import ABSURD, PLACES, SPELLINGS, FaultyServer, Habits
 from support.serving.studies import words_rule
@@ -57,6 +57,20 @@ def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
         assert time.monotonic() - start < 6
         assert peak < 60e6
     assert Counter(receipt.fault for receipt in server.ledger.receipts)[fault] == 1
+
+
+def test_an_oversized_answer_leaves_the_tokens_of_others_known() -> None:
+    with FaultyServer(words_rule) as server:
+        with session_with(server):
+            strategy = fitted()
+            strategy.check(TASK)
+            server.cue("endless-body")
+            answers = strategy.predict(rows(3))
+            assert sorted(answers.status) == ["cut", "ok", "ok"]
+            assert sorted(answers.tokens_in > 0) == [False, True, True]
+            assert answers.tokens_out is not None
+        with session_with(server):  # it was not kept as an answer
+            assert right(fitted().predict(rows(3)), 3)
 
 
 @pytest.mark.parametrize("counts", ABSURD)

@@ -234,6 +234,25 @@ def test_retrieved_examples_stand_behind_the_instruction(tmp_path: Path) -> None
     assert len({json.dumps(body["messages"][0]) for body in asked}) == 1
 
 
+def small_context(body: dict[str, Any]) -> Http:
+    few = len(body["messages"]) < 10
+    return RIGHT(body) if few else error(400, "This model's maximum context length is 512 tokens.")
+
+
+def test_examples_that_do_not_fit_the_context_end_the_command_with_one_line() -> None:
+    with asked_of(small_context), pytest.raises(EndpointError, match="fewer examples") as raised:
+        fitted("few-shot", shots=12).predict(questions())
+    assert "15 of 15 requests unanswered (HTTP 400: This model's maximum" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_search_passes_over_examples_that_do_not_fit() -> None:
+    with asked_of(small_context):
+        strategy: Any = build("tuned-prompt", seed=0, model="endpoint:big", calls=102)
+        strategy.fit(TASK, pool(rows=40))
+        assert set(strategy.predict(questions()).status) == {"ok"}
+
+
 def test_a_text_that_fits_no_context_is_refused_by_name() -> None:
     def respond(body: dict[str, Any]) -> Http:
         long = len(body["messages"][-1]["content"]) > 300

@@ -1,5 +1,6 @@
 """What can go wrong on the way between a client and a model."""
 
+import gzip
 import json
 import random
 import zlib
@@ -33,6 +34,7 @@ HOSTILE = (
     "endless-head",
     "gzip-bomb",
     "deflate-bomb",
+    "nested-gzip",
     "unknown-encoding",
     "deep-json",
     "absurd-date",
@@ -116,6 +118,9 @@ def hostile(fault: str) -> Reply:
         "gzip-bomb": lambda: Reply(body=bomb("gzip"), headers={"content-encoding": "gzip"}),
         "deflate-bomb": lambda: Reply(
             body=bomb("deflate"), headers={"content-encoding": "deflate"}
+        ),
+        "nested-gzip": lambda: Reply(
+            body=gzip.compress(bomb("gzip"), 1), headers={"content-encoding": "gzip, gzip"}
         ),
         "unknown-encoding": lambda: Reply(body=b"zip", headers={"content-encoding": "zstd"}),
         "deep-json": lambda: Reply(body=b"[" * 500_000),

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from choose.models.endpoints.settings import Endpoint, redact
 from choose.untrusted import finite, http_date
 
-Kind = Literal["wait", "unsure", "fatal", "rejected", "refused"]
+Kind = Literal["wait", "unsure", "fatal", "rejected", "refused", "oversized"]
 
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|size|window)|maximum (context|sequence|input) length|too many tokens"
@@ -47,7 +47,7 @@ class RequestFault(Exception):
         kind: ``wait``: retry later, nothing was billed. ``unsure``: the same, but it may have been
             billed. ``fatal``: no request to this endpoint can work. ``rejected``: the server does
             not accept a parameter. ``refused``: the server does not answer this text, or it does
-            not fit the model.
+            not fit the model. ``oversized``: its answer is too long to be read.
         message: the server's own error message, without API keys.
         retry_after: seconds after which the server accepts a retry.
         unreachable: whether the connection failed.
@@ -75,7 +75,14 @@ class RequestFault(Exception):
         both: https://learn.microsoft.com/azure/ai-services/openai/how-to/manage-costs
         """
         # With 413 the server did not read the body.
-        return self.kind in ("unsure", "refused") and self.status != 413
+        return self.kind in ("unsure", "refused", "oversized") and self.status != 413
+
+    @property
+    def too_long(self) -> bool:
+        """Return whether the request was refused because it does not fit the model."""
+        return self.status == 413 or (
+            self.kind == "refused" and _TOO_LONG.search(self.message) is not None
+        )
 
 
 def fault_from_status(status: int, message: str, retry_after: float | None) -> RequestFault:
@@ -143,18 +150,22 @@ Body = Mapping[str, Any]
 # Most bytes of an answer, unpacked.
 MAX_BYTES = 4 << 20
 
+# Encodings that unpack once, a piece at a time; none is requested.
+_ENCODINGS = ("", "identity", "gzip", "deflate")
+
 
 async def read_bounded(response: Any) -> None:
     """Read a response of at most `MAX_BYTES`, before the client reads all of it."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise RequestFault("unsure", f"it answered with the encoding {encoding[:40]!r}")
     parts, size = list[bytes](), 0
     async for part in response.aiter_bytes():
         parts.append(part)
         if (size := size + len(part)) > MAX_BYTES:
-            if response.status_code != 200:
-                raise RequestFault("unsure", f"its error is longer than {MAX_BYTES >> 20} MB")
             # An answer gets no shorter when it is asked for again, and may be billed again.
-            parts = [b'{"choices": [{"finish_reason": "length"}]}']
-            break
+            kind: Kind = "oversized" if response.status_code == 200 else "unsure"
+            raise RequestFault(kind, f"what it sent is longer than {MAX_BYTES >> 20} MB")
     await response.aclose()
     response._content = b"".join(parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping
@@ -64,6 +65,7 @@ class RequestChannel:
         stopped: whether nothing more is sent; requests in flight may still be answered.
         refusal: the answer that refused the key, after which nothing is sent in this session.
         lost: requests in turn that got no answer.
+        oversized: faults of answers that were too long to be read, by the key of their request.
         in_flight: tasks by the key of their request, queued ones included.
     """
 
@@ -76,6 +78,7 @@ class RequestChannel:
     refusal: RequestFault | None = None
     has_answered: bool = False
     lost: int = 0
+    oversized: dict[str, RequestFault] = field(default_factory=dict)
     in_flight: dict[str, asyncio.Task[PaidAnswer]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,8 +110,8 @@ class RequestChannel:
             self.reused += 1
             return cached
         task = self.in_flight.get(key)
-        if task is None and self.refusal is not None:
-            raise self.refusal
+        if task is None and (fault := self.oversized.get(key, self.refusal)) is not None:
+            raise fault
         if task is None and self.stopped:
             raise ChannelStopped
         if task is None:
@@ -168,6 +171,8 @@ class RequestChannel:
             ledger.release(reserved, maybe_billed=fault.may_be_billed)
             if fault.kind == "fatal" and fault.status in _REFUSALS:
                 self.refusal = fault
+            if fault.kind == "oversized":
+                self.oversized[key] = fault
             if fault.kind not in ("wait", "unsure"):
                 self.lost = 0
             raise
@@ -225,6 +230,9 @@ CLOSING = 1.5
 # Seconds of one wait in the main thread. polars installs a SIGINT handler that restarts system
 # calls, so a longer wait would be woken by the server only, never by Ctrl-C.
 SLICE = 0.2
+
+# Seconds between two looks at a name that is being resolved.
+_RESOLVER_POLL = 0.002
 
 
 @dataclass(eq=False)
@@ -349,12 +357,38 @@ class Session:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            self._loop = _new_loop()
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name="choose-endpoints", daemon=True
             )
             self._thread.start()
         return self._loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that resolves names in daemon threads.
+
+    The threads of asyncio's executor are waited for when the program ends, and a name server that
+    does not answer would hold up Ctrl-C for as long as the system asks it again.
+    """
+    loop = asyncio.new_event_loop()
+
+    async def getaddrinfo(*address: Any, **hints: Any) -> Any:
+        resolved = Future[Any]()
+
+        def resolve() -> None:
+            try:
+                resolved.set_result(socket.getaddrinfo(*address, **hints))
+            except (OSError, UnicodeError) as error:
+                resolved.set_exception(error)
+
+        threading.Thread(target=resolve, name="choose-resolver", daemon=True).start()
+        while not resolved.done():
+            await asyncio.sleep(_RESOLVER_POLL)
+        return resolved.result()
+
+    loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign]
+    return loop
 
 
 def wait_in_slices(future: Future[Any], seconds: float) -> bool:

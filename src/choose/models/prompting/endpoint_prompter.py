@@ -39,6 +39,10 @@ from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Item, Status, Task
 
 
+class ExamplesTooLong(EndpointError):
+    """A server refuses most prompts as too long for its context, with the examples they show."""
+
+
 class EndpointPrompter:
     """Predicts the answers of a task with a model behind an endpoint.
 
@@ -55,6 +59,7 @@ class EndpointPrompter:
 
     Attributes:
         cut_ids: texts that were cut.
+        overfull: rows that were refused as too long with the demonstrations before them.
         failed: the last error for each row that got no answer, by id.
         reused: answers that an earlier command had paid for.
         cached_seconds: what answers took that were not requested again.
@@ -75,7 +80,7 @@ class EndpointPrompter:
         self.max_tokens, self.plain = max_tokens, plain
         self.names = [single_line(name) for name in task.names]
         self.format = answer or label_format(self.names)
-        self.cut_ids, self.failed = set[str](), dict[str, str]()
+        self.cut_ids, self.overfull, self.failed = set[str](), set[str](), dict[str, str]()
         self.reused, self.cached_seconds = 0, 0.0
         self.shown = [self._turn(example) for example in shown]
         self.session = current_session()
@@ -157,14 +162,19 @@ class EndpointPrompter:
         for error in sorted(errors, key=lambda e: isinstance(e, ChannelStopped)):
             raise error
         rows = [result for result in results if isinstance(result, RowAnswer)]
-        missing = sum(row.paid is None and row.status == "empty" for row in rows)
+        overfull = sum(item.id in self.overfull for item in items)
+        missing = overfull + sum(row.paid is None and row.status == "empty" for row in rows)
         if 2 * missing >= len(rows) > 0:
             # One row that breaks a server is a finding; most rows mean that the server is down.
             reason = next(reversed(self.failed.values()))
-            raise EndpointError(
+            advice, kind = "run the same command again.", EndpointError
+            if 2 * overfull >= missing:
+                advice = "the prompts do not fit its context: show fewer examples or shorter texts."
+                kind = ExamplesTooLong
+            raise kind(
                 f"The endpoint {self.channel.name!r} ({self.channel.endpoint.host}) left {missing} "
-                f"of {len(rows)} requests unanswered ({reason}). Answers received are cached; run "
-                "the same command again."
+                f"of {len(rows)} requests unanswered ({reason}). Answers received are cached; "
+                f"{advice}"
             )
         return rows
 
@@ -181,9 +191,11 @@ class EndpointPrompter:
             self.failed[item.id] = str(failure)
             return RowAnswer(None, "empty")
         except RequestFault as fault:
-            if fault.kind in ("refused", "rejected"):
+            if fault.kind in ("refused", "rejected", "oversized"):
                 self.failed[item.id] = fault.message
-                return RowAnswer(None, "refused")
+                if fault.too_long and turns[1:]:
+                    self.overfull.add(item.id)
+                return RowAnswer(None, "cut" if fault.kind == "oversized" else "refused")
             self.channel.stop()
             raise EndpointError(fault_message(self.channel, fault)) from None
         except (EndpointError, MoneySpent):
