@@ -12,7 +12,7 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.models.prompting.prompt_search import TOO_SMALL, PromptSearch, parts_of
+from choose.models.prompting.prompt_search import PART, TOO_SMALL, PromptSearch, parts_of
 from choose.models.prompting.prompts import OwnPrompt
 from choose.progress import TimeLimitReached, time_limit
 from choose.report.words import typed
@@ -141,6 +141,27 @@ def test_a_search_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
     assert "compared 2 settings on 17 training rows" in note
     assert "ended early because it may spend 25%" in note
     assert "$0.00" in note
+
+
+def test_a_setting_alone_spends_no_more_than_the_share_and_one_part() -> None:
+    asked: list[Body] = []
+    with endpoint_session(RIGHT, asked=asked, max_usd=0.016, **PRICED) as session:
+        strategy = fitted(rows=200, calls=1_000)
+        assert session.ledger.spent <= 0.25 * 0.016 + PART * 1e-4
+    put = len(asked_of(asked))
+    assert 20 < put < 71
+    assert "ended early because it may spend 25%" in said_of(strategy)
+    assert f"for {put} questions of at most 1,000, ${put / 10_000:.4f}" in said_of(strategy)
+
+
+def test_what_was_paid_before_the_dollars_ended_is_counted() -> None:
+    """A reservation is far above a price, so that the limit itself is reached within a part."""
+    asked: list[Body] = []
+    with endpoint_session(RIGHT, asked=asked, max_usd=0.0016, concurrency=1, **PRICED):
+        strategy = fitted()
+    assert "--max-usd leaves no room" in said_of(strategy)
+    assert f"for {len(asked)} questions of" in said_of(strategy)
+    assert f", ${len(asked) / 10_000:.4f}." in said_of(strategy)
 
 
 def rewriting(body):

@@ -22,6 +22,7 @@ from choose.errors import MoneySpent
 from choose.formatting import plural
 from choose.models.endpoints.command_session import current_session
 from choose.models.prompting.base_strategy import prompter_for
+from choose.models.prompting.endpoint_prompter import ExamplesTooLong
 from choose.models.prompting.prompts import (
     LABELS,
     WORDINGS,
@@ -35,7 +36,7 @@ from choose.models.prompting.prompts import (
 from choose.progress import as_part
 from choose.schema.scorecard import dollars, name_of
 from choose.tasks.writing import Writing
-from choose.types import Answers, Counts, Example, Floats, Item, Task
+from choose.types import Answers, Counts, Example, Floats, Item, Status, Task
 
 # Rows of a pool, and rows on which settings are compared, at least.
 FEWEST_ROWS, FEWEST_ASKED = 20, 10
@@ -64,6 +65,9 @@ TOO_SMALL = (
 
 # A search at an endpoint spends at most this share of the dollars that are left when it begins.
 MONEY_SHARE = 0.25
+
+# Questions between two looks at the dollars, at least.
+PART = 8
 
 
 class SearchStopped(Exception):
@@ -96,13 +100,25 @@ class SearchBudget:
             return f"{questions}, {perf_counter() - self._started + self.cached_seconds:.0f} s"
         return f"{questions}, ${self.usd:.4f}" if self.usd else questions
 
-    def answers(self, prompter: Prompter, rows: Sequence[Example | Item]) -> Answers:
-        """Put questions to a prompter, which first calibrates on them where they are labelled.
+    def answers(self, prompter: Prompter, rows: Sequence[Example | Item]) -> list[Answers]:
+        """Put questions to a prompter, in parts where dollars are limited.
+
+        It first calibrates on them where they are labelled.
 
         Raises:
             SearchStopped: if that would exceed a limit.
         """
+        step = max(1, len(rows))
+        if self.endpoint is not None and self._ledger.limit is not None:
+            step = max(PART, current_session().endpoint(self.endpoint).concurrency)
+        starts = range(0, len(rows), step)
+        parts = [self._part(prompter, rows[start : start + step]) for start in starts]
+        self.cached_seconds += float(prompter.facts()["cached_seconds"])
+        return parts
+
+    def _part(self, prompter: Prompter, rows: Sequence[Example | Item]) -> Answers:
         self._check(len(rows))
+        before = self._ledger.requests
         labelled = [row for row in rows if isinstance(row, Example)]
         items = [row.item() if isinstance(row, Example) else row for row in rows]
         try:
@@ -110,10 +126,14 @@ class SearchBudget:
                 if labelled:
                     prompter.calibrate(labelled)
                 answers = prompter.answer(items)
+        except ExamplesTooLong:  # with other settings they may fit
+            nothing: tuple[Status, ...] = tuple("refused" for _ in rows)
+            answers = Answers(outputs=(None,) * len(rows), status=nothing)
         except MoneySpent:
+            self.asked += min(len(rows), self._ledger.requests - before)
+            self.usd = max(self.usd, self._ledger.committed - self._before)
             raise SearchStopped("--max-usd leaves no room for another request") from None
         self.asked += len(rows)
-        self.cached_seconds += float(prompter.facts()["cached_seconds"])
         if self.endpoint is not None:
             self._pay(answers, self.endpoint)
         return answers
@@ -275,7 +295,8 @@ class PromptSearch:
         settings = replace(self.settings, wording=setting.wording, template=setting.template)
         prompter = prompter_for(settings, self.task, self.pool, self.draws[setting.draw])
         rows, metric = self.parts.asked, self.task.metrics[0]
-        outputs = self.budget.answers(prompter, rows).outputs
+        answered = self.budget.answers(prompter, rows)
+        outputs = [output for part in answered for output in part.outputs]
         pairs = zip(outputs, rows, strict=True)
         scores = np.array([self.task.score(out, row.targets)[metric] for out, row in pairs])
         self.known[setting] = Measured(prompter, scores, outputs)
@@ -341,6 +362,6 @@ def rewritten(
         Writing(instruction=_BETTER),
         [sample],
     )
-    answers = budget.answers(prompter, [Item(id="page 0", text="\n".join(lines))])
+    (answers,) = budget.answers(prompter, [Item(id="page 0", text="\n".join(lines))])
     ((output, raw),) = zip(answers.outputs, answers.raw or answers.outputs, strict=True)
     return prompt.rewritten((output or raw or "").strip().strip("`").strip())
