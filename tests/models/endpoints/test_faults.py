@@ -226,7 +226,7 @@ def test_a_second_interruption_is_heeded_while_requests_come_in(monkeypatch):
 STALLED = """
 import socket, time
 def stalled(host, *more, real=socket.getaddrinfo, **hints):
-    if host != "hangs.example":
+    if "hangs.example" not in str(host):  # bytes, of some clients
         return real(host, *more, **hints)
     time.sleep(12)
     raise socket.gaierror("no answer")
@@ -259,7 +259,7 @@ def test_a_name_server_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPat
     hanging, real = threading.Event(), socket.getaddrinfo
 
     def resolve(host: Any, *more: Any, **hints: Any) -> Any:
-        if host != "hangs.example":
+        if "hangs.example" not in str(host):  # bytes, of some clients
             return real(host, *more, **hints)
         hanging.wait(30)
         raise socket.gaierror("no answer")
