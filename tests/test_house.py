@@ -14,8 +14,8 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {("src", "strategies"): 61_281, ("tests",): 43_804}
-MODULES = 197
+LINES = {("src", "strategies"): 52_928, ("tests",): 40_598}
+MODULES = 180
 
 
 def test_the_sum_of_lines_only_falls() -> None:

@@ -150,7 +150,7 @@ def wanted(section: AnswersSection) -> Wanted:
     columns: list[str] = []
     files: list[tuple[str, str]] = []
     prices: dict[str, float] = {}
-    for part in _parts(section.answers):
+    for part in section.answers:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals and _FILE.fullmatch(part):
             files.append(("", part))
@@ -164,11 +164,6 @@ def wanted(section: AnswersSection) -> Wanted:
     named = {name for name, _ in files}
     kept = [name for name in dict.fromkeys(columns) if name not in named]
     return Wanted(columns=tuple(kept), files=tuple(files), prices=prices)
-
-
-def _parts(texts: Iterable[str]) -> list[str]:
-    parts = (part.strip() for text in texts for part in text.split(","))
-    return [part for part in parts if part]
 
 
 def price(text: str, name: str) -> float:
@@ -212,7 +207,7 @@ def _words(name: str) -> str:
 def families_said(texts: Iterable[str]) -> dict[str, Family]:
     """Read ``my_model=fine-tuning``."""
     found: dict[str, Family] = {}
-    for part in _parts(texts):
+    for part in texts:
         name, equals, family = (piece.strip() for piece in part.partition("="))
         if not equals or family not in FAMILIES:
             raise StudyError(
@@ -302,7 +297,7 @@ def with_files(specs: Iterable[str], change: Callable[[str], str]) -> list[str]:
         name, equals, value = part.rpartition("=")
         return f"{name}{equals}{change(value)}" if _FILE.fullmatch(value) else part
 
-    return [changed(part) for part in _parts(specs)]
+    return [changed(part) for part in specs]
 
 
 def named_answers(table: pl.DataFrame, wanted: Sequence[str]) -> tuple[str, ...]:

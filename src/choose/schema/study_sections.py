@@ -114,6 +114,11 @@ class AnswersSection(Settings):
     def _by_name(cls, said: object) -> object:
         return [f"{k}={v}" for k, v in said.items()] if isinstance(said, Mapping) else said
 
+    @field_validator("answers", "family")
+    @classmethod
+    def _one_each(cls, said: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(part.strip() for text in said for part in text.split(",") if part.strip())
+
 
 class TaskSection(Settings):
     """What kind of task it is, and how prompts describe it."""
