@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import log
 from statistics import fmean, median
 
-from choose.judge.decision.chance import LIKELY, SURE, Word, word_of
-from choose.schema.decision import Decision
+from choose.judge.decision.chance import Word, word_of
+from choose.schema.decision import LIKELY, SURE, Decision
 
 # A tenth is judged from so many decisions on, by this much; false "sure" of all, in any world.
 ENOUGH, NEAR, FALSE_SURE = 100, 0.05, 0.02

@@ -29,12 +29,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
 
 import choose.run.rounds as loop  # noqa: E402
-from choose.judge.decision.chance import LIKELY, SURE, Chances, chances  # noqa: E402
+from choose.judge.decision.chance import Chances, chances  # noqa: E402
 from choose.judge.evidence import Evidence  # noqa: E402
 from choose.judge.goal import Rule  # noqa: E402
 from choose.judge.scores.joint_distribution import Whole  # noqa: E402
 from choose.run.records import GroupRequest, GroupResult  # noqa: E402
 from choose.run.spending_limit import Budget  # noqa: E402
+from choose.schema.decision import LIKELY, SURE  # noqa: E402
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
 from choose.types import Answers, Fold, Run  # noqa: E402
 from machine import machine  # noqa: E402

@@ -11,7 +11,7 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.words import typed
-from choose.schema.plan import LeftOut, Reason
+from choose.schema.plan import COMPARISON, LeftOut, Reason
 from support import answered_studies as answered
 from support.answered_studies import blobs, evidence, out_of_fold, player
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
@@ -122,6 +122,14 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
     left[0] = late("prompt")
     both = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left)).verdict.steps[0]
     assert (both.code, both.names, both.minutes, both.paid) == ("begin", ("prompt",), 15, True)
+
+
+def test_rows_that_the_verdict_did_not_need_are_no_reason_for_more_time():
+    short = cut(study([majority(), tfidf(0.80), prompt(0.83)], 600, 4), "prompt", 240)
+    needed = judge(short, Rule(), left_out=(late("prompt", **{COMPARISON: 2}),))
+    assert coded(needed, "finish-rows")
+    needless = judge(short, Rule(), left_out=(late("prompt", "not-needed", **{COMPARISON: 2}),))
+    assert not coded(needless, "finish-rows")
 
 
 def test_rows_and_views_that_dollars_ended_need_dollars():

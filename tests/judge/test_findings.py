@@ -7,7 +7,6 @@ import pytest
 from choose.api.notebook_views import printed
 from choose.formatting import DASH
 from choose.judge.decision import gates
-from choose.judge.decision.chance import SURE
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.gates import task_stable
 from choose.judge.decision.rule import label_shift
@@ -18,7 +17,7 @@ from choose.report import words
 from choose.report.blocks import families
 from choose.report.terminal.pages import render
 from choose.schema.base import Interval
-from choose.schema.decision import Decision
+from choose.schema.decision import SURE, Decision
 from simulation.setting import SimulatedCandidate
 from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf

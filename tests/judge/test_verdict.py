@@ -21,7 +21,6 @@ from choose.formatting import (
     short_model,
     size_in_points,
 )
-from choose.judge.decision.chance import SURE
 from choose.judge.decision.more_labels import rows_to_decide
 from choose.judge.decision.rule import target_status
 from choose.judge.evidence import CandidateInfo, billions_of, strong
@@ -29,6 +28,7 @@ from choose.judge.goal import RULE, Rule
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.words import right
+from choose.schema.decision import SURE
 from choose.schema.plan import LeftOut
 from choose.stats.paired import Difference
 from choose.stats.two_way import BehrensFisher

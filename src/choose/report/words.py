@@ -44,6 +44,9 @@ from choose.formatting import (
 )
 from choose.schema.base import Command, Interval
 from choose.schema.decision import (
+    LIKELY,
+    SMALL_LOSS,
+    SURE,
     Caveat,
     CaveatCode,
     DatasetRecord,
@@ -400,9 +403,6 @@ def suspects_note(audit: Audit) -> str:
 
 # The answer, and how sure it is.
 
-# A chance from which on a choice is called so; below the second, it is open.
-SURE, LIKELY = 0.95, 0.80
-
 # A family with less chance than this is not spoken of, and a loss below this is none.
 POSSIBLE, NO_LOSS = 0.02, 0.0005
 
@@ -417,9 +417,6 @@ NAMED = 5
 
 # Below so many rows, a share of rows is told as a count; a range as wide as this is not told.
 FEW, TOLD = 30, 0.5
-
-# So little is expected to be lost that no further minute is worth it.
-SMALL_LOSS = 0.005
 
 # How an answer is meant.
 Mood = Literal["", "good", "bad", "wait"]

@@ -27,6 +27,12 @@ from choose.schema.scorecard import (
 from choose.schema.study_sections import Estimand
 from choose.types import Kind
 
+# From these chances on a family is called sure, and likely; below, the question is open.
+SURE, LIKELY = 0.95, 0.80
+
+# So little is expected to be lost that no further minute is worth it.
+SMALL_LOSS = 0.005
+
 
 class PromptText(Record):
     """What a candidate says to its model; `setting` names the variant, "" for its own setting."""

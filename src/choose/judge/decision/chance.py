@@ -33,12 +33,10 @@ from choose.judge.scores.joint_distribution import (
     normal_points,
 )
 from choose.judge.scores.score_tables import study_scores
+from choose.schema.decision import LIKELY, SMALL_LOSS, SURE
 from choose.types import FAMILIES, Family, Floats
 
 Word = Literal["sure", "likely", "open"]
-
-# From these chances on a family is called so; below, the question is open.
-SURE, LIKELY = 0.95, 0.80
 
 
 class Lost(NamedTuple):
@@ -56,8 +54,8 @@ LOST = Lost(0.12, 0.12)
 ENDS, POINTS = 128, 256
 
 # The rest of a study is worth its time if what is said changes in such a share of its ends, or if
-# it is expected to remove so much of the loss of a family that is not sure.
-MOVED, SMALL_LOSS = 0.1, 0.005
+# it is expected to remove `SMALL_LOSS` of a family that is not sure.
+MOVED = 0.1
 
 
 def word_of(chance: float) -> Word:

@@ -40,7 +40,7 @@ from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.schema.base import Command, Interval
 from choose.schema.decision import Gate, Step, StepKind
 from choose.schema.diagnosis import best_first
-from choose.schema.plan import REPETITIONS, Reason
+from choose.schema.plan import COMPARISON, REPETITIONS, Reason
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.stats.metrics import UNUSABLE
 from choose.types import Kind, Run
@@ -302,6 +302,12 @@ def _unfinished(case: Case) -> dict[str, int]:
     names = dict.fromkeys((case.name, *case.rivals, *case.near))
     total = len(case.contenders.panel.rows.targets)
     dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.name}
+    # A run with more time would end at the same place.
+    dropped |= {
+        one.candidate
+        for one in case.left_out
+        if one.reason == "not-needed" and COMPARISON in one.trials
+    }
     rest = {}
     for name in names:
         candidate = case.contenders.panel[name]

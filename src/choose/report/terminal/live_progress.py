@@ -15,7 +15,8 @@ from rich.text import Text
 from choose.formatting import chance, clean, clock, duration, plural
 from choose.report.terminal.pages import literal
 from choose.report.terminal.plan_page import reach_line, traffic_line, traffic_summary
-from choose.report.words import LIKELY, left_out_line, shorten
+from choose.report.words import left_out_line, shorten
+from choose.schema.decision import LIKELY
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing, Traffic
 from choose.strategy import find
 from choose.types import Dataset, Run
