@@ -117,8 +117,8 @@ class TunedEncoder(Dense):
 
     The encoder of questions learns to put each nearer to its relevant document than to those of
     other questions and to others with the same words; documents keep their vectors. Questions that
-    are held out with their documents say how long it is trained, if at all; then it is trained on
-    all. Its ranks are joined with those of BM25.
+    are held out with their documents say how long it is trained, if at all, and whether its ranks
+    are joined with those of BM25; then it is trained on all.
     """
 
     title: ClassVar[str] = "documents by a tuned encoder"
@@ -126,7 +126,7 @@ class TunedEncoder(Dense):
     needs: ClassVar[str] = "documents (--documents), hundreds of questions, an encoder"
     takes: ClassVar[str] = "a minute or two a fit without a GPU, milliseconds a search"
     family: ClassVar[Family] = "fine-tuning"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False

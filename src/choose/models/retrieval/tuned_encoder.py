@@ -24,7 +24,7 @@ from choose.engines.lora.training_run import learning_rate_factor
 from choose.engines.weights.resolve import weights_digest
 from choose.errors import StrategyError
 from choose.formatting import plural
-from choose.models.retrieval.passage_search import DenseIndex, Library
+from choose.models.retrieval.passage_search import DenseIndex, Library, Way
 from choose.models.retrieval.reading import in_order
 from choose.progress import report_progress
 from choose.types import Example
@@ -213,6 +213,13 @@ def held_apart(rows: Sequence[Example], share: float) -> tuple[list[Example], li
     return learnt, [row for row in rows if row.id in held], apart
 
 
+class Stop(NamedTuple):
+    """After how many epochs training stops, and whether ranks are joined with those of BM25."""
+
+    epochs: int
+    way: Way
+
+
 @dataclass(frozen=True, slots=True)
 class Tuned:
     """A tuned encoder.
@@ -234,30 +241,32 @@ def tuned_retriever(
     """Tune the encoder of questions on rows with evidence, if questions held out gain."""
     trainer = _Trainer(library, examples, rate=rate, seed=seed)
     if len(trainer.rows) < FEWEST_PAIRS or len(trainer.places) < 2:
-        found = f"{plural(len(trainer.rows), 'training question')} whose passage is known"
-        passages = plural(len(trainer.places), "passage")
-        return Tuned(
-            library,
-            0.0,
-            f"The retriever is not tuned: there are {found} (at least {FEWEST_PAIRS}), and "
-            f"{passages} (at least 2).",
-        )
+        few = f"{len(trainer.rows)} training questions whose passage is known"
+        note = f"The retriever is not tuned: there are {few} (at least {FEWEST_PAIRS})."
+        if len(trainer.rows) >= FEWEST_PAIRS:
+            note = "The retriever is not tuned: the documents are a single passage."
+        return Tuned(library, 0.0, note)
     learnt, held, apart = held_apart(trainer.rows, HELD_OUT)
     ranks = trainer.ranks(learnt, held, epochs)
-    chosen = max((n for n in ranks if epochs in (None, n)), key=ranks.__getitem__)
-    size, tuned = 0.0, "not tuned, since no epoch gained on held-out questions"
-    if chosen:
-        model = trainer.train(trainer.rows, chosen)
-        library = replace(library, tuned=encoder_of(model, library.encoder))
+    stop = max((s for s in ranks if epochs in (None, s.epochs)), key=ranks.__getitem__)
+    library, size = replace(library, way=stop.way), 0.0
+    if stop.epochs:
+        model = trainer.train(trainer.rows, stop.epochs)
+        library.tuned = encoder_of(model, library.encoder)
         size = sum(weights.nbytes for weights in weights_of(model).values()) / 1e6
-        tuned = f"tuned for {plural(chosen, 'epoch')} on {len(trainer.rows)} questions"
     where = " about other documents" if apart else ""
-    return Tuned(
-        library,
-        size,
-        f"The retriever is {tuned}: mean reciprocal rank {ranks[chosen]:.3f} on {len(held)} "
-        f"held-out questions{where}, {ranks[0]:.3f} untuned.",
+    joined = "joined with those of BM25" if stop.way == "hybrid" else "not joined with others"
+    tuned = "not tuned, since that gained nothing on held-out questions"
+    if stop.epochs:
+        tuned = f"tuned for {plural(stop.epochs, 'epoch')} on {len(trainer.rows)} questions"
+    elif epochs == 0:
+        tuned = "not tuned, since its epochs are 0"
+    note = (
+        f"The retriever is {tuned}; its ranks are {joined}: mean reciprocal "
+        f"rank {ranks[stop]:.3f} on {len(held)} held-out questions{where}, "
+        f"{ranks[Stop(0, 'hybrid')]:.3f} untuned and joined."
     )
+    return Tuned(library, size, note)
 
 
 class _Trainer:
@@ -291,18 +300,23 @@ class _Trainer:
 
     def ranks(
         self, learnt: Sequence[Example], held: Sequence[Example], epochs: float | None
-    ) -> dict[int, float]:
+    ) -> dict[Stop, float]:
         """Return the mean reciprocal rank on held-out rows after each epoch of learning."""
-        ranks = {0: self.library.reciprocal_rank(held)}
+        ranks = dict[Stop, float]()
 
-        def measure(epoch: int, model: Any) -> bool:
-            # Not cached, since the weights go on changing.
-            ranks[epoch] = replace(self.library, tuned=Encoder(model)).reciprocal_rank(held)
+        def measure(epoch: int, encoder: Encoder | None) -> bool:
+            ways: tuple[Way, ...] = ("hybrid", "dense")
+            for way in ways:
+                library = replace(self.library, way=way, tuned=encoder)
+                ranks[Stop(epoch, way)] = library.reciprocal_rank(held)
             best = max(ranks, key=ranks.__getitem__)
-            return epochs is None and epoch - best >= PATIENCE
+            return epochs is None and epoch - best.epochs >= PATIENCE
 
+        measure(0, None)
         if epochs != 0:
-            self.train(learnt, MOST_EPOCHS if epochs is None else round(epochs), measure)
+            most = MOST_EPOCHS if epochs is None else round(epochs)
+            # Not cached, since the weights go on changing.
+            self.train(learnt, most, lambda epoch, model: measure(epoch, Encoder(model)))
         return ranks
 
     def train(
