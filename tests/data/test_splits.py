@@ -227,7 +227,7 @@ def test_a_fold_without_choice_is_refused() -> None:
 
 
 def test_rows_without_a_text_or_a_label_are_left_out_and_counted() -> None:
-    rows = [*many(40), row(100, "l0", "  "), row(101, "", "labelled by nobody")]
+    rows = [*many(40), row(100, "l0", "  "), row(101, "", "without a label")]
     dataset = build_dataset("f", rows)
     assert "r100" not in dataset.examples
     assert (

@@ -188,8 +188,8 @@ def test_what_is_not_known_of_a_payback_is_null():
     unpriced = field(by_an_api(None), rule(usd_per_hour=None, volume=None))
     found = payback_of(unpriced, "probe")
     assert (found.api_usd, found.own_usd, found.months) == (None, None, None)
-    dear = payback_of(field(by_an_api(1e-9), rule(volume=100)), "probe")
-    assert dear.months is None, "it never pays back"
+    costly = payback_of(field(by_an_api(1e-9), rule(volume=100)), "probe")
+    assert costly.months is None, "no saving"
     assert payback_of(field(world(rows=300), rule()), "probe") is None  # no API
 
 

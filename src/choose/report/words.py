@@ -1320,9 +1320,9 @@ def breakevens(decision: Decision) -> str:
     for pair in decision.pairs:
         found = pair.breakeven or 0.0
         if found >= 1 and decision.pick in (pair.a, pair.b):
-            other, dear = sorted((pair.a, pair.b), key=trained.__getitem__)
+            other, costlier = sorted((pair.a, pair.b), key=trained.__getitem__)
             when = f"from {rough(found)} answers on"
-            told.append(f"{clean(dear)} is cheaper than {clean(other)} {when}")
+            told.append(f"{clean(costlier)} is cheaper than {clean(other)} {when}")
     return f"Training included: {'; '.join(told)}." if told else ""
 
 

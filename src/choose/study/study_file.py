@@ -300,7 +300,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 # Arguments of `choose.compare` that no study file has.
 _CALL = ("data", "labels", "test", "strategies", "study", "out", "name", "yes", "progress")
 
-# Keywords that stand for other keys: what a flag shows for the value, and help.
+# Keywords that set other keys: what a flag shows for the value, and help.
 SHORTCUTS = {
     "quick": (
         "",

@@ -108,7 +108,7 @@ def _listed(value: Any) -> list[Any] | None:
 
 
 def _printed(text: str) -> Any:
-    """Return the list that Python prints so; a backslash that escapes nothing stands for itself."""
+    """Return the list that Python prints so; a backslash that escapes nothing is kept."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.literal_eval(text)
