@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.chance import (
     LIKELY,
     SURE,
@@ -16,7 +17,6 @@ from choose.judge.decision.chance import (
     chances_of,
     word_of,
 )
-from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole, joint_distribution
@@ -60,14 +60,14 @@ def test_words_follow_numbers() -> None:
 def test_of_two_the_chance_and_the_loss_are_those_of_the_normal_distribution() -> None:
     """Golden: the costlier one is to be used if it leads by the margin."""
     seen = study([tfidf(0.75), prompt(0.78)], 300, 4)
-    panel = study_scores(seen)
-    contenders = contenders_of(panel, Rule())
-    joint = joint_distribution(contenders.order, panel.rows)
+    scores = study_scores(seen)
+    candidates = select_candidates(scores, Rule())
+    joint = joint_distribution(candidates.order, scores.rows)
     costlier, z = 0.0, np.array([-1.0, 1.0])
     for part in joint.parts:
         mean, sd = z @ part.mean, np.sqrt(z @ part.covariance @ z)
         costlier += part.share * ndtr((mean - 0.02) / sd)
-    result = chances_of(contenders)
+    result = chances_of(candidates)
     assert result.families["prompting"] == pytest.approx(costlier, abs=0.005)
     assert result.families["baseline"] == pytest.approx(1 - costlier, abs=0.005)
     other = "prompting" if result.named == "tfidf" else "baseline"

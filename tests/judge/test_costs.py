@@ -97,7 +97,7 @@ def test_one_decision_computes_the_costs_of_each_candidate_once(monkeypatch):
         counted[candidate.info.name] += 1
         return cost_of(candidate, prices)
 
-    monkeypatch.setattr("choose.judge.decision.contenders.cost_of", counting)
+    monkeypatch.setattr("choose.judge.decision.candidates.cost_of", counting)
     prices = rule()
     decision = judge(world(), prices)
     assert counted == {"majority": 1, "probe": 1, "lora": 1}
@@ -173,15 +173,15 @@ def by_an_api(usd_per_1k=2.0, name="lora"):
 def test_labels_are_paid_back_by_what_a_month_saves():
     """400 labels of half a minute at $30 an hour are $100; probe computes 0.002 s an answer."""
     prices = rule(volume=10_000, usd_per_hour=0.36)
-    contenders = field(by_an_api(), prices)
-    found = payback_of(contenders, "lora")
-    probe = contenders.costs["probe"].usd_per_1k / 1000
+    candidates = field(by_an_api(), prices)
+    found = payback_of(candidates, "lora")
+    probe = candidates.costs["probe"].usd_per_1k / 1000
     assert (found.api, found.own, found.labels) == ("lora", "probe", 400)
     assert found.api_usd == pytest.approx(20.0)
     assert found.own_usd == pytest.approx(10_000 * probe)
     assert found.labels_usd == pytest.approx(100.0)
     assert found.months == pytest.approx(100 / (20 - 10_000 * probe))
-    assert judge(by_an_api(), prices).payback == payback_of(contenders, "probe")
+    assert judge(by_an_api(), prices).payback == payback_of(candidates, "probe")
 
 
 def test_what_is_not_known_of_a_payback_is_null():

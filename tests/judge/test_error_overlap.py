@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.candidates import select_candidates
 from choose.judge.diagnosis.cascade import random_parts
 from choose.judge.diagnosis.differing_rows import confusion_of, overlap_of
 from choose.judge.goal import Rule
@@ -28,7 +28,8 @@ def test_errors_in_common_by_hand():
         player("probe", "abababbb"),
         player("prompt", "baabacab", "prompting", cheap=False),
     ]
-    found = overlap_of(contenders_of(study_scores(answered.study("abc", targets, players)), Rule()))
+    scores = study_scores(answered.study("abc", targets, players))
+    found = overlap_of(select_candidates(scores, Rule()))
     assert set(found.candidates) == {"tfidf", "probe", "prompt"}
     assert found.wrong_in_all == 2
     assert found.oracle.value == pytest.approx(6 / 8)
@@ -44,10 +45,8 @@ def test_errors_in_common_by_hand():
 
 def test_overlap_needs_two_candidates_that_read():
     players = [player("majority", "aaaa"), player("tfidf", "abab")]
-    assert (
-        overlap_of(contenders_of(study_scores(answered.study("ab", "abba", players)), Rule()))
-        is None
-    )
+    scores = study_scores(answered.study("ab", "abba", players))
+    assert overlap_of(select_candidates(scores, Rule())) is None
 
 
 def test_clusters_stay_in_one_part():
@@ -86,7 +85,7 @@ def test_the_best_of_a_kind_is_the_best_on_common_rows():
         },
     )
     study = replace(study, runs=(study.runs[0], few, study.runs[2]))
-    found = overlap_of(contenders_of(study_scores(study), Rule()))
+    found = overlap_of(select_candidates(study_scores(study), Rule()))
     assert found.rows == 20
     assert found.cheap == "tfidf", "95 of 100 against 90 on the 20 rows that both answered"
 
@@ -114,8 +113,8 @@ def test_the_report_obeys_no_label_or_name():
 
 def test_which_labels_are_answered_as_which_by_hand():
     players = [player("majority", "aaaaaaaa"), player("tfidf", "aab.abba")]
-    contenders = contenders_of(study_scores(answered.study("abc", "aaaaaabb", players)), Rule())
-    found = [(c.label, c.answer, c.rows) for c in confusion_of(contenders, "tfidf")]
+    candidates = select_candidates(study_scores(answered.study("abc", "aaaaaabb", players)), Rule())
+    found = [(c.label, c.answer, c.rows) for c in confusion_of(candidates, "tfidf")]
     assert found == [
         ("a", "a", 3), ("a", "b", 2), ("a", None, 1),
         ("b", "a", 1), ("b", "b", 1),

@@ -7,7 +7,7 @@ import pytest
 from choose.api.notebook_views import printed
 from choose.formatting import DASH
 from choose.judge.decision import gates
-from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.gates import task_stable
 from choose.judge.decision.rule import label_shift
 from choose.judge.goal import Rule
@@ -132,9 +132,9 @@ def test_f16_a_label_that_is_far_more_common_among_test_rows_is_named() -> None:
 
 def test_f17_an_answer_that_never_changes_is_not_called_stable(monkeypatch):
     """A constant changed "by 0.0 points", while one label fell from 70 to 53 %."""
-    panel = study_scores(study([majority(), probe(0.8)], 100, 1))
+    scores = study_scores(study([majority(), probe(0.8)], 100, 1))
     monkeypatch.setattr(gates, "drop_of", lambda _: pytest.fail("it was asked"))
-    assert task_stable(panel, "majority", 0.02).status == "unknown"
+    assert task_stable(scores, "majority", 0.02).status == "unknown"
 
 
 def test_f18_milliseconds_decide_no_order() -> None:
@@ -150,7 +150,7 @@ def test_f18_milliseconds_decide_no_order() -> None:
             )
             for run in seen.runs
         )
-        return contenders_of(study_scores(replace(seen, runs=tuple(runs))), Rule()).names
+        return select_candidates(study_scores(replace(seen, runs=tuple(runs))), Rule()).names
 
     assert order(tfidf=0.2) == order(probe=0.2) == order(lora=0.5)
     assert order(lora=50.0)[-1] == "lora"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.candidates import select_candidates
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import (
@@ -226,21 +226,21 @@ def thin_study(seed: int) -> Evidence:
 
 
 def test_weights_and_the_order_of_candidates_do_not_change_the_law() -> None:
-    panel = study_scores(thin_study(3))
-    order = contenders_of(panel, Rule()).order
-    law = joint_distribution(order, panel.rows)
-    tripled = replace(panel.rows, weights=np.full(600, 3.0))
+    scores = study_scores(thin_study(3))
+    order = select_candidates(scores, Rule()).order
+    law = joint_distribution(order, scores.rows)
+    tripled = replace(scores.rows, weights=np.full(600, 3.0))
     again = joint_distribution(order, tripled)
     assert again.mean == pytest.approx(law.mean)
     assert again.covariance == pytest.approx(law.covariance)
-    turned = joint_distribution(order[::-1], panel.rows)
+    turned = joint_distribution(order[::-1], scores.rows)
     assert turned.mean[::-1] == pytest.approx(law.mean)
     assert np.all(np.linalg.eigvalsh(law.covariance) > 0)
 
 
 def test_an_answer_that_fewer_rows_tell_is_less_certain() -> None:
-    whole = contenders_of(study_scores(thin_study(5)), Rule()).distribution
-    few = contenders_of(
+    whole = select_candidates(study_scores(thin_study(5)), Rule()).distribution
+    few = select_candidates(
         study_scores(thin(thin_study(5), 60, np.random.default_rng(1))), Rule()
     ).distribution
     for name in ("prompt", "lora"):
@@ -251,7 +251,7 @@ def test_an_answer_that_fewer_rows_tell_is_less_certain() -> None:
 @pytest.mark.parametrize("margin", [0.0, 0.02])
 def test_of_candidates_with_the_same_answers_the_cheapest_is_used(margin: float) -> None:
     seen = study([majority(), tfidf(1.0), probe(1.0), prompt(1.0)], 60, 1)
-    joint = contenders_of(study_scores(seen), Rule()).distribution
+    joint = select_candidates(study_scores(seen), Rule()).distribution
     names = ("tfidf", "probe", "prompt")
     assert least_loss(joint, names, margin) == "tfidf"
 

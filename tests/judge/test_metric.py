@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from choose.cli.app import app
 from choose.errors import StudyError
-from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.candidates import select_candidates
 from choose.judge.goal import Rule, evened
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.score_tables import study_scores
@@ -149,7 +149,7 @@ def test_the_best_of_a_kind_heeds_weights() -> None:
     recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7), "low": (0.5, 0.5, 0.5)}
     evidence = study_of(recalls, 3000)
     for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
-        field = contenders_of(study_scores(evidence, measure), Rule(metric=measure))
+        field = select_candidates(study_scores(evidence, measure), Rule(metric=measure))
         assert field.leader == best
 
 

@@ -6,8 +6,8 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.chance import chances_of
-from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.goal import Rule
@@ -27,7 +27,7 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
     """Count what is chosen, and the kinds, over simulated studies."""
     chosen, kinds, meanwhile = Counter(), Counter(), Counter()
     for seed in range(studies):
-        field = contenders_of(
+        field = select_candidates(
             study_scores(study(players, rows, 1000 + seed, **more)), rule or Rule()
         )
         chances = chances_of(field)
@@ -57,7 +57,7 @@ TIE = [majority(), tfidf(0.8), probe(0.8), prompt(0.8), retrieval(0.8), lora(0.8
 )
 def test_a_tie_has_no_dear_winner(players, rows, more):
     chosen, _, _ = play(players, rows, **more)
-    cheapest = players[1].name  # majority is no contender
+    cheapest = players[1].name  # majority is no candidate
     false = sum(count for name, count in chosen.items() if name not in (None, cheapest))
     assert false / STUDIES <= 0.05 + slack(0.05)
 
@@ -98,7 +98,7 @@ def test_a_chosen_candidate_is_the_right_one():
             probe(truth["probe"]),
             lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2)),
         ]
-        field = contenders_of(study_scores(study(players, 600, seed)), Rule())
+        field = select_candidates(study_scores(study(players, 600, seed)), Rule())
         name = Case(field, chances_of(field)).chosen
         if name is not None:
             chosen += 1
@@ -124,7 +124,7 @@ def test_meanwhile_gives_up_little():
             prompt(truth["prompt"]),
             lora(truth["lora"], run_spread=0.1),
         ]
-        field = contenders_of(study_scores(study(players, 300, seed)), Rule())
+        field = select_candidates(study_scores(study(players, 300, seed)), Rule())
         best = max(truth.values())
         mine.append(best - truth[chances_of(field).named])
         naive.append(best - truth[field.leader])
@@ -138,7 +138,7 @@ def test_the_dear_one_is_used_as_far_as_it_seems_worth_it(dear, least, most):
     """Of 30 studies of 200 rows: seldom where it is worse, nearly always where it is better."""
     used = []
     for seed in range(30):
-        field = contenders_of(
+        field = select_candidates(
             study_scores(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule()
         )
         used.append(least_loss(field.distribution, field.names, field.rule.margin))

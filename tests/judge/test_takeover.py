@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.candidates import select_candidates
 from choose.judge.diagnosis.cascade import levels_of, safe_threshold, takeover_of
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
@@ -153,6 +153,6 @@ def test_the_model_to_use_is_the_one_that_is_saved_though_another_scores_more():
         candidates=(*found.candidates, replace(info, name="gpt-4o-mini")),
     )  # fmt: skip
     for name in ("gpt-4o", "gpt-4o-mini"):
-        contenders = contenders_of(study_scores(both), Rule())
-        vars(contenders)["named"] = {"prompting": name}
-        assert takeover_of(contenders).strong == name
+        candidates = select_candidates(study_scores(both), Rule())
+        vars(candidates)["named"] = {"prompting": name}
+        assert takeover_of(candidates).strong == name

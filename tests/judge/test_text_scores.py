@@ -122,9 +122,9 @@ def test_malformed_answers_count_as_wrong_and_have_a_lenient_score(stored):
 def test_equal_texts_have_equal_codes(stored: tuple[Decision, Store]) -> None:
     _, store = stored
     evidence = evidence_of(store)
-    panel = study_scores(evidence, rule_of(store.study, store.dataset.task).metric)
-    table = panel["good"].main
-    same = table.outputs == panel.rows.targets[:, None]
+    scores = study_scores(evidence, rule_of(store.study, store.dataset.task).metric)
+    table = scores["good"].main
+    same = table.outputs == scores.rows.targets[:, None]
     assert (table.right[same] == 1).all()
     assert 0 < same.mean() < 1
 

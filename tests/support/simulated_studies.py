@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.judge.decision.contenders import Contenders, contenders_of
+from choose.judge.decision.candidates import Candidates, select_candidates
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
@@ -108,5 +108,5 @@ def world(costly: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int 
     return study([majority(), probe(cheap), lora(costly, run_spread=0.05, own=0.4)], rows, seed)
 
 
-def field(evidence: Evidence, prices: Rule) -> Contenders:
-    return contenders_of(study_scores(evidence), prices)
+def field(evidence: Evidence, prices: Rule) -> Candidates:
+    return select_candidates(study_scores(evidence), prices)

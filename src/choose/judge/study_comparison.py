@@ -22,7 +22,7 @@ from choose.types import Floats
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """Two panels and the numbers of their common rows, aligned: row `before[i]` is `after[i]`."""
+    """Two studies and the numbers of their common rows, aligned: row `before[i]` is `after[i]`."""
 
     first: StudyScores
     second: StudyScores
@@ -32,9 +32,9 @@ class Meeting:
     @property
     def clusters(self) -> list[str] | None:
         """Return the clusters of the common rows, from the second study if it has them."""
-        for panel, rows in ((self.second, self.after), (self.first, self.before)):
-            if panel.rows.clusters is not None:
-                return [panel.rows.clusters[i] for i in rows.tolist()]
+        for scores, rows in ((self.second, self.after), (self.first, self.before)):
+            if scores.rows.clusters is not None:
+                return [scores.rows.clusters[i] for i in rows.tolist()]
         return None
 
 

@@ -36,23 +36,23 @@ def judge(
         StudyError: if no candidate answered a single row.
     """
     case = case_of(evidence, rule, left_out)
-    contenders, gates = case.contenders, gates_of(case)
-    cards = cards_of(evidence, contenders, case.name)
+    candidates, gates = case.candidates, gates_of(case)
+    cards = cards_of(evidence, candidates, case.name)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
         dataset=_dataset(evidence, case),
-        goal=contenders.rule.record(),
+        goal=candidates.rule.record(),
         verdict=_verdict(case, gates, looks),
         gates=gates,
         scorecards=cards,
         pairs=pairs_of(case),
         document_drill=case.drill,
-        payback=payback_of(contenders, case.name),
+        payback=payback_of(candidates, case.name),
         loss_splits=case.splits,
         without_evidence=case.unanswered,
         **_rows_to_read(evidence, case, cards),
-        forecasts=tuple(contenders.forecasts.values()),
+        forecasts=tuple(candidates.forecasts.values()),
         takeover=case.takeover,
         suspect_values=case.suspect_values,
         looks=looks,
@@ -66,8 +66,8 @@ def _rows_to_read(evidence: Evidence, case: Case, cards: tuple[Scorecard, ...]) 
     return {
         "audit": audit_with_gain(case),
         "overlap": case.overlap,
-        "confusion": confusion_of(case.contenders, case.name),
-        "side_by_side": side_by_side(evidence, case.contenders, cards),
+        "confusion": confusion_of(case.candidates, case.name),
+        "side_by_side": side_by_side(evidence, case.candidates, cards),
     }
 
 
@@ -79,7 +79,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
         kind=kind,
         recommended=recommended,
         use_meanwhile=case.name,
-        family=case.contenders.family(recommended) if recommended else None,
+        family=case.candidates.family(recommended) if recommended else None,
         chance=dict(case.chances.families.items()),
         loss=case.chances.loss,
         leads=dict(case.chances.leads.items()),
@@ -100,8 +100,8 @@ def _dataset(evidence: Evidence, case: Case) -> DatasetRecord:
         fingerprint=evidence.fingerprint,
         rows=evidence.rows,
         test_rows=len(evidence.items.ids),
-        learnt=case.contenders.panel.training_rows,
-        pool=case.contenders.panel.pool,
+        learnt=case.candidates.scores.training_rows,
+        pool=case.candidates.scores.pool,
         labels=evidence.labels,
         division=evidence.division,
         findings=evidence.findings,

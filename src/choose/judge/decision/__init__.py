@@ -1,1 +1,1 @@
-"""The decision rule: contenders, gates, the verdict and what to do next."""
+"""The decision rule: candidates, gates, the verdict and what to do next."""

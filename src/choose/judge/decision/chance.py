@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.decision.contenders import Contenders, contenders_of
+from choose.judge.decision.candidates import Candidates, select_candidates
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import (
@@ -144,16 +144,16 @@ def chances(
     scores = study_scores(evidence, rule.metric)
     if not scores.scored:
         return None
-    return chances_of(contenders_of(scores, rule), planned)
+    return chances_of(select_candidates(scores, rule), planned)
 
 
 def chances_of(
-    contenders: Contenders, planned: Mapping[str, Whole] = MappingProxyType({})
+    candidates: Candidates, planned: Mapping[str, Whole] = MappingProxyType({})
 ) -> Chances:
     """Return the chances of all candidates, with those that answered nothing; see `chances`."""
-    question = _question(contenders, planned)
+    question = _question(candidates, planned)
     joint = question.joint
-    marks = {name: found.value for name, found in contenders.accuracies.items()}
+    marks = {name: found.value for name, found in candidates.accuracies.items()}
     if not question.families:
         none = dict.fromkeys(joint.names, 0.0)
         return Chances(named=None, families={}, candidates=none, scores=marks)
@@ -161,17 +161,17 @@ def chances_of(
     best, families = question.best(scores), question.families
     one = question.one(scores, best)
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
-    named = sorted(contenders.named.values(), key=contenders.names.index)
-    of = {name: found[contenders.family(name)] for name in named}
-    use = least_loss(joint, named, contenders.rule.margin, chances=of) if named else None
+    named = sorted(candidates.named.values(), key=candidates.names.index)
+    of = {name: found[candidates.family(name)] for name in named}
+    use = least_loss(joint, named, candidates.rule.margin, chances=of) if named else None
     ahead = _ahead(best, one)
     leads: dict[Family, float] = {}
     if use is not None:
-        own = ahead[:, families.index(contenders.family(use))]
+        own = ahead[:, families.index(candidates.family(use))]
         leads = {
             f: float(weights @ (own * (one == i))) / found[f]
             for i, f in enumerate(families)
-            if f != contenders.family(use) and found[f] > 0
+            if f != candidates.family(use) and found[f] > 0
         }
     return Chances(
         named=use,
@@ -179,22 +179,22 @@ def chances_of(
         candidates=question.by_candidate(scores, one, weights),
         losses=dict(zip(families, (weights @ ahead.clip(0.0)).tolist(), strict=True)),
         leads=leads,
-        members={f: contenders.named.get(f) or question.members(f)[0] for f in families},
-        unmeasured=tuple(f for f in families if f not in contenders.families),
+        members={f: candidates.named.get(f) or question.members(f)[0] for f in families},
+        unmeasured=tuple(f for f in families if f not in candidates.families),
         scores=marks,
         later=question.outlook() if planned else None,
     )
 
 
-def outlook_of(contenders: Contenders, planned: Mapping[str, Whole]) -> Outlook:
+def outlook_of(candidates: Candidates, planned: Mapping[str, Whole]) -> Outlook:
     """Return what the judge is expected to say once `planned` was measured; see `chances`."""
-    return _question(contenders, planned).outlook()
+    return _question(candidates, planned).outlook()
 
 
-def _question(contenders: Contenders, planned: Mapping[str, Whole]) -> _Question:
-    unmeasured = contenders.unmeasured
-    joint = joint_distribution([*contenders.order, *unmeasured], contenders.panel.rows, planned)
-    return _Question(contenders, [c.info.name for c in unmeasured], joint)
+def _question(candidates: Candidates, planned: Mapping[str, Whole]) -> _Question:
+    unmeasured = candidates.unmeasured
+    joint = joint_distribution([*candidates.order, *unmeasured], candidates.scores.rows, planned)
+    return _Question(candidates, [c.info.name for c in unmeasured], joint)
 
 
 def _ahead(best: Floats, one: npt.NDArray[np.int64]) -> Floats:
@@ -207,18 +207,18 @@ def _ahead(best: Floats, one: npt.NDArray[np.int64]) -> Floats:
 class _Question:
     """Families, cheapest first, as columns of the scores of all candidates."""
 
-    contenders: Contenders
+    candidates: Candidates
     unmeasured: Sequence[str]
     joint: JointDistribution
 
     @cached_property
     def families(self) -> list[Family]:
         """Return all families, cheapest first; one that was not measured by its usual place."""
-        contenders = self.contenders
+        candidates = self.candidates
         found = sorted(
-            contenders.families, key=lambda f: contenders.names.index(contenders.named[f])
+            candidates.families, key=lambda f: candidates.names.index(candidates.named[f])
         )
-        infos = {c.info.name: c.info for c in contenders.panel.candidates}
+        infos = {c.info.name: c.info for c in candidates.scores.candidates}
         for new in dict.fromkeys(infos[name].family for name in self.unmeasured):
             if new not in found:
                 usual = FAMILIES.index(new)
@@ -236,11 +236,11 @@ class _Question:
         With a small chance the fits of a fine-tuned candidate lose their way now and then, which
         those that were made did not show (`LOST`): its mean score is lower by as much.
         """
-        scores, contenders = points.clip(0.0, 1.0), self.contenders
-        floor = max((contenders.accuracies[n].value for n in contenders.floors), default=0.0)
+        scores, candidates = points.clip(0.0, 1.0), self.candidates
+        floor = max((candidates.accuracies[n].value for n in candidates.floors), default=0.0)
         each, shares = [scores], [1.0]
         for place, name in enumerate(self.joint.names):
-            candidate = contenders.panel[name]
+            candidate = candidates.scores[name]
             if candidate.info.family == "fine-tuning" and candidate.repeats:
                 fits = len(candidate.main.runs) if candidate.main else 1
                 shares.append(LOST.share * (1 - LOST.rate) ** fits)
@@ -252,8 +252,8 @@ class _Question:
 
     def members(self, family: Family) -> list[str]:
         """Return the members of a family, floors aside."""
-        panel, floors = self.contenders.panel, self.contenders.floors
-        return [n for n in self.joint.names if panel[n].info.family == family and n not in floors]
+        scores, floors = self.candidates.scores, self.candidates.floors
+        return [n for n in self.joint.names if scores[n].info.family == family and n not in floors]
 
     def columns(self, names: Sequence[str]) -> list[int]:
         return [self.joint.names.index(name) for name in names]
@@ -268,8 +268,8 @@ class _Question:
         top = best.argmax(axis=-1)
         lead = best.max(axis=-1)[..., None] - best
         cheaper = np.arange(len(self.families)) <= top[..., None]
-        found = (cheaper & (lead <= self.contenders.rule.margin)).argmax(axis=-1)
-        floors = self.columns(self.contenders.floors)
+        found = (cheaper & (lead <= self.candidates.rule.margin)).argmax(axis=-1)
+        floors = self.columns(self.candidates.floors)
         if floors:
             own = np.take_along_axis(best, found[..., None], axis=-1)[..., 0]
             found = np.where(own > scores[..., floors].max(axis=-1), found, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.candidates import Candidates
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.measures.costs import breakeven, label_usd
@@ -27,10 +27,10 @@ from choose.types import Family
 
 def families_of(case: Case) -> tuple[FamilyResult, ...]:
     """Return every family of the question: the named one first, then by their lead over it."""
-    known, best = case.contenders.families, case.contenders.named
+    known, best = case.candidates.families, case.candidates.named
 
     def behind(family: Family) -> tuple[bool, float]:
-        gain = case.contenders.gain(best[family], case.name)
+        gain = case.candidates.gain(best[family], case.name)
         return best[family] != case.name, -gain.value if gain else 1.0
 
     order = sorted(known, key=behind)
@@ -39,21 +39,20 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
     return (*measured, *missing)
 
 
-def cards_of(evidence: Evidence, contenders: Contenders, chosen: str) -> tuple[Scorecard, ...]:
+def cards_of(evidence: Evidence, candidates: Candidates, chosen: str) -> tuple[Scorecard, ...]:
     """Return the card of every candidate, ranked by its difference to the chosen one.
 
     Candidates that share no row with the chosen one come last, then those beyond a limit.
     """
-    candidates, costs = contenders.panel.candidates, contenders.costs
-    common = common_rows(candidates)
+    common = common_rows(candidates.scores.candidates)
     cards = [
-        scorecard(candidate, costs[candidate.info.name], common).model_copy(
+        scorecard(candidate, candidates.costs[candidate.info.name], common).model_copy(
             update={
                 "text": text_figures(evidence, candidate),
-                **_against(contenders, candidate, chosen),
+                **_against(candidates, candidate, chosen),
             }
         )
-        for candidate in candidates
+        for candidate in candidates.scores.candidates
     ]
     return tuple(sorted(cards, key=_rank))
 
@@ -65,17 +64,17 @@ def _rank(card: Scorecard) -> tuple[bool, bool, float]:
     return bool(card.beyond), gap is None, -gap.value if gap else 0.0
 
 
-def _against(contenders: Contenders, candidate: CandidateScores, chosen: str) -> dict[str, Any]:
+def _against(candidates: Candidates, candidate: CandidateScores, chosen: str) -> dict[str, Any]:
     name = candidate.info.name
-    pair = contenders.gain(name, chosen) if name != chosen and candidate.main else None
+    pair = candidates.gain(name, chosen) if name != chosen and candidate.main else None
     rows = int(candidate.main.complete.sum()) if candidate.main else 0
     return {
         "chosen": name == chosen,
         "difference": Interval.of(pair) if pair else None,
         "compared": pair.scores if pair else None,
         "common": rows if name == chosen else pair.rows if pair else 0,
-        "beyond": contenders.beyond.get(name, ()),
-        **_rows_won(contenders.panel[chosen], candidate),
+        "beyond": candidates.beyond.get(name, ()),
+        **_rows_won(candidates.scores[chosen], candidate),
     }
 
 
@@ -96,12 +95,12 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
     pairs are exploratory. That a member was chosen on these rows widens no interval: the chance of
     a family counts it (`decision.chance`).
     """
-    contenders, named = case.contenders, case.contenders.named
-    between = [(named[b], named[a]) for a, b in combinations(contenders.families, 2)]
+    candidates, named = case.candidates, case.candidates.named
+    between = [(named[b], named[a]) for a, b in combinations(candidates.families, 2)]
     wanted = [*between, *((near, case.name) for near in case.near[:1])]
-    declared = {pair: gain.p for pair in wanted if (gain := contenders.gain(*pair))}
+    declared = {pair: gain.p for pair in wanted if (gain := candidates.gain(*pair))}
     adjusted = dict(zip(declared, holm([*declared.values()]), strict=True))
-    scored = [c.info.name for c in contenders.panel.scored]
+    scored = [c.info.name for c in candidates.scores.scored]
     known = {frozenset(pair) for pair in declared}
     others = [pair for pair in combinations(scored, 2) if frozenset(pair) not in known]
     return tuple(
@@ -112,31 +111,31 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
             p_holm=adjusted.get((a, b)),
             method=gain.method,
             rows=gain.rows,
-            difference=interval_of(gain, "new-pools" if contenders.panel[a].drawn else RETRAINING),
-            breakeven=breakeven(contenders.costs[a], contenders.costs[b]),
+            difference=interval_of(gain, "new-pools" if candidates.scores[a].drawn else RETRAINING),
+            breakeven=breakeven(candidates.costs[a], candidates.costs[b]),
         )
         for a, b in (*declared, *others)
-        if (gain := contenders.gain(a, b))
+        if (gain := candidates.gain(a, b))
     )
 
 
-def payback_of(contenders: Contenders, named: str) -> Payback | None:
+def payback_of(candidates: Candidates, named: str) -> Payback | None:
     """Return what a month costs by an API and on this machine; None unless both were measured.
 
     Args:
-        contenders: the candidates.
+        candidates: the candidates.
         named: the candidate to use, which represents its side.
     """
-    infos = [contenders.panel[name].info for name in contenders.names]
+    infos = [candidates.scores[name].info for name in candidates.names]
     learning = [i for i in infos if i.learns and not (_bought(i) or i.given or i.floor)]
     sides = [[i.name for i in side] for side in (filter(_bought, infos), learning)]
     if not all(sides):
         return None
     api, own = (
-        named if named in side else max(side, key=contenders.levels.__getitem__) for side in sides
+        named if named in side else max(side, key=candidates.levels.__getitem__) for side in sides
     )
-    rule, labels = contenders.rule, contenders.panel[own].pool
-    volume, prices = rule.volume, [contenders.costs[n].usd_per_1k for n in (api, own)]
+    rule, labels = candidates.rule, candidates.scores[own].pool
+    volume, prices = rule.volume, [candidates.costs[n].usd_per_1k for n in (api, own)]
     usd = [None if p is None or volume is None else volume * p / 1000 for p in prices]
     price, months = label_usd(labels, rule), None
     if usd[0] is not None and usd[1] is not None and price is not None and usd[0] > usd[1]:
@@ -149,7 +148,7 @@ def payback_of(contenders: Contenders, named: str) -> Payback | None:
         labels=labels,
         labels_usd=price,
         months=months,
-        lost=Interval.of(lost) if (lost := contenders.gain(api, own)) else None,
+        lost=Interval.of(lost) if (lost := candidates.gain(api, own)) else None,
     )
 
 

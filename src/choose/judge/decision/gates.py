@@ -51,7 +51,7 @@ def measurable(case: Case) -> Gate:
 
     Accuracy hardly counts a rare label, so with one the gate is UNKNOWN and says what was found.
     """
-    rows = case.contenders.panel.rows
+    rows = case.candidates.scores.rows
     support = np.bincount(rows.targets, minlength=len(rows.labels))
     few = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
     name, count = "task closed and measurable", len(rows.labels)
@@ -72,9 +72,9 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
     there is none. Labels of which the named candidate answered fewer than `SUPPORT` rows are not
     among them: no metric can judge these.
     """
-    contenders = case.contenders
-    rows = contenders.panel.rows
-    if not contenders.rule.by_rows:
+    candidates = case.candidates
+    rows = candidates.scores.rows
+    if not candidates.rule.by_rows:
         return ()
     support = np.bincount(rows.targets, minlength=len(rows.labels))
     shares = support / len(rows.targets)
@@ -92,12 +92,12 @@ def _rare_label(case: Case, code: int) -> RareLabel:
     Its own figure is first, then those of the best finders. Candidates that answered fewer rows
     are left out: their figures are of other rows.
     """
-    rows, chosen = case.contenders.panel.rows, case.contenders.panel[case.name].main
+    rows, chosen = case.candidates.scores.rows, case.candidates.scores[case.name].main
     assert chosen is not None
     asked, of_label = chosen.complete, chosen.complete & (rows.targets == code)
     found = {
         c.info.name: float((t.outputs[of_label][:, t.whole] == code).sum(axis=0).mean())
-        for c in case.contenders.order
+        for c in case.candidates.order
         if (t := c.main) is not None and not (asked & ~t.complete).any()
     }
     order = sorted(found, key=lambda name: (name != case.name, -found[name]))
@@ -112,17 +112,17 @@ def _rare_label(case: Case, code: int) -> RareLabel:
 
 def rare_label_missed(case: Case) -> bool:
     """Return whether the named candidate finds the rarest label less often, by over the margin."""
-    least = case.contenders.accuracies[case.name].value - case.margin
+    least = case.candidates.accuracies[case.name].value - case.margin
     rarest = rare_labels(case)[:1]
     return any(wilson(one.found[case.name], one.answered)[1] < least for one in rarest)
 
 
-def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
+def task_stable(scores: StudyScores, name: str, margin: float) -> Gate:
     """Judge one candidate's loss over time, or else on other sources, against the margin."""
     # What gives every row the same answer cannot change by training on other rows.
-    floor = panel[name].info.floor
-    over_time = None if floor else drop_of(panel[name])
-    drop = over_time or (None if floor else drop_of(panel[name], "source"))
+    floor = scores[name].info.floor
+    over_time = None if floor else drop_of(scores[name])
+    drop = over_time or (None if floor else drop_of(scores[name], "source"))
     facts: dict[str, Any] = {"name": "task stable", "names": (name,)}
     if drop is not None:
         return Gate(
@@ -133,10 +133,10 @@ def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
             limit=margin,
             **facts,
         )
-    if panel.dated == 0:
+    if scores.dated == 0:
         return Gate(status="unknown", code="no-dates", **facts)
-    if panel.dated is not None and panel.dated < panel.labelled:
-        facts |= {"count": panel.dated, "total": panel.labelled}
+    if scores.dated is not None and scores.dated < scores.labelled:
+        facts |= {"count": scores.dated, "total": scores.labelled}
         return Gate(status="unknown", code="some-dates", **facts)
     return Gate(status="unknown", code="no-time-split", **facts)
 
@@ -174,9 +174,9 @@ def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
     """
     noise = case.audit.noise if case.audit else None
     # A share of wrong labels counts rows: it bounds no other metric.
-    if noise is None or not case.contenders.rule.by_rows:
+    if noise is None or not case.candidates.rule.by_rows:
         return None
-    best, target = case.contenders.accuracies[case.contenders.leader], case.contenders.rule.target
+    best, target = case.candidates.accuracies[case.candidates.leader], case.candidates.rule.target
     assert best.low is not None
     assert best.high is not None
     if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
@@ -192,12 +192,12 @@ def may_hide_success(case: Case) -> bool:
     Correct labels raise an accuracy by at most the share of wrong ones; other metrics have no
     such bound.
     """
-    target = case.contenders.rule.target
+    target = case.candidates.rule.target
     if case.reachable or target is None:
         return False
-    if not case.contenders.rule.by_rows:
+    if not case.candidates.rule.by_rows:
         return True
-    high = max(interval.high or 0.0 for interval in case.contenders.accuracies.values())
+    high = max(interval.high or 0.0 for interval in case.candidates.accuracies.values())
     return high + _most_wrong(case.audit) >= target
 
 
@@ -219,10 +219,10 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     At most every suggestion is right; as a rule `CONFIRMED` of them are; at least the band's low
     end of all labels is wrong.
     """
-    rows, table = case.contenders.panel.rows, case.contenders.panel[case.name].main
+    rows, table = case.candidates.scores.rows, case.candidates.scores[case.name].main
     code = {label: i for i, label in enumerate(rows.labels)}
     suspects = [s for s in audit.doubted if s.id in rows.index]
-    by_rows = case.contenders.rule.by_rows
+    by_rows = case.candidates.rule.by_rows
     if audit.noise is None or table is None or not suspects or not by_rows:
         return None
     place = [rows.index[s.id] for s in suspects]
@@ -243,14 +243,14 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
 
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
-    rows = case.contenders.panel.rows
+    rows = case.candidates.scores.rows
     conflicting, labels = int(rows.conflicting.sum()), bool(rows.labels)
     return (
         *((measurable(case),) if labels else ()),
         _adequate(case),
         candidates_credible(case),
         *((labels_clean_enough(case.audit, conflicting, len(rows.targets)),) if labels else ()),
-        task_stable(case.contenders.panel, case.name, case.margin),
+        task_stable(case.candidates.scores, case.name, case.margin),
     )
 
 
@@ -280,24 +280,24 @@ def candidates_credible(case: Case) -> Gate:
 
     Where documents are ranked, judge whether more than one embedder was tried.
     """
-    name, contenders = "candidates credible", case.contenders
-    if contenders.ranks:
-        specs = tuple(sorted({m.info.model for m in contenders.order if m.info.model}))
+    name, candidates = "candidates credible", case.candidates
+    if candidates.ranks:
+        specs = tuple(sorted({m.info.model for m in candidates.order if m.info.model}))
         status: GateStatus = "pass" if len(specs) > 1 else "unknown"
         codes: tuple[GateCode, ...] = ("no-embedder", "one-embedder", "embedders")
         return Gate(name=name, status=status, code=codes[min(len(specs), 2)], names=specs)
-    prompted = [m for m in contenders.order if m.info.family in ("prompting", "retrieval")]
+    prompted = [m for m in candidates.order if m.info.family in ("prompting", "retrieval")]
     if not prompted:
         return Gate(name=name, status="unknown", code="none-prompted")
     credible = [m.info.name for m in prompted if strong(m.info)]
     if not credible:
         models = tuple(sorted({m.info.model for m in prompted if m.info.model}))
         return Gate(name=name, status="unknown", code="small-models", names=models, limit=BILLIONS)
-    best = max(credible, key=lambda n: contenders.accuracies[n].value)
-    floors = tuple(n for n in contenders.names if contenders.panel[n].info.floor)
-    leads = {n: contenders.gain(best, n) for n in floors}
+    best = max(credible, key=lambda n: candidates.accuracies[n].value)
+    floors = tuple(n for n in candidates.names if candidates.scores[n].info.floor)
+    leads = {n: candidates.gain(best, n) for n in floors}
     short_of = [
-        n for n, d in leads.items() if d is None or d.low <= 0 or d.value < contenders.rule.margin
+        n for n, d in leads.items() if d is None or d.low <= 0 or d.value < candidates.rule.margin
     ]
     if short_of:
         lead = leads[short_of[0]]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.candidates import Candidates
 from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
@@ -46,36 +46,36 @@ FARTHEST = 20
 _STEP = 1.02
 
 
-def learned_from_all(contenders: Contenders, names: Sequence[str]) -> list[str]:
+def learned_from_all(candidates: Candidates, names: Sequence[str]) -> list[str]:
     """Return the candidates that had nearly all labels: to others, labels at hand come first."""
-    return [n for n in names if (c := contenders.panel[n]).pool > SMALLER * c.whole]
+    return [n for n in names if (c := candidates.scores[n]).pool > SMALLER * c.whole]
 
 
-def forecast_nearest_target(contenders: Contenders) -> CurveForecast | None:
-    names = learned_from_all(contenders, contenders.names)
-    forecasts = [f for name in names if (f := contenders.forecasts[name]).target]
+def forecast_nearest_target(candidates: Candidates) -> CurveForecast | None:
+    names = learned_from_all(candidates, candidates.names)
+    forecasts = [f for name in names if (f := candidates.forecasts[name]).target]
     return max(forecasts, key=lambda f: f.target.probability if f.target else 0.0, default=None)
 
 
-def forecast_of_margin(contenders: Contenders, names: Sequence[str]) -> CurveForecast | None:
+def forecast_of_margin(candidates: Candidates, names: Sequence[str]) -> CurveForecast | None:
     """Return the forecast that most probably gains the margin, if that is likely."""
-    names = learned_from_all(contenders, names)
-    forecasts = [f for name in names if likely((f := contenders.forecasts[name]).margin)]
+    names = learned_from_all(candidates, names)
+    forecasts = [f for name in names if likely((f := candidates.forecasts[name]).margin)]
     return max(forecasts, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)
 
 
-def flattens(contenders: Contenders, name: str) -> bool:
+def flattens(candidates: Candidates, name: str) -> bool:
     """Return whether a fitted curve says that more labels are unlikely to gain the margin."""
-    forecast = contenders.forecasts[name].margin
+    forecast = candidates.forecasts[name].margin
     return forecast is not None and not likely(forecast)
 
 
-def without_forecast(contenders: Contenders) -> tuple[str, ...]:
+def without_forecast(candidates: Candidates) -> tuple[str, ...]:
     """Return the candidates that train on labels but have no fitted curve."""
     return tuple(
         c.info.name
-        for c in contenders.order
-        if c.info.learns and not c.info.constant and contenders.forecasts[c.info.name].refused
+        for c in candidates.order
+        if c.info.learns and not c.info.constant and candidates.forecasts[c.info.name].refused
     )
 
 
@@ -106,18 +106,18 @@ def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
     )
 
 
-def steepest_gain(contenders: Contenders, names: tuple[str, ...]) -> LabelGain | None:
+def steepest_gain(candidates: Candidates, names: tuple[str, ...]) -> LabelGain | None:
     """Return the largest gain among these that is certain and at least the margin.
 
     A candidate whose fitted curve flattens is left out: its gain lies behind it.
     """
     gains = [
         r
-        for name in learned_from_all(contenders, names)
-        if not flattens(contenders, name)
-        and (r := gain_from_labels(contenders.panel[name])) is not None
+        for name in learned_from_all(candidates, names)
+        if not flattens(candidates, name)
+        and (r := gain_from_labels(candidates.scores[name])) is not None
         and r.gained.low > 0
-        and r.gained.value >= contenders.rule.margin
+        and r.gained.value >= candidates.rule.margin
     ]
     return max(gains, key=lambda r: r.gained.value, default=None)
 

@@ -12,7 +12,7 @@ from math import ceil
 
 import numpy as np
 
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.candidates import Candidates
 from choose.judge.decision.gates import LABELS_CLEAN_ENOUGH, may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import strong
@@ -31,24 +31,24 @@ _TARGET: dict[str, RemarkCode] = {"met": "target-met", "missed": "target-missed"
 def remarks_of(case: Case) -> Iterator[Remark]:
     """Yield what weighs beside the answer first, then what would change it."""
     if (target := _TARGET.get(case.target)) is not None:
-        yield Remark(code=target, names=(case.name,), share=case.contenders.rule.target)
+        yield Remark(code=target, names=(case.name,), share=case.candidates.rule.target)
     yield from _searched(case)
     yield from _other_source(case)
 
 
 def _searched(case: Case) -> Iterator[Remark]:
     """Yield what each search for a prompt gains over where it starts, on the test rows."""
-    panel = case.contenders.panel
-    scored = {c.info.name for c in panel.scored}
-    for info in (c.info for c in panel.scored if c.info.starts in scored):
-        if (gain := case.contenders.gain(info.name, info.starts)) is not None:
+    scores = case.candidates.scores
+    scored = {c.info.name for c in scores.scored}
+    for info in (c.info for c in scores.scored if c.info.starts in scored):
+        if (gain := case.candidates.gain(info.name, info.starts)) is not None:
             names, value = (info.name, info.starts), Interval.of(gain)
             yield Remark(code="searched", names=names, value=value, rows=gain.rows)
 
 
 def _other_source(case: Case) -> Iterator[Remark]:
     """Yield what the named candidate loses on a source that it has not seen, with the worst one."""
-    candidate = case.contenders.panel[case.name]
+    candidate = case.candidates.scores[case.name]
     loss, sources = drop_of(candidate, "source"), losses_by_source(candidate)
     if loss is not None and sources:
         yield Remark(
@@ -81,14 +81,14 @@ PROMPTED = ("prompting", "retrieval")
 
 def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     """Yield what no chance counts, the most serious first."""
-    contenders = case.contenders
-    rows = contenders.panel.rows
-    if contenders.rule.agreement:
+    candidates = case.candidates
+    rows = candidates.scores.rows
+    if candidates.rule.agreement:
         yield _agreement(case)
-    if (nearest := contenders.nearest) is not None:
+    if (nearest := candidates.nearest) is not None:
         yield Caveat(code="none-within", names=(nearest,))
     yield from _limits_unknown(case)
-    if warned := tuple(c.info.name for c in contenders.panel.candidates if c.info.warning):
+    if warned := tuple(c.info.name for c in candidates.scores.candidates if c.info.warning):
         yield Caveat(code="may-have-seen", names=warned)
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
@@ -104,16 +104,16 @@ def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat
         yield Caveat(code="few-clusters", rows=max(Counter(rows.clusters).values()))
     if len(rows.targets) < ROUGH:
         yield Caveat(code="few-rows", rows=len(rows.targets))
-    if blind := without_evidence(contenders):
+    if blind := without_evidence(candidates):
         yield Caveat(code="no-evidence", names=blind)
-    elif case.family not in PROMPTED and (small := small_models(contenders)):
+    elif case.family not in PROMPTED and (small := small_models(candidates)):
         yield Caveat(code="small-model", names=small)
     if case.target == "open":
         yield Caveat(code="target-open")
-    if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
+    if names := tuple(c.info.name for c in candidates.scores.candidates if c.errors):
         yield Caveat(code="failed", names=names)
-    if asked := {c.info.family for c in contenders.panel.candidates}:
-        left = tuple(f for f in contenders.question if f not in {*asked, *case.missing})
+    if asked := {c.info.family for c in candidates.scores.candidates}:
+        left = tuple(f for f in candidates.question if f not in {*asked, *case.missing})
         if left:
             yield Caveat(code="not-asked", names=left)
     if looks > 1:
@@ -133,24 +133,24 @@ def _agreement(case: Case) -> Caveat:
 
     Only there a right answer tells the two apart; `whole` such rows show a gain of the margin.
     """
-    main = case.contenders.panel[case.name].main
+    main = case.candidates.scores[case.name].main
     assert main is not None
     scores = row_means(main.right)
     told, apart = int(np.isfinite(scores).sum()), int((scores < 0.5).sum())
     needed = rows_needed(case.margin or USUAL_MARGIN, apart / told) if apart else 0
-    names, whole = (case.contenders.rule.agreement, case.name), ceil(needed * apart / max(told, 1))
+    names, whole = (case.candidates.rule.agreement, case.name), ceil(needed * apart / max(told, 1))
     return Caveat(code="agreement", names=names, rows=apart, whole=whole)
 
 
 def _limits_unknown(case: Case) -> Iterator[Caveat]:
     """Yield the limits of which it is not known whether the named candidate keeps them."""
-    rule, named = case.contenders.rule, case.contenders.panel[case.name]
+    rule, named = case.candidates.rule, case.candidates.scores[case.name]
     if rule.max_ms is not None and answer_ms(named) is None:
         yield Caveat(code="ms-unknown", names=(case.name,))
     info = named.info
     if rule.on_premises and info.given and info.family in PROMPTED and not info.hosted:
         yield Caveat(code="host-unknown", names=(case.name,))
-    usd = case.contenders.costs[case.name].usd_per_1k
+    usd = case.candidates.costs[case.name].usd_per_1k
     if rule.max_usd_per_1k is not None and usd is None:
         yield Caveat(code="usd-unknown", names=(case.name,))
 
@@ -160,40 +160,40 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
 
     What one alone promises is said, too.
     """
-    contenders, chance = case.contenders, case.chances.families
-    likely = [family for family in contenders.named if chance.get(family, 1.0) >= UNLIKELY]
+    candidates, chance = case.candidates, case.chances.families
+    likely = [family for family in candidates.named if chance.get(family, 1.0) >= UNLIKELY]
     likely.sort(key=lambda family: -chance.get(family, 0.0))
-    best = [contenders.panel[contenders.named[family]] for family in likely]
+    best = [candidates.scores[candidates.named[family]] for family in likely]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
     for pool in dict.fromkeys(c.pool for c in taught if c.pool < c.whole):
         own = [c for c in taught if c.pool == pool]
         promised = None
         if len(own) == 1 and any(c.pool > pool for c in taught):
-            promised = promised_score(own[0], contenders.accuracies[own[0].info.name])
+            promised = promised_score(own[0], candidates.accuracies[own[0].info.name])
         names = tuple(c.info.name for c in own)
         whole = own[0].whole
         yield Caveat(code="part-of-labels", names=names, rows=pool, whole=whole, promised=promised)
 
 
-def small_models(contenders: Contenders) -> tuple[str, ...]:
+def small_models(candidates: Candidates) -> tuple[str, ...]:
     """Return the models that were prompted if all of them are small."""
-    prompted = [m.info for m in contenders.order if m.info.family in PROMPTED]
+    prompted = [m.info for m in candidates.order if m.info.family in PROMPTED]
     small = {info.model for info in prompted if info.model}
     return () if any(map(strong, prompted)) else tuple(sorted(small))
 
 
-def without_evidence(contenders: Contenders) -> tuple[str, ...]:
+def without_evidence(candidates: Candidates) -> tuple[str, ...]:
     """Return prompted families whose small model is not shown to beat guessing: no evidence."""
-    if not small_models(contenders):
+    if not small_models(candidates):
         return ()
     return tuple(
         family
-        for family, best in contenders.named.items()
-        if family in PROMPTED and contenders.panel[best].info.model
-        if any(not _beats(contenders, best, floor) for floor in contenders.floors)
+        for family, best in candidates.named.items()
+        if family in PROMPTED and candidates.scores[best].info.model
+        if any(not _beats(candidates, best, floor) for floor in candidates.floors)
     )
 
 
-def _beats(contenders: Contenders, name: str, floor: str) -> bool:
-    lead = contenders.gain(name, floor)
+def _beats(candidates: Candidates, name: str, floor: str) -> bool:
+    lead = candidates.gain(name, floor)
     return lead is not None and lead.low > 0

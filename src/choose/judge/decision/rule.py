@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple, NoReturn
 from scipy.stats import fisher_exact
 
 from choose.errors import StudyError
+from choose.judge.decision.candidates import Candidates, select_candidates
 from choose.judge.decision.chance import Chances, chances_of, word_of
-from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.diagnosis.cascade import takeover_of
 from choose.judge.diagnosis.differing_rows import overlap_of
 from choose.judge.diagnosis.documents import document_drill, loss_splits, missing_evidence
@@ -60,8 +60,8 @@ def target_status(accuracy: Interval, target: float | None) -> Target:
     return "missed" if accuracy.high < target else "open"
 
 
-def _lead(contenders: Contenders, a: str, b: str) -> float:
-    difference = contenders.gain(a, b)
+def _lead(candidates: Candidates, a: str, b: str) -> float:
+    difference = candidates.gain(a, b)
     return difference.value if difference else -1.0
 
 
@@ -100,14 +100,14 @@ def label_shift(training: Sequence[str], test: Sequence[str]) -> Shift | None:
 
 @dataclass(frozen=True)
 class Case:
-    """The decided contenders with the diagnosis, as gates and sentences need them.
+    """The decided candidates with the diagnosis, as gates and sentences need them.
 
     `left_out` was planned and not measured; no document is known to hold the answers of the
     questions `unanswered`;
     `leaked` test rows were in the training file too; `unseen` are labels without a training row.
     """
 
-    contenders: Contenders
+    candidates: Candidates
     chances: Chances
     audit: Audit | None = None
     overlap: ErrorOverlap | None = None
@@ -125,7 +125,7 @@ class Case:
     @cached_property
     def name(self) -> str:
         """Return the candidate to use until more is known; the adopted one if there is one."""
-        return self.chances.named or self.contenders.leader
+        return self.chances.named or self.candidates.leader
 
     @cached_property
     def chosen(self) -> str | None:
@@ -135,11 +135,11 @@ class Case:
 
     @cached_property
     def target(self) -> Target:
-        return target_status(self.contenders.accuracies[self.name], self.contenders.rule.target)
+        return target_status(self.candidates.accuracies[self.name], self.candidates.rule.target)
 
     @cached_property
     def reachable(self) -> bool:
-        target, known = self.contenders.rule.target, self.contenders.accuracies.values()
+        target, known = self.candidates.rule.target, self.candidates.accuracies.values()
         return target is None or any((interval.high or 0) >= target for interval in known)
 
     @cached_property
@@ -147,25 +147,25 @@ class Case:
         """Return the members to use of other families that may be the one, the likeliest first."""
         if self.chosen:
             return ()
-        contenders, chances = self.contenders, self.chances.families
-        own = None if self.name in contenders.floors else self.family
-        likely = [f for f in contenders.families if f != own and chances[f] >= POSSIBLE]
+        candidates, chances = self.candidates, self.chances.families
+        own = None if self.name in candidates.floors else self.family
+        likely = [f for f in candidates.families if f != own and chances[f] >= POSSIBLE]
         likely.sort(key=lambda family: -chances[family])
-        return tuple(contenders.named[family] for family in likely)
+        return tuple(candidates.named[family] for family in likely)
 
     @cached_property
     def near(self) -> tuple[str, ...]:
         """Return members of the same family that are not shown to be behind, the best first."""
-        contenders, name = self.contenders, self.name
-        if name in contenders.floors:
+        candidates, name = self.candidates, self.name
+        if name in candidates.floors:
             return ()
-        others = [n for n in contenders.families[self.family] if n != name]
-        near = [n for n in others if (gap := contenders.gain(n, name)) is None or gap.high > 0]
-        return tuple(sorted(near, key=lambda n: -_lead(contenders, n, name)))
+        others = [n for n in candidates.families[self.family] if n != name]
+        near = [n for n in others if (gap := candidates.gain(n, name)) is None or gap.high > 0]
+        return tuple(sorted(near, key=lambda n: -_lead(candidates, n, name)))
 
     @property
     def margin(self) -> float:
-        return self.contenders.rule.margin
+        return self.candidates.rule.margin
 
     @cached_property
     def unpaid(self) -> frozenset[str]:
@@ -186,19 +186,19 @@ class Case:
         """
         if self.rivals:
             return self.rivals[0]
-        contenders, name = self.contenders, self.name
-        others = [n for f, n in contenders.named.items() if f != contenders.family(name)]
-        others = others or [n for n in contenders.names if n != name]
-        return max(others, key=lambda n: _lead(contenders, n, name), default=None)
+        candidates, name = self.candidates, self.name
+        others = [n for f, n in candidates.named.items() if f != candidates.family(name)]
+        others = others or [n for n in candidates.names if n != name]
+        return max(others, key=lambda n: _lead(candidates, n, name), default=None)
 
     @cached_property
     def lead(self) -> Difference | None:
-        return self.contenders.gain(self.rival, self.name) if self.rival else None
+        return self.candidates.gain(self.rival, self.name) if self.rival else None
 
     @property
     def lead_of_costlier(self) -> Difference | None:
         """Return that difference as the lead of the costlier of the two."""
-        costlier = self.rival in self.contenders.costlier(self.name)
+        costlier = self.rival in self.candidates.costlier(self.name)
         return self.lead if self.lead is None or costlier else self.lead.negated()
 
     @cached_property
@@ -227,11 +227,11 @@ class Case:
 
     @property
     def family(self) -> Family:
-        return self.contenders.family(self.name)
+        return self.candidates.family(self.name)
 
     @cached_property
     def room(self) -> float:
-        return 1 - self.contenders.accuracies[self.name].middle
+        return 1 - self.candidates.accuracies[self.name].middle
 
     @property
     def done(self) -> bool:
@@ -244,7 +244,7 @@ class Case:
         None is usable where every candidate breaks a limit. A family that was not measured does
         not count for one that was.
         """
-        if self.contenders.nearest is not None or self.name in self.contenders.floors:
+        if self.candidates.nearest is not None or self.name in self.candidates.floors:
             return False
         chances = self.chances.families
         unmeasured = sum(chances.get(family, 0.0) for family in self.chances.unmeasured)
@@ -258,9 +258,9 @@ class Case:
         the question at all, unless nothing is left to gain.
         """
         found = [f for f in self.chances.unmeasured if self.chances.families[f] >= POSSIBLE]
-        asked = {c.info.family for c in self.contenders.panel.candidates if not c.info.floor}
+        asked = {c.info.family for c in self.candidates.scores.candidates if not c.info.floor}
         if len(asked) <= 1 and not self.room < self.margin:
-            found += [f for f in self.contenders.question if f not in asked]
+            found += [f for f in self.candidates.question if f not in asked]
         return tuple(dict.fromkeys(found))
 
 
@@ -272,21 +272,21 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
     """
     if not (scores := study_scores(evidence, rule.metric)).scored:
         _nothing_to_judge(scores)
-    contenders = contenders_of(scores, rule)
-    chances = chances_of(contenders)
+    candidates = select_candidates(scores, rule)
+    chances = chances_of(candidates)
     unanswered, missing = missing_evidence(evidence)
     shift = label_shift(evidence.pool.targets, evidence.items.targets)
     return Case(
-        contenders,
+        candidates,
         chances,
         audit=audit_labels(evidence),
-        overlap=overlap_of(contenders),
+        overlap=overlap_of(candidates),
         splits=loss_splits(evidence, scores),
         without_evidence=missing,
         left_out=left_out,
         unanswered=unanswered,
         drill=document_drill(evidence, scores),
-        takeover=takeover_of(contenders),
+        takeover=takeover_of(candidates),
         suspect_values=suspect_values(evidence),
         shift=shift if evidence.labels else None,
         leaked=evidence.leaked,

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from choose.formatting import rounded
+from choose.judge.decision.candidates import best_of
 from choose.judge.decision.chance import Outlook, outlook_of
-from choose.judge.decision.contenders import best_of
 from choose.judge.decision.gates import (
     conflicts_fail,
     labels_limit,
@@ -99,7 +99,7 @@ ENOUGH_RUNS = 5
 def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
     metric, missed = list(_metric(case)), rare_label_missed(case)
-    if case.contenders.nearest is not None:
+    if case.candidates.nearest is not None:
         return ()
     if case.done:
         return tuple(metric if missed else ())
@@ -158,20 +158,20 @@ def _removes(case: Case, step: Step) -> float:
 
 
 def _metric(case: Case) -> Iterator[Step]:
-    if case.contenders.families and rare_labels(case):
+    if case.candidates.families and rare_labels(case):
         again = _command("score" if _all_given(case) else "compare", metric="balanced")
         yield Step(kind="metric", code="rare-label", command=again)
 
 
 def _all_given(case: Case) -> bool:
-    return all(candidate.info.given for candidate in case.contenders.panel.candidates)
+    return all(candidate.info.given for candidate in case.candidates.scores.candidates)
 
 
 # Labels.
 
 
 def _conflicts(case: Case) -> Iterator[Step]:
-    rows = case.contenders.panel.rows
+    rows = case.candidates.scores.rows
     conflicting = int(rows.conflicting.sum())
     if rows.labels and conflicts_fail(conflicting, len(rows.targets)):
         yield Step(kind="check-labels", code="conflicts", count=conflicting, command=CHECK)
@@ -191,22 +191,22 @@ def _check_labels(case: Case) -> Iterator[Step]:
 
 
 def _effort(case: Case, labels: float) -> dict[str, Any]:
-    hours = label_hours(labels, case.contenders.rule)
+    hours = label_hours(labels, case.candidates.rule)
     minutes = None if hours is None else 60 * hours
-    return {"minutes": minutes, "usd": label_usd(labels, case.contenders.rule)}
+    return {"minutes": minutes, "usd": label_usd(labels, case.candidates.rule)}
 
 
 def _more_labels(case: Case) -> Iterator[Step]:
     """Yield what more training labels are likely to gain."""
-    nearest = forecast_nearest_target(case.contenders)
+    nearest = forecast_nearest_target(case.candidates)
     if case.target in ("missed", "open") and nearest and likely(nearest.target):
         yield _toward_target(case, nearest)
-    forecast = forecast_of_margin(case.contenders, (case.name, *case.rivals))
+    forecast = forecast_of_margin(case.candidates, (case.name, *case.rivals))
     if forecast is not None and forecast.margin is not None:
         facts = _labels(case, forecast, forecast.margin)
         yield Step(kind="label-more", code="labels-for-gain", share=forecast.margin.gain, **facts)
         return
-    names = tuple(name for name in case.contenders.names if _may_catch_up(case, name))
+    names = tuple(name for name in case.candidates.names if _may_catch_up(case, name))
     yield from _rising(case, names)
 
 
@@ -232,7 +232,7 @@ def _labels(case: Case, forecast: CurveForecast, needs: Needed) -> dict[str, Any
 
 
 def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
-    if (growth := steepest_gain(case.contenders, names)) is not None:
+    if (growth := steepest_gain(case.candidates, names)) is not None:
         yield Step(
             kind="label-more",
             code="still-rising",
@@ -247,8 +247,8 @@ def _may_catch_up(case: Case, name: str) -> bool:
     """Return whether a candidate may be used, or as large a gain from labels would level it."""
     if _in_question(case, name):
         return True
-    growth = gain_from_labels(case.contenders.panel[name])
-    behind = case.contenders.gain(case.name, name)
+    growth = gain_from_labels(case.candidates.scores[name])
+    behind = case.candidates.gain(case.name, name)
     return growth is not None and behind is not None and behind.value <= growth.gained.value
 
 
@@ -257,16 +257,16 @@ def _separate(case: Case) -> Iterator[Step]:
 
     None where the set would have to double or more, unless labels are all that is missing.
     """
-    contenders = case.contenders
-    total, lead = len(contenders.panel.rows.targets), case.lead_of_costlier
+    candidates = case.candidates
+    total, lead = len(candidates.scores.rows.targets), case.lead_of_costlier
     if case.chances.loss < WORTH_LABELS or not (case.rivals and case.reachable):
         return
     needed = more_rows(lead, case.margin, total) if lead else None
     if needed is None or not (needed.even <= total or kind_of(case) == "collect-labels"):
         return
     rows = total + rounded(needed.likely or needed.even)
-    planned = {c.info.name: Whole(rows, c.repetitions) for c in contenders.order}
-    removes = max(0.0, case.chances.loss - outlook_of(contenders, planned).loss)
+    planned = {c.info.name: Whole(rows, c.repetitions) for c in candidates.order}
+    removes = max(0.0, case.chances.loss - outlook_of(candidates, planned).loss)
     names, effort = (case.name, case.rivals[0]), _effort(case, rows - total)
     yield _rows_to_label(names, needed).model_copy(update={"removes": removes, **effort})
 
@@ -280,13 +280,13 @@ def _rows_to_label(names: tuple[str, ...], needed: RowsNeeded) -> Step:
 
 def _why_more(case: Case) -> Step:
     """Return why more labels are needed, and how many where that is known."""
-    best = forecast_nearest_target(case.contenders)
+    best = forecast_nearest_target(case.candidates)
     if not case.reachable and best is not None and likely(best.target):
         return _toward_target(case, best)
-    for names in ((case.name, *case.rivals), case.contenders.names):
+    for names in ((case.name, *case.rivals), case.candidates.names):
         for step in _rising(case, names):
             return step
-    rows, lead = len(case.contenders.panel.rows.targets), case.lead_of_costlier
+    rows, lead = len(case.candidates.scores.rows.targets), case.lead_of_costlier
     names = (case.name, case.rival) if case.rival else (case.name,)
     more = more_rows(lead, case.margin, rows) if lead else None
     if more is None:
@@ -298,9 +298,9 @@ def _why_more(case: Case) -> Step:
 
 
 def _unfinished(case: Case) -> dict[str, int]:
-    """Return the test rows that contenders have not answered; of those that can answer more."""
+    """Return the test rows that candidates have not answered; of those that can answer more."""
     names = dict.fromkeys((case.name, *case.rivals, *case.near))
-    total = len(case.contenders.panel.rows.targets)
+    total = len(case.candidates.scores.rows.targets)
     dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.name}
     # A run with more time would end at the same place.
     dropped |= {
@@ -310,9 +310,9 @@ def _unfinished(case: Case) -> dict[str, int]:
     }
     rest = {}
     for name in names:
-        candidate = case.contenders.panel[name]
+        candidate = case.candidates.scores[name]
         table, ended = candidate.main, name in dropped or candidate.info.given
-        if ended or table is None or name in case.contenders.floors:
+        if ended or table is None or name in case.candidates.floors:
             continue
         if missing := total - int(table.complete.sum()):
             rest[name] = missing
@@ -324,9 +324,9 @@ def _waiting(case: Case) -> dict[str, float]:
 
     There is none unless one of them is of a family that was not measured.
     """
-    none = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
+    none = [c for c in case.candidates.scores.candidates if c.main is None and not c.failures]
     waiting = [c.info for c in none]
-    if all(info.family in case.contenders.families for info in waiting):
+    if all(info.family in case.candidates.families for info in waiting):
         return {}
     return {info.name: case.long_fits.get(info.name, 0.0) for info in waiting}
 
@@ -417,7 +417,7 @@ def runs_to_repeat(case: Case) -> list[CandidateScores]:
         return []
     return [
         c
-        for c in case.contenders.order
+        for c in case.candidates.order
         if c.repeats and c.repetitions < ENOUGH_RUNS and c.info.name in names
     ]
 
@@ -451,9 +451,9 @@ def budget_for(
     """
     if not (rows or runs or waiting):
         return Further(BUDGETS[3])
-    panel = case.contenders.panel
-    left = [_seconds_of_rest(panel[name], count) for name, count in rows.items()]
-    left += [_seconds_of_runs(panel[name], trials) for name, trials in runs.items()]
+    scores = case.candidates.scores
+    left = [_seconds_of_rest(scores[name], count) for name, count in rows.items()]
+    left += [_seconds_of_runs(scores[name], trials) for name, trials in runs.items()]
     known = [seconds for seconds in left if seconds is not None]
     work = max(SHARED * sum(known), FIT_SHARE * max(waiting.values(), default=0.0)) / 60
     unsure = BUDGETS[2] if len(known) < len(left) or waiting else 0
@@ -461,10 +461,10 @@ def budget_for(
     minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
     whole, ahead = work if work > minutes else None, None
     if case.chances.loss >= NEARLY_NOTHING:
-        share, total = minutes / max(work, minutes), len(case.contenders.panel.rows.targets)
+        share, total = minutes / max(work, minutes), len(case.candidates.scores.rows.targets)
         asked = dict.fromkeys(waiting, min(total, A_MINUTE * minutes))
         asked |= {n: total - round((1 - share) * lacks) for n, lacks in _unfinished(case).items()}
-        ahead = outlook_of(case.contenders, _reached(case, asked, runs, share))
+        ahead = outlook_of(case.candidates, _reached(case, asked, runs, share))
     return Further(minutes, whole, ahead)
 
 
@@ -474,8 +474,8 @@ def _reached(
     """Return what candidates will have answered after this share of the trials and labels left."""
     found = {}
     for name in {**asked, **runs}:
-        one = case.contenders.panel[name]
-        rows = asked.get(name, len(case.contenders.panel.rows.targets))
+        one = case.candidates.scores[name]
+        rows = asked.get(name, len(case.candidates.scores.rows.targets))
         a_repetition = len(one.main.runs) / max(1, one.repetitions) if one.main else 1
         more = int(share * runs.get(name, 0) / a_repetition)
         read = rows_read(one)
@@ -487,7 +487,7 @@ def _reached(
 
 def _seconds_so_far(case: Case) -> float:
     """Return the seconds of all fits on clean rows, as if each had run alone."""
-    tables = (t for c in case.contenders.panel.candidates for t in c.by_pool.values())
+    tables = (t for c in case.candidates.scores.candidates for t in c.by_pool.values())
     return sum(run.seconds_alone or 0.0 for table in tables for run in table.runs)
 
 
@@ -537,9 +537,9 @@ def _add_families(case: Case) -> Iterator[Step]:
 
     Beside answers that existed only a cheap classifier can be had at once; scores teach it nothing.
     """
-    names, families = case.contenders.names, case.contenders.families
+    names, families = case.candidates.names, case.candidates.families
     if _all_given(case):
-        if "baseline" not in families and case.contenders.rule.metric != "score":
+        if "baseline" not in families and case.candidates.rule.metric != "score":
             command = _command("score", baseline="")
             yield Step(kind="add-candidate", code="add-baseline", names=names, command=command)
     elif len(families) == 1:
@@ -549,24 +549,24 @@ def _add_families(case: Case) -> Iterator[Step]:
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     gate = next(gate for gate in gates if gate.name == "candidates credible")
-    beaten = (case.name,) if case.usable else case.contenders.floors
-    needed = max(case.contenders.accuracies[name].value for name in beaten) + case.margin
-    prompts = case.usable and case.contenders.family(case.name) in PROMPTED
+    beaten = (case.name,) if case.usable else case.candidates.floors
+    needed = max(case.candidates.accuracies[name].value for name in beaten) + case.margin
+    prompts = case.usable and case.candidates.family(case.name) in PROMPTED
     enough = gate.status != "unknown" or prompts
     if enough or needed > 1 or _all_given(case):
         return
-    prompted = best_of(case.contenders, PROMPTED)
-    families = {candidate.info.family for candidate in case.contenders.panel.candidates}
+    prompted = best_of(case.candidates, PROMPTED)
+    families = {candidate.info.family for candidate in case.candidates.scores.candidates}
     every = {} if families & {*PROMPTED} else {"strategy": "all"}
-    more = LOCAL if case.contenders.rule.on_premises else STRONGER
-    table = case.contenders.panel[case.name].main
+    more = LOCAL if case.candidates.rule.on_premises else STRONGER
+    table = case.candidates.scores[case.name].main
     yield Step(
         kind="stronger-model",
         code="stronger",
         names=(prompted,) if prompted else (),
         share=needed,
         count=None if table is None or table.complete.all() else int(table.complete.sum()),
-        command=_command("compare", **every, **(LARGER if case.contenders.ranks else more)),
+        command=_command("compare", **every, **(LARGER if case.candidates.ranks else more)),
     )
 
 
@@ -595,15 +595,15 @@ def _documents(case: Case) -> Iterator[Step]:
 
 def _mend_format(case: Case) -> Iterator[Step]:
     """Yield the candidate that lost by the format of its answers alone, if there is one."""
-    contenders, pick = case.contenders, case.name
-    if contenders.panel.rows.labels:
+    candidates, pick = case.candidates, case.name
+    if candidates.scores.rows.labels:
         return
     found: list[tuple[float, Step]] = []
-    for name in contenders.names:
-        table = contenders.panel[name].main
+    for name in candidates.names:
+        table = candidates.scores[name].main
         if name == pick or table is None or (gap := format_gap(table)) is None:
             continue
-        lead = contenders.gain(name, pick)  # level only once its answers are repaired
+        lead = candidates.gain(name, pick)  # level only once its answers are repaired
         if lead is None or not lead.value <= -case.margin <= lead.value + gap.value:
             continue
         step = Step(

@@ -28,7 +28,7 @@ DOUBLINGS = 2
 
 
 def kind_of(case: Case) -> Kind:
-    if case.contenders.nearest is not None:
+    if case.candidates.nearest is not None:
         return "none-works"
     limited = conflicts_limit(case) is not None or labels_limit(case) is not None
     satisfied = case.chosen is not None and case.target in ("met", "none")
@@ -36,10 +36,10 @@ def kind_of(case: Case) -> Kind:
         return "fix-labels"
     if not case.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
-    if case.missing and case.contenders.nearest is None:
+    if case.missing and case.candidates.nearest is None:
         return "incomplete"
     if not case.usable:
-        grows = steepest_gain(case.contenders, case.contenders.names) is not None
+        grows = steepest_gain(case.candidates, case.candidates.names) is not None
         return "collect-labels" if grows else "none-works"
     if (limit := documents_limit(case)) is not None:
         return limit
@@ -57,7 +57,7 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
     for any other cause; retrieval does where it surely loses most.
     """
     split = next((s for s in case.splits if s.candidate == case.name), None)
-    if split is None or len(case.contenders.families) < 2 or target_met(case):
+    if split is None or len(case.candidates.families) < 2 or target_met(case):
         return None
     first, missing = split.gaps[0], case.without_evidence
     if missing is not None and missing.value > max(case.margin, first.loss.value):
@@ -72,7 +72,7 @@ def target_met(case: Case) -> bool:
 
 def conflicts_limit(case: Case) -> tuple[int, int] | None:
     """Return (errors on texts with two labels, errors) if those are most errors for certain."""
-    table = case.contenders.panel[case.name].main
+    table = case.candidates.scores[case.name].main
     assert table is not None
     if not table.rows.labels:
         return None
@@ -91,15 +91,15 @@ def may_grow(case: Case) -> bool:
     A fitted curve decides. Without one, the last gain per doubling is extended by `DOUBLINGS`
     doublings; curves flatten, so this is a reason to look and no forecast.
     """
-    target, best = case.contenders.rule.target, forecast_nearest_target(case.contenders)
+    target, best = case.candidates.rule.target, forecast_nearest_target(case.candidates)
     if best is not None and likely(best.target):
         return True
-    growth = steepest_gain(case.contenders, without_forecast(case.contenders))
+    growth = steepest_gain(case.candidates, without_forecast(case.candidates))
     if target is None or growth is None:
         return False
     a_doubling = growth.gained.value / np.log2(growth.labels / growth.fewer)
     return bool(
-        case.contenders.accuracies[growth.candidate].value + DOUBLINGS * a_doubling >= target
+        case.candidates.accuracies[growth.candidate].value + DOUBLINGS * a_doubling >= target
     )
 
 
@@ -107,10 +107,10 @@ def _too_few_labels(case: Case) -> bool:
     if case.chances.loss < WORTH_LABELS:
         return False  # whatever they showed, hardly anything would be gained
     difference = case.lead_of_costlier
-    if difference and answered_too_few(difference, len(case.contenders.panel.rows.targets)):
+    if difference and answered_too_few(difference, len(case.candidates.scores.rows.targets)):
         return False  # what is missing is time, not labels
-    contenders = (case.name, *case.rivals)
-    if steepest_gain(case.contenders, contenders) is not None:
+    candidates = (case.name, *case.rivals)
+    if steepest_gain(case.candidates, candidates) is not None:
         return True
     if difference is None or difference.run_share >= 0.5:
         return False

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import CandidateInfo
 from choose.judge.measures.scorecard import stated_confidence
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows
@@ -34,16 +34,16 @@ class _Pairing(NamedTuple):
     complete: Mask
 
 
-def takeover_of(contenders: Contenders) -> Takeover | None:
+def takeover_of(candidates: Candidates) -> Takeover | None:
     """Return what share of its rows a cheap candidate can take over from the language model.
 
     A fifth of the rows chooses the cheap candidate, and the confidences to try; the other rows test
     these. None without such a pair, and where rows do not count alike.
     """
-    order = (c for c in contenders.order if c.info.name not in contenders.beyond)
+    order = (c for c in candidates.order if c.info.name not in candidates.beyond)
     named = [c for c in order if not c.info.floor]
-    strong = _called(contenders, named)
-    rows, plain = contenders.panel.rows, contenders.rule.by_rows
+    strong = _called(candidates, named)
+    rows, plain = candidates.scores.rows, candidates.rule.by_rows
     if strong is None or not (rows.labels and plain and rows.weights is None):
         return None
     fast = [c for c in named if c.info.cheap and not c.info.constant and c is not strong]
@@ -57,10 +57,10 @@ def takeover_of(contenders: Contenders) -> Takeover | None:
     if (clusters := rows.clusters_of(pair.complete)) is not None:
         # An exact bound needs independent rows: one of each cluster.
         tests &= np.isin(np.arange(most), np.unique(clusters, return_index=True)[1])
-    levels, margin = levels_of(pair.confidence[chooses]), contenders.rule.margin
+    levels, margin = levels_of(pair.confidence[chooses]), candidates.rule.margin
     right, by_strong, sure = (side[tests] for side in pair[:3])
     safe = safe_threshold(right, by_strong, sure, levels, margin)
-    usd = contenders.costs[strong.info.name].usd_per_1k
+    usd = candidates.costs[strong.info.name].usd_per_1k
     return Takeover(
         cheap=cheap.info.name,
         strong=strong.info.name,
@@ -80,11 +80,11 @@ def _chooses(pair: _Pairing, rows: ScoredRows) -> Mask:
     return np.asarray(parts == 0, dtype=np.bool_)
 
 
-def _called(contenders: Contenders, named: Sequence[CandidateScores]) -> CandidateScores | None:
+def _called(candidates: Candidates, named: Sequence[CandidateScores]) -> CandidateScores | None:
     """Return the teacher of the study, or else the language model to use, or the best one."""
     models = [c for c in named if c.info.teaches] or [c for c in named if _is_called(c.info)]
-    models = [c for c in models if c.info.name in contenders.named.values()] or models
-    return max(models, key=lambda c: contenders.levels[c.info.name], default=None)
+    models = [c for c in models if c.info.name in candidates.named.values()] or models
+    return max(models, key=lambda c: candidates.levels[c.info.name], default=None)
 
 
 def _is_called(info: CandidateInfo) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import Evidence
 from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.score_tables import (
@@ -45,30 +45,30 @@ class _Common(NamedTuple):
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 
-def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
+def overlap_of(candidates: Candidates) -> ErrorOverlap | None:
     """Return how errors overlap on common rows.
 
     None with fewer than two candidates, and where answers are no labels, so that few are equal.
     """
-    common = _common(contenders) if contenders.panel.rows.labels else None
+    common = _common(candidates) if candidates.scores.rows.labels else None
     if common is None:
         return None
-    clusters = contenders.panel.rows.clusters_of(common.complete)
+    clusters = candidates.scores.rows.clusters_of(common.complete)
     reached = two_way_interval((~common.wrong_in_all).astype(np.float64), clusters)
     return ErrorOverlap(
         candidates=tuple(c.info.name for c in common.among),
         rows=int(common.complete.sum()),
         wrong_in_all=int(common.wrong_in_all.sum()),
-        doubtful=_doubtful(contenders, common),
+        doubtful=_doubtful(candidates, common),
         oracle=Interval.of(
-            reached, ARTEFACT, row_set=contenders.panel.rows.row_set(common.complete)
+            reached, ARTEFACT, row_set=candidates.scores.rows.row_set(common.complete)
         ),
         **_pair(common),
     )
 
 
-def _common(contenders: Contenders) -> _Common | None:
-    readers = (c for c in contenders.order if _reads(c))
+def _common(candidates: Candidates) -> _Common | None:
+    readers = (c for c in candidates.order if _reads(c))
     among = tuple(c for c in readers if np.isnan(_row_scores(c)).mean() <= 1 - ANSWERED)
     if len(among) < 2:
         return None
@@ -117,9 +117,9 @@ def _best(common: _Common, is_cheap: bool) -> str | None:
     return max(right, key=lambda name: right[name], default=None)
 
 
-def _doubtful(contenders: Contenders, common: _Common) -> tuple[Doubtful, ...]:
+def _doubtful(candidates: Candidates, common: _Common) -> tuple[Doubtful, ...]:
     """Return the rows that all get wrong, those first that most give the same other label."""
-    rows, place = contenders.panel.rows, np.flatnonzero(common.complete)[common.wrong_in_all]
+    rows, place = candidates.scores.rows, np.flatnonzero(common.complete)[common.wrong_in_all]
     ids, targets = list(rows.index), rows.targets[place]
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
     for candidate in common.among:
@@ -145,9 +145,9 @@ def first_answers(outputs: Codes) -> Codes:
     return np.asarray(outputs[np.arange(len(outputs)), first], dtype=np.int64)
 
 
-def confusion_of(contenders: Contenders, name: str) -> tuple[Confusion, ...]:
+def confusion_of(candidates: Candidates, name: str) -> tuple[Confusion, ...]:
     """Return how many rows of each label got which answer of a candidate; none without labels."""
-    rows, table = contenders.panel.rows, contenders.panel[name].main
+    rows, table = candidates.scores.rows, candidates.scores[name].main
     if not rows.labels or table is None:
         return ()
     names = dict(enumerate(rows.labels))
@@ -172,15 +172,15 @@ MOST_ACCEPTED = 5
 
 
 def side_by_side(
-    evidence: Evidence, contenders: Contenders, cards: Sequence[Scorecard]
+    evidence: Evidence, candidates: Candidates, cards: Sequence[Scorecard]
 ) -> tuple[ComparedRow, ...]:
     """Return test rows on which the chosen candidate and its nearest rivals differ.
 
     The largest differences to the nearest rival come first, those for and those against the
     chosen one in turn.
     """
-    ids, names = list(contenders.panel.rows.index), _beside(contenders, cards)
-    shown = _scored_apart(contenders, names)
+    ids, names = list(candidates.scores.rows.index), _beside(candidates, cards)
+    shown = _scored_apart(candidates, names)
     right = evidence.targets
     return tuple(
         ComparedRow(
@@ -193,16 +193,16 @@ def side_by_side(
             answers=tuple(
                 _for_readers(evidence, given, right[ids[place]])
                 for name in names
-                if (given := given_answer(contenders.panel[name], ids[place]))
+                if (given := given_answer(candidates.scores[name], ids[place]))
             ),
         )
         for place in shown[:MOST_ROWS]
     )
 
 
-def _scored_apart(contenders: Contenders, names: Sequence[str]) -> list[int]:
+def _scored_apart(candidates: Candidates, names: Sequence[str]) -> list[int]:
     """Return the places of rows on which the first two candidates score differently."""
-    tables = [contenders.panel[name].main for name in names]
+    tables = [candidates.scores[name].main for name in names]
     if len(tables) < 2 or any(table is None for table in tables):
         return []
     ours, theirs = (row_means(table.right) for table in tables[:2] if table)
@@ -222,15 +222,15 @@ def _shown(evidence: Evidence, text: str, target: str) -> str:
     return (task.shown(text, target) if isinstance(task, Ranking) else text)[:MOST_CHARACTERS]
 
 
-def _beside(contenders: Contenders, cards: Sequence[Scorecard]) -> list[str]:
+def _beside(candidates: Candidates, cards: Sequence[Scorecard]) -> list[str]:
     """Return the chosen candidate, its nearest rival, and the best of the other families.
 
     Where only floors answered beside it, the nearest of these is the rival.
     """
     chosen = [card.candidate for card in cards if card.chosen]
     order = [card.candidate for card in cards if card.difference is not None]
-    readers = [name for name in order if name not in contenders.floors]
-    best = contenders.named.values()
+    readers = [name for name in order if name not in candidates.floors]
+    best = candidates.named.values()
     others = [name for name in (*(readers or order)[:1], *best) if name not in chosen]
     return [*chosen, *dict.fromkeys(others)][:MOST_CANDIDATES]
 

@@ -81,9 +81,9 @@ class _Common:
         return Interval.of(estimate, estimand, within=within, row_set=self.row_set)
 
 
-def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]:
+def loss_splits(evidence: Evidence, scores: StudyScores) -> tuple[LossSplit, ...]:
     """Return the split of each candidate that was asked under every control."""
-    found = (_split(evidence, candidate) for candidate in panel.scored)
+    found = (_split(evidence, candidate) for candidate in scores.scored)
     return tuple(split for split in found if split is not None)
 
 
@@ -248,12 +248,12 @@ class Asked:
         return frozenset.intersection(*map(frozenset, each))
 
 
-def document_drill(evidence: Evidence, panel: StudyScores) -> DocumentDrill | None:
+def document_drill(evidence: Evidence, scores: StudyScores) -> DocumentDrill | None:
     """Return what candidates answered after facts changed; None where no candidate read them."""
     task, rows = evidence.task, evidence.drill
     if rows is None or not isinstance(task, Answering):
         return None
-    every = [found for c in panel.scored if (found := _asked(c, rows)) is not None]
+    every = [found for c in scores.scored if (found := _asked(c, rows)) is not None]
     chosen, ids = on_common_rows(every)
     if not any(one.scores.info.reads for one in chosen) or len(ids) < FEWEST:
         return None

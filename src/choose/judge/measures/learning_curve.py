@@ -365,10 +365,10 @@ def _by_rows(points: CurvePoints, scores: Floats, resamples: Resamples) -> Float
 LIKELY = 0.5
 
 
-def forecasts_of(panel: StudyScores, rule: Rule) -> dict[str, CurveForecast]:
+def forecasts_of(scores: StudyScores, rule: Rule) -> dict[str, CurveForecast]:
     """Return by candidate how many labels it needs; all on one resampling of rows and draws."""
-    resamples = Resamples(len(panel.rows.targets), panel.rows.clusters)
-    return {c.info.name: _forecast(c, rule, resamples) for c in panel.scored}
+    resamples = Resamples(len(scores.rows.targets), scores.rows.clusters)
+    return {c.info.name: _forecast(c, rule, resamples) for c in scores.scored}
 
 
 def _forecast(candidate: CandidateScores, rule: Rule, resamples: Resamples) -> CurveForecast:

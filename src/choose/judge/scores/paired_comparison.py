@@ -214,14 +214,14 @@ def _difference(
 
 @dataclass(frozen=True)
 class Pairs:
-    """Differences between the candidates of one panel, each computed once."""
+    """Differences between the candidates of one scores, each computed once."""
 
-    panel: StudyScores
+    scores: StudyScores
     known: dict[tuple[str, str], Difference | None] = field(default_factory=dict)
 
     def difference(self, a: str, b: str) -> Difference | None:
         if (a, b) not in self.known:
-            first, second, difference = self.panel[a], self.panel[b], None
+            first, second, difference = self.scores[a], self.scores[b], None
             if (pool := common_pool(first, second)) is not None:
                 sides = side_at(first, pool), side_at(second, pool)
                 # On drawn pools both train on the same rows in a repetition, which correlates them.

@@ -25,13 +25,13 @@ from choose.types import FAMILIES, Family
 
 
 @dataclass(frozen=True)
-class Contenders:
+class Candidates:
     """The candidates that can be recommended, cheapest first, with their accuracies and costs.
 
     Those in `beyond` break limits of the study; they are among the others only if all do.
     """
 
-    panel: StudyScores
+    scores: StudyScores
     costs: Mapping[str, Cost]
     rule: Rule
     pairs: Pairs
@@ -42,7 +42,7 @@ class Contenders:
     @property
     def ranks(self) -> bool:
         """Return whether answers are rankings of documents, for which none is prompted."""
-        return not self.panel.rows.labels and self.rule.metric in RANKING_METRICS
+        return not self.scores.rows.labels and self.rule.metric in RANKING_METRICS
 
     @property
     def question(self) -> tuple[Family, ...]:
@@ -51,7 +51,7 @@ class Contenders:
     @cached_property
     def forecasts(self) -> dict[str, CurveForecast]:
         """Return by candidate how many labels it needs for the target and for the margin."""
-        return forecasts_of(self.panel, self.rule)
+        return forecasts_of(self.scores, self.rule)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class Contenders:
     def unmeasured(self) -> tuple[CandidateScores, ...]:
         """Return the candidates of the study that answered no row, or failed, without scores."""
         known = {*self.names, *self.beyond}
-        others = (c for c in self.panel.candidates if c.info.name not in known)
+        others = (c for c in self.scores.candidates if c.info.name not in known)
         return tuple(replace(c, main=None) for c in others if not c.info.floor)
 
     @cached_property
@@ -99,7 +99,7 @@ class Contenders:
 
     @cached_property
     def distribution(self) -> JointDistribution:
-        return joint_distribution(self.order, self.panel.rows)
+        return joint_distribution(self.order, self.scores.rows)
 
     def gain(self, a: str, b: str) -> Difference | None:
         return self.pairs.difference(a, b)
@@ -111,7 +111,7 @@ class Contenders:
         return self.names[self.names.index(name) + 1 :]
 
     def family(self, name: str) -> Family:
-        return self.panel[name].info.family
+        return self.scores[name].info.family
 
     @property
     def leader(self) -> str:
@@ -132,22 +132,22 @@ class Contenders:
         return {**levels, **known}
 
 
-def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
+def select_candidates(scores: StudyScores, rule: Rule) -> Candidates:
     """Return the candidates that can be recommended.
 
     A candidate with a failed trial in the main cell cannot: its users would meet that failure. If
     every candidate failed somewhere, every candidate with an answer remains. Nor can one that
     breaks a limit of the study, unless all that read do.
     """
-    sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
-    costs = {c.info.name: cost_of(c, rule) for c in panel.candidates}
-    beyond = {c.info.name: tuple(_beyond(c, costs[c.info.name], rule)) for c in panel.candidates}
+    sound = [c for c in scores.scored if not c.failures] or list(scores.scored)
+    costs = {c.info.name: cost_of(c, rule) for c in scores.candidates}
+    beyond = {c.info.name: tuple(_beyond(c, costs[c.info.name], rule)) for c in scores.candidates}
     beyond = {name: limits for name, limits in beyond.items() if limits}
     within = [c for c in sound if c.info.name not in beyond]
     sound = within if any(not c.info.floor for c in within) else sound
     order = cheapest_first(sound, costs, rule)
     accuracies = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Contenders(panel, costs, rule, Pairs(panel), tuple(order), accuracies, beyond)
+    return Candidates(scores, costs, rule, Pairs(scores), tuple(order), accuracies, beyond)
 
 
 def _beyond(candidate: CandidateScores, cost: Cost, rule: Rule) -> Iterator[Beyond]:
@@ -168,7 +168,7 @@ def _excess(limits: Sequence[Beyond]) -> float:
     return max(one.value / one.most if one.value and one.most else inf for one in limits)
 
 
-def best_of(contenders: Contenders, families: Sequence[str]) -> str | None:
+def best_of(candidates: Candidates, families: Sequence[str]) -> str | None:
     """Return the candidate of these families with the highest accuracy on common rows."""
-    among = [name for name in contenders.names if contenders.family(name) in families]
-    return max(among, key=lambda name: contenders.levels[name], default=None)
+    among = [name for name in candidates.names if candidates.family(name) in families]
+    return max(among, key=lambda name: candidates.levels[name], default=None)
