@@ -99,7 +99,7 @@ def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered
     known = {(p.a, p.b): p for p in found.pairs}
     cards = {s.candidate: s for s in found.scorecards}
     for family in found.verdict.families[1:]:
-        pair = known.get((family.best, found.pick)) or known[found.pick, family.best]
+        pair = known.get((family.best, found.named)) or known[found.named, family.best]
         shown = cards[family.best]
         assert abs(shown.difference.value) == pytest.approx(abs(pair.difference.value))
         assert shown.common == pair.rows

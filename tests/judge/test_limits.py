@@ -77,7 +77,7 @@ def test_a_candidate_beyond_a_limit_is_measured_and_never_named(rule, facts, lim
 
 def test_a_model_that_ends_is_a_reference_that_the_successor_is_held_against() -> None:
     decision = decided(Rule(), ends=True)
-    assert decision.pick == "probe"
+    assert decision.named == "probe"
     gap = next(s.difference for s in decision.scorecards if s.candidate == "prompt")
     behind = f"probe is {100 * gap.value:.1f} points behind it ("
     assert words.ending(decision).startswith("prompt, which ends, reaches 86 %;")
@@ -104,7 +104,7 @@ def test_the_wait_for_an_endpoint_counts_not_its_share_of_many_requests_at_once(
     slow = replace(run, answers=answers, predict_seconds=ROWS * 0.004)
     runs = (*(r for r in found.runs if r is not run), slow)
     decision = judge(replace(found, runs=runs), Rule(max_ms=100))
-    assert decision.pick == "probe"
+    assert decision.named == "probe"
     assert "500 ms an answer, limit 100 ms" in words.beyond_limits(decision)
 
 
@@ -120,7 +120,7 @@ def test_where_all_are_beyond_the_limits_the_nearest_is_said_and_none_is_named()
 
 def test_a_price_that_is_not_known_breaks_no_limit_and_is_said() -> None:
     decision = decided(Rule(max_usd_per_1k=1.0))
-    assert decision.pick == "prompt"
+    assert decision.named == "prompt"
     assert any("price" in said for said in words.caveats(decision))
 
 

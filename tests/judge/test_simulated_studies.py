@@ -25,17 +25,17 @@ def slack(share, studies=STUDIES):
 
 def play(players, rows, studies=STUDIES, rule=None, **more):
     """Count what is chosen, and the kinds, over simulated studies."""
-    chosen, kinds, meanwhile = Counter(), Counter(), Counter()
+    sure, kinds, meanwhile = Counter(), Counter(), Counter()
     for seed in range(studies):
         field = select_candidates(
             study_scores(study(players, rows, 1000 + seed, **more)), rule or Rule()
         )
         chances = chances_of(field)
         case = Case(field, chances)
-        chosen[case.chosen] += 1
+        sure[case.named if case.sure else None] += 1
         kinds[kind_of(case)] += 1
-        meanwhile[case.name] += 1
-    return chosen, kinds, meanwhile
+        meanwhile[case.named] += 1
+    return sure, kinds, meanwhile
 
 
 TIE = [majority(), tfidf(0.8), probe(0.8), prompt(0.8), retrieval(0.8), lora(0.8)]
@@ -99,9 +99,9 @@ def test_a_chosen_candidate_is_the_right_one():
             lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2)),
         ]
         field = select_candidates(study_scores(study(players, 600, seed)), Rule())
-        name = Case(field, chances_of(field)).chosen
-        if name is not None:
-            chosen += 1
+        case = Case(field, chances_of(field))
+        if case.sure:
+            name, chosen = case.named, chosen + 1
             wrong += any(truth[c] >= truth[name] for c in field.cheaper(name))
             wrong += any(truth[d] - truth[name] > 0.02 for d in field.costlier(name))
     assert chosen >= STUDIES / 4

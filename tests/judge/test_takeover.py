@@ -154,5 +154,5 @@ def test_the_model_to_use_is_the_one_that_is_saved_though_another_scores_more():
     )  # fmt: skip
     for name in ("gpt-4o", "gpt-4o-mini"):
         candidates = select_candidates(study_scores(both), Rule())
-        vars(candidates)["named"] = {"prompting": name}
+        vars(candidates)["best"] = {"prompting": name}
         assert takeover_of(candidates).strong == name

@@ -92,9 +92,9 @@ def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
     old, new = ([c.info.name for c in side.scored] for side in (common.first, common.second))
     margin = float(after.decision.goal["margin"])
     named = [(name, name) for name in new if name in old]
-    picks = summary_of(before.decision).pick, summary_of(after.decision).pick
-    if picks[0] in old and picks[1] in new and picks not in named:
-        named.insert(0, picks)
+    pair = summary_of(before.decision).named, summary_of(after.decision).named
+    if pair[0] in old and pair[1] in new and pair not in named:
+        named.insert(0, pair)
     paired, missing = shifts(common, named)
     changes = differences(before.store, before.decision, after.store, after.decision)
     return Versus(

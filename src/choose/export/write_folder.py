@@ -171,12 +171,11 @@ class Selection:
 
 
 def select(store: Store, decision: Decision, name: str | None) -> Selection:
-    """Select a candidate by name, else the recommended one, else the one to use meanwhile.
+    """Select a candidate by name, else the one that the decision names.
 
     Its training rows are all labelled rows of the study.
     """
-    verdict = decision.verdict
-    wanted = name or verdict.recommended or verdict.use_meanwhile
+    wanted, recommended = name or decision.named, decision.verdict.recommended
     candidates, trials = store.grid()
     known = {c["name"]: c for c in candidates}
     if wanted not in known:
@@ -193,7 +192,7 @@ def select(store: Store, decision: Decision, name: str | None) -> Selection:
     rows = _all_rows(store, own.taught)
     about = _about(store, decision, own, len(rows)).model_copy(
         update={
-            "why": "named" if name else "recommended" if verdict.recommended else "meanwhile",
+            "why": "named" if name else "recommended" if recommended else "meanwhile",
             "params": known[wanted]["params"],
             "fields": tuple(rows[0].fields),
         }

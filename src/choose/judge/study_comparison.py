@@ -167,11 +167,10 @@ def causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterat
         if old != new:
             yield Cause(code=key, before=old, after=new)
     for first, second, there in ((after, before, "first"), (before, after, "second")):
-        if first.pick not in {c.candidate for c in second.scorecards if c.accuracy}:
-            yield Cause(code="not-measured", names=(first.pick,), after=there)
-    picks = {before.pick, after.pick}
+        if first.named not in {c.candidate for c in second.scorecards if c.accuracy}:
+            yield Cause(code="not-measured", names=(first.named,), after=there)
     for shift in shifts:
-        if {shift.before, shift.after} <= picks:
+        if {shift.before, shift.after} <= {before.named, after.named}:
             yield Cause(code="moved", names=(shift.before, shift.after))
     status = {gate.name: gate.status for gate in before.gates}
     for gate in after.gates:

@@ -37,7 +37,7 @@ def judge(
     """
     case = case_of(evidence, rule, left_out)
     candidates, gates = case.candidates, gates_of(case)
-    cards = cards_of(evidence, candidates, case.name)
+    cards = cards_of(evidence, candidates, case.named)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
@@ -48,7 +48,7 @@ def judge(
         scorecards=cards,
         pairs=pairs_of(case),
         document_drill=case.drill,
-        payback=payback_of(candidates, case.name),
+        payback=payback_of(candidates, case.named),
         loss_splits=case.splits,
         without_evidence=case.unanswered,
         **_rows_to_read(evidence, case, cards),
@@ -66,7 +66,7 @@ def _rows_to_read(evidence: Evidence, case: Case, cards: tuple[Scorecard, ...]) 
     return {
         "audit": audit_with_gain(case),
         "overlap": case.overlap,
-        "confusion": confusion_of(case.candidates, case.name),
+        "confusion": confusion_of(case.candidates, case.named),
         "side_by_side": side_by_side(evidence, case.candidates, cards),
     }
 
@@ -74,11 +74,11 @@ def _rows_to_read(evidence: Evidence, case: Case, cards: tuple[Scorecard, ...]) 
 def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
     kind = kind_of(case)
     # A candidate is named only where the verdict is to use one.
-    recommended = case.chosen if kind in ("adopt", "baseline-is-enough") else None
+    recommended = case.named if case.sure and kind in ("adopt", "baseline-is-enough") else None
     return Verdict(
         kind=kind,
         recommended=recommended,
-        use_meanwhile=case.name,
+        use_meanwhile=case.named,
         family=case.candidates.family(recommended) if recommended else None,
         chance=dict(case.chances.families.items()),
         loss=case.chances.loss,

@@ -438,7 +438,7 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
 
 
 def _against(decision: Decision) -> str:
-    return f"against {clean(decision.pick)}"
+    return f"against {clean(decision.named)}"
 
 
 def _unlike(decision: Decision, card: Scorecard) -> bool:
@@ -650,7 +650,7 @@ def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Bloc
 
 def part_by_part(decision: Decision) -> Iterator[Block]:
     """Yield precision and recall of each label, or field, and which labels are confused."""
-    pick, part_of = decision.own, words.words_in(decision).new
+    pick, part_of = decision.card, words.words_in(decision).new
     if pick is None or pick.rows < words.FEW:
         return
     others = [c for c in readers(decision) if c.candidate != pick.candidate]
@@ -719,7 +719,7 @@ def money(decision: Decision) -> Iterator[Block]:
         if card.accuracy and (cost := card.cost)
     )
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
-    yield from table(caption, rows, mark=named.get(decision.pick, ""))
+    yield from table(caption, rows, mark=named.get(decision.named, ""))
     told = words.payback(decision), words.breakevens(decision)
     yield from (Paragraph(text) for text in told if text)
     costs = [card.cost for card in decision.scorecards]
@@ -807,7 +807,7 @@ def scores(decision: Decision) -> Iterator[Block]:
         c.text is not None and bool(c.text.abstentions) for c in cards
     )
     yield Heading("All candidates", "candidates", 3)
-    yield from table(caption, rows, mark=named.get(decision.pick, ""))
+    yield from table(caption, rows, mark=named.get(decision.named, ""))
     yield Paragraph(note.strip(), "note")
     for card in cards:
         for error in card.errors:
@@ -994,7 +994,7 @@ def with_span(interval: Interval | None) -> str:
 
 def reading_losses(decision: Decision) -> Iterator[Block]:
     """Yield what is lost to what, the scores by what is read, and how well it was retrieved."""
-    splits, mark = words.splits_of(decision), clean(decision.pick)
+    splits, mark = words.splits_of(decision), clean(decision.named)
     if not splits:
         return
     conditions = (

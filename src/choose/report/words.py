@@ -443,7 +443,7 @@ def _named(decision: Decision, family: str, member: str | None) -> str:
 
 
 def _own_score(decision: Decision) -> str:
-    if (card := decision.own) is None or card.accuracy is None:
+    if (card := decision.card) is None or card.accuracy is None:
         return ""
     noun, value, rows = score_noun(decision.goal), card.accuracy.value, card.rows
     count = round(value * rows)
@@ -457,10 +457,10 @@ def _own_score(decision: Decision) -> str:
 def answer(decision: Decision) -> str:
     """Return the answer in one sentence: what to use, and how good it is."""
     verdict = decision.verdict
-    use = _named(decision, decision.family, decision.pick)
+    use = _named(decision, decision.family, decision.named)
     score = _own_score(decision)
     if verdict.kind == "incomplete" and only_references(decision):
-        best = f"best reference: {clean(decision.pick)}, {score}"
+        best = f"best reference: {clean(decision.named)}, {score}"
         return f"Not decided: {_missing(decision)} ({best})."
     if verdict.kind == "incomplete" and not verdict.usable:
         return f"Not decided: {_missing(decision)}. {_nothing(decision, 'else')}"
@@ -479,7 +479,7 @@ def answer(decision: Decision) -> str:
 
 def only_references(decision: Decision) -> bool:
     families = decision.verdict.families
-    return bool(families) and all(f.best != decision.pick for f in families)
+    return bool(families) and all(f.best != decision.named for f in families)
 
 
 def _nothing(decision: Decision, which: str = "here") -> str:
@@ -535,7 +535,7 @@ def undecided(decision: Decision, member: Scorecard) -> bool:
 
 def within_family(decision: Decision) -> str:
     """Say what other prompts and models of the named family reach, on how many rows, for what."""
-    own = decision.own.cost.usd_per_1k if decision.own else None
+    own = decision.card.cost.usd_per_1k if decision.card else None
     others = sorted(members(decision), key=lambda s: not undecided(decision, s))
     noun, told = score_noun(decision.goal), dict[str, list[str]]()
     for one in others[:MEMBERS]:
@@ -554,7 +554,7 @@ def within_family(decision: Decision) -> str:
 
 
 def doubts(decision: Decision) -> Iterator[str]:
-    verdict, score = decision.verdict, decision.own.accuracy if decision.own else None
+    verdict, score = decision.verdict, decision.card.accuracy if decision.card else None
     if verdict.done:
         left = 1 - score.middle if score else 0.0
         yield f"About {points(left)} are left to gain; nothing else is worth trying."
@@ -594,7 +594,7 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
         why = f": the cheaper one is enough within {points(margin)}" if cheaper else ""
         yield (
             f"{who} is likelier to be the right choice ({told} chance{why}); if it is not, it "
-            f"loses more, so {clean(decision.pick)} is the safer one until that is decided."
+            f"loses more, so {clean(decision.named)} is the safer one until that is decided."
         )
     elif lead >= NO_LOSS:
         by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""
@@ -721,7 +721,7 @@ def ending(decision: Decision) -> str:
     noun = score_noun(decision.goal)
     return " ".join(
         f"{clean(s.candidate)}, which ends, reaches {amount(s.accuracy.value, noun)}; "
-        f"{clean(decision.pick)} is {measured(abs(own.value))} "
+        f"{clean(decision.named)} is {measured(abs(own.value))} "
         f"{'behind' if own.value < 0 else 'ahead of'} it ({interval(own)}, {s.common:,} rows)."
         for s in decision.scorecards
         if ENDS in s.beyond and s.accuracy and s.difference and (own := s.difference.negated())
@@ -893,7 +893,7 @@ def _more_of(found: Step, decision: Decision) -> dict[str, str]:
         else "",
         "rare": quoted(rare[0].label) if rare else "",
         "missed": rare_sentence(rare[0]) if rare else "",
-        "whose": f", as measured with {clean(name)}" if name != decision.pick else "",
+        "whose": f", as measured with {clean(name)}" if name != decision.named else "",
         "unread": f"It misses the evidence of {rows_named(unread, 8)}." if unread else "",
         "stronger": _model_to_try(decision, found),
         "worth": _worth_trying(decision, found),
@@ -948,14 +948,14 @@ def _model_to_try(decision: Decision, found: Step) -> str:
 
 def _worth_trying(decision: Decision, found: Step) -> str:
     """Say from which score on a stronger model is worth using; empty where rows are too few."""
-    noun, pick = score_noun(decision.goal), clean(decision.pick)
+    noun, pick = score_noun(decision.goal), clean(decision.named)
     rows = f" on these {plural(found.count, 'row')}" if found.count else ""
     margin = decision.goal.get("margin") or 0.0
     if not decision.verdict.usable:
         floor = best_reference(decision)
         told = f"To be usable, it has to beat the reference ({clean(floor)}){rows}."
         return told if floor else ""
-    own = (_told(c) for c in decision.verdict.caveats if c.names == (decision.pick,))
+    own = (_told(c) for c in decision.verdict.caveats if c.names == (decision.named,))
     bar = found.share or 0.0
     if (ahead := next(own, None)) is not None:
         # What it may get with all rows is what a model has to beat.
@@ -1035,8 +1035,8 @@ _PASSAGES = {
 def reading(decision: Decision) -> Iterator[str]:
     families = {card.candidate: card.family for card in decision.scorecards}
     models = [s for s in decision.loss_splits if families.get(s.candidate) != "baseline"]
-    own = [s for s in decision.loss_splits if s.candidate == decision.pick]
-    for split in best_first(own or models, decision.pick)[:1]:
+    own = [s for s in decision.loss_splits if s.candidate == decision.named]
+    for split in best_first(own or models, decision.named)[:1]:
         copies = families.get(split.candidate) == "baseline"
         yield _passages(split, copies)
 
@@ -1255,7 +1255,7 @@ def rare_sentence(rare: RareLabel) -> str:
 
 def apart(decision: Decision, card: Scorecard) -> bool:
     """Return whether a score less the chosen one's is not the difference, but for rounding."""
-    own = decision.own.accuracy if decision.own else None
+    own = decision.card.accuracy if decision.card else None
     if not (own and card.accuracy and card.compared):
         return False
     shown = round(100 * card.accuracy.value) - round(100 * own.value)
@@ -1271,7 +1271,7 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
             first, second = (amount(value, noun) for value in one.compared)
             against.setdefault(second, []).append(f"{clean(one.candidate)} {first}")
     if against:
-        pick = clean(decision.pick)
+        pick = clean(decision.named)
         told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
         return (
             f"* On shared rows, after training on equally many: {told}. Chances count all answers."
@@ -1319,7 +1319,7 @@ def breakevens(decision: Decision) -> str:
     told = []
     for pair in decision.pairs:
         found = pair.breakeven or 0.0
-        if found >= 1 and decision.pick in (pair.a, pair.b):
+        if found >= 1 and decision.named in (pair.a, pair.b):
             other, costlier = sorted((pair.a, pair.b), key=trained.__getitem__)
             when = f"from {rough(found)} answers on"
             told.append(f"{clean(costlier)} is cheaper than {clean(other)} {when}")
@@ -1376,7 +1376,7 @@ GAPS: dict[GapName, str] = {
 
 
 def splits_of(decision: Decision) -> list[LossSplit]:
-    return best_first(decision.loss_splits, decision.pick)
+    return best_first(decision.loss_splits, decision.named)
 
 
 def reading_notes(decision: Decision) -> Iterator[str]:

@@ -329,8 +329,8 @@ class RareLabel(Record):
     Attributes:
         rows: test rows of the label.
         share: of the test rows.
-        answered: rows of the label that the chosen candidate answered.
-        found: how many of these each candidate got right, on average over its runs; the chosen one
+        answered: rows of the label that the named candidate answered.
+        found: how many of these each candidate got right, on average over its runs; the named one
             first, then those that find most. Who answered fewer rows is left out.
     """
 
@@ -357,7 +357,7 @@ class Verdict(Record):
         done: whether the choice is sure and less than the margin is left to gain (1 less the middle
             of its interval).
         caveats: what no chance counts, the most serious first.
-        families: every family of the question, the chosen one first.
+        families: every family of the question, the named one first.
         remarks: what weighs beside the answer, then what would change it.
         steps: what to do next, the most valuable first.
         rare: labels that accuracy hardly sees, the rarest first; empty where the metric sees them.
@@ -404,7 +404,7 @@ class Decision(Record):
     """The whole decision record.
 
     Attributes:
-        scorecards: the chosen candidate first, then by their difference to it; those that share no
+        scorecards: the named candidate first, then by their difference to it; those that share no
             row with it come last, then those beyond a limit.
         suspect_values: of answers that are records or sets of labels.
         confusion: of the candidate to use, where answers are labels; label by label, the largest
@@ -445,17 +445,17 @@ class Decision(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     @property
-    def pick(self) -> str:
+    def named(self) -> str:
         return self.verdict.recommended or self.verdict.use_meanwhile
 
     @property
-    def own(self) -> Scorecard | None:
+    def card(self) -> Scorecard | None:
         """Return the scorecard of the candidate to use."""
-        return next((c for c in self.scorecards if c.candidate == self.pick), None)
+        return next((c for c in self.scorecards if c.candidate == self.named), None)
 
     @property
     def family(self) -> str:
-        return self.own.family if self.own else ""
+        return self.card.family if self.card else ""
 
     @property
     def chance(self) -> float | None:

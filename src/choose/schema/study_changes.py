@@ -23,7 +23,7 @@ class Side(Record):
     answer: str
 
     @property
-    def pick(self) -> str:
+    def named(self) -> str:
         """Return the candidate to use: the recommended one, or the interim choice."""
         return self.recommended or self.use_meanwhile
 

@@ -10,13 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv, ndtri
 
-from choose.stats.two_way import (
-    FEW,
-    cluster_residuals,
-    independent_rows,
-    moderated,
-    two_way,
-)
+from choose.stats.two_way import FEW, cluster_residuals, independent_rows, moderated, two_way
 from choose.types import Floats
 
 # Two imaginary right and two imaginary wrong rows (Agresti and Coull 1998).

@@ -8,11 +8,7 @@ from functools import cached_property
 from math import inf
 
 from choose.judge.goal import Rule
-from choose.judge.measures.costs import (
-    answer_ms,
-    cheapest_first,
-    cost_of,
-)
+from choose.judge.measures.costs import answer_ms, cheapest_first, cost_of
 from choose.judge.measures.learning_curve import forecasts_of
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
@@ -87,7 +83,7 @@ class Candidates:
         return {family: names for family, names in readers.items() if names}
 
     @cached_property
-    def named(self) -> dict[Family, str]:
+    def best(self) -> dict[Family, str]:
         """Return the member of least expected loss of each family, which is the one to use.
 
         The evidence often cannot separate members.

@@ -161,7 +161,7 @@ def chances_of(
     best, families = question.best(scores), question.families
     one = question.one(scores, best)
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
-    named = sorted(candidates.named.values(), key=candidates.names.index)
+    named = sorted(candidates.best.values(), key=candidates.names.index)
     of = {name: found[candidates.family(name)] for name in named}
     use = least_loss(joint, named, candidates.rule.margin, chances=of) if named else None
     ahead = _ahead(best, one)
@@ -179,7 +179,7 @@ def chances_of(
         candidates=question.by_candidate(scores, one, weights),
         losses=dict(zip(families, (weights @ ahead.clip(0.0)).tolist(), strict=True)),
         leads=leads,
-        members={f: candidates.named.get(f) or question.members(f)[0] for f in families},
+        members={f: candidates.best.get(f) or question.members(f)[0] for f in families},
         unmeasured=tuple(f for f in families if f not in candidates.families),
         scores=marks,
         later=question.outlook() if planned else None,
@@ -216,7 +216,7 @@ class _Question:
         """Return all families, cheapest first; one that was not measured by its usual place."""
         candidates = self.candidates
         found = sorted(
-            candidates.families, key=lambda f: candidates.names.index(candidates.named[f])
+            candidates.families, key=lambda f: candidates.names.index(candidates.best[f])
         )
         infos = {c.info.name: c.info for c in candidates.scores.candidates}
         for new in dict.fromkeys(infos[name].family for name in self.unmeasured):

@@ -1,4 +1,4 @@
-"""Every candidate against the chosen one, families, comparisons, and what a month costs."""
+"""Every candidate against the named one, families, comparisons, and what a month costs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.measures.costs import breakeven, label_usd
 from choose.judge.measures.scorecard import common_rows, scorecard
 from choose.judge.measures.text_metrics import EQUAL, text_figures
-from choose.judge.scores.paired_comparison import (
-    common_pool,
-    interval_of,
-    side_at,
-)
+from choose.judge.scores.paired_comparison import common_pool, interval_of, side_at
 from choose.judge.scores.score_tables import RETRAINING, CandidateScores
 from choose.schema.base import Interval
 from choose.schema.decision import FamilyResult, Pair
@@ -27,11 +23,11 @@ from choose.types import Family
 
 def families_of(case: Case) -> tuple[FamilyResult, ...]:
     """Return every family of the question: the named one first, then by their lead over it."""
-    known, best = case.candidates.families, case.candidates.named
+    known, best = case.candidates.families, case.candidates.best
 
     def behind(family: Family) -> tuple[bool, float]:
-        gain = case.candidates.gain(best[family], case.name)
-        return best[family] != case.name, -gain.value if gain else 1.0
+        gain = case.candidates.gain(best[family], case.named)
+        return best[family] != case.named, -gain.value if gain else 1.0
 
     order = sorted(known, key=behind)
     measured = [FamilyResult(family=f, best=best[f], members=known[f]) for f in order]
@@ -39,17 +35,17 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
     return (*measured, *missing)
 
 
-def cards_of(evidence: Evidence, candidates: Candidates, chosen: str) -> tuple[Scorecard, ...]:
-    """Return the card of every candidate, ranked by its difference to the chosen one.
+def cards_of(evidence: Evidence, candidates: Candidates, named: str) -> tuple[Scorecard, ...]:
+    """Return the card of every candidate, ranked by its difference to the named one.
 
-    Candidates that share no row with the chosen one come last, then those beyond a limit.
+    Candidates that share no row with the named one come last, then those beyond a limit.
     """
     common = common_rows(candidates.scores.candidates)
     cards = [
         scorecard(candidate, candidates.costs[candidate.info.name], common).model_copy(
             update={
                 "text": text_figures(evidence, candidate),
-                **_against(candidates, candidate, chosen),
+                **_against(candidates, candidate, named),
             }
         )
         for candidate in candidates.scores.candidates
@@ -64,25 +60,25 @@ def _rank(card: Scorecard) -> tuple[bool, bool, float]:
     return bool(card.beyond), gap is None, -gap.value if gap else 0.0
 
 
-def _against(candidates: Candidates, candidate: CandidateScores, chosen: str) -> dict[str, Any]:
+def _against(candidates: Candidates, candidate: CandidateScores, named: str) -> dict[str, Any]:
     name = candidate.info.name
-    pair = candidates.gain(name, chosen) if name != chosen and candidate.main else None
+    pair = candidates.gain(name, named) if name != named and candidate.main else None
     rows = int(candidate.main.complete.sum()) if candidate.main else 0
     return {
-        "chosen": name == chosen,
+        "chosen": name == named,
         "difference": Interval.of(pair) if pair else None,
         "compared": pair.scores if pair else None,
-        "common": rows if name == chosen else pair.rows if pair else 0,
+        "common": rows if name == named else pair.rows if pair else 0,
         "beyond": candidates.beyond.get(name, ()),
-        **_rows_won(candidates.scores[chosen], candidate),
+        **_rows_won(candidates.scores[named], candidate),
     }
 
 
-def _rows_won(chosen: CandidateScores, other: CandidateScores) -> dict[str, int]:
+def _rows_won(named: CandidateScores, other: CandidateScores) -> dict[str, int]:
     """Return on how many common rows another scores higher and lower, where both learned alike."""
-    if other is chosen or (pool := common_pool(other, chosen)) is None:
+    if other is named or (pool := common_pool(other, named)) is None:
         return {}
-    theirs, own = side_at(other, pool).table, side_at(chosen, pool).table
+    theirs, own = side_at(other, pool).table, side_at(named, pool).table
     ahead = row_means(theirs.right) - row_means(own.right)
     return {"won": int((ahead > EQUAL).sum()), "lost": int((ahead < -EQUAL).sum())}
 
@@ -95,9 +91,9 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
     pairs are exploratory. That a member was chosen on these rows widens no interval: the chance of
     a family counts it (`decision.chance`).
     """
-    candidates, named = case.candidates, case.candidates.named
+    candidates, named = case.candidates, case.candidates.best
     between = [(named[b], named[a]) for a, b in combinations(candidates.families, 2)]
-    wanted = [*between, *((near, case.name) for near in case.near[:1])]
+    wanted = [*between, *((near, case.named) for near in case.near[:1])]
     declared = {pair: gain.p for pair in wanted if (gain := candidates.gain(*pair))}
     adjusted = dict(zip(declared, holm([*declared.values()]), strict=True))
     scored = [c.info.name for c in candidates.scores.scored]

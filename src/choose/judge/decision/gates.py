@@ -92,15 +92,15 @@ def _rare_label(case: Case, code: int) -> RareLabel:
     Its own figure is first, then those of the best finders. Candidates that answered fewer rows
     are left out: their figures are of other rows.
     """
-    rows, chosen = case.candidates.scores.rows, case.candidates.scores[case.name].main
-    assert chosen is not None
-    asked, of_label = chosen.complete, chosen.complete & (rows.targets == code)
+    rows, named = case.candidates.scores.rows, case.candidates.scores[case.named].main
+    assert named is not None
+    asked, of_label = named.complete, named.complete & (rows.targets == code)
     found = {
         c.info.name: float((t.outputs[of_label][:, t.whole] == code).sum(axis=0).mean())
         for c in case.candidates.order
         if (t := c.main) is not None and not (asked & ~t.complete).any()
     }
-    order = sorted(found, key=lambda name: (name != case.name, -found[name]))
+    order = sorted(found, key=lambda name: (name != case.named, -found[name]))
     return RareLabel(
         label=rows.labels[code],
         rows=int((rows.targets == code).sum()),
@@ -112,9 +112,9 @@ def _rare_label(case: Case, code: int) -> RareLabel:
 
 def rare_label_missed(case: Case) -> bool:
     """Return whether the named candidate finds the rarest label less often, by over the margin."""
-    least = case.candidates.accuracies[case.name].value - case.margin
+    least = case.candidates.accuracies[case.named].value - case.margin
     rarest = rare_labels(case)[:1]
-    return any(wilson(one.found[case.name], one.answered)[1] < least for one in rarest)
+    return any(wilson(one.found[case.named], one.answered)[1] < least for one in rarest)
 
 
 def task_stable(scores: StudyScores, name: str, margin: float) -> Gate:
@@ -219,7 +219,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     At most every suggestion is right; as a rule `CONFIRMED` of them are; at least the band's low
     end of all labels is wrong.
     """
-    rows, table = case.candidates.scores.rows, case.candidates.scores[case.name].main
+    rows, table = case.candidates.scores.rows, case.candidates.scores[case.named].main
     code = {label: i for i, label in enumerate(rows.labels)}
     suspects = [s for s in audit.doubted if s.id in rows.index]
     by_rows = case.candidates.rule.by_rows
@@ -236,7 +236,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     likely = CONFIRMED * most
     least = min(audit.noise.low * float(each.mean()), likely)
     return RelabelGain(
-        candidate=case.name,
+        candidate=case.named,
         rows=len(suspects),
         gain=Interval(value=likely, low=least, high=most, estimand="measured"),
     )
@@ -250,7 +250,7 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
         _adequate(case),
         candidates_credible(case),
         *((labels_clean_enough(case.audit, conflicting, len(rows.targets)),) if labels else ()),
-        task_stable(case.candidates.scores, case.name, case.margin),
+        task_stable(case.candidates.scores, case.named, case.margin),
     )
 
 
@@ -261,14 +261,14 @@ def _adequate(case: Case) -> Gate:
     if difference is None or rival is None:
         return Gate(name=name, status="unknown", code="alone")
     code: GateCode = "detects-none" if case.detectable is None else "detects"
-    if case.chosen and code == "detects-none":
+    if case.sure and code == "detects-none":
         code = "decided"
     detects = case.detectable is not None and case.detectable <= case.margin
     return Gate(
         name=name,
-        status="pass" if detects or case.chosen else "fail",
+        status="pass" if detects or case.sure else "fail",
         code=code,
-        names=(case.name, rival),
+        names=(case.named, rival),
         count=difference.rows,
         share=case.detectable,
         limit=case.margin,

@@ -31,7 +31,7 @@ _TARGET: dict[str, RemarkCode] = {"met": "target-met", "missed": "target-missed"
 def remarks_of(case: Case) -> Iterator[Remark]:
     """Yield what weighs beside the answer first, then what would change it."""
     if (target := _TARGET.get(case.target)) is not None:
-        yield Remark(code=target, names=(case.name,), share=case.candidates.rule.target)
+        yield Remark(code=target, names=(case.named,), share=case.candidates.rule.target)
     yield from _searched(case)
     yield from _other_source(case)
 
@@ -48,12 +48,12 @@ def _searched(case: Case) -> Iterator[Remark]:
 
 def _other_source(case: Case) -> Iterator[Remark]:
     """Yield what the named candidate loses on a source that it has not seen, with the worst one."""
-    candidate = case.candidates.scores[case.name]
+    candidate = case.candidates.scores[case.named]
     loss, sources = drop_of(candidate, "source"), losses_by_source(candidate)
     if loss is not None and sources:
         yield Remark(
             code="other-source",
-            names=(case.name,),
+            names=(case.named,),
             what=sources[0].source,
             share=-sources[0].loss.value,
             value=Interval.of(loss.negated()),
@@ -133,26 +133,26 @@ def _agreement(case: Case) -> Caveat:
 
     Only there a right answer tells the two apart; `whole` such rows show a gain of the margin.
     """
-    main = case.candidates.scores[case.name].main
+    main = case.candidates.scores[case.named].main
     assert main is not None
     scores = row_means(main.right)
     told, apart = int(np.isfinite(scores).sum()), int((scores < 0.5).sum())
     needed = rows_needed(case.margin or USUAL_MARGIN, apart / told) if apart else 0
-    names, whole = (case.candidates.rule.agreement, case.name), ceil(needed * apart / max(told, 1))
+    names, whole = (case.candidates.rule.agreement, case.named), ceil(needed * apart / max(told, 1))
     return Caveat(code="agreement", names=names, rows=apart, whole=whole)
 
 
 def _limits_unknown(case: Case) -> Iterator[Caveat]:
     """Yield the limits of which it is not known whether the named candidate keeps them."""
-    rule, named = case.candidates.rule, case.candidates.scores[case.name]
+    rule, named = case.candidates.rule, case.candidates.scores[case.named]
     if rule.max_ms is not None and answer_ms(named) is None:
-        yield Caveat(code="ms-unknown", names=(case.name,))
+        yield Caveat(code="ms-unknown", names=(case.named,))
     info = named.info
     if rule.on_premises and info.given and info.family in PROMPTED and not info.hosted:
-        yield Caveat(code="host-unknown", names=(case.name,))
-    usd = case.candidates.costs[case.name].usd_per_1k
+        yield Caveat(code="host-unknown", names=(case.named,))
+    usd = case.candidates.costs[case.named].usd_per_1k
     if rule.max_usd_per_1k is not None and usd is None:
-        yield Caveat(code="usd-unknown", names=(case.name,))
+        yield Caveat(code="usd-unknown", names=(case.named,))
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
@@ -161,9 +161,9 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     What one alone promises is said, too.
     """
     candidates, chance = case.candidates, case.chances.families
-    likely = [family for family in candidates.named if chance.get(family, 1.0) >= UNLIKELY]
+    likely = [family for family in candidates.best if chance.get(family, 1.0) >= UNLIKELY]
     likely.sort(key=lambda family: -chance.get(family, 0.0))
-    best = [candidates.scores[candidates.named[family]] for family in likely]
+    best = [candidates.scores[candidates.best[family]] for family in likely]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
     for pool in dict.fromkeys(c.pool for c in taught if c.pool < c.whole):
         own = [c for c in taught if c.pool == pool]
@@ -188,7 +188,7 @@ def without_evidence(candidates: Candidates) -> tuple[str, ...]:
         return ()
     return tuple(
         family
-        for family, best in candidates.named.items()
+        for family, best in candidates.best.items()
         if family in PROMPTED and candidates.scores[best].info.model
         if any(not _beats(candidates, best, floor) for floor in candidates.floors)
     )

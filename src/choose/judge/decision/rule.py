@@ -28,13 +28,7 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.base import Interval
-from choose.schema.diagnosis import (
-    Audit,
-    DocumentDrill,
-    ErrorOverlap,
-    LossSplit,
-    Takeover,
-)
+from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import SuspectValues
 from choose.stats.paired import Difference, smallest_detectable_gain
@@ -123,19 +117,19 @@ class Case:
     unseen: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
-    def name(self) -> str:
+    def named(self) -> str:
         """Return the candidate to use until more is known; the adopted one if there is one."""
         return self.chances.named or self.candidates.leader
 
     @cached_property
-    def chosen(self) -> str | None:
-        """Return the adopted candidate: the one to use, where its family is sure."""
-        own = self.chances.families.get(self.family, 0.0) if self.chances.named else 0.0
-        return self.name if word_of(own) == "sure" else None
+    def sure(self) -> bool:
+        """Return whether the family of the named candidate is surely the one to use."""
+        chance = self.chances.families.get(self.family, 0.0) if self.chances.named else 0.0
+        return word_of(chance) == "sure"
 
     @cached_property
     def target(self) -> Target:
-        return target_status(self.candidates.accuracies[self.name], self.candidates.rule.target)
+        return target_status(self.candidates.accuracies[self.named], self.candidates.rule.target)
 
     @cached_property
     def reachable(self) -> bool:
@@ -145,18 +139,18 @@ class Case:
     @cached_property
     def rivals(self) -> tuple[str, ...]:
         """Return the members to use of other families that may be the one, the likeliest first."""
-        if self.chosen:
+        if self.sure:
             return ()
         candidates, chances = self.candidates, self.chances.families
-        own = None if self.name in candidates.floors else self.family
+        own = None if self.named in candidates.floors else self.family
         likely = [f for f in candidates.families if f != own and chances[f] >= POSSIBLE]
         likely.sort(key=lambda family: -chances[family])
-        return tuple(candidates.named[family] for family in likely)
+        return tuple(candidates.best[family] for family in likely)
 
     @cached_property
     def near(self) -> tuple[str, ...]:
         """Return members of the same family that are not shown to be behind, the best first."""
-        candidates, name = self.candidates, self.name
+        candidates, name = self.candidates, self.named
         if name in candidates.floors:
             return ()
         others = [n for n in candidates.families[self.family] if n != name]
@@ -186,19 +180,19 @@ class Case:
         """
         if self.rivals:
             return self.rivals[0]
-        candidates, name = self.candidates, self.name
-        others = [n for f, n in candidates.named.items() if f != candidates.family(name)]
+        candidates, name = self.candidates, self.named
+        others = [n for f, n in candidates.best.items() if f != candidates.family(name)]
         others = others or [n for n in candidates.names if n != name]
         return max(others, key=lambda n: _lead(candidates, n, name), default=None)
 
     @cached_property
     def lead(self) -> Difference | None:
-        return self.candidates.gain(self.rival, self.name) if self.rival else None
+        return self.candidates.gain(self.rival, self.named) if self.rival else None
 
     @property
     def lead_of_costlier(self) -> Difference | None:
         """Return that difference as the lead of the costlier of the two."""
-        costlier = self.rival in self.candidates.costlier(self.name)
+        costlier = self.rival in self.candidates.costlier(self.named)
         return self.lead if self.lead is None or costlier else self.lead.negated()
 
     @cached_property
@@ -227,15 +221,15 @@ class Case:
 
     @property
     def family(self) -> Family:
-        return self.candidates.family(self.name)
+        return self.candidates.family(self.named)
 
     @cached_property
     def room(self) -> float:
-        return 1 - self.candidates.accuracies[self.name].middle
+        return 1 - self.candidates.accuracies[self.named].middle
 
     @property
     def done(self) -> bool:
-        return self.chosen is not None and self.room < self.margin
+        return self.sure and self.room < self.margin
 
     @cached_property
     def usable(self) -> bool:
@@ -244,7 +238,7 @@ class Case:
         None is usable where every candidate breaks a limit. A family that was not measured does
         not count for one that was.
         """
-        if self.candidates.nearest is not None or self.name in self.candidates.floors:
+        if self.candidates.nearest is not None or self.named in self.candidates.floors:
             return False
         chances = self.chances.families
         unmeasured = sum(chances.get(family, 0.0) for family in self.chances.unmeasured)

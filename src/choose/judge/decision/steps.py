@@ -201,7 +201,7 @@ def _more_labels(case: Case) -> Iterator[Step]:
     nearest = forecast_nearest_target(case.candidates)
     if case.target in ("missed", "open") and nearest and likely(nearest.target):
         yield _toward_target(case, nearest)
-    forecast = forecast_of_margin(case.candidates, (case.name, *case.rivals))
+    forecast = forecast_of_margin(case.candidates, (case.named, *case.rivals))
     if forecast is not None and forecast.margin is not None:
         facts = _labels(case, forecast, forecast.margin)
         yield Step(kind="label-more", code="labels-for-gain", share=forecast.margin.gain, **facts)
@@ -248,7 +248,7 @@ def _may_catch_up(case: Case, name: str) -> bool:
     if _in_question(case, name):
         return True
     growth = gain_from_labels(case.candidates.scores[name])
-    behind = case.candidates.gain(case.name, name)
+    behind = case.candidates.gain(case.named, name)
     return growth is not None and behind is not None and behind.value <= growth.gained.value
 
 
@@ -267,7 +267,7 @@ def _separate(case: Case) -> Iterator[Step]:
     rows = total + rounded(needed.likely or needed.even)
     planned = {c.info.name: Whole(rows, c.repetitions) for c in candidates.order}
     removes = max(0.0, case.chances.loss - outlook_of(candidates, planned).loss)
-    names, effort = (case.name, case.rivals[0]), _effort(case, rows - total)
+    names, effort = (case.named, case.rivals[0]), _effort(case, rows - total)
     yield _rows_to_label(names, needed).model_copy(update={"removes": removes, **effort})
 
 
@@ -283,11 +283,11 @@ def _why_more(case: Case) -> Step:
     best = forecast_nearest_target(case.candidates)
     if not case.reachable and best is not None and likely(best.target):
         return _toward_target(case, best)
-    for names in ((case.name, *case.rivals), case.candidates.names):
+    for names in ((case.named, *case.rivals), case.candidates.names):
         for step in _rising(case, names):
             return step
     rows, lead = len(case.candidates.scores.rows.targets), case.lead_of_costlier
-    names = (case.name, case.rival) if case.rival else (case.name,)
+    names = (case.named, case.rival) if case.rival else (case.named,)
     more = more_rows(lead, case.margin, rows) if lead else None
     if more is None:
         return Step(kind="label-more", code="too-few", names=names, count=rows)
@@ -299,9 +299,9 @@ def _why_more(case: Case) -> Step:
 
 def _unfinished(case: Case) -> dict[str, int]:
     """Return the test rows that candidates have not answered; of those that can answer more."""
-    names = dict.fromkeys((case.name, *case.rivals, *case.near))
+    names = dict.fromkeys((case.named, *case.rivals, *case.near))
     total = len(case.candidates.scores.rows.targets)
-    dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.name}
+    dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.named}
     # A run with more time would end at the same place.
     dropped |= {
         one.candidate
@@ -412,8 +412,8 @@ def runs_to_repeat(case: Case) -> list[CandidateScores]:
     There is none where the question is decided, or variance between runs is not most of the error.
     """
     difference = case.lead
-    names = (case.name, *case.rivals)
-    if case.chosen or difference is None or difference.run_share < 0.5:
+    names = (case.named, *case.rivals)
+    if case.sure or difference is None or difference.run_share < 0.5:
         return []
     return [
         c
@@ -549,9 +549,9 @@ def _add_families(case: Case) -> Iterator[Step]:
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     gate = next(gate for gate in gates if gate.name == "candidates credible")
-    beaten = (case.name,) if case.usable else case.candidates.floors
+    beaten = (case.named,) if case.usable else case.candidates.floors
     needed = max(case.candidates.accuracies[name].value for name in beaten) + case.margin
-    prompts = case.usable and case.candidates.family(case.name) in PROMPTED
+    prompts = case.usable and case.candidates.family(case.named) in PROMPTED
     enough = gate.status != "unknown" or prompts
     if enough or needed > 1 or _all_given(case):
         return
@@ -559,7 +559,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     families = {candidate.info.family for candidate in case.candidates.scores.candidates}
     every = {} if families & {*PROMPTED} else {"strategy": "all"}
     more = LOCAL if case.candidates.rule.on_premises else STRONGER
-    table = case.candidates.scores[case.name].main
+    table = case.candidates.scores[case.named].main
     yield Step(
         kind="stronger-model",
         code="stronger",
@@ -572,7 +572,12 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
 
 def _cascade(case: Case) -> Iterator[Step]:
     router = case.takeover
-    if router and router.share and router.strong == case.name and router.share.value >= WORTH_ROUTE:
+    if (
+        router
+        and router.share
+        and router.strong == case.named
+        and router.share.value >= WORTH_ROUTE
+    ):
         command = _command("export", "router", router="")
         names = (router.cheap, router.strong)
         yield Step(kind="cascade", code="takeover", names=names, command=command)
@@ -583,7 +588,7 @@ def _cascade(case: Case) -> Iterator[Step]:
 
 def _documents(case: Case) -> Iterator[Step]:
     limit = documents_limit(case)
-    split = next(iter(best_first(case.splits, case.name)), None)
+    split = next(iter(best_first(case.splits, case.named)), None)
     if limit == "fix-documents":
         yield Step(kind=limit, code="documents", names=case.unanswered, command=CHECK)
     first = limit == "fix-retrieval"
@@ -595,15 +600,15 @@ def _documents(case: Case) -> Iterator[Step]:
 
 def _mend_format(case: Case) -> Iterator[Step]:
     """Yield the candidate that lost by the format of its answers alone, if there is one."""
-    candidates, pick = case.candidates, case.name
+    candidates = case.candidates
     if candidates.scores.rows.labels:
         return
     found: list[tuple[float, Step]] = []
     for name in candidates.names:
         table = candidates.scores[name].main
-        if name == pick or table is None or (gap := format_gap(table)) is None:
+        if name == case.named or table is None or (gap := format_gap(table)) is None:
             continue
-        lead = candidates.gain(name, pick)  # level only once its answers are repaired
+        lead = candidates.gain(name, case.named)  # level only once its answers are repaired
         if lead is None or not lead.value <= -case.margin <= lead.value + gap.value:
             continue
         step = Step(
@@ -619,4 +624,4 @@ def _mend_format(case: Case) -> Iterator[Step]:
 
 
 def _in_question(case: Case, name: str) -> bool:
-    return name in (case.name, *case.rivals, *case.near)
+    return name in (case.named, *case.rivals, *case.near)

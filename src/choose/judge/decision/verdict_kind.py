@@ -31,7 +31,7 @@ def kind_of(case: Case) -> Kind:
     if case.candidates.nearest is not None:
         return "none-works"
     limited = conflicts_limit(case) is not None or labels_limit(case) is not None
-    satisfied = case.chosen is not None and case.target in ("met", "none")
+    satisfied = case.sure and case.target in ("met", "none")
     if limited and not satisfied:
         return "fix-labels"
     if not case.reachable:
@@ -43,7 +43,7 @@ def kind_of(case: Case) -> Kind:
         return "collect-labels" if grows else "none-works"
     if (limit := documents_limit(case)) is not None:
         return limit
-    if case.chosen is None:
+    if not case.sure:
         return "collect-labels" if _too_few_labels(case) else "too-close"
     if case.target == "missed":
         return "too-close"
@@ -56,7 +56,7 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
     The documents do where more questions have an answer that occurs nowhere than points are lost
     for any other cause; retrieval does where it surely loses most.
     """
-    split = next((s for s in case.splits if s.candidate == case.name), None)
+    split = next((s for s in case.splits if s.candidate == case.named), None)
     if split is None or len(case.candidates.families) < 2 or target_met(case):
         return None
     first, missing = split.gaps[0], case.without_evidence
@@ -67,12 +67,12 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
 
 
 def target_met(case: Case) -> bool:
-    return case.chosen is not None and case.target == "met"
+    return case.sure and case.target == "met"
 
 
 def conflicts_limit(case: Case) -> tuple[int, int] | None:
     """Return (errors on texts with two labels, errors) if those are most errors for certain."""
-    table = case.candidates.scores[case.name].main
+    table = case.candidates.scores[case.named].main
     assert table is not None
     if not table.rows.labels:
         return None
@@ -109,7 +109,7 @@ def _too_few_labels(case: Case) -> bool:
     difference = case.lead_of_costlier
     if difference and answered_too_few(difference, len(case.candidates.scores.rows.targets)):
         return False  # what is missing is time, not labels
-    candidates = (case.name, *case.rivals)
+    candidates = (case.named, *case.rivals)
     if steepest_gain(case.candidates, candidates) is not None:
         return True
     if difference is None or difference.run_share >= 0.5:

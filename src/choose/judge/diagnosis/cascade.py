@@ -83,7 +83,7 @@ def _chooses(pair: _Pairing, rows: ScoredRows) -> Mask:
 def _called(candidates: Candidates, named: Sequence[CandidateScores]) -> CandidateScores | None:
     """Return the teacher of the study, or else the language model to use, or the best one."""
     models = [c for c in named if c.info.teaches] or [c for c in named if _is_called(c.info)]
-    models = [c for c in models if c.info.name in candidates.named.values()] or models
+    models = [c for c in models if c.info.name in candidates.best.values()] or models
     return max(models, key=lambda c: candidates.levels[c.info.name], default=None)
 
 

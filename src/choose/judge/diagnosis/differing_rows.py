@@ -1,4 +1,4 @@
-"""Rows that candidates get wrong together, and rows on which the chosen one and others differ."""
+"""Rows that candidates get wrong together, and rows on which the named one and others differ."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ import numpy as np
 from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import Evidence
 from choose.judge.measures.text_metrics import EQUAL
-from choose.judge.scores.score_tables import (
-    ARTEFACT,
-    CLEAN,
-    MISSING,
-    CandidateScores,
-)
+from choose.judge.scores.score_tables import ARTEFACT, CLEAN, MISSING, CandidateScores
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Confusion, Doubtful, ErrorOverlap
 from choose.schema.scorecard import ComparedRow, GivenAnswer, Scorecard
@@ -174,10 +169,10 @@ MOST_ACCEPTED = 5
 def side_by_side(
     evidence: Evidence, candidates: Candidates, cards: Sequence[Scorecard]
 ) -> tuple[ComparedRow, ...]:
-    """Return test rows on which the chosen candidate and its nearest rivals differ.
+    """Return test rows on which the named candidate and its nearest rivals differ.
 
     The largest differences to the nearest rival come first, those for and those against the
-    chosen one in turn.
+    named one in turn.
     """
     ids, names = list(candidates.scores.rows.index), _beside(candidates, cards)
     shown = _scored_apart(candidates, names)
@@ -223,16 +218,16 @@ def _shown(evidence: Evidence, text: str, target: str) -> str:
 
 
 def _beside(candidates: Candidates, cards: Sequence[Scorecard]) -> list[str]:
-    """Return the chosen candidate, its nearest rival, and the best of the other families.
+    """Return the named candidate, its nearest rival, and the best of the other families.
 
     Where only floors answered beside it, the nearest of these is the rival.
     """
-    chosen = [card.candidate for card in cards if card.chosen]
+    named = [card.candidate for card in cards if card.chosen]
     order = [card.candidate for card in cards if card.difference is not None]
     readers = [name for name in order if name not in candidates.floors]
-    best = candidates.named.values()
-    others = [name for name in (*(readers or order)[:1], *best) if name not in chosen]
-    return [*chosen, *dict.fromkeys(others)][:MOST_CANDIDATES]
+    best = candidates.best.values()
+    others = [name for name in (*(readers or order)[:1], *best) if name not in named]
+    return [*named, *dict.fromkeys(others)][:MOST_CANDIDATES]
 
 
 def _in_turn(first: Codes, second: Codes) -> list[int]:

@@ -15,12 +15,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
-from choose.judge.evidence import (
-    DrillRows,
-    Evidence,
-    Items,
-    row_set,
-)
+from choose.judge.evidence import DrillRows, Evidence, Items, row_set
 from choose.judge.scores.paired_comparison import condition_tables
 from choose.judge.scores.score_tables import (
     ARTEFACT,

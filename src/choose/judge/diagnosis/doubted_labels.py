@@ -15,9 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from choose.judge.evidence import (
-    Evidence,
-)
+from choose.judge.evidence import Evidence
 from choose.judge.scores.score_tables import CLEAN
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, WeakAuditor

@@ -29,12 +29,7 @@ from choose.judge.scores.paired_comparison import (
     shared_training,
     view_tables,
 )
-from choose.judge.scores.score_tables import (
-    CLEAN,
-    MISSING,
-    CandidateScores,
-    ScoreTable,
-)
+from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores, ScoreTable
 from choose.schema.base import Interval
 from choose.schema.scorecard import (
     Cost,

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.evidence import (
-    Evidence,
-)
+from choose.judge.evidence import Evidence
 from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_change
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
 from choose.schema.base import Interval

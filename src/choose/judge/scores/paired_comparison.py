@@ -22,13 +22,7 @@ from choose.judge.scores.score_tables import (
 )
 from choose.schema.base import Interval
 from choose.stats.intervals import growth_of_folds, two_way_interval
-from choose.stats.paired import (
-    BONETT_PRICE,
-    Difference,
-    aligned,
-    imaginary,
-    paired_difference,
-)
+from choose.stats.paired import BONETT_PRICE, Difference, aligned, imaginary, paired_difference
 from choose.stats.two_way import Mask, answered, whole_rows
 from choose.types import Floats, Run, Scenario
 
