@@ -151,7 +151,7 @@ def test_planned_answers_of_who_answered_nothing_remove_loss() -> None:
 def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
     """Studies of which a fifth was seen: what comes is as expected on average, or better by little.
 
-    That a word or a family changes is expected as often as it comes.
+    That the word of any family changes, or which is named, comes as often or somewhat more often.
     """
     said, came = [], []
     for number in range(40):
@@ -163,10 +163,10 @@ def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
         assert before.later is not None
         assert after.named is not None
         said.append((before.later.chance, before.later.loss, before.later.moved))
-        told = [(one.family, word_of(one.families[one.family])) for one in (before, after)]
+        told = [(c.family, *map(word_of, c.families.values())) for c in (before, after)]
         came.append((after.families[after.family], after.loss, told[0] != told[1]))
     surer, loss, moved = np.mean(came, axis=0) - np.mean(said, axis=0)
-    assert moved == pytest.approx(0.0, abs=0.1)
+    assert -0.05 < moved < 0.15
     assert -0.03 < surer < 0.08
     assert loss == pytest.approx(0.0, abs=0.003)
 

@@ -148,6 +148,17 @@ def test_the_run_stops_where_what_is_left_changes_no_word_and_removes_no_loss(tm
     assert sum(n for (_, size), n in one.rows("tfidf").items() if size > 500) == 700, "seconds"
 
 
+def test_a_repetition_is_not_followed_by_another_where_that_changes_nothing(tmp_path) -> None:
+    one, asked = Set(tmp_path, "tfidf", "steady", seeds=3), []
+    compared = 1 + sum(r.part == COMPARISON for r in one.rounds)
+    chances = {"tfidf": 0.9, "majority": 0.0, "steady": 0.1}
+    opens, settled = only(chances, moved=0.2, told=asked), only(chances, removes=0.0, told=asked)
+    left = one.run(judged=lambda *now: (opens if len(asked) < compared else settled)(*now))
+    runs = (j.trial for r in one.rounds for j in r.jobs if j.trial.candidate == "steady")
+    assert max(trial.draw for trial in runs if one.store.get(trial)) == 1, "of the draws 0, 1, 2"
+    assert {x.reason for x in left.all()} == {"not-needed"}
+
+
 def test_prompts_of_the_named_family_answer_some_rows_before_it_is_settled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,9 +128,10 @@ class Loop:
     def _round(self, round: Round) -> None:
         self._told, self._ran = bool(round.number), False
         self._execute(round, self._missing(self._jobs(round)))
-        if round.part == COMPARISON and self._ran:
-            self._execute(round, self._missing(self._beside()))
-            self._tell(round, ended=True)
+        if round.part in (COMPARISON, REPETITIONS) and self._ran:
+            if round.part == COMPARISON:
+                self._execute(round, self._missing(self._beside()))
+            self._tell(round, ended=round.part == COMPARISON)
             self._leave_behind()
 
     # Which jobs a round has.

@@ -466,3 +466,8 @@ class Decision(Record):
         verdict = self.verdict
         asked = {*verdict.unmeasured} <= verdict.chance.keys()
         return verdict.chance.get(self.family) if verdict.usable and asked else None
+
+    @property
+    def loss(self) -> float:
+        """Return the score expected to be given up by using this family now."""
+        return self.verdict.loss

@@ -13,7 +13,7 @@ the others leave it: its chance is never silently zero.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -69,7 +69,7 @@ class Outlook(NamedTuple):
         chance: of the family that is named then.
         loss: expected to be given up by using that one.
         removed: loss that is removed, by the same calculation.
-        moved: share of the ends in which another family is named, or another word fits it.
+        moved: share of the ends in which another family is named, or another word fits any family.
     """
 
     chance: float
@@ -173,7 +173,7 @@ def chances_of(
             for i, f in enumerate(families)
             if f != candidates.family(use) and found[f] > 0
         }
-    return Chances(
+    stated = Chances(
         named=use,
         families=found,
         candidates=question.by_candidate(scores, one, weights),
@@ -182,13 +182,8 @@ def chances_of(
         members={f: candidates.best.get(f) or question.members(f)[0] for f in families},
         unmeasured=tuple(f for f in families if f not in candidates.families),
         scores=marks,
-        later=question.outlook() if planned else None,
     )
-
-
-def outlook_of(candidates: Candidates, planned: Mapping[str, Whole]) -> Outlook:
-    """Return what the judge is expected to say once `planned` was measured; see `chances`."""
-    return _question(candidates, planned).outlook()
+    return replace(stated, later=question.outlook(stated)) if planned else stated
 
 
 def _question(candidates: Candidates, planned: Mapping[str, Whole]) -> _Question:
@@ -287,7 +282,7 @@ class _Question:
                 found[name] = float(weights @ ((one == i) & (first == j)))
         return found
 
-    def outlook(self) -> Outlook:
+    def outlook(self, stated: Chances) -> Outlook:
         """Return what is expected to be said once all that is planned was measured.
 
         What will be known then has the distribution of now less that which stays then, so that its
@@ -298,12 +293,13 @@ class _Question:
         now = self._said(joint.mean[None], joint.covariance)
         ends = joint.mean + normal_points(size, ENDS) @ _root(told).T
         then = self._said(ends, joint.covariance - told)
-        words = [np.searchsorted((LIKELY, SURE), said.chance, side="right") for said in (now, then)]
-        moved = (then.family != now.family) | (words[0] != words[1])
+        words = _words(np.array([stated.families[f] for f in self.families]))
+        named = -1 if stated.family is None else self.families.index(stated.family)
+        moved = (then.family != named) | (_words(then.shares) != words).any(axis=-1)
+        chance = then.shares[np.arange(len(then.family)), then.family]
         loss = float(then.loss.mean())
-        return Outlook(
-            float(then.chance.mean()), loss, float(now.loss[0]) - loss, float(moved.mean())
-        )
+        removed = float(now.loss[0]) - loss
+        return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))
 
     def _said(self, means: Floats, covariance: Floats) -> _Said:
         """Return what is said of (ends, candidates) expected scores with a covariance."""
@@ -316,16 +312,20 @@ class _Question:
         shares = np.stack([(one == i) @ weights for i in range(len(self.families))], axis=-1)
         near = losses <= losses.min(axis=-1, keepdims=True) + NEAR
         use = np.where(near, shares, -1.0).argmax(axis=-1)
-        each = np.arange(len(use))
-        return _Said(use, shares[each, use], losses[each, use])
+        return _Said(use, shares, losses[np.arange(len(use)), use])
 
 
 class _Said(NamedTuple):
-    """The place of the named family, its chance and its loss; (ends,) each."""
+    """The place of the named family and its loss, (ends,), and (ends, families) chances."""
 
     family: npt.NDArray[np.int64]
-    chance: Floats
+    shares: Floats
     loss: Floats
+
+
+def _words(chances: Floats) -> npt.NDArray[np.int64]:
+    """Return the words of chances as numbers: 0 is open, 1 likely, 2 sure."""
+    return np.asarray(np.searchsorted((LIKELY, SURE), chances, side="right"))
 
 
 def _root(covariance: Floats) -> Floats:

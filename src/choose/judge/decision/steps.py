@@ -1,7 +1,7 @@
 """What to do next, by the loss that each step is expected to remove: the most first.
 
 What the answer itself says to do comes first, then a metric that overlooks a rare label. What more
-minutes remove is forecast (see `outlook_of`); a step of which no figure is known counts half the
+minutes remove is forecast (see `chances`); a step of which no figure is known counts half the
 margin. A step that removes nearly nothing is left out, and so is one whose effort is out of
 proportion. Where nothing is left to gain, nothing is to do.
 """
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from choose.formatting import rounded
 from choose.judge.decision.candidates import best_of
-from choose.judge.decision.chance import Outlook, outlook_of
+from choose.judge.decision.chance import Outlook, chances_of
 from choose.judge.decision.gates import (
     conflicts_fail,
     labels_limit,
@@ -266,7 +266,8 @@ def _separate(case: Case) -> Iterator[Step]:
         return
     rows = total + rounded(needed.likely or needed.even)
     planned = {c.info.name: Whole(rows, c.repetitions) for c in candidates.order}
-    removes = max(0.0, case.chances.loss - outlook_of(candidates, planned).loss)
+    then = chances_of(candidates, planned).later
+    removes = max(0.0, case.chances.loss - then.loss) if then else None
     names, effort = (case.named, case.rivals[0]), _effort(case, rows - total)
     yield _rows_to_label(names, needed).model_copy(update={"removes": removes, **effort})
 
@@ -464,7 +465,7 @@ def budget_for(
         share, total = minutes / max(work, minutes), len(case.candidates.scores.rows.targets)
         asked = dict.fromkeys(waiting, min(total, A_MINUTE * minutes))
         asked |= {n: total - round((1 - share) * lacks) for n, lacks in _unfinished(case).items()}
-        ahead = outlook_of(case.candidates, _reached(case, asked, runs, share))
+        ahead = chances_of(case.candidates, _reached(case, asked, runs, share)).later
     return Further(minutes, whole, ahead)
 
 
