@@ -1,11 +1,11 @@
-"""Data types that all modules share: the task protocol, rows, answers, trials, runs, datasets."""
+"""Data types that all modules share: tasks, rows, answers, trials, runs, datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -99,9 +99,11 @@ def _flat(name: str, values: Mapping[str, str]) -> tuple[str, ...]:
     return (name, *(part for pair in values.items() for part in pair)) if values else ()
 
 
-@runtime_checkable
-class Task(Protocol):
-    """What the answers are and how one is scored; `choose.tasks` has the kinds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What the answers are, and how one is scored from 0 to 1; `choose.tasks` has the kinds.
+
+    A kind names its usual scores in `own`, and gives them in `own_scores`.
 
     Attributes:
         kind: such as ``classification``.
@@ -109,55 +111,94 @@ class Task(Protocol):
         labels: in a fixed order; empty where answers are no labels.
         names: readable names of the labels.
         descriptions: by label, or by field of a record.
-        metrics: names of the scores of an answer, the headline metric first.
-        digest: identifies everything that a strategy can see of the task.
-        scoring: identifies how answers are scored.
+        headline: the usual score that counts.
+        metric: a user's own (`choose.tasks.scoring.UserMetric`), which counts instead.
     """
 
-    @property
-    def kind(self) -> str: ...
+    own: ClassVar[tuple[str, ...]] = ()
+    instruction: str | None = None
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    metric: Any = None
+    headline: str = ""
+    kind: str = ""
+    labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse labels of which not each has one name."""
+        if len(self.names) != len(self.labels):
+            raise ValueError("the task has not one name for each label")
 
     @property
-    def instruction(self) -> str | None: ...
+    def metrics(self) -> tuple[str, ...]:
+        """Return the names of the scores of an answer, the headline metric first."""
+        usual = sorted(self.own, key=lambda name: name != self.headline)
+        return (*(self.metric.scores if self.metric else ()), *usual)
 
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def digest(self) -> str:
+        """Return what identifies everything that a strategy can see of the task."""
+        return digest(self.facts())
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def scoring(self) -> str:
+        """Return what identifies how answers are scored."""
+        own = [asdict(self.metric)] if self.metric else []
+        return digest([self.kind, *self.metrics, *self.scored_by(), *own])
 
-    @property
-    def descriptions(self) -> Mapping[str, str]: ...
-
-    @property
-    def metrics(self) -> tuple[str, ...]: ...
-
-    @property
-    def digest(self) -> str: ...
-
-    @property
-    def scoring(self) -> str: ...
-
-    def problem_with(self, output: str) -> str | None:
-        """Return why a text cannot be an answer, such as JSON that cannot be parsed; or None."""
+    def scored_by(self) -> tuple[Any, ...]:
+        """Return what else the usual scores depend on, as plain values."""
+        return ()
 
     def score(self, output: str | None, targets: Sequence[str]) -> Mapping[str, float]:
         """Return each metric, in [0, 1], against the best right answer; 0 where output is None."""
+        if output is None:
+            return dict.fromkeys(self.metrics, 0.0)
+        own = self.own_scores(output, targets)
+        if self.metric is None:
+            return own
+        return {**self.metric.score(self.parts(output), [*map(self.parts, targets)]), **own}
+
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
+        """Return the scores `own` of an answer, each against its best target."""
+        raise NotImplementedError
+
+    def parts(self, text: str) -> Any:
+        """Return an answer as a user's metric takes it; the text itself where it has no parts."""
+        return text
+
+    def problem_with(self, output: str) -> str | None:
+        """Return why a text cannot be an answer, such as JSON that cannot be parsed; or None."""
+        return None if output.strip() else "it is empty"
 
     def lenient(self, raw: str) -> str | None:
         """Return the answer that a repair would read of an unusable one; None if there is none."""
+        return None
 
     def stratum(self, target: str) -> str:
         """Return the class of rows, for stratified divisions, that a target belongs to."""
+        return target
 
     def classes(self, target: str) -> tuple[str, ...]:
         """Return what of a target may be new one day: its label, or the fields that it fills."""
+        return ()
 
     def copied(self, target: str) -> tuple[str, ...]:
         """Return the texts of a target that an answer may have to copy from the input."""
+        return ()
 
     def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON, from which `choose.tasks` builds it again."""
+        """Return the task as plain values for JSON, without documents: `read_task` reads them."""
+        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "corpus"}
+        return {name: _plain(value) for name, value in known.items() if value not in (None, (), {})}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

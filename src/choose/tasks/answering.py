@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Literal
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import TaskSection
-from choose.tasks.base import BaseTask
 from choose.tasks.ranking import Ranking
 from choose.tasks.values import (
     as_date,
@@ -93,7 +92,7 @@ def reading(task: Task) -> Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answering(BaseTask):
+class Answering(Task):
     """A task whose answers are short texts, with what to do in the user's words.
 
     `unanswerable`: some training rows have no answer, so that models are told what to write then.

@@ -11,15 +11,17 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import Any, ClassVar, Literal, cast, get_args
 
 from choose.errors import DataError, StudyError, did_you_mean, quoted
 from choose.schema.study_sections import TaskSection
-from choose.tasks.base import BaseTask, check_differ, check_named
+from choose.tasks.base import check_differ, check_named
 from choose.tasks.values import (
     FieldType,
     canonical,
@@ -28,7 +30,7 @@ from choose.tasks.values import (
     type_name,
     type_of,
 )
-from choose.types import Example, Item
+from choose.types import Example, Item, Task
 
 Record = Mapping[str, Any]
 
@@ -40,7 +42,7 @@ LONGEST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extraction(BaseTask):
+class Extraction(Task):
     """The fields of a record with their types, in a fixed order; `descriptions` are by field.
 
     `day_first` says how 3/4/2025 is read.
@@ -64,8 +66,12 @@ class Extraction(BaseTask):
 
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         answered = self.pairs(parse(output))
-        best = max(_f1(answered, self.pairs(parse(target))) for target in targets)
-        return {"field-f1": best, "exact-record": float(best == 1.0)}
+        expected = [self.pairs(parse(target)) for target in targets]
+        exact = float(answered in expected)
+        f1 = [
+            2 * (answered & one).total() / (answered.total() + one.total() or 1) for one in expected
+        ]
+        return {"field-f1": exact or max(f1), "exact-record": exact}
 
     def parts(self, text: str) -> dict[str, Any]:
         return parse(text)
@@ -73,12 +79,12 @@ class Extraction(BaseTask):
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
         answered = self.pairs({} if output is None else parse(output))
         expected = self.pairs(parse(target))
-        right = answered & expected
-        found = {name for name, _ in (*answered, *expected)}
-        return {
-            name: (_of(right, name), _of(answered, name), _of(expected, name))
-            for name in sorted(found)
-        }
+        right, given, wanted = (
+            Counter(name for name, _ in pairs.elements())
+            for pairs in (answered & expected, answered, expected)
+        )
+        names = sorted({*given, *wanted})
+        return {name: (right[name], given[name], wanted[name]) for name in names}
 
     def pairs(self, record: Record) -> Counter[tuple[str, str]]:
         """Return the (field, canonical value) pairs of a record; a list has one for each value."""
@@ -112,7 +118,13 @@ class Extraction(BaseTask):
         return canonical(value, self.fields.get(name, "text"), self.day_first)
 
     def lenient(self, raw: str) -> str | None:
-        return lenient(raw)
+        """Return the first object in a text that can be parsed, without what is around it."""
+        decoder = json.JSONDecoder(object_pairs_hook=distinct_keys, parse_constant=_refuse)
+        raw = raw[:LONGEST]
+        for start in islice((match.start() for match in re.finditer("{", raw)), 20):
+            with suppress(ValueError, RecursionError):
+                return as_text(decoder.raw_decode(raw, start)[0])
+        return None
 
     def stratum(self, target: str) -> str:
         return " ".join(_filled_fields(target)) or "nothing"
@@ -187,25 +199,6 @@ def in_text_order(target: str, text: str) -> str:
     return json.dumps({name: record[name] for name in ordered}, ensure_ascii=False)
 
 
-def lenient(text: str) -> str | None:
-    """Return the record that a repair would read of a malformed answer, or None.
-
-    It takes the first object that can be parsed, so Markdown fences and words around it do not
-    count. The score of it is shown beside the strict one, never instead.
-    """
-    decoder = json.JSONDecoder(object_pairs_hook=distinct_keys, parse_constant=_refuse)
-    start = text[:LONGEST].find("{")
-    for _ in range(20):
-        if start < 0:
-            return None
-        try:
-            found, _ = decoder.raw_decode(text[:LONGEST], start)
-            return as_text(found)
-        except (ValueError, RecursionError):
-            start = text[:LONGEST].find("{", start + 1)
-    return None
-
-
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
 
@@ -229,15 +222,6 @@ def _filled(name: str, value: Any) -> bool:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"it holds {constant}, which is no JSON")
-
-
-def _f1(answered: Counter[tuple[str, str]], expected: Counter[tuple[str, str]]) -> float:
-    total = answered.total() + expected.total()
-    return 2 * (answered & expected).total() / total if total else 1.0
-
-
-def _of(pairs: Counter[tuple[str, str]], name: str) -> int:
-    return sum(count for (field_name, _), count in pairs.items() if field_name == name)
 
 
 TYPES: tuple[FieldType, ...] = get_args(FieldType)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from statistics import fmean, median
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from choose.tasks.answering import (
     answering_from,
     is_squad,
 )
-from choose.tasks.base import BaseTask, Disturbance, check_differ, read_cells, swapped
+from choose.tasks.base import Disturbance, check_differ, read_cells, swapped
 from choose.tasks.extraction import (
     RECORDS,
     Extraction,
@@ -42,7 +43,7 @@ from choose.tasks.multilabel import (
 )
 from choose.tasks.ranking import FORMS, Ranking, relevance_cell, relevant_swapped
 from choose.tasks.scores import Scores, check_scores
-from choose.tasks.scoring import user_metric
+from choose.tasks.scoring import read_metric, user_metric
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import TEXTS, Writing, text_cell
 from choose.types import Example, Task
@@ -74,7 +75,7 @@ class Kind:
         has_documents: whether documents may be given to it, and whether it needs them.
     """
 
-    task: type[BaseTask]
+    task: type[Task]
     target: str
     cell: Callable[[Any], tuple[str, ...]] | None = None
     expected: str = ""
@@ -174,6 +175,16 @@ USUAL = next(iter(KINDS))
 TEXT_METRICS = tuple(score for kind in KINDS.values() for score in kind.scores)
 
 
+# How fields of a stored task are read; others are taken as they are.
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("labels", "names", "choices", "choice_names"), tuple),
+    **dict.fromkeys(("descriptions", "fields"), dict),
+    **dict.fromkeys(("headline", "documents"), str),
+    **dict.fromkeys(("unanswerable", "day_first"), bool),
+    "metric": read_metric,
+}
+
+
 def read_targets(
     kind: str, values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None
 ) -> list[tuple[str, ...]]:
@@ -195,7 +206,11 @@ def read_task(facts: Mapping[str, Any]) -> Task:
     kind = facts["kind"]
     if kind not in KINDS:
         raise ValueError(f"its task is of the unknown kind {kind!r}")
-    return KINDS[kind].task.read(facts)
+    read = {name: _READERS[name](facts[name]) for name in facts if name in _READERS}
+    task = KINDS[kind].task(**{**facts, **read})
+    if task.headline not in task.own:
+        raise ValueError(f"its metric {task.headline[:80]!r} is unknown")
+    return task
 
 
 def make_task(
@@ -225,7 +240,6 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
     if metric == LABEL_METRICS[0] or (labels and task.labels):
         return task
     if metric in kind.scores:
-        assert isinstance(task, BaseTask)
         return replace(task, headline=metric)
     if labels or task.labels or metric in TEXT_METRICS:
         own = LABEL_METRICS if task.labels else (*kind.scores, "FILE.py:FUNCTION")
@@ -233,7 +247,6 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(own)}."
         )
-    assert isinstance(task, BaseTask)
     return replace(task, metric=user_metric(metric, task.parts(target)))
 
 
@@ -254,19 +267,19 @@ def guess_kind(
     if objects and 2 * objects >= len(filled):
         return "extraction", "the targets are JSON objects"
     lists = [value for value in filled if isinstance(value, list)]
-    texts = [text for text in map(scalar_text, _singles(filled)) if text is not None]
+    singles = chain(*(value if isinstance(value, list) else [value] for value in filled))
+    scalars = (scalar_text(one) for one in singles if not isinstance(one, list | Mapping))
+    texts = [text for text in scalars if text is not None]
     lengths = [len(text.split()) for text in texts] or [0]
     distinct, words = len(set(texts)), fmean(lengths)
     several = f"{plural(distinct, 'different target')} in {plural(len(filled), 'row')}"
     differ = 2 * distinct > len(texts)
     average = f"of {words:.0f} {'word' if round(words) == 1 else 'words'} on average"
-    if median(lengths) <= BRIEF and (differ or (questions and lists)):
-        reasons = {
-            "the columns are called question and answer": questions,
-            "a field holds passages": passage,
-        }
-        if why := [reason for reason, holds in reasons.items() if holds]:
-            return "answering", f"{why[0]}; {plural(distinct, 'different answer')}, {average}"
+    brief = median(lengths) <= BRIEF and (differ or (questions and lists))
+    if brief and (questions or passage):
+        called = "the columns are called question and answer"
+        why = called if questions else "a field holds passages"
+        return "answering", f"{why}; {plural(distinct, 'different answer')}, {average}"
     if (why_sets := sets_in(filled)) is not None:
         return "multilabel", why_sets
     if differ and words >= WRITTEN and len(lists) in (0, len(filled)):
@@ -285,10 +298,3 @@ def _is_object(value: Any) -> bool:
         text = value.strip()
         return text.startswith("{") and (text.endswith("}") or '":' in text)
     return isinstance(value, Mapping)
-
-
-def _singles(values: Sequence[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        found += value if isinstance(value, list) else [value]
-    return [one for one in found if not isinstance(one, list | Mapping)]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, StudyError, quoted, rows_named
 from choose.schema.study_sections import TaskSection
-from choose.tasks.base import BaseTask, check_named
+from choose.tasks.base import check_named
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example, Task
 
@@ -20,15 +20,12 @@ SEPARATORS = (";", "|", ",")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Classification(BaseTask):
+class Classification(Task):
     """The labels in a fixed order, with readable names; `names` are aligned with `labels`."""
 
     own: ClassVar[tuple[str, ...]] = ("right",)
     headline: str = "right"
     kind: Literal["classification"] = "classification"
-
-    def __post_init__(self) -> None:
-        check_aligned(self.labels, self.names)
 
     def problem_with(self, output: str) -> str | None:
         return None if output in self.labels else f"{output!r} is no label"
@@ -38,11 +35,6 @@ class Classification(BaseTask):
 
     def classes(self, target: str) -> tuple[str, ...]:
         return (target,)
-
-
-def check_aligned(labels: Sequence[str], names: Sequence[str]) -> None:
-    if len(names) != len(labels):
-        raise ValueError("the task has not one name for each label")
 
 
 _LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
@@ -67,12 +59,6 @@ def label_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list
             f"The labels in {column!r} are of mixed type: {types}. Write all of them as text."
         )
     labels = [(scalar_text(value) or "").strip() for value in values]
-    check_labels(labels, rows, column)
-    return [(label,) if label else () for label in labels]
-
-
-def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> None:
-    """Refuse cells that hold several labels, such as ``a;b`` where ``a`` and ``b`` are labels."""
     known = set(labels) - {""}
     several = {label for label in known if _LIST.fullmatch(label) or _is_joined(label, known)}
     if several:
@@ -83,6 +69,7 @@ def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> Non
             "main one, or make the pair a label of its own. If rows may have several labels, say "
             "so: --kind multilabel."
         )
+    return [(label,) if label else () for label in labels]
 
 
 def check_classes(labels: Sequence[str]) -> None:
@@ -176,32 +163,26 @@ def _order(part: str) -> tuple[int, int, str]:
 
 def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:
     seen: dict[str, str] = {}
-    alike: dict[str, str] = {}
-    for label, name in zip(labels, shown, strict=True):
+    names = dict(zip(labels, shown, strict=True))
+    for label, name in names.items():
         look = skeleton(name)
         if not look or not skeleton(label):
             raise StudyError(
                 f"The label {label!a} shows nothing: its characters are invisible. Write a "
                 "label that can be read."
             )
-        other = seen.setdefault(name.casefold(), label)
-        twin = alike.setdefault(look, label)
-        if other == label == twin:
+        twin = seen.setdefault(look, label)
+        if twin == label:
             continue
         # Where the names differ in look-alike characters alone, these are spelt out.
-        same = other != label
-        nearly = "" if same else " but for look-alike characters"
-        one, two = (repr(other), repr(label)) if same else (ascii(twin), ascii(label))
+        same = names[twin].casefold() == name.casefold()
+        spelt, nearly = (repr, "") if same else (ascii, " but for look-alike characters")
         raise StudyError(
-            f"The labels {_cut(one)} and {_cut(two)} have the same name {quoted(name)}"
-            f"{nearly}: a model cannot distinguish them. If they are one "
-            "label, write it in one way in the data; if not, give one of them another name in "
+            f"The labels {spelt(twin):.80} and {spelt(label):.80} have the same name "
+            f"{quoted(name)}{nearly}: a model cannot distinguish them. If they are one label, "
+            "write it in one way in the data; if not, give one of them another name in "
             "[task.names]."
         )
-
-
-def _cut(quoted: str) -> str:
-    return quoted if len(quoted) <= 80 else f"{quoted[:79]}…"
 
 
 # Letters of other scripts (Cyrillic, Greek, Armenian and Latin with a twin), and signs, that look

@@ -20,16 +20,15 @@ from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, quoted
 from choose.schema.study_sections import TaskSection
-from choose.tasks.base import BaseTask, Draw, check_differ
+from choose.tasks.base import Draw, check_differ
 from choose.tasks.labels import (
     SEPARATORS,
-    check_aligned,
     check_numbers,
     label_order,
     named_labels,
 )
 from choose.tasks.values import scalar_text, type_name
-from choose.types import Example, Status
+from choose.types import Example, Status, Task
 
 # Cells hold several labels only if so large a share of them is split by a separator, into parts
 # of so many words at most, on average.
@@ -183,7 +182,7 @@ OWN = ("example-f1", "exact-set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Multilabel(BaseTask):
+class Multilabel(Task):
     """The labels that a set may hold, in a fixed order, with readable names and descriptions.
 
     `choice_names` are aligned with `choices`; `descriptions` are by label.
@@ -196,7 +195,8 @@ class Multilabel(BaseTask):
     kind: Literal["multilabel"] = "multilabel"
 
     def __post_init__(self) -> None:
-        check_aligned(self.choices, self.choice_names)
+        if len(self.choice_names) != len(self.choices):
+            raise ValueError("the task has not one name for each label")
 
     def problem_with(self, output: str) -> str | None:
         try:
@@ -209,26 +209,20 @@ class Multilabel(BaseTask):
         return None if set_text(found) == output else "its labels are not in order"
 
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
-        given = read_set(output)
-        right = [read_set(target) for target in targets]
-        return {
-            OWN[0]: max(example_f1(given, one) for one in right),
-            OWN[1]: float(any(set(given) == set(one) for one in right)),
-        }
+        given = {*read_set(output)}
+        right = [{*read_set(target)} for target in targets]
+        # Two empty sets are equal; of an empty one and another the F1 is 0.
+        f1 = [2 * len(given & one) / (len(given) + len(one) or 1) for one in right]
+        exact = float(given in right)
+        return {OWN[0]: exact or max(f1), OWN[1]: exact}
 
     def parts(self, text: str) -> list[str]:
         return list(read_set(text))
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
         given, right = read_set(output or "[]"), read_set(target)
-        return {
-            label: (
-                int(label in given and label in right),
-                int(label in given),
-                int(label in right),
-            )
-            for label in sorted({*given, *right})
-        }
+        found = {label: (label in given, label in right) for label in sorted({*given, *right})}
+        return {label: (int(g and r), int(g), int(r)) for label, (g, r) in found.items()}
 
     def errors(self, output: str, target: str) -> list[tuple[str, str]]:
         """Return each wrong label, and whether it is ``missing`` or ``spurious``."""
@@ -282,12 +276,6 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"[\s_\-]+", " ", text.strip().strip("\"'`*.")).casefold().split())
 
 
-def example_f1(given: Collection[str], right: Collection[str]) -> float:
-    """Return the F1 of two sets of labels; 1 if both are empty, 0 if one of them is."""
-    total = len(given) + len(right)
-    return 2 * len({*given} & {*right}) / total if total else 1.0
-
-
 @lru_cache(maxsize=100_000)
 def read_set(text: str) -> tuple[str, ...]:
     """Return the labels of a set that a text holds, strictly: a JSON list of different texts.
@@ -298,7 +286,7 @@ def read_set(text: str) -> tuple[str, ...]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("it is no JSON list of labels") from None
+        found = None
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise ValueError("it is no JSON list of labels")
     if len(set(found)) < len(found):

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus, Span
 from choose.errors import quoted
-from choose.tasks.base import BaseTask, Draw
+from choose.tasks.base import Draw
 from choose.tasks.values import distinct_keys, json_in, scalar_text
+from choose.types import Task
 
 # Ranks that count, and documents of an answer.
 DEPTH = 10
@@ -37,7 +38,7 @@ FORMS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking(BaseTask):
+class Ranking(Task):
     """A task whose answers are documents of `corpus`, of which `documents` is the digest."""
 
     own: ClassVar[tuple[str, ...]] = OWN
@@ -110,7 +111,7 @@ def read_scores(text: str) -> Mapping[str, float]:
     try:
         found = json.loads(text, object_pairs_hook=distinct_keys)
     except (json.JSONDecodeError, RecursionError):
-        raise ValueError("it is no JSON object of ids with numbers") from None
+        found = None
     if not isinstance(found, dict) or not all(map(_is_number, found.values())):
         raise ValueError("it is no JSON object of ids with numbers")
     return found

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from choose.errors import DataError
-from choose.tasks.base import BaseTask
-from choose.types import Example
+from choose.types import Example, Task
 from choose.untrusted import finite
 
 SCORES = "scores"
@@ -18,7 +17,7 @@ OWN = ("score",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores(BaseTask):
+class Scores(Task):
     """A task of which scores of answers are known: an output is its score, from 0 to 1."""
 
     own: ClassVar[tuple[str, ...]] = OWN

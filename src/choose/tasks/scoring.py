@@ -101,9 +101,6 @@ class UserMetric:
             )
         return found
 
-    def facts(self) -> dict[str, Any]:
-        return {"name": self.name, "scores": list(self.scores), "code": self.code}
-
 
 def read_metric(facts: Mapping[str, Any] | None) -> UserMetric | None:
     """Return the metric that `UserMetric.facts` described; it cannot compute scores."""

@@ -9,8 +9,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
-from choose.tasks.base import BaseTask
 from choose.tasks.values import json_in, scalar_text, type_name
+from choose.types import Task
 
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -22,7 +22,7 @@ MOST_WORDS = 3_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writing(BaseTask):
+class Writing(Task):
     """A task whose answers are free texts, with what to do in the user's words."""
 
     own: ClassVar[tuple[str, ...]] = OWN
