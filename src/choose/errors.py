@@ -61,6 +61,15 @@ def reading(what: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def told_of(where: str) -> Iterator[None]:
+    """Put before an error in the data, within a block, where it is."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{where}{error}") from error
+
+
 def in_short(error: BaseException) -> str:
     """Return the kind of an error and its text, cut, on one line."""
     text = " ".join(str(error).split())

@@ -16,8 +16,8 @@ from choose.data.readers.column_guess import (
     TEXT,
     TIME,
     WIDEST,
-    Column,
     chat_of,
+    column_named,
     column_of,
     guess,
     guess_time,
@@ -28,11 +28,10 @@ from choose.data.readers.column_guess import (
 )
 from choose.data.readers.evidence_columns import RELEVANT, relevant_column, reserved
 from choose.data.readers.json_and_parquet import GIVEN, ROW, nested_paths, value_at, with_paths
-from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
+from choose.errors import DataError, StudyError, quoted, quoted_list
 from choose.schema.study_sections import DataSection
 from choose.tasks.answering import PASSAGES
 from choose.tasks.kinds import KINDS
-from choose.tasks.ranking import Ranking
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
@@ -91,7 +90,9 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     about = reserved(known) if section.documents else []
     teacher = column_named(known, section.teacher_column, "teacher")
     settled = {*text, label, *fields, *named.values(), *about, teacher, section.evidence_column}
-    free = _contents(table, [name for name in known if name not in settled], section)
+    names = [name for name in known if name not in settled][:WIDEST]
+    wide = with_paths(origin(section), table, names)
+    free = [column_of(wide[name]) for name in names]
     found = guess(free, text, label)
     if teacher and not found.label:  # its answers are all that there is
         found = replace(found, label=(teacher,))
@@ -99,7 +100,9 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
         raise undecided(found, free, section)
     [text], [label] = found.text, found.label
     if named["time"] is None:
-        named["time"] = _dated(table, [c for c in free if c.name not in (*text, label)])
+        others = guess_time([c for c in free if c.name not in (*text, label)])
+        dated = (name for name in others if name in table.columns)
+        named["time"] = next((d for d in dated if _share_of_dates(table[d]) >= DATED), None)
         by_content["time"] = named["time"] is not None
     told = tuple(_settle_sources(table, section, label, named))
     return Roles(
@@ -118,10 +121,14 @@ def _by_name(
 ) -> dict[str, str | None]:
     """Return the columns of roles that a flag or their usual name determines."""
     usually = {
-        "time": _usual_time(table, columns),
-        "group": _usual_group(table, columns),
+        "time": usual(columns, TIME),
+        "group": usual(columns, GROUP),
         "source": usual(columns, SOURCE),
     }
+    if (time := usually["time"]) and _share_of_dates(table[time]) < 0.5:
+        usually["time"] = None
+    if (group := usually["group"]) and column_of(table[group]).kind == "text":
+        usually["group"] = None  # its cells are phrases: a conversation
     own = {role: getattr(section, f"{role}_column") for role in usually}
     named = {role: column_named(known, own[role], role) or usually[role] for role in usually}
     return {**named, "id": usual(columns, ("id",))}
@@ -160,12 +167,6 @@ def _crossed_by(table: pl.DataFrame, column: str, label: str) -> bool | None:
     return any(several) or not several
 
 
-def _usual_group(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
-    """Return the column that is called a group, unless its cells are phrases: a conversation."""
-    name = usual(columns, GROUP)
-    return None if name is None or column_of(table[name]).kind == "text" else name
-
-
 def ranked_documents(
     table: pl.DataFrame, section: DataSection, stated: str | None
 ) -> tuple[DataSection, str | None, list[str]]:
@@ -173,23 +174,24 @@ def ranked_documents(
 
     Without a stated kind, they are to be ranked where there is such a column in place of answers.
     """
-    if stated is None and section.documents is not None and section.label_column is None:
-        columns = [name for name in table.columns if name != ROW]
-        column = None if usual(columns, (*ANSWER, *LABEL)) else relevant_column(columns)
-        if column is None or _holds_answers(table, section):
+    columns = [name for name in table.columns if name != ROW]
+    column, notes = relevant_column(columns), []
+    if stated is None:
+        unnamed = section.documents is not None and section.label_column is None
+        if not unnamed or not column or usual(columns, (*ANSWER, *LABEL)):
             return section, stated, []
-        named = section.model_copy(update={"label_column": column, "evidence_column": None})
-        note = (
+        if _holds_answers(table, section):
+            return section, stated, []
+        notes.append(
             f"The task is ranking: {quoted(column)} names the documents of each question, and no "
             "column is called an answer. To have questions answered: --label-column ANSWERS"
         )
-        return named, Ranking().kind, [note]
-    if stated is None or KINDS[stated].has_documents != "must":
+    elif KINDS[stated].has_documents != "must":
         return section, stated, []
-    if section.documents is None:
+    elif section.documents is None:
         raise StudyError(f"--kind {stated} needs the documents to rank. Name --documents.")
-    columns = [name for name in table.columns if name != ROW]
-    column = section.label_column or section.evidence_column or relevant_column(columns)
+    else:
+        column = section.label_column or section.evidence_column or column
     if column is None:
         raise DataError(
             "No column of relevant documents: none of the columns "
@@ -197,7 +199,7 @@ def ranked_documents(
             "--label-column."
         )
     named = section.model_copy(update={"label_column": column, "evidence_column": None})
-    return named, stated, []
+    return named, stated or "ranking", notes
 
 
 def _holds_answers(table: pl.DataFrame, section: DataSection) -> bool:
@@ -238,13 +240,6 @@ def _fields(
                 f"The column {name!r} is the text or the label already. Leave it out of fields."
             )
     return fields
-
-
-def _contents(table: pl.DataFrame, names: Sequence[str], section: DataSection) -> list[Column]:
-    """Return what columns and dotted paths hold."""
-    names = names[:WIDEST]
-    wide = with_paths(origin(section), table, names)
-    return [column_of(wide[name]) for name in names]
 
 
 def guess_notes(roles: Roles) -> Iterator[str]:
@@ -329,22 +324,6 @@ def group_hint(table: pl.DataFrame) -> str | None:
     return usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
 
 
-def column_named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
-    """Return the column that a flag names, whatever its case."""
-    if wanted is None:
-        return None
-    column = wanted if wanted in columns else usual(columns, [wanted.strip().lower()])
-    if column is None:
-        hint = (
-            " Change fields, under [data] or with --set fields=COLUMN." if role == "field" else ""
-        )
-        raise DataError(
-            f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
-            f"The columns are {quoted_list(columns)}.{hint}"
-        )
-    return column
-
-
 def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]:
     if wanted is None:
         return ()
@@ -354,18 +333,6 @@ def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]
         column_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()
     ]
     return tuple(name for name in named if name is not None)
-
-
-def _usual_time(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
-    """Return the usual time column if at least half of its cells are dates."""
-    name = usual(columns, TIME)
-    return name if name is not None and _share_of_dates(table[name]) >= 0.5 else None
-
-
-def _dated(table: pl.DataFrame, columns: Sequence[Column]) -> str | None:
-    """Return the first column of dates that can be read."""
-    names = (name for name in guess_time(columns) if name in table.columns)
-    return next((name for name in names if _share_of_dates(table[name]) >= DATED), None)
 
 
 def _share_of_dates(column: pl.Series) -> float:

@@ -29,23 +29,13 @@ from choose.data.readers.evidence_columns import (
 from choose.data.readers.table_file import Source, dataset_name, read_source
 from choose.data.scenarios import SOURCE_ROWS, sources
 from choose.data.splits import SplitOptions, build_dataset
-from choose.errors import DataError, StudyError, quoted, reading
+from choose.errors import DataError, StudyError, quoted, reading, told_of
 from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.tasks.answering import Answering, no_questions, with_corpus
+from choose.tasks.answering import no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
-from choose.tasks.multilabel import Multilabel, separator_of
-from choose.tasks.ranking import Ranking
+from choose.tasks.multilabel import separator_of
 from choose.types import Dataset, Example
-
-# The kind of tasks that are answered from documents.
-ANSWERING = Answering().kind
-
-# The kind of tasks whose answers are documents.
-RANKING = Ranking().kind
-
-# The kind whose cells may hold several labels.
-MULTILABEL = Multilabel(choices=(), choice_names=()).kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +97,7 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
     instruction, said = shared_instruction(table, roles)
-    kind, why = (RANKING, ranked) if kind == RANKING else _kind(table, section, roles, kind)
+    kind, why = ("ranking", ranked) if kind == "ranking" else _kind(table, section, roles, kind)
     section, parted = with_separator(table, section, roles, kind)
     rows = Rows(
         name=name,
@@ -160,10 +150,10 @@ def _kind(
     if section.documents is not None:
         if stated is not None and KINDS[stated].has_documents == "no":
             raise no_questions(stated)
-        said = f"The task is {ANSWERING}: its questions are answered from documents."
-        return ANSWERING, [] if stated else [said]
+        said = "The task is answering: its questions are answered from documents."
+        return "answering", [] if stated else [said]
     if section.separator is not None and stated is None:
-        stated = MULTILABEL
+        stated = "multilabel"
     kind, why = kind_of(table, section, roles)
     notes = []
     if stated is None and kind != USUAL:
@@ -181,7 +171,7 @@ def with_separator(
     table: pl.DataFrame, section: DataSection, roles: Roles, kind: str
 ) -> tuple[DataSection, list[str]]:
     """Return the section with what parts labels in cells, and a sentence about it."""
-    if kind != MULTILABEL:
+    if kind != "multilabel":
         if section.separator is not None:
             raise StudyError(
                 f"A separator is for cells with several labels, and the task's kind is {kind}. "
@@ -215,7 +205,7 @@ def _with_documents(
     parts = [Part(section.path, table, rows.pool)]
     if test is not None and rows.test is not None:
         parts.append(Part(section.test, test, rows.test))
-    if rows.kind == RANKING:
+    if rows.kind == "ranking":
         found = with_relevance(parts, read.corpus, section, rows.roles.label)
     else:
         found = with_evidence(parts, read.corpus, section, rows.roles.named)
@@ -243,10 +233,8 @@ def _examples(
     kind: str,
     roles: Roles | None = None,
 ) -> list[Example]:
-    try:
+    with told_of(f"In {_named(path)}: "):
         return examples_from(table, section, roles, kind)
-    except DataError as error:
-        raise DataError(f"In {_named(path)}: {error}") from error
 
 
 def _pool(section: DataSection, given: Tables) -> Source:

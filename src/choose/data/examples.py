@@ -84,10 +84,8 @@ def _further(
     table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]
 ) -> list[dict[str, str]]:
     """Return the further input of each row by column; blank cells are empty texts."""
-    columns = [cells_of(table, name, rows) for name in names]
-    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)] or [
-        {} for _ in rows
-    ]
+    columns = {name: cells_of(table, name, rows) for name in names}
+    return [{name: cells[i] for name, cells in columns.items()} for i in range(len(rows))]
 
 
 def _texts(table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) -> list[str]:
@@ -144,19 +142,12 @@ def usable_rows(
     pool: Sequence[Example], test: Sequence[Example] | None
 ) -> tuple[list[Example], list[Example] | None]:
     """Return the rows with a text and a label, with unique ids."""
-    usable_pool = _usable(pool)
-    return usable_pool, None if test is None else _with_other_ids(_usable(test), usable_pool)
-
-
-def _usable(rows: Sequence[Example]) -> list[Example]:
-    return [e for e in rows if e.text.strip() and e.target]
-
-
-def _with_other_ids(test: list[Example], pool: Sequence[Example]) -> list[Example]:
-    """Prefix the ids of test rows if any is also the id of a pool row."""
-    if {e.id for e in test}.isdisjoint(e.id for e in pool):
-        return test
-    return [replace(e, id=f"test:{e.id}") for e in test]
+    usable, asked = (
+        [e for e in rows if e.text.strip() and e.target] for rows in (pool, test or ())
+    )
+    if not {e.id for e in asked}.isdisjoint(e.id for e in usable):
+        asked = [replace(e, id=f"test:{e.id}") for e in asked]
+    return usable, None if test is None else asked
 
 
 def check_filled(kind: Kind, rows: Sequence[Example]) -> None:

@@ -58,7 +58,9 @@ def _disturbed(
 ) -> Iterator[Example]:
     kind = KINDS[task.kind]
     if kind.disturb is None:
-        yield from (_flipped(row, task.labels, seed) for row in rows)
+        for row in rows:
+            others = [label for label in task.labels if label != row.target]
+            yield replace(row, target=others[int(_uniform("label", seed, row.id) * len(others))])
         return
     ring = sorted(donors, key=lambda e: (_uniform("donor", seed, e.id), e.id))
     places = [_uniform("donor", seed, row.id) for row in ring]
@@ -71,11 +73,6 @@ def _disturbed(
             if row.evidence and follows is not None:
                 row = replace(row, evidence=evidence_of_another(row, follows))
         yield row
-
-
-def _flipped(row: Example, labels: Sequence[str], seed: int) -> Example:
-    others = [label for label in labels if label != row.target]
-    return replace(row, target=others[int(_uniform("label", seed, row.id) * len(others))])
 
 
 def _in_ring(
@@ -218,14 +215,14 @@ def origins(dataset: Dataset) -> tuple[float, ...]:
     total = len(dataset.folds[0].pool if dataset.division == "held-out" else dataset.examples)
     if dated < MIN_DATED * total or dated * TEST_SHARE < MIN_ROWS:
         return ()
-    return tuple(cut for cut in ORIGINS if _enough(dataset, cut))
-
-
-def _enough(dataset: Dataset, cut: float) -> bool:
-    split = time_split(dataset, cut)
-    past = disjoint_from(split.past, {e.id for e in split.test}, dataset.clusters)
-    units = {dataset.clusters.get(e.id, f"alone {e.id}") for e in split.test}
-    return min(len(past), len(units)) >= MIN_ROWS and len({e.target for e in past}) > 1
+    found = []
+    for cut in ORIGINS:
+        split = time_split(dataset, cut)
+        past = disjoint_from(split.past, {e.id for e in split.test}, dataset.clusters)
+        units = {dataset.clusters.get(e.id, f"alone {e.id}") for e in split.test}
+        if min(len(past), len(units)) >= MIN_ROWS and len({e.target for e in past}) > 1:
+            found.append(cut)
+    return tuple(found)
 
 
 def moment_of(example: Example) -> tuple[datetime, str]:
@@ -259,24 +256,16 @@ def of_class(dataset: Dataset, row: Example, label: str) -> bool:
     return label in dataset.task.classes(row.target)
 
 
-def _limit_class(
-    dataset: Dataset, pool: Sequence[Example], scenario: Scenario, draw: int
-) -> list[Example]:
-    """Return the pool with only `scenario.examples` rows of its class, nested in that number."""
-    own = {e.id for e in pool if of_class(dataset, e, scenario.label)}
-    order = sampling_order(own, dict.fromkeys(own, scenario.label), draw)
-    sampled = set(order[: scenario.examples])
-    return [e for e in pool if e.id not in own or e.id in sampled]
-
-
 def _class_test_rows(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
     """Return the ids of the test rows; with a limit, up to half are of the scenario's class."""
     if not scenario.ask:
         return tuple(ids)
     rows = dataset.examples
     targets = strata_of(dataset.task, (rows[id] for id in ids))
-    own = [id for id in ids if of_class(dataset, rows[id], scenario.label)]
-    others = [id for id in ids if not of_class(dataset, rows[id], scenario.label)]
+    own, others = (
+        [id for id in ids if of_class(dataset, rows[id], scenario.label) is so]
+        for so in (True, False)
+    )
     few = stratified_sample(own, targets, scenario.ask // 2, "new-class")
     chosen = {*few, *stratified_sample(others, targets, scenario.ask - len(few), "new-class")}
     return tuple(id for id in ids if id in chosen)
@@ -373,9 +362,11 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
     if kind == "inner":
         return _inner(dataset, spec)
     if kind == "time":
-        return _time(dataset, spec)
+        return _apart(dataset, spec, time_split(dataset, spec.scenario.cut))
     if kind == "source":
-        return _source(dataset, spec)
+        rows, name = _rows(dataset), spec.scenario.label
+        others, own = ([e for e in rows if (e.source == name) is so] for so in (False, True))
+        return _apart(dataset, spec, Apart(rows, others, own))
     if kind == "new-class":
         return _new_class(dataset, spec)
     size, draw = spec.size, spec.draw if spec.size is not None else 0
@@ -419,19 +410,6 @@ def _inner(dataset: Dataset, spec: SplitSpec) -> Split:
     return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
 
 
-def _time(dataset: Dataset, spec: SplitSpec) -> Split:
-    """Test on the rows after an origin; train on rows before it, or on as many of any time."""
-    split = time_split(dataset, spec.scenario.cut)
-    return _apart(dataset, spec, split)
-
-
-def _source(dataset: Dataset, spec: SplitSpec) -> Split:
-    """Test on rows of a source; train on those of others, or on as many of any."""
-    rows, name = _rows(dataset), spec.scenario.label
-    others, own = ([e for e in rows if (e.source == name) is so] for so in (False, True))
-    return _apart(dataset, spec, Apart(rows, others, own))
-
-
 def _apart(dataset: Dataset, spec: SplitSpec, split: Apart) -> Split:
     """Test on rows that are apart; train on the other side, or on as many rows of both."""
     scenario, clusters = spec.scenario, dataset.clusters
@@ -452,8 +430,11 @@ def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on the usual rows; train on a pool in which one class has few rows or none."""
     scenario = spec.scenario
     pool = _labelled(training_pool(dataset, spec.fold, 0, scenario.rows or None))
+    own = {e.id for e in pool if of_class(dataset, e, scenario.label)}
+    order = sampling_order(own, dict.fromkeys(own, scenario.label), spec.draw)
+    gone = {*order[scenario.examples :]}
     test = _class_test_rows(dataset, dataset.folds[spec.fold].questions, scenario)
-    return Split(_limit_class(dataset, pool, scenario, spec.draw), test)
+    return Split([e for e in pool if e.id not in gone], test)
 
 
 def _first(

@@ -81,28 +81,22 @@ def build_dataset(
     check_rows(usable, usable_test, kind)
     kind.check(usable, usable_test)
     task = make_task(options.kind, usable, usable_test or (), options.task)
-    division = _split(usable, usable_test, task, options)
-    folds = _folds(division, task)
+    if usable_test is not None:
+        division = split_by_test_file(usable, usable_test, task, options.test_rows, options.seed)
+    elif options.folds is None and sum(e.labelled for e in usable) >= HOLD_OUT_FROM:
+        division = hold_out_part(usable, task, options.test_rows, options.seed)
+    else:
+        division = cross_fit(usable, task, options.folds, options.test_rows, options.seed)
     return Dataset(
         name=name,
         task=task,
         examples={e.id: e for e in division.rows},
-        folds=folds,
+        folds=_folds(division, task),
         division=division.kind,
         clusters=division.clusters,
         findings=(*division.findings, *dropped_rows(pool, test, kind)),
         leaked=division.leaked,
     )
-
-
-def _split(
-    pool: Sequence[Example], test: Sequence[Example] | None, task: Task, options: SplitOptions
-) -> Division:
-    if test is not None:
-        return split_by_test_file(pool, test, task, options.test_rows, options.seed)
-    if options.folds is None and sum(e.labelled for e in pool) >= HOLD_OUT_FROM:
-        return hold_out_part(pool, task, options.test_rows, options.seed)
-    return cross_fit(pool, task, options.folds, options.test_rows, options.seed)
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
@@ -220,8 +214,7 @@ def _without_leaks(
     shared = _groups(test_part)
     removed = [e for e in pool if index.text_of[e.id] in texts or _groups([e]) & shared]
     removed_ids = {e.id for e in removed}
-    removed_texts = index.near(removed_ids)
-    removed_shared = _groups(removed)
+    removed_texts, removed_shared = index.near(removed_ids), _groups(removed)
     concerned = [
         e.id
         for e in test_part

@@ -159,7 +159,7 @@ def _grades(value: Any) -> dict[str, float]:
         if not all(map(_is_number, grades.values())):
             raise ValueError("a grade is no number")
         return {id.strip(): float(grade) for id, grade in grades.items() if id.strip()}
-    every = value if isinstance(value, list) and not _is_place(value) else [value]
+    every = value if isinstance(value, list) and not is_place(value) else [value]
     pairs = [_graded(one) for one in every if one is not None and one != ""]
     best: dict[str, float] = {}
     for id, grade in pairs:
@@ -172,7 +172,7 @@ def _graded(value: Any) -> tuple[str, float]:
     if isinstance(value, Mapping):
         grade = next((value[key] for key in _GRADES if value.get(key) is not None), 1)
         value = next((value[key] for key in _IDS if key in value), None)
-    elif _is_place(value):
+    elif is_place(value):
         value = value[0]
     if isinstance(value, str | int | float) and not isinstance(value, bool) and _is_number(grade):
         id = (scalar_text(value) or "").strip()
@@ -181,7 +181,7 @@ def _graded(value: Any) -> tuple[str, float]:
     raise ValueError(f"{quoted(str(value), 60)} names no document")
 
 
-def _is_place(value: Any) -> bool:
+def is_place(value: Any) -> bool:
     """Return whether a list is a span: the id of a document, a start and an end."""
     place = isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
     return place and all(type(end) is int for end in value[1:])

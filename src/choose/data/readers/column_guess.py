@@ -19,8 +19,9 @@ import polars as pl
 
 from choose.data.readers.json_and_parquet import ROW
 from choose.data.readers.table_file import JSON, PARQUET
-from choose.errors import DataError, quoted, quoted_list
+from choose.errors import DataError, did_you_mean, quoted, quoted_list
 from choose.schema.study_sections import DataSection
+from choose.tasks.values import UNSPACED
 
 _NUMERIC = re.compile(
     r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ ,T]+(\d{1,2}):(\d\d)(?::(\d\d))?(?: ?([AP])M)?)?",
@@ -151,7 +152,6 @@ _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?: ?[AP]M)?", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _MAIL = re.compile(r"[^@\s]{1,100}@[^@\s]{1,100}\.[^@\s.]{1,30}")
 _ID = re.compile(r"(?=\S*\d)[\w#:./-]{1,80}", re.ASCII)
-_SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 # Longer cells have none of these shapes, and need not be searched.
 _SHORT = 200
 
@@ -227,7 +227,7 @@ def _most(sample: Sequence[str], matches: Callable[[str], object]) -> bool:
 def _count_words(cell: str) -> float:
     """Return the number of words of a cell, which is read up to some characters."""
     text = unicodedata.normalize("NFC", cell[:2_000])
-    return len(_SPACELESS.sub(" ", text).split()) + len(_SPACELESS.findall(text)) / 2
+    return len(UNSPACED.sub(" ", text).split()) + len(UNSPACED.findall(text)) / 2
 
 
 # Columns whose content is looked at.
@@ -297,6 +297,22 @@ def usual(columns: Sequence[str], names: Iterable[str]) -> str | None:
     """Return the first column of these names, whatever its case."""
     lower = {column.strip().lower(): column for column in reversed(columns)}
     return next((lower[name] for name in names if name in lower), None)
+
+
+def column_named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
+    """Return the column that a flag names, whatever its case."""
+    if wanted is None:
+        return None
+    column = wanted if wanted in columns else usual(columns, [wanted.strip().lower()])
+    if column is None:
+        hint = (
+            " Change fields, under [data] or with --set fields=COLUMN." if role == "field" else ""
+        )
+        raise DataError(
+            f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
+            f"The columns are {quoted_list(columns)}.{hint}"
+        )
+    return column
 
 
 def guess(columns: Sequence[Column], text: tuple[str, ...], label: str | None) -> Guess:

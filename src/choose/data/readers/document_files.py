@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
-import polars as pl
-
 from choose.corpus import Corpus, Document
 from choose.data.examples import cells_of
 from choose.data.readers.column_guess import TIME, parse_dates, usual
@@ -26,7 +24,7 @@ from choose.data.readers.table_file import (
     read_source,
     text_of,
 )
-from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
+from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named, told_of
 from choose.files import NotRegularError, neighbours
 from choose.formatting import plural
 from choose.untrusted import check_text
@@ -262,7 +260,8 @@ def _table(path: Path) -> tuple[list[Document], list[str]]:
         )
     others = [name for name in columns if name != text]
     id, title, time = (usual(others, names) for names in (_ID, _TITLE, _DATED))
-    cells = {name: _cells(table, name, rows, path) for name in (text, id, title, time) if name}
+    with told_of(f"In {str(path)!r}: "):
+        cells = {name: cells_of(table, name, rows) for name in (text, id, title, time) if name}
     times = parse_dates(cells[time]) if time else [None] * len(rows)
     blank, notes = [""] * len(rows), [*source.notes]
     written = cells[time] if time else blank
@@ -282,10 +281,3 @@ def _table(path: Path) -> tuple[list[Document], list[str]]:
         Document(id=own, text=body, title=head, timestamp=at)
         for own, body, head, at in zip(ids, cells[text], titles, times, strict=True)
     ], notes
-
-
-def _cells(table: pl.DataFrame, name: str, rows: Sequence[int], path: Path) -> list[str]:
-    try:
-        return cells_of(table, name, rows)
-    except DataError as error:
-        raise DataError(f"In {str(path)!r}: {error}") from error

@@ -10,14 +10,22 @@ from typing import Any
 import polars as pl
 
 from choose.corpus import Corpus
-from choose.data.readers.column_guess import usual
+from choose.data.readers.column_guess import column_named, usual
 from choose.data.readers.json_and_parquet import ROW
-from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list, rows_named
+from choose.errors import (
+    DataError,
+    StudyError,
+    did_you_mean,
+    quoted,
+    quoted_list,
+    rows_named,
+    told_of,
+)
 from choose.formatting import plural
 from choose.schema.study_sections import DataSection
 from choose.tasks.answering import abstains
 from choose.tasks.evidence_spans import AnswerPlaces, Place, is_reworded, linked_groups, spans_of
-from choose.tasks.ranking import named_apart, read_scores, relevance_text
+from choose.tasks.ranking import is_place, named_apart, read_scores, relevance_text
 from choose.tasks.values import json_in, scalar_text
 from choose.types import Example
 
@@ -100,14 +108,13 @@ def with_evidence(
     groups = [e.group for e in rows]
     if section.estimand == "new-documents":
         groups = linked_groups(documents, groups)
-    linked = iter(
+    every = [
         replace(e, evidence=found, group=group)
         for e, found, group in zip(rows, spans, groups, strict=True)
-    )
-    found = [[next(linked) for _ in part.rows] for part in parts]
-    every = [e for part in found for e in part]
+    ]
+    rest = iter(every)
     notes = (*filter(None, [unread]), _said(every, column, corpus), _about(section, every))
-    return Linked(found, notes)
+    return Linked([[next(rest) for _ in part.rows] for part in parts], notes)
 
 
 def with_relevance(
@@ -117,8 +124,11 @@ def with_relevance(
 
     Where the study is about new documents, rows that share a relevant one get the same group.
     """
-    rows = [[_of_corpus(e, corpus) for e in part.rows] for part in parts]
-    every = [e for part in rows for e in part]
+    every = [e for part in parts for e in part.rows]
+    for place, row in enumerate(every):
+        if row.target and not (grades := read_scores(row.target)).keys() <= corpus.by_id.keys():
+            target = relevance_text(named_apart(grades, corpus.by_id))
+            every[place] = replace(row, target=target)
     ids = [tuple(read_scores(e.target)) if e.target else () for e in every]
     strange = {
         e.id: id for e, own in zip(every, ids, strict=True) for id in own if id not in corpus.by_id
@@ -128,20 +138,15 @@ def with_relevance(
         unknown = _unknown(first, corpus, "--label-column")
         raise DataError(f"{named[0].upper()}{named[1:]}, column {column!r}: {unknown}")
     if section.estimand == "new-documents":
-        groups = iter(linked_groups(ids, [e.group for e in every]))
-        rows = [[replace(e, group=next(groups)) for e in part] for part in rows]
-    every = [e for part in rows for e in part]
+        groups = linked_groups(ids, [e.group for e in every])
+        every = [replace(e, group=group) for e, group in zip(every, groups, strict=True)]
+    rest = iter(every)
     said = (
         f"The documents that are relevant to a question are in the column {quoted(column)}: "
         f"{sum(map(bool, ids)):,} of {plural(len(every), 'question')} have some."
     )
+    rows = [[next(rest) for _ in part.rows] for part in parts]
     return Linked(rows, (said, _about(section, every)))
-
-
-def _of_corpus(row: Example, corpus: Corpus) -> Example:
-    if not row.target or (grades := read_scores(row.target)).keys() <= corpus.by_id.keys():
-        return row
-    return replace(row, target=relevance_text(named_apart(grades, corpus.by_id)))
 
 
 def _unknown(id: str, corpus: Corpus, flag: str) -> str:
@@ -155,13 +160,10 @@ def _unknown(id: str, corpus: Corpus, flag: str) -> str:
 
 
 def _cells_of(part: Part, column: str, corpus: Corpus, several: bool) -> list[tuple[Place, ...]]:
-    where = f"In {part.path!r}: " if several and part.path else ""
-    if column not in part.table.columns:
-        raise DataError(f"{where}There is no column {column!r}, which names evidence elsewhere.")
-    try:
+    with told_of(f"In {part.path!r}: " if several and part.path else ""):
+        if column not in part.table.columns:
+            raise DataError(f"There is no column {column!r}, which names evidence elsewhere.")
         return evidence_cells(part.table, column, corpus)
-    except DataError as error:
-        raise DataError(f"{where}{error}") from error
 
 
 def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
@@ -203,13 +205,7 @@ def evidence_column(
     """Return the column of evidence, if there is one, and a note on one that is not read."""
     columns = [name for name in table.columns if name != ROW]
     if wanted is not None:
-        found = wanted if wanted in columns else usual(columns, [wanted.strip().lower()])
-        if found is None:
-            raise DataError(
-                f"No evidence column {wanted!r}.{did_you_mean(wanted, columns)} "
-                f"The columns are {quoted_list(columns)}."
-            )
-        return found, None
+        return column_named(columns, wanted, "evidence"), None
     free = [name for name in columns if name not in taken]
     note = None
     for names in (EVIDENCE, DOCUMENT):
@@ -270,7 +266,7 @@ def _places(cell: Any, corpus: Corpus) -> Iterator[Place]:
     value = _parsed(cell, corpus) if isinstance(cell, str) else cell
     if value is None or value == "":
         return
-    if isinstance(value, list) and not _is_span(value):
+    if isinstance(value, list) and not is_place(value):
         for one in value:
             if one is not None:
                 yield _place(one)
@@ -288,17 +284,9 @@ def _place(value: Any) -> Place:
         document = (scalar_text(id) or "").strip()
         if not ends and not isinstance(value, list):
             return Place(document)
-        if len(ends) == 2 and all(map(_is_whole, ends)):
+        if len(ends) == 2 and all(type(end) is int for end in ends):
             return Place(document, *ends)
     raise ValueError(f"{quoted(str(value), 60)} names no evidence. {_FORMS}")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_span(value: list[Any]) -> bool:
-    return len(value) == 3 and isinstance(value[0], str) and all(map(_is_whole, value[1:]))
 
 
 def _parsed(text: str, corpus: Corpus) -> Any:
