@@ -13,8 +13,8 @@ import tomli_w
 from choose.models.endpoints.providers import PROVIDERS
 from choose.study.config import Study
 from choose.study.study_file import check
-from support.serving.faulty import FaultyServer
-from support.serving.studies import KEY_VARIABLE, ONCE, bench, words_rule
+from support.chat_server import Model, serving
+from support.endpoint_studies import KEY_VARIABLE, ONCE, bench, words_rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "endpoints.md"
 
@@ -58,7 +58,7 @@ def test_the_flags_exist() -> None:
 @pytest.mark.slow
 def test_the_study_runs(tmp_path: Path) -> None:
     study: dict[str, Any] = tomllib.loads(blocks("toml")[0])
-    with FaultyServer(words_rule) as server:
+    with serving(Model(words_rule)) as server:
         here = bench(tmp_path, server.url, secret="k-0123456789")
         study["data"] = {"path": "rows.csv"}
         study["task"] = {}
@@ -74,7 +74,7 @@ def test_the_study_runs(tmp_path: Path) -> None:
         rows = sorted(len(here.answers(name)) for name in ("api-prompt", "api-few-shot"))
         assert rows[0] >= 25
         assert rows[1] == 60
-        assert server.ledger.twice == []
+        assert server.paid_twice == []
     cards = {card["candidate"]: card for card in record["scorecards"]}
     # Demonstrations share their beginning with each other, so more of them comes from the cache.
     few, none = cards["api-few-shot"], cards["api-prompt"]

@@ -14,7 +14,7 @@ import pytest
 import tomli_w
 
 from choose.engines.weights.spec import DEFAULT_ENCODER
-from support.serving.studies import ONCE
+from support.endpoint_studies import ONCE
 from support.studies import write_csv
 
 pytestmark = pytest.mark.slow(seconds=14)

@@ -1,12 +1,26 @@
-"""A small chat-completions server on loopback, for tests; what it answers is a function."""
+"""One chat-completions server for tests: a function answers, and chosen things go wrong on the way.
 
+`serving` runs it on loopback; `transport` and `endpoint_session` put it in place of the network.
+"""
+
+import gzip
+import hashlib
 import json
+import random
+import re
+import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from select import select
 from typing import Any
+from urllib.parse import quote
 
 from choose.conformance import TASK, WORDS_OF, pool
 from choose.models.endpoints.client import RetryPolicy
@@ -17,6 +31,12 @@ from choose.types import Answers, Item
 
 Http = tuple[int, dict[str, str], bytes]
 Responder = Callable[[dict[str, Any]], Http]
+
+# Seconds of a stall, and between two looks at whether a client is still there.
+STALL, STEP, DRIP = 60.0, 0.005, 0.05
+
+
+# What is answered.
 
 
 def completion(content: str | None, finish: str = "stop", **more: Any) -> dict[str, Any]:
@@ -46,99 +66,383 @@ def labels_of(body: dict[str, Any]) -> list[str]:
     return schema["properties"]["label"]["enum"]
 
 
-@dataclass
-class Server:
-    """A running server and what it was asked."""
+def in_form(label: str, body: dict[str, Any]) -> str:
+    """Return a label in JSON where a schema is given, else alone."""
+    return json.dumps({"label": label}) if "response_format" in body else label
 
-    url: str
+
+def by_words(words: dict[str, list[str]]) -> Responder:
+    """Answer with the label whose words the question holds."""
+
+    def respond(body: dict[str, Any]) -> Http:
+        question = body["messages"][-1]["content"].lower()
+        found = [label for label, own in words.items() if any(w in question for w in own)]
+        return sent(in_form(found[0] if found else next(iter(words)), body))
+
+    return respond
+
+
+RIGHT = by_words(WORDS_OF)
+
+_PIECES = re.compile(r"\w{1,4}|\W")
+
+
+class Model:
+    """Answers with the label that a rule gives to a question, and counts its tokens.
+
+    A token is a piece of at most four letters; beginnings of prompts are cached in blocks of 16.
+    `reasoning` tokens come on top of each answer.
+    """
+
+    def __init__(self, rule: Callable[[str], str], reasoning: int = 0) -> None:
+        self.rule, self.reasoning, self._seen = rule, reasoning, set[bytes]()
+
+    def __call__(self, body: dict[str, Any]) -> Http:
+        said = in_form(self.rule(body["messages"][-1]["content"]), body)
+        prompt = [p for m in body["messages"] for p in ("<>", *_PIECES.findall(m["content"]))]
+        written = len(_PIECES.findall(said)) + self.reasoning
+        usage = {
+            "prompt_tokens": len(prompt),
+            "completion_tokens": written,
+            "total_tokens": len(prompt) + written,
+            "prompt_tokens_details": {"cached_tokens": self._known(prompt)},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
+        }
+        return sent(said, usage=usage)
+
+    def _known(self, prompt: Sequence[str]) -> int:
+        """Return how many tokens of a prompt's beginning were seen before, and keep all."""
+        running, known = hashlib.sha256(), 0
+        for end in range(16, len(prompt) + 1, 16):
+            running.update("\0".join(prompt[end - 16 : end]).encode())
+            known = end if running.digest() in self._seen and known == end - 16 else known
+            self._seen.add(running.digest())
+        return known
+
+
+# How a server may spell the key that it was sent.
+SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "raw": str,
+    "upper": str.upper,
+    "blanks": lambda key: " ".join([key[: len(key) // 2], key[len(key) // 2 :]]),
+    "spaced": " ".join,
+    "url": lambda key: "".join(f"%{ord(char):02X}" for char in key),
+    "part url": lambda key: quote(key.lower(), safe=""),
+}
+
+
+# What goes wrong on the way.
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes over the wire.
+
+    `wait` is in seconds; `cut` sends half of the body and hangs up; `drop` hangs up at once;
+    `drip` sends blanks for so many seconds before the body, as gateways do to keep a line open.
+    `endless` is sent after the body for as long as the other side listens, `every` so many seconds;
+    `endless_head` never ends the headers.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    wait: float = 0.0
+    drip: float = 0.0
+    cut: bool = False
+    drop: bool = False
+    endless: bytes = b""
+    every: float = 0.0
+    endless_head: bool = False
+
+
+@cache
+def bomb(encoding: str, megabytes: int = 200) -> bytes:
+    """Return JSON that unpacks to so many megabytes of one text."""
+    packer = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
+    parts = [packer.compress(b'{"choices": [{"message": {"content": "')]
+    parts += [packer.compress(b"x" * (1 << 20)) for _ in range(megabytes)]
+    return b"".join([*parts, packer.compress(b'"}}]}'), packer.flush()])
+
+
+_BUSY = error(429, "Rate limit reached")[2]
+_DATE = "Mon, 1 Jan 99999999999 00:00:00 GMT"
+_LIMITS = {
+    "x-ratelimit-limit-requests": "1e-300",
+    "x-ratelimit-remaining-requests": "-1e300",
+    "x-ratelimit-reset-requests": "nan",
+}
+
+# Nothing is answered in full, and asking again may help: what goes over the wire instead.
+PASSING: Mapping[str, Callable[[Reply], Reply]] = {
+    "429": lambda whole: Reply(429, {}, _BUSY),
+    "429-after": lambda whole: Reply(429, {"retry-after": "1"}, _BUSY),
+    "500": lambda whole: Reply(*error(500, "The server had an error")),
+    "503": lambda whole: Reply(503, {"content-type": "text/plain"}, b"upstream connect error"),
+    "stall": lambda whole: replace(whole, wait=STALL),
+    "cut": lambda whole: replace(whole, cut=True),
+    "drop": lambda whole: Reply(drop=True),
+    "html": lambda whole: Reply(502, {"content-type": "text/html"}, b"<!DOCTYPE html><html>nginx"),
+    "half-json": lambda whole: replace(whole, body=whole.body[: len(whole.body) // 2]),
+    "drip": lambda whole: replace(whole, drip=STALL),
+    "error-200": lambda whole: Reply(body=error(502, "Upstream provider failed")[2]),
+}
+
+# A server that means harm; nothing that it sends may cost much time, memory or money.
+HOSTILE: Mapping[str, Callable[[Reply], Reply]] = {
+    "redirect": lambda whole: Reply(307, {"location": "http://127.0.0.1:9/v1/elsewhere"}),
+    "endless-body": lambda whole: Reply(body=b'{"a": "', endless=b"x" * 65_536),
+    "endless-error": lambda whole: Reply(500, body=b'{"error": "', endless=b"x" * 65_536),
+    "endless-events": lambda whole: Reply(
+        headers={"content-type": "text/event-stream"}, endless=b": keep-alive\n\n", every=DRIP
+    ),
+    "endless-head": lambda whole: Reply(endless_head=True, every=DRIP),
+    "gzip-bomb": lambda whole: Reply(200, {"content-encoding": "gzip"}, bomb("gzip")),
+    "deflate-bomb": lambda whole: Reply(200, {"content-encoding": "deflate"}, bomb("deflate")),
+    "nested-gzip": lambda whole: Reply(
+        200, {"content-encoding": "gzip, gzip"}, gzip.compress(bomb("gzip"), 1)
+    ),
+    "unknown-encoding": lambda whole: Reply(200, {"content-encoding": "zstd"}, b"zip"),
+    "deep-json": lambda whole: Reply(body=b"[" * 500_000),
+    "absurd-date": lambda whole: Reply(429, {"retry-after": _DATE}, _BUSY),
+    "absurd-pause": lambda whole: Reply(429, {"retry-after": "1e308"}, _BUSY),
+    "absurd-limits": lambda whole: Reply(503, _LIMITS, _BUSY),
+}
+
+FAULTS = {
+    **PASSING,
+    **HOSTILE,
+    "429-minute": lambda whole: Reply(429, {"retry-after": "60"}, _BUSY),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """A share of all that is asked goes wrong, the same for the same question and attempt."""
+
+    share: float = 0.0
+    kinds: Sequence[str] = tuple(PASSING)
+    seed: int = 0
+
+    def pick(self, key: str, attempt: int = 0) -> str | None:
+        """Return what goes wrong with this attempt, if anything."""
+        chooser = random.Random(f"{self.seed}-{key}-{attempt}")
+        return chooser.choice(self.kinds) if chooser.random() < self.share else None
+
+
+# The server.
+
+
+def key_of(body: Mapping[str, Any]) -> str:
+    """Return what identifies a question: everything in its body."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(slots=True, eq=False)
+class Receipt:
+    """One request: its n-th attempt, what went wrong, and the tokens that it cost.
+
+    `paid` is set once the whole answer has gone out; `after_paid` where that had happened before.
+    """
+
+    body: dict[str, Any]
+    key: str
+    attempt: int
+    after_paid: bool
+    fault: str | None = None
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    paid: bool = False
+
+    @property
+    def question(self) -> str:
+        return str(self.body["messages"][-1]["content"])
+
+
+@dataclass(eq=False)
+class Server:
+    """A running server, what it was asked, and its own account of it.
+
+    While `gate` is clear, replies are held back. The next requests go wrong as `cues` say, others
+    as `faults` draws; an answer takes some `seconds`.
+    """
+
+    respond: Responder
+    faults: Mix = field(default_factory=Mix)
+    seconds: float = 0.0
+    url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    cues: deque[str] = field(default_factory=deque)
+    gate: threading.Event = field(default_factory=threading.Event)
+    ended: bool = False
+    peak: int = 0
+    _now: int = 0
+    _lock: Any = field(default_factory=threading.Lock)
 
     @property
     def questions(self) -> list[str]:
         """Return the last message of each request."""
         return [body["messages"][-1]["content"] for body in self.asked]
 
+    @property
+    def paid(self) -> list[Receipt]:
+        return [receipt for receipt in [*self.receipts] if receipt.paid]
 
-def transport(respond: Responder, asked: list[dict[str, Any]] | None = None) -> Any:
-    """Return what replaces the network, without a socket; raise in `respond` to break it."""
-    try:
-        import httpx2 as http
-    except ModuleNotFoundError:  # before openai 3
-        import httpx as http
+    @property
+    def paid_twice(self) -> list[Receipt]:
+        """Return requests for what had been answered and paid for before."""
+        return [receipt for receipt in [*self.receipts] if receipt.after_paid]
 
-    def handle(request: Any) -> Any:
-        body = json.loads(request.content)
-        if asked is not None:
-            asked.append(body)
-        status, headers, content = respond(body)
-        return http.Response(status, headers=headers, content=content)
+    def take(self, body: dict[str, Any], headers: Mapping[str, str]) -> tuple[Receipt, Reply]:
+        """Note a request and return what goes over the wire."""
+        key = key_of(body)
+        with self._lock:
+            before = [receipt for receipt in self.receipts if receipt.key == key]
+            receipt = Receipt(body, key, 1 + len(before), any(r.paid for r in before))
+            self.receipts.append(receipt)
+            self.asked.append(body)
+            self.headers.append({name.lower(): value for name, value in headers.items()})
+            self._now += 1
+            self.peak = max(self.peak, self._now)
+            cue = self.cues.popleft() if self.cues else None
+        whole = Reply(*self.respond(body), wait=self.seconds)
+        with suppress(ValueError, AttributeError):
+            receipt.usage = json.loads(whole.body).get("usage") or {}
+        receipt.fault = cue or self.faults.pick(key, receipt.attempt)
+        return receipt, FAULTS[receipt.fault](whole) if receipt.fault else whole
 
-    return http.MockTransport(handle)
+    def close(self, receipt: Receipt, taken: bool) -> None:
+        """Note how a request ended."""
+        with self._lock:
+            self._now -= 1
+            receipt.paid = taken and receipt.fault is None
 
 
-def broken(kind: str) -> Exception:
-    """Return the error of a connection: ConnectError, ReadTimeout, RemoteProtocolError, …"""
-    try:
-        import httpx2 as http
-    except ModuleNotFoundError:
-        import httpx as http
-    return getattr(http, kind)(kind)
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Any
+
+    def do_POST(self) -> None:
+        own: Server = self.server.own
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        receipt, reply = own.take(body, self.headers)
+        taken = False
+        try:
+            taken = self._is_there_after(reply.wait) and self._send(reply)
+        except OSError:
+            pass
+        finally:
+            own.close(receipt, taken)
+            self.close_connection = self.close_connection or not taken
+
+    def _is_there_after(self, seconds: float) -> bool:
+        """Wait, and return whether the other side is still there."""
+        own, end = self.server.own, time.monotonic() + seconds
+        while not own.ended and (not own.gate.is_set() or time.monotonic() < end):
+            time.sleep(STEP)
+            if self._has_gone():
+                return False
+        return not self._has_gone()
+
+    def _has_gone(self) -> bool:
+        ready, _, _ = select([self.connection], [], [], 0)
+        return bool(ready) and not self.connection.recv(1, socket.MSG_PEEK)
+
+    def _send(self, reply: Reply) -> bool:
+        """Write a reply; return whether all of it went out."""
+        if reply.drop:
+            return False
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.endless or reply.endless_head:
+            self._send_without_end(reply)
+        blanks = int(reply.drip / DRIP)
+        self.send_header("content-length", str(len(reply.body) + blanks))
+        self.end_headers()
+        for _ in range(blanks):
+            self.wfile.write(b" ")
+            time.sleep(DRIP)
+        self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
+        return not reply.cut
+
+    def _send_without_end(self, reply: Reply) -> None:
+        """Write headers that never end, or a body that never ends, until the client has gone."""
+        self.send_header("connection", "close")
+        if reply.endless_head:
+            self.flush_headers()
+        else:
+            self.end_headers()
+            self.wfile.write(reply.body)
+        for number in range(10**9):
+            self.wfile.write(b"x-%d: y\r\n" % number if reply.endless_head else reply.endless)
+            time.sleep(reply.every)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
-def by_words(words: dict[str, list[str]]) -> Responder:
-    """Answer with the label whose words the question holds, in JSON where a schema is given."""
-
-    def respond(body: dict[str, Any]) -> Http:
-        question = body["messages"][-1]["content"].lower()
-        found = [label for label, own in words.items() if any(w in question for w in own)]
-        label = found[0] if found else next(iter(words))
-        return sent(json.dumps({"label": label}) if "response_format" in body else label)
-
-    return respond
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
 
 
 @contextmanager
-def serving(respond: Responder) -> Iterator[Server]:
+def serving(
+    respond: Responder, faults: Mix | None = None, seconds: float = 0.0
+) -> Iterator[Server]:
     """Run a server that answers each request with `respond`."""
-    server = Server("")
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            length = int(self.headers["content-length"])
-            body = json.loads(self.rfile.read(length))
-            server.asked.append(body)
-            server.headers.append({k.lower(): v for k, v in self.headers.items()})
-            status, headers, content = respond(body)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(respond, faults or Mix(), seconds)
+    server.gate.set()
+    http = _Http(("127.0.0.1", 0), _Handler)
+    http.own = server  # type: ignore[attr-defined]
     server.url = f"http://127.0.0.1:{http.server_port}/v1"
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield server
     finally:
+        server.ended = True
         http.shutdown()
         http.server_close()
         thread.join()
 
 
-RIGHT = by_words(WORDS_OF)
+# In place of the network.
+
+
+def _library() -> Any:
+    """Return the HTTP library of the openai client."""
+    try:
+        import httpx2 as http
+    except ModuleNotFoundError:  # before openai 3
+        import httpx as http
+    return http
+
+
+def broken(kind: str) -> Exception:
+    """Return the error of a connection: ConnectError, ReadTimeout, RemoteProtocolError, …"""
+    return getattr(_library(), kind)(kind)
+
+
+def as_response(respond: Responder, request: Any) -> Any:
+    status, headers, content = respond(json.loads(request.content))
+    return _library().Response(status, headers=headers, content=content)
+
+
+def transport(respond: Responder, asked: list[dict[str, Any]] | None = None) -> Any:
+    """Return what replaces the network, without a socket; raise in `respond` to break it."""
+
+    def handle(request: Any) -> Any:
+        if asked is not None:
+            asked.append(json.loads(request.content))
+        return as_response(respond, request)
+
+    return _library().MockTransport(handle)
 
 
 FAST = RetryPolicy(attempts=8, initial=0.001, max_pause=0.01, max_total=5.0)
-
 
 PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
 
@@ -165,10 +469,3 @@ def rows(count: int) -> list[Item]:
 
 def right(answers: Answers, count: int) -> bool:
     return answers.outputs == tuple(e.target for e in pool(rows=count))
-
-
-def as_response(respond: Callable[[dict[str, Any]], Http], request: Any) -> Any:
-    import httpx2
-
-    status, headers, content = respond(json.loads(request.content))
-    return httpx2.Response(status, headers=headers, content=content)

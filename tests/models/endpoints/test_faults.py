@@ -19,10 +19,21 @@ from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.rounds import ROWS_OF_A_FAMILY
-from support.chat_server import RIGHT, endpoint_session, fitted
-from support.serving.faults import Mix
-from support.serving.faulty import FILED, LIES, FaultyServer, Habits
-from support.serving.studies import bench, words_rule
+from support.chat_server import (
+    RIGHT,
+    Http,
+    Mix,
+    Model,
+    Server,
+    endpoint_session,
+    error,
+    fitted,
+    in_form,
+    key_of,
+    sent,
+    serving,
+)
+from support.endpoint_studies import bench, words_rule
 
 pytestmark = pytest.mark.slow(seconds=8)
 
@@ -35,117 +46,127 @@ def prompt_card(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_faults_change_no_answer_and_nothing_is_paid_twice(tmp_path: Path) -> None:
-    with FaultyServer(words_rule) as quiet:
+    with serving(Model(words_rule)) as quiet:
         calm = bench(tmp_path / "calm", quiet.url, rows=250)
         calm.compare()
-    mix = Habits(faults=Mix(0.2, seed=5), seconds=0.02)
-    with FaultyServer(words_rule, mix) as server:
+    with serving(Model(words_rule), Mix(0.2, seed=5), seconds=0.02) as server:
         stormy = bench(tmp_path / "stormy", server.url, rows=250, endpoint={"timeout": 2.0})
         record = stormy.compare()
     assert len(stormy.answers()) == ASKED
     assert stormy.answers() == calm.answers()
-    assert server.ledger.faults.total() > ASKED / 10
-    assert server.ledger.twice == []
-    assert server.ledger.peak <= 8
+    assert sum(receipt.fault is not None for receipt in server.receipts) > ASKED / 10
+    assert server.paid_twice == []
+    assert server.peak <= 8
     same_tokens(record, server, ASKED)
 
 
-def same_tokens(record: dict[str, Any], server: FaultyServer, rows: int) -> None:
+def same_tokens(record: dict[str, Any], server: Server, rows: int) -> None:
     """Compare what the report says with the server's account, but for the first request."""
-    paid = [receipt for receipt in server.ledger.paid if PROBE_TEXT not in receipt.question]
+    paid = [receipt for receipt in server.paid if PROBE_TEXT not in receipt.question]
     cost = prompt_card(record)["cost"]
     assert len(paid) == rows
-    assert cost["tokens_in"] * rows == pytest.approx(sum(r.usage["in"] for r in paid))
-    assert cost["tokens_out"] * rows == pytest.approx(sum(r.usage["out"] for r in paid))
+    assert cost["tokens_in"] * rows == pytest.approx(sum(r.usage["prompt_tokens"] for r in paid))
+    assert cost["tokens_out"] * rows == pytest.approx(
+        sum(r.usage["completion_tokens"] for r in paid)
+    )
+
+
+# What a server may say instead of the answer, and the status that it is filed under.
+LIES: dict[str, Callable[[str], Http]] = {
+    "filtered": lambda text: sent("", "content_filter"),
+    "refusal": lambda text: sent(None, message={"refusal": "I'm sorry, but I can't help."}),
+    "empty": lambda text: sent(""),
+    "length": lambda text: sent(text[: len(text) // 2], "length"),
+    "off-list": lambda text: sent('{"label": "a splendid zebra"}'),
+    "bad-json": lambda text: sent('{"label": '),
+    "two-labels": lambda text: sent('{"label": "fruit or tool"}'),
+}
+FILED = dict(zip(LIES, ("refused", "refused", "empty", "cut", *["off-list"] * 3), strict=True))
 
 
 def test_lies_are_filed_as_what_they_are_and_paid_once(tmp_path: Path) -> None:
-    with FaultyServer(words_rule, Habits(lies=Mix(0.3, LIES, seed=2))) as server:
+    lies = Mix(0.3, tuple(FILED), seed=2)
+
+    def lie(body: dict[str, Any]) -> Http:
+        text = in_form(words_rule(body["messages"][-1]["content"]), body)
+        told = lies.pick(key_of(body))
+        return LIES[told](text) if told else sent(text)
+
+    with serving(lie) as server:
         study = bench(tmp_path, server.url, rows=200)
         record = study.compare()
         # The first request tries what the server can do; no row reports its answer.
-        paid = [r for r in server.ledger.paid if PROBE_TEXT not in r.question]
-        wrong = {r.key: FILED[r.lie] for r in paid if r.lie}
+        paid = [r for r in server.paid if PROBE_TEXT not in r.question]
+        wrong = {r.key: FILED[told] for r in paid if (told := lies.pick(r.key))}
     statuses = sorted(status for output, status in study.answers().values() if output is None)
     assert statuses == sorted(wrong.values())
-    assert server.ledger.twice == []
+    assert server.paid_twice == []
     assert prompt_card(record)["format_valid"] == pytest.approx(1 - len(wrong) / ASKED)
 
 
 def test_errors_with_http_200_end_in_one_sentence_with_the_servers_words(tmp_path: Path) -> None:
-    habits = Habits(faults=Mix(1.0, ("error-200",)))
-    with FaultyServer(words_rule, habits) as server:
+    with serving(RIGHT, Mix(1.0, ("error-200",))) as server:
         study = bench(tmp_path, server.url, rows=40)
         _, err = study.run("compare", "--yes", "--out", "st", code=2)
     assert "HTTP 200 with an error: Upstream provider failed" in err
     assert "Traceback" not in err
-    assert not server.ledger.paid
+    assert not server.paid
 
 
 def test_a_kill_repays_nothing(tmp_path: Path) -> None:
-    with FaultyServer(words_rule, Habits(seconds=0.05)) as server:
+    with serving(Model(words_rule), seconds=0.05) as server:
         study = bench(tmp_path, server.url, rows=120)
         process = study.start("compare", "--yes", "--json", "--out", "st")
-        wait_for(lambda: len(server.ledger.paid) >= 40, process)
-        server.listener.gate.clear()
+        until(lambda: len(server.paid) >= 40, process)
+        server.gate.clear()
         time.sleep(2)  # what is paid reaches the disk; what is asked now is held back
-        before = len(server.ledger.paid)
+        before = len(server.paid)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        server.listener.gate.set()
+        server.gate.set()
         record = study.compare()
         assert 40 <= before < ASKED
-        assert server.ledger.twice == []
+        assert server.paid_twice == []
     assert len(study.answers()) == ASKED
     same_tokens(record, server, ASKED)
 
 
-def wait_for(met: Any, process: Any) -> None:
-    deadline = time.monotonic() + 120
-    while not met():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_money_stops_before_the_limit_and_more_money_goes_on(tmp_path: Path) -> None:
-    with FaultyServer(words_rule, Habits(reasoning=20)) as server:
+    with serving(Model(words_rule, reasoning=20)) as server:
         study = bench(tmp_path, server.url, rows=120, endpoint={"max_output_tokens": 64})
         study.run("compare", "--yes", "--json", "--out", "st", "--max-usd", "0.05")
         spent = dollars(server)
-        first = len(server.ledger.paid)
+        first = len(server.paid)
         assert 0.02 < spent <= 0.05
         assert 0 < first < ASKED
         study.compare("--max-usd", "5")
         assert len(study.answers()) == ASKED
-        assert server.ledger.twice == []
+        assert server.paid_twice == []
 
 
-def dollars(server: FaultyServer) -> float:
-    tokens = server.ledger.tokens()
-    cached, out = tokens["cached"], tokens["out"]
-    return ((tokens["in"] - cached) * 3.0 + cached * 0.3 + out * 15.0) / 1e6
+def dollars(server: Server) -> float:
+    """Return what all answers cost at the prices of the study."""
+    usages = [receipt.usage for receipt in server.paid]
+    cached = sum(usage["prompt_tokens_details"]["cached_tokens"] for usage in usages)
+    read = sum(usage["prompt_tokens"] for usage in usages) - cached
+    return (read * 3.0 + cached * 0.3 + sum(u["completion_tokens"] for u in usages) * 15.0) / 1e6
 
 
 @pytest.mark.parametrize("seen", ["echoed by the server", "taken"])
 def test_a_key_is_nowhere(tmp_path: Path, seen: str) -> None:
     secret = "planted-9c41e0b7d2"
-    key = secret if seen == "taken" else "another"
-    with FaultyServer(words_rule, Habits(key=key, faults=Mix(0.1, ("500", "drop")))) as server:
+
+    def respond(body: dict[str, Any]) -> Http:
+        if seen == "taken":
+            return RIGHT(body)
+        return error(401, f"Incorrect API key provided: {secret}.")
+
+    with serving(respond, Mix(0.1, ("500", "drop"))) as server:
         study = bench(tmp_path, server.url, secret=secret)
-        arguments = (
-            "compare",
-            "--yes",
-            "--out",
-            "st",
-            "-o",
-            "r.html",
-            "-o",
-            "r.md",
-            "-o",
-            "r.json",
-        )
-        out, err = study.run(*arguments, code=0 if seen == "taken" else 2)
+        reports = [flag for name in ("r.html", "r.md", "r.json") for flag in ("-o", name)]
+        code = 0 if seen == "taken" else 2
+        out, err = study.run("compare", "--yes", "--out", "st", *reports, code=code)
+    assert server.headers[0]["authorization"] == f"Bearer {secret}"
     told = [out, err, *texts(tmp_path)]
     assert len(told) > 3
     assert not [text for text in told if secret in text]
@@ -156,11 +177,11 @@ def texts(folder: Path) -> list[str]:
 
 
 WAITS = {
-    "handshake": Habits(faults=Mix(1.0, ("endless-events",))),
-    "headers": Habits(faults=Mix(1.0, ("endless-head",))),
-    "stall": Habits(faults=Mix(1.0, ("stall",))),
-    "pause": Habits(faults=Mix(1.0, ("429-minute",))),
-    "rows": Habits(seconds=1.5),
+    "handshake": (Mix(1.0, ("endless-events",)), 0.0),
+    "headers": (Mix(1.0, ("endless-head",)), 0.0),
+    "stall": (Mix(1.0, ("stall",)), 0.0),
+    "pause": (Mix(1.0, ("429-minute",)), 0.0),
+    "rows": (None, 1.5),
 }
 
 
@@ -168,25 +189,25 @@ WAITS = {
 @pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c_ends_the_command_soon(tmp_path: Path, wait: str) -> None:
     """Polars restarts system calls after a signal, so that Ctrl-C did nothing."""
-    with FaultyServer(words_rule, WAITS[wait]) as server:
+    with serving(RIGHT, *WAITS[wait]) as server:
         study = bench(tmp_path, server.url, rows=60, endpoint={"concurrency": 2})
         process = study.start("compare", "--yes", "--out", "st")
         asked = 4 if wait == "rows" else 1
-        until(lambda: len(server.ledger.receipts) >= asked, process)
+        until(lambda: len(server.receipts) >= asked, process)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
-        sent = len(server.ledger.receipts)
+        sent = len(server.receipts)
         _, err = process.communicate(timeout=20)
         took = time.monotonic() - start
     assert process.returncode in (130, 2)
     assert "Traceback" not in err
-    assert len(server.ledger.receipts) <= sent + (2 if wait == "rows" else 0)
+    assert len(server.receipts) <= sent + (2 if wait == "rows" else 0)
     assert took < 4, f"{took:.1f} s"  # within two seconds where nothing else runs
 
 
 def until(met: Callable[[], bool], process: Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not met():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -195,13 +216,13 @@ def until(met: Callable[[], bool], process: Popen[str]) -> None:
 
 @pytest.mark.slow
 def test_the_budget_holds_for_the_first_request(tmp_path: Path) -> None:
-    with FaultyServer(words_rule, WAITS["handshake"]) as server:
+    with serving(RIGHT, *WAITS["handshake"]) as server:
         study = bench(tmp_path, server.url, grid={"budget": 2.0})
         start = time.monotonic()
         _, err = study.run("compare", "--yes", "--out", "st", code=2)
         assert time.monotonic() - start < 20
     assert "first request within the time limit of 2 s" in err
-    assert len(server.ledger.receipts) == 1
+    assert len(server.receipts) == 1
 
 
 def test_a_second_interruption_is_heeded_while_requests_come_in(monkeypatch):

@@ -4,8 +4,9 @@ import json
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,21 @@ from choose.errors import EndpointError, MoneySpent
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
-from support.chat_server import FAST, PRICED, fitted, right, rows
-from support.serving.faults import HOSTILE, hostile
-from support.serving.faulty import ABSURD, PLACES, SPELLINGS, FaultyServer, Habits
-from support.serving.studies import words_rule
+from support.chat_server import (
+    FAST,
+    HOSTILE,
+    PRICED,
+    RIGHT,
+    SPELLINGS,
+    Http,
+    Reply,
+    error,
+    fitted,
+    right,
+    rows,
+    sent,
+    serving,
+)
 
 KEY = "Zq7Xv.TOPSEC-RET/88+aa"
 
@@ -34,11 +46,11 @@ def session_with(server, max_usd=None, **more):
 @pytest.mark.parametrize("fault", HOSTILE)
 def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
     """H8, M10: a bomb of 1 GB, bodies without an end, and dates beyond all calendars."""
-    with FaultyServer(words_rule) as server, session_with(server) as session:
+    with serving(RIGHT) as server, session_with(server) as session:
         strategy = fitted()
         strategy.check(TASK)
-        hostile(fault)  # a bomb takes time to pack
-        server.cue(fault)
+        HOSTILE[fault](Reply())  # a bomb takes time to pack
+        server.cues.append(fault)
         tracemalloc.start()
         start = time.monotonic()
         try:
@@ -56,15 +68,15 @@ def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
             tracemalloc.stop()
         assert time.monotonic() - start < 6
         assert peak < 60e6
-    assert Counter(receipt.fault for receipt in server.ledger.receipts)[fault] == 1
+    assert Counter(receipt.fault for receipt in server.receipts)[fault] == 1
 
 
 def test_an_oversized_answer_leaves_the_tokens_of_others_known() -> None:
-    with FaultyServer(words_rule) as server:
+    with serving(RIGHT) as server:
         with session_with(server):
             strategy = fitted()
             strategy.check(TASK)
-            server.cue("endless-body")
+            server.cues.append("endless-body")
             answers = strategy.predict(rows(3))
             assert sorted(answers.status) == ["cut", "ok", "ok"]
             assert sorted(answers.tokens_in > 0) == [False, True, True]
@@ -73,11 +85,11 @@ def test_an_oversized_answer_leaves_the_tokens_of_others_known() -> None:
             assert right(fitted().predict(rows(3)), 3)
 
 
-@pytest.mark.parametrize("counts", ABSURD)
-def test_absurd_token_counts_are_held_as_worst_cases(counts: str) -> None:
-    habits = Habits(counts=counts)
+@pytest.mark.parametrize("count", [-(10**9), 10**30, float("nan"), float("inf")])
+def test_absurd_token_counts_are_held_as_worst_cases(count: float) -> None:
+    usage = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), count)
     with (
-        FaultyServer(words_rule, habits) as server,
+        serving(lambda body: sent('{"label": "tool"}', usage=usage)) as server,
         session_with(server, max_usd=0.02, **PRICED) as session,
     ):
         assert fitted().predict(rows(3)).tokens_in is None
@@ -90,26 +102,33 @@ def test_absurd_token_counts_are_held_as_worst_cases(counts: str) -> None:
 
 def test_a_key_refused_midway_ends_all_requests() -> None:
     """M11: each later trial sent the refused key again."""
-    habits = Habits(key=KEY, refuse_after=20)
-    with FaultyServer(words_rule, habits) as server, key_set() as named:
+    refused = list[int]()
+
+    def respond(body: dict[str, Any]) -> Http:
+        if len(server.receipts) <= 20:
+            return RIGHT(body)
+        refused.append(1)
+        return error(401, "Incorrect API key provided.")
+
+    with serving(respond) as server, key_set() as named:
         with session_with(server, concurrency=2, **named):
             with pytest.raises(EndpointError, match="refuses the key in HOSTILE_KEY"):
                 fitted().predict(rows(200))
-            settled = settled_count(server)
+            settled = settled_count(refused)
             for _ in range(3):
                 with pytest.raises(EndpointError, match="refuses the key"):
                     fitted().predict(rows(200))
             # Answers that are paid for can still be had.
-            assert len(server.ledger.paid) == 20
+            assert len([r for r in server.paid if r.usage]) == 20
         assert 1 <= settled <= 4  # those under way when the first refusal came
-        assert server.refused == settled
+        assert len(refused) == settled
 
 
-def settled_count(server: FaultyServer) -> int:
+def settled_count(refused: list[int]) -> int:
     """Return the refusals once requests that were under way have arrived."""
     before = -1
-    while before != server.refused:
-        before = server.refused
+    while before != len(refused):
+        before = len(refused)
         time.sleep(0.3)
     return before
 
@@ -119,6 +138,25 @@ def key_set() -> Iterator[dict[str, str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOSTILE_KEY", KEY)
         yield {"api_key_env": "HOSTILE_KEY"}
+
+
+PLACES = ("model", "finish_reason", "refusal", "content", "error")
+
+
+def repeating(place: str, spelled: str) -> Callable[[dict[str, Any]], Http]:
+    """Return a server that repeats the key in a field of its answers, or in an error."""
+
+    def respond(body: dict[str, Any]) -> Http:
+        if place == "error":
+            return error(400, f"bad key {spelled}")
+        status, headers, content = RIGHT(body)
+        answer = json.loads(content)
+        (choice,) = answer["choices"]
+        field = {"model": answer, "finish_reason": choice}.get(place, choice["message"])
+        field[place] = f"you sent {spelled}"
+        return status, headers, json.dumps(answer).encode()
+
+    return respond
 
 
 # Every spelling once among the fast tests, in all places in turn; the rest among the slow ones.
@@ -132,9 +170,9 @@ REPEATED = [
 @pytest.mark.parametrize(("place", "spelling"), REPEATED)
 def test_a_key_that_a_server_repeats_is_kept_nowhere(place, spelling, tmp_path):
     """H10: the cache of answers, notes and errors held it."""
-    habits = Habits(key=KEY, echo=spelling, echo_in=place)
+    spelled = SPELLINGS[spelling](KEY)
     with (
-        FaultyServer(words_rule, habits) as server,
+        serving(repeating(place, spelled)) as server,
         key_set() as named,
         session_with(server, **named),
     ):
@@ -146,21 +184,20 @@ def test_a_key_that_a_server_repeats_is_kept_nowhere(place, spelling, tmp_path):
             said = [str(error)]
     said += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     said += [json.dumps(text) for text in said]
-    spelled = SPELLINGS[spelling](KEY)
-    assert server.ledger.receipts or place == "error"
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     for form in (spelled, KEY, json.dumps(spelled)[1:-1], spelled[:12]):
         assert not [text for text in said if form in text]
 
 
 def test_the_first_request_heeds_the_time_limit() -> None:
     """H5: it took 308 s at a budget of 15 s."""
-    with FaultyServer(words_rule) as server, session_with(server, timeout=60) as session:
-        server.cue(*["endless-events"] * 9)
+    with serving(RIGHT) as server, session_with(server, timeout=60) as session:
+        server.cues.extend(["endless-events"] * 9)
         start = time.monotonic()
         with pytest.raises(TimeLimitReached), time_limit(0.5):
             fitted().check(TASK)
         assert time.monotonic() - start < 3
-        asked = len(server.ledger.receipts)
+        asked = len(server.receipts)
         assert asked == 1
     assert session.ledger.in_flight == 0
-    assert len(server.ledger.receipts) == asked
+    assert len(server.receipts) == asked

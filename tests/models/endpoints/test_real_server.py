@@ -22,7 +22,7 @@ import choose
 from choose.engines.environment_settings import cache_dir
 from choose.engines.weights.resolve import resolve
 from choose.engines.weights.spec import DEFAULT_LM
-from support.serving.studies import ONCE, Bench
+from support.endpoint_studies import ONCE, Bench
 
 NAME = "smollm2"
 

@@ -8,7 +8,7 @@ import pytest
 from choose.models.endpoints.client import Reply
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import HIDDEN, hide_keys, hide_keys_cut, redact
-from support.serving.faulty import SPELLINGS
+from support.chat_server import SPELLINGS
 
 KEY = "Zq7Xv.TOPSEC-RET/88+aa"
 

@@ -40,14 +40,14 @@ WORDS = {
 }
 
 
-def words_rule(question: str) -> Mapping[str, float]:
-    """Answer by the words of the toy rows, right nine times in ten."""
+def words_rule(question: str) -> str:
+    """Return a label by the words of the toy rows, right nine times in ten."""
     text = question.lower()
     counts = {label: sum(word in text for word in words) for label, words in WORDS.items()}
     best = max(counts, key=lambda label: counts[label])
     if hashlib.sha256(text.encode()).digest()[0] < 26:
-        best = TASK.labels[TASK.labels.index(best) - 1]
-    return {label: 0.8 if label == best else 0.1 for label in TASK.labels}
+        return TASK.labels[TASK.labels.index(best) - 1]
+    return best
 
 
 def argv(arguments: Sequence[object]) -> list[str]:
