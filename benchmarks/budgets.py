@@ -41,7 +41,7 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.verdict import judge
-from choose.run.rounds import LEAST_CHANCE
+from choose.run.loop import LEAST_CHANCE
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from reliability import Stated, chance_of, word_for

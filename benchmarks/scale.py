@@ -31,8 +31,8 @@ from choose.api.compare import decide  # noqa: E402
 from choose.conformance import pool  # noqa: E402
 from choose.data.scenarios import Pools  # noqa: E402
 from choose.data.splits import build_dataset  # noqa: E402
+from choose.run.loop import Loop  # noqa: E402
 from choose.run.records import GroupRequest  # noqa: E402
-from choose.run.rounds import Loop  # noqa: E402
 from choose.run.spending_limit import Budget  # noqa: E402
 from choose.run.worker import LocalExecutor, Worker  # noqa: E402
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
@@ -191,7 +191,7 @@ def many_trials(quick: bool) -> Iterator[str]:
 
         round = Round(0, COMPARISON, ROWS, 0, tuple(jobs))
         pools = Pools(data)
-        Loop(rounds=[round], pools=pools, store=store, budget=Budget(), watch=watch).run()
+        Loop(rounds=[round], pools=pools, store=store, budget=Budget(), observer=watch).run()
         seconds, clock = process_time() - start, perf_counter() - began
         beside = (seconds - sum(own)) / count
         yield f"{count:,} trials ({tfidf:,} of tfidf) on {ROWS:,} rows, scheduled, run and stored"

@@ -28,7 +28,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
 
-import choose.run.rounds as loop  # noqa: E402
+import choose.run.loop as loop  # noqa: E402
 from choose.judge.decision.chance import Chances, chances  # noqa: E402
 from choose.judge.evidence import Evidence  # noqa: E402
 from choose.judge.goal import Rule  # noqa: E402
@@ -218,7 +218,7 @@ class World:
             pools=pools,
             store=self,  # type: ignore[arg-type]
             budget=Budget(),
-            watch=watch,
+            observer=watch,
             judged=self.judged,
             executor=Played(self),  # type: ignore[arg-type]
         ).run()

@@ -15,8 +15,8 @@ from choose.judge.decision.chance import Chances, Outlook
 from choose.judge.scores.joint_distribution import Whole
 from choose.run import forecast, predict_test_rows, spending_limit, trial
 from choose.run.forecast import Pace
+from choose.run.loop import Loop, Summary
 from choose.run.records import GroupRequest, GroupResult
-from choose.run.rounds import Loop, Summary
 from choose.run.spending_limit import Budget
 from choose.run.trial import run_trial
 from choose.run.worker import LocalExecutor, Worker
@@ -74,7 +74,7 @@ class Set:
         self.seen = Seen()
         budget = settings.pop("budget", None) or Budget(seconds)
         base = {"rounds": self.rounds, "pools": self.pools, "store": self.store}
-        return Loop(**base, budget=budget, watch=self.seen, **settings).run()
+        return Loop(**base, budget=budget, observer=self.seen, **settings).run()
 
     def rows(self, name: str) -> dict[tuple[int, int], int]:
         """Return (fold, rows learned from) -> rows answered."""

@@ -10,9 +10,10 @@ import pytest
 
 from choose import strategy
 from choose.answers.given import GivenRuns
-from choose.api.compare import Silent, _run_rounds, _write_plan, decide
+from choose.api.compare import _run_rounds, _write_plan, decide
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
+from choose.run.records import Silent
 from choose.run.spending_limit import Budget
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study

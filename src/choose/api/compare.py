@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from choose.answers.given import (
     AnswerSet,
@@ -36,6 +36,7 @@ from choose.engines.weights.spec import endpoint_name
 from choose.errors import StudyError
 from choose.formatting import listed
 from choose.models.endpoints.command_session import connect_endpoints, current_session
+from choose.run.records import Observer, Silent
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
@@ -58,48 +59,12 @@ if TYPE_CHECKING:
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
     from choose.run.cluster.ray_executor import RayExecutor
-    from choose.schema.plan import Job, LeftOut, Reach, Round, Standing, Traffic
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
 
 
 # Share of a budget in which the study is judged, and its page written.
 CLOSING = 0.03
-
-
-class Observer(Protocol):
-    """Receives the events of a run."""
-
-    def sending(self, traffic: Callable[[], Traffic]) -> None:
-        """Handle that requests will go to endpoints; `traffic` counts them."""
-        return
-
-    def noted(self, sentences: Sequence[str]) -> None:
-        """Handle what was remarkable in reading the rows, or is known before fine-tuning begins."""
-        return
-
-    def planned(
-        self,
-        dataset: Dataset,
-        rounds: Sequence[Round],
-        refusals: Sequence[LeftOut],
-        budget: float | None,
-        reach: Reach,
-    ) -> None:
-        """Handle the plan, before anything runs, with what the budget should reach."""
-        return
-
-    def job(self, job: Job, run: Run | None) -> None:
-        """Handle the start of a job (no run) or its end; a later round may go on with its run."""
-        return
-
-    def standing(self, standing: Standing) -> None:
-        """Handle what is known after a round, and once every family has answered."""
-        return
-
-
-class Silent(Observer):
-    """Ignores every event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +178,7 @@ def _run_rounds(
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.decision.chance import chances
     from choose.run.forecast import reach
-    from choose.run.rounds import Loop
+    from choose.run.loop import Loop
 
     dataset = plan.pools.dataset
     left = reach(plan.rounds, dataset, budget.left(), {})
@@ -228,7 +193,7 @@ def _run_rounds(
         pools=plan.pools,
         store=store,
         budget=budget,
-        watch=watch,
+        observer=watch,
         judged=judged,
         executor=executor,
         spent=lambda: current_session().ledger.committed,

@@ -150,6 +150,11 @@ class State:
         run = self.runs.get(job.trial.key)
         return len(run.asked.get(CLEAN, ())) if run else 0
 
+    def has_answered(self, job: Job) -> bool:
+        """Return whether all that a job asks is answered."""
+        run = self.runs.get(job.trial.key)
+        return run is not None and answers(job, run)
+
     def has_ended(self, job: Job) -> bool:
         """Return whether all that a job asks is answered, or it failed."""
         run = self.runs.get(job.trial.key)
@@ -191,7 +196,7 @@ class Limits(NamedTuple):
 
 
 def limits_of(
-    one: State,
+    state: State,
     fits: Sequence[float],
     others: Mapping[State, float],
     *,
@@ -204,17 +209,17 @@ def limits_of(
     that take longer are answered after it. All other candidates share the remaining time.
 
     Args:
-        one: the candidate.
+        state: of the candidate.
         fits: the seconds that its fits should take.
         others: candidates that wait, and the seconds that they need.
         budget: of the command.
         unanswered: families without an answer.
     """
-    left, slow = budget.left(), {other for other in (one, *others) if other.slow}
+    left, slow = budget.left(), {other for other in (state, *others) if other.slow}
     families = {other.family for other in slow}
-    if not one.slow or budget.seconds is None:
+    if not state.slow or budget.seconds is None:
         return Limits(left, FAST_SHARE * left)
-    if one.last:
+    if state.last:
         after = left - sum(others.values())
         fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(fits))
         return Limits(left if any(fits) else left / len(families), fit)

@@ -1,14 +1,14 @@
-"""What workers are sent and send back, and what a run left out, and why."""
+"""What workers are sent and send back, and who is told of it."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal, Protocol
 
-from choose.schema.plan import Job
-from choose.types import Run
+from choose.schema.plan import Job, LeftOut, Reach, Round, Standing, Traffic
+from choose.types import Dataset, Run
 
 # Why a request ended before all its jobs were done.
 Stop = Literal["", "time", "money"]
@@ -93,3 +93,38 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop all requests and free the workers; nothing of them is yielded any more."""
+
+
+class Observer(Protocol):
+    """Receives the events of a run."""
+
+    def sending(self, traffic: Callable[[], Traffic]) -> None:
+        """Handle that requests will go to endpoints; `traffic` counts them."""
+        return
+
+    def noted(self, sentences: Sequence[str]) -> None:
+        """Handle what was remarkable in reading the rows, or is known before fine-tuning begins."""
+        return
+
+    def planned(
+        self,
+        dataset: Dataset,
+        rounds: Sequence[Round],
+        refusals: Sequence[LeftOut],
+        budget: float | None,
+        reach: Reach,
+    ) -> None:
+        """Handle the plan, before anything runs, with what the budget should reach."""
+        return
+
+    def job(self, job: Job, run: Run | None) -> None:
+        """Handle the start of a job (no run) or its end; a later round may go on with its run."""
+        return
+
+    def standing(self, standing: Standing) -> None:
+        """Handle what is known after a round, and once every family has answered."""
+        return
+
+
+class Silent(Observer):
+    """Ignores every event."""

@@ -18,7 +18,7 @@ from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.rounds import ROWS_OF_A_FAMILY
+from choose.run.loop import ROWS_OF_A_FAMILY
 from support.chat_server import (
     RIGHT,
     Http,

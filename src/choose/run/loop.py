@@ -1,4 +1,4 @@
-"""Run the rounds of a study within a budget, and keep who can still be the one to use.
+"""The loop of a study: run its rounds within a budget, and drop candidates that are behind.
 
 This process alone writes the store. It hands requests to an executor: this process, or a cluster.
 """
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Needed, State, limits_of
-from choose.run.records import Executor, GroupRequest, GroupResult
+from choose.run.records import Executor, GroupRequest, GroupResult, Observer
 from choose.run.spending_limit import Budget
 from choose.run.trial import answers, versions
 from choose.run.worker import LocalExecutor, Worker
@@ -43,16 +43,6 @@ RESERVE = 0.1
 MOST_TOGETHER, ATTEMPTS = 10, 2
 
 
-class Watch(Protocol):
-    """Receives the events of a run."""
-
-    def job(self, job: Job, run: Run | None) -> None:
-        """Handle the start of a job (no run) or its end."""
-
-    def standing(self, standing: Standing) -> None:
-        """Handle what is known after a round, or once every family has answered."""
-
-
 # What the judge says of the runs so far, and of what is planned of each candidate.
 Judged = Callable[[Sequence[Run], Mapping[str, Whole]], Chances | None]
 
@@ -62,19 +52,18 @@ class Summary:
     """What a run left out, by candidate and reason, and whether the user ended it."""
 
     interrupted: bool = False
-    _left: dict[tuple[str, Reason | None], dict[str, Any]] = field(default_factory=dict)
+    _facts: dict[tuple[str, Reason | None], dict[str, Any]] = field(default_factory=dict)
 
     def leave(
         self, name: str, reason: Reason | None, jobs: Iterable[Job] = (), **figures: Any
     ) -> None:
         """Count jobs of a candidate that did not run, and record figures of the reason."""
-        own = self._left.setdefault((name, reason), {"trials": Counter()})
-        own["trials"].update(job.part for job in jobs)
-        own.update(figures)
+        facts = self._facts.setdefault((name, reason), {"trials": Counter()})
+        facts["trials"].update(job.part for job in jobs)
+        facts.update(figures)
 
     def all(self) -> list[LeftOut]:
-        """Return everything that was left out."""
-        return [LeftOut(candidate=c, reason=why, **own) for (c, why), own in self._left.items()]
+        return [LeftOut(candidate=c, reason=why, **f) for (c, why), f in self._facts.items()]
 
 
 @dataclass(kw_only=True)
@@ -92,7 +81,7 @@ class Loop:
     pools: Pools
     store: Store
     budget: Budget
-    watch: Watch
+    observer: Observer
     judged: Judged | None = None
     executor: Executor | None = None
     spent: Callable[[], float] = lambda: 0.0
@@ -107,129 +96,129 @@ class Loop:
         self._whole = self._last_round.rows
         self._runner = self.executor or LocalExecutor(Worker(self.pools))
         self._aims: dict[str, float] = {}
-        self._numbers, self._ran, self._told = 0, False, False
+        self._flying: dict[int, tuple[GroupRequest, int]] = {}  # with the number of the attempt
+        self._numbers, self._has_run, self._reported = 0, False, False
 
     def run(self) -> Summary:
         """Run all rounds; return what was left out."""
         done = 0
         try:
             for round in self.rounds:
-                self._round(round)
+                self._run_round(round)
                 done += 1
         except KeyboardInterrupt:
             self.summary.interrupted = True
             for job in (job for round in self.rounds[done:] for job in round.jobs):
-                if job.trial.key not in self._of(job).runs:
+                if job.trial.key not in self._state_of(job).runs:
                     self.summary.leave(job.trial.candidate, None, [job])
         finally:
             self._runner.close()
         return self.summary
 
-    def _round(self, round: Round) -> None:
-        self._told, self._ran = bool(round.number), False
-        self._execute(round, self._missing(self._jobs(round)))
-        if round.part in (COMPARISON, REPETITIONS) and self._ran:
+    def _run_round(self, round: Round) -> None:
+        self._reported, self._has_run = bool(round.number), False
+        self._execute(round, self._take_part(round))
+        if round.part in (COMPARISON, REPETITIONS) and self._has_run:
             if round.part == COMPARISON:
-                self._execute(round, self._missing(self._beside()))
-            self._tell(round, ended=round.part == COMPARISON)
-            self._leave_behind()
+                self._execute(round, self._answer_alike())
+            self._report_chances(round, ended=round.part == COMPARISON)
+            self._drop_candidates()
 
     # Which jobs a round has.
 
-    def _jobs(self, round: Round) -> Iterator[Job]:
-        """Yield the jobs of candidates that take part."""
+    def _take_part(self, round: Round) -> Iterator[Job]:
+        """Yield the jobs of candidates that take part; leave the others out."""
         for job in round.jobs:
-            one = self._of(job)
-            last = one.last.get(0)
-            if one.out:
-                self.summary.leave(one.name, one.why, [job])
+            state = self._state_of(job)
+            last = state.last.get(0)
+            if state.out:
+                self.summary.leave(state.name, state.why, [job])
             elif round.part != COMPARISON:
-                yield from self._later(one, job)
-            elif last is None or not (one.held or self._waits(one, last, job)):
+                yield from self._follow(state, job)
+            elif last is None or not (state.held or self._waits(state, last, job)):
                 yield job
             elif job.trial.fold == 0:
                 yield replace(last, ask=max(job.ask, last.ask))
 
-    def _waits(self, one: State, last: Job, job: Job) -> bool:
+    def _waits(self, state: State, last: Job, job: Job) -> bool:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits."""
         size, before = job.trial.train_size, last.trial.train_size
         most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
-        if not one.slow or not before < size < most:
+        if not state.slow or not before < size < most:
             return False
-        return (one.pace.fit(most) or 0.0) <= AMPLE * self.budget.left()
+        return (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left()
 
-    def _later(self, one: State, job: Job) -> Iterator[Job]:
+    def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
         always = job.part in (CONTROLS, DRILLS)  # what reading loses is told of all that read
-        if one.held or not (always or self._takes_part(one)):
-            self.summary.leave(one.name, "out-of-time" if one.held else "not-needed", [job])
+        if state.held or not (always or self._may_be_used(state)):
+            self.summary.leave(state.name, "out-of-time" if state.held else "not-needed", [job])
         elif job.trial.scenario.kind not in ("standard", "noise"):
             yield job
-        elif (last := one.last.get(job.trial.fold)) and (rows := one.had(last)):
+        elif (last := state.last.get(job.trial.fold)) and (rows := state.had(last)):
             yield replace(job, ask=rows)
 
-    def _takes_part(self, one: State) -> bool:
+    def _may_be_used(self, state: State) -> bool:
         """Return whether a candidate may be the one to use, or is the best fast one."""
         chance = self.chances.candidates if self.chances and self.chances.named else {}
         fast = [n for n in chance if n in self.states and not self.states[n].slow]
         best = max(fast, key=lambda n: chance[n], default="")
-        return not chance or one.name == best or chance.get(one.name, 0.0) > LEAST_CHANCE
+        return not chance or state.name == best or chance.get(state.name, 0.0) > LEAST_CHANCE
 
-    def _beside(self) -> Iterator[Job]:
+    def _answer_alike(self) -> Iterator[Job]:
         """Yield what fast candidates lack of the rows that slow ones answered after a pool.
 
         Only answers after the same pool are compared.
         """
         asked = Counter[int]()
-        for one in self.states.values():
-            if one.slow and (last := one.last.get(0)):
+        for state in self.states.values():
+            if state.slow and (last := state.last.get(0)):
                 size = last.trial.train_size
-                asked[size] = max(asked[size], one.had(last))
+                asked[size] = max(asked[size], state.had(last))
         for job in (job for r in self.rounds if r.part == COMPARISON for job in r.jobs):
-            one, ask = self._of(job), asked[job.trial.train_size]
-            if job.ask < ask and not (one.out or one.slow or job.trial.fold):
+            state, ask = self._state_of(job), asked[job.trial.train_size]
+            if job.ask < ask and not (state.out or state.slow or job.trial.fold):
                 yield replace(job, ask=ask)
 
-    def _missing(self, jobs: Iterable[Job]) -> list[Sequence[Job]]:
-        """Return by candidate the jobs that no run answers; take runs that the store holds."""
-        found: dict[str, list[Job]] = {}
+    def _resume(self, jobs: Iterable[Job]) -> list[Sequence[Job]]:
+        """Take the runs that the store holds; return the jobs that remain, by candidate."""
+        left: dict[str, list[Job]] = {}
         for job in {(j.trial.key, j.ask, j.views): j for j in jobs}.values():
-            one, key = self._of(job), job.trial.key
-            if key in one.runs and answers(job, one.runs[key]):
+            state = self._state_of(job)
+            if state.has_answered(job):
                 continue
             run = self.store.get(job.trial)
             if run is not None and run.error is None:
-                one.add(job, run)
+                state.add(job, run)
                 if answers(job, run):
-                    self.watch.job(job, run)
-                    self._ran = True
+                    self.observer.job(job, run)
+                    self._has_run = True
                     continue
-            found.setdefault(one.name, []).append(job)
-        return [*found.values()]
+            left.setdefault(state.name, []).append(job)
+        return [*left.values()]
 
     # Requests, and what comes of them.
 
-    def _execute(self, round: Round, waiting: list[Sequence[Job]]) -> None:
-        """Run jobs of candidates as workers become free, and take their results."""
-        flying: dict[int, tuple[GroupRequest, int]] = {}
-        while waiting or flying:
+    def _execute(self, round: Round, jobs: Iterable[Job]) -> None:
+        """Run jobs as workers become free, and take their results."""
+        waiting = self._resume(jobs)
+        while waiting or self._flying:
             while waiting and self._runner.free:
-                jobs, *waiting = self._sorted(round, waiting)
-                together = MOST_TOGETHER if hasattr(self._of(jobs[0]).cls, "fit_group") else 1
-                if rest := jobs[together:]:
+                group, *waiting = self._sort_by_turn(round, waiting)
+                together = (
+                    MOST_TOGETHER if hasattr(self._state_of(group[0]).cls, "fit_group") else 1
+                )
+                if rest := group[together:]:
                     waiting.append(rest)
-                if (request := self._request(round, jobs[:together], waiting)) is not None:
-                    flying[request.number] = request, 1
-                    self.watch.job(jobs[0], None)
-                    self._runner.submit(request)
-            if not flying:
+                self._begin(round, group[:together], waiting)
+            if not self._flying:
                 continue
             with closing(self._runner.results()) as results:
                 for result in results:
-                    if cut := self._take(round, result, flying):
+                    if cut := self._take(round, result):
                         waiting.append(cut)
 
-    def _sorted(self, round: Round, waiting: Iterable[Sequence[Job]]) -> list[Sequence[Job]]:
+    def _sort_by_turn(self, round: Round, waiting: Iterable[Sequence[Job]]) -> list[Sequence[Job]]:
         """Return jobs by candidate in the order of their turns; fast ones come first.
 
         In the first round a family with fewer answers precedes others, by the same member until it
@@ -237,83 +226,81 @@ class Loop:
         """
 
         def turn(jobs: Sequence[Job]) -> tuple[float, ...]:
-            one = self._of(jobs[0])
-            if not one.slow:
+            state = self._state_of(jobs[0])
+            if not state.slow:
                 return (0,)
             if round.number:
-                return 1, self._needed(jobs).seconds
-            most = min(
-                round.ask, max(o.rows for o in self.states.values() if o.family == one.family)
-            )
-            return 1, most, one.rows if most == round.ask else -one.rows
+                return 1, self._forecast(jobs).seconds
+            family = (s.rows for s in self.states.values() if s.family == state.family)
+            most = min(round.ask, max(family))
+            return 1, most, state.rows if most == round.ask else -state.rows
 
         order = list(self.states)  # of equal ones the first of the plan
         return sorted(waiting, key=lambda jobs: (turn(jobs), order.index(jobs[0].trial.candidate)))
 
-    def _needed(self, jobs: Sequence[Job]) -> Needed:
-        return self._of(jobs[0]).needed(jobs, self.pools.dataset)
+    def _forecast(self, jobs: Sequence[Job]) -> Needed:
+        return self._state_of(jobs[0]).needed(jobs, self.pools.dataset)
 
-    def _owed(self, one: State) -> float:
+    def _owed(self, state: State) -> float:
         """Return the seconds of cheaper members of a family, which answer all their rows first."""
         rests = dict[State, float]()
         for other in self.states.values():
-            if other.slow and other.last and not other.out and other.family == one.family:
+            if other.slow and other.last and not other.out and other.family == state.family:
                 every = (j for j in self._last_round.jobs if j.trial.candidate == other.name)
                 more = [job for job in every if not (other.held or other.has_ended(job))]
-                rests[other] = self._needed(more).seconds if more else 0.0
-        return sum(rest for rest in rests.values() if rest < rests.get(one, 0.0))
+                rests[other] = self._forecast(more).seconds if more else 0.0
+        return sum(rest for rest in rests.values() if rest < rests.get(state, 0.0))
 
-    def _request(
-        self, round: Round, jobs: Sequence[Job], waiting: Sequence[Sequence[Job]]
-    ) -> GroupRequest | None:
-        """Return the request of some jobs; None where it would not end in time."""
-        one, needed = self._of(jobs[0]), self._needed(jobs)
-        fits, slow = any(needed.fits), one.slow and round.number and round.part == COMPARISON
+    def _begin(self, round: Round, jobs: Sequence[Job], waiting: Sequence[Sequence[Job]]) -> None:
+        """Send some jobs to the executor; leave them out where they would not end in time."""
+        state, needed = self._state_of(jobs[0]), self._forecast(jobs)
+        fits, slow = any(needed.fits), state.slow and round.number and round.part == COMPARISON
         # What is answered until the end counts.
         seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
-        owed, reserve = self._owed(one) if slow and fits else 0.0, RESERVE if slow else 0.0
+        owed, reserve = self._owed(state) if slow and fits else 0.0, RESERVE if slow else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
-            self._cannot(one, jobs, needed)
-            return None
+            self._leave_out(state, jobs, needed)
+            return
         self._numbers += 1
         others, silent = dict[State, float](), self._unanswered_families()
         for rest in waiting:
-            other = self._of(rest[0])
-            others[other] = others.get(other, 0.0) + self._needed(rest).seconds
-        limits = limits_of(one, needed.fits, others, budget=self.budget, unanswered=silent)
-        self._aims |= {job.trial.key: limits.fit for job in jobs if not one.had(job)}
+            other = self._state_of(rest[0])
+            others[other] = others.get(other, 0.0) + self._forecast(rest).seconds
+        limits = limits_of(state, needed.fits, others, budget=self.budget, unanswered=silent)
+        self._aims |= {job.trial.key: limits.fit for job in jobs if not state.had(job)}
         keys = {job.trial.key for job in jobs}
-        return GroupRequest(
+        request = GroupRequest(
             number=self._numbers,
             jobs=tuple(jobs),
-            earlier={key: run for key, run in one.runs.items() if key in keys},
+            earlier={key: run for key, run in state.runs.items() if key in keys},
             seconds=limits.all,
             fit_seconds=limits.fit,
             answer_seconds=limits.answers,
         )
+        self._flying[request.number] = request, 1
+        self.observer.job(jobs[0], None)
+        self._runner.submit(request)
 
-    def _cannot(self, one: State, jobs: Sequence[Job], needed: Needed) -> None:
+    def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> None:
         """Record jobs that would not end in time; their candidate keeps its last fit."""
         paid = self.budget.pays(needed.dollars)
-        self.summary.leave(one.name, "out-of-time" if paid else "out-of-money", jobs)
-        last, fit, size = one.last.get(0), max(needed.fits), jobs[0].trial.train_size
-        if jobs[0].part != COMPARISON or one.held or last is None:
+        self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", jobs)
+        last, fit, size = state.last.get(0), max(needed.fits), jobs[0].trial.train_size
+        if jobs[0].part != COMPARISON or state.held or last is None:
             return
-        one.held = True
+        state.held = True
         if paid and fit >= 1 and size > last.trial.train_size:
             keeps = last.trial.train_size
-            self.summary.leave(one.name, "too-long", seconds=fit, learns=size, keeps=keeps)
+            self.summary.leave(state.name, "too-long", seconds=fit, learns=size, keeps=keeps)
 
-    def _take(
-        self, round: Round, result: GroupResult, flying: dict[int, tuple[GroupRequest, int]]
-    ) -> list[Job]:
+    def _take(self, round: Round, result: GroupResult) -> Sequence[Job]:
         """Store what came of a request; return jobs that go on after the first verdict."""
-        request, attempts = flying[result.number]
+        request, attempts = self._flying[result.number]
         if result.lost and attempts < ATTEMPTS:
-            flying[result.number] = request, attempts + 1
+            self._flying[result.number] = request, attempts + 1
             self._runner.submit(request)
-            return []
+            return ()
         runs = list(result.runs)
         if result.lost:
             error = f"Two workers could not run it: {result.lost}"
@@ -325,111 +312,114 @@ class Loop:
             stored = run if self.store.add(run, traceback) else self.store.get(run.trial) or run
             self._count(by_key[run.trial.key], stored)
         if result.last or result.lost:
-            del flying[result.number]
-            self._left_by(request, result)
-        if not self._told and not self._unanswered_families():
-            self._tell(round, ended=False)
-            self._told = True
+            del self._flying[result.number]
+            self._leave_rest(request, result)
+        if not self._reported and not self._unanswered_families():
+            self._report_chances(round, ended=False)
+            self._reported = True
         if not result.last or result.stopped or request.answer_seconds == inf:
-            return []
-        one = self.states[request.candidate]
-        return [j for j in request.jobs if j.trial.key in one.runs and not one.has_ended(j)]
+            return ()
+        state = self.states[request.candidate]
+        return [j for j in request.jobs if j.trial.key in state.runs and not state.has_ended(j)]
 
     def _count(self, job: Job, run: Run) -> None:
         """Count a run that ended, and the dollars of its answers."""
-        one, had = self._of(job), self._of(job).had(job)
-        one.add(job, run, self._aims.get(run.trial.key, inf))
+        state = self._state_of(job)
+        had = state.had(job)
+        state.add(job, run, self._aims.get(run.trial.key, inf))
         spent = self.spent() - self.budget.spent
         self.budget.spent += spent
-        if spent > 0 and (rows := one.had(job) - had) > 0:
-            one.pace.dollars = spent / rows
-        self._ran = True
-        self.watch.job(job, run)
+        if spent > 0 and (rows := state.had(job) - had) > 0:
+            state.pace.dollars = spent / rows
+        self._has_run = True
+        self.observer.job(job, run)
 
-    def _left_by(self, request: GroupRequest, result: GroupResult) -> None:
+    def _leave_rest(self, request: GroupRequest, result: GroupResult) -> None:
         """Record what a request that was stopped did not end."""
-        one, paid = self.states[request.candidate], result.stopped != "money"
-        missing = [job for job in request.jobs if not one.has_ended(job)]
-        if not missing or not result.stopped:
+        state, paid = self.states[request.candidate], result.stopped != "money"
+        left = [job for job in request.jobs if not state.has_ended(job)]
+        if not left or not result.stopped:
             return
-        self.summary.leave(one.name, "out-of-time" if paid else "out-of-money", missing)
+        self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", left)
         if not paid:
-            one.leave("out-of-money")
-        elif missing[0].part == COMPARISON and one.last:
-            one.held = True
-        elif missing[0].part == COMPARISON:
-            one.leave("out-of-time")
-            self.summary.leave(one.name, "too-long", seconds=result.needed)
+            state.leave("out-of-money")
+        elif left[0].part == COMPARISON and state.last:
+            state.held = True
+        elif left[0].part == COMPARISON:
+            state.leave("out-of-time")
+            self.summary.leave(state.name, "too-long", seconds=result.needed)
 
-    def _of(self, job: Job) -> State:
+    def _state_of(self, job: Job) -> State:
         return self.states[job.trial.candidate]
 
     def _unanswered_families(self) -> set[Family]:
-        answered = {one.family for one in self.states.values() if one.last}
-        return {one.family for one in self.states.values() if not one.out} - answered
+        answered = {state.family for state in self.states.values() if state.last}
+        return {state.family for state in self.states.values() if not state.out} - answered
 
     # Who goes on.
 
-    def _tell(self, round: Round, ended: bool) -> None:
-        """Ask the judge for the chances, and say how candidates stand."""
+    def _report_chances(self, round: Round, ended: bool) -> None:
+        """Ask the judge for the chances, and report how candidates stand."""
         runs = [
             run
-            for one in self.states.values()
-            for run in one.runs.values()
+            for state in self.states.values()
+            for run in state.runs.values()
             if not run.error and run.trial.scenario == STANDARD and not run.trial.variant
         ]
         if self.judged is not None and runs:
-            self.chances = self.judged(runs, self._planned())
-        said = self.chances
-        self.watch.standing(
+            self.chances = self.judged(runs, self._planned_answers())
+        chances = self.chances
+        by_member = {m: chances.families[f] for f, m in chances.members.items()} if chances else {}
+        self.observer.standing(
             Standing(
                 round=round,
-                named=said.named if said else None,
-                chances={said.members[f]: said.families[f] for f in said.families} if said else {},
-                scores=said.scores if said else {},
-                unanswered=[one.name for one in self.states.values() if not one.last],
+                named=chances.named if chances else None,
+                chances=by_member,
+                scores=chances.scores if chances else {},
+                unanswered=[state.name for state in self.states.values() if not state.last],
                 ended=ended,
             )
         )
 
-    def _planned(self) -> dict[str, Whole]:
+    def _planned_answers(self) -> dict[str, Whole]:
         """Return what candidates will have answered if all rounds that are left take place."""
         jobs = (job for r in self.rounds if r.part == REPETITIONS for job in r.jobs)
         repeats = Counter(job.trial.candidate for job in jobs if job.trial.fold == 0)
         rows, labels = Counter[str](), dict[str, int]()
         for job in self._last_round.jobs:
-            one = self._of(job)
-            if not one.out and not (one.held and job.trial.fold):
-                rows[one.name] += job.ask
-                labels[one.name] = (one.last.get(0, job) if one.held else job).trial.train_size
+            state = self._state_of(job)
+            if not state.out and not (state.held and job.trial.fold):
+                rows[state.name] += job.ask
+                fit = state.last.get(0, job) if state.held else job
+                labels[state.name] = fit.trial.train_size
         return {name: Whole(rows[name], 1 + repeats[name], labels[name]) for name in rows}
 
-    def _leave_behind(self) -> None:
-        """Leave slow candidates behind that cannot be the one to use any more.
+    def _drop_candidates(self) -> None:
+        """Drop slow candidates that cannot be the one to use any more.
 
         All stop once no round that is left could move a chance across a word, but the named one
         where it has learned from all rows: its repetitions tell how much its runs vary. The
         likeliest of each family answers some rows first, and so do all prompts and models of the
         named family that may be its best: which of them to use is asked too.
         """
-        said = self.chances
-        if said is None or said.named is None:
+        chances = self.chances
+        if chances is None or chances.named is None:
             return
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
-        going = [o for o in self.states.values() if o.name in said.candidates and not o.out]
+        going = [s for s in self.states.values() if s.name in chances.candidates and not s.out]
         best: dict[Family, State] = {}
-        for one in sorted(going, key=lambda o: -said.candidates[o.name]):
-            best.setdefault(one.family, one)
-        for one in [o for o in self.states.values() if o.slow and o.last and not o.out]:
-            rows, chance = one.rows, said.candidates.get(one.name, 0.0)
+        for state in sorted(going, key=lambda s: -chances.candidates[s.name]):
+            best.setdefault(state.family, state)
+        for state in [s for s in self.states.values() if s.slow and s.last and not s.out]:
+            rows, chance = state.rows, chances.candidates.get(state.name, 0.0)
             behind = chance <= LEAST_CHANCE  # one beyond a limit has none
-            open_yet = one.family == said.family != "fine-tuning" and not behind
-            most = max(job.trial.train_size for job in one.last.values())
-            stays = said.worth_asking or (one.name == said.named and most >= self._whole)
-            if rows < ROWS_OF_A_FAMILY and (open_yet or one is best.get(one.family)):
+            open_yet = state.family == chances.family != "fine-tuning" and not behind
+            most = max(job.trial.train_size for job in state.last.values())
+            stays = chances.worth_asking or (state.name == chances.named and most >= self._whole)
+            if rows < ROWS_OF_A_FAMILY and (open_yet or state is best.get(state.family)):
                 continue
             if behind or not stays:
-                one.leave("dropped" if behind else "not-needed")
+                state.leave("dropped" if behind else "not-needed")
             if behind:
-                within = one.name in said.candidates
-                self.summary.leave(one.name, "dropped", answered=rows if within else None)
+                within = state.name in chances.candidates
+                self.summary.leave(state.name, "dropped", answered=rows if within else None)
