@@ -12,10 +12,10 @@ from sklearn.metrics import ndcg_score
 from choose.corpus import Corpus, Document
 from choose.data.scenarios import noisy
 from choose.errors import DataError
+from choose.schema.scorecard import RANKING_METRICS
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.kinds import read_targets, read_task
 from choose.tasks.ranking import (
-    OWN,
     Ranking,
     named_apart,
     rank_scores,
@@ -41,10 +41,12 @@ def test_scores_are_those_computed_by_hand() -> None:
         "hit@5": 1.0,
         "recall@10": pytest.approx(2 / 3),
     }
-    assert rank_scores(["a"], {"a": 1}) == dict.fromkeys(OWN, 1.0)
-    assert rank_scores([], {"a": 1}) == rank_scores(["a"], {}) == dict.fromkeys(OWN, 0.0)
+    assert rank_scores(["a"], {"a": 1}) == dict.fromkeys(RANKING_METRICS, 1.0)
+    assert (
+        rank_scores([], {"a": 1}) == rank_scores(["a"], {}) == dict.fromkeys(RANKING_METRICS, 0.0)
+    )
     # What stands below the tenth rank counts for nothing.
-    assert rank_scores([*"bcdefghijk", "a"], {"a": 1}) == dict.fromkeys(OWN, 0.0)
+    assert rank_scores([*"bcdefghijk", "a"], {"a": 1}) == dict.fromkeys(RANKING_METRICS, 0.0)
 
 
 def test_scores_are_those_of_trec_eval_and_scikit_learn() -> None:

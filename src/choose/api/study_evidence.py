@@ -240,7 +240,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 19
+RECORD = 20
 
 
 def state_of(store: Store) -> str:

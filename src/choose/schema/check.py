@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -73,8 +72,7 @@ class SetFacts(Record):
     most: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class Count(Record):
     """The rows with a label."""
 
     name: str
@@ -91,8 +89,7 @@ FEWEST = 10
 MAJORITY = 0.6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
+class Balance(Record):
     """The labels, the most common first, and how uneven they are.
 
     Attributes:
@@ -111,8 +108,7 @@ class Balance:
         return self.majority >= MAJORITY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
+class Lengths(Record):
     """Medians of words, which are what is between spaces, and of characters of a text.
 
     `longest` is the most words of a text; `long` texts have more than 256, which models cut.
@@ -124,8 +120,7 @@ class Lengths:
     long: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conflicts:
+class Conflicts(Record):
     """Texts with several labels, their rows, and the rows that no candidate can answer right."""
 
     texts: int
@@ -133,8 +128,7 @@ class Conflicts:
     lost: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repeats:
+class Repeats(Record):
     """How many rows repeat another row; a row counts once, under the closest likeness.
 
     Attributes:

@@ -23,7 +23,6 @@ class Cost(Record):
         total_usd: a fit, and a year of answers at the study's volume.
         index_seconds: of indexing all documents, after each change of them; null where no index
             was timed.
-        missing: what the study file lacks for a total.
     """
 
     fit_seconds: float | None = None
@@ -35,7 +34,6 @@ class Cost(Record):
     index_seconds: float | None = None
     training_usd: float | None = None
     total_usd: float | None = None
-    missing: tuple[str, ...] = ()
 
 
 class Payback(Record):
@@ -60,9 +58,6 @@ class Payback(Record):
     labels_usd: float | None
     months: float | None
     lost: Interval | None = None
-
-
-_MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,23 +86,16 @@ def dollars(
         cached: (n,) those of them that were cached; None is none.
         written: (n,) tokens written; None is unknown, which is nothing only if nothing was.
     """
-    input_price, cached_price, output_price = (
-        prices.usd_per_million_in,
-        prices.usd_per_million_cached,
-        prices.usd_per_million_out,
-    )
-    if read is None or written is None or input_price is None:
+    price, output_price = prices.usd_per_million_in, prices.usd_per_million_out
+    if read is None or written is None or price is None:
         return None
     if output_price is None and written.any():
         return None
     from_cache = np.zeros(len(read)) if cached is None else cached
-    cached_price = input_price if cached_price is None else cached_price
-    paid = (
-        (read - from_cache) * input_price
-        + from_cache * cached_price
-        + written * (output_price or 0.0)
-    )
-    return np.asarray(paid / _MILLION, dtype=np.float64)
+    again = prices.usd_per_million_cached
+    again = price if again is None else again
+    paid = (read - from_cache) * price + from_cache * again + written * (output_price or 0.0)
+    return np.asarray(paid / 1e6, dtype=np.float64)
 
 
 class PartRecord(Record):

@@ -19,6 +19,7 @@ from itertools import chain
 from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, quoted
+from choose.schema.scorecard import SET_METRICS
 from choose.schema.study_sections import TaskSection
 from choose.tasks.base import Draw, check_differ
 from choose.tasks.labels import (
@@ -177,10 +178,6 @@ def multilabel_from(
     )
 
 
-# The scores of every answer.
-OWN = ("example-f1", "exact-set")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Multilabel(Task):
     """The labels that a set may hold, in a fixed order, with readable names and descriptions.
@@ -188,10 +185,10 @@ class Multilabel(Task):
     `choice_names` are aligned with `choices`; `descriptions` are by label.
     """
 
-    own: ClassVar[tuple[str, ...]] = OWN
+    own: ClassVar[tuple[str, ...]] = SET_METRICS
     choices: tuple[str, ...]
     choice_names: tuple[str, ...]
-    headline: str = OWN[0]
+    headline: str = SET_METRICS[0]
     kind: Literal["multilabel"] = "multilabel"
 
     def __post_init__(self) -> None:
@@ -214,7 +211,7 @@ class Multilabel(Task):
         # Two empty sets are equal; of an empty one and another the F1 is 0.
         f1 = [2 * len(given & one) / (len(given) + len(one) or 1) for one in right]
         exact = float(given in right)
-        return {OWN[0]: exact or max(f1), OWN[1]: exact}
+        return {SET_METRICS[0]: exact or max(f1), SET_METRICS[1]: exact}
 
     def parts(self, text: str) -> list[str]:
         return list(read_set(text))

@@ -16,15 +16,13 @@ from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus, Span
 from choose.errors import quoted
+from choose.schema.scorecard import RANKING_METRICS
 from choose.tasks.base import Draw
 from choose.tasks.values import distinct_keys, json_in, scalar_text
 from choose.types import Task
 
 # Ranks that count, and documents of an answer.
 DEPTH = 10
-
-# The scores of every answer, the usual headline first.
-OWN = ("ndcg@10", "mrr@10", "hit@1", "hit@5", "recall@10")
 
 # Keys of objects in cells that name a document, and that grade it.
 _IDS = ("id", "document", "doc_id", "document_id", "docid", "corpus-id", "corpus_id", "passage_id")
@@ -41,10 +39,10 @@ FORMS = (
 class Ranking(Task):
     """A task whose answers are documents of `corpus`, of which `documents` is the digest."""
 
-    own: ClassVar[tuple[str, ...]] = OWN
+    own: ClassVar[tuple[str, ...]] = RANKING_METRICS
     documents: str = ""
     corpus: Corpus | None = field(default=None, compare=False, repr=False)
-    headline: str = OWN[0]
+    headline: str = RANKING_METRICS[0]
     kind: Literal["ranking"] = "ranking"
 
     def problem_with(self, output: str) -> str | None:
@@ -78,13 +76,13 @@ class Ranking(Task):
 
 
 def rank_scores(ids: Sequence[str], grades: Mapping[str, float]) -> dict[str, float]:
-    """Return each of `OWN` for a ranking, best first, and the grades of relevant documents.
+    """Return each metric for a ranking, best first, and the grades of relevant documents.
 
     nDCG is that of `trec_eval` (Järvelin and Kekäläinen 2002, with the grade itself as gain): a
     document of grade g at rank r adds g / log2(r + 1). All are 0 where nothing is relevant.
     """
     if not grades:
-        return dict.fromkeys(OWN, 0.0)
+        return dict.fromkeys(RANKING_METRICS, 0.0)
     gains = [grades.get(id, 0.0) for id in ids[:DEPTH]]
     ideal = sorted(grades.values(), reverse=True)[:DEPTH]
     first = next((rank for rank, gain in enumerate(gains, 1) if gain > 0), None)

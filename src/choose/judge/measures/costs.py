@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -38,7 +38,6 @@ def cost_of(candidate: CandidateScores, rule: Rule) -> Cost:
         index_seconds=_median(run.reread_seconds for run in runs),
         training_usd=training,
         total_usd=total,
-        missing=tuple(_missing_keys(info, rule, answer)),
     )
 
 
@@ -118,15 +117,6 @@ def _usd_by_tokens(runs: Sequence[Run], prices: TokenPrices | None) -> float | N
         for id, cost in zip(run.asked[CLEAN], usd.tolist(), strict=True):
             usd_by_row[id].append(cost)
     return float(np.mean([np.mean(costs) for costs in usd_by_row.values()])) if usd_by_row else None
-
-
-def _missing_keys(info: CandidateInfo, rule: Rule, answer: float | None) -> Iterator[str]:
-    """Yield the keys of the study file without which the candidate has no total."""
-    for key in ("volume",) if info.given else ("usd_per_hour", "volume"):
-        if getattr(rule, key) is None:
-            yield f"costs.{key}"
-    if info.remote and answer is None:
-        yield f"token prices of endpoints.{(info.model or '').removeprefix('endpoint:')}"
 
 
 def _median(values: Iterable[float | None]) -> float | None:
