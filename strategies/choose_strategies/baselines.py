@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from choose.engines.embeddings import load_encoder
 from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.classical import (
@@ -27,7 +28,8 @@ from choose.models.classical import (
     sample_rows,
     set_answers,
 )
-from choose.models.saving import read_fitted, write_fitted
+from choose.models.retrieval.passage_search import Retriever, load_retriever
+from choose.models.saving import Learnt, read_learnt, write_learnt
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Counts, Example, Family, Floats, Item, Task
 
@@ -55,8 +57,16 @@ class Baseline:
     cheap: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
+    learnt: ClassVar[Learnt] = {}
+
     # What sets of labels may hold; empty where each row has one label.
     choices: tuple[str, ...] = ()
+
+    def save(self, folder: Path) -> None:
+        write_learnt(folder, self)
+
+    def load(self, folder: Path) -> None:
+        read_learnt(folder, self)
 
 
 class Majority(Baseline):
@@ -69,6 +79,7 @@ class Majority(Baseline):
     constant: ClassVar[bool] = True
     floor: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
+    learnt: ClassVar[Learnt] = {"labels": tuple, "choices": tuple, "row": np.asarray}
 
     def __init__(self, *, seed: int) -> None:
         self.seed = seed
@@ -92,14 +103,6 @@ class Majority(Baseline):
             return set_answers(self.choices, np.repeat(self.row > 0, len(items), axis=0))
         return Answers.from_scores(self.labels, np.repeat(self.row, len(items), axis=0))
 
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, named(self.labels, self.choices), {"row": self.row})
-
-    def load(self, folder: Path) -> None:
-        facts, arrays = read_fitted(folder, self)
-        self.labels, self.choices = read_named(facts)
-        self.row = arrays["row"]
-
 
 class Tfidf(Baseline):
     """TF-IDF of words, word pairs and character n-grams under logistic regression."""
@@ -115,6 +118,8 @@ class Tfidf(Baseline):
         "regularised": {"C": 1.0},
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"C": (1e-6, 1e6)}
+    # The n-grams, their IDF and their weights; no row of the pool.
+    learnt: ClassVar[Learnt] = {"features": TfidfFeatures.restored, "head": head_from}
 
     def __init__(
         self, *, seed: int, C: float = 10.0, pairs: bool = True, characters: bool = True
@@ -133,17 +138,6 @@ class Tfidf(Baseline):
     def predict(self, items: Sequence[Item]) -> Answers:
         return self.head.answers(self.features([item.text for item in items]))
 
-    def save(self, folder: Path) -> None:
-        """Write the n-grams, their IDF and their weights; no row of the pool."""
-        facts, arrays = self.features.state()
-        head, weights = self.head.state()
-        write_fitted(folder, self, {**facts, "head": head}, {**arrays, **weights})
-
-    def load(self, folder: Path) -> None:
-        facts, arrays = read_fitted(folder, self)
-        self.features = TfidfFeatures.restored(facts, arrays)
-        self.head = head_from(facts["head"], arrays)
-
 
 class Encoded(Baseline):
     """The base of `probe` and `knn`: a frozen sentence encoder."""
@@ -154,8 +148,6 @@ class Encoded(Baseline):
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
-        from choose.models.retrieval.passage_search import load_retriever
-
         load_retriever(self.encoder)
 
 
@@ -179,6 +171,9 @@ class Probe(Encoded):
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"C": (1e-6, 1e6)}
 
     revision: ClassVar[int] = 3
+    learnt: ClassVar[Learnt] = {"head": head_from}
+
+    cached: float = 0.0
 
     def __init__(
         self, *, seed: int, encoder: str = DEFAULT_ENCODER, C: float | None = None
@@ -203,17 +198,7 @@ class Probe(Encoded):
     def facts(self) -> Mapping[str, Any]:
         return {"cached_seconds": self.cached}
 
-    def save(self, folder: Path) -> None:
-        head, weights = self.head.state()
-        write_fitted(folder, self, {"head": head}, weights)
-
-    def load(self, folder: Path) -> None:
-        facts, arrays = read_fitted(folder, self)
-        self.head, self.cached = head_from(facts["head"], arrays), 0.0
-
     def _embed(self, texts: Sequence[str]) -> Any:
-        from choose.engines.embeddings import load_encoder
-
         encoder = load_encoder(self.encoder)
         self.cached += encoder.cached_seconds(texts)
         return encoder.embed(texts)
@@ -234,14 +219,19 @@ class Knn(Encoded):
     revision: ClassVar[int] = 2
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1_000)}
+    # The pool itself, texts and labels, with its vectors.
+    learnt: ClassVar[Learnt] = {
+        "labels": tuple,
+        "choices": tuple,
+        "retriever": Retriever.restored,
+        "near": int,
+    }
 
     def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, k: int | None = None) -> None:
         self.seed, self.encoder, self.k = seed, encoder, k
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool, and choose k if it is not given."""
-        from choose.models.retrieval.passage_search import Retriever
-
         self.labels, self.choices = labels_and_choices(task)
         self.retriever = Retriever(self.encoder, examples)
         self.near = self.k or self._chosen(sample_rows(task, examples, NEIGHBOUR_ROWS))
@@ -303,20 +293,6 @@ class Knn(Encoded):
     def facts(self) -> Mapping[str, Any]:
         return {"cached_seconds": self.retriever.cached_seconds}
 
-    def save(self, folder: Path) -> None:
-        """Write the pool itself, texts and labels, with its vectors."""
-        rows, vectors = self.retriever.state()
-        facts = {**named(self.labels, self.choices), "rows": rows, "near": self.near}
-        write_fitted(folder, self, facts, vectors)
-
-    def load(self, folder: Path) -> None:
-        from choose.models.retrieval.passage_search import Retriever
-
-        facts, arrays = read_fitted(folder, self)
-        self.labels, self.choices = read_named(facts)
-        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
-        self.near = int(facts["near"])
-
 
 def weighed(cosines: Floats) -> Floats:
     """Return the (n, k) shares of neighbours in a vote; those with a cosine of -inf have none."""
@@ -330,11 +306,3 @@ def weighed(cosines: Floats) -> Floats:
 def labels_and_choices(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the labels that are answers, and those that sets may hold; one of them is empty."""
     return task.labels, task.choices if isinstance(task, Multilabel) else ()
-
-
-def named(labels: Sequence[str], choices: Sequence[str]) -> dict[str, Any]:
-    return {"choices": choices} if choices else {"labels": labels}
-
-
-def read_named(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(facts.get("labels", ())), tuple(facts.get("choices", ()))

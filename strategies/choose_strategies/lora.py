@@ -17,7 +17,7 @@ from choose.models.classical import Thresholds, members_of, set_answers
 from choose.models.records.values_in_text import dropped_note
 from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
-from choose_strategies.baselines import labels_and_choices, named, read_named
+from choose_strategies.baselines import labels_and_choices
 
 if TYPE_CHECKING:
     from choose.engines.lora.classifier import ClassifierRun
@@ -95,7 +95,7 @@ class HeadTuning:
         return {**training_facts(self._model), "notes": self._notes}
 
     def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        facts = {**named(self.labels, self.choices), "notes": self._notes}
+        facts = {"labels": self.labels, "choices": self.choices, "notes": self._notes}
         arrays = {n: p.detach().cpu().numpy() for n, p in self._model.head.named_parameters()}
         if self.thresholds is not None:
             arrays["least"] = self.thresholds.least
@@ -105,7 +105,6 @@ class HeadTuning:
     def _restore_head(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         import torch
 
-        self.thresholds = None
         if self.choices:
             self.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
         head = {name: torch.from_numpy(arrays[name]) for name in ("weight", "bias")}
@@ -312,7 +311,7 @@ class Lora(HeadTuning):
 
         facts, arrays = read_fitted(folder, self)
         self._notes, writes = list(facts["notes"]), "task" in facts
-        self.labels, self.choices = ((), ()) if writes else read_named(facts)
+        self.labels, self.choices = (tuple(facts.get(n, ())) for n in ("labels", "choices"))
         model = self._untrained(writes)
         wanted = get_peft_model_state_dict(model.adapter, save_embedding_layers=False)
         tensors = read_tensors(folder / "adapter_model.safetensors", wanted)

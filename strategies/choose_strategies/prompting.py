@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from choose.engines.weights.spec import DEFAULT_LM
 from choose.errors import StrategyError
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.local_prompter import calibration_rows
 from choose.models.prompting.prompt_search import (
     FEWEST_ASKED,
     FEWEST_ROWS,
@@ -55,8 +56,6 @@ class Prompt(PromptedStrategy):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Estimate the calibration, or choose the form, on some training rows and freeze it."""
-        from choose.models.prompting.local_prompter import calibration_rows
-
         shown = self._demonstrations(task, examples)
         self.prompter = prompter_for(self._prompt_settings(), task, examples, shown)
         used = {example.id for example in shown}

@@ -18,6 +18,7 @@ from choose.models.retrieval.passage_search import (
     Way,
     libraries_for,
     library_from,
+    load_retriever,
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.tasks.answering import corpus_of
@@ -96,8 +97,6 @@ class Dense(Bm25):
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
-        from choose.models.retrieval.passage_search import load_retriever
-
         load_retriever(self.encoder)
 
 

@@ -24,7 +24,7 @@ from choose.models.records.values_in_text import (
     words_of,
     written,
 )
-from choose.models.saving import read_fitted, write_fitted
+from choose.models.saving import Learnt, read_fitted, write_fitted
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
@@ -44,7 +44,7 @@ class Empty(TextBaseline):
     learns: ClassVar[bool] = False
     constant: ClassVar[bool] = True
     floor: ClassVar[bool] = True
-    learnt: ClassVar[tuple[str, ...]] = ("nothing",)
+    learnt: ClassVar[Learnt] = {"nothing": str}
 
     def refuses(self, task: Task) -> str | None:
         answered = isinstance(task, Answering) and not task.unanswerable
@@ -66,6 +66,7 @@ class Gazetteer(TextBaseline):
     needs: ClassVar[str] = "labelled rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
+    learnt: ClassVar[Learnt] = {"task": read_task, "known": list}
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Keep the values that fill their field in at least half of the texts that hold them.
@@ -97,13 +98,9 @@ class Gazetteer(TextBaseline):
             ((s.field, written(item.text, words, s), float(s.last - s.first)) for s in spans),
         )
 
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {"task": self.task.facts(), "known": self.known})
-
     def load(self, folder: Path) -> None:
-        facts, _ = read_fitted(folder, self)
-        self.task = read_task(facts["task"])
-        self._keep([(str(name), str(value)) for name, value in facts["known"]])
+        super().load(folder)
+        self._keep([(str(name), str(value)) for name, value in self.known])
 
     def _keep(self, known: list[tuple[str, str]]) -> None:
         self.known = known
@@ -194,6 +191,7 @@ class Pattern(TextBaseline):
     needs: ClassVar[str] = "labelled rows, to choose a pattern for each field"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
+    learnt: ClassVar[Learnt] = {"task": read_task, "chosen": dict}
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose for each field the pattern, first, last or all, with the best F1 on the pool.
@@ -232,13 +230,8 @@ class Pattern(TextBaseline):
             found += [(name, resolved(self.task, item, name, m), 1.0) for m in matches]
         return record_of(self.task, found)
 
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {"task": self.task.facts(), "chosen": self.chosen})
-
     def load(self, folder: Path) -> None:
-        facts, _ = read_fitted(folder, self)
-        self.task = read_task(facts["task"])
-        self.chosen = {name: (pattern, which) for name, (pattern, which) in facts["chosen"].items()}
+        super().load(folder)
         if not {pattern for pattern, _ in self.chosen.values()} <= PATTERNS.keys():
             raise ValueError("a pattern is unknown")
 

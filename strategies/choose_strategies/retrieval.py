@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.local_prompter import calibration_rows
+from choose.models.retrieval.passage_search import Retriever, load_retriever
 from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -46,8 +48,6 @@ class Retrieval(PromptedStrategy):
         return f"{super().weights()} {weights_digest(self.encoder)}"
 
     def prepare(self) -> None:
-        from choose.models.retrieval.passage_search import load_retriever
-
         super().prepare()
         load_retriever(self.encoder)
 
@@ -56,9 +56,6 @@ class Retrieval(PromptedStrategy):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the training pool, and calibrate on rows of it that do not retrieve themselves."""
-        from choose.models.prompting.local_prompter import calibration_rows
-        from choose.models.retrieval.passage_search import Retriever
-
         self.retriever = Retriever(self.encoder, examples)
         self.prompter = prompter_for(self._prompt_settings(), task, examples)
         rows = calibration_rows(examples)
@@ -78,13 +75,11 @@ class Retrieval(PromptedStrategy):
         """Write the pool with its texts, labels and vectors; the task; the calibration."""
         facts, arrays = self.prompter.state()
         rows, vectors = self.retriever.state()
-        write_fitted(folder, self, {**facts, "rows": rows}, {**arrays, **vectors})
+        write_fitted(folder, self, {**facts, **rows}, {**arrays, **vectors})
 
     def load(self, folder: Path) -> None:
-        from choose.models.retrieval.passage_search import Retriever
-
         facts, arrays = read_fitted(folder, self)
-        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
+        self.retriever = Retriever.restored(facts, arrays)
         self._restore(facts, arrays)
 
     def _demonstrations(self, items: Sequence[Item]) -> list[list[Example]]:

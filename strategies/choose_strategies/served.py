@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from choose.errors import StrategyError
+from choose.models.endpoints.command_session import model_digest
 from choose.models.prompting.base_strategy import answer_format
+from choose.models.prompting.endpoint_prompter import EndpointPrompter
+from choose.models.prompting.prompts import service_messages
 from choose.types import Answers, Example, Family, Item, Task
-
-if TYPE_CHECKING:
-    from choose.models.prompting.endpoint_prompter import EndpointPrompter
 
 
 class Served:
@@ -41,8 +41,6 @@ class Served:
         self.system, self.max_tokens = system, max_tokens
 
     def weights(self) -> str:
-        from choose.models.endpoints.command_session import model_digest
-
         self._check_model()
         return model_digest(self.model)
 
@@ -75,9 +73,6 @@ class Served:
         Further fields precede the text, a line each. Answers that are no labels are as long as
         those of the pool.
         """
-        from choose.models.prompting.endpoint_prompter import EndpointPrompter
-        from choose.models.prompting.prompts import service_messages
-
         self._check_model()
         return EndpointPrompter(
             self.model,

@@ -14,11 +14,7 @@ from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.classical import head_for, head_from, members_of
 from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
-from choose_strategies.baselines import (
-    KINDS,
-    labels_and_choices,
-    read_named,
-)
+from choose_strategies.baselines import KINDS, labels_and_choices
 from choose_strategies.lora import UNTRAINED, HeadTuning, thresholds_of
 
 # What an encoder of few million weights learns at; larger ones take less.
@@ -79,7 +75,7 @@ class _TunedEncoder:
         facts, arrays = read_fitted(folder, self)
         self._notes = list(facts["notes"])
         if "head" not in facts:
-            self.labels, self.choices = read_named(facts)
+            self.labels, self.choices = tuple(facts["labels"]), tuple(facts["choices"])
         self._untrained()
         load_weights(self._model.adapter, folder)
         self._restore_head(facts, arrays)

@@ -15,12 +15,7 @@ from choose.corpus import Corpus, Passage
 from choose.models.classical import TfidfFeatures
 from choose.models.retrieval.passage_search import Library, libraries_for, library_from
 from choose.models.retrieval.reading import in_order
-from choose.models.saving import (
-    read_fitted,
-    row_facts,
-    rows_from,
-    write_fitted,
-)
+from choose.models.saving import Learnt, read_fitted, row_facts, rows_from, write_fitted
 from choose.tasks.answering import corpus_of, passage_field
 from choose.types import Answers, Example, Item, Task
 from choose_strategies.baselines import Baseline
@@ -30,8 +25,6 @@ class TextBaseline(Baseline):
     """The base of these baselines: what they have in common, and answers from texts."""
 
     always_compared: ClassVar[bool] = True
-    # What a fit learns and an export holds, by the name of the attribute.
-    learnt: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, seed: int) -> None:
         self.seed = seed
@@ -41,14 +34,6 @@ class TextBaseline(Baseline):
 
     def answer(self, item: Item) -> str:
         raise NotImplementedError
-
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {name: getattr(self, name) for name in self.learnt})
-
-    def load(self, folder: Path) -> None:
-        facts, _ = read_fitted(folder, self)
-        for name in self.learnt:
-            setattr(self, name, facts[name])
 
 
 def text_answers(texts: Sequence[str], **facts: Any) -> Answers:
@@ -92,7 +77,7 @@ class Lead(TextBaseline):
     kinds: ClassVar[tuple[str, ...]] = ("writing",)
     floor: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"most": (1, 100)}
-    learnt: ClassVar[tuple[str, ...]] = ("sentences",)
+    learnt: ClassVar[Learnt] = {"sentences": int}
 
     def __init__(self, *, seed: int, most: int = 5) -> None:
         self.seed, self.most = seed, most
@@ -138,9 +123,17 @@ class Sentence(TextBaseline):
     reads: ClassVar[bool] = True
     floor: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 100)}
+    # The field or the documents, and how rare words are.
+    learnt: ClassVar[Learnt] = {
+        "passage": str,
+        "rarity": dict,
+        "library": lambda facts: library_from(facts, "") if facts else None,
+        "read": int,
+    }
 
     k: int | None
     library: Library | None
+    notes: Sequence[str] = ()
 
     def __init__(self, *, seed: int, k: int | None = None) -> None:
         self.seed, self.k = seed, k
@@ -204,19 +197,6 @@ class Sentence(TextBaseline):
     def facts(self) -> Mapping[str, Any]:
         saved = self.library.cached_seconds if self.library is not None else 0.0
         return {"cached_seconds": saved, "notes": self.notes}
-
-    def save(self, folder: Path) -> None:
-        """Write the field or the documents, and how rare words are."""
-        library = None if self.library is None else self.library.facts()
-        facts = {"passage": self.passage, "rarity": self.rarity, "library": library}
-        write_fitted(folder, self, {**facts, "read": self.read})
-
-    def load(self, folder: Path) -> None:
-        facts, _ = read_fitted(folder, self)
-        self.passage = str(facts["passage"])
-        self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
-        self.library = library_from(facts["library"], "") if facts["library"] else None
-        self.read, self.notes = int(facts["read"]), []
 
     def _shown(self, items: Sequence[Item], most: int) -> list[list[Passage]]:
         if self.library is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
 Facts = Mapping[str, Any]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+# What a fit learns: attributes, each with what restores it from its facts, its arrays or both.
+Learnt = Mapping[str, Callable[..., Any]]
 
 
 def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:
@@ -64,6 +67,36 @@ def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, 
             "the old weights back, or export it again."
         )
     return facts, _read_arrays(folder / ARRAYS) if (folder / ARRAYS).exists() else {}
+
+
+def write_learnt(folder: Path, strategy: Any) -> None:
+    """Write the attributes that a strategy's `learnt` names: arrays, plain values, and others.
+
+    Others say what they are by `state` (facts and arrays) or `facts`.
+    """
+    facts, arrays = dict[str, Any](), dict[str, Any]()
+    for name in strategy.learnt:
+        value = getattr(strategy, name)
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        elif hasattr(value, "state"):
+            facts[name], own = value.state()
+            arrays |= {f"{name} {key}": array for key, array in own.items()}
+        else:
+            facts[name] = value.facts() if hasattr(value, "facts") else value
+    write_fitted(folder, strategy, facts, arrays)
+
+
+def read_learnt(folder: Path, strategy: Any) -> None:
+    """Restore these attributes, each by the function that `learnt` has for its name."""
+    facts, arrays = read_fitted(folder, strategy)
+    for name, restore in strategy.learnt.items():
+        parts = [name] if name in arrays else [k for k in arrays if k.startswith(f"{name} ")]
+        own = {key.removeprefix(f"{name} "): arrays[key] for key in parts}
+        given = [facts[name]] if name in facts else []
+        if own:
+            given.append(own if given else own[name])
+        setattr(strategy, name, restore(*given))
 
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from choose.engines.causal.written_answers import limit_for
 from choose.engines.weights.spec import endpoint_name
+from choose.models.endpoints.command_session import model_digest
+from choose.models.endpoints.handshake import AnswerFormat, record_format, set_format
+from choose.models.prompting.endpoint_prompter import EndpointPrompter
+from choose.models.prompting.local_prompter import LocalPrompter, SetPrompter
 from choose.models.prompting.prompts import (
-    Prompter,
     PromptSettings,
+    chat_messages,
     field_types,
     numeric_labels,
     prompt_preview,
     single_line,
     wording_of,
 )
-from choose.models.saving import read_fitted, write_fitted
+from choose.models.saving import read_fitted, rows_from, write_fitted
+from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel
 from choose.types import Example, Task
 
 if TYPE_CHECKING:
-    from choose.models.endpoints.handshake import AnswerFormat
-    from choose.models.prompting.endpoint_prompter import EndpointPrompter
+    # It loads torch.
+    from choose.models.prompting.local_writer import LocalWriter
+
+    Prompter: TypeAlias = EndpointPrompter | LocalPrompter | SetPrompter | LocalWriter
 
 # Tokens of an answer, where no labelled row shows how long they are.
 UNKNOWN_LENGTH = 512
@@ -41,15 +49,11 @@ def prompter_for(
     if endpoint_name(settings.model) is not None:
         return _endpoint_prompter(settings, task, pool, shown)
     if isinstance(task, Multilabel):
-        from choose.models.prompting.local_prompter import SetPrompter
-
         return SetPrompter(settings, task, shown)
     if not task.labels:
         from choose.models.prompting.local_writer import LocalWriter
 
         return LocalWriter.for_pool(settings, task, shown, pool)
-    from choose.models.prompting.local_prompter import LocalPrompter
-
     return LocalPrompter(settings, task, shown)
 
 
@@ -59,9 +63,6 @@ def _endpoint_prompter(
     pool: Sequence[Example] = (),
     shown: Sequence[Example] = (),
 ) -> EndpointPrompter:
-    from choose.models.prompting.endpoint_prompter import EndpointPrompter
-    from choose.models.prompting.prompts import chat_messages
-
     wording = wording_of(task, settings.wording, True, settings.template)
     return EndpointPrompter(
         settings.model,
@@ -75,9 +76,6 @@ def _endpoint_prompter(
 
 def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
     """Return the format of records or texts, as long as those of the pool."""
-    from choose.engines.causal.written_answers import limit_for
-    from choose.models.endpoints.handshake import AnswerFormat, record_format, set_format
-
     # No tokeniser of the model is at hand; two bytes a token are on the safe side.
     longest = limit_for([len(row.target.encode("utf-8", "replace")) for row in pool]) // 2
     limit = 48 + longest if pool else UNKNOWN_LENGTH
@@ -114,8 +112,6 @@ class PromptedStrategy:
     prompter: Prompter
 
     def weights(self) -> str:
-        from choose.models.endpoints.command_session import model_digest
-
         return model_digest(self.model)
 
     def refuses(self, task: Task) -> str | None:
@@ -147,17 +143,19 @@ class PromptedStrategy:
         self._restore(*read_fitted(folder, self))
 
     def _restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        from choose.models.prompting.local_prompter import LocalPrompter, SetPrompter
         from choose.models.prompting.local_writer import LocalWriter
 
-        settings = self._prompt_settings()
-        if "never_empty" in facts:
-            self.prompter = SetPrompter.from_state(settings, facts, arrays)
-        elif "limit" in facts:
-            self.prompter = LocalWriter.from_state(settings, facts)
+        settings, shown = self._prompt_settings(), rows_from(facts["shown"])
+        task = read_task(facts["task"])
+        prompter: LocalPrompter | SetPrompter | LocalWriter
+        if isinstance(task, Multilabel):
+            prompter = SetPrompter(settings, task, shown)
+        elif task.labels:
+            prompter = LocalPrompter(settings, task, shown)
         else:
-            self.prompter = LocalPrompter.from_state(settings, facts, arrays)
-        self.labels = self.prompter.task.labels
+            prompter = LocalWriter(settings, task, shown, int(facts["limit"]), facts["lists"])
+        prompter.restore(facts, arrays)
+        self.prompter, self.labels = prompter, task.labels
 
     def _prompt_settings(self) -> PromptSettings:
         return PromptSettings(

@@ -24,10 +24,9 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.models.retrieval.reading import in_order
-from choose.models.saving import row_facts, rows_from
+from choose.models.saving import row_facts
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import READ
-from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel, names_of
 from choose.types import Answers, Example, Floats, Item, Task
 
@@ -118,9 +117,14 @@ class LocalPrompts:
         used = self._length(self._prompt(self.shown, empty, len(self.shown)))
         return self.lm.context - used - SEAMS
 
-    def _saved(self) -> dict[str, Any]:
-        """Return the task, and the demonstrations that every question shows."""
-        return {"task": self.task.facts(), "shown": row_facts(self.rows)}
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return facts and arrays for an export: the task, demonstrations, and what was chosen."""
+        facts = {"task": self.task.facts(), "shown": row_facts(self.rows), "note": self.note}
+        return facts, {}
+
+    def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Take over what `state` says was chosen."""
+        self.note = str(facts["note"])
 
     def _prompts(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]
@@ -276,18 +280,11 @@ class LocalPrompter(LabelPrompts):
         self.note = self.calibration.note
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        facts = {**self._saved(), "calibration": self.calibration.note}
-        return facts, {"shift": self.calibration.shift}
+        return super().state()[0], {"shift": self.calibration.shift}
 
-    @classmethod
-    def from_state(
-        cls, settings: PromptSettings, facts: Mapping[str, Any], arrays: Mapping[str, Any]
-    ) -> LocalPrompter:
-        task = read_task(facts["task"])
-        prompter = cls(settings, task, rows_from(facts["shown"]))
-        prompter.calibration = Calibration(arrays["shift"], str(facts["calibration"]))
-        prompter.note = prompter.calibration.note
-        return prompter
+    def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        super().restore(facts, arrays)
+        self.calibration = Calibration(arrays["shift"], self.note)
 
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
@@ -352,26 +349,13 @@ class SetPrompter(LabelPrompts):
         arrays = dict(self.fitted)
         if self.thresholds is not None:
             arrays["least"] = self.thresholds.least
-        return {**self._saved(), "note": self.note, "never_empty": never_empty}, arrays
+        return {**super().state()[0], "never_empty": never_empty}, arrays
 
-    @classmethod
-    def from_state(
-        cls, settings: PromptSettings, facts: Mapping[str, Any], arrays: Mapping[str, Any]
-    ) -> SetPrompter:
-        """Rebuild a prompter from what `state` returned.
-
-        Raises:
-            ValueError: if the task is of another kind, or an array does not fit it.
-        """
-        task = read_task(facts["task"])
-        if not isinstance(task, Multilabel):
-            raise ValueError("its task is of another kind")
-        prompter = cls(settings, task, rows_from(facts["shown"]))
-        prompter.note = str(facts["note"])
+    def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        super().restore(facts, arrays)
         if facts["never_empty"] is not None:
-            prompter.fitted.update({name: arrays[name] for name in ("mean", "prior", "weights")})
-            prompter.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
-        return prompter
+            self.fitted = {name: arrays[name] for name in ("mean", "prior", "weights")}
+            self.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
 
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()

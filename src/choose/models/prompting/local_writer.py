@@ -32,11 +32,9 @@ from choose.models.records.values_in_text import (
     literal_fields,
     without_inventions,
 )
-from choose.models.saving import rows_from
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import Answering
 from choose.tasks.extraction import as_text, parse
-from choose.tasks.kinds import read_task
 from choose.tasks.writing import Writing
 from choose.types import Answers, Example, Floats, Item, Status, Task
 
@@ -283,27 +281,16 @@ class LocalWriter(LocalPrompts):
         return writer
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        thresholds = None if self.skeleton is None else dict(self.skeleton.thresholds)
-        return {
-            **self._saved(),
-            "limit": self.limit,
-            "lists": self.lists,
-            "literal": self.literal,
-            "note": self.note,
-            "thresholds": thresholds,
-        }, {}
+        thresholds = None if self.skeleton is None else self.skeleton.thresholds
+        own = {"limit": self.limit, "lists": self.lists, "literal": self.literal}
+        return {**super().state()[0], **own, "thresholds": thresholds}, {}
 
-    @classmethod
-    def from_state(cls, settings: PromptSettings, facts: Mapping[str, Any]) -> LocalWriter:
-        shown = rows_from(facts["shown"])
-        lists = {str(name): int(most) for name, most in facts["lists"].items()}
-        writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]), lists)
-        writer.note = str(facts["note"])
-        writer.literal = tuple(map(str, facts["literal"]))
+    def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        super().restore(facts, arrays)
+        self.literal = tuple(map(str, facts["literal"]))
         if facts["thresholds"] is not None:
             thresholds = {str(name): float(x) for name, x in facts["thresholds"].items()}
-            writer.skeleton = writer._skeleton(thresholds)
-        return writer
+            self.skeleton = self._skeleton(thresholds)
 
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()

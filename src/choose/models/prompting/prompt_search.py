@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from choose.models.prompting.prompts import (
     LABELS,
     WORDINGS,
     OwnPrompt,
-    Prompter,
     PromptSettings,
     as_own,
     single_line,
@@ -37,6 +36,9 @@ from choose.progress import as_part
 from choose.schema.scorecard import dollars, name_of
 from choose.tasks.writing import Writing
 from choose.types import Answers, Counts, Example, Floats, Item, Status, Task
+
+if TYPE_CHECKING:
+    from choose.models.prompting.base_strategy import Prompter
 
 # Rows of a pool, and rows on which settings are compared, at least.
 FEWEST_ROWS, FEWEST_ASKED = 20, 10

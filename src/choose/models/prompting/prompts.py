@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from choose.errors import StrategyError, did_you_mean
 from choose.files import read_text
 from choose.tasks.answering import NO_ANSWER, Answering, one_line
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import Multilabel, judged_set, names_of
-from choose.types import Answers, Example, Item, Status, Task
+from choose.types import Status, Task
 
 if TYPE_CHECKING:
     from choose.models.endpoints.handshake import Capabilities, Message
@@ -439,25 +439,3 @@ def as_own(task: Task, wording: Wording) -> OwnPrompt:
     """Return a wording of the usual prompt as one with places for the row and the labels."""
     told = instruction(task, wording, LABELS)
     return OwnPrompt((("system", told), ("user", f"{wording.before}{TEXT}{wording.after}")))
-
-
-class Prompter(Protocol):
-    """Answers a task with a language model and a fixed set of demonstrations."""
-
-    task: Task
-
-    def calibrate(
-        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
-    ) -> None:
-        """Estimate a calibration, or choose a form, on rows that are asked like test rows."""
-
-    def answer(
-        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
-    ) -> Answers:
-        """Predict each item, after its own demonstrations, if any, in the order given."""
-
-    def facts(self) -> dict[str, Any]:
-        """Return what `Reports.facts` returns, since the prompter was made."""
-
-    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return facts and arrays for an export; raise StrategyError if there can be none."""

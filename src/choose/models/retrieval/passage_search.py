@@ -533,16 +533,15 @@ class Retriever:
         self.index = faiss.IndexFlatIP(vectors.shape[1])
         self.index.add(vectors)
 
-    def state(self) -> tuple[list[list[str]], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         vectors = self.index.reconstruct_n(0, len(self.examples))
-        return row_facts(self.examples), {"vectors": vectors}
+        return {"encoder": self.encoder, "rows": row_facts(self.examples)}, {"vectors": vectors}
 
     @classmethod
-    def restored(
-        cls, encoder: str, rows: Sequence[Sequence[str]], arrays: Mapping[str, Any]
-    ) -> Retriever:
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Retriever:
         """Rebuild the index from what `state` returned, without embedding."""
-        return cls(encoder, rows_from(rows), np.ascontiguousarray(arrays["vectors"], np.float32))
+        vectors = np.ascontiguousarray(arrays["vectors"], np.float32)
+        return cls(str(facts["encoder"]), rows_from(facts["rows"]), vectors)
 
     def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
         """Return each item's k nearest rows, nearest first; a row never retrieves itself.

@@ -10,7 +10,13 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from choose.corpus import Corpus, Passage
 from choose.engines.weights.resolve import weights_digest
 from choose.formatting import plural
-from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Library, gold_passage
+from choose.models.retrieval.passage_search import (
+    NO_DOCUMENTS,
+    WAYS,
+    Library,
+    gold_passage,
+    load_retriever,
+)
 from choose.tasks.answering import READ
 from choose.types import Example, Item, Task
 
@@ -60,8 +66,6 @@ class ReadsDocuments:
     def prepare(self) -> None:
         super().prepare()  # type: ignore[misc]
         if self.retriever != WAYS[0]:
-            from choose.models.retrieval.passage_search import load_retriever
-
             load_retriever(self.encoder)
 
     def reread(self, corpus: Corpus) -> float:
