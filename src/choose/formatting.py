@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Protocol
 
 DASH = "\u2013"
@@ -101,9 +100,9 @@ def in_points(estimate: Estimate) -> str:
     return f"{signed_points(estimate.value)} points ({interval(estimate)})"
 
 
-def size_in_points(estimate: Estimate, more: str = "") -> str:
+def size_in_points(estimate: Estimate) -> str:
     """Return a gain in words without its sign: ``6.0 points (+3.2 to +9.0)``."""
-    return f"{measured(estimate.value)} ({interval(estimate)}{more})"
+    return f"{measured(estimate.value)} ({interval(estimate)})"
 
 
 def gain(a: str, b: str, difference: Estimate) -> str:
@@ -191,15 +190,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def moment(when: str) -> str:
-    """Return an ISO 8601 instant to the minute, in UTC: ``2026-11-25 09:45 UTC``."""
-    try:
-        at = datetime.fromisoformat(when)
-    except ValueError:
-        return when
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at.tzinfo else f"{at:%Y-%m-%d %H:%M}"
-
-
 # Cells of tables: fixed decimals, a dash where nothing was measured.
 
 
@@ -229,10 +219,8 @@ def difference(estimate: Estimate | None) -> str:
     """Return a difference in points with its interval: ``+4.1 (+2.1 to +6.1)``."""
     if estimate is None:
         return DASH
-    value = signed_points(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} ({signed_points(estimate.low)} to {signed_points(estimate.high)})"
+    value, bounded = signed_points(estimate.value), None not in (estimate.low, estimate.high)
+    return f"{value} ({interval(estimate)})" if bounded else value
 
 
 def plus_minus(estimate: Estimate) -> str:
@@ -313,14 +301,14 @@ def clean(text: object) -> str:
 def harmless_json(text: str) -> str:
     """Return JSON with everything that a terminal could obey or hide as escapes; same content."""
     lines = text.split("\n")
-    return "\n".join(line if line.isprintable() else _escaped(line) for line in lines)
-
-
-def _escaped(line: str) -> str:
-    return "".join(c if c.isprintable() else _json_escape(c) for c in line)
+    return "\n".join(
+        line if line.isprintable() else "".join(map(_json_escape, line)) for line in lines
+    )
 
 
 def _json_escape(char: str) -> str:
+    if char.isprintable():
+        return char
     units = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 

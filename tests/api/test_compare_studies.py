@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from choose.answers.given import Draw, Given, given_runs
-from choose.api.compare import compare_stores
+from choose.api.compare_studies import compare_stores
 from choose.errors import StoreError
 from choose.report.blocks import comparison_blocks
 from choose.report.comparison_words import headline

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from choose.api import plan
-from choose.api.plan import Checked, resolve
+from choose.api.plan import resolve
+from choose.check.audit import Checked
 from choose.conformance import pool
 from choose.report import check_words as words
 from choose.schema.check import Check

@@ -7,6 +7,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any, get_args
 
 import numpy as np
@@ -107,17 +108,12 @@ class AnswerReader:
     def __init__(self, task: Task) -> None:
         self.task = task
         self._labels = LabelParser(task) if task.labels else None
-        self._known: dict[str, tuple[str | None, Status]] = {}
+        self.read = cache(self._read)
 
-    def read(self, cell: str | None) -> tuple[str | None, Status]:
+    def _read(self, cell: str | None) -> tuple[str | None, Status]:
         """Return the answer in the form of the task, or None, with its status."""
         if cell is None:
             return None, "empty"
-        if cell not in self._known:
-            self._known[cell] = self._read(cell)
-        return self._known[cell]
-
-    def _read(self, cell: str) -> tuple[str | None, Status]:
         if isinstance(self.task, Multilabel) and (found := self.task.parted(cell)) is not None:
             return found, "ok"
         if self._labels is None:
@@ -393,21 +389,15 @@ def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
     columns = columns or answer_columns(file.table, roles.named, reader)
     if not columns and not asked.files:
         raise _no_answers(file, roles)
-    named = tables.name if tables and tables.pool is not None else dataset_name(file.path)
-    dataset = _dataset(named, rows, reader.task)
-    return _with_answers(study, file, columns, AnswerSet(dataset, file.table, roles))
-
-
-def _dataset(name: str, rows: Sequence[Example], task: Task) -> Dataset:
-    """Return rows that are all asked."""
-    return Dataset(
-        name=name,
-        task=task,
+    dataset = Dataset(  # all rows are asked
+        name=tables.name if tables and tables.pool is not None else dataset_name(file.path),
+        task=reader.task,
         examples={e.id: e for e in rows},
         folds=(Fold(pool=(), questions=tuple(e.id for e in rows)),),
         division="held-out",
         clusters=clusters_of(rows, index_texts(rows)),
     )
+    return _with_answers(study, file, columns, AnswerSet(dataset, file.table, roles))
 
 
 def _with_answers(
@@ -556,27 +546,30 @@ def _given(
     by_name = defaultdict[str, dict[int, Draw]](dict)
     for column in columns:
         candidate, draw = drawn(column)
-        cells, told = cells_of(file.table[column]), file.told.get(column)
-        asked_of = [
-            (row, id)
-            for row, ids in enumerate(places)
-            if told is None or ((one := told[row]) is not None and not one.failed)
-            for id in ids
-        ]
-        by_name[candidate][draw] = Draw(
-            ids=[id for _, id in asked_of],
-            cells=[cells[row] for row, _ in asked_of],
-            figures={}
-            if told is None
-            else {f: [finite(getattr(told[row], f), 0) for row, _ in asked_of] for f in FIGURES},
-        )
-    for candidate, draws in by_name.items():
-        called = name or candidate
+        by_name[name or candidate][draw] = _draw(file, column, places)
+    for called, draws in by_name.items():
         usd = [u for d in draws.values() for u in d.figures.get("usd", (None,))]
         known = [u for u in usd if u is not None]
         measured = 1000 * sum(known) / len(known) if known and len(known) == len(usd) else None
         price = asked.prices.get(called, measured)
         yield Given(name=called, family=family_of(called, {}), draws=draws, usd_per_1k=price)
+
+
+def _draw(file: AnswerFile, column: str, places: Sequence[Sequence[str]]) -> Draw:
+    cells, told = cells_of(file.table[column]), file.told.get(column)
+    asked_of = [
+        (row, id)
+        for row, ids in enumerate(places)
+        if told is None or ((one := told[row]) is not None and not one.failed)
+        for id in ids
+    ]
+    return Draw(
+        ids=[id for _, id in asked_of],
+        cells=[cells[row] for row, _ in asked_of],
+        figures={}
+        if told is None
+        else {f: [finite(getattr(told[row], f), 0) for row, _ in asked_of] for f in FIGURES},
+    )
 
 
 def _from_files(asked: Wanted, dataset: Dataset) -> Iterator[Given]:

@@ -1,4 +1,4 @@
-"""Run a study, judge a stored one, compare two stored ones, and export a candidate of one.
+"""Run a study, judge a stored one, score answers that exist, and export a candidate.
 
 `run_study` is what the program does, in the order of the folders: read the data, plan trials, run
 them into the store, judge what it holds. `choose.report` says it in words.
@@ -32,9 +32,7 @@ from choose.data.dataset import Tables
 from choose.data.readers.json_and_parquet import ROW
 from choose.engines.hardware.compute_settings import check_compute
 from choose.engines.output_cache import caching
-from choose.engines.weights.spec import endpoint_name
 from choose.errors import StudyError
-from choose.formatting import listed
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.run.records import Observer, Silent
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
@@ -53,13 +51,10 @@ from choose.study.study_folder import (
 from choose.tasks.scores import SCORES
 
 if TYPE_CHECKING:
-    from choose.data.dataset import Tables
-    from choose.export.exported_model import Manifest, Router
     from choose.export.write_folder import Exported
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
     from choose.run.cluster.ray_executor import RayExecutor
-    from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
 
 
@@ -243,18 +238,6 @@ def report(store: str | Path) -> Decision:
     return decide(Store.open(Path(store)))
 
 
-def compare_stores(before: str | Path, after: str | Path) -> Versus:
-    """Compare two stored studies in pairs, on their common test rows, without running a model.
-
-    Raises:
-        StoreError: if either folder is no study, or too few rows are common.
-    """
-    from choose.api.compare_studies import JudgedStore, compare_judged
-
-    stores = [Store.open(Path(path)) for path in (before, after)]
-    return compare_judged(*(JudgedStore(store, decide(store)) for store in stores))
-
-
 def texts(store: str | Path) -> dict[str, str]:
     """Return the texts of a study's rows by id; empty if the study did not store them."""
     dataset = Store.open(Path(store)).dataset
@@ -320,48 +303,15 @@ def export(
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.write_folder import check_new, select, write_export
+    from choose.export.write_folder import check_new, export_candidate
 
     check_compute()
     target, opened = Path(folder), Store.open(Path(store))
     check_new(target)
     check_destination(target, flag="The folder", stores=(opened.path,), folder=True)
     decision = decide(opened)
-    routes = _router(decision) if router else None
-    candidate = decision.takeover.cheap if router and decision.takeover else candidate
-    choice = select(opened, decision, candidate)
-    _check_local(choice.about)
     with caching():
-        return write_export(opened, decision, choice, target, routes)
-
-
-def _check_local(choice: Manifest) -> None:
-    if remote := [spec for spec in choice.params.values() if endpoint_name(spec) is not None]:
-        raise StudyError(
-            f"{choice.candidate!r} calls {remote[0]}, which cannot be exported. Call the endpoint "
-            "itself, with the prompt that choose report --full shows, or name a "
-            "candidate that runs on this machine with --candidate."
-        )
-
-
-def _router(decision: Decision) -> Router:
-    from choose.export.exported_model import Router
-    from choose.report.words import takeover
-
-    if (found := decision.takeover) is None:
-        own = {result.family: result.members for result in decision.verdict.families}
-        models = (*own.get("prompting", ()), *own.get("retrieval", ()))
-        raise StudyError(
-            "There is no router to export. It takes labels scored by accuracy, and 50 rows or more "
-            "that two candidates answered: a fast one that says how sure it is (this study has "
-            f"{listed(own.get('baseline', ())) or 'none'}), and a language model at an endpoint or "
-            "whose answers were given (of prompting or retrieval, it has "
-            f"{listed(models) or 'none'})."
-        )
-    if found.threshold is None or found.share is None:
-        raise StudyError(f"There is no router to export. {takeover(decision)}")
-    share = found.share.value
-    return Router(threshold=found.threshold, to=found.strong, share=share, most=found.most)
+        return export_candidate(opened, decision, target, candidate=candidate, router=router)
 
 
 def score_answers(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from choose.api.compare import decide
 from choose.api.study_evidence import evidence_of, method_of, rule_of, settings
 from choose.errors import StoreError
 from choose.files import digest
@@ -70,58 +71,48 @@ def _facts(store: Store, decision: Decision) -> dict[str, str]:
 MIN_COMMON_ROWS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedStore:
-    """A store with its decision."""
-
-    store: Store
-    decision: Decision
-
-
-def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
-    """Compare two studies in pairs, on their common test rows.
+def compare_stores(before: str | Path, after: str | Path) -> Versus:
+    """Compare two stored studies in pairs, on their common test rows, without running a model.
 
     Raises:
-        StoreError: if fewer than 30 rows are common.
+        StoreError: if either folder is no study, or fewer than 30 rows are common.
     """
-    first, second = before.store.dataset, after.store.dataset
+    stores = [Store.open(Path(path)) for path in (before, after)]
+    was, now = map(decide, stores)
+    first, second = (store.dataset for store in stores)
     rows, pairs = match_rows(first, second)
     if rows.common < MIN_COMMON_ROWS:
-        raise StoreError(_too_few(before, after, rows))
-    common = _common_scores(before, after, pairs)
+        raise StoreError(_too_few(str(stores[0].path), str(stores[1].path), rows))
+    common = _common_scores(stores[0], stores[1], pairs)
     old, new = ([c.info.name for c in side.scored] for side in (common.first, common.second))
-    margin = float(after.decision.goal["margin"])
     named = [(name, name) for name in new if name in old]
-    pair = summary_of(before.decision).named, summary_of(after.decision).named
+    pair = was.named, now.named
     if pair[0] in old and pair[1] in new and pair not in named:
         named.insert(0, pair)
     paired, missing = shifts(common, named)
-    changes = differences(before.store, before.decision, after.store, after.decision)
     return Versus(
         choose=version("choose-llm"),
-        before=summary_of(before.decision),
-        after=summary_of(after.decision),
-        verdict_changed=not same_verdict(before.decision, after.decision),
-        why=tuple(causes(before.decision, after.decision, paired)),
+        before=summary_of(was),
+        after=summary_of(now),
+        verdict_changed=not same_verdict(was, now),
+        why=tuple(causes(was, now, paired)),
         rows=rows,
         shifts=paired,
         not_compared=missing,
-        changes=changes,
+        changes=differences(stores[0], was, stores[1], now),
         labels_new=_difference(second.task.labels, first.task.labels),
         labels_gone=_difference(first.task.labels, second.task.labels),
         candidates_new=_difference(new, old),
         candidates_gone=_difference(old, new),
-        margin=margin,
-        metric=metric_of(after.decision),
+        margin=float(now.goal["margin"]),
+        metric=metric_of(now),
     )
 
 
-def _common_scores(
-    before: JudgedStore, after: JudgedStore, pairs: Sequence[tuple[str, str]]
-) -> Meeting:
+def _common_scores(before: Store, after: Store, pairs: Sequence[tuple[str, str]]) -> Meeting:
     """Score both studies on their common rows, by the metric of the later one."""
-    metric = rule_of(after.store.study, after.store.dataset.task).metric
-    one, two = (study_scores(evidence_of(side.store), metric) for side in (before, after))
+    metric = rule_of(after.study, after.dataset.task).metric
+    one, two = (study_scores(evidence_of(store), metric) for store in (before, after))
     return Meeting(
         one,
         two,
@@ -176,12 +167,11 @@ def _difference(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in these if name not in known)
 
 
-def _too_few(before: JudgedStore, after: JudgedStore, rows: CommonRows) -> str:
+def _too_few(before: str, after: str, rows: CommonRows) -> str:
     common = f"only {rows.common} rows" if rows.common else "no row"
     changed = f"; {rows.changed} changed under the same id" if rows.changed else ""
     return (
-        f"{str(before.store.path)!r} ({rows.before} test rows) and {str(after.store.path)!r} "
-        f"({rows.after}) have {common} in common, with the same text and answer{changed}; a "
-        f"comparison needs {MIN_COMMON_ROWS}. Name two studies of the same test rows, or report "
-        "each alone."
+        f"{before!r} ({rows.before} test rows) and {after!r} ({rows.after}) have {common} in "
+        f"common, with the same text and answer{changed}; a comparison needs {MIN_COMMON_ROWS}. "
+        "Name two studies of the same test rows, or report each alone."
     )

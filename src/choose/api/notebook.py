@@ -67,7 +67,7 @@ class Decision(record.Decision):
     @property
     def best(self) -> str:
         """The candidate that is recommended, or else the one to use in the interim."""
-        return self.verdict.recommended or self.verdict.use_meanwhile
+        return self.named
 
     @property
     def recommended(self) -> str | None:
@@ -77,9 +77,7 @@ class Decision(record.Decision):
     @property
     def score(self) -> float | None:
         """The score of `best` by the study's metric, from 0 to 1; None where not measured."""
-        cards = {card.candidate: card.accuracy for card in self.scorecards}
-        found = cards.get(self.best)
-        return None if found is None else found.value
+        return self.own.accuracy.value if self.own and self.own.accuracy else None
 
     def table(self) -> Any:
         """Return one row a candidate, the best first; null means not measured.

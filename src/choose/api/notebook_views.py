@@ -21,7 +21,7 @@ from choose.store.store import Store
 from choose.types import STANDARD, Run
 
 if TYPE_CHECKING:
-    from choose.api.plan import Checked
+    from choose.check.audit import Checked
 
 # Columns of `answers_frame` besides those of the candidates.
 _ROW = ("id", "text", "label", "target")

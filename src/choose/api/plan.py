@@ -20,9 +20,9 @@ from choose.study.study_folder import folder_of, giving_stores, stored_in
 from choose.types import Candidate, Dataset, Run
 
 if TYPE_CHECKING:
+    from choose.check.audit import Checked
     from choose.data.dataset import Tables
     from choose.data.scenarios import Pools
-    from choose.schema.check import Check
     from choose.schema.diagnosis import Audit
     from choose.store.store import Store
 
@@ -47,14 +47,6 @@ def resolve(
     return only(study, strategies) if strategies else study
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
-
-    record: Check
-    texts: Mapping[str, str]
-
-
 def check(
     data: str | Path | None = None,
     *,
@@ -74,7 +66,7 @@ def check(
     from choose.check.audit import check_set
 
     audits = partial(audit_of_study, home=stored_in(study_file))
-    return Checked(*check_set(resolve(data, study_file, overrides), rows, audits))
+    return check_set(resolve(data, study_file, overrides), rows, audits)
 
 
 def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Audit] | None:

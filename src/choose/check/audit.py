@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -250,12 +250,20 @@ def _suspect_issues(facts: Facts) -> Iterator[Issue]:
 MOST_ROWS = 200_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
+
+    record: Check
+    texts: Mapping[str, str]
+
+
 def check_set(
     study: Study,
     tables: Tables | None = None,
     audits: Callable[[Dataset], tuple[str, Audit] | None] | None = None,
-) -> tuple[Check, dict[str, str]]:
-    """Audit a study's labelled set; also return the text of each row, which the record omits.
+) -> Checked:
+    """Audit a study's labelled set.
 
     `tables` replace the files of the study. `audits` finds a finished study of the rows
     and its audit of the labels.
@@ -270,7 +278,8 @@ def check_set(
         "first": steps_of(check),
         "seconds": perf_counter() - start,
     }
-    return check.model_copy(update=found), {e.id: e.text for e in facts.all}
+    texts = {e.id: e.text for e in facts.all}
+    return Checked(record=check.model_copy(update=found), texts=texts)
 
 
 def _sampled(rows: Rows) -> Rows:

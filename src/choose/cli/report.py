@@ -110,7 +110,7 @@ def report_change(
     stores: tuple[Path, Path], output: list[Path] | None, as_json: bool, gates: Gates
 ) -> None:
     """Print what changed between two studies, on the rows that both evaluated."""
-    from choose.api.compare import compare_stores
+    from choose.api.compare_studies import compare_stores
     from choose.cli.console import check_outputs, print_record, say, stdout
     from choose.report.blocks import comparison_blocks
     from choose.report.terminal.pages import Page

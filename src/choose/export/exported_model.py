@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from choose.data.readers.unlabelled_texts import fields_of_row
 from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import ChooseError, DataError, StoreError, StrategyError, StudyError
-from choose.files import NotRegularError, check_regular, csv_cell, file_sha256, read_text
+from choose.files import NotRegularError, csv_cell, file_sha256, read_text
 from choose.formatting import clean, plural
 from choose.run.predict_test_rows import predict
 from choose.strategy import Saves, Strategy, build, find
@@ -102,25 +102,26 @@ class Manifest(BaseModel):
 
 def read_manifest(folder: Path) -> Manifest:
     try:
-        text = read_text(folder / MANIFEST_FILE)
-    except NotRegularError as error:
-        raise StoreError(_unreadable(folder, str(error))) from error
+        return Manifest.model_validate_json(read_text(folder / MANIFEST_FILE))
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise StoreError(_unreadable(folder, f"{where}: {plain_reason(first)}")) from invalid
+    except (NotRegularError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "it is not UTF-8 text")
+        raise StoreError(_unreadable(folder, why)) from error
     except OSError as error:
         raise StoreError(
             f"{str(folder)!r} is not an export: it has no readable {MANIFEST_FILE}. "
             "Make one with choose export STORE FOLDER."
         ) from error
-    except UnicodeDecodeError as error:
-        raise StoreError(_unreadable(folder, "it is not UTF-8 text")) from error
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as invalid:
-        first = invalid.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise StoreError(_unreadable(folder, f"{where}: {plain_reason(first)}")) from invalid
-    if not manifest.files:
-        raise StoreError(_unreadable(folder, "it lists no files"))
-    return manifest
+
+
+def _unreadable(folder: Path, why: str) -> str:
+    return (
+        f"Cannot read {str(folder / MANIFEST_FILE)!r}: {why}. Install the version of choose that "
+        "wrote it (see requirements.txt), or export it again."
+    )
 
 
 def digests_of(folder: Path) -> dict[str, str]:
@@ -165,7 +166,6 @@ def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
     present = (file for file in folder.rglob("*") if not file.is_dir() and file.name[0] != ".")
     for name in sorted({*digests, *(file.relative_to(folder).as_posix() for file in present)}):
         try:
-            check_regular(folder / name)
             known = file_sha256(folder / name) == digests.get(name)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -177,13 +177,6 @@ def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
                 f"{str(folder / name)!r} is not the file that {MANIFEST_FILE} lists: its SHA-256 "
                 "differs. Put it right, or export it again."
             )
-
-
-def _unreadable(folder: Path, why: str) -> str:
-    return (
-        f"Cannot read {str(folder / MANIFEST_FILE)!r}: {why}. Install the version of choose that "
-        "wrote it (see requirements.txt), or export it again."
-    )
 
 
 # Rows predicted at a time; the first chunks are smaller, so that output starts early.
@@ -340,13 +333,9 @@ class Model:
             raise StudyError(
                 f"The smallest confidence is {min_confidence:g}; it must be between 0 and 1."
             )
-        return self._stream(iter(items), min_confidence)
-
-    def _stream(self, rows: Iterator[Item], min_confidence: float | None) -> Iterator[Prediction]:
-        size = 1
-        while chunk := list(islice(rows, size)):
-            yield from self._chunk(chunk, min_confidence)
-            size = min(2 * size, CHUNK)
+        rows, sizes = iter(items), chain((1, 2, 4, 8, 16, 32, 64, 128), repeat(CHUNK))
+        chunks = iter(lambda: list(islice(rows, next(sizes))), [])
+        return chain.from_iterable(self._chunk(chunk, min_confidence) for chunk in chunks)
 
     def _chunk(self, chunk: Sequence[Item], threshold: float | None) -> Iterator[Prediction]:
         # New ids, because training rows are never retrieved for an item with their own id.
@@ -358,28 +347,17 @@ class Model:
                 f"{self.manifest.candidate!r} gives labels without a confidence, so it cannot "
                 "abstain. Predict without a smallest confidence."
             )
+        unsure, router = UNSURE, self.manifest.router
+        if threshold is None and router is not None:
+            unsure, threshold = f"ask {router.to}", router.threshold
         chances = _confidences(answers, self.labels)
-        place = 0
+        found = zip(answers.outputs, chances, answers.status, strict=True)
         for item in chunk:
-            if not item.text.strip():
-                yield Prediction(item.id, item.text, None, None, NO_TEXT)
-                continue
-            label, chance = answers.outputs[place], chances[place]
-            status: str = answers.status[place]
-            if label is not None and chance is not None:
-                label, status = self._judged(label, status, chance, threshold)
+            label, chance, status = next(found) if item.text.strip() else (None, None, NO_TEXT)
+            unsure_of = threshold is not None and chance is not None and chance < threshold
+            if label is not None and unsure_of:
+                label, status = None, unsure
             yield Prediction(item.id, item.text, label, chance, status)
-            place += 1
-
-    def _judged(
-        self, label: str, status: str, chance: float, threshold: float | None
-    ) -> tuple[str | None, str]:
-        router = self.manifest.router
-        if threshold is None and router is not None and chance < router.threshold:
-            return None, f"ask {router.to}"
-        if threshold is not None and chance < threshold:
-            return None, UNSURE
-        return label, status
 
     def _answers(self, items: Sequence[Item]) -> Answers:
         try:

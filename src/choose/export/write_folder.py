@@ -15,6 +15,7 @@ from pathlib import Path
 
 from choose.data.scenarios import to_learn_from
 from choose.data.stratify import sampling_order
+from choose.engines.weights.spec import endpoint_name
 from choose.errors import StoreError, StrategyError, StudyError, did_you_mean
 from choose.export.exported_model import (
     MANIFEST_FILE,
@@ -30,11 +31,11 @@ from choose.files import (
     write_json,
     write_text,
 )
-from choose.formatting import clean, percent, plural, span
+from choose.formatting import clean, listed, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided
 from choose.report.markdown import code, sentence
-from choose.report.words import covered_by, headline, words_in
+from choose.report.words import covered_by, headline, takeover, words_in
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
@@ -190,32 +191,66 @@ def select(store: Store, decision: Decision, name: str | None) -> Selection:
             "candidate that ran with --candidate."
         )
     rows = _all_rows(store, own.taught)
-    about = _about(store, decision, own, len(rows)).model_copy(
-        update={
-            "why": "named" if name else "recommended" if recommended else "meanwhile",
-            "params": known[wanted]["params"],
-            "fields": tuple(rows[0].fields),
-        }
+    about = Manifest(
+        choose=versions()["choose-llm"],
+        candidate=wanted,
+        strategy=own.strategy,
+        revision=own.revision,
+        params=known[wanted]["params"],
+        seed=0,
+        why="named" if name else "recommended" if recommended else "meanwhile",
+        task=store.dataset.task.facts(),
+        text_column=store.study.get("data", {}).get("text_column"),
+        fields=tuple(rows[0].fields),
+        dataset=decision.dataset.name,
+        fingerprint=decision.dataset.fingerprint,
+        rows=len(rows),
+        teacher=store.dataset.teacher * own.taught,
     )
     return Selection(about=about, rows=rows, weights=own.weights, shortened=_shortened(store, fits))
 
 
-def _about(store: Store, decision: Decision, fit: Trial, rows: int) -> Manifest:
-    return Manifest(
-        choose=versions()["choose-llm"],
-        candidate=fit.candidate,
-        strategy=fit.strategy,
-        revision=fit.revision,
-        params={},
-        seed=0,
-        why="named",
-        task=store.dataset.task.facts(),
-        text_column=store.study.get("data", {}).get("text_column"),
-        dataset=decision.dataset.name,
-        fingerprint=decision.dataset.fingerprint,
-        rows=rows,
-        teacher=store.dataset.teacher * fit.taught,
-    )
+def export_candidate(
+    store: Store, decision: Decision, folder: Path, *, candidate: str | None, router: bool
+) -> Exported:
+    """Fit a candidate of a study on all its labels, and write it to a new folder.
+
+    Args:
+        store: the study.
+        decision: on it.
+        folder: to write.
+        candidate: by default the one that the study says to use.
+        router: export the fast candidate that takes over rows from a language model.
+    """
+    routes = _router_of(decision) if router else None
+    if router and decision.takeover:
+        candidate = decision.takeover.cheap
+    choice = select(store, decision, candidate)
+    params = choice.about.params.values()
+    if remote := [spec for spec in params if endpoint_name(spec) is not None]:
+        raise StudyError(
+            f"{choice.about.candidate!r} calls {remote[0]}, which cannot be exported. Call the "
+            "endpoint itself, with the prompt that choose report --full shows, or name a candidate "
+            "that runs on this machine with --candidate."
+        )
+    return write_export(store, decision, choice, folder, routes)
+
+
+def _router_of(decision: Decision) -> Router:
+    if (found := decision.takeover) is None:
+        own = {result.family: result.members for result in decision.verdict.families}
+        models = (*own.get("prompting", ()), *own.get("retrieval", ()))
+        raise StudyError(
+            "There is no router to export. It takes labels scored by accuracy, and 50 rows or more "
+            "that two candidates answered: a fast one that says how sure it is (this study has "
+            f"{listed(own.get('baseline', ())) or 'none'}), and a language model at an endpoint or "
+            "whose answers were given (of prompting or retrieval, it has "
+            f"{listed(models) or 'none'})."
+        )
+    if found.threshold is None or found.share is None:
+        raise StudyError(f"There is no router to export. {takeover(decision)}")
+    share = found.share.value
+    return Router(threshold=found.threshold, to=found.strong, share=share, most=found.most)
 
 
 def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
