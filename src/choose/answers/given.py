@@ -22,11 +22,11 @@ from choose.answers.files import (
     as_text,
     read_answers,
 )
-from choose.data.columns import GROUP, Roles, column_named
+from choose.data.columns import GROUP, Roles
 from choose.data.dataset import Rows, Tables, with_separator
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.examples import examples_from, kind_of
-from choose.data.readers.column_guess import QUESTION, TEXT, TIME, usual
+from choose.data.readers.column_guess import QUESTION, TEXT, TIME, column_named, usual
 from choose.data.readers.json_and_parquet import ROW
 from choose.data.readers.table_file import dataset_name
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list

@@ -77,7 +77,7 @@ class Decision(record.Decision):
     @property
     def score(self) -> float | None:
         """The score of `best` by the study's metric, from 0 to 1; None where not measured."""
-        return self.own.accuracy.value if self.own and self.own.accuracy else None
+        return self.card.accuracy.value if self.card and self.card.accuracy else None
 
     def table(self) -> Any:
         """Return one row a candidate, the best first; null means not measured.

@@ -119,7 +119,7 @@ def expect(decision: Decision, wanted: str) -> Expectation:
 
 def not_under(decision: Decision, least: float) -> Expectation:
     """Hold the estimate of the candidate to use against a smallest score by the study's metric."""
-    score = decision.own.accuracy.value if decision.own and decision.own.accuracy else None
+    score = decision.card.accuracy.value if decision.card and decision.card.accuracy else None
     name = name_of(decision.goal.get("metric", "accuracy"))
     return Expectation(
         expected=f"{name} of at least {least:g}",
