@@ -118,7 +118,7 @@ def report_change(
 
     if gates != Gates():
         raise StudyError(
-            "--expect and --fail-under are about one study. "
+            "--expect, --fail-under and --min-chance are about one study. "
             f"Leave them out, or name one folder: choose report {stores[1]} …"
         )
     for store in stores:

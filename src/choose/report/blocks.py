@@ -283,8 +283,8 @@ def decision_blocks(
 
 # The answer and what to do, the first section.
 
-# Columns of a name in a table of families, and in a drawing.
-NAME = 20
+# Columns of a name in a table of families, and in a drawing; of a label at the head of a column.
+NAME, LABEL = 20, 12
 
 
 def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
@@ -314,8 +314,8 @@ def answer(decision: Decision) -> Iterator[Block]:
     sure, mood = words.how_sure(decision), words.MOODS.get(decision.verdict.kind, "wait")
     yield Answer(f"{asked} for", data.name, size, words.answer(decision), sure, mood)
     yield from (Paragraph(text, "because") for text in words.doubts(decision))
-    doubts = (*map(words.rare_sentence, decision.verdict.rare), *words.caveats(decision))
-    yield from (Paragraph(text, "doubt") for text in doubts)
+    for text in (*words.missed_labels(decision), *words.caveats(decision)):
+        yield Paragraph(text, "doubt")
 
 
 def families(decision: Decision) -> Iterator[Block]:
@@ -341,8 +341,8 @@ def families(decision: Decision) -> Iterator[Block]:
         rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
     use = verdict.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
-    spare = ["$ a month", "$ per 1,000", "ms per answer", "won:lost", "shared rows"]
-    spare.insert(4 if whole else 3, head)
+    spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", "shared rows"]
+    spare.insert(4 if whole else 1, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
     compared = words.compared_on(decision, [one.candidate for _, one in shown]) if shown[1:] else ""
     for text in filter(None, (compared, words.beyond_limits(decision))):
@@ -418,7 +418,7 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     volume, usd = decision.goal.get("volume"), card.cost.usd_per_1k
     monthly = None if usd is None or volume is None else usd * volume / 1000
     found = {
-        f"“{clean(rare.label)}” found": in_percent(rare.found[card.candidate] / rare.answered)
+        f"“{shorten(clean(rare.label), LABEL)}” found": in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
         if card.candidate in rare.found
     }

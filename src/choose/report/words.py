@@ -472,9 +472,26 @@ def answer(decision: Decision) -> str:
         return f"{_FIRST[verdict.kind]}; until then, use {use}: {score}."
     if verdict.kind == "incomplete":
         return f"Not decided: {_missing(decision)}. For now, use {use}: {score}."
+    if (most := _apart_at_most(decision)) is not None:
+        pick = clean(decision.pick)
+        return f"Too close to call: take the cheaper ({pick}), {score}. {most}"
     if verdict.recommended:
         return f"Use {use}: {score}."
     return f"Use {use} for now: {score}."
+
+
+def _apart_at_most(decision: Decision) -> str | None:
+    """Say by how much another family is better at most, where the cheapest is as good as any."""
+    verdict, shown = decision.verdict, {s.candidate: s.difference for s in decision.scorecards}
+    if verdict.kind != "too-close" or verdict.loss >= SMALL_LOSS or decision.family != "baseline":
+        return None
+    ends = [
+        max(gap.high, verdict.leads.get(family.family, 0.0))
+        for family in verdict.families
+        if verdict.chance.get(family.family, 0.0) >= POSSIBLE
+        if (gap := shown.get(family.best or "")) and gap.high is not None
+    ]
+    return f"The difference is at most {measured(max(ends))}." if ends else None
 
 
 def only_references(decision: Decision) -> bool:
@@ -508,8 +525,22 @@ def best_reference(decision: Decision) -> str | None:
 
 
 def _missing(decision: Decision) -> str:
-    names = [called(decision, family) for family in decision.verdict.unmeasured]
-    return f"{listed(names)} {'was' if len(names) == 1 else 'were'} not measured"
+    """Say what an open question lacks, what that takes, and how sure it should make."""
+    names, rest = decision.verdict.unmeasured, _rest(decision)
+    told = listed([called(decision, family) for family in names])
+    said = f"{told} {'was' if len(names) == 1 else 'were'} not measured"
+    if not names:
+        said = _lacking(decision, rest) if rest else "the answers so far do not tell"
+    if rest is None or rest.minutes is None:
+        return said
+    return f"{said}; {_surer(decision, rest) or f'that takes {rest.minutes:.0f} more minutes'}"
+
+
+def _rest(decision: Decision) -> Step | None:
+    """Return the step that answers what is missing, where the first line speaks of it."""
+    verdict = decision.verdict
+    steps = verdict.steps if verdict.kind == "incomplete" else ()
+    return next((one for one in steps if one.kind == "evaluate-rest"), None)
 
 
 def how_sure(decision: Decision) -> str:
@@ -564,6 +595,9 @@ def doubts(decision: Decision) -> Iterator[str]:
         yield "That is below 50 %: say what is good enough (--target 80%)."
     if verdict.usable and (within := within_family(decision)):
         yield within
+    if (decision.chance or 1.0) < SURE:
+        only = "only " * (verdict.loss < SMALL_LOSS)
+        yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
     others.sort(key=lambda family: -verdict.chance[family])
     likely = [family for family in others if verdict.chance[family] >= POSSIBLE]
@@ -572,10 +606,6 @@ def doubts(decision: Decision) -> Iterator[str]:
     if new := [f for f in likely if f in verdict.unmeasured]:
         told = [f"{called(decision, f)} ({chance(verdict.chance[f])} chance)" for f in new]
         yield f"Not measured, but perhaps the better choice: {listed(told)}."
-    sure = 1.0 if decision.chance is None else decision.chance
-    likeliest = all(verdict.chance[family] <= sure for family in likely)
-    if likeliest and sure < SURE and verdict.loss < SMALL_LOSS:
-        yield f"Little is at stake: the expected loss is {_points(verdict.loss)}."
     if (counted := COUNTED.get(decision.goal.get("metric", ""))) is not None:
         yield counted
 
@@ -597,7 +627,8 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
             f"loses more, so {clean(decision.named)} is the safer one until that is decided."
         )
     elif lead >= NO_LOSS:
-        by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""
+        stated = verdict.chance[family] >= LONG_ODDS and _apart_at_most(decision) is None
+        by = f", by about {_points(lead)} if so" * stated
         yield f"{who} may be the better choice ({told} chance){by}."
     elif not far or verdict.chance[family] >= LONG_ODDS:
         yield f"{who} may do as well for less ({told} chance)."
@@ -779,7 +810,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     "doubted": ("Check the {doubted}.", "{corrected}", "{effort}"),
     "finish": ("Finish what was left out ({items}).", "{on}"),
     "finish-paid": ("Finish what was left out ({items}): --max-usd was used up.", "{on}"),
-    "finish-rows": ("{more_rows}: {lacking}.", "{on}"),
+    "finish-rows": ("{more_rows}{lacking}.", "{on}"),
     "labels-for-gain": (
         "More {labels} would help {first}: it gains {gain} with {needed}.",
         "{effort}",
@@ -868,7 +899,8 @@ def _spread_of_runs(found: Step) -> str:
 
 def _more_of(found: Step, decision: Decision) -> dict[str, str]:
     """Return what templates say of the decision that a step is about."""
-    surer, audit, rare = _surer(decision, found), decision.audit, decision.verdict.rare
+    told, audit, rare = found is _rest(decision), decision.audit, decision.verdict.rare
+    surer = "" if told else _surer(decision, found)
     ids = [clean(row.id) for row in audit.doubted] if audit else []
     shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
     repeat = f"repeat {listed([clean(name) for name in found.names])}"
@@ -882,7 +914,7 @@ def _more_of(found: Step, decision: Decision) -> dict[str, str]:
         "more_rows": surer or ("Answer more rows" if whole else "Finish what was left out"),
         "repeat": f"{surer}: {repeat}" if surer else f"R{repeat[1:]}",
         "families": _by_family(decision, found.names),
-        "lacking": _lacking(decision, found),
+        "lacking": f": {_lacking(decision, found)}" * (not told or bool(decision.verdict.unmeasured)),
         "on": _on(found),
         "doubted": f"labels of the {len(ids):,} most suspicious rows ({shown})"
         if len(ids) != 1
@@ -1242,6 +1274,13 @@ def headline(decision: Decision) -> str:
     sure = how_sure(decision)
     parts = [answer(decision), f"{sure[:1].upper()}{sure[1:]}." if sure else "", *doubts(decision)]
     return " ".join(filter(None, parts))
+
+
+def missed_labels(decision: Decision) -> Iterator[str]:
+    """Yield a warning for each rare label of which the named candidate misses rows."""
+    for rare in decision.verdict.rare:
+        if rare.answered - next(iter(rare.found.values())) >= 0.5:
+            yield rare_sentence(rare)
 
 
 def rare_sentence(rare: RareLabel) -> str:

@@ -264,9 +264,11 @@ def _part(block: Block, width: int) -> Iterator[RenderableType]:
 def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
     """Yield the answer with how sure it is at its right; a question comes before it."""
     style = MOODS.get(block.mood, "bold")
-    about = f"{block.question} {block.data}?   {block.size}"
     if block.question and block.data:
-        yield from (literal(shorten(clean(about), width), "dim"), Text())
+        about, size = clean(f"{block.question} {block.data}?"), block.size
+        while cell_len(about) + 3 + cell_len(size) > width and ", " in size:
+            size = size.rpartition(", ")[0]
+        yield from (literal(shorten(f"{about}   {size}", width), "dim"), Text())
     if block.sure:
         grid = Grid.grid(padding=(0, GAP, 0, 0), pad_edge=False, expand=True)
         grid.add_column(ratio=1)
@@ -326,8 +328,8 @@ def _table(block: Table, width: int) -> Iterator[RenderableType]:
     columns = []
     for place, name in enumerate(block.heads):
         cells = [literal(shorten(_name(clean(row[place])), CELL)) for row in rows]
-        needed = max(map(cell_len, [*(cell.plain for cell in cells), *name.split()]), default=0)
-        head = fold(name, min(max(needed, HEAD[0]), HEAD[1]), "dim")
+        wide = max((cell_len(cell.plain) for cell in cells), default=0)
+        head = fold(name, max(HEAD[0], min(wide, HEAD[1]), *map(cell_len, name.split())), "dim")
         if block.sign and not place:
             head, marked = Text("  ") + head, [row[0] == block.mark for row in rows]
             sign = literal(block.sign) + Text(" ")
