@@ -67,6 +67,15 @@ def test_with_one_passage_distraction_is_not_measured_and_sums_stay_right() -> N
     assert found.passages == "help"
 
 
+def test_f6_part_scores_of_missed_rows_take_nothing_from_a_perfect_reader() -> None:
+    """75 rows were read with evidence, at 20 % right, and "a perfect reader" gained 0.0 points."""
+    scores, documents = world(np.random.default_rng(1), MIXED)
+    scores["clean"] = np.maximum(scores["clean"], 0.5)  # some words are right by chance
+    reading = split(scores, documents).gap("reading").loss
+    assert reading.value == pytest.approx(1 - scores[GOLD].mean())
+    assert (reading.low or 0.0) > 0
+
+
 def _study(study: Evidence) -> tuple[Evidence, StudyScores]:
     return study, study_scores(study)
 

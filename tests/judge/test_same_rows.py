@@ -308,7 +308,7 @@ def demo() -> Decision:
         measured("lora", 0.801, MOST),
         measured("retrieval", 0.727, FIRST),
     )
-    return decision("too-close").model_copy(update={"scorecards": cards, "pairs": ()})
+    return decision("incomplete").model_copy(update={"scorecards": cards, "pairs": ()})
 
 
 def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:

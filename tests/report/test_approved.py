@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from choose.api.notebook_views import printed
-from choose.judge.verdict import judge
+from choose.judge.evidence import Evidence
 from choose.report import words
 from choose.report.blocks import labels
 from choose.report.markdown import markdown_page
@@ -25,7 +26,6 @@ from choose.schema.decision import (
     Caveat,
     CaveatCode,
     Decision,
-    FamilyResult,
     Gate,
     GateCode,
     RareLabel,
@@ -43,10 +43,10 @@ from choose.schema.diagnosis import (
     RelabelGain,
     Suspect,
 )
-from choose.schema.scorecard import Cost, Scorecard
 from choose.types import Kind
 from support import decisions
-from support.simulated_studies import lora, majority, probe, prompt, rule, study, world
+from support.decisions import changed, judged
+from support.simulated_studies import candidate, tfidf
 
 APPROVED = Path(__file__).parent / "approved"
 DEMO = Path(__file__).parents[2] / "docs" / "generate" / "demo.json"
@@ -67,21 +67,8 @@ def priced() -> Decision:
     return base.model_copy(update={"scorecards": tuple(found), "goal": goal})
 
 
-def judged(*, costly: float, cheap: float, rows: int) -> Decision:
-    return judge(world(costly, cheap, rows=rows), rule())
-
-
-def nothing_usable() -> Decision:
-    return judge(study([majority(0.4), probe(0.4), prompt(0.38), lora(0.39)], 600, 1), rule())
-
-
 SCREENS: dict[str, Callable[[], Decision]] = {
     **{kind: partial(decisions.decision, kind) for kind in get_args(Kind)},
-    "adopt": partial(judged, costly=0.88, cheap=0.8, rows=2000),
-    "baseline-is-enough": partial(judged, costly=0.78, cheap=0.8, rows=2000),
-    "too-close": partial(judged, costly=0.8, cheap=0.8, rows=2000),
-    "collect-labels": partial(judged, costly=0.83, cheap=0.81, rows=300),
-    "none-works": nothing_usable,
     "many-rows-left": decisions.answered,
     "one-family": decisions.alone,
     "documents": decisions.reading,
@@ -198,38 +185,22 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
         yield code, words.evidence(base, gate)
 
 
-def changed(base: Decision, **facts: object) -> Decision:
-    """Return a decision whose verdict has some other facts."""
-    return base.model_copy(update={"verdict": base.verdict.model_copy(update=facts)})
+def prompted(small: float, chance: float = 0.995) -> Decision:
+    """Return a decision that names prompt-big; prompt-small costs a 17th."""
+    dollars = {"prompt-big": 15.0, "prompt-small": 0.9}
 
+    def priced(seen: Evidence) -> Evidence:
+        infos = (replace(one, usd_per_1k=dollars.get(one.name)) for one in seen.candidates)
+        return replace(seen, candidates=tuple(infos))
 
-def prompted(low: float, high: float, chance: float = 0.995) -> Decision:
-    """Return a decision that names prompt-big; prompt-small answered 100 rows for a 17th."""
-    base = decisions.decision("adopt")
-    gap = Interval(value=(low + high) / 2, low=low, high=high)
-    scores = (round(0.78 + gap.value, 3), 0.78)
-    facts = {"strategy": "prompt", "family": "prompting", "accuracy": Interval(value=0.8)}
-    cards = (
-        Scorecard(
-            candidate="prompt-big", chosen=True, cost=Cost(usd_per_1k=15.0), rows=516, **facts
-        ),
-        Scorecard(
-            candidate="prompt-small", cost=Cost(usd_per_1k=0.9), rows=100, common=100,
-            difference=gap, compared=scores, **facts,
-        ),
-        decisions.cheap("tfidf", 0.64, 0.06, difference=Interval(value=-0.16)),
-    )  # fmt: skip
-    names = ("prompt-small", "prompt-big")
-    families = (
-        FamilyResult(family="prompting", best="prompt-big", members=names),
-        FamilyResult(family="baseline", best="tfidf"),
+    found = judged(
+        tfidf(0.64),
+        candidate("prompt-small", "prompting", small, 20.0, model="Qwen3-8B"),
+        candidate("prompt-big", "prompting", 0.8, 30.0, model="Qwen3-32B"),
+        rows=300,
+        change=priced,
     )
-    facts = {
-        "use_meanwhile": "prompt-big", "usable": True, "unmeasured": (),
-        "recommended": "prompt-big", "families": families, "leads": {},
-        "chance": {"prompting": chance, "baseline": 1 - chance},
-    }  # fmt: skip
-    return changed(base, **facts).model_copy(update={"scorecards": cards})
+    return changed(found, chance={"prompting": chance, "baseline": 1 - chance})
 
 
 def _situations() -> Iterator[tuple[str, Decision]]:
@@ -250,9 +221,9 @@ def _situations() -> Iterator[tuple[str, Decision]]:
     for target in (None, 0.3):
         goal = {"scorecards": low, "goal": {**answered.goal, "target": target}}
         yield f"a low score, target {target}", answered.model_copy(update=goal)
-    yield "a cheaper member is as good", prompted(-0.1, 0.06)
+    yield "a cheaper member is as good", prompted(0.79)
     for chance in (0.995, 0.96, 0.85):
-        yield f"a member is worse, {chance:.1%} sure", prompted(-0.2, -0.04, chance)
+        yield f"a member is worse, {chance:.1%} sure", prompted(0.66, chance)
 
 
 def test_answers_in_every_situation_are_those_that_were_approved() -> None:

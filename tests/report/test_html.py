@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 
 from choose.report import words
-from choose.schema.decision import Decision, Method, Note, PromptText
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, Suspect
 from choose.types import Kind
 from support import decisions
@@ -20,31 +21,12 @@ from support.html import VECTORS, page_of, parsed
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 
-# Fields that hold text of data, models or errors.
-FREE = {
-    *("labels", "label", "name", "why", "names", "what", "evidence", "model", "errors", "findings"),
-    *("view", "method", "candidate", "setting", "text", "settings", "behind"),
-}
 
-
-def poisoned(vectors: tuple[str, ...]) -> Decision:
-    """Put every vector where text of data, models or errors can stand."""
-    told = PromptText(candidate="prompt", setting="bare", text="Classify.\nText:")
-    notes = (Note(candidate="prompt", text="Cut.", fits=2),)
-    method = Method(prompts=(told,), notes=notes, settings="[grid]\nseeds = 1\n")
-    decided = decisions.served().model_copy(update={"method": method})
-    text = decided.model_dump(mode="json", by_alias=True)
-    names = iter(vectors * 50)
-
-    def poison(value: object, key: str = "") -> object:
-        if isinstance(value, dict):
-            return {k: poison(v, k) for k, v in value.items()}
-        if isinstance(value, list):
-            return [poison(v, key) for v in value]
-        return f"{value} {next(names)}" if isinstance(value, str) and key in FREE else value
-
+def hostile(vectors: tuple[str, ...] = VECTORS) -> Decision:
+    """Return a decision with every vector where text of data, models or errors can stand."""
     splits = tuple(decisions.loss_split(vector) for vector in vectors)
-    return Decision.model_validate(poison(text)).model_copy(update={"loss_splits": splits})
+    found = decisions.poisoned(decisions.served(), vectors)
+    return found.model_copy(update={"loss_splits": splits})
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
@@ -66,10 +48,10 @@ def test_a_record_with_nothing_measured_makes_a_page() -> None:
 def test_sections_are_listed_and_led_to() -> None:
     page = page_of(decisions.served())
     listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
-    assert listed == ["decision", "labels", "money", "evidence", "method", "again"]
+    assert listed == ["decision", "see", "labels", "money", "evidence", "method", "again"]
     page = page_of(decisions.reading())
     listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
-    assert listed == ["decision", "reading", "money", "evidence", "method", "again"]
+    assert listed == ["decision", "see", "reading", "money", "evidence", "method", "again"]
 
 
 def test_the_first_screen_speaks_without_statistics() -> None:
@@ -98,7 +80,7 @@ def test_a_page_for_many_rows_is_small_enough_for_a_mail() -> None:
     audit = Audit(
         auditors=("probe",),
         rows=3000,
-        accuracy=decisions.interval(0.9),
+        accuracy=Interval(value=0.9),
         suspected=3000,
         suspects=suspects,
     )
@@ -117,7 +99,7 @@ def test_tables_have_heads_and_charts_have_words() -> None:
 
 
 def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
-    tags = parsed(page_of(poisoned(VECTORS))).seen
+    tags = parsed(page_of(hostile())).seen
     allowed = {tag for tag, _ in parsed(page_of(decisions.served())).seen} | {"pre", "code"}
     allowed |= {tag for tag, _ in parsed(page_of(decisions.reading())).seen}
     assert {tag for tag, _ in tags} <= allowed
@@ -125,7 +107,7 @@ def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
         assert not [name for name in attrs if name.startswith("on")], tag
         assert "javascript:" not in str(attrs.get("href", ""))
         assert tag not in ("script", "iframe", "object", "embed", "img", "link")
-    page = page_of(poisoned(VECTORS))
+    page = page_of(hostile())
     assert "{{ 7 * 7 }}" in page  # shown, not computed
     assert "\x1b" not in page
     assert "\u202e" not in page
@@ -151,7 +133,7 @@ def test_nothing_runs_and_no_request_leaves_in_a_real_browser(tmp_path: Path) ->
     Thread(target=server.serve_forever, daemon=True).start()
     vectors = tuple(v.replace("PORT", str(server.server_port)) for v in VECTORS)
     page = tmp_path / "report.html"
-    page.write_text(page_of(poisoned(vectors)), encoding="utf-8")
+    page.write_text(page_of(hostile(vectors)), encoding="utf-8")
     # The same text as markup, to see that the trap would have caught it.
     bait = tmp_path / "bait.html"
     bait.write_text(f"<body>{''.join(vectors)}", encoding="utf-8")

@@ -283,8 +283,8 @@ def decision_blocks(
 
 # The answer and what to do, the first section.
 
-# Columns of a name in a table of families, and in a drawing; of a label at the head of a column.
-NAME, LABEL = 20, 12
+# Columns of a name in a table of families, and in a drawing.
+NAME = 20
 
 
 def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
@@ -418,7 +418,7 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     volume, usd = decision.goal.get("volume"), card.cost.usd_per_1k
     monthly = None if usd is None or volume is None else usd * volume / 1000
     found = {
-        f"“{shorten(clean(rare.label), LABEL)}” found": in_percent(rare.found[card.candidate] / rare.answered)
+        f"“{clean(rare.label)}” found": in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
         if card.candidate in rare.found
     }

@@ -596,7 +596,7 @@ def doubts(decision: Decision) -> Iterator[str]:
     if verdict.usable and (within := within_family(decision)):
         yield within
     if (decision.chance or 1.0) < SURE:
-        only = "only " * (verdict.loss < SMALL_LOSS)
+        only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
         yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
     others.sort(key=lambda family: -verdict.chance[family])

@@ -46,8 +46,8 @@ from choose.schema.decision import Decision
 # Columns of a margin, of a cell at most, and between two columns of a table.
 INDENT, CELL, GAP = 2, 28, 2
 
-# Columns of the head of a column: at least, and at most.
-HEAD = (7, 12)
+# Columns of the head of a column: at least, and at most where words do not need more; of a word.
+HEAD, WORD = (7, 12), 16
 
 # Lines of the first screen, below which the shell's prompt and the path of the report stand, and of
 # one in a pipe or file, which has no height.
@@ -329,7 +329,9 @@ def _table(block: Table, width: int) -> Iterator[RenderableType]:
     for place, name in enumerate(block.heads):
         cells = [literal(shorten(_name(clean(row[place])), CELL)) for row in rows]
         wide = max((cell_len(cell.plain) for cell in cells), default=0)
-        head = fold(name, max(HEAD[0], min(wide, HEAD[1]), *map(cell_len, name.split())), "dim")
+        parts = [shorten(word, WORD) for word in clean(name).split()]
+        least = max(HEAD[0], min(wide, HEAD[1]), *map(cell_len, parts))
+        head = fold(" ".join(parts), least, "dim")
         if block.sign and not place:
             head, marked = Text("  ") + head, [row[0] == block.mark for row in rows]
             sign = literal(block.sign) + Text(" ")
