@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple
 from choose.formatting import (
     DASH,
     MINUS,
-    clean,
     difference,
     dollars,
     duration,
@@ -297,7 +296,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
         *answer(decision),
         *families(decision),
         *(
-            Paragraph(shorten(f"{clean(name)} failed{more}: {words.failed(error)}", 160), "fail")
+            Paragraph(shorten(f"{name} failed{more}: {words.failed(error)}", 160), "fail")
             for name, error in failed[:1]
         ),
         *(Paragraph(text, "aside") for text in beside if text),
@@ -335,7 +334,7 @@ def families(decision: Decision) -> Iterator[Block]:
     rows = [_family_row(decision, family, card, head=head) for family, card in shown]
     for family in verdict.unmeasured:
         told = chance_cell(decision, verdict.chance.get(family))
-        rows.append({"family": clean(family), head: "0", "chance": told})
+        rows.append({"family": family, head: "0", "chance": told})
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
         rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
@@ -354,7 +353,7 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
 
     Dollars of a month say those of 1,000 answers too.
     """
-    noun, member = clean(family), shorten(clean(card.candidate), NAME)
+    noun, member = family, shorten(card.candidate, NAME)
     own = _place(decision, card)
     del own["rows"], own["shared rows"], own["state"]
     if decision.goal.get("volume"):
@@ -381,12 +380,12 @@ def candidates(decision: Decision) -> Iterator[Block]:
     bars = [Bar(s.difference, low, high, margin, s.common < whole) for s in placed]
     ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
     drawn = (
-        f"Bars: points against {clean(pick)} on the same rows with their 95 % range, from {ends}."
+        f"Bars: points against {pick} on the same rows with their 95 % range, from {ends}."
         + f" Shaded: less than the margin of {points(margin)}." * (margin > 0)
         + " Hollow: compared on fewer rows." * any(bar.hollow for bar in bars)
     )
     yield from table(caption, rows, mark=named.get(pick, ""), wide=True, bars=bars, drawn=drawn)
-    others = [clean(s.candidate) for s in decision.scorecards if s not in placed]
+    others = [s.candidate for s in decision.scorecards if s not in placed]
     told = (
         words.compared_on(decision, [s.candidate for s in placed]),
         words.beyond_limits(decision),
@@ -418,7 +417,7 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     volume, usd = decision.goal.get("volume"), card.cost.usd_per_1k
     monthly = None if usd is None or volume is None else usd * volume / 1000
     found = {
-        f"“{clean(rare.label)}” found": in_percent(rare.found[card.candidate] / rare.answered)
+        f"“{rare.label}” found": in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
         if card.candidate in rare.found
     }
@@ -438,7 +437,7 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
 
 
 def _against(decision: Decision) -> str:
-    return f"against {clean(decision.named)}"
+    return f"against {decision.named}"
 
 
 def _unlike(decision: Decision, card: Scorecard) -> bool:
@@ -497,8 +496,8 @@ def titles(decision: Decision) -> dict[str, str]:
     """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
     found = {}
     for card in decision.scorecards:
-        name = clean(card.candidate)
-        title = clean(card.title) or (short_model(card.model) if card.model else "")
+        name = card.candidate
+        title = card.title or (short_model(card.model) if card.model else "")
         found[card.candidate] = f"{title} ({name})" if title not in ("", name) else name
     return found
 
@@ -559,7 +558,7 @@ NO_ANSWER = "no usable answer"
 
 def text_of(decision: Decision, texts: Mapping[str, str], id: str) -> str:
     """Return the text of a row, if it was stored."""
-    text = clean(texts.get(id, DASH))
+    text = texts.get(id, DASH)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
@@ -568,7 +567,7 @@ def differing_rows(decision: Decision, texts: Mapping[str, str]) -> Iterator[Blo
         {
             "row": row.id,
             "right": "; ".join((row.target, *row.accepted)),
-            **{f"{clean(given.candidate)} says": _said(decision, given) for given in row.answers},
+            **{f"{given.candidate} says": _said(decision, given) for given in row.answers},
             "text": text_of(decision, texts, row.id),
         }
         for row in decision.side_by_side
@@ -655,10 +654,10 @@ def part_by_part(decision: Decision) -> Iterator[Block]:
         return
     others = [c for c in readers(decision) if c.candidate != pick.candidate]
     parts = {
-        clean(c.candidate): {row.name: row for row in (c.text.fields if c.text else c.per_class)}
+        c.candidate: {row.name: row for row in (c.text.fields if c.text else c.per_class)}
         for c in (pick, *others)
     }
-    own = parts[clean(pick.candidate)]
+    own = parts[pick.candidate]
     rows = (
         {
             part_of: row.name,
@@ -675,7 +674,7 @@ def part_by_part(decision: Decision) -> Iterator[Block]:
         f"Precision / recall in %: answers with the {part_of} that are right, and rows of the "
         f"{part_of} that are found, of the rows that each candidate answered"
     )
-    confused = f"What {clean(pick.candidate)} takes for another label"
+    confused = f"What {pick.candidate} takes for another label"
     wrong = [one for one in decision.confusion if one.label != one.answer]
     pairs = (
         {"label": one.label, "answered": one.answer or NO_ANSWER, "rows": f"{one.rows:,}"}
@@ -749,7 +748,7 @@ def learning_curve(decision: Decision) -> Iterator[Block]:
         told = (rows_noted(decision, sets), still)
         yield Chart(
             lines={
-                shorten(clean(c.candidate), NAME): [
+                shorten(c.candidate, NAME): [
                     At(point.labels, point.value, point.low, point.high) for point in c.curve
                 ]
                 for c in cards
@@ -811,7 +810,7 @@ def scores(decision: Decision) -> Iterator[Block]:
     yield Paragraph(note.strip(), "note")
     for card in cards:
         for error in card.errors:
-            yield Paragraph(f"{clean(card.candidate)} failed: {words.failed(error)}", "fail")
+            yield Paragraph(f"{card.candidate} failed: {words.failed(error)}", "fail")
 
 
 def _of_texts(text: TextFigures | None) -> dict[str, str]:
@@ -834,7 +833,7 @@ def comparisons(decision: Decision) -> Iterator[Block]:
     planned = [pair for pair in decision.pairs if pair.p_holm is not None]
     rows = (
         {
-            "pair": f" {MINUS} ".join(shorten(clean(side), 60) for side in (pair.a, pair.b)),
+            "pair": f" {MINUS} ".join(shorten(side, 60) for side in (pair.a, pair.b)),
             "difference (95 % CI)": difference(pair.difference),
             "p (Holm)": p_value(pair.p_holm),
             "rows": of_rows(pair.difference, decision, pair.rows),
@@ -882,8 +881,7 @@ def task_changes(decision: Decision) -> Iterator[Block]:
             "later rows": change(card.stability.temporal_drop),
             "other sources": change(card.stability.source_loss),
             "worst source": "".join(
-                f"{clean(worst.source)}: {change(worst.loss)}"
-                for worst in card.stability.sources[:1]
+                f"{worst.source}: {change(worst.loss)}" for worst in card.stability.sources[:1]
             )
             or DASH,
         }
@@ -924,7 +922,7 @@ def new_classes(decision: Decision) -> Iterator[Block]:
         for card, new in added
         for point in new.points
     )
-    names = ", ".join(dict.fromkeys(clean(new.label) for _, new in added))
+    names = ", ".join(dict.fromkeys(new.label for _, new in added))
     what = words.words_in(decision).new
     yield from table(f"A {what} ({names}) that was withheld, then added with a few examples", rows)
 
@@ -953,15 +951,15 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
     data, more = decision.dataset, len(decision.dataset.labels) - NAMED
     division = words.division_line(data, decision.looks)
     models = short_models(card.model for card in decision.scorecards)
-    rows = f"{clean(data.name)}: {plural(data.rows, 'row')}"
-    yield "Data", f"{rows}; {division}; fingerprint {clean(data.fingerprint)}"
-    labels = ", ".join(map(clean, data.labels[:NAMED]))
+    rows = f"{data.name}: {plural(data.rows, 'row')}"
+    yield "Data", f"{rows}; {division}; fingerprint {data.fingerprint}"
+    labels = ", ".join(data.labels[:NAMED])
     yield "Labels", labels + (f" and {more} more" if more > 0 else "")
     yield "Goal", words.goal_line(decision.goal)
-    named = (f"{short}: {clean(spec)}" for spec, short in models.items() if spec)
+    named = (f"{short}: {spec}" for spec, short in models.items() if spec)
     yield "Models", "; ".join(named) or "none"
-    versions = [f"choose {clean(decision.choose)}", f"rule {clean(decision.rule)}"]
-    versions += [f"{clean(key)} {clean(value)}" for key, value in decision.machine.items()]
+    versions = [f"choose {decision.choose}", f"rule {decision.rule}"]
+    versions += [f"{key} {value}" for key, value in decision.machine.items()]
     yield "Versions", ", ".join(versions)
 
 
@@ -976,7 +974,7 @@ def reproduce(decision: Decision) -> Iterator[Block]:
     if decision.method and (settings := decision.method.settings):
         yield Listing(settings, "The settings: study.toml")
     yield Paragraph(
-        f"Install choose {clean(decision.choose)} from a checkout or wheel: no package index has "
+        f"Install choose {decision.choose} from a checkout or wheel: no package index has "
         "it. The settings hold no local folder and no password. A slower machine may finish fewer "
         "trials.",
         "note",
@@ -994,7 +992,7 @@ def with_span(interval: Interval | None) -> str:
 
 def reading_losses(decision: Decision) -> Iterator[Block]:
     """Yield what is lost to what, the scores by what is read, and how well it was retrieved."""
-    splits, mark = words.splits_of(decision), clean(decision.named)
+    splits, mark = words.splits_of(decision), decision.named
     if not splits:
         return
     conditions = (
@@ -1053,7 +1051,7 @@ def suspect_values(decision: Decision) -> Iterator[Block]:
                 part_of: one.field,
                 "given": DASH if one.given is None else one.given,
                 "instead": DASH if one.suggested is None else one.suggested,
-                "candidates": listed([clean(name) for name in one.candidates]),
+                "candidates": listed(one.candidates),
             }
             for one in values.suspects
         )
@@ -1067,9 +1065,9 @@ def suspect_values(decision: Decision) -> Iterator[Block]:
 
 
 def comparison_blocks(versus: Versus) -> list[Block]:
-    before, after = clean(versus.before.name), clean(versus.after.name)
+    before, after = versus.before.name, versus.after.name
     title = "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
-    prints = f"{clean(versus.before.fingerprint)} and {clean(versus.after.fingerprint)}"
+    prints = f"{versus.before.fingerprint} and {versus.after.fingerprint}"
     return [
         Answer(
             question=f"What changed from {before} to",
@@ -1164,4 +1162,4 @@ def check_blocks(
 
 
 def _cut(value: str | None) -> str:
-    return DASH if value is None else shorten(clean(value), LONGEST)
+    return DASH if value is None else shorten(value, LONGEST)

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from rich.cells import cell_len
 
@@ -19,7 +19,6 @@ from choose.formatting import (
     DASH,
     Estimate,
     chance,
-    clean,
     dollars,
     duration,
     gain,
@@ -51,7 +50,6 @@ from choose.schema.decision import (
     CaveatCode,
     DatasetRecord,
     Decision,
-    FamilyResult,
     Gate,
     GateCode,
     RareLabel,
@@ -138,12 +136,17 @@ def amount(value: float, noun: str) -> str:
 
 def right(accuracy: Estimate, noun: str = "right") -> str:
     """Return ``82 % right (79 to 85)``, or ``chrF 0.31 (0.28 to 0.34)``."""
-    said, low, high = scored(accuracy.value, noun), accuracy.low, accuracy.high
-    if low is None or high is None:
-        return said
-    if not is_share(noun):
-        return f"{said} ({low:.2f} to {high:.2f})"
-    return f"{said} ({' to '.join(in_percent(end).removesuffix(' %') for end in (low, high))})"
+    told = scored(accuracy.value, noun)
+    if accuracy.low is None or accuracy.high is None:
+        return told
+    share = is_share(noun)
+    ends = (in_percent(e)[:-2] if share else f"{e:.2f}" for e in (accuracy.low, accuracy.high))
+    return f"{told} ({' to '.join(ends)})"
+
+
+def upper(text: str) -> str:
+    """Return a text that begins a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 # What a family is called; and where documents are ranked, which asks whether to tune the embedder.
@@ -151,16 +154,9 @@ _CALLED: dict[str, str] = {**{f: f for f in FAMILIES}, "baseline": "a cheap base
 _RANKED: dict[str, str] = {"retrieval": "an untuned embedder", "fine-tuning": "a tuned embedder"}
 
 
-class Stronger(NamedTuple):
-    """A model that may do better, and what asks for it."""
-
-    what: str
-    flag: str
-
-
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words that depend on whether answers are labels.
+    """Words that depend on the task.
 
     Attributes:
         score: what is measured, such as ``accuracy``.
@@ -179,15 +175,13 @@ class Words:
     local: bool = False
 
     @property
-    def stronger(self) -> Stronger:
-        """Return what model may do better where only small ones were tried."""
-        return (
-            Stronger("embedder", "--set encoder=BAAI/bge-base-en-v1.5")
-            if self.ranks
-            else Stronger("LLM on your machines", "--model ollama:qwen2.5:14b")
-            if self.local
-            else Stronger("LLM", "--model openai:gpt-4o-mini")
-        )
+    def stronger(self) -> dict[str, str]:
+        """Return what model may do better than small ones, and the flag that asks for it."""
+        if self.ranks:
+            return {"stronger": "embedder", "flag": "--set encoder=BAAI/bge-base-en-v1.5"}
+        if self.local:
+            return {"stronger": "LLM on your machines", "flag": "--model ollama:qwen2.5:14b"}
+        return {"stronger": "LLM", "flag": "--model openai:gpt-4o-mini"}
 
     @property
     def question(self) -> str:
@@ -195,14 +189,12 @@ class Words:
 
     @property
     def labels(self) -> str:
-        """Return what training takes more of."""
         return "labelled rows" if self.label == "row" else f"{self.label}s"
 
     @property
     def title(self) -> str:
         """Return what is measured, as it begins a sentence: ``Field F1``, but ``chrF``."""
-        first = self.score.split(" ", 1)[0]
-        return self.score[:1].upper() + self.score[1:] if first.islower() else self.score
+        return upper(self.score) if self.score.split(" ", 1)[0].islower() else self.score
 
 
 def words_of(metric: str) -> Words:
@@ -261,14 +253,14 @@ def _longest_prefix(text: str, width: int) -> str:
 
 def score_noun(goal: Mapping[str, Any]) -> str:
     if teacher := goal.get("agreement"):
-        return f"{AGREEMENT} {clean(teacher)}"
+        return f"{AGREEMENT} {teacher}"
     return noun_of(goal.get("metric", "accuracy"))
 
 
 def score_head(goal: Mapping[str, Any]) -> str:
     """Return the head of a column of scores: ``% right``, or ``100 x chrF``."""
     noun = score_noun(goal)
-    return f"% {noun}" if is_share(noun) else f"100 x {clean(noun)}"
+    return f"% {noun}" if is_share(noun) else f"100 x {noun}"
 
 
 def words_in(decision: Decision) -> Words:
@@ -279,16 +271,14 @@ def words_in(decision: Decision) -> Words:
 
 
 def goal_line(goal: Mapping[str, Any]) -> str:
-    parts = []
-    if (target := goal.get("target")) is not None:
-        parts.append(f"at least {scored(target, score_noun(goal))}; ")
-    if (margin := goal.get("margin")) is not None:
-        parts.append(f"a margin of {points(margin)}. ")
-    return f"{''.join(parts)}Fixed before the run."
+    target, margin = goal.get("target"), goal.get("margin")
+    least = "" if target is None else f"at least {scored(target, score_noun(goal))}; "
+    apart = "" if margin is None else f"a margin of {points(margin)}. "
+    return f"{least}{apart}Fixed before the run."
 
 
 def division_line(data: DatasetRecord, looks: int) -> str:
-    how = f"none of them used for training ({clean(data.division)})"
+    how = f"none of them used for training ({data.division})"
     if data.division == "cross-fit":
         how = "each predicted by a model that was not trained on it (cross-fit)"
     if data.learnt is not None and data.pool is not None and data.learnt < data.pool:
@@ -313,16 +303,15 @@ def covered_by(intervals: Iterable[Interval | None], about: str | None = None) -
 
 def _covered(estimand: str) -> str:
     code, _, number = estimand.partition(":")
-    if code not in COVERS:
-        return clean(estimand)
-    assumed = ASSUMED.format(points(float(number))) if number and code.endswith("-either") else ""
-    return COVERS[code].format(number) + assumed
+    assumed = number and code.endswith("-either")
+    said = COVERS.get(code, estimand).format(number)
+    return said + ASSUMED.format(points(float(number))) if assumed else said
 
 
 def fit_notes(decision: Decision) -> Iterator[str]:
     for note in decision.method.notes if decision.method else ():
         fits = "" if note.fits == 1 else f" (one of {plural(note.fits, 'fit')})"
-        yield f"{clean(note.candidate)}: {note.text}{fits}"
+        yield f"{note.candidate}: {note.text}{fits}"
 
 
 # Why trials did not run.
@@ -336,39 +325,42 @@ _WHY_LEFT: Mapping[Reason | None, str] = {
 }
 
 
-def left_out_line(one: LeftOut) -> str:
+def left_out_line(left: LeftOut) -> str:
     """Return what was planned and not measured, and why."""
-    why = one.text or f"{_why_left(one)}."
-    if one.trials and not one.text:
-        parts = [f"{part} ({plural(count, 'trial')})" for part, count in one.trials.items()]
-        why = f"{why[:-1]}. Not run: {', '.join(parts)}."
-    return f"{one.candidate}: {why}" if one.candidate else why
+    why = left.text or f"{_why_left(left)}."
+    if left.trials and not left.text:
+        parts = [f"{part} ({plural(count, 'trial')})" for part, count in left.trials.items()]
+        why += f" Not run: {', '.join(parts)}."
+    return f"{left.candidate}: {why}" if left.candidate else why
 
 
-def _why_left(one: LeftOut) -> str:
-    if one.reason == "dropped" and one.answered is not None:
-        return f"behind for certain after {plural(one.answered, 'answer')}"
-    if one.reason != "too-long":
-        return _WHY_LEFT[one.reason]
-    took = "" if one.seconds is None else f" ({duration(one.seconds)})"
-    if one.learns is None or one.keeps is None:
+def _why_left(left: LeftOut) -> str:
+    if left.reason == "dropped" and left.answered is not None:
+        return f"behind for certain after {plural(left.answered, 'answer')}"
+    if left.reason != "too-long":
+        return _WHY_LEFT[left.reason]
+    took = "" if left.seconds is None else f" ({duration(left.seconds)})"
+    if left.learns is None or left.keeps is None:
         return f"one fit{took} did not end in its share of the time"
     return (
-        f"too little time was left for a fit on {plural(one.learns, 'row')}{took} and its answers; "
-        f"it stays with {plural(one.keeps, 'row')}"
+        f"too little time was left for a fit on {plural(left.learns, 'row')}{took} and its "
+        f"answers; it stays with {plural(left.keeps, 'row')}"
     )
 
 
 def forecast_lines(decision: Decision) -> Iterator[str]:
     for forecast in decision.forecasts:
         if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
-            yield f"{clean(forecast.candidate)}: {'; '.join(parts)}."
+            yield f"{forecast.candidate}: {'; '.join(parts)}."
 
 
 def _needed(needed: Needed) -> str:
-    what = f"{per_100(needed.accuracy)} %" if needed.accuracy is not None else ""
-    what = what or f"a gain of {points(needed.gain or 0.0)}"
-    sure = f"{chance(needed.probability)} probability"
+    sure, what = (
+        f"{chance(needed.probability)} probability",
+        f"a gain of {points(needed.gain or 0)}",
+    )
+    if needed.accuracy is not None:
+        what = f"{per_100(needed.accuracy)} %"
     if needed.labels is None:
         return f"{what} not within {needed.within:,} ({sure} that it is)"
     return f"{what} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
@@ -388,7 +380,7 @@ def label_sentences(audit: Audit) -> Iterator[str]:
             f"{size_in_points(gain.gain)} to the accuracy of {gain.candidate}."
         )
     for pair in audit.overlaps[:3]:
-        names = " and ".join(shorten(clean(name), 28) for name in (pair.a, pair.b))
+        names = " and ".join(shorten(name, 28) for name in (pair.a, pair.b))
         yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
 
 
@@ -439,45 +431,46 @@ def called(decision: Decision, family: str) -> str:
 def _named(decision: Decision, family: str, member: str | None) -> str:
     """Return ``a cheap baseline (probe)``: the family, and the member that represents it."""
     noun = called(decision, family)
-    return noun if not member or member == noun else f"{noun} ({clean(member)})"
+    return noun if not member or member == noun else f"{noun} ({member})"
 
 
 def _own_score(decision: Decision) -> str:
     if (card := decision.card) is None or card.accuracy is None:
         return ""
-    noun, value, rows = score_noun(decision.goal), card.accuracy.value, card.rows
-    count = round(value * rows)
-    if not 0 < rows < FEW:
+    noun, value = score_noun(decision.goal), card.accuracy.value
+    if not 0 < card.rows < FEW:
         return scored(value, noun)
-    if noun == "right" and abs(count - value * rows) < 0.01:
-        return f"{count} of {plural(rows, 'row')} right"
-    return f"{scored(value, noun)} on {plural(rows, 'row')}"
+    count = round(value * card.rows)
+    if noun == "right" and abs(count - value * card.rows) < 0.01:
+        return f"{count} of {plural(card.rows, 'row')} right"
+    return f"{scored(value, noun)} on {plural(card.rows, 'row')}"
 
 
 def answer(decision: Decision) -> str:
     """Return the answer in one sentence: what to use, and how good it is."""
-    verdict = decision.verdict
+    verdict, score = decision.verdict, _own_score(decision)
     use = _named(decision, decision.family, decision.named)
-    score = _own_score(decision)
-    if verdict.kind == "incomplete" and only_references(decision):
-        best = f"best reference: {clean(decision.named)}, {score}"
-        return f"Not decided: {_missing(decision)} ({best})."
-    if verdict.kind == "incomplete" and not verdict.usable:
-        return f"Not decided: {_missing(decision)}. {_nothing(decision, 'else')}"
+    if verdict.kind == "incomplete":
+        return f"Not decided: {_missing(decision)}{_until_then(decision)}."
     if verdict.kind == "none-works" or not verdict.usable:
         return _nothing(decision)
     if verdict.done:
         return f"Done: use {use}, {score}."
     if verdict.kind in _FIRST:
         return f"{_FIRST[verdict.kind]}; until then, use {use}: {score}."
-    if verdict.kind == "incomplete":
-        return f"Not decided: {_missing(decision)}. For now, use {use}: {score}."
     if (most := _apart_at_most(decision)) is not None:
-        pick = clean(decision.pick)
-        return f"Too close to call: take the cheaper ({pick}), {score}. {most}"
-    if verdict.recommended:
-        return f"Use {use}: {score}."
-    return f"Use {use} for now: {score}."
+        return f"Too close to call: take the cheaper ({decision.named}), {score}. {most}"
+    return f"Use {use}{'' if verdict.recommended else ' for now'}: {score}."
+
+
+def _until_then(decision: Decision) -> str:
+    """Say what to use while the question is open, or that nothing is usable."""
+    score = _own_score(decision)
+    if only_references(decision):
+        return f" (best reference: {decision.named}, {score})"
+    if not decision.verdict.usable:
+        return f". {_nothing(decision, 'else')[:-1]}"
+    return f". For now, use {_named(decision, decision.family, decision.named)}: {score}"
 
 
 def _apart_at_most(decision: Decision) -> str | None:
@@ -501,27 +494,22 @@ def only_references(decision: Decision) -> bool:
 
 def _nothing(decision: Decision, which: str = "here") -> str:
     """Say that nothing is usable, with the best score, or the target that none reaches."""
-    noun = score_noun(decision.goal)
+    noun, target = score_noun(decision.goal), decision.goal.get("target")
     if any(caveat.code == "none-within" for caveat in decision.verdict.caveats):
         return "Nothing here is within your limits."
-    values = [c.accuracy.value for c in decision.scorecards if c.accuracy]
-    top = max(values, default=0.0)
-    best = f"{100 * top:.0f} of 100" if is_share(noun) else scored(top, noun)
-    target = decision.goal.get("target")
+    top = max((c.accuracy.value for c in decision.scorecards if c.accuracy), default=0.0)
+    best = f"(best: {f'{100 * top:.0f} of 100' if is_share(noun) else scored(top, noun)})"
     if isinstance(target, float) and decision.verdict.usable:
-        return f"Nothing here reaches {amount(target, noun)} yet (best: {best})."
-    return f"Nothing {which} is usable yet (best: {best})."
+        return f"Nothing here reaches {amount(target, noun)} yet {best}."
+    return f"Nothing {which} is usable yet {best}."
 
 
 def best_reference(decision: Decision) -> str | None:
     """Return the reference of the highest score: a candidate that is never what to use."""
     members = {name for family in decision.verdict.families for name in family.members}
-    scores = {
-        card.candidate: card.accuracy.value
-        for card in decision.scorecards
-        if card.accuracy is not None and card.candidate not in members
-    }
-    return max(scores, key=lambda name: scores[name], default=None)
+    cards = [c for c in decision.scorecards if c.accuracy and c.candidate not in members]
+    best = max(cards, key=lambda c: c.accuracy.value if c.accuracy else 0.0, default=None)
+    return best.candidate if best else None
 
 
 def _missing(decision: Decision) -> str:
@@ -567,21 +555,21 @@ def undecided(decision: Decision, member: Scorecard) -> bool:
 def within_family(decision: Decision) -> str:
     """Say what other prompts and models of the named family reach, on how many rows, for what."""
     own = decision.card.cost.usd_per_1k if decision.card else None
-    others = sorted(members(decision), key=lambda s: not undecided(decision, s))
-    noun, told = score_noun(decision.goal), dict[str, list[str]]()
-    for one in others[:MEMBERS]:
-        first, against = one.compared or (one.accuracy.value if one.accuracy else 0.0, None)
-        priced = one.cost.usd_per_1k is not None and own is not None and one.cost.usd_per_1k != own
-        cost = f" at {dollars(one.cost.usd_per_1k or 0.0)} for 1,000" if priced else ""
+    others = sorted(members(decision), key=lambda card: not undecided(decision, card))
+    noun, by_rows = score_noun(decision.goal), dict[str, list[str]]()
+    for card in others[:MEMBERS]:
+        usd, score = card.cost.usd_per_1k, card.accuracy.value if card.accuracy else 0.0
+        score, against = card.compared or (score, None)
+        cost = "" if usd in (None, own) or own is None else f" at {dollars(usd or 0)} for 1,000"
         beside = "" if against is None else f" against {amount(against, noun)}"
-        where = f"{beside} on {plural(one.common or one.rows, 'row')}"
-        told.setdefault(where, []).append(f"{clean(one.candidate)} {amount(first, noun)}{cost}")
-    if not told:
+        rows = f"{beside} on {plural(card.common or card.rows, 'row')}"
+        by_rows.setdefault(rows, []).append(f"{card.candidate} {amount(score, noun)}{cost}")
+    if not others:
         return ""
-    said = "; ".join(f"{listed(names)}{where}" for where, names in told.items())
+    told = "; ".join(f"{listed(names)}{rows}" for rows, names in by_rows.items())
     more = f"; {len(others) - MEMBERS} more" * (len(others) > MEMBERS)
     settled = "open" if undecided(decision, others[0]) else "settled"
-    return f"Within {clean(decision.family)}, the choice is {settled}: {said}{more}."
+    return f"Within {decision.family}, the choice is {settled}: {told}{more}."
 
 
 def doubts(decision: Decision) -> Iterator[str]:
@@ -598,40 +586,43 @@ def doubts(decision: Decision) -> Iterator[str]:
     if (decision.chance or 1.0) < SURE:
         only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
         yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
-    others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
-    others.sort(key=lambda family: -verdict.chance[family])
-    likely = [family for family in others if verdict.chance[family] >= POSSIBLE]
-    for family in (f for f in likely if f not in verdict.unmeasured):
-        yield from _may_be(decision, family)
-    if new := [f for f in likely if f in verdict.unmeasured]:
-        told = [f"{called(decision, f)} ({chance(verdict.chance[f])} chance)" for f in new]
-        yield f"Not measured, but perhaps the better choice: {listed(told)}."
+    yield from _others(decision)
     if (counted := COUNTED.get(decision.goal.get("metric", ""))) is not None:
         yield counted
 
 
-def _may_be(decision: Decision, family: str) -> Iterator[str]:
+def _others(decision: Decision) -> Iterator[str]:
+    """Yield which other families may be the better choice, the likeliest first."""
     verdict = decision.verdict
-    result = next((f for f in verdict.families if f.family == family), FamilyResult(family=family))
-    told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
-    margin = decision.goal.get("margin") or 0.0
-    gap = next((s.difference for s in decision.scorecards if s.candidate == result.best), None)
-    far = gap is not None and gap.value < -margin
-    noun = _named(decision, family, result.best)
-    who = f"{noun[:1].upper()}{noun[1:]}"
-    if verdict.chance[family] > (decision.chance or 0.0):
-        cheaper = family == "baseline"
-        why = f": the cheaper one is enough within {points(margin)}" if cheaper else ""
+    likely = [f for f in verdict.chance if f != decision.family and verdict.chance[f] >= POSSIBLE]
+    if decision.chance is None:
+        return
+    for family in sorted(likely, key=lambda family: -verdict.chance[family]):
+        if family not in verdict.unmeasured:
+            yield from _may_be(decision, family)
+    if new := [f for f in likely if f in verdict.unmeasured]:
+        told = [f"{called(decision, f)} ({chance(verdict.chance[f])} chance)" for f in new]
+        yield f"Not measured, but perhaps the better choice: {listed(told)}."
+
+
+def _may_be(decision: Decision, family: str) -> Iterator[str]:
+    verdict, margin = decision.verdict, decision.goal.get("margin") or 0.0
+    best = next((f.best for f in verdict.families if f.family == family), None)
+    gap = next((s.difference for s in decision.scorecards if s.candidate == best), None)
+    odds, lead = verdict.chance[family], verdict.leads.get(family, 0.0)
+    who = upper(_named(decision, family, best))
+    if odds > (decision.chance or 0.0):
+        why = f": the cheaper one is enough within {points(margin)}" * (family == "baseline")
         yield (
-            f"{who} is likelier to be the right choice ({told} chance{why}); if it is not, it "
-            f"loses more, so {clean(decision.named)} is the safer one until that is decided."
+            f"{who} is likelier to be the right choice ({chance(odds)} chance{why}); if it is not, "
+            f"it loses more, so {decision.named} is the safer one until that is decided."
         )
     elif lead >= NO_LOSS:
-        stated = verdict.chance[family] >= LONG_ODDS and _apart_at_most(decision) is None
+        stated = odds >= LONG_ODDS and _apart_at_most(decision) is None
         by = f", by about {_points(lead)} if so" * stated
-        yield f"{who} may be the better choice ({told} chance){by}."
-    elif not far or verdict.chance[family] >= LONG_ODDS:
-        yield f"{who} may do as well for less ({told} chance)."
+        yield f"{who} may be the better choice ({chance(odds)} chance){by}."
+    elif odds >= LONG_ODDS or gap is None or gap.value >= -margin:
+        yield f"{who} may do as well for less ({chance(odds)} chance)."
 
 
 def _points(value: float) -> str:
@@ -681,40 +672,49 @@ def caveats(decision: Decision) -> list[str]:
     return [_caveat(decision, caveat) for caveat in decision.verdict.caveats]
 
 
-def _told(caveat: Caveat) -> Interval | None:
-    found = caveat.promised
-    return found if found and (found.high or 1) - (found.low or 0) < TOLD else None
+def _worth_telling(caveat: Caveat) -> Interval | None:
+    """Return the score that a caveat promises, unless its range says nothing."""
+    score = caveat.promised
+    return score if score and (score.high or 1) - (score.low or 0) < TOLD else None
 
 
 def _caveat(decision: Decision, caveat: Caveat) -> str:
-    promised, shares, stronger = "", "", words_in(decision).stronger
-    if (found := _told(caveat)) is not None:
-        score = right(found, score_noun(decision.goal))
-        promised = f"; with all of them, it may get {score}"
-    if caveat.shares is not None:
-        before, now = map(in_percent, caveat.shares)
-        shares = f"{before} of the training rows and {now} of the test rows"
+    promised, before, now = "", *map(in_percent, caveat.shares or (0.0, 0.0))
+    if (score := _worth_telling(caveat)) is not None:
+        told = right(score, score_noun(decision.goal))
+        promised = f"; with all of them, it may get {told}"
     failed = (evidence(decision, gate) for gate in decision.gates if gate.name in caveat.names)
     families = listed([called(decision, name) for name in caveat.names])
-    return _CAVEATS[caveat.code].format(
-        names=listed([clean(name) for name in caveat.names]),
-        families=families,
-        Families=f"{families[:1].upper()}{families[1:]}",
-        models=listed([clean(short_model(name)) for name in caveat.names]),
-        was="was" if len(caveat.names) == 1 else "were",
-        rows=f"{caveat.rows or 0:,}",
-        whole=f"{caveat.whole or 0:,}",
-        labels=plural(caveat.whole or 0, "label"),
-        total=f"{decision.dataset.test_rows:,}",
-        checks=" ".join(failed),
-        beyond=_limits(decision, caveat.names),
-        flag=stronger.flag,
-        stronger=stronger.what,
-        promised=promised,
-        shares=shares,
-        first=clean(caveat.names[0]) if caveat.names else "",
-        other=clean(caveat.names[-1]) if caveat.names else "",
+    facts = _facts(caveat) | words_in(decision).stronger
+    return _CAVEATS[caveat.code].format_map(
+        facts
+        | {
+            "Families": upper(families),
+            "other": caveat.names[-1] if caveat.names else "",
+            "labels": plural(caveat.whole or 0, "label"),
+            "total": f"{decision.dataset.test_rows:,}",
+            "checks": " ".join(failed),
+            "beyond": _limits(decision, caveat.names),
+            "promised": promised,
+            "shares": f"{before} of the training rows and {now} of the test rows",
+        }
     )
+
+
+def _facts(found: Caveat | Gate | Remark | Step) -> dict[str, str]:
+    """Return what templates say of any record of a verdict: names, counts, and a difference."""
+    first, second, *_ = (*found.names, "", "")
+    counts = {name: getattr(found, name, None) for name in ("count", "rows", "total", "whole")}
+    value = getattr(found, "value", None)
+    return {
+        "first": first,
+        "second": second,
+        "names": listed(found.names),
+        "models": listed(list(map(short_model, found.names))) or "an unnamed model",
+        "was": "was" if len(found.names) == 1 else "were",
+        "change": in_points(value) if value else DASH,
+        **{name: f"{n or 0:,}" for name, n in counts.items() if not isinstance(n, Mapping)},
+    }
 
 
 def _limits(decision: Decision, names: Collection[str]) -> str:
@@ -739,8 +739,7 @@ def beyond_limits(decision: Decision) -> str:
     """Say which candidates break a limit of the study, and how good they are; empty for none."""
     noun = score_noun(decision.goal)
     told = [
-        f"{clean(s.candidate)} {amount(s.accuracy.value, noun)} "
-        f"({_limits(decision, (s.candidate,))})"
+        f"{s.candidate} {amount(s.accuracy.value, noun)} ({_limits(decision, (s.candidate,))})"
         for s in decision.scorecards
         if s.beyond and s.accuracy and s.beyond != (ENDS,)
     ]
@@ -751,8 +750,8 @@ def ending(decision: Decision) -> str:
     """Say how far the chosen one is behind each model that ends; empty for none."""
     noun = score_noun(decision.goal)
     return " ".join(
-        f"{clean(s.candidate)}, which ends, reaches {amount(s.accuracy.value, noun)}; "
-        f"{clean(decision.named)} is {measured(abs(own.value))} "
+        f"{s.candidate}, which ends, reaches {amount(s.accuracy.value, noun)}; "
+        f"{decision.named} is {measured(abs(own.value))} "
         f"{'behind' if own.value < 0 else 'ahead of'} it ({interval(own)}, {s.common:,} rows)."
         for s in decision.scorecards
         if ENDS in s.beyond and s.accuracy and s.difference and (own := s.difference.negated())
@@ -769,17 +768,18 @@ def remarks(decision: Decision) -> list[str]:
 
 
 def _remark(decision: Decision, remark: Remark) -> str:
-    first, second, *_ = (*map(clean, remark.names), "", "")
-    moved = remark.value.value if remark.value else 0.0
-    return _REMARKS[remark.code].format(
-        first=first,
-        what=clean(remark.what),
-        told=gain(first, second, remark.value) if remark.value else DASH,
-        rows=f"{remark.rows or 0:,}",
-        size=measured(remark.share or 0.0),
-        score=amount(remark.share or 0.0, score_noun(decision.goal)),
-        moves=f"{'loses' if moved < 0 else 'gains'} {measured(abs(moved))}",
-        interval=interval(remark.value) if remark.value else DASH,
+    facts, value, share = _facts(remark), remark.value, remark.share or 0.0
+    moved = value.value if value else 0.0
+    return _REMARKS[remark.code].format_map(
+        facts
+        | {
+            "what": remark.what,
+            "told": gain(facts["first"], facts["second"], value) if value else DASH,
+            "size": measured(share),
+            "score": amount(share, score_noun(decision.goal)),
+            "moves": f"{'loses' if moved < 0 else 'gains'} {measured(abs(moved))}",
+            "interval": interval(value) if value else DASH,
+        }
     )
 
 
@@ -789,6 +789,7 @@ def _remark(decision: Decision, remark: Remark) -> str:
 SURER = 0.02
 
 _FORMAT = "Fix the output format of {first} before you trust its score."
+_FINISH = "Finish what was left out"
 
 _STEPS: dict[StepCode, tuple[str, ...]] = {
     "add": (
@@ -801,7 +802,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "Allow more money: --max-usd was used up before {families} had answered anything.",
         "{on}",
     ),
-    "conflicts": ("Decide on one label for each text that has two ({rows}).",),
+    "conflicts": ("Decide on one label for each text that has two ({texts}).",),
     "cut": (_FORMAT, "{answers} were cut off: allow longer ones, or stop repetitions."),
     "documents": (
         "Add documents that answer {ids}.",
@@ -810,7 +811,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     "doubted": ("Check the {doubted}.", "{corrected}", "{effort}"),
     "finish": ("Finish what was left out ({items}).", "{on}"),
     "finish-paid": ("Finish what was left out ({items}): --max-usd was used up.", "{on}"),
-    "finish-rows": ("{more_rows}{lacking}.", "{on}"),
+    "finish-rows": ("{more_rows}.", "{on}"),
     "labels-for-gain": (
         "More {labels} would help {first}: it gains {gain} with {needed}.",
         "{effort}",
@@ -829,17 +830,17 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "{unread}",
     ),
     "separate": (
-        "Label more test rows: separating {first} from {other} needs about {count} more for a "
+        "Label more test rows: separating {first} from {second} needs about {count} more for a "
         "50 % chance{likely}.",
         "{effort}",
     ),
     "still-rising": (
-        "More {labels} still help {first}: from {count} to {total} it gained {gained}.",
+        "More {labels} still help {first}: from {count} to {all} it gained {gained}.",
         "{effort}",
     ),
-    "stronger": ("Try {stronger}.", "{worth}"),
-    "takeover": ("Let {first} answer what it is sure of, and {other} the rest.",),
-    "too-few": ("Label more test rows: {count} cannot separate {first} and {other}.", "{effort}"),
+    "stronger": ("Try {model}.", "{worth}"),
+    "takeover": ("Let {first} answer what it is sure of, and {second} the rest.",),
+    "too-few": ("Label more test rows: {count} cannot separate {first} and {second}.", "{effort}"),
     "unreadable": (
         _FORMAT,
         "{answers} could not be parsed: show it an example of the format, or use a JSON schema at "
@@ -849,87 +850,80 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
 
 
 def step(decision: Decision, found: Step) -> list[str]:
-    facts = _facts_of(found, decision) | _more_of(found, decision)
-    return [said for one in _STEPS[found.code] if (said := one.format(**facts))]
+    facts = _facts(found) | _facts_of(decision, found) | _more_of(decision, found)
+    return [said for one in _STEPS[found.code] if (said := one.format_map(facts))]
 
 
 def step_text(decision: Decision, found: Step) -> str:
     return " ".join(step(decision, found))
 
 
-def _facts_of(found: Step, decision: Decision) -> dict[str, str]:
+def _facts_of(decision: Decision, found: Step) -> dict[str, str]:
     """Return what templates say of the step itself."""
-    first, other, *_ = (*map(clean, found.names), "", "")
-    what, share, likely = words_in(decision), found.share or 0.0, found.total
-    needed, total = found.labels, plural(found.total or 0, what.label)
-    about = f"about {needed.value:,.0f} ({needed.low:,.0f} " if needed else ""
-    about += (
-        (f"to {needed.high:,.0f})" if needed.high is not None else "or more)") if needed else ""
-    )
+    words, needed, share = words_in(decision), found.labels, found.share or 0.0
+    about = ""
+    if needed is not None:
+        most = "or more" if needed.high is None else f"to {needed.high:,.0f}"
+        about = f"about {needed.value:,.0f} ({needed.low:,.0f} {most}) more {words.labels}"
     price = f" and {dollars(found.usd)}" if found.usd is not None else ""
+    took = "" if found.minutes is None else f"That takes up to {duration(60 * found.minutes)}"
+    spread = f"With so few runs, the variance between runs causes {100 * share:.0f} %"
+    if found.count == 1:
+        spread = "One run cannot show how much runs vary; it is assumed to cause"
+        spread = f"{spread} {100 * share:.0f} %"
     return {
-        "first": first,
-        "other": other,
-        "names": listed([clean(name) for name in found.names]),
         "ids": rows_named(found.names, 8),
-        "items": listed([clean(name) for name in found.names]) or plural(found.count or 0, "part"),
-        "count": f"{found.count or 0:,}",
-        "total": total,
-        "rows": plural(found.count or 0, "row"),
+        "items": listed(found.names) or plural(found.count or 0, "part"),
+        "all": plural(found.total or 0, words.label),
+        "texts": plural(found.count or 0, "row"),
         "answers": f"{found.count or 0:,} of {plural(found.total or 0, 'answer')}",
-        "labels": what.labels,
-        "needed": f"{about} more {what.labels}",
+        "labels": words.labels,
+        "needed": about,
         "score": amount(share, score_noun(decision.goal)),
         "gain": points(share),
         "gained": size_in_points(found.gained) if found.gained else "",
-        "likely": f", {likely:,} for 80 %" if likely is not None else "",
-        "effort": f"That takes up to {duration(60 * found.minutes)}{price}."
-        if found.minutes is not None
-        else "",
-        "spread": _spread_of_runs(found),
+        "likely": f", {found.total:,} for 80 %" if found.total is not None else "",
+        "effort": f"{took}{price}." if took else "",
+        "spread": f"{spread} of the uncertainty.",
     }
 
 
-def _spread_of_runs(found: Step) -> str:
-    share = f"{100 * (found.share or 0.0):.0f} % of the uncertainty"
-    if found.count == 1:
-        return f"One run cannot show how much runs vary; {share} is assumed."
-    return f"With so few runs, the variance between runs causes {share}."
-
-
-def _more_of(found: Step, decision: Decision) -> dict[str, str]:
+def _more_of(decision: Decision, found: Step) -> dict[str, str]:
     """Return what templates say of the decision that a step is about."""
-    told, audit, rare = found is _rest(decision), decision.audit, decision.verdict.rare
+    audit, rare, name = decision.audit, decision.verdict.rare, "".join(found.names[:1])
+    told = found is _rest(decision)
     surer = "" if told else _surer(decision, found)
-    ids = [clean(row.id) for row in audit.doubted] if audit else []
-    shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
-    repeat = f"repeat {listed([clean(name) for name in found.names])}"
-    name = found.names[0] if found.names else ""
-    splits = [one for one in decision.loss_splits if one.candidate == name]
-    unread = next((one.found.missed for one in splits if one.found), ())
+    lacking = "" if told and not decision.verdict.unmeasured else f": {_lacking(decision, found)}"
+    repeat = f"repeat {listed(found.names)}"
+    missed = [s.found.missed for s in decision.loss_splits if s.candidate == name and s.found]
     gain = audit.gain if audit else None
-    whole = found.whole is not None
+    more = words_in(decision).stronger
     return {
         "more_time": surer or "Allow more time",
-        "more_rows": surer or ("Answer more rows" if whole else "Finish what was left out"),
-        "repeat": f"{surer}: {repeat}" if surer else f"R{repeat[1:]}",
+        "more_rows": (surer or "Answer more rows" * (found.whole is not None) or _FINISH) + lacking,
+        "repeat": f"{surer}: {repeat}" if surer else upper(repeat),
         "families": _by_family(decision, found.names),
-        "lacking": f": {_lacking(decision, found)}" * (not told or bool(decision.verdict.unmeasured)),
         "on": _on(found),
-        "doubted": f"labels of the {len(ids):,} most suspicious rows ({shown})"
-        if len(ids) != 1
-        else f"label of the most suspicious row ({shown})",
-        "corrected": f"Correct labels would raise the measured accuracy of {clean(gain.candidate)} "
+        "doubted": _doubted(audit) if audit else "",
+        "corrected": f"Correct labels would raise the measured accuracy of {gain.candidate} "
         f"by about {size_in_points(gain.gain)}, and may change the comparison."
         if gain
         else "",
         "rare": quoted(rare[0].label) if rare else "",
         "missed": rare_sentence(rare[0]) if rare else "",
-        "whose": f", as measured with {clean(name)}" if name != decision.named else "",
-        "unread": f"It misses the evidence of {rows_named(unread, 8)}." if unread else "",
-        "stronger": _model_to_try(decision, found),
+        "whose": f", as measured with {name}" if name != decision.named else "",
+        "unread": f"It misses the evidence of {rows_named(missed[0], 8)}." if any(missed) else "",
+        "model": f"{'a stronger' if found.names else 'an'} {more['stronger']} ({more['flag']})",
         "worth": _worth_trying(decision, found),
     }
+
+
+def _doubted(audit: Audit) -> str:
+    ids = [row.id for row in audit.doubted]
+    if len(ids) == 1:
+        return f"label of the most suspicious row ({ids[0]})"
+    shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
+    return f"labels of the {len(ids):,} most suspicious rows ({shown})"
 
 
 def _surer(decision: Decision, found: Step) -> str:
@@ -945,18 +939,18 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
     families: dict[str, list[str]] = {}
     for card in decision.scorecards:
         if card.candidate in names:
-            families.setdefault(card.family, []).append(clean(card.candidate))
+            families.setdefault(card.family, []).append(card.candidate)
     told = [
         family if members == [family] else f"{called(decision, family)} ({', '.join(members)})"
         for family, members in families.items()
     ]
-    return listed(told or list(map(clean, names)))
+    return listed(told or names)
 
 
 def _lacking(decision: Decision, found: Step) -> str:
     """Return how many answers the members in the table lack, or else who lacks some."""
     shown = {family.best for family in decision.verdict.families}
-    own = [f"{clean(name)} lacks {rows:,}" for name, rows in found.rows.items() if name in shown]
+    own = [f"{name} lacks {rows:,}" for name, rows in found.rows.items() if name in shown]
     of = f" of {decision.dataset.test_rows:,} answers"
     return f"{listed(own)}{of}" if own else f"some rows of {_by_family(decision, [*found.rows])}"
 
@@ -973,29 +967,22 @@ def _on(found: Step) -> str:
     return f"The same command with --budget {found.minutes:.0f}m{more} continues from here{rest}."
 
 
-def _model_to_try(decision: Decision, found: Step) -> str:
-    more = words_in(decision).stronger
-    return f"{'a stronger' if found.names else 'an'} {more.what} ({more.flag})"
-
-
 def _worth_trying(decision: Decision, found: Step) -> str:
     """Say from which score on a stronger model is worth using; empty where rows are too few."""
-    noun, pick = score_noun(decision.goal), clean(decision.named)
+    noun, pick, bar = score_noun(decision.goal), decision.named, found.share or 0.0
     rows = f" on these {plural(found.count, 'row')}" if found.count else ""
     margin = decision.goal.get("margin") or 0.0
     if not decision.verdict.usable:
         floor = best_reference(decision)
-        told = f"To be usable, it has to beat the reference ({clean(floor)}){rows}."
-        return told if floor else ""
-    own = (_told(c) for c in decision.verdict.caveats if c.names == (decision.named,))
-    bar = found.share or 0.0
-    if (ahead := next(own, None)) is not None:
+        return f"To be usable, it has to beat the reference ({floor}){rows}." if floor else ""
+    if (found.count or FEW) < FEW:
+        return ""
+    own = (c for c in decision.verdict.caveats if c.names == (decision.named,))
+    if (ahead := next(map(_worth_telling, own), None)) is not None:
         # What it may get with all rows is what a model has to beat.
         bar, rows, pick = ahead.value + margin, "", f"{pick} may get with all rows"
-    told = (
-        f"It is worth using if it gets over {scored(bar, noun)}{rows}, {points(margin)} more than"
-    )
-    return f"{told} {pick}." if (found.count or FEW) >= FEW else ""  # fewer rows do not tell
+    more = f"{points(margin)} more than {pick}"
+    return f"It is worth using if it gets over {scored(bar, noun)}{rows}, {more}."
 
 
 # Commands, as they are typed or called.
@@ -1078,15 +1065,12 @@ def _passages(split: LossSplit, copies: bool) -> str:
 
     Without a passage, a cheap baseline has nothing to copy from: it is not said to need them.
     """
-    found, right, none = (
-        in_percent(score.value).removesuffix(" %")
-        for score in (split.retrieved, split.gold, split.nothing)
-    )
-    said = "" if copies else _PASSAGES[split.passages]
-    without = "" if copies else f", {none} with none"
+    scores = (split.retrieved, split.gold, split.nothing)
+    found, right, none = (in_percent(score.value)[:-2] for score in scores)
+    first, without = ("", "") if copies else (_PASSAGES[split.passages], f", {none} with none")
     return (
-        f"{said}{clean(split.candidate)} scores {found} with the passages that it finds, {right} "
-        f"with the right one{without} ({plural(split.rows, 'row')}). {_lost(split)}"
+        f"{first}{split.candidate} scores {found} with the passages that it finds, {right} with "
+        f"the right one{without} ({plural(split.rows, 'row')}). {_lost(split)}"
     )
 
 
@@ -1094,17 +1078,16 @@ def _lost(split: LossSplit) -> str:
     first, second = split.gaps[:2]
     one, two = _LOST[first.name], _LOST[second.name]
     loss, other = (signed_points(-gap.loss.value) for gap in (first, second))
-    if split.most == "nothing":
-        return "It loses nothing through retrieval or reading."
-    if split.most == "open":
-        return f"Its largest loss is not settled: {one} ({loss}) or {two} ({other})."
-    if split.most == "retrieval first":
-        retrieval = signed_points(-split.gap("retrieval").loss.value)
-        return (
-            f"Fix retrieval first ({retrieval}, {in_percent(split.retrieval_part)} of what the "
-            f"right passage reaches): reading loses more ({loss}), but nothing here reads better."
-        )
-    return f"It loses most through {one} ({loss}; {two} {other}): try {_MEND[first.name]}."
+    found = signed_points(-split.gap("retrieval").loss.value)
+    told = {
+        "nothing": "It loses nothing through retrieval or reading.",
+        "open": f"Its largest loss is not settled: {one} ({loss}) or {two} ({other}).",
+        "retrieval first": f"Fix retrieval first ({found}, {in_percent(split.retrieval_part)} of "
+        f"what the right passage reaches): reading loses more ({loss}), but nothing here reads "
+        "better.",
+    }
+    most = f"It loses most through {one} ({loss}; {two} {other}): try {_MEND[first.name]}."
+    return told.get(split.most, most)
 
 
 def after_changes(drill: DocumentDrill) -> str:
@@ -1115,37 +1098,33 @@ def after_changes(drill: DocumentDrill) -> str:
     best, *rest = drill.outcomes
     others = [outcome for outcome in rest if not outcome.reads]
     others = [outcome for outcome in others if outcome.family != "baseline"] or others
-    before, after = (in_percent(score.value) for score in (best.clean, best.updated))
-    said = (
-        f"After {plural(drill.facts, 'fact')} changed in the documents, {clean(best.candidate)} "
-        f"scores {after.removesuffix(' %')} on {plural(drill.rows, 'question')} about them "
-        f"({before.removesuffix(' %')} before), without retraining, and gives the old answer to "
-        f"{in_percent(best.stale.value)}"
+    other = max(others, key=lambda outcome: outcome.stale.value, default=None)
+    also = f"; {other.candidate} gives it to {in_percent(other.stale.value)}" if other else ""
+    return (
+        f"After {plural(drill.facts, 'fact')} changed in the documents, {best.candidate} scores "
+        f"{in_percent(best.updated.value)[:-2]} on {plural(drill.rows, 'question')} about them "
+        f"({in_percent(best.clean.value)} before), without retraining, and gives the old answer to "
+        f"{in_percent(best.stale.value)}{also}."
     )
-    if others:
-        other = max(others, key=lambda outcome: outcome.stale.value)
-        said += f"; {clean(other.candidate)} gives it to {in_percent(other.stale.value)}"
-    return f"{said}."
 
 
 def takeover(decision: Decision) -> str:
     """Say what share of an LLM's rows a cheap candidate can take over; empty without an LLM."""
     if (found := decision.takeover) is None:
         return ""
-    cheap, strong, most = clean(found.cheap), clean(found.strong), points(found.most)
+    most, rows = points(found.most), plural(found.rows, "row")
     if found.share is None or found.lost is None:
         return (
-            f"No share of the rows is shown to be safe if {cheap} takes it over from {strong}: at "
-            f"most {most} may be lost, and {plural(found.rows, 'row')} could not show it."
+            f"No share of the rows is shown to be safe if {found.cheap} takes it over from "
+            f"{found.strong}: at most {most} may be lost, and {rows} could not show it."
         )
-    which = "all rows"
+    which, lost = "all rows", "lost" if found.lost.value > 0 else "gained"
     if found.threshold:
         which = f"{in_percent(found.share.value)} of the rows"
         which += f" (those of which it is {in_percent(found.threshold)} sure or more)"
     return (
-        f"{cheap} can take over {which} from {strong} and lose at most {most}, 95 % sure "
-        f"({measured(abs(found.lost.value))} {'lost' if found.lost.value > 0 else 'gained'} on the "
-        f"{plural(found.rows, 'row')} that tested it)"
+        f"{found.cheap} can take over {which} from {found.strong} and lose at most {most}, 95 % "
+        f"sure ({measured(abs(found.lost.value))} {lost} on the {rows} that tested it)"
         f"{_saving(decision, found)}."
     )
 
@@ -1154,19 +1133,18 @@ def _saving(decision: Decision, found: Takeover) -> str:
     saved, whole = found.saved_usd_per_1k, found.strong_usd_per_1k
     if saved is None or whole is None:
         return ""
-    if (volume := decision.goal.get("volume")) is None:
-        return f": {dollars(saved)} of {dollars(whole)} for 1,000 answers saved"
-    saved, whole = (each * volume / 1000 for each in (saved, whole))
-    return f": {dollars(saved)} of {dollars(whole)} a month saved"
+    volume = decision.goal.get("volume")
+    unit, times = ("for 1,000 answers", 1.0) if volume is None else ("a month", volume / 1000)
+    return f": {dollars(saved * times)} of {dollars(whole * times)} {unit} saved"
 
 
 def shared_errors(decision: Decision) -> Iterator[str]:
     if (overlap := decision.overlap) is None:
         return
-    teacher = clean(decision.goal.get("agreement") or "")
-    wrong = f"disagree with {teacher}" if teacher else "are wrong"
-    both = wrong if teacher else "are both wrong"
-    right = f"agrees with {teacher}" if teacher else "is right"
+    wrong, both, right = "are wrong", "are both wrong", "is right"
+    if teacher := decision.goal.get("agreement"):
+        wrong = both = f"disagree with {teacher}"
+        right = f"agrees with {teacher}"
     count = len(overlap.candidates)
     everyone = "Both candidates" if count == 2 else f"All {count} candidates"
     yield (
@@ -1202,6 +1180,7 @@ _EVIDENCE: dict[GateCode, str] = {
     "no-embedder": "No embedder was measured.",
     "no-time-split": "Drift of {first} is unknown: the time ran out before it was measured.",
     "none-prompted": "No prompted model was measured.",
+    "not-ahead": "{lead}. The model may not have understood the task.",
     "one-embedder": "The only embedder is {models}; a larger one (--set encoder=SPEC) may do "
     "better.",
     "one-label": "All test rows have the same label.",
@@ -1216,58 +1195,45 @@ def evidence(decision: Decision, gate: Gate) -> str:
         return rare_sentence(decision.verdict.rare[0])
     if gate.code == "labels":
         return " ".join(_labels_clean(decision, gate))
-    if gate.code == "not-ahead":
-        return _not_ahead(gate)
-    first, second, *_ = (*map(clean, gate.names), "", "")
-    return _EVIDENCE[gate.code].format(
-        first=first,
-        second=second,
-        names=listed(gate.names),
-        others=listed(gate.names[1:]) or "no reference, as none ran",
-        models=listed([clean(short_model(name)) for name in gate.names]) or "an unnamed model",
-        count=f"{gate.count or 0:,}",
-        total=f"{gate.total or 0:,}",
-        share=measured(gate.share or 0.0),
-        limit=points(gate.limit or 0.0),
-        billions=number(gate.limit or 0.0),
-        change=in_points(gate.value) if gate.value else DASH,
+    facts, value = _facts(gate), gate.value
+    first, second = facts["first"], facts["second"]
+    return _EVIDENCE[gate.code].format_map(
+        facts
+        | {
+            "others": listed(gate.names[1:]) or "no reference, as none ran",
+            "share": measured(gate.share or 0.0),
+            "limit": points(gate.limit or 0.0),
+            "billions": number(gate.limit or 0.0),
+            "lead": gain(first, second, value) if value else f"{first} and {second} share no row",
+        }
     )
-
-
-def _not_ahead(gate: Gate) -> str:
-    a, b = map(clean, gate.names)
-    lead = gain(a, b, gate.value) if gate.value else f"{a} and {b} share no row"
-    return f"{lead}. The model may not have understood the task."
 
 
 def silent(audit: Audit | None) -> str:
     """Say why nothing is said of wrong labels; empty where something is."""
     if audit is None or not audit.auditors:
         return "The labels were not audited."
-    if audit.weak is None or audit.accuracy is None:
+    if (weak := audit.weak) is None or audit.accuracy is None:
         return ""
-    found, guessed, needed = map(
-        in_percent, (audit.accuracy.value, audit.weak.by_chance, audit.weak.needed)
-    )
     return (
-        f"No label is doubted: {' + '.join(map(clean, audit.auditors))} predicts {found} of "
-        f"{plural(audit.rows, 'label')} (by chance {guessed}). Below {needed}, its disagreements "
-        "do not tell which labels are wrong."
+        f"No label is doubted: {' + '.join(audit.auditors)} predicts "
+        f"{in_percent(audit.accuracy.value)} of {plural(audit.rows, 'label')} (by chance "
+        f"{in_percent(weak.by_chance)}). Below {in_percent(weak.needed)}, its disagreements do not "
+        "tell which labels are wrong."
     )
 
 
 def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
+    audit = decision.audit
     if gate.count:
         yield f"{gate.count} of {gate.total} test rows have a text that occurs with another label."
-    audit = decision.audit
     if audit is None or audit.noise is None:
         yield silent(audit)
-    else:
-        low, high = per_100(audit.noise.low), per_100(audit.noise.high)
-        yield (
-            f"Between {low} % and {high} % of {plural(audit.rows, 'label')} may be wrong; the "
-            f"limit is {per_100(gate.limit or 0.0)} %."
-        )
+        return
+    yield (
+        f"Between {per_100(audit.noise.low)} % and {per_100(audit.noise.high)} % of "
+        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(gate.limit or 0.0)} %."
+    )
 
 
 def headline(decision: Decision) -> str:
@@ -1286,10 +1252,10 @@ def missed_labels(decision: Decision) -> Iterator[str]:
 def rare_sentence(rare: RareLabel) -> str:
     """Say how many rows of a rare label the named candidate misses, and who misses fewest."""
     (first, found), *others = rare.found.items()
-    said = f"{clean(first)} misses {rare.answered - found:.0f} of {rare.answered:,}"
+    said = f"{first} misses {rare.answered - found:.0f} of {rare.answered:,}"
     if others and others[0][1] >= found + 1:
-        said += f", {clean(others[0][0])} {rare.answered - others[0][1]:.0f}"
-    return f"{in_percent(rare.share)} of the test rows are “{clean(rare.label)}”: {said}."
+        said += f", {others[0][0]} {rare.answered - others[0][1]:.0f}"
+    return f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
 
 
 def apart(decision: Decision, card: Scorecard) -> bool:
@@ -1308,9 +1274,9 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
     for one in decision.scorecards:
         if one.compared and one.candidate in names and apart(decision, one):
             first, second = (amount(value, noun) for value in one.compared)
-            against.setdefault(second, []).append(f"{clean(one.candidate)} {first}")
+            against.setdefault(second, []).append(f"{one.candidate} {first}")
     if against:
-        pick = clean(decision.named)
+        pick = decision.named
         told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
         return (
             f"* On shared rows, after training on equally many: {told}. Chances count all answers."
@@ -1339,17 +1305,15 @@ def payback(decision: Decision) -> str:
         return ""
     if found.api_usd is None or found.own_usd is None:
         return f"Dollars a month: add {listed(list(_prices(decision, found)))}."
-    said = f"A month: {clean(found.api)} {dollars(found.api_usd)}, {clean(found.own)} "
-    said += f"{dollars(found.own_usd)}"
-    labels = plural(found.labels, "label")
+    told = f"A month: {found.api} {dollars(found.api_usd)}, {found.own} {dollars(found.own_usd)}"
     if found.labels_usd is None:
-        return f"{said}. Price labels: --set minutes_per_label=1 --set hourly_rate=30."
+        return f"{told}. Price labels: --set minutes_per_label=1 --set hourly_rate=30."
+    labels = f"{told}: {plural(found.labels, 'label')} ({dollars(found.labels_usd)})"
     if found.months is None:
-        return f"{said}: {labels} ({dollars(found.labels_usd)}) are never paid back."
-    said += f": {labels} ({dollars(found.labels_usd)}) paid back after {months(found.months)}"
-    if found.lost is not None and (found.lost.low or 0.0) > 0:
-        said += f", but {clean(found.own)} is {measured(found.lost.value)} worse"
-    return f"{said}."
+        return f"{labels} are never paid back."
+    lost = found.lost if found.lost is not None and (found.lost.low or 0.0) > 0 else None
+    worse = f", but {found.own} is {measured(lost.value)} worse" if lost else ""
+    return f"{labels} paid back after {months(found.months)}{worse}."
 
 
 def breakevens(decision: Decision) -> str:
@@ -1361,12 +1325,12 @@ def breakevens(decision: Decision) -> str:
         if found >= 1 and decision.named in (pair.a, pair.b):
             other, costlier = sorted((pair.a, pair.b), key=trained.__getitem__)
             when = f"from {rough(found)} answers on"
-            told.append(f"{clean(costlier)} is cheaper than {clean(other)} {when}")
+            told.append(f"{costlier} is cheaper than {other} {when}")
     return f"Training included: {'; '.join(told)}." if told else ""
 
 
 def failed(found: Failure) -> str:
-    return f"{found.trials} of {plural(found.planned, 'trial')} failed: {clean(found.error)}"
+    return f"{found.trials} of {plural(found.planned, 'trial')} failed: {found.error}"
 
 
 # Money, time, endpoints, and where texts go.
@@ -1379,9 +1343,9 @@ def where(card: Scorecard) -> str:
     if card.strategy == "given":
         return NOT_KNOWN
     if card.service is not None:
-        return clean(card.service.behind.rpartition(" at ")[2])
+        return card.service.behind.rpartition(" at ")[2]
     if (card.model or "").startswith("endpoint:"):
-        return f"the endpoint {clean(card.model or '').removeprefix('endpoint:')}"
+        return f"the endpoint {(card.model or '').removeprefix('endpoint:')}"
     return "this machine"
 
 
@@ -1389,18 +1353,14 @@ def data_risk(decision: Decision) -> str:
     hosts: dict[str, list[str]] = {}
     for card in decision.scorecards:
         if card.accuracy and (host := where(card)) != "this machine":
-            hosts.setdefault(host, []).append(clean(card.candidate))
-    told = (
+            hosts.setdefault(host, []).append(card.candidate)
+    unknown = hosts.pop(NOT_KNOWN, [])
+    told = [
         f"{listed(names)} {'sends' if len(names) == 1 else 'send'} every text to {host}."
         for host, names in hosts.items()
-        if host != NOT_KNOWN
-    )
-    unknown = hosts.get(NOT_KNOWN)
-    left = f"Where the texts of {listed(unknown)} went is not known." if unknown else ""
-    return (
-        " ".join(filter(None, (*told, left)))
-        or "All candidates ran on this machine; no text left it."
-    )
+    ]
+    told += [f"Where the texts of {listed(unknown)} went is not known."] if unknown else []
+    return " ".join(told) or "All candidates ran on this machine; no text left it."
 
 
 # Rows, curves, and answers that are texts.
@@ -1424,7 +1384,7 @@ def reading_notes(decision: Decision) -> Iterator[str]:
     for split in splits[:1]:
         rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
         yield (
-            f"{clean(split.candidate)} answered {rows} with evidence in {documents}, each with "
+            f"{split.candidate} answered {rows} with evidence in {documents}, each with "
             "every kind of passages. Largest: % of resamples of the documents in which it is."
         )
     if unanswered := decision.without_evidence:
@@ -1433,7 +1393,7 @@ def reading_notes(decision: Decision) -> Iterator[str]:
     for split in splits[:1]:
         if split.found is not None and (missed := split.found.missed):
             of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
-            yield f"{clean(split.candidate)} read no evidence of {of}: {_listed(missed)}."
+            yield f"{split.candidate} read no evidence of {of}: {_listed(missed)}."
 
 
 # Ids of rows in a sentence.
@@ -1442,7 +1402,7 @@ LISTED = 20
 
 def _listed(ids: Sequence[str]) -> str:
     more = " (all are in decision.json)" if len(ids) > LISTED else ""
-    return f"{clean(rows_named(ids, LISTED))}{more}"
+    return f"{rows_named(ids, LISTED)}{more}"
 
 
 ABSTAINING = (

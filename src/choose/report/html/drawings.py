@@ -11,6 +11,7 @@ from math import ceil, floor, log, log10
 
 from markupsafe import Markup
 
+from choose.formatting import clean
 from choose.report.blocks import At, Bar, Chart
 
 # One colour and one dash a candidate, legible on white and on near-black; the first eight colours
@@ -80,7 +81,7 @@ def _draw(chart: Chart, kind: str, width: float) -> Markup:
     for place, line in enumerate(lines.values()):
         parts += plot.line(line, COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)])
     parts += plot.names(lines)
-    said = f"{chart.beside} by {chart.below}. {chart.caption}"
+    said = clean(f"{chart.beside} by {chart.below}. {chart.caption}")
     head = Markup(
         '<svg class="chart {}" role="img" aria-label="{}" xmlns="http://www.w3.org/2000/svg" '
         'viewBox="0 0 {:.0f} {:.0f}" fill="currentColor" font-size="12">'
@@ -151,7 +152,8 @@ class _Plot:
         height = 0.0
         for name, end in zip(ordered, ends, strict=True):
             height = max(height + LINE, self.y(end.value))
-            yield _DRAWN["text"].format(self.x(end.x) + 9, round(height + 4, 1), "start", name)
+            at = self.x(end.x) + 9, round(height + 4, 1)
+            yield _DRAWN["text"].format(*at, "start", clean(name))
 
 
 # Parts of a drawing; what is put in is escaped.

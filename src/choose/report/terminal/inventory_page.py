@@ -7,7 +7,7 @@ from inspect import Parameter
 from itertools import groupby
 from pathlib import PurePath
 
-from choose.formatting import chance, clean, figure, in_percent
+from choose.formatting import chance, figure, in_percent
 from choose.report.blocks import Block, Fact, Facts, Heading, Paragraph, table
 from choose.report.terminal.pages import Page
 from choose.report.words import shorten
@@ -135,6 +135,6 @@ def studies_page(studies: Sequence[StoredStudy]) -> Page:
         }
         for number, study in enumerate(studies, 1)
     )
-    folder = clean(str(PurePath(studies[0].path).parent))
+    folder = str(PurePath(studies[0].path).parent)
     told = f"In {folder}. Show one: choose report NUMBER. Its page: choose open NUMBER."
     return Page([*table("", rows), Paragraph(told, "note")])

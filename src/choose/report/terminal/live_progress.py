@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from choose.formatting import chance, clean, clock, duration, plural
+from choose.formatting import chance, clock, duration, plural
 from choose.report.terminal.pages import literal
 from choose.report.terminal.plan_page import reach_line, traffic_line, traffic_summary
 from choose.report.words import left_out_line, shorten
@@ -66,7 +66,7 @@ class LiveProgress:
 
     def noted(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:
-            self._say(clean(sentence), style="dim")
+            self._say(sentence, style="dim")
 
     def planned(
         self,
@@ -84,7 +84,7 @@ class LiveProgress:
         extent = "" if budget is None else f", at most {duration(budget)}"
         if self._console.is_terminal:
             self._say(
-                f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, {what}; "
+                f"{dataset.name}: {plural(len(dataset.examples), 'row')}, {what}; "
                 f"{plural(len(names), 'candidate')}{extent}. Scores below are provisional.",
                 style="dim",
             )
@@ -93,7 +93,7 @@ class LiveProgress:
             families = {trial.candidate: find(trial.strategy).family for trial in jobs}
             self._say(reach_line(reach, families, len(dataset.asked), budget), style="dim")
         for refusal in refusals:
-            self._say(f"Left out: {clean(left_out_line(refusal))}", style="yellow")
+            self._say(f"Left out: {left_out_line(refusal)}", style="yellow")
         if self._console.is_terminal:
             self._bar = Live(console=self._console, get_renderable=self._shown, transient=True)
             self._bar.start()
@@ -107,10 +107,9 @@ class LiveProgress:
         self._reused += not self._begun
         self._current = None
         if run.error is not None:
-            name = shorten(clean(job.trial.candidate), NAME)
+            name = shorten(job.trial.candidate, NAME)
             self._say(
-                f"{name} failed ({clean(job.part) or 'one run'}, fold {job.trial.fold + 1}): "
-                f"{clean(run.error)}",
+                f"{name} failed ({job.part or 'one run'}, fold {job.trial.fold + 1}): {run.error}",
                 style="red",
             )
 
@@ -120,7 +119,7 @@ class LiveProgress:
             self._say(round_line(standing, self._scores))
             self._scores = dict(standing.scores)
             self._round, self._current = standing.round.number + 1, None
-        silent = ", ".join(map(clean, standing.unanswered))
+        silent = ", ".join(standing.unanswered)
         if silent and silent != self._silent:
             self._say(f"No answer yet from {silent}.")
         self._silent = silent
@@ -131,7 +130,7 @@ class LiveProgress:
     def _say(self, sentence: str, style: str = "") -> None:
         # A terminal wraps in the middle of words; a log has no width.
         wide = not self._console.is_terminal
-        self._console.print(Text(sentence, style=style), soft_wrap=wide)
+        self._console.print(literal(sentence, style), soft_wrap=wide)
 
     def _shown(self) -> RenderableType:
         """Return a bar with the status, below a line of requests."""
@@ -143,8 +142,8 @@ class LiveProgress:
             status, done, total = f"{status} of {clock(self._budget)}", seconds, self._budget
         if self._current is not None:
             trial, part = self._current.trial, self._current.part
-            now = f"round {self._round}" if part == COMPARISON else clean(part)
-            status += f" · {now} · {clean(trial.candidate)}: {trial.train_size:,} training rows"
+            now = f"round {self._round}" if part == COMPARISON else part
+            status += f" · {now} · {trial.candidate}: {trial.train_size:,} training rows"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(max(total, 1e-9), min(done, total), width=BAR), _one_line(status))
         return Group(*lines, bar)
@@ -160,10 +159,10 @@ def chances_line(standing: Standing) -> str:
     """Return ``probe, 85 % sure; lora 14 %``, or ``open: lora 54 %, probe 45 %``."""
     likely = [n for n, own in standing.chances.items() if own >= 0.01 or n == standing.named]
     likely.sort(key=lambda name: -standing.chances[name])
-    told = [f"{shorten(clean(n), NAME)} {chance(standing.chances[n])}" for n in likely]
+    told = [f"{shorten(n, NAME)} {chance(standing.chances[n])}" for n in likely]
     if standing.chances[likely[0]] < LIKELY:
         return f"open: {', '.join(told)}"
-    first = f"{shorten(clean(likely[0]), NAME)}, {chance(standing.chances[likely[0]])} sure"
+    first = f"{shorten(likely[0], NAME)}, {chance(standing.chances[likely[0]])} sure"
     return "; ".join(filter(None, (first, ", ".join(told[1:]))))
 
 
@@ -175,7 +174,7 @@ def round_line(standing: Standing, before: Mapping[str, float] | None = None) ->
     one, known = standing.round, standing.scores
     new = [name for name in known if known[name] != (before or {}).get(name)] or [*known]
     order = sorted(new, key=lambda name: -known[name])
-    scores = ", ".join(f"{shorten(clean(n), NAME)} {100 * standing.scores[n]:.0f}" for n in order)
+    scores = ", ".join(f"{shorten(n, NAME)} {100 * standing.scores[n]:.0f}" for n in order)
     return (
         f"round {one.number}: {plural(one.rows, 'training row')}, {plural(one.ask, 'test row')}; "
         f"{scores}"

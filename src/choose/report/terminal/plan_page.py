@@ -8,7 +8,6 @@ from typing import Any
 
 from choose.formatting import (
     DASH,
-    clean,
     dollars,
     duration,
     figure,
@@ -179,7 +178,7 @@ def grid_page(plan: Planning) -> Page:
     data, rows = plan.dataset, len(plan.dataset.asked)
     kept = f"; {plural(plan.stored, 'trial')} stored" * bool(plan.stored)
     title = (
-        f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
+        f"{data.name}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
     )
     unread = [said for said in data.findings if " left out: " in said]
@@ -236,7 +235,7 @@ def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
             "": f"round {round.number}" if compared else called.get(round.part, round.part),
             "training rows": f"{round.rows:,}",
             "test rows": f"{round.ask:,}" if round.ask else "",
-            **{shorten(clean(one.name), NAME): told.get(one.name, "") for one in plan.candidates},
+            **{shorten(one.name, NAME): told.get(one.name, "") for one in plan.candidates},
         }
 
 
@@ -273,16 +272,16 @@ def _bill(bill: Bill) -> str:
     where = " (this machine)" if bill.here else ""
     read = f" and up to {plural(bill.passages, 'passage')} of the documents" * bool(bill.passages)
     return (
-        f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}"
-        f"{where} for {clean(bill.model)}, about {rough(bill.read)} tokens in and "
+        f"{bill.name}: up to {plural(bill.requests, 'request')} to {bill.host}"
+        f"{where} for {bill.model}, about {rough(bill.read)} tokens in and "
         f"{rough(bill.written)} out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the "
-        f"data{read}, for {clean(', '.join(bill.candidates))}."
+        f"data{read}, for {', '.join(bill.candidates)}."
     )
 
 
 def _why(bill: Bill) -> str:
     """Say what so many requests are for, and how to send fewer."""
-    parts = ", ".join(f"{count:,} for {clean(why)}" for why, count in bill.parts.items())
+    parts = ", ".join(f"{count:,} for {why}" for why, count in bill.parts.items())
     once = bill.parts.get(COMPARISON)
     fewer = f" --quick sends at most {once:,}." if once else ""
     return f"Why {bill.requests:,}: {parts}.{fewer}"
