@@ -241,8 +241,12 @@ def part(
 
 
 def bullets(sentences: Iterable[str], shown: int = 99) -> Iterator[Block]:
-    if said := list(sentences):
-        yield Bullets(said, shown)
+    if items := list(sentences):
+        yield Bullets(items, shown)
+
+
+def paragraphs(texts: Iterable[str], tone: Tone = "") -> Iterator[Block]:
+    yield from (Paragraph(text, tone) for text in texts if text)
 
 
 def decision_blocks(
@@ -290,8 +294,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
     """Return what the first screen shows, of which a terminal cuts what does not fit."""
     failed = [(card.candidate, error) for card in decision.scorecards for error in card.errors[:1]]
     more = f" ({len(failed) - 1:,} other candidates failed too)" * (len(failed) > 1)
-    beside = [words.payback(decision), words.ending(decision)]
-    beside += [words.takeover(decision), *[*words.reading(decision)][:1]]
+    beside = (words.payback(decision), words.ending(decision), words.takeover(decision))
     return [
         *answer(decision),
         *families(decision),
@@ -299,7 +302,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
             Paragraph(shorten(f"{name} failed{more}: {words.failed(error)}", 160), "fail")
             for name, error in failed[:1]
         ),
-        *(Paragraph(text, "aside") for text in beside if text),
+        *paragraphs((*beside, *[*words.reading(decision)][:1]), "aside"),
         *(next_steps(decision, say) if decision.verdict.steps else ()),
     ]
 
@@ -312,9 +315,8 @@ def answer(decision: Decision) -> Iterator[Block]:
     size += f", {plural(len(data.labels), 'label')}" if data.labels else ""
     sure, mood = words.how_sure(decision), words.MOODS.get(decision.verdict.kind, "wait")
     yield Answer(f"{asked} for", data.name, size, words.answer(decision), sure, mood)
-    yield from (Paragraph(text, "because") for text in words.doubts(decision))
-    for text in (*words.missed_labels(decision), *words.caveats(decision)):
-        yield Paragraph(text, "doubt")
+    yield from paragraphs(words.doubts(decision), "because")
+    yield from paragraphs((*words.missed_labels(decision), *words.caveats(decision)), "doubt")
 
 
 def families(decision: Decision) -> Iterator[Block]:
@@ -326,15 +328,16 @@ def families(decision: Decision) -> Iterator[Block]:
     found = verdict.families
     if not verdict.usable and (floor := words.best_reference(decision)):
         found = (FamilyResult(family="reference", best=floor), *found)
-    shown = [(one.family, known[one.best or ""]) for one in found if one.best in known]
+    shown = [(one.family, known[one.best]) for one in found if one.best in known]
     if not shown:
         return
     first, total = shown[0][1], decision.dataset.test_rows
     head, whole = f"rows of {total:,}", all(card.rows == total for _, card in shown)
     rows = [_family_row(decision, family, card, head=head) for family, card in shown]
-    for family in verdict.unmeasured:
-        told = chance_cell(decision, verdict.chance.get(family))
-        rows.append({"family": family, head: "0", "chance": told})
+    rows += [
+        {"family": family, head: "0", "chance": chance_cell(decision, verdict.chance.get(family))}
+        for family in verdict.unmeasured
+    ]
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
         rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
@@ -344,8 +347,7 @@ def families(decision: Decision) -> Iterator[Block]:
     spare.insert(4 if whole else 1, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
     compared = words.compared_on(decision, [one.candidate for _, one in shown]) if shown[1:] else ""
-    for text in filter(None, (compared, words.beyond_limits(decision))):
-        yield Paragraph(text, "note")
+    yield from paragraphs((compared, words.beyond_limits(decision)), "note")
 
 
 def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) -> dict[str, str]:
@@ -353,19 +355,15 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
 
     Dollars of a month say those of 1,000 answers too.
     """
-    noun, member = family, shorten(card.candidate, NAME)
-    own = _place(decision, card)
-    del own["rows"], own["shared rows"], own["state"]
+    member, own = shorten(card.candidate, NAME), _place(decision, card)
     if decision.goal.get("volume"):
         del own["$ per 1,000"]
     if card.difference and not card.chosen:
         own[_against(decision)] = plus_minus(card.difference)
-    return {
-        "family": noun if member == noun else f"{noun}: {member}",
-        **own,
-        head: f"{card.rows:,}",
-        "shared rows": f"{card.common:,}" if _unlike(decision, card) else DASH,
-    }
+    shared = own.pop("shared rows")
+    del own["rows"], own["state"]
+    named = {"family": family if member == family else f"{family}: {member}"}
+    return named | own | {head: f"{card.rows:,}", "shared rows": shared.partition(" ")[0]}
 
 
 def candidates(decision: Decision) -> Iterator[Block]:
@@ -385,13 +383,10 @@ def candidates(decision: Decision) -> Iterator[Block]:
         + " Hollow: compared on fewer rows." * any(bar.hollow for bar in bars)
     )
     yield from table(caption, rows, mark=named.get(pick, ""), wide=True, bars=bars, drawn=drawn)
-    others = [s.candidate for s in decision.scorecards if s not in placed]
-    told = (
-        words.compared_on(decision, [s.candidate for s in placed]),
-        words.beyond_limits(decision),
-        f"Not measured or not compared: {listed(others)}." if others else "",
-    )
-    yield from (Paragraph(text, "note") for text in told if text)
+    others = listed([s.candidate for s in decision.scorecards if s not in placed])
+    compared = words.compared_on(decision, [s.candidate for s in placed])
+    left = f"Not measured or not compared: {others}." if others else ""
+    yield from paragraphs((compared, words.beyond_limits(decision), left), "note")
 
 
 # Points to each side of zero that bars span at least, and at most.
@@ -400,10 +395,8 @@ LEAST, MOST = 5.0, 35.0
 
 def bar_ends(gaps: Iterable[Interval | None]) -> tuple[float, float]:
     """Return the points that bars span: these differences with their ranges, and zero."""
-    known = [gap for gap in gaps if gap]
-    lows = [100 * (gap.value if gap.low is None else gap.low) for gap in known]
-    highs = [100 * (gap.value if gap.high is None else gap.high) for gap in known]
-    return max(min([*lows, -LEAST]), -MOST), min(max([*highs, LEAST]), MOST)
+    ends = [100 * end for gap in gaps if gap for end in (gap.value, gap.low, gap.high) if end]
+    return max(min([*ends, -LEAST]), -MOST), min(max([*ends, LEAST]), MOST)
 
 
 def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
@@ -451,11 +444,10 @@ def _state(decision: Decision, card: Scorecard) -> str:
     if card.beyond:
         return "beyond a limit"
     if card.chosen:
-        own = "use" if verdict.recommended else "use for now"
-        own = own if verdict.usable else "not usable"
+        own = "use" if verdict.recommended else "use for now" if verdict.usable else "not usable"
         return "reference" if words.only_references(decision) else own
-    family = [one for one in verdict.families if one.family == card.family]
-    if any(one.members and card.candidate not in one.members for one in family):
+    members = [one.members for one in verdict.families if one.family == card.family]
+    if any(names and card.candidate not in names for names in members):
         return "reference"
     if gap and gap.high is not None and gap.high < 0:
         return "behind"
@@ -463,13 +455,13 @@ def _state(decision: Decision, card: Scorecard) -> str:
 
 
 def next_steps(decision: Decision, say: Say) -> Iterator[Block]:
+    yield Heading("Do next")
     steps = [
         Todo(words.step(decision, step), say(step.command) if step.command else ())
         for step in decision.verdict.steps
     ]
-    yield Heading("Do next")
-    none = "No open question that this study could answer."
-    yield Steps(steps) if steps else Paragraph(none)
+    none = Paragraph("No open question that this study could answer.")
+    yield Steps(steps) if steps else none
 
 
 # Candidates as every section orders, names and marks them.
@@ -494,12 +486,8 @@ def readers(decision: Decision) -> list[Scorecard]:
 
 def titles(decision: Decision) -> dict[str, str]:
     """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
-    found = {}
-    for card in decision.scorecards:
-        name = card.candidate
-        title = card.title or (short_model(card.model) if card.model else "")
-        found[card.candidate] = f"{title} ({name})" if title not in ("", name) else name
-    return found
+    found = {c.candidate: c.title or short_model(c.model or "") for c in decision.scorecards}
+    return {n: f"{title} ({n})" if title not in ("", n) else n for n, title in found.items()}
 
 
 def contending(decision: Decision) -> list[str]:
@@ -579,22 +567,26 @@ def _said(decision: Decision, given: GivenAnswer) -> str:
     """Return an answer, with its score where it may be right in part, or what was unusable."""
     if given.output is None:
         return f"{NO_ANSWER}: {given.raw}" if given.raw else NO_ANSWER
-    scored = "" if decision.dataset.labels else f" ({given.score:.2f})"
-    return f"{given.output}{scored}"
+    return given.output + ("" if decision.dataset.labels else f" ({given.score:.2f})")
 
 
 def prompts(decision: Decision) -> Iterator[Block]:
     cards = [card for card in decision.scorecards if card.accuracy]
-    used = {(card.candidate, "") for card in cards}
-    used |= {(card.candidate, point.setting) for card in cards for point in card.settings}
+    used = {(c.candidate, setting) for c in cards for setting in ("", *_settings(c))}
     every = decision.method.prompts if decision.method else ()
-    if not (told := [one for one in every if (one.candidate, one.setting) in used]):
-        return
-    yield Heading("Prompts", "prompts", 3, "What each candidate says to its model.")
-    for one in told:
-        yield Listing(one.text, ", ".join(filter(None, (one.candidate, one.setting))))
-    said = "Angle brackets mark what differs from row to row. Other candidates use no prompt."
-    yield Paragraph(said, "note")
+    told = [
+        Listing(one.text, ", ".join(filter(None, (one.candidate, one.setting))))
+        for one in every
+        if (one.candidate, one.setting) in used
+    ]
+    note = "Angle brackets mark what differs from row to row. Other candidates use no prompt."
+    finding = "What each candidate says to its model."
+    closing = [Paragraph(note, "note")] if told else []
+    yield from part("Prompts", told, closing, id="prompts", finding=finding)
+
+
+def _settings(card: Scorecard) -> list[str]:
+    return [point.setting for point in card.settings]
 
 
 def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
@@ -617,15 +609,17 @@ def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
     else:
         yield Paragraph(words.silent(audit) or "No label is doubted.")
     yield from missed_by_all(decision, texts)
-    if audit and not audit.weak and (audited := list(words.label_sentences(audit))):
-        title = "How many labels are wrong"
-        yield from part(title, bullets(audited), id="audit", finding=audited[0])
+    audited = list(words.label_sentences(audit)) if audit and not audit.weak else []
+    title, finding = "How many labels are wrong", "".join(audited[:1])
+    yield from part(title, bullets(audited), id="audit", finding=finding)
     yield from part_by_part(decision)
 
 
 def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:
     """Yield the errors that candidates share; what most answer is no suggestion."""
-    overlap, shared = decision.overlap, list(words.shared_errors(decision))
+    if (overlap := decision.overlap) is None:
+        return
+    shared = list(words.shared_errors(decision))
     doubted = {row.id for row in decision.audit.doubted} if decision.audit else set()
     rows = [
         {
@@ -635,16 +629,12 @@ def missed_by_all(decision: Decision, texts: Mapping[str, str]) -> Iterator[Bloc
             "agree": f"{row.agree} of {len(overlap.candidates)}",
             "text": text_of(decision, texts, row.id),
         }
-        for row in (overlap.doubtful if overlap else ())
-        if overlap and row.id not in doubted
+        for row in overlap.doubtful
+        if row.id not in doubted
     ]
-    yield from part(
-        "Rows that every candidate gets wrong",
-        bullets(shared),
-        table("Wrong in all, and not among the doubted labels", rows[:MISSED], wide=True),
-        id="missed",
-        finding="".join(shared[:1]),
-    )
+    missed = table("Wrong in all, and not among the doubted labels", rows[:MISSED], wide=True)
+    title = "Rows that every candidate gets wrong"
+    yield from part(title, bullets(shared), missed, id="missed", finding=shared[0])
 
 
 def part_by_part(decision: Decision) -> Iterator[Block]:
@@ -652,36 +642,36 @@ def part_by_part(decision: Decision) -> Iterator[Block]:
     pick, part_of = decision.card, words.words_in(decision).new
     if pick is None or pick.rows < words.FEW:
         return
-    others = [c for c in readers(decision) if c.candidate != pick.candidate]
-    parts = {
+    cards = (pick, *(c for c in readers(decision) if c.candidate != pick.candidate))
+    known = {
         c.candidate: {row.name: row for row in (c.text.fields if c.text else c.per_class)}
-        for c in (pick, *others)
+        for c in cards
     }
-    own = parts[pick.candidate]
     rows = (
         {
             part_of: row.name,
             "rows": f"{row.support:,}",
             **{
-                name: f"{percent(found.precision, 0)} / {percent(found.recall, 0)}"
-                for name, known in parts.items()
-                if (found := known.get(row.name))
+                name: f"{percent(parts[row.name].precision, 0)} / "
+                f"{percent(parts[row.name].recall, 0)}"
+                for name, parts in known.items()
+                if row.name in parts
             },
         }
-        for row in sorted(own.values(), key=lambda row: -row.support)
+        for row in sorted(known[pick.candidate].values(), key=lambda row: -row.support)
     )
     caption = (
         f"Precision / recall in %: answers with the {part_of} that are right, and rows of the "
         f"{part_of} that are found, of the rows that each candidate answered"
     )
-    confused = f"What {pick.candidate} takes for another label"
     wrong = [one for one in decision.confusion if one.label != one.answer]
     pairs = (
         {"label": one.label, "answered": one.answer or NO_ANSWER, "rows": f"{one.rows:,}"}
         for one in sorted(wrong, key=lambda one: -one.rows)[:CONFUSED]
     )
-    tables = table(caption, rows), table(confused, pairs)
-    yield from part(f"{part_of.capitalize()} by {part_of}", *tables, id="classes")
+    confused = table(f"What {pick.candidate} takes for another label", pairs)
+    title = f"{part_of.capitalize()} by {part_of}"
+    yield from part(title, table(caption, rows), confused, id="classes")
 
 
 # Money and curves.
@@ -719,8 +709,7 @@ def money(decision: Decision) -> Iterator[Block]:
     )
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
     yield from table(caption, rows, mark=named.get(decision.named, ""))
-    told = words.payback(decision), words.breakevens(decision)
-    yield from (Paragraph(text) for text in told if text)
+    yield from paragraphs((words.payback(decision), words.breakevens(decision)))
     costs = [card.cost for card in decision.scorecards]
     if all(cost.training_usd is None and cost.usd_per_1k is None for cost in costs):
         yield Listing(PRICES, "Add prices to see dollars; stored answers are reused")
@@ -744,18 +733,15 @@ def learning_curve(decision: Decision) -> Iterator[Block]:
     cards = [c for c in readers(decision) if c.accuracy and c.candidate in near and c.curve[1:]]
     if cards:
         still = f"A line that still rises at its right end means that more {word.labels} help."
-        sets = {c.curve[-1].row_set for c in cards}
-        told = (rows_noted(decision, sets), still)
+        on = rows_noted(decision, {c.curve[-1].row_set for c in cards})
         yield Chart(
             lines={
-                shorten(c.candidate, NAME): [
-                    At(point.labels, point.value, point.low, point.high) for point in c.curve
-                ]
+                shorten(c.candidate, NAME): [At(p.labels, p.value, p.low, p.high) for p in c.curve]
                 for c in cards
             },
             below=f"training {word.label}s",
             beside=f"{word.score} in %",
-            caption=" ".join(filter(None, told)),
+            caption=f"{on} {still}".strip(),
         )
     needed = list(words.forecast_lines(decision))
     title, finding = f"More {word.labels}", "".join(needed[:1])
@@ -764,8 +750,7 @@ def learning_curve(decision: Decision) -> Iterator[Block]:
 
 def rows_noted(decision: Decision, sets: Iterable[str | None]) -> str:
     """Say on how many test rows figures rest, by their sets of rows; empty if on all of them."""
-    total = decision.dataset.test_rows
-    counts = sorted({_rows_in(rows) for rows in sets if rows is not None})
+    total, counts = decision.dataset.test_rows, sorted({_rows_in(rows) for rows in sets if rows})
     if not counts or counts == [total]:
         return ""
     few = " to ".join(f"{count:,}" for count in sorted({counts[0], counts[-1]}))
@@ -875,7 +860,7 @@ def task_changes(decision: Decision) -> Iterator[Block]:
     rows = (
         {
             "candidate": card.candidate,
-            "rows": " / ".join(dict.fromkeys(_changed_rows(decision, card))) or DASH,
+            "rows": _changed_rows(decision, card),
             **{f"{percent(p.rate, 0)} % wrong {word.target}s": change(p.loss) for p in card.noise},
             **{view.view: difference(view.change) for view in card.stability.views},
             "later rows": change(card.stability.temporal_drop),
@@ -896,13 +881,13 @@ def task_changes(decision: Decision) -> Iterator[Block]:
     yield from part("When labels, texts or the task change", *parts, id="change")
 
 
-def _changed_rows(decision: Decision, card: Scorecard) -> Iterator[str]:
-    """Yield on how many rows the figures of a line of the table above are."""
-    stability, views = card.stability, [(view.change, view.rows) for view in card.stability.views]
-    losses = [*(point.loss for point in card.noise), stability.temporal_drop, stability.source_loss]
-    for loss, rows in (*((loss, 0) for loss in losses), *views):
-        if (told := of_rows(loss, decision, rows)) != DASH:
-            yield told
+def _changed_rows(decision: Decision, card: Scorecard) -> str:
+    """Return on how many rows the figures of a line of the table above are."""
+    own = card.stability
+    losses = [*(point.loss for point in card.noise), own.temporal_drop, own.source_loss]
+    found = [*((loss, 0) for loss in losses), *((view.change, view.rows) for view in own.views)]
+    told = dict.fromkeys(of_rows(loss, decision, rows) for loss, rows in found)
+    return " / ".join(rows for rows in told if rows != DASH) or DASH
 
 
 def new_classes(decision: Decision) -> Iterator[Block]:
