@@ -1180,7 +1180,7 @@ _EVIDENCE: dict[GateCode, str] = {
     "no-embedder": "No embedder was measured.",
     "no-time-split": "Drift of {first} is unknown: the time ran out before it was measured.",
     "none-prompted": "No prompted model was measured.",
-    "not-ahead": "{lead}. The model may not have understood the task.",
+    "not-ahead": "{told}. The model may not have understood the task.",
     "one-embedder": "The only embedder is {models}; a larger one (--set encoder=SPEC) may do "
     "better.",
     "one-label": "All test rows have the same label.",
@@ -1204,7 +1204,7 @@ def evidence(decision: Decision, gate: Gate) -> str:
             "share": measured(gate.share or 0.0),
             "limit": points(gate.limit or 0.0),
             "billions": number(gate.limit or 0.0),
-            "lead": gain(first, second, value) if value else f"{first} and {second} share no row",
+            "told": gain(first, second, value) if value else f"{first} and {second} share no row",
         }
     )
 
