@@ -235,13 +235,6 @@ def test_a_file_that_this_user_may_not_look_at_is_left_out(tmp_path, monkeypatch
     assert read.notes[0] == f"Left out: Cannot read '{place}/b.md': Permission denied."
 
 
-def test_bytes_of_no_encoding_are_refused_by_file(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes("Привет, мир! ".encode("koi8-r") * 20)
-    assert "a.txt' is neither UTF-8 text nor plausible as Windows-1252" in refused(tmp_path)
-    (tmp_path / "a.txt").write_bytes(b"text\0with\0zeros, here and there in it" * 3)
-    assert "a.txt' holds a NUL byte" in refused(tmp_path)
-
-
 def test_columns_and_cells_that_are_no_texts_are_refused(tmp_path: Path) -> None:
     said = refused(lines(tmp_path / "a.jsonl", [{"id": "a", "words": "x"}]))
     assert "has no column of texts: none of " in said
@@ -265,13 +258,6 @@ def test_names_and_titles_keep_what_a_terminal_would_obey(tmp_path: Path) -> Non
     first, second = read_documents(str(tmp_path)).corpus.documents
     assert (first.id, first.title) == ("a\x1b[31m.md", "Red \x1b[31m <b>")
     assert (second.id, second.title) == ("b\ufffd.md", "b\ufffd")
-
-
-def test_megabytes_without_a_word_or_a_sentence_are_cut_within_bounds(tmp_path: Path) -> None:
-    for text in ("x" * 3_000_000, " " * 3_000_000 + "x", ".'" * 1_000_000, "word " * 600_000):
-        (tmp_path / "a.txt").write_text(text)
-        passages = read_documents(str(tmp_path)).corpus.passages()
-        assert max(len(p.text) for p in passages) <= 100 * 201
 
 
 HUGE = """

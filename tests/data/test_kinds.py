@@ -10,15 +10,12 @@ import polars as pl
 import pytest
 
 from choose.data.dataset import load_dataset, read_rows
-from choose.data.scenarios import Pools, SplitSpec, make_split, new_class, with_typos
+from choose.data.scenarios import SplitSpec, make_split, new_class, with_typos
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError
-from choose.schema.plan import Job
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.study.config import Study
-from choose.study.rounds import Planner
 from choose.tasks.extraction import Extraction, as_text
-from choose.types import Candidate, Dataset, Example, Item, Scenario
+from choose.types import Dataset, Example, Item, Scenario
 from support.studies import write_lines as lines
 
 WORDS = ["oak", "pine", "elm", "ash", "fir", "yew", "lime", "plum", "pear", "beech", "box", "alder"]
@@ -211,25 +208,8 @@ def test_a_field_is_the_new_class_of_records() -> None:
     undated = [replace(e, timestamp=None) for e in orders()]
     data = build_dataset("orders", undated, options=SplitOptions(kind="extraction"))
     assert new_class(data) in ("po", "day")  # `items` and `customer` are in every record
-
-
-def planned(study: Study, data: Dataset, strategy: str) -> list[Job]:
-    rounds = Planner(study, Pools(data)).rounds([Candidate(name="t", strategy=strategy)])
-    return [job for one in rounds for job in one.jobs]
-
-
-def test_the_grid_of_records_and_of_texts_has_what_exists_for_them() -> None:
-    rows = orders()
-    data = build_dataset("orders", rows, options=SplitOptions(kind="extraction"))
-    jobs = planned(Study(), data, "gazetteer")
-    assert {j.trial.scenario.rate for j in jobs} == {0.0, 0.1, 0.2}
-    assert {j.trial.scenario.label for j in jobs} == {"", "po"}
-    assert {j.trial.scenario.kind for j in jobs} == {"standard", "noise", "time", "new-class"}
-    texts = [replace(e, target=f"Send a {WORDS[i % 12]} to {i}") for i, e in enumerate(rows)]
-    written = build_dataset("texts", texts, options=SplitOptions(kind="writing"))
-    jobs = planned(Study(), written, "nearest")
-    assert {j.trial.scenario.rate for j in jobs} == {0.0, 0.1, 0.2}
-    assert "new-class" not in {j.trial.scenario.kind for j in jobs}
+    texts = [replace(e, target=f"Send a {WORDS[i % 12]} to {i}") for i, e in enumerate(orders())]
+    assert new_class(build_dataset("texts", texts, options=SplitOptions(kind="writing"))) is None
 
 
 def test_a_view_leaves_the_values_of_a_record_as_they_stand() -> None:

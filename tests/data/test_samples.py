@@ -134,11 +134,6 @@ def test_the_figures_of_choose_s_own_search(answerable, corpus, replaced):
     assert stale == stated("questions whose first passage")
 
 
-def test_the_sample_is_read_by_its_name(questions: Rows) -> None:
-    table = read_table("sample:handbook")
-    assert table["question"].to_list() == [row["question"] for row in questions]
-
-
 @pytest.fixture(scope="module")
 def orders() -> list[dict[str, Any]]:
     return rows("orders/orders.jsonl")

@@ -283,27 +283,6 @@ def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alon
         assert trial.questions == digest_rows((i, what.examples[i].text) for i in fold.questions)
 
 
-def test_a_run_on_data_without_dates_has_the_jobs_it_had() -> None:
-    jobs = jobs_of(study("tfidf", noise=(0.0, 0.2)), words())
-    assert {job.trial.scenario.kind for job in jobs} == {"standard", "noise"}
-    off = jobs_of(Study(candidates=(WORDS_ONLY,), grid=Grid(**BARE, scenarios=())), data())
-    assert {job.trial.scenario.kind for job in off} == {"standard"}
-
-
-def test_noise_is_for_fast_candidates_unless_rates_are_named() -> None:
-    def rates(**grid: object) -> set[tuple[str, float]]:
-        jobs = jobs_of(study("tfidf", "slow", **{"noise": None, **grid}), words())
-        trials = [j.trial for j in jobs if j.trial.scenario.kind == "noise"]
-        return {(t.candidate, t.scenario.rate) for t in trials}
-
-    with pytest.MonkeyPatch.context() as patch:
-        fakes.install(patch)
-        default = rates()
-        named = rates(noise=(0.0, 0.1, 0.2))
-    assert default == {("tfidf", 0.1), ("tfidf", 0.2)}
-    assert ("slow", 0.1) in named
-
-
 def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.install(monkeypatch)
     given: list[Example] = []

@@ -391,14 +391,6 @@ def test_banking77(shared_data: Path) -> None:
     check_no_straddling(dataset)
 
 
-def test_trec6_rows_near_its_test_rows_are_left_out(shared_data: Path) -> None:
-    folder = shared_data / "trec6"
-    dataset = load(path=str(folder / "train.csv"), test=str(folder / "test.csv"), test_rows=300)
-    assert len(dataset.asked) == 300
-    assert found(dataset, "left out")
-    check_no_straddling(dataset)
-
-
 @pytest.mark.slow
 def test_gh_issues_is_cross_fitted_with_its_timestamps(shared_data: Path) -> None:
     dataset = load(path=str(shared_data / "gh_issues" / "train.csv"))
