@@ -1,7 +1,5 @@
 """`choose check`: what it finds where the truth is known, and what it does with hostile rows."""
 
-import csv
-import io
 import json
 import subprocess
 import sys
@@ -20,11 +18,6 @@ from choose.schema.check import Check
 from support.studies import write_csv
 
 SAMPLE = files("choose.data") / "samples" / "tickets"
-LONG = "the printer on the second floor jams whenever somebody copies more than twenty pages of it"
-
-
-def cells(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def line(check: Check, topic: str) -> tuple[str, str]:
@@ -71,30 +64,6 @@ def test_size_and_what_was_not_measured(tickets: Checked) -> None:
     assert record.first[0].points >= record.first[-1].points
 
 
-@pytest.fixture
-def faulty(tmp_path: Path) -> tuple[Path, Path]:
-    """A pool and a test file with leaks, conflicts and a rare label."""
-    rows = [(e.text, e.target) for e in pool(seed=3, rows=90)]
-    rows += [("both say so", "fruit"), ("Both say so", "tool"), (LONG, "tool")]
-    rows += [("only one", "rare")]
-    asked = [(e.text, e.target) for e in pool(seed=9, rows=30) if e.text not in dict(rows)]
-    asked += [(rows[0][0].upper(), rows[0][1]), (f"{LONG} again", "tool")]
-    return write_csv(tmp_path / "pool.csv", rows), write_csv(tmp_path / "asked.csv", asked)
-
-
-def test_planted_faults_are_found_and_ranked(faulty: tuple[Path, Path]) -> None:
-    data, test = faulty
-    record = plan.check(data, overrides={"data": {"test": str(test)}}).record
-    assert (record.across.exact, record.across.normalised, record.across.near) == (0, 1, 1)
-    assert (record.conflicts.texts, record.conflicts.lost) == (1, 1)
-    assert record.balance.few == ("rare",)
-    assert len(record.first) == 3
-    kinds = {issue.kind for issue in record.issues}
-    assert {"leak", "conflict", "rare label", "duplicate"} <= kinds
-    leak = next(issue for issue in record.issues if issue.kind == "leak")
-    assert leak.row.startswith("test:")
-
-
 def test_f8_texts_that_differ_by_punctuation_alone_are_not_said_to_agree(tmp_path: Path) -> None:
     rows = [(f"{kind} {n}", kind) for n in range(20) for kind in ("order", "bill")]
     file = write_csv(tmp_path / "f8.csv", [*rows, ("Order 3?", "bill"), ("Order 4?", "order")])
@@ -133,46 +102,6 @@ def test_of_more_rows_a_sample_is_checked_and_named(tmp_path, monkeypatch):
     assert line(record, "Reading")[1].startswith("Checked: a random sample of 300 of 400 rows.")
 
 
-HOSTILE = (
-    "=cmd|'/c calc'!A0",
-    "[bold red]x[/]",
-    "\x1b[31m@x",
-    "<script>alert(1)</script>",
-    "a|b`c",
-)
-
-
-@pytest.fixture
-def hostile(tmp_path: Path) -> Path:
-    path = tmp_path / "hostile.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("id", "text", "label"))
-        for i in range(60):
-            label = HOSTILE[i % 5]
-            writer.writerow((f"=r{i}", f"{label} word{i % 7} \u202e{'+' * (i % 2)}", label))
-        for i, label in enumerate((HOSTILE[0], HOSTILE[1], HOSTILE[1])):
-            writer.writerow((f"+t{i}", '=HYPERLINK("http://x","y")\r\n,\x1b]0;title\x07', label))
-    return path
-
-
-def test_hostile_rows_reach_no_terminal_no_spreadsheet_and_no_page(choose, hostile: Path) -> None:
-    result = choose("check", hostile, "-o", "issues.csv", "-o", "check.md", "-o", "check.json")
-    assert result.code == 0
-    for text in (result.out, result.err, Path("check.md").read_text(encoding="utf-8")):
-        assert not {"\x1b", "\x07", "\u202e"} & set(text)
-    assert "[bold red]x[/]" in " ".join(result.out.split())
-    assert "<script" not in Path("check.md").read_text(encoding="utf-8")
-    written = Path("issues.csv").read_text(encoding="utf-8")
-    assert not {"\x1b", "\x07", "\u202e"} & set(written)
-    found = cells(written)
-    assert any(row["kind"] == "conflict" and "HYPERLINK" in row["text"] for row in found)
-    for row in found:
-        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
-    record = json.loads(Path("check.json").read_text(encoding="utf-8"))
-    assert {c["name"] for c in record["balance"]["counts"]} == set(HOSTILE)
-
-
 def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "words.csv")
     result = choose("check", data, "--json", "--set", "margin=0.05")
@@ -189,26 +118,6 @@ def test_a_margin_of_nothing_stays_nothing(choose, tmp_path: Path) -> None:
     assert line(record, "Size")[1].endswith(
         "Your margin of 0 points is below what any number of rows shows."
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["nowhere.csv"], "nowhere.csv"),
-        (["words.csv", "--label-column", "lable"], "label"),
-        (["words.csv", "-o", "check.pdf"], ".csv, .json, .md"),
-        (["words.csv", "--set", "margin=2"], "margin"),
-        (["words.csv", "-c", "nowhere.toml"], "nowhere.toml"),
-        ([], "DATA"),
-    ],
-)
-def test_bad_input_is_one_red_line(choose, tmp_path: Path, arguments, says: str) -> None:
-    write_csv(tmp_path / "words.csv")
-    result = choose("check", *arguments)
-    assert result.code == 2
-    assert says in result.err
-    assert len(result.err.strip().splitlines()) == 1
-    assert not Path("check.pdf").exists()
 
 
 @pytest.mark.slow

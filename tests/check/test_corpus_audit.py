@@ -45,42 +45,6 @@ def facts(record: Check) -> CorpusFacts:
     return record.targets.answers.corpus
 
 
-def test_sound_documents_are_counted_and_nothing_is_to_do(tmp_path: Path) -> None:
-    record = checked(tmp_path, [asked(n) for n in range(60)], [shop(n) for n in range(70)])
-    assert says(record, "Documents") == (
-        "good: 70 documents with 1,190 words, in 70 passages of at most 100 words; none has a date."
-    )
-    assert says(record, "Evidence") == (
-        "good: The answer occurs in a document for 60 of 60 questions that have one."
-    )
-    assert says(record, "Same documents") == "good: No document repeats another."
-    assert "Passage" not in map(words.topic, record.lines)
-    assert words.headline(record).startswith("Nothing needs fixing first.")
-    assert facts(record) == CorpusFacts(
-        documents=70,
-        passages=70,
-        words=1_190,
-        dated=0,
-    )
-
-
-def test_questions_that_no_document_answers_are_named_first(tmp_path: Path) -> None:
-    rows = [asked(n) for n in range(60)]
-    rows[3]["answers"], rows[4]["answers"] = ["nine hundred"], ["a thousand", "1,000"]
-    rows[5]["answers"] = []
-    record = checked(tmp_path, rows, [shop(n) for n in range(60)])
-    assert says(record, "Evidence") == (
-        "look: The answer occurs in a document for 57 of 59 questions that have one; for 2 no "
-        "document is known (rows q3 and q4)."
-    )
-    assert words.step(record, record.first[0]).startswith(
-        "Find the documents of 2 questions whose answer occurs in none (rows q3 and q4)"
-    )
-    assert record.first[0].points == pytest.approx(2 / 59)
-    named = {issue.row for issue in record.issues if issue.kind == "not in documents"}
-    assert named == {"q3", "q4"}
-
-
 def test_answers_in_other_words_are_told_from_missing_documents(tmp_path: Path) -> None:
     rows = [{**asked(n), "evidence": [shop(n)["id"]]} for n in range(60)]
     rows[7]["answers"] = ["three hundred and seven"]
@@ -88,18 +52,6 @@ def test_answers_in_other_words_are_told_from_missing_documents(tmp_path: Path) 
     assert not record.named("not in documents")
     assert says(record, "Evidence").startswith("good: ")
     assert "for 1 it has other words than its document (row q7)" in says(record, "Evidence")
-
-
-def test_repeated_documents_are_named_with_what_they_cost(tmp_path: Path) -> None:
-    documents = [shop(n) for n in range(60)]
-    documents.append({**documents[2], "id": "copy", "text": documents[2]["text"].upper()})
-    record = checked(tmp_path, [asked(n) for n in range(60)], documents)
-    assert facts(record).repeated == 1
-    assert facts(record).copies == ((documents[2]["id"], "copy"),)
-    assert says(record, "Same documents").startswith(
-        f"look: Documents with the text of another: 1 ('{documents[2]['id']}', 'copy')."
-    )
-    assert "same-documents" in [step.code for step in record.first]
 
 
 def test_one_document_is_said_and_names_are_escaped(tmp_path: Path) -> None:

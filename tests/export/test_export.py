@@ -332,17 +332,6 @@ def test_json_lines_in_and_out(choose, folder: Path, monkeypatch: pytest.MonkeyP
     assert "\x1b" not in result.out
 
 
-def test_formulas_and_control_codes_are_defused_in_csv(choose, folder: Path) -> None:
-    pl.DataFrame(
-        {"id": ["=1+1", "-5", "@x"], "text": ["=HYPERLINK(1)", "a\x1b[2J\nb", "plum"]}
-    ).write_csv("t.csv")
-    result = choose("predict", folder, "t.csv", "--with-text")
-    found = rows(result.out)
-    assert [row["id"] for row in found] == ["'=1+1", "-5", "'@x"]
-    assert [row["text"] for row in found] == ["'=HYPERLINK(1)", "a[2J b", "plum"]
-    assert "\x1b" not in result.out
-
-
 def test_below_the_threshold_it_abstains(choose, folder: Path) -> None:
     pl.DataFrame({"text": ["apple pear plum", "nothing known here"]}).write_csv("t.csv")
     sure, unsure = rows(choose("predict", folder, "t.csv", "--min-confidence", "0.7").out)

@@ -88,16 +88,6 @@ def test_a_tampered_manifest_is_one_line(change: Change, folder: Path) -> None:
     assert "Input should" not in message
 
 
-def test_the_command_says_it_in_one_line(choose, folder: Path) -> None:
-    """C7: exit 2, one line, nothing on standard output."""
-    edit(folder / "export.json", MANIFEST["name in params"])
-    Path("rows.csv").write_text("text\napple\n")
-    result = choose("predict", folder, "rows.csv")
-    assert result.code == 2
-    assert result.out == ""
-    assert len(result.err.strip().splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
