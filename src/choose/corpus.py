@@ -108,7 +108,6 @@ class Passage:
 
     @property
     def id(self) -> str:
-        """Return the id of its span."""
         return self.span.id
 
     @property
@@ -130,7 +129,6 @@ class Corpus:
     documents: tuple[Document, ...]
 
     def __len__(self) -> int:
-        """Return the number of documents."""
         return len(self.documents)
 
     @cached_property
@@ -140,7 +138,6 @@ class Corpus:
 
     @cached_property
     def by_id(self) -> Mapping[str, Document]:
-        """Return the documents by id."""
         return {document.id: document for document in self.documents}
 
     def passages(self, words: int = WORDS) -> Sequence[Passage]:

@@ -73,7 +73,6 @@ class Example:
     labelled: bool = True
 
     def item(self) -> Item:
-        """Return the row without its target."""
         return Item(id=self.id, text=self.text, fields=self.fields)
 
     @property
@@ -292,7 +291,6 @@ class Answers:
     latency: Floats | None = None
 
     def __len__(self) -> int:
-        """Return the number of items answered."""
         return len(self.outputs)
 
     @classmethod

@@ -25,6 +25,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
 from choose.tasks.evidence_spans import AnswerPlaces, folded, linked_groups
 from choose.types import Dataset, Example
+from support.studies import load
 from support.studies import write_lines as lines
 
 ROWS: list[dict[str, Any]] = [
@@ -359,10 +360,6 @@ def with_cells(column: str, cells: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**row, column: cells.get(row["id"])} for row in questions()]
 
 
-def load(path: str, documents: str, **data: Any) -> Dataset:
-    return load_dataset(DataSection(path=path, documents=documents, **data), TaskSection())
-
-
 def read(path: str, documents: str, **data: Any) -> Rows:
     return read_rows(DataSection(path=path, documents=documents, **data))
 
@@ -375,7 +372,7 @@ def text_of(dataset: Dataset, id: str) -> list[str]:
 
 def test_documents_make_the_task_answering_and_part_of_it(tmp_path: Path, office: str) -> None:
     path = lines(tmp_path / "a.jsonl", questions())
-    data = load(path, office)
+    data = load(path, documents=office)
     assert isinstance(data.task, Answering)
     assert data.task.documents == corpus_of(data.task).digest
     assert "The task is answering: its questions are answered from documents." in data.findings
@@ -395,13 +392,13 @@ def test_other_kinds_and_settings_without_documents_are_refused(tmp_path, office
             read_rows(DataSection(path=path, **more))
     rows = [{**row, "context": "Office number 1"} for row in questions()]
     with pytest.raises(StudyError, match="have a passage of their own in 'context'"):
-        load(lines(tmp_path / "b.jsonl", rows), office, fields=("context",))
+        load(lines(tmp_path / "b.jsonl", rows), documents=office, fields=("context",))
 
 
 def test_answers_are_found_by_their_text_and_counted(tmp_path: Path, office: str) -> None:
     rows = questions()
     rows[0]["answers"] = ["Atlantis"]
-    data = load(lines(tmp_path / "a.jsonl", rows), office)
+    data = load(lines(tmp_path / "a.jsonl", rows), documents=office)
     assert data.examples["a0"].evidence == ()
     assert data.examples["c3"].evidence == ()
     assert text_of(data, "a13") == ["Rome 13"]
@@ -463,7 +460,7 @@ def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(tmp_path, of
         "a8": "d1",
         "c1": "d1",
     }
-    data = load(lines(tmp_path / "a.jsonl", with_cells("evidence", cells)), office)
+    data = load(lines(tmp_path / "a.jsonl", with_cells("evidence", cells)), documents=office)
     assert {s.document for s in data.examples["a1"].evidence} == {"d1", "d2"}
     assert text_of(data, "a0") == ["Bern 0"]
     assert text_of(data, "a2") == text_of(data, "a3") == ["Office"]
@@ -487,7 +484,7 @@ def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(tmp_path, of
     table.write_csv(tmp_path / "a.csv")
     table.write_parquet(tmp_path / "a.parquet")
     for name in ("a.csv", "a.parquet"):
-        same = load(str(tmp_path / name), office)
+        same = load(str(tmp_path / name), documents=office)
         assert [e.evidence for e in same.examples.values()] == [
             e.evidence for e in data.examples.values()
         ]
@@ -512,7 +509,7 @@ def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(tmp_path, of
 def test_evidence_that_names_nothing_is_refused_with_row_and_column(tmp_path, office, cell, said):
     path = lines(tmp_path / "a.jsonl", with_cells("evidence", {"a0": "d0", "b0": cell}))
     with pytest.raises(DataError) as error:
-        load(path, office)
+        load(path, documents=office)
     assert str(error.value).startswith("Row 2, column 'evidence': ")
     assert said in str(error.value)
     assert "\n" not in str(error.value)
@@ -556,30 +553,32 @@ def test_a_test_file_has_evidence_too_and_is_named_in_errors(tmp_path: Path, off
     ids = {f"{kind}{n}": f"d{n}" for kind in "ab" for n in range(20)}
     rows = with_cells("evidence", ids)
     pool, test = lines(tmp_path / "a.jsonl", rows[:40]), rows[40:]
-    data = load(pool, office, test=lines(tmp_path / "b.jsonl", test))
+    data = load(pool, documents=office, test=lines(tmp_path / "b.jsonl", test))
     assert all(e.evidence for e in data.examples.values() if e.target != "no answer")
     test[0]["evidence"] = "nowhere"
     with pytest.raises(DataError, match=r"In '.*b.jsonl': Row 1, column 'evidence': no document"):
-        load(pool, office, test=lines(tmp_path / "b.jsonl", test))
+        load(pool, documents=office, test=lines(tmp_path / "b.jsonl", test))
     bare = [{k: v for k, v in row.items() if k != "evidence"} for row in test]
     with pytest.raises(DataError, match=r"In '.*c.jsonl': There is no column 'evidence'"):
-        load(pool, office, test=lines(tmp_path / "c.jsonl", bare))
+        load(pool, documents=office, test=lines(tmp_path / "c.jsonl", bare))
 
 
 def test_new_documents_keep_questions_that_share_one_together(tmp_path: Path, office: str) -> None:
     ids: dict[str, Any] = {f"{kind}{n}": f"d{n}" for kind in "abc" for n in range(20)}
     ids["a4"] = ["d4", "d5"]  # which links the questions on both
     path = lines(tmp_path / "a.jsonl", with_cells("evidence", ids))
-    data = load(path, office, estimand="new-documents")
+    data = load(path, documents=office, estimand="new-documents")
     assert any("about new documents" in text and "(19 groups)" in text for text in data.findings)
     for fold in data.folds:
         assert {e[1:] for e in fold.questions}.isdisjoint(e[1:] for e in fold.pool)
     assert data.clusters["b4"] == data.clusters["c5"]
-    usual = load(path, office)
+    usual = load(path, documents=office)
     assert any("about new questions on these documents" in text for text in usual.findings)
     assert usual.fingerprint != data.fingerprint
     assert any({e[1:] for e in f.questions} & {e[1:] for e in f.pool} for f in usual.folds)
-    found = load(lines(tmp_path / "b.jsonl", questions()), office, estimand="new-documents")
+    found = load(
+        lines(tmp_path / "b.jsonl", questions()), documents=office, estimand="new-documents"
+    )
     for fold in found.folds:
         asked = {e[1:] for e in fold.questions if e[0] != "c"}
         assert asked.isdisjoint(e[1:] for e in fold.pool if e[0] != "c")
@@ -601,8 +600,8 @@ def test_the_fingerprint_depends_on_evidence_and_documents(tmp_path: Path, offic
     path = lines(tmp_path / "a.jsonl", rows)
     more = lines(tmp_path / "more.jsonl", documents(21))
     named = lines(tmp_path / "b.jsonl", with_cells("evidence", {"a0": [["d0", 0, 6]]}))
-    prints = {load(path, office).fingerprint, load(path, more).fingerprint}
-    assert len({*prints, load(named, office).fingerprint}) == 3
+    prints = {load(path, documents=office).fingerprint, load(path, documents=more).fingerprint}
+    assert len({*prints, load(named, documents=office).fingerprint}) == 3
 
 
 def test_cells_of_numbers_are_ids() -> None:
@@ -615,7 +614,7 @@ def test_cells_of_numbers_are_ids() -> None:
 @pytest.mark.parametrize(("name", "rows", "whole"), [("xquad_en", 1_190, 1), ("covid_qa", 729, 41)])
 def test_evidence_of_real_sets_is_where_the_answer_stands(shared_data, name, rows, whole):
     folder = shared_data / name
-    data = load(str(folder / "questions.jsonl"), str(folder / "passages.jsonl"))
+    data = load(str(folder / "questions.jsonl"), documents=str(folder / "passages.jsonl"))
     corpus = corpus_of(data.task)
     assert len(data.examples) == rows
     assert all(e.evidence for e in data.examples.values())

@@ -9,13 +9,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from choose.data.dataset import load_dataset, read_rows
+from choose.data.dataset import read_rows
 from choose.data.scenarios import SplitSpec, make_split, new_class, with_typos
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError
-from choose.schema.study_sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection
 from choose.tasks.extraction import Extraction, as_text
-from choose.types import Dataset, Example, Item, Scenario
+from choose.types import Example, Item, Scenario
+from support.studies import load
 from support.studies import write_lines as lines
 
 WORDS = ["oak", "pine", "elm", "ash", "fir", "yew", "lime", "plum", "pear", "beech", "box", "alder"]
@@ -31,10 +32,6 @@ def booking(i: int) -> dict[str, Any]:
         "asked": tree,
         "target": record if i % 7 else {},
     }
-
-
-def load(path: str, task: dict[str, Any] | None = None, **data: Any) -> Dataset:
-    return load_dataset(DataSection(path=path, **data), TaskSection(**(task or {})))
 
 
 def test_objects_make_an_extraction_with_types_from_the_rows(tmp_path: Path) -> None:

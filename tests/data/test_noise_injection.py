@@ -15,8 +15,7 @@ from choose.data.scenarios import noisy, typos, with_typos
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.labels import Classification
-from choose.tasks.writing import Writing
-from choose.types import Dataset, Example, Item
+from choose.types import Example, Item
 
 LABELS = ("a", "b", "c")
 TASK = Classification(labels=LABELS, names=LABELS)
@@ -98,11 +97,6 @@ def test_answers_are_swapped_also_for_none_and_accepted_ones_go() -> None:
     assert not any(a.accepted for _, a in differ)
 
 
-def test_texts_are_swapped() -> None:
-    rows = [Example(id=str(i), text="t", target=f"Took {i} pills") for i in range(100)]
-    assert len(flips(rows, noisy(rows, Writing(), 0.9, 0))) > 70
-
-
 PAGE = (
     "King Henry opened the Iron Bridge in 1742. Duke Robert of Wick closed it in 1801. It had "
     "cost 300 pounds. Repairs of the old arches took 14 months, and Miss Ada Lane paid for them."
@@ -174,12 +168,6 @@ def test_typos_leave_names_links_codes_and_negations_alone() -> None:
 def test_items_differ() -> None:
     text = "Where in the world is the transfer that was promised yesterday afternoon"
     assert len({seen(text, id=str(id)) for id in range(8)}) > 4
-
-
-def test_most_toy_texts_are_changed(toy: Dataset) -> None:
-    items = [example.item() for example in toy.examples.values()]
-    changed = sum(a.text != b.text for a, b in zip(items, with_typos(items), strict=True))
-    assert changed / len(items) > 0.95
 
 
 def test_most_real_texts_are_changed(shared_data: Path) -> None:

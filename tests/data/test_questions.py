@@ -8,12 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from choose.data.dataset import load_dataset, read_rows
+from choose.data.dataset import read_rows
 from choose.data.duplicates import index_texts
 from choose.errors import DataError
-from choose.schema.study_sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection
 from choose.tasks.answering import NO_ANSWER, Answering
-from choose.types import Dataset, Example
+from choose.types import Example
+from support.studies import load
 from support.studies import write_lines as lines
 
 TOWNS = ["Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn"]
@@ -33,10 +34,6 @@ def questions(rows: int = 60, **more: Any) -> list[dict[str, Any]]:
         for i in range(rows)
         for what in [("town", "harbour", "station")[i % 3]]
     ]
-
-
-def load(path: str, kind: str | None = None, **data: Any) -> Dataset:
-    return load_dataset(DataSection(path=path, **data), TaskSection(kind=kind))
 
 
 def test_question_and_answers_are_found_and_the_passage_is_named(tmp_path: Path) -> None:
@@ -97,7 +94,7 @@ def test_a_passage_makes_answers_and_lists_alone_are_several_labels(tmp_path: Pa
     path = lines(tmp_path / "a.jsonl", rows)
     with pytest.raises(DataError, match="look like free text"):
         load(path)  # as sets of labels, none of which repeats
-    assert load(path, "answering").task.kind == "answering"
+    assert load(path, {"kind": "answering"}).task.kind == "answering"
     rows = [
         {"text": f"say {i * 7919}", "target": f"the word {i}", "passage": f"{i} x the word {i}"}
         for i in range(20)
@@ -105,7 +102,7 @@ def test_a_passage_makes_answers_and_lists_alone_are_several_labels(tmp_path: Pa
     path = lines(tmp_path / "b.jsonl", rows)
     assert load(path).task.kind == "writing"
     assert load(path, fields=("passage",)).task.kind == "answering"
-    assert load(path, "writing", fields=("passage",)).task.kind == "writing"
+    assert load(path, {"kind": "writing"}, fields=("passage",)).task.kind == "writing"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +132,7 @@ def test_few_answers_that_repeat_are_answers_if_the_kind_is_stated(tmp_path: Pat
     rows = [{"question": f"Is {i * 7919} odd?", "answer": ("yes", "no")[i % 2]} for i in range(40)]
     path = lines(tmp_path / "a.jsonl", rows)
     assert load(path).task.labels == ("no", "yes")
-    assert load(path, "answering").task.kind == "answering"
+    assert load(path, {"kind": "answering"}).task.kind == "answering"
 
 
 def test_questions_on_one_passage_are_no_duplicates_and_stay_together(tmp_path: Path) -> None:

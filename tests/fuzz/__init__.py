@@ -1,1 +1,1 @@
-"""A table-driven fuzzer of the command line: files, flags, environment and study files."""
+"""A table-driven fuzzer of the command line: files, flags and study files."""

@@ -50,7 +50,6 @@ class Case:
     arguments: tuple[str, ...]
     names: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -73,7 +72,7 @@ def prepare(folder: Path) -> Path:
     write_csv(template / "words.csv", rows)
     write_csv(template / "test.csv", [(f"{text} again", label) for text, label in rows[:12]])
     quick = ("--set", "seeds=1", "--set", "noise=0")
-    with _inside(template, {}):
+    with _inside(template):
         for arguments in (
             ("compare", "words.csv", "-s", "majority", *quick, "--out", "st"),
             ("export", "st", "ex", "--candidate", "majority"),
@@ -97,7 +96,7 @@ def run(case: Case, template: Path, folder: Path) -> Outcome:
 def _outcome(case: Case, folder: Path) -> Outcome:
     """Run the command of a case and judge what it did."""
     before = _contents(folder)
-    with _inside(folder, case.environment):
+    with _inside(folder):
         try:
             code, out, err = _call(case.arguments)
         except TooLong:
@@ -149,7 +148,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def _inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+def _inside(folder: Path) -> Iterator[None]:
     """Work in a folder, without the user's settings and with a limit of time."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("CHOOSE_")}
     # Beside the folder: what is cached is no output. The limits keep runs short and offline.
@@ -158,7 +157,6 @@ def _inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
         "CHOOSE_KEEP_GB": "0",
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "100",
-        **environment,
     }
     old = Path.cwd()
 

@@ -13,10 +13,12 @@ from filelock import FileLock
 from choose.api.compare import run_study
 from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
+from choose.data.dataset import load_dataset
 from choose.data.scenarios import Pools
 from choose.data.splits import build_dataset
 from choose.judge.evidence import CandidateInfo
 from choose.schema.plan import Job
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.multilabel import Multilabel, set_text
 from choose.types import STANDARD, Dataset, Example, Trial
@@ -59,6 +61,12 @@ def jobs_of(study: Study, data: Dataset) -> list[Job]:
 def compare(data=None, *, study_file=None, overrides=None, strategies=(), **settings):
     """Resolve and run a study as the command line does; `settings` go to `run_study`."""
     return run_study(resolve(data, study_file, overrides, strategies), **settings)
+
+
+def load(path: str | Path, task: dict[str, Any] | None = None, **data: Any) -> Dataset:
+    """Read and divide a file; `task` and `data` are keys of the study file."""
+    section = DataSection(path=str(path), **data)
+    return load_dataset(section, TaskSection(**(task or {})))
 
 
 def write_lines(path: str | Path, rows: Iterable[object]) -> str:

@@ -21,7 +21,7 @@ from choose.tasks.answering import (
     passage_of,
     token_f1,
 )
-from choose.tasks.kinds import KINDS, make_task, read_targets, read_task, with_metric
+from choose.tasks.kinds import KINDS, make_task, read_targets, read_task
 from choose.tasks.values import occurs
 from choose.tasks.writing import Writing, chrf, rouge_l
 from choose.types import Example, Task
@@ -210,15 +210,6 @@ def test_facts_make_the_task_again() -> None:
     assert read_task(facts) == task
     with pytest.raises(ValueError, match="its metric 'x' is unknown"):
         read_task({**facts, "headline": "x"})
-
-
-def test_another_score_can_be_the_headline() -> None:
-    task = with_metric(TASK, "exact-match", "a")
-    assert task.metrics == ("exact-match", "token-f1", "value-match")
-    assert task.scoring != TASK.scoring
-    assert with_metric(TASK, "accuracy", "a") == TASK
-    with pytest.raises(StudyError, match=r"not for the task's kind, answering.*token-f1, exact"):
-        with_metric(TASK, "balanced", "a")
 
 
 def test_one_answer_to_everything_is_refused() -> None:

@@ -11,10 +11,9 @@ import polars as pl
 import pytest
 from sklearn.metrics import f1_score
 
-from choose.data.dataset import load_dataset
 from choose.errors import DataError, StudyError
 from choose.files import digest
-from choose.schema.study_sections import DataSection, TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.kinds import read_task
 from choose.tasks.labels import check_targets, readable, task_from
 from choose.tasks.multilabel import (
@@ -22,8 +21,8 @@ from choose.tasks.multilabel import (
     separator_of,
     set_text,
 )
-from choose.types import Dataset, Example
-from support.studies import LABELS, TASK, label_file, label_rows
+from choose.types import Example
+from support.studies import LABELS, TASK, label_file, label_rows, load
 
 # U3: U+2010 to U+2015 and the minus sign.
 DASHES = [chr(code) for code in (*range(0x2010, 0x2016), 0x2212)]
@@ -144,10 +143,6 @@ def test_long_ids_are_not_taken_for_one_number() -> None:
 
 ROWS = label_rows(60)
 SETS = [json.loads(e.target) for e in ROWS]
-
-
-def load(path: Path, task: dict[str, Any] | None = None, **data: Any) -> Dataset:
-    return load_dataset(DataSection(path=str(path), **data), TaskSection(**(task or {})))
 
 
 def written(path: Path, cells: list[Any]) -> Path:

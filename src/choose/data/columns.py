@@ -243,7 +243,6 @@ def _fields(
 
 
 def guess_notes(roles: Roles) -> Iterator[str]:
-    """Say which columns were guessed, and how to name others."""
     if roles.label.endswith(".assistant"):
         yield (
             "Of each chat, the last turn of the assistant is the label, and the turns of the user "

@@ -266,7 +266,6 @@ def load_dataset(
 def dataset_from(
     rows: Rows, section: DataSection, task: TaskSection, metric: str = LABEL_METRICS[0]
 ) -> Dataset:
-    """Check and split rows that were read."""
     options = SplitOptions(
         test_rows=section.test_rows,
         folds=section.folds,

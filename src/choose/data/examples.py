@@ -163,7 +163,6 @@ def check_filled(kind: Kind, rows: Sequence[Example]) -> None:
 
 
 def check_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Kind) -> None:
-    """Refuse too few rows and repeated ids."""
     ids = Counter(e.id for e in [*pool, *(test or ())])
     if twice := [id for id, n in ids.items() if n > 1]:
         raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")

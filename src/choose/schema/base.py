@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from choose.formatting import Estimate
 
@@ -21,6 +21,15 @@ class Record(BaseModel):
         added = {name for cls in type(self).__mro__ for name in vars(cls)} - set(dir(BaseModel))
         public = {name for name in added if not name.startswith("_")}
         return sorted(public - {"model_config"} | set(type(self).model_fields))
+
+
+class File(Record):
+    """A record that is a file of its own; `choose` is the version that wrote it."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    choose: str
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Interval(Record):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
-
 from choose.formatting import plural
-from choose.schema.base import Command, Record
+from choose.schema.base import Command, File, Record
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 
@@ -104,7 +102,6 @@ class Balance(Record):
 
     @property
     def dominant(self) -> bool:
-        """Return whether one label has most rows."""
         return self.majority >= MAJORITY
 
 
@@ -253,7 +250,7 @@ class Issue(Record):
     detail: str = ""
 
 
-class Check(Record):
+class Check(File):
     """The audit; what could not be measured is null, as is what needs labels where there are none.
 
     `across` counts test rows that repeat a row to learn from, and is null where there is no test
@@ -275,8 +272,6 @@ class Check(Record):
         unspaced: whether most letters are of scripts without spaces between words.
     """
 
-    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
-    choose: str
     name: str
     fingerprint: str
     rows: int
@@ -310,14 +305,10 @@ class Check(Record):
     issues: tuple[Issue, ...]
     seconds: float = 0.0
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
     def named(self, kind: IssueKind) -> tuple[Issue, ...]:
-        """Return the issues of a kind."""
         return tuple(issue for issue in self.issues if issue.kind == kind)
 
     def rows_with(self, kind: IssueKind) -> tuple[str, ...]:
-        """Return the ids of the rows with an issue of a kind."""
         return tuple(dict.fromkeys(issue.row for issue in self.named(kind)))
 
     @property

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
-
-from choose.schema.base import Command, Interval, Record
+from choose.schema.base import Command, File, Interval, Record
 from choose.schema.diagnosis import (
     Audit,
     Confusion,
@@ -400,7 +398,7 @@ class DatasetRecord(Record):
     pool: int | None = None
 
 
-class Decision(Record):
+class Decision(File):
     """The whole decision record.
 
     Attributes:
@@ -417,8 +415,6 @@ class Decision(Record):
         left_out: what was planned and not measured.
     """
 
-    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
-    choose: str
     rule: str
     dataset: DatasetRecord
     goal: Mapping[str, Any]
@@ -442,15 +438,12 @@ class Decision(Record):
     method: Method | None = None
     machine: Mapping[str, Any] = {}
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
     @property
     def named(self) -> str:
         return self.verdict.recommended or self.verdict.use_meanwhile
 
     @property
     def card(self) -> Scorecard | None:
-        """Return the scorecard of the candidate to use."""
         return next((c for c in self.scorecards if c.candidate == self.named), None)
 
     @property

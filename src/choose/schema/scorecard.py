@@ -226,7 +226,6 @@ NAMES = {
 
 
 def name_of(metric: str) -> str:
-    """Return what a score is called in a sentence."""
     return NAMES.get(metric, metric)
 
 

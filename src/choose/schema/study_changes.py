@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
-
-from choose.schema.base import Interval, Record
+from choose.schema.base import File, Interval, Record
 from choose.types import Kind
 
 
@@ -94,14 +92,12 @@ class Cause(Record):
     after: float | str | None = None
 
 
-class Versus(Record):
+class Versus(File):
     """The whole comparison of two studies; `metric` is that of the later one.
 
     `not_compared` names candidates of which no common row was answered in both.
     """
 
-    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
-    choose: str
     before: Side
     after: Side
     verdict_changed: bool
@@ -116,5 +112,3 @@ class Versus(Record):
     candidates_gone: tuple[str, ...] = ()
     margin: float
     metric: str = "accuracy"
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

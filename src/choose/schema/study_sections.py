@@ -175,5 +175,4 @@ class RunSection(Settings):
 
     @property
     def on_ray(self) -> bool:
-        """Return whether trials run on a Ray cluster."""
         return self.executor == "ray" or (self.executor is None and self.address is not None)

@@ -479,7 +479,6 @@ def looks_headerless(table: pl.DataFrame) -> bool:
 
 
 def check_headed(table: pl.DataFrame, path: str | None, section: DataSection) -> None:
-    """Refuse the table of a file without a header."""
     named = (section.text_column, section.label_column)
     delimited = path is not None and not path.lower().endswith((*JSON, *PARQUET))
     if delimited and not any(name in table.columns for name in named) and looks_headerless(table):
