@@ -272,7 +272,7 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     monkeypatch.setattr(forecast, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(trial, "SPARE", 0.0)
     monkeypatch.setattr(fakes.Sluggish, "family", "prompting")
-    one = Set(tmp_path, "tfidf", "steady", "sluggish", "remembers")
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", "certain")
     one.rounds = one.rounds[:1]
     one.run(seconds=600.0)
     ended = [(job.trial.candidate, run) for job, run in one.seen.jobs if run is not None]
@@ -283,9 +283,9 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     ]
     assert rows == [
         ("sluggish", 5),
-        ("remembers", 5),
+        ("certain", 5),
         ("sluggish", 25),
-        ("remembers", 25),
+        ("certain", 25),
         ("steady", 25),
     ]
     first = one.seen.standings[0]

@@ -1,9 +1,8 @@
 """Strategies that misbehave, found through entry points like any other."""
 
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
@@ -11,9 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from choose import strategy
-from choose.corpus import Corpus
 from choose.progress import TimeLimitReached, report_progress
-from choose.tasks.answering import corpus_of
 from choose.types import Answers, Example, Family, Item, Task
 
 
@@ -107,36 +104,10 @@ class Sluggish(Steady):
     ask_seconds: ClassVar[float] = 0.02
 
 
-class Baseline(Steady):
-    """A baseline that is slow for one."""
-
-    family: ClassVar[Family] = "baseline"
-    cheap: ClassVar[bool] = True
-    begun: ClassVar[int] = 0
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        type(self).begun += 1
-        super().fit(task, examples)
-
-
-class Remembers(Steady):
-    """Takes its time for texts that nobody has asked of it before."""
+class Certain(Steady):
+    """The same, whatever the seed."""
 
     seeded: ClassVar[bool] = False
-    known: ClassVar[set[str]] = set()
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        self.labels, self.cached = task.labels, 0.0
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        new = {item.text for item in items} - self.known
-        self.known.update(new)
-        self.cached += self.ask_seconds * (len(items) - len(new))
-        time.sleep(self.ask_seconds * len(new))
-        return Fake.predict(self, items)
-
-    def facts(self) -> Mapping[str, Any]:
-        return {"cached_seconds": self.cached}
 
 
 class Impatient(Fake):
@@ -209,65 +180,23 @@ class Tiring(Fake):
         return super().predict(items)
 
 
-class Memory(Fake):
-    """Knows by heart the year of each bridge that it learnt; reads no document."""
-
-    family: ClassVar[Family] = "fine-tuning"
-    kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    seeded: ClassVar[bool] = False
-    cheap: ClassVar[bool] = True
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        self.years = {bridge_in(row.text): row.target for row in examples}
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        outputs = tuple(self.years.get(bridge_in(item.text)) for item in items)
-        return Answers(outputs=outputs, status=tuple("ok" if o else "empty" for o in outputs))
+FAKES = (
+    *(Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart),
+    *(Steady, Sluggish, Certain, Late, Tiring, Halting),
+)
 
 
-class Finder(Memory):
-    """Looks the year up in the documents as they are, where the name is not too short for it."""
-
-    family: ClassVar[Family] = "retrieval"
-    reads: ClassVar[bool] = True
-    learns: ClassVar[bool] = False
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        self.reread(corpus_of(task) or Corpus(()))
-
-    def reread(self, corpus: Corpus) -> float:
-        self.years = {}
-        for document in corpus.documents:
-            found = re.search(r"The (\w+) bridge opened in (\d+)", document.text)
-            if found and len(found[1]) > 7:
-                self.years[found[1]] = found[2]
-        return 0.01
-
-
-# The two parts of the names of bridges.
-BRIDGES = [
-    (stem, end)
-    for stem in ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")
-    for end in ("ford", "ham", "wick", "bury", "ton")
-]
-
-
-def bridge_in(question: str) -> str:
-    """Return the name of the bridge that a question asks for, whose parts may stand apart."""
-    return next((s + e for s, e in BRIDGES if s in question and e in question), "")
+def entry_points(fakes: Iterable[type]) -> dict[str, EntryPoint]:
+    """Return what makes fakes known under their lower-case names."""
+    return {
+        cls.__name__.lower(): EntryPoint(
+            cls.__name__.lower(), f"{cls.__module__}:{cls.__name__}", strategy.GROUP
+        )
+        for cls in fakes
+    }
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every fake known under its lower-case name, beside what is installed."""
-    fakes = {
-        cls.__name__.lower(): EntryPoint(
-            cls.__name__.lower(), f"support.fake_strategies:{cls.__name__}", strategy.GROUP
-        )
-        for cls in (
-            *(Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart),
-            *(Steady, Sluggish, Baseline, Remembers, Late, Tiring, Halting),
-            *(Memory, Finder),
-        )
-    }
-    known = {**strategy.available(), **fakes}
+    """Make every fake known, beside what is installed."""
+    known = {**strategy.available(), **entry_points(FAKES)}
     monkeypatch.setattr(strategy, "available", lambda: known)

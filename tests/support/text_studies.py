@@ -2,8 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -19,6 +18,7 @@ from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.extraction import Extraction, as_text, fields_of
 from choose.types import Answers, Dataset, Example, Family, Fold, Item, Status, Task
+from support.fake_strategies import Fake, entry_points
 
 NAMES = ("Ada Reyes", "Bo Lind", "Cem Aydin", "Dee O'Neil", "Eva Horn", "Finn Koch")
 TIMES = ("19:30", "8 pm", "noon", "20:15")
@@ -59,23 +59,15 @@ def dataset(examples: Sequence[Example], folds: int = 5) -> Dataset:
     )
 
 
-class Empty:
+class Empty(Fake):
     """Answers nothing to every row: the floor."""
 
     family: ClassVar[Family] = "baseline"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
-    revision: ClassVar[int] = 1
     learns: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
     constant: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn nothing."""
 
     def predict(self, items: Sequence[Item]) -> Answers:
         return Answers(outputs=("{}",) * len(items), status=("ok",) * len(items))
@@ -212,14 +204,9 @@ FAKES = (Empty, Reader, Good, Chatty, Fenced, Untaught, Wary, Watchful, Copier, 
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the fakes known under their lower-case names, and nothing else."""
-    fakes = {
-        cls.__name__.lower(): EntryPoint(
-            cls.__name__.lower(), f"support.text_studies:{cls.__name__}", strategy.GROUP
-        )
-        for cls in FAKES
-    }
-    monkeypatch.setattr(strategy, "available", lambda: fakes)
+    """Make the fakes known, and nothing else."""
+    known = entry_points(FAKES)
+    monkeypatch.setattr(strategy, "available", lambda: known)
 
 
 def compared(data, folder, *strategies, **grid):

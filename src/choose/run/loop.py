@@ -18,7 +18,7 @@ from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Needed, State, limits_of
 from choose.run.records import Executor, GroupRequest, GroupResult, Observer
 from choose.run.spending_limit import Budget
-from choose.run.trial import answers, versions
+from choose.run.trial import answers, failed_run
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing
 from choose.store.store import Store
@@ -304,8 +304,7 @@ class Loop:
         runs = list(result.runs)
         if result.lost:
             error = f"Two workers could not run it: {result.lost}"
-            lost = (Run(trial=j.trial, error=error, versions=versions()) for j in request.jobs)
-            runs = [(run, None) for run in lost]
+            runs = [(failed_run(job.trial, error), None) for job in request.jobs]
         by_key = {job.trial.key: job for job in request.jobs}
         for run, traceback in runs:
             # What the store then holds of the trial: it may have had it before.

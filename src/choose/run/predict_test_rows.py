@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
@@ -13,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from choose.corpus import CONDITIONS, WORDS, is_drill, span_of
-from choose.data.scenarios import Split, with_typos
+from choose.corpus import CONDITIONS, WORDS, Corpus, is_drill, span_of
+from choose.data.scenarios import with_typos
 from choose.data.stratify import stratified_order, stratified_sample
 from choose.errors import MoneySpent, StrategyError
 from choose.models.endpoints.command_session import repeated_requests
@@ -22,8 +21,8 @@ from choose.progress import TimeLimitReached
 from choose.schema.plan import Job
 from choose.strategy import Rereads, SendsPassages, Strategy
 from choose.tasks.answering import corpus_of
-from choose.tasks.exchanged_facts import drill_of
-from choose.types import Answers, Dataset, Example, Item, Task
+from choose.tasks.exchanged_facts import Drill, drill_of
+from choose.types import Answers, Dataset, Item, Task
 
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
 # this share of the time that is left, and at most as many again as were answered: what a model
@@ -148,86 +147,77 @@ class OtherViews:
     reread: list[float] = field(default_factory=list)
     stopped: Exception | None = None
 
+    def add(
+        self, view: tuple[str, int], strategy: Strategy, items: Sequence[Item], task: Task
+    ) -> None:
+        """Answer the items of a view; a fold may hold none of them."""
+        with repeated_requests(view[1]):
+            self.answers[view] = predict(strategy, items, task) if items else _NONE
+        self.asked[view] = tuple(item.id for item in items)
 
-def answered_views(job: Job, rows: Split, dataset: Dataset, strategy: Strategy) -> OtherViews:
+
+def answer_views(
+    job: Job, ids: Sequence[str], dataset: Dataset, *, strategy: Strategy
+) -> OtherViews:
     """Answer a job's views and repeats; those answered before time or money ended count.
 
-    `rows` hold the test rows that were answered: views are of some of them.
+    Views are of some of the test rows that were answered, by `ids`. Changed documents come last.
     """
-    found = OtherViews()
+    others = OtherViews()
     try:
-        with closing(_views(job, rows, dataset, strategy, found.reread)) as views:
-            for view, seen in views:
-                with repeated_requests(view[1]):
-                    # A fold may hold none of the rows of a view.
-                    some = predict(strategy, seen, dataset.task) if seen else _NONE
-                found.answers[view], found.asked[view] = some, tuple(item.id for item in seen)
+        for view, items in _views_of(job, ids, dataset, strategy):
+            others.add(view, strategy, items, dataset.task)
+        corpus, drill = corpus_of(dataset.task), drill_of(dataset)
+        if corpus is not None and drill is not None and drill.view in job.views:
+            _answer_drill(others, drill, corpus, strategy=strategy, ids=ids, dataset=dataset)
     except (MoneySpent, TimeLimitReached) as end:
-        found.stopped = end
-    return found
+        others.stopped = end
+    return others
 
 
-def _other_views(
-    job: Job, questions: Sequence[str], dataset: Dataset, strategy: Strategy
+def _views_of(
+    job: Job, ids: Sequence[str], dataset: Dataset, strategy: Strategy
 ) -> Iterator[tuple[tuple[str, int], list[Item]]]:
-    """Yield the views other than the clean rows, then the repeats of the clean rows."""
+    """Yield views of the rows and of what is read with them, then repeats of the clean rows."""
     rows, task = dataset.examples, dataset.task
-    copied = {id: task.copied(rows[id].target) for id in questions} if job.views else {}
+    most = max(1, job.view_rows // len(dataset.folds))
+    sample = stratified_sample(ids, {id: rows[id].target for id in ids}, most, "views-0")
     for name in (name for name in job.views if not is_drill(name)):
-        if name in CONDITIONS:
-            items = _first_items(questions, dataset, job.view_rows)
+        if name not in CONDITIONS:
+            copied = {id: task.copied(rows[id].target) for id in ids}
+            yield (name, 0), with_typos([rows[id].item() for id in sample], copied)
+        elif (corpus := corpus_of(task)) is not None:
+            from choose.models.retrieval.passage_search import given
+
             words = int(job.trial.params.get("words") or WORDS)
             if isinstance(strategy, SendsPassages):  # as long as `fit` chose
                 words = strategy.passages()[1]
-            yield (name, 0), _given(name, [rows[item.id] for item in items], task, words)
-        else:
-            items = _sampled_items(questions, dataset, job.view_rows)
-            yield (name, 0), with_typos(items, copied)
+            # Rows that a candidate answers first, so that controls are on rows it answered.
+            first = {*asking_order(ids, dataset)[:most]}
+            yield (name, 0), given(name, [rows[id] for id in ids if id in first], corpus, words)
     for repeat in range(1, job.repeats):
-        yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
+        yield ("clean", repeat), [rows[id].item() for id in sample]
 
 
-def _given(name: str, rows: Sequence[Example], task: Task, words: int) -> list[Item]:
-    """Return the rows with evidence, with what a control gives them to read."""
-    from choose.models.retrieval.passage_search import given
-
-    corpus = corpus_of(task)
-    return [] if corpus is None else given(name, rows, corpus, words)
-
-
-def _views(
-    job: Job, rows: Split, dataset: Dataset, strategy: Strategy, seconds: list[float]
-) -> Generator[tuple[tuple[str, int], list[Item]]]:
-    """Yield the views other than the clean rows; at last those of documents that changed.
-
-    The strategy reads these before, and those of its fit again at the end. The seconds that it
-    takes are added to `seconds`.
-    """
-    yield from _other_views(job, rows.questions, dataset, strategy)
-    corpus, drill = corpus_of(dataset.task), drill_of(dataset)
-    if drill is None or drill.view not in job.views or not isinstance(strategy, Rereads):
+def _answer_drill(
+    others: OtherViews,
+    drill: Drill,
+    corpus: Corpus,
+    *,
+    strategy: Strategy,
+    ids: Sequence[str],
+    dataset: Dataset,
+) -> None:
+    """Let a strategy read changed documents and answer, then those of its fit again."""
+    if not isinstance(strategy, Rereads):
         return
-    assert corpus is not None
     try:
-        seen = [dataset.examples[id].item() for id in rows.questions if id in drill.targets]
-        if seen:
-            seconds.append(strategy.reread(drill.corpus))
-        yield (drill.view, 0), seen
+        items = [dataset.examples[id].item() for id in ids if id in drill.targets]
+        if items:
+            others.reread.append(strategy.reread(drill.corpus))
+        others.add((drill.view, 0), strategy, items, dataset.task)
     finally:
         strategy.reread(corpus)
-
-
-def _first_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
-    """Return the rows that a candidate answers first, so that controls are on rows it answered."""
-    first = set(asking_order(ids, dataset)[: max(1, most // len(dataset.folds))])
-    return [dataset.examples[id].item() for id in ids if id in first]
-
-
-def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
-    targets = {id: dataset.examples[id].target for id in ids}
-    limit = max(1, most // len(dataset.folds))
-    chosen = stratified_sample(ids, targets, limit, "views-0")
-    return [dataset.examples[id].item() for id in chosen]
 
 
 _TEXTS = ("outputs", "status", "raw", "evidence")

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
 from choose.progress import TimeLimitReached, as_decided, time_limit
-from choose.run.predict_test_rows import answered_views, predict_until
+from choose.run.predict_test_rows import answer_views, predict_until
 from choose.schema.plan import COMPARISON, Job
 from choose.strategy import Groups, Prepares, Puts, Reports, Strategy, build
 from choose.tasks.scoring import scored
-from choose.types import Dataset, Run
+from choose.types import Dataset, Run, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,9 @@ def run_trials(
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
-            yield Ended(_failed(job, error, perf_counter() - start), format_exc())
+            message = " ".join(str(error).split()) or "no message"
+            said = f"{type(error).__name__}: {message}"[:500]
+            yield Ended(failed_run(job.trial, said, perf_counter() - start), format_exc())
             continue
         yield Ended(_with_scores(run, pools.dataset), fit=fit)
         if stopped is not None:
@@ -177,10 +179,8 @@ def answers(job: Job, run: Run) -> bool:
     return run.error is None and enough and all(view in run.answers for view in views)
 
 
-def _failed(job: Job, error: Exception, seconds: float) -> Run:
-    message = " ".join(str(error).split()) or "no message"
-    said = f"{type(error).__name__}: {message}"[:500]
-    return Run(trial=job.trial, error=said, seconds_spent=seconds, versions=versions())
+def failed_run(trial: Trial, error: str, seconds: float | None = None) -> Run:
+    return Run(trial=trial, error=error, seconds_spent=seconds, versions=versions())
 
 
 def run_trial(job: Job, pools: Pools, end: float = inf) -> Run:
@@ -211,10 +211,10 @@ def _answer(
     )
     answered, all_cached = perf_counter() - start, cached_seconds(strategy) - cached
     ids = tuple(item.id for item in clean)
-    seen = replace(rows, questions=tuple(id for id in rows.questions if id in {*ids}))
-    had = before.answers if before else {}
+    had, given = before.answers if before else {}, {*ids}
     wanted = replace(job, views=tuple(view for view in job.views if (view, 0) not in had))
-    others = answered_views(wanted, seen, dataset, strategy)
+    seen = [id for id in rows.questions if id in given]
+    others = answer_views(wanted, seen, dataset, strategy=strategy)
     spent, facts = perf_counter() - start, strategy_facts(strategy)
     alone = spent + cached_seconds(strategy) - cached
     run = Run(
@@ -231,7 +231,10 @@ def _answer(
         reread_seconds=max(others.reread, default=facts.get("index_seconds")),
         unasked=len(items) - len(clean),
         versions=versions(),
-        **_run_facts(facts),
+        threads=facts.get("threads"),
+        dtype=facts.get("dtype"),
+        artefact_mb=facts.get("artefact_mb"),
+        notes=tuple(facts.get("notes") or ()),
     )
     return run, others.stopped
 
@@ -250,15 +253,6 @@ def _spare_seconds(job: Job, fit: Fitted, end: float) -> float:
 def _sum(*seconds: float | None) -> float | None:
     known = [one for one in seconds if one is not None]
     return sum(known) if len(known) == len(seconds) else None
-
-
-def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "threads": facts.get("threads"),
-        "dtype": facts.get("dtype"),
-        "artefact_mb": facts.get("artefact_mb"),
-        "notes": tuple(facts.get("notes") or ()),
-    }
 
 
 @cache
