@@ -304,7 +304,7 @@ def covered_by(intervals: Iterable[Interval | None], about: str | None = None) -
 def _covered(estimand: str) -> str:
     code, _, number = estimand.partition(":")
     assumed = number and code.endswith("-either")
-    said = COVERS.get(code, estimand).format(number)
+    said = COVERS[code].format(number) if code in COVERS else estimand
     return said + ASSUMED.format(points(float(number))) if assumed else said
 
 
