@@ -140,8 +140,7 @@ def run_trials(
     """Yield each job's run, with a traceback where the strategy raised.
 
     A strategy that raises makes a failed run; interruptions and spent budgets propagate. Several
-    jobs of a strategy that can fit a group are fitted together; where that fails, each is fitted
-    alone.
+    jobs are fitted together where their strategy can, else each alone.
 
     Args:
         jobs: of one strategy if there are several.
@@ -151,10 +150,10 @@ def run_trials(
         fits: strategies that are fitted already, by trial key.
         earlier: by trial key, runs to go on with.
     """
-    several = [job for job in jobs if job.trial.key not in fits]
     # What a kept fit took is counted with its first answers.
     fits = {key: replace(fit, seconds=0.0) for key, fit in fits.items()}
-    fits = {**fits, **(fit_group(several, pools) if len(several) > 1 else {})}
+    if len(several := [job for job in jobs if job.trial.key not in fits]) > 1:
+        fits |= fit_group(several, pools)
     for job in jobs:
         start, key = perf_counter(), job.trial.key
         try:
@@ -163,8 +162,7 @@ def run_trials(
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
-            message = " ".join(str(error).split()) or "no message"
-            said = f"{type(error).__name__}: {message}"[:500]
+            said = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"[:500]
             yield Ended(failed_run(job.trial, said, perf_counter() - start), format_exc())
             continue
         yield Ended(_with_scores(run, pools.dataset), fit=fit)

@@ -293,7 +293,8 @@ def _nothing_to_judge(scores: StudyScores) -> NoReturn:
     if first is None:
         raise StudyError(
             "No candidate answered a single row, so there is nothing to judge. No trial has "
-            "finished yet. Run choose compare again with the same --out."
+            "finished yet. Run choose compare again with the same --out; a longer --budget leaves "
+            "time for one."
         )
     raise StudyError(
         "No candidate answered a single row, so there is nothing to judge. First failure: "
