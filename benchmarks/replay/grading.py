@@ -10,8 +10,8 @@ import numpy as np
 from choose.judge.measures.costs import cheapest_first, cost_of
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.stats import Estimate
 from reliability import chance_of, word_for
 from replay.answers import Answered
 from replay.studies import Occasion, draw, evidence, rule_for
@@ -28,7 +28,7 @@ class Seen:
     """The input of a rule: the candidates, cheapest first, and their measured mean scores."""
 
     names: Sequence[str]
-    accuracy: Mapping[str, Interval]
+    accuracy: Mapping[str, Estimate]
 
 
 Choose = Callable[[Seen], str | None]

@@ -18,8 +18,8 @@ from choose.api.study_evidence import rule_of
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import RULE
 from choose.judge.verdict import judge
-from choose.schema.base import Interval
 from choose.schema.decision import Decision, Step
+from choose.stats import Estimate
 from choose.store.store import Store
 from choose.tasks.labels import Classification
 from choose.types import Dataset, Example, Fold
@@ -256,13 +256,13 @@ def _covered_accuracies(found: Decision, truth: Truth, plan: Plan) -> float:
     return fmean(held) if held else nan
 
 
-def _holds(interval: Interval, value: float) -> bool:
+def _holds(interval: Estimate, value: float) -> bool:
     assert interval.low is not None
     assert interval.high is not None
     return interval.low <= value <= interval.high
 
 
-def _one_error(order: Sequence[str], measured: dict[str, Interval], highest: str) -> str:
+def _one_error(order: Sequence[str], measured: dict[str, Estimate], highest: str) -> str:
     best = measured[highest]
     assert best.low is not None
     assert best.high is not None

@@ -23,8 +23,8 @@ _QUANTISED = re.compile(r"[.-](?:Q\d\w*|IQ\d\w*|[bB]?[fF]16|[fF]32|int[48])$")
 _TUNED = re.compile(r"-(?:Instruct|instruct|chat|Chat|it)$")
 
 
-class Estimate(Protocol):
-    """A share or a difference of shares with its interval, where it has one."""
+class Bounded(Protocol):
+    """What has a value and perhaps bounds: `stats.Estimate`, which lies above."""
 
     @property
     def value(self) -> float:
@@ -73,7 +73,7 @@ def in_percent(share: float) -> str:
     return f"{whole} %"
 
 
-def percent_interval(estimate: Estimate) -> str:
+def percent_interval(estimate: Bounded) -> str:
     """Return ``82 % (79 to 86)``, or ``82 %`` where there is no interval."""
     if estimate.low is None or estimate.high is None:
         return in_percent(estimate.value)
@@ -88,24 +88,24 @@ def chance(probability: float) -> str:
     return f"{100 * probability:.0f} %"
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: Bounded) -> str:
     """Return the bounds of a difference in points with their signs: ``+3.2 to +9.0``."""
     if estimate.low is None or estimate.high is None:
         return "no interval"
     return f"{signed_points(estimate.low)} to {signed_points(estimate.high)}"
 
 
-def in_points(estimate: Estimate) -> str:
+def in_points(estimate: Bounded) -> str:
     """Return a difference with its bounds: ``+6.1 points (+3.2 to +9.0)``."""
     return f"{signed_points(estimate.value)} points ({interval(estimate)})"
 
 
-def size_in_points(estimate: Estimate) -> str:
+def size_in_points(estimate: Bounded) -> str:
     """Return a gain in words without its sign: ``6.0 points (+3.2 to +9.0)``."""
     return f"{measured(estimate.value)} ({interval(estimate)})"
 
 
-def gain(a: str, b: str, difference: Estimate) -> str:
+def gain(a: str, b: str, difference: Bounded) -> str:
     """Return ``lora scores 6.1 points higher than probe (+3.2 to +9.0)``.
 
     A loss is ``lora`` minus ``probe`` with its sign, so that statement and interval agree.
@@ -208,14 +208,14 @@ def signed_points(change: float | None) -> str:
     return ("+" if change > 0 else MINUS) + size
 
 
-def span(estimate: Estimate | None) -> str:
+def span(estimate: Bounded | None) -> str:
     """Return the bounds of a share out of 100: ``83.0 to 90.1``."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return DASH
     return f"{percent(estimate.low)} to {percent(estimate.high)}"
 
 
-def difference(estimate: Estimate | None) -> str:
+def difference(estimate: Bounded | None) -> str:
     """Return a difference in points with its interval: ``+4.1 (+2.1 to +6.1)``."""
     if estimate is None:
         return DASH
@@ -223,7 +223,7 @@ def difference(estimate: Estimate | None) -> str:
     return f"{value} ({interval(estimate)})" if bounded else value
 
 
-def plus_minus(estimate: Estimate) -> str:
+def plus_minus(estimate: Bounded) -> str:
     """Return a difference with the wider half of its interval: ``+4.1 ±2.0``.
 
     Where that would reach beyond 100 points, its bounds are returned.

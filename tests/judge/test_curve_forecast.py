@@ -29,8 +29,8 @@ from choose.judge.scores.promised_score import DRIFT, RATE_SD, promised_gain, pr
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.words import forecast_lines
-from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.stats import Estimate
 from choose.types import Floats
 from replay.answers import read_all
 from simulation.setting import SimulatedCandidate
@@ -288,7 +288,7 @@ def test_each_doubling_removes_a_tenth_of_the_errors_where_nothing_else_is_known
     gain = promised_gain(learner(right, 250, 1_000))
     assert gain.mean == pytest.approx(0.4 * (1 - 0.9**2))
     assert sqrt(gain.variance) == pytest.approx(0.4 * 2 * 0.9 * sqrt(RATE_SD**2 + DRIFT**2))
-    now = Interval(value=0.6, low=0.5, high=0.7, estimand="")
+    now = Estimate(value=0.6, low=0.5, high=0.7, estimand="")
     found = promised_score(learner(right, 250, 1_000), now)
     assert found.value == pytest.approx(0.6 + gain.mean)
     assert found.value - (found.low or 0) == pytest.approx(sqrt(0.01 + 1.96**2 * gain.variance))

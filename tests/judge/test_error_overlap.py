@@ -12,8 +12,8 @@ from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.write import render_html
-from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorOverlap
+from choose.stats import Estimate
 from support import answered_studies as answered
 from support import decisions
 from support.answered_studies import player
@@ -96,7 +96,7 @@ def test_the_report_obeys_no_label_or_name():
         candidates=(evil, evil),
         rows=9,
         wrong_in_all=1,
-        oracle=Interval(value=0.5, low=0.1, high=0.9),
+        oracle=Estimate(value=0.5, low=0.1, high=0.9),
         cheap=evil,
         strong=evil,
         both_wrong=1,

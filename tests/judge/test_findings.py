@@ -16,8 +16,8 @@ from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.blocks import families
 from choose.report.terminal.pages import render
-from choose.schema.base import Interval
 from choose.schema.decision import SURE, Decision
+from choose.stats import Estimate
 from simulation.setting import SimulatedCandidate
 from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
@@ -73,7 +73,7 @@ def test_f3_enough_is_not_said_while_families_are_open() -> None:
 def test_f5_what_a_baseline_scores_without_passages_is_not_said() -> None:
     """ "sentence scores 11 with them, 0 without": it copies from them, so 0 is by construction."""
     found = decisions.reading()
-    copies = decisions.loss_split("sentence", nothing=Interval(value=0.0, low=0.0, high=0.0))
+    copies = decisions.loss_split("sentence", nothing=Estimate(value=0.0, low=0.0, high=0.0))
     other = decisions.changed(found, recommended=None, use_meanwhile="sentence")
     splits = {"loss_splits": (copies, *found.loss_splits)}
     (said,) = words.reading(other.model_copy(update=splits))

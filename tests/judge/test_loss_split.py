@@ -15,8 +15,8 @@ from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.judge.verdict import judge
 from choose.report.words import ABOUT, covered_by, reading_notes
-from choose.schema.base import Interval
 from choose.schema.diagnosis import LossSplit
+from choose.stats import Estimate
 from choose.types import Answers, Floats, Run
 from simulation import losses
 from simulation.losses import (
@@ -150,7 +150,7 @@ def test_what_is_lost_most_is_named_where_it_is_sure() -> None:
     assert found.model_copy(update={"gaps": unsure}).most == "open"
     found = split({view: np.ones_like(rows) for view, rows in scores.items()}, documents)
     assert (found.passages, found.most) == ("not shown", "nothing")
-    worse = Interval(value=-0.1, low=-0.15, high=-0.05)
+    worse = Estimate(value=-0.1, low=-0.15, high=-0.05)
     assert found.model_copy(update={"knowledge": worse}).passages == "mislead"
 
 

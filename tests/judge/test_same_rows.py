@@ -1,6 +1,6 @@
 """Whether figures that are beside each other in a sentence or a column are of the same rows.
 
-The record names the rows of its figures (`Interval.row_set`). A sentence is read for shares and
+The record names the rows of its figures (`Estimate.row_set`). A sentence is read for shares and
 differences, each is looked up among the figures of the candidates that the sentence names, and no
 set of rows may be left that explains them all. A column of a table is explained by a field of the
 record that has the value shown for every candidate; its rows must be all test rows, unless the
@@ -24,10 +24,11 @@ from choose.judge.verdict import judge
 from choose.report.blocks import Table, decision_blocks, learning_curve, rows_noted
 from choose.report.words import headline
 from choose.report.write import render_html, render_markdown
-from choose.schema.base import Interval, Record
+from choose.schema.base import Record
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard, SettingPoint
+from choose.stats import Estimate
 from choose.types import Answers, Run, Scenario
 from simulation.setting import SimulatedCandidate
 from support.decisions import decision
@@ -68,7 +69,7 @@ def figures(decision: Decision) -> list[Figure]:
 
 
 def _figures(node: Any, path: str, owners: set[str], names: set[str]) -> Iterator[Figure]:
-    if isinstance(node, Interval):
+    if isinstance(node, Estimate):
         if node.row_set:
             for end in ("value", "low", "high"):
                 if (value := getattr(node, end)) is not None:
@@ -83,7 +84,7 @@ def _figures(node: Any, path: str, owners: set[str], names: set[str]) -> Iterato
             value = getattr(node, name)
             if isinstance(value, float) and rows:
                 yield Figure(f"{path}.{name}", frozenset(own), value, rows)
-            elif isinstance(value, Record | tuple):
+            elif isinstance(value, Record | Estimate | tuple):
                 yield from _figures(value, f"{path}.{name}", own, names)
     elif isinstance(node, tuple):
         for entry in node:
@@ -281,7 +282,7 @@ def test_rows_won_are_those_of_the_fits_that_are_compared() -> None:
 
 def measured(name: str, value: float, row_set: str, **more: object) -> Scorecard:
     """Return the card of a candidate as it stood in the review's demo."""
-    accuracy = Interval(value=value, low=value - 0.033, high=value + 0.031, row_set=row_set)
+    accuracy = Estimate(value=value, low=value - 0.033, high=value + 0.031, row_set=row_set)
     rows = int(row_set.partition(":")[0])
     return Scorecard(
         candidate=name, strategy=name, family="baseline", rows=rows, accuracy=accuracy, **more
@@ -295,7 +296,7 @@ def demo() -> Decision:
     """Return the record of the review's demo: 602, 121 and 362 rows."""
 
     def setting(name: str, change: float) -> SettingPoint:
-        return SettingPoint(setting=name, change=Interval(value=change, row_set=FIRST), rows=121)
+        return SettingPoint(setting=name, change=Estimate(value=change, row_set=FIRST), rows=121)
 
     cards = (
         measured("tfidf", 0.792, ALL),

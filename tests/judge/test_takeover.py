@@ -11,7 +11,7 @@ from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.schema.base import Interval
+from choose.stats import Estimate
 from choose.stats.intervals import clopper_pearson
 from support import answered_studies as answered
 
@@ -138,7 +138,7 @@ def test_what_is_beyond_a_limit_takes_over_nothing():
 )
 def test_a_takeover_says_whether_points_were_lost_or_gained(lost, said):
     decision = judge(evidence(), Rule())
-    found = decision.takeover.model_copy(update={"lost": Interval(value=lost)})
+    found = decision.takeover.model_copy(update={"lost": Estimate(value=lost)})
     told = words.takeover(decision.model_copy(update={"takeover": found}))
     assert f"95 % sure ({said} on the 800 rows that tested it)" in told
 

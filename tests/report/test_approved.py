@@ -21,7 +21,6 @@ from choose.report.blocks import labels
 from choose.report.markdown import markdown_page
 from choose.report.terminal.pages import render
 from choose.report.write import render_markdown
-from choose.schema.base import Interval
 from choose.schema.decision import (
     Caveat,
     CaveatCode,
@@ -43,6 +42,7 @@ from choose.schema.diagnosis import (
     RelabelGain,
     Suspect,
 )
+from choose.stats import Estimate
 from choose.types import Kind
 from support import decisions
 from support.decisions import changed, judged
@@ -94,7 +94,7 @@ CODES: dict[StepKind, tuple[StepCode, ...]] = {
 AUDIT = Audit(
     auditors=("tfidf", "probe"),
     rows=600,
-    accuracy=Interval(value=0.84),
+    accuracy=Estimate(value=0.84),
     noise=NoiseBand(low=0.01, high=0.09),
     suspected=1,
     suspects=(Suspect(id="T009", label="a", suggested="b", score=2.0, agree=2, answered=3),),
@@ -109,11 +109,11 @@ DOUBTED = AUDIT.model_copy(
         ),
         "overlaps": (LabelOverlap(a="a", b="b", doubted=12, rows=150),),
         "gain": RelabelGain(
-            candidate="probe", rows=28, gain=Interval(value=0.019, low=0.01, high=0.038)
+            candidate="probe", rows=28, gain=Estimate(value=0.019, low=0.01, high=0.038)
         ),
     }
 )
-LEAD = Interval(value=0.041, low=0.012, high=0.07)
+LEAD = Estimate(value=0.041, low=0.012, high=0.07)
 
 
 def approve(name: str, text: str) -> None:
@@ -161,7 +161,7 @@ def test_every_code_has_the_sentence_that_was_approved() -> None:
 
 
 def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
-    names, labels = ("tfidf", "lora"), Interval(value=700, low=400, high=1500)
+    names, labels = ("tfidf", "lora"), Estimate(value=700, low=400, high=1500)
     for kind, codes in CODES.items():
         for code in codes:
             minutes = None if code.endswith("-paid") else 60
@@ -215,7 +215,7 @@ def _situations() -> Iterator[tuple[str, Decision]]:
     enough = decisions.decision("baseline-is-enough")
     yield "done", changed(enough, done=True, steps=())
     low = tuple(
-        card.model_copy(update={"accuracy": Interval(value=0.4)}) if card.chosen else card
+        card.model_copy(update={"accuracy": Estimate(value=0.4)}) if card.chosen else card
         for card in answered.scorecards
     )
     for target in (None, 0.3):
@@ -230,16 +230,16 @@ def test_answers_in_every_situation_are_those_that_were_approved() -> None:
     told = [f"{name}: {words.headline(decision)}" for name, decision in _situations()]
     served = decisions.served()
     for low in (0.1, -0.1, None):
-        lost = None if low is None else Interval(value=0.19, low=low, high=0.3)
+        lost = None if low is None else Estimate(value=0.19, low=low, high=0.3)
         payback = served.payback.model_copy(update={"lost": lost})
         told.append(words.payback(served.model_copy(update={"payback": payback})))
     alike = ErrorOverlap(
-        candidates=("a", "b"), rows=100, wrong_in_all=7, oracle=Interval(value=0.4)
+        candidates=("a", "b"), rows=100, wrong_in_all=7, oracle=Estimate(value=0.4)
     )
     for teacher in (None, "gpt-4o"):
         goal = {"overlap": alike, "goal": {**served.goal, "agreement": teacher}}
         told += words.shared_errors(served.model_copy(update=goal))
-    once, often = (Interval(value=0.8, estimand=code) for code in ("artefact", "refits"))
+    once, often = (Estimate(value=0.8, estimand=code) for code in ("artefact", "refits"))
     told += [words.covered_by([once]), words.covered_by([once, often])]
     approve("answers", "\n".join(told) + "\n")
 

@@ -16,8 +16,9 @@ from choose.cli import SUBSTITUTED
 from choose.formatting import MINUS
 from choose.report import words
 from choose.report.terminal.pages import PIPED, command_lines, fold, render
-from choose.schema.base import Command, Interval
+from choose.schema.base import Command
 from choose.schema.decision import Caveat, Decision, RareLabel, Step
+from choose.stats import Estimate
 from choose.types import Kind
 from support import decisions
 
@@ -84,7 +85,7 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
     )
 
     def told(first: float) -> str:
-        gap = Interval(value=first - 0.86, low=first - 0.99, high=first - 0.73)
+        gap = Estimate(value=first - 0.86, low=first - 0.99, high=first - 0.73)
         card = other.model_copy(update={"difference": gap, "compared": (first, 0.86)})
         return shown(found.model_copy(update={"scorecards": (own, card)}))
 

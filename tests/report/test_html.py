@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 
 from choose.report import words
-from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, Suspect
+from choose.stats import Estimate
 from choose.types import Kind
 from support import decisions
 from support.html import VECTORS, page_of, parsed
@@ -80,7 +80,7 @@ def test_a_page_for_many_rows_is_small_enough_for_a_mail() -> None:
     audit = Audit(
         auditors=("probe",),
         rows=3000,
-        accuracy=Interval(value=0.9),
+        accuracy=Estimate(value=0.9),
         suspected=3000,
         suspects=suspects,
     )

@@ -7,9 +7,9 @@ import pytest
 from choose.errors import StudyError
 from choose.report.markdown import sentence
 from choose.report.write import check_output, render_html, render_markdown, write
-from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
+from choose.stats import Estimate
 from support import decisions
 
 
@@ -36,13 +36,13 @@ def test_hostile_labels_are_shown_and_not_obeyed(render) -> None:
     audit = Audit(
         auditors=(evil,),
         rows=4,
-        accuracy=Interval(value=0.9),
+        accuracy=Estimate(value=0.9),
         noise=NoiseBand(low=0.02, high=0.17),
         contradicted=1,
         suspected=1,
         suspects=(Suspect(id=evil, label=evil, suggested=evil, score=3.2, agree=2, answered=3),),
         overlaps=(LabelOverlap(a=evil, b=evil, doubted=2, rows=4),),
-        gain=RelabelGain(candidate=evil, rows=1, gain=Interval(value=0.1)),
+        gain=RelabelGain(candidate=evil, rows=1, gain=Estimate(value=0.1)),
     )
     said = render(decisions.decision().model_copy(update={"audit": audit}))
     assert said.count("evil") >= 5

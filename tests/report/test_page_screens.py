@@ -21,10 +21,11 @@ from choose.report.blocks import (
     titles,
 )
 from choose.report.html.drawings import draw_bar, draw_chart, nice_ticks
-from choose.schema.base import Command, Interval
+from choose.schema.base import Command
 from choose.schema.decision import Decision, RareLabel, Step
 from choose.schema.diagnosis import Audit, Doubtful, ErrorOverlap, Suspect, WeakAuditor
 from choose.schema.scorecard import ComparedRow, GivenAnswer
+from choose.stats import Estimate
 from support import decisions
 from support.html import page_of, parsed
 
@@ -148,7 +149,7 @@ def test_the_labels_to_check_are_one_list() -> None:
         rows=600,
         wrong_in_all=3,
         doubtful=wrong,
-        oracle=Interval(value=0.9),
+        oracle=Estimate(value=0.9),
     )
     decision = answered(audit=suspects(12), overlap=overlap)
     doubted, missed = tables(labels(decision, {f"T{i}": f"text {i}" for i in range(100)}))[:2]
@@ -164,7 +165,7 @@ def test_the_labels_to_check_are_one_list() -> None:
 
 def test_an_auditor_that_cannot_know_leaves_no_list_but_its_reason() -> None:
     weak = WeakAuditor(by_chance=0.4, needed=0.8)
-    silent = Audit(auditors=("tfidf",), rows=60, accuracy=Interval(value=0.52), weak=weak)
+    silent = Audit(auditors=("tfidf",), rows=60, accuracy=Estimate(value=0.52), weak=weak)
     section = text_of(page_of(answered(audit=silent)))
     assert "tfidf predicts 52 % of 60 labels" in section
     assert "most doubted" not in section

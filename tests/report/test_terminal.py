@@ -30,9 +30,9 @@ from choose.formatting import (
 from choose.report.terminal.pages import render_full
 from choose.report.words import shorten
 from choose.report.write import render_markdown
-from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
+from choose.stats import Estimate
 from support import decisions
 from support.html import page_of
 
@@ -112,8 +112,8 @@ def test_labels_that_were_left_unused_are_said_in_every_report() -> None:
     [
         (percent, (None, 0.0, 0.8244), f"{DASH} 0.0 82.4"),
         (signed_points, (None, 0.023, -0.02, -0.0001), f"{DASH} +2.3 {MINUS}2.0 0.0"),
-        (span, (Interval(value=0.5),), DASH),
-        (difference, (Interval(value=0.01),), "+1.0"),
+        (span, (Estimate(value=0.5),), DASH),
+        (difference, (Estimate(value=0.01),), "+1.0"),
         (p_value, (None, 0.0, 0.04), f"{DASH} <0.001 0.040"),
         (figure, (None, 0.0, 0.0012, 9.44, 51.04, 12345.6), f"{DASH} 0 0.0012 9.4 51.0 12,346"),
         (duration, (3.21, 59.97, 285, 4800, 9000), "3.2 s 60 s 4.8 min 80 min 2.5 h"),

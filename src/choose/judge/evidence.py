@@ -209,7 +209,7 @@ def strong(info: CandidateInfo) -> bool:
 
 
 def row_set(ids: Collection[str]) -> str:
-    """Return the number of rows with a digest of their ids in any order (see `Interval`)."""
+    """Return the number of rows with a digest of their ids in any order (see `Estimate`)."""
     return f"{len(ids)}:{sum(map(id_hash, ids)) & 0xFFFFFFFF:08x}"
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from choose.judge.evidence import GIVEN
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
-from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Cause, Shift
+from choose.stats import Estimate
 from choose.stats.metrics import Codes
 from choose.stats.paired import Difference, aligned, holm, paired_difference
 from choose.stats.two_way import Mask, answered, row_means
@@ -71,7 +71,7 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
     if _same(meeting, old.main, new.main):  # nothing is estimated
         weights = None if (all_of := _weights(meeting, both)) is None else all_of[both]
         value = float(np.average(row_means(x)[both], weights=weights))
-        none = Interval(value=0.0, low=0.0, high=0.0, estimand="same-fits")
+        none = Estimate(value=0.0, low=0.0, high=0.0, estimand="same-fits")
         scores = {"accuracy_before": value, "accuracy_after": value}
         return Shift(
             before=name, after=later, difference=none, p=None, rows=int(both.sum()), **scores
@@ -83,7 +83,7 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
         after=later,
         accuracy_before=was,
         accuracy_after=now,
-        difference=Interval.of(gap, estimand),
+        difference=gap.estimate(estimand),
         p=gap.p,
         rows=gap.rows,
     )

@@ -33,12 +33,13 @@ from choose.formatting import (
 )
 from choose.report import check_words, comparison_words, words
 from choose.report.words import shorten
-from choose.schema.base import Command, Expectation, Interval
+from choose.schema.base import Command, Expectation
 from choose.schema.check import Check
 from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import LossSplit
 from choose.schema.scorecard import NAMES, GivenAnswer, Scorecard, Service, TextFigures
 from choose.schema.study_changes import Versus
+from choose.stats import Estimate
 
 Tone = Literal[
     "", "because", "doubt", "warning", "aside", "note", "caption", "fail", "more"
@@ -128,7 +129,7 @@ class Bar(NamedTuple):
     A hollow mark rests on fewer rows.
     """
 
-    gap: Interval | None
+    gap: Estimate | None
     low: float
     high: float
     margin: float
@@ -393,7 +394,7 @@ def candidates(decision: Decision) -> Iterator[Block]:
 LEAST, MOST = 5.0, 35.0
 
 
-def bar_ends(gaps: Iterable[Interval | None]) -> tuple[float, float]:
+def bar_ends(gaps: Iterable[Estimate | None]) -> tuple[float, float]:
     """Return the points that bars span: these differences with their ranges, and zero."""
     ends = [100 * end for gap in gaps if gap for end in (gap.value, gap.low, gap.high) if end]
     return max(min([*ends, -LEAST]), -MOST), min(max([*ends, LEAST]), MOST)
@@ -506,7 +507,7 @@ def out_of(count: int, total: int) -> str:
     return f"{count:,} of {total:,}" if count < total else f"{count:,}"
 
 
-def of_rows(estimate: Interval | None, decision: Decision, rows: int = 0) -> str:
+def of_rows(estimate: Estimate | None, decision: Decision, rows: int = 0) -> str:
     """Return how many rows a figure rests on: ``602``, or ``121 of 602`` if these are not all.
 
     `rows` is the number where the figure does not say which rows these are.
@@ -521,7 +522,7 @@ def _rows_in(row_set: str) -> int:
     return int(row_set.partition(":")[0])
 
 
-def score_cell(score: Interval | None) -> str:
+def score_cell(score: Estimate | None) -> str:
     return percent(score.value if score else None)
 
 
@@ -831,7 +832,7 @@ def comparisons(decision: Decision) -> Iterator[Block]:
     yield from part(title, table(caption, rows), id="differences", finding=found)
 
 
-def change(loss: Interval | None) -> str:
+def change(loss: Estimate | None) -> str:
     """Return a loss as a change with its interval, in points: a loss is negative."""
     return difference(loss.negated() if loss else None)
 
@@ -969,7 +970,7 @@ def reproduce(decision: Decision) -> Iterator[Block]:
 # Answers that are texts, and what models that read documents lose.
 
 
-def with_span(interval: Interval | None) -> str:
+def with_span(interval: Estimate | None) -> str:
     if interval is None:
         return DASH
     return f"{percent(interval.value)} ({span(interval)})".removesuffix(f" ({DASH})")

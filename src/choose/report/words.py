@@ -17,7 +17,6 @@ from rich.cells import cell_len
 from choose.errors import quoted, rows_named
 from choose.formatting import (
     DASH,
-    Estimate,
     chance,
     dollars,
     duration,
@@ -41,7 +40,7 @@ from choose.formatting import (
     size_in_points,
     span,
 )
-from choose.schema.base import Command, Interval
+from choose.schema.base import Command
 from choose.schema.decision import (
     LIKELY,
     SMALL_LOSS,
@@ -71,6 +70,7 @@ from choose.schema.scorecard import (
     Scorecard,
     name_of,
 )
+from choose.stats import Estimate
 from choose.types import FAMILIES, Kind
 
 # What scores are called, and what differs where answers are no labels.
@@ -292,7 +292,7 @@ def division_line(data: DatasetRecord, looks: int) -> str:
     return f"{plural(data.test_rows, 'test row')}, {how}"
 
 
-def covered_by(intervals: Iterable[Interval | None], about: str | None = None) -> str:
+def covered_by(intervals: Iterable[Estimate | None], about: str | None = None) -> str:
     """Say what these intervals cover, and what figures are about; empty for no estimand."""
     covered = {interval.estimand for interval in intervals if interval and interval.estimand}
     parts = sorted(map(_covered, covered))
@@ -368,7 +368,7 @@ def _needed(needed: Needed) -> str:
 
 def label_sentences(audit: Audit) -> Iterator[str]:
     if (noise := audit.noise) is not None:
-        perfect = Interval(value=1 - noise.high, low=1 - noise.high, high=1 - noise.low)
+        perfect = Estimate(value=1 - noise.high, low=1 - noise.high, high=1 - noise.low)
         yield (
             f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
             f"wrong. On labels like these, perfect answers would score {span(perfect)} %."
@@ -672,7 +672,7 @@ def caveats(decision: Decision) -> list[str]:
     return [_caveat(decision, caveat) for caveat in decision.verdict.caveats]
 
 
-def _worth_telling(caveat: Caveat) -> Interval | None:
+def _worth_telling(caveat: Caveat) -> Estimate | None:
     """Return the score that a caveat promises, unless its range says nothing."""
     score = caveat.promised
     return score if score and (score.high or 1) - (score.low or 0) < TOLD else None

@@ -1,14 +1,12 @@
-"""The base class of all records, and a value with its interval."""
+"""The base class of all records, commands, and expectations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from choose.formatting import Estimate
 
 
 class Record(BaseModel):
@@ -32,62 +30,6 @@ class File(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Interval(Record):
-    """A value with its 95 % interval; null where not measured.
-
-    Attributes:
-        estimand: what the interval is about, as a code, with a number behind a colon where one
-            belongs to it: ``artefact`` (these fits, on other rows), ``refits`` (training again on
-            the same pool), ``new-pools:500`` (on other pools of so many labels); between two
-            studies ``fits``, ``same-fits``, ``refits-in-either`` or ``new-pools-in-either``, with
-            the spread that is assumed where a fit was made once; ``labels-needed``,
-            ``all-labels``, ``measured``, ``same-two-times``.
-        row_set: the labelled rows behind the figure, as their number and a digest of their ids
-            (``362:1cb1d2e3``); null where it does not rest on single rows. Two figures are
-            comparable only where it is the same.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    estimand: str | None = None
-    row_set: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        estimate: Estimate,
-        estimand: str | None = None,
-        *,
-        within: tuple[float, float] | None = None,
-        row_set: str | None = None,
-    ) -> Self:
-        """Return an estimate as in the record.
-
-        Args:
-            estimate: anything with a value, a low and a high end.
-            estimand: what the interval is about.
-            within: limits of the ends; the value is left as it is.
-            row_set: the rows behind it; those that the estimate itself names unless given.
-        """
-        low, high = estimate.low, estimate.high
-        if within is not None and low is not None and high is not None:
-            low, high = max(low, within[0]), min(high, within[1])
-        rows = row_set or getattr(estimate, "row_set", None)
-        return cls(value=estimate.value, low=low, high=high, estimand=estimand, row_set=rows)
-
-    @property
-    def middle(self) -> float:
-        """Return the middle of the interval, nearer to one half than the value if rows are few."""
-        return self.value if self.low is None or self.high is None else (self.low + self.high) / 2
-
-    def negated(self) -> Self:
-        """Return a difference the other way round, a loss as a change."""
-        low = None if self.high is None else -self.high
-        high = None if self.low is None else -self.low
-        return self.model_copy(update={"value": -self.value, "low": low, "high": high})
-
-
 class Command(Record):
     """A command of choose with its arguments; `report.words` says how it is typed, or called.
 
@@ -104,10 +46,6 @@ class Command(Record):
     path: str | None = None
     options: Mapping[str, str] = {}
     in_python: bool = False
-
-
-def above_0(interval: Interval) -> bool:
-    return interval.low is not None and interval.low > 0
 
 
 @dataclass(frozen=True, slots=True)

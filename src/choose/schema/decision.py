@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from choose.schema.base import Command, File, Interval, Record
+from choose.schema.base import Command, File, Record
 from choose.schema.diagnosis import (
     Audit,
     Confusion,
@@ -23,6 +23,7 @@ from choose.schema.scorecard import (
     SuspectValues,
 )
 from choose.schema.study_sections import Estimand
+from choose.stats import Estimate
 from choose.types import Kind
 
 # From these chances on a family is called sure, and likely; below, the question is open.
@@ -75,7 +76,7 @@ class Pair(Record):
 
     a: str
     b: str
-    difference: Interval
+    difference: Estimate
     p: float | None
     p_holm: float | None
     method: str
@@ -130,7 +131,7 @@ class Gate(Record):
     total: int | None = None
     share: float | None = None
     limit: float | None = None
-    value: Interval | None = None
+    value: Estimate | None = None
 
 
 RemarkCode = Literal[
@@ -157,7 +158,7 @@ class Remark(Record):
     names: tuple[str, ...] = ()
     what: str = ""
     share: float | None = None
-    value: Interval | None = None
+    value: Estimate | None = None
     rows: int | None = None
 
 
@@ -213,7 +214,7 @@ class Caveat(Record):
     rows: int | None = None
     shares: tuple[float, float] | None = None
     whole: int | None = None
-    promised: Interval | None = None
+    promised: Estimate | None = None
 
 
 StepKind = Literal[
@@ -305,9 +306,9 @@ class Step(Record):
     count: int | None = None
     total: int | None = None
     share: float | None = None
-    labels: Interval | None = None
-    gained: Interval | None = None
-    value: Interval | None = None
+    labels: Estimate | None = None
+    gained: Estimate | None = None
+    value: Estimate | None = None
     minutes: float | None = None
     whole: float | None = None
     chance: float | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from choose.schema.base import Interval, Record, above_0
+from choose.schema.base import Record
+from choose.stats import Estimate
 from choose.types import Family
 
 
@@ -34,7 +35,7 @@ class LabelOverlap(Record):
 
 
 class NoiseBand(Record):
-    """Between which shares the rate of wrong labels lies."""
+    """Between which shares the rate of wrong labels lies; what it is in between is not known."""
 
     low: float
     high: float
@@ -45,7 +46,7 @@ class RelabelGain(Record):
 
     candidate: str
     rows: int
-    gain: Interval
+    gain: Estimate
 
 
 class WeakAuditor(Record):
@@ -69,7 +70,7 @@ class Audit(Record):
 
     auditors: tuple[str, ...] = ()
     rows: int = 0
-    accuracy: Interval | None = None
+    accuracy: Estimate | None = None
     noise: NoiseBand | None = None
     weak: WeakAuditor | None = None
     contradicted: int = 0
@@ -124,8 +125,8 @@ class Takeover(Record):
     rows: int
     most: float
     threshold: float | None = None
-    share: Interval | None = None
-    lost: Interval | None = None
+    share: Estimate | None = None
+    lost: Estimate | None = None
     strong_usd_per_1k: float | None = None
     saved_usd_per_1k: float | None = None
 
@@ -145,7 +146,7 @@ class ErrorOverlap(Record):
     rows: int
     wrong_in_all: int
     doubtful: tuple[Doubtful, ...] = ()
-    oracle: Interval
+    oracle: Estimate
     cheap: str | None = None
     strong: str | None = None
     both_wrong: int | None = None
@@ -170,7 +171,7 @@ class Gap(Record):
     """
 
     name: GapName
-    loss: Interval
+    loss: Estimate
     largest: float
 
 
@@ -187,8 +188,8 @@ class Retrieved(Record):
 
     rows: int
     k: int
-    first: Interval
-    any: Interval
+    first: Estimate
+    any: Estimate
     missed: tuple[str, ...] = ()
 
 
@@ -216,12 +217,12 @@ class LossSplit(Record):
     candidate: str
     rows: int
     documents: int
-    nothing: Interval
-    retrieved: Interval
-    gold: Interval
-    among_others: Interval | None
-    knowledge: Interval
-    brought: Interval | None = None
+    nothing: Estimate
+    retrieved: Estimate
+    gold: Estimate
+    among_others: Estimate | None
+    knowledge: Estimate
+    brought: Estimate | None = None
     gaps: tuple[Gap, ...]
     found: Retrieved | None = None
 
@@ -234,9 +235,9 @@ class LossSplit(Record):
         """Return what passages do for this model, as far as is shown; else ``not shown``."""
         if (self.knowledge.high or 0.0) < 0:
             return "mislead"
-        if not above_0(self.knowledge):
+        if not self.knowledge.above_0:
             return "not shown"
-        return "right one helps" if self.brought and not above_0(self.brought) else "help"
+        return "right one helps" if self.brought and not self.brought.above_0 else "help"
 
     @property
     def most(self) -> GapName | Literal["nothing", "open", "retrieval first"]:
@@ -247,7 +248,7 @@ class LossSplit(Record):
         first = self.gaps[0]
         if not first.loss.value > 0:
             return "nothing"
-        if first.largest < SURELY or not above_0(first.loss):
+        if first.largest < SURELY or not first.loss.above_0:
             return "open"
         return "retrieval first" if self.retrieval_next else first.name
 
@@ -255,7 +256,7 @@ class LossSplit(Record):
     def retrieval_part(self) -> float:
         """Return the part of the score with the right passage that retrieval surely loses."""
         loss, reached = self.gap("retrieval").loss, (self.among_others or self.gold).value
-        return loss.value / reached if reached and above_0(loss) else 0.0
+        return loss.value / reached if reached and loss.above_0 else 0.0
 
     @property
     def retrieval_next(self) -> bool:
@@ -285,9 +286,9 @@ class DrillOutcome(Record):
     candidate: str
     family: Family
     reads: bool
-    clean: Interval
-    updated: Interval
-    stale: Interval
+    clean: Estimate
+    updated: Estimate
+    stale: Estimate
 
 
 class DocumentDrill(Record):

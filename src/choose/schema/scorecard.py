@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from choose.schema.base import Interval, Record
+from choose.schema.base import Record
+from choose.stats import Estimate
 from choose.types import Counts, Floats
 
 # Costs are added up over a year of use.
@@ -57,7 +58,7 @@ class Payback(Record):
     labels: int
     labels_usd: float | None
     months: float | None
-    lost: Interval | None = None
+    lost: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ class TextFigures(Record):
         abstentions: where some rows have no answer.
     """
 
-    metrics: Mapping[str, Interval] = {}
+    metrics: Mapping[str, Estimate] = {}
     micro_f1: float | None = None
     macro_f1: float | None = None
     fields: tuple[PartRecord, ...] = ()
@@ -258,7 +259,7 @@ class SourceLoss(Record):
 
     source: str
     rows: int
-    loss: Interval
+    loss: Estimate
 
 
 class NewClassPoint(Record):
@@ -269,8 +270,8 @@ class NewClassPoint(Record):
     """
 
     examples: int
-    recall: Interval
-    loss: Interval | None = None
+    recall: Estimate
+    loss: Estimate | None = None
 
 
 class NewClass(Record):
@@ -287,8 +288,8 @@ class NoisePoint(Record):
     """
 
     rate: float
-    accuracy: Interval
-    loss: Interval
+    accuracy: Estimate
+    loss: Estimate
 
 
 class Variance(Record):
@@ -315,7 +316,7 @@ class ViewPoint(Record):
 
     view: str
     rows: int
-    change: Interval
+    change: Estimate
 
 
 class Stability(Record):
@@ -325,14 +326,15 @@ class Stability(Record):
     which the worst comes first.
     """
 
-    temporal_drop: Interval | None = None
-    source_loss: Interval | None = None
+    temporal_drop: Estimate | None = None
+    source_loss: Estimate | None = None
     sources: tuple[SourceLoss, ...] = ()
     new_class: NewClass | None = None
     views: tuple[ViewPoint, ...] = ()
 
 
-class CurvePoint(Interval):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint(Estimate):
     """Accuracy at a number of labels; all points of a curve are on the same rows (`row_set`)."""
 
     labels: int
@@ -347,7 +349,7 @@ class SettingPoint(Record):
 
     setting: str
     wording: bool = False
-    change: Interval
+    change: Estimate
     rows: int
 
 
@@ -398,8 +400,8 @@ class Scorecard(Record):
     chosen: bool = False
     rows: int = 0
     repetitions: int = 0
-    accuracy: Interval | None = None
-    difference: Interval | None = None
+    accuracy: Estimate | None = None
+    difference: Estimate | None = None
     compared: tuple[float, float] | None = None
     common: int = 0
     won: int | None = None
@@ -430,7 +432,7 @@ class Needed(Record):
     gain: float | None = None
     within: int
     probability: float
-    labels: Interval | None = None
+    labels: Estimate | None = None
 
 
 Refused = Literal["few-sizes", "few-draws", "given", "learns-nothing", "not-measured"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from choose.schema.base import File, Interval, Record
+from choose.schema.base import File, Record
+from choose.stats import Estimate
 from choose.types import Kind
 
 
@@ -57,7 +58,7 @@ class Shift(Record):
     after: str
     accuracy_before: float
     accuracy_after: float
-    difference: Interval
+    difference: Estimate
     p: float | None
     p_holm: float | None = None
     rows: int

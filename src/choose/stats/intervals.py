@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv, ndtri
 
+from choose.stats import Estimate
 from choose.stats.two_way import FEW, cluster_residuals, independent_rows, moderated, two_way
 from choose.types import Floats
 
 # Two imaginary right and two imaginary wrong rows (Agresti and Coull 1998).
 AGRESTI_COULL = (0.0, 0.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A mean with a confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
@@ -154,7 +146,7 @@ def skewed_interval(differences: npt.ArrayLike, clusters: Sequence[str] | None =
         shift = half**2 * cumulant / (2 * variance**2)
         return shift + sqrt(shift**2 + half**2)
 
-    low, high = parts.center - limit(down), parts.center + limit(up)
+    low, high = max(parts.center - limit(down), -1.0), min(parts.center + limit(up), 1.0)
     return Estimate(value=parts.mean, low=low, high=high)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri
 
+from choose.stats import Estimate
 from choose.stats.two_way import (
     FEW,
     BehrensFisher,
@@ -38,8 +39,8 @@ BONETT_PRICE = (-1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Mean score of a minus mean score of b with a 95 % interval.
+class Difference(Estimate):
+    """Mean score of a minus mean score of b, with the test and the parts of its error.
 
     Attributes:
         rows: rows that both answered.
@@ -51,11 +52,9 @@ class Difference:
         center: where the interval sits, a little nearer to 0 than the value.
         error: distribution of the error around the center.
         independent: effective rows per row (Kish), 1 without clusters and weights.
-        row_set: which rows they are, as the record names them; None where not known.
         scores: mean scores of a and of b, of which `value` is the difference.
     """
 
-    value: float
     low: float
     high: float
     p: float
@@ -68,24 +67,24 @@ class Difference:
     error: BehrensFisher
     independent: float = 1.0
     largest: float = 1.0
-    row_set: str | None = None
     scores: tuple[float, float] = (nan, nan)
 
     def bounds(self, level: float) -> tuple[float, float]:
         half = self.error.half_width(level)
         return max(self.center - half, -1.0), min(self.center + half, 1.0)
 
-    def negated(self) -> Difference:
-        first, second = self.repetitions
+    def negated(self) -> Self:
         return replace(
-            self,
-            value=-self.value,
-            low=-self.high,
-            high=-self.low,
+            Estimate.negated(self),
             center=-self.center,
-            repetitions=(second, first),
-            scores=(self.scores[1], self.scores[0]),
+            repetitions=self.repetitions[::-1],
+            scores=self.scores[::-1],
         )
+
+    def estimate(self, estimand: str | None = None) -> Estimate:
+        """Return the value with its interval alone, as it is written."""
+        low, high, rows = self.low, self.high, self.row_set
+        return Estimate(value=self.value, low=low, high=high, estimand=estimand, row_set=rows)
 
 
 def mcnemar_midp(b: int, c: int) -> float:

@@ -14,8 +14,8 @@ from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.schema.base import Interval
 from choose.schema.scorecard import RANKING_METRICS, Beyond, Cost, CurveForecast
+from choose.stats import Estimate
 from choose.stats.paired import Difference
 from choose.types import FAMILIES, Family
 
@@ -32,7 +32,7 @@ class Candidates:
     rule: Rule
     pairs: Pairs
     order: tuple[CandidateScores, ...]
-    accuracies: dict[str, Interval]
+    accuracies: dict[str, Estimate]
     beyond: Mapping[str, tuple[Beyond, ...]] = field(default_factory=dict)
 
     @property

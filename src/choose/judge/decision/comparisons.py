@@ -11,9 +11,8 @@ from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.measures.costs import breakeven, label_usd
 from choose.judge.measures.scorecard import common_rows, scorecard
 from choose.judge.measures.text_metrics import EQUAL, text_figures
-from choose.judge.scores.paired_comparison import common_pool, interval_of, side_at
+from choose.judge.scores.paired_comparison import common_pool, estimate_of, side_at
 from choose.judge.scores.score_tables import RETRAINING, CandidateScores
-from choose.schema.base import Interval
 from choose.schema.decision import FamilyResult, Pair
 from choose.schema.scorecard import Payback, Scorecard
 from choose.stats.paired import holm
@@ -66,7 +65,7 @@ def _against(candidates: Candidates, candidate: CandidateScores, named: str) -> 
     rows = int(candidate.main.complete.sum()) if candidate.main else 0
     return {
         "chosen": name == named,
-        "difference": Interval.of(pair) if pair else None,
+        "difference": pair.estimate() if pair else None,
         "compared": pair.scores if pair else None,
         "common": rows if name == named else pair.rows if pair else 0,
         "beyond": candidates.beyond.get(name, ()),
@@ -107,7 +106,7 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
             p_holm=adjusted.get((a, b)),
             method=gain.method,
             rows=gain.rows,
-            difference=interval_of(gain, "new-pools" if candidates.scores[a].drawn else RETRAINING),
+            difference=estimate_of(gain, "new-pools" if candidates.scores[a].drawn else RETRAINING),
             breakeven=breakeven(candidates.costs[a], candidates.costs[b]),
         )
         for a, b in (*declared, *others)
@@ -144,7 +143,7 @@ def payback_of(candidates: Candidates, named: str) -> Payback | None:
         labels=labels,
         labels_usd=price,
         months=months,
-        lost=Interval.of(lost) if (lost := candidates.gain(api, own)) else None,
+        lost=lost.estimate() if (lost := candidates.gain(api, own)) else None,
     )
 
 

@@ -14,7 +14,6 @@ from choose.judge.decision.rule import Case
 from choose.judge.evidence import BILLIONS, strong
 from choose.judge.measures.scorecard import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
-from choose.schema.base import Interval
 from choose.schema.decision import (
     DOMINANT,
     PART_OF_EVEN,
@@ -25,6 +24,7 @@ from choose.schema.decision import (
     RareLabel,
 )
 from choose.schema.diagnosis import Audit, RelabelGain
+from choose.stats import Estimate
 from choose.stats.intervals import wilson
 
 # With fewer test rows, the figures of a label are unreliable.
@@ -129,7 +129,7 @@ def task_stable(scores: StudyScores, name: str, margin: float) -> Gate:
             status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
             code="drift" if over_time else "sources",
             count=drop.rows,
-            value=Interval.of(drop.negated()),
+            value=drop.negated().estimate(),
             limit=margin,
             **facts,
         )
@@ -238,7 +238,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     return RelabelGain(
         candidate=case.named,
         rows=len(suspects),
-        gain=Interval(value=likely, low=least, high=most, estimand="measured"),
+        gain=Estimate(value=likely, low=least, high=most, estimand="measured"),
     )
 
 
@@ -306,6 +306,6 @@ def candidates_credible(case: Case) -> Gate:
             status="unknown",
             code="not-ahead",
             names=(best, short_of[0]),
-            value=Interval.of(lead) if lead else None,
+            value=lead.estimate() if lead else None,
         )
     return Gate(name=name, status="pass", code="ahead-of-references", names=(best, *floors))

@@ -20,7 +20,6 @@ from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
 from choose.judge.measures.scorecard import drop_of, losses_by_source
 from choose.judge.scores.promised_score import promised_score
-from choose.schema.base import Interval
 from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
 from choose.stats.paired import rows_needed
 from choose.stats.two_way import independent_rows, row_means
@@ -42,7 +41,7 @@ def _searched(case: Case) -> Iterator[Remark]:
     scored = {c.info.name for c in scores.scored}
     for info in (c.info for c in scores.scored if c.info.starts in scored):
         if (gain := case.candidates.gain(info.name, info.starts)) is not None:
-            names, value = (info.name, info.starts), Interval.of(gain)
+            names, value = (info.name, info.starts), gain.estimate()
             yield Remark(code="searched", names=names, value=value, rows=gain.rows)
 
 
@@ -56,7 +55,7 @@ def _other_source(case: Case) -> Iterator[Remark]:
             names=(case.named,),
             what=sources[0].source,
             share=-sources[0].loss.value,
-            value=Interval.of(loss.negated()),
+            value=loss.negated().estimate(),
             rows=loss.rows,
         )
 

@@ -27,10 +27,10 @@ from choose.judge.diagnosis.doubted_labels import audit_labels, suspect_values
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import StudyScores, study_scores
-from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import SuspectValues
+from choose.stats import Estimate
 from choose.stats.paired import Difference, smallest_detectable_gain
 from choose.types import Family
 
@@ -43,7 +43,7 @@ LEAST_SHIFT, SURELY_SHIFTED = 0.05, 0.001
 Target = Literal["met", "missed", "open", "none"]
 
 
-def target_status(accuracy: Interval, target: float | None) -> Target:
+def target_status(accuracy: Estimate, target: float | None) -> Target:
     """Say whether the whole interval of an accuracy reaches a target."""
     if target is None:
         return "none"
@@ -106,7 +106,7 @@ class Case:
     audit: Audit | None = None
     overlap: ErrorOverlap | None = None
     splits: tuple[LossSplit, ...] = ()
-    without_evidence: Interval | None = None
+    without_evidence: Estimate | None = None
     left_out: tuple[LeftOut, ...] = ()
     unanswered: tuple[str, ...] = ()
     drill: DocumentDrill | None = None

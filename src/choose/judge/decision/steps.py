@@ -37,11 +37,12 @@ from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.promised_score import rows_read
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
-from choose.schema.base import Command, Interval
+from choose.schema.base import Command
 from choose.schema.decision import Gate, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import COMPARISON, REPETITIONS, Reason
 from choose.schema.scorecard import CurveForecast, Needed
+from choose.stats import Estimate
 from choose.stats.metrics import UNUSABLE
 from choose.types import Kind, Run
 
@@ -222,7 +223,7 @@ def _labels(case: Case, forecast: CurveForecast, needs: Needed) -> dict[str, Any
     if (found := needs.labels) is None or found.low is None:
         return {"names": names}
     high = None if found.high is None else float(rounded(max(found.high - forecast.labels, 1)))
-    more = Interval(
+    more = Estimate(
         value=rounded(max(found.value - forecast.labels, 0)),
         low=rounded(max(found.low - forecast.labels, 0)),
         high=high,
@@ -239,7 +240,7 @@ def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
             names=(growth.candidate,),
             count=growth.fewer,
             total=growth.labels,
-            gained=Interval.of(growth.gained),
+            gained=growth.gained.estimate(),
         )
 
 

@@ -11,8 +11,8 @@ from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import CandidateInfo
 from choose.judge.measures.scorecard import stated_confidence
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows
-from choose.schema.base import Interval
 from choose.schema.diagnosis import Takeover
+from choose.stats import Estimate
 from choose.stats.intervals import clopper_pearson
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
@@ -101,8 +101,8 @@ class Safe(NamedTuple):
     """
 
     threshold: float | None = None
-    share: Interval | None = None
-    lost: Interval | None = None
+    share: Estimate | None = None
+    lost: Estimate | None = None
 
 
 def random_parts(rows: int, clusters: Sequence[str] | None, parts: int) -> Codes:
@@ -151,8 +151,8 @@ def safe_threshold(
         if high > most:
             break
         low, up = clopper_pearson(taken, n)
-        share = Interval(value=taken / n, low=low, high=up)
-        safe = Safe(level, share, Interval(value=(losses - gains) / n, high=high))
+        share = Estimate(value=taken / n, low=low, high=up)
+        safe = Safe(level, share, Estimate(value=(losses - gains) / n, high=high))
     return safe
 
 

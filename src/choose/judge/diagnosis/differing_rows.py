@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import Evidence
 from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.score_tables import ARTEFACT, CLEAN, MISSING, CandidateScores
-from choose.schema.base import Interval
 from choose.schema.diagnosis import Confusion, Doubtful, ErrorOverlap
 from choose.schema.scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.stats.intervals import two_way_interval
@@ -48,16 +48,14 @@ def overlap_of(candidates: Candidates) -> ErrorOverlap | None:
     common = _common(candidates) if candidates.scores.rows.labels else None
     if common is None:
         return None
-    clusters = candidates.scores.rows.clusters_of(common.complete)
-    reached = two_way_interval((~common.wrong_in_all).astype(np.float64), clusters)
+    rows, right_in_any = candidates.scores.rows, (~common.wrong_in_all).astype(np.float64)
+    reached = two_way_interval(right_in_any, rows.clusters_of(common.complete))
     return ErrorOverlap(
         candidates=tuple(c.info.name for c in common.among),
         rows=int(common.complete.sum()),
         wrong_in_all=int(common.wrong_in_all.sum()),
         doubtful=_doubtful(candidates, common),
-        oracle=Interval.of(
-            reached, ARTEFACT, row_set=candidates.scores.rows.row_set(common.complete)
-        ),
+        oracle=replace(reached, estimand=ARTEFACT, row_set=rows.row_set(common.complete)),
         **_pair(common),
     )
 

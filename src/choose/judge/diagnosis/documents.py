@@ -9,7 +9,7 @@ one document are clustered: intervals are by documents and repetitions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -25,9 +25,9 @@ from choose.judge.scores.score_tables import (
     StudyScores,
     estimand_of,
 )
-from choose.schema.base import Interval
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, LossSplit, Retrieved
-from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval
+from choose.stats import Estimate
+from choose.stats.intervals import skewed_interval, two_way_interval
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.tasks.answering import Answering
 from choose.types import Floats, Run
@@ -59,21 +59,18 @@ class _Common:
     documents: tuple[str, ...]
     row_set: str
 
-    def mean(self, control: str) -> Interval:
-        return self.mean_of(self.scores[control], AGRESTI_COULL)
+    def mean(self, control: str) -> Estimate:
+        return self._on_these(two_way_interval(self.scores[control], self.documents))
 
-    def gain(self, control: str, over: str) -> Interval:
+    def gain(self, control: str, over: str) -> Estimate:
         return self.mean_of(self.scores[control] - self.scores[over])
 
-    def mean_of(self, values: Floats, pseudo: Sequence[float] = ()) -> Interval:
-        """Return the mean of (n, repetitions) differences; of scores, with imaginary rows."""
-        if pseudo:
-            estimate = two_way_interval(values, self.documents, pseudo=pseudo)
-        else:
-            estimate = skewed_interval(values, self.documents)
-        within = (0.0, 1.0) if pseudo and values.min() >= 0 else (-1.0, 1.0)
-        estimand = estimand_of(values.shape[1])
-        return Interval.of(estimate, estimand, within=within, row_set=self.row_set)
+    def mean_of(self, differences: Floats) -> Estimate:
+        """Return the mean of (n, repetitions) differences of scores."""
+        return self._on_these(skewed_interval(differences, self.documents))
+
+    def _on_these(self, estimate: Estimate) -> Estimate:
+        return replace(estimate, estimand=estimand_of(len(self.draws)), row_set=self.row_set)
 
 
 def loss_splits(evidence: Evidence, scores: StudyScores) -> tuple[LossSplit, ...]:
@@ -82,7 +79,7 @@ def loss_splits(evidence: Evidence, scores: StudyScores) -> tuple[LossSplit, ...
     return tuple(split for split in found if split is not None)
 
 
-def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Interval | None]:
+def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Estimate | None]:
     """Return the questions with an answer that no document is known to hold, and their share.
 
     The share is of the questions with an answer; null where no evidence is known at all.
@@ -95,8 +92,7 @@ def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Interval | No
     missing = [id not in items.evidence for id in asked]
     if not asked:
         return (), None
-    estimate = two_way_interval(np.array(missing, float), pseudo=AGRESTI_COULL)
-    share = Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
+    share = replace(two_way_interval(np.array(missing, float)), estimand=ARTEFACT)
     return tuple(id for id, one in zip(asked, missing, strict=True) if one), share
 
 
@@ -204,8 +200,8 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         held = [any(holds(p, spans[id]) for p in shown[id][:first]) for id in ids]
         return np.array(held, dtype=np.float64)
 
-    def mean(values: Floats) -> Interval:
-        return Interval.of(two_way_interval(values, documents), ARTEFACT, within=(0.0, 1.0))
+    def mean(values: Floats) -> Estimate:
+        return replace(two_way_interval(values, documents), estimand=ARTEFACT)
 
     hits = holding(most)
     missed = [id for id, hit in zip(ids, hits, strict=True) if not hit]
@@ -348,8 +344,8 @@ class _Judge:
         old = self.task.nearness(out, self.right[id])
         return float(GIVEN <= old > self.task.nearness(out, [self.rows.targets[id]]))
 
-    def _mean(self, values: Floats) -> Interval:
+    def _mean(self, values: Floats) -> Estimate:
         """Return the mean of (rows, repetitions) values from 0 to 1."""
-        estimate = two_way_interval(values, self.documents, pseudo=AGRESTI_COULL)
+        estimate = two_way_interval(values, self.documents)
         estimand = estimand_of(values.shape[1])
-        return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(self.ids))
+        return replace(estimate, estimand=estimand, row_set=row_set(self.ids))

@@ -17,9 +17,9 @@ import numpy as np
 
 from choose.judge.evidence import Evidence
 from choose.judge.scores.score_tables import CLEAN
-from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, WeakAuditor
 from choose.schema.scorecard import SuspectValue, SuspectValues
+from choose.stats import Estimate
 from choose.stats.intervals import wilson
 from choose.stats.metrics import UNUSABLE, Codes
 from choose.stats.two_way import Mask
@@ -332,7 +332,7 @@ def audit_labels(evidence: Evidence) -> Audit | None:
     return Audit(
         auditors=auditor.names,
         rows=len(auditor.ids),
-        accuracy=Interval(value=auditor.accuracy, low=low, high=high),
+        accuracy=Estimate(value=auditor.accuracy, low=low, high=high),
         noise=None if weak else NoiseBand(low=bounds.low, high=bounds.high),
         weak=weak,
         contradicted=int(auditor.contradicts.sum()),

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, ScoreTable, StudyScores
-from choose.schema.base import Interval
 from choose.schema.scorecard import CurveForecast, Needed, Refused
+from choose.stats import Estimate
 from choose.stats.two_way import Mask
 from choose.types import Floats
 
@@ -274,7 +274,7 @@ def needed(points: CurvePoints, reached: npt.NDArray[np.bool_], **what: float) -
     # Where it is reached in most members, the lower end is finite too.
     about = None
     if middle is not None:
-        about = Interval(value=middle, low=low, high=high, estimand="labels-needed")
+        about = Estimate(value=middle, low=low, high=high, estimand="labels-needed")
     return Needed(within=within, probability=probability, labels=about, **what)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,8 +21,8 @@ from choose.judge.scores.paired_comparison import (
     accuracy_on,
     changed,
     compare,
+    estimate_of,
     full_pool,
-    interval_of,
     mean_change,
     other_pool,
     scenario_table,
@@ -30,7 +30,6 @@ from choose.judge.scores.paired_comparison import (
     view_tables,
 )
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores, ScoreTable
-from choose.schema.base import Interval
 from choose.schema.scorecard import (
     Cost,
     CurvePoint,
@@ -46,7 +45,8 @@ from choose.schema.scorecard import (
     Variance,
     ViewPoint,
 )
-from choose.stats.intervals import Estimate, wilson
+from choose.stats import Estimate
+from choose.stats.intervals import wilson
 from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
@@ -72,7 +72,7 @@ def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
         loss = compare(full_pool(candidate), other_pool(candidate, table))
         noisy = accuracy_on(table, table.complete)
         if loss is not None and noisy is not None:
-            points.append(NoisePoint(rate=rate, accuracy=noisy, loss=interval_of(loss)))
+            points.append(NoisePoint(rate=rate, accuracy=noisy, loss=estimate_of(loss)))
     return tuple(points)
 
 
@@ -82,7 +82,7 @@ def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
         return ()
     tables = [*sorted(candidate.sizes.items()), (candidate.pool, main)]
     return tuple(
-        CurvePoint(labels=size, **found.model_dump())
+        CurvePoint(labels=size, **asdict(found))
         for size, table in tables
         if (table.complete == main.complete).all()
         if (found := accuracy_on(table, table.complete))
@@ -220,7 +220,7 @@ def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
     for name in names:
         if (loss := drop_of(candidate, "source", name)) is not None:
             low, high = loss.bounds(1 - 0.05 / len(names))
-            within = interval_of(replace(loss, low=low, high=high))
+            within = estimate_of(replace(loss, low=low, high=high))
             found.append(SourceLoss(source=name, rows=loss.rows, loss=within))
     return tuple(sorted(found, key=lambda one: -one.loss.value))
 
@@ -264,7 +264,7 @@ def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClass
         return None
     without = tables.get(0) if examples else None
     loss = accuracy_loss(without, table, ~theirs) if without is not None else None
-    lost = interval_of(loss) if loss is not None else None
+    lost = estimate_of(loss) if loss is not None else None
     return NewClassPoint(examples=examples, recall=recall, loss=lost)
 
 
@@ -323,8 +323,8 @@ def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> St
     """Return how a candidate holds under views, over time, by source and when a class is new."""
     drop, other, main = drop_of(candidate), drop_of(candidate, "source"), candidate.main
     return Stability(
-        temporal_drop=None if drop is None else interval_of(drop),
-        source_loss=None if other is None else interval_of(other),
+        temporal_drop=None if drop is None else estimate_of(drop),
+        source_loss=None if other is None else estimate_of(other),
         sources=losses_by_source(candidate),
         new_class=new_class_of(candidate),
         views=tuple(_view(name, table, main) for name, table in views.items() if main),
@@ -369,7 +369,7 @@ def scorecard(
     )
 
 
-def accuracy(candidate: CandidateScores) -> Interval | None:
+def accuracy(candidate: CandidateScores) -> Estimate | None:
     """Return the mean score: by Wilson for one artefact and independent 0/1 scores, else two-way.
 
     Balanced accuracy of a constant answer is known without error.
@@ -390,8 +390,8 @@ def accuracy(candidate: CandidateScores) -> Interval | None:
         point = Estimate(value=float(right.mean()), low=low, high=high)
     else:
         found = accuracy_on(table, table.complete)
-        return found and found.model_copy(update={"estimand": candidate.estimand})
-    return Interval.of(point, candidate.estimand, row_set=rows.row_set(table.complete))
+        return found and replace(found, estimand=candidate.estimand)
+    return replace(point, estimand=candidate.estimand, row_set=rows.row_set(table.complete))
 
 
 def _macro_f1(table: ScoreTable) -> float | None:
@@ -468,7 +468,7 @@ def settings_of(candidate: CandidateScores) -> tuple[SettingPoint, ...]:
                 SettingPoint(
                     setting=name,
                     wording=_is_wording(candidate, table, own),
-                    change=interval_of(change),
+                    change=estimate_of(change),
                     rows=change.rows,
                 )
             )

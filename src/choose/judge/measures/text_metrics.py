@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import numpy.typing as npt
 from choose.judge.evidence import Evidence
 from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_change
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
-from choose.schema.base import Interval
 from choose.schema.scorecard import Abstentions, PartRecord, TextFigures
+from choose.stats import Estimate
 from choose.stats.intervals import two_way_interval
 from choose.tasks.answering import Answering
 from choose.tasks.extraction import Extraction
@@ -44,7 +45,7 @@ def _stored(table: ScoreTable, metric: str) -> Floats:
     return scores
 
 
-def _mean(candidate: CandidateScores, table: ScoreTable, scores: Floats) -> Interval:
+def _mean(candidate: CandidateScores, table: ScoreTable, scores: Floats) -> Estimate:
     rows = table.rows
     estimate = two_way_interval(
         scores[table.complete][:, table.whole],
@@ -52,10 +53,11 @@ def _mean(candidate: CandidateScores, table: ScoreTable, scores: Floats) -> Inte
         rows.weights_of(table.complete),
         expected=ASSUMED_SD**2,
     )
-    return Interval.of(estimate, candidate.estimand, row_set=rows.row_set(table.complete))
+    rows_behind = rows.row_set(table.complete)
+    return replace(estimate, estimand=candidate.estimand, row_set=rows_behind)
 
 
-def format_gap(table: ScoreTable) -> Interval | None:
+def format_gap(table: ScoreTable) -> Estimate | None:
     """Return what a score would gain if unusable answers were repaired; None for nothing."""
     if table.stored is None:
         return None
@@ -65,7 +67,7 @@ def format_gap(table: ScoreTable) -> Interval | None:
     gap = mean_change(lenient - table.right, table.rows)
     assert gap.low is not None
     assert gap.high is not None
-    return gap.model_copy(update={"low": max(gap.low, 0.0), "high": min(gap.high, 1.0)})
+    return replace(gap, low=max(gap.low, 0.0), high=min(gap.high, 1.0))
 
 
 def only_cut(table: ScoreTable) -> bool:

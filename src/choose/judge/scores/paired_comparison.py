@@ -20,7 +20,7 @@ from choose.judge.scores.score_tables import (
     estimand_of,
     score_table,
 )
-from choose.schema.base import Interval
+from choose.stats import Estimate
 from choose.stats.intervals import growth_of_folds, two_way_interval
 from choose.stats.paired import BONETT_PRICE, Difference, aligned, imaginary, paired_difference
 from choose.stats.two_way import Mask, answered, whole_rows
@@ -122,7 +122,7 @@ def changed(before: ScoreTable, after: ScoreTable) -> Floats:
     return after.right - _spread(before.right, before.draws, after.draws)
 
 
-def mean_change(changes: Floats, rows: ScoredRows) -> Interval:
+def mean_change(changes: Floats, rows: ScoredRows) -> Estimate:
     """Return the mean of (rows, repetitions) changes of a candidate's scores, over whole fits.
 
     They are from -1 to 1, NaN where either score was not measured.
@@ -137,7 +137,7 @@ def mean_change(changes: Floats, rows: ScoredRows) -> Interval:
         imaginary(scores) if rows.graded else BONETT_PRICE,
     )
     estimand = estimand_of(scores.shape[1])
-    return Interval.of(estimate, estimand, row_set=rows.row_set(complete))
+    return replace(estimate, estimand=estimand, row_set=rows.row_set(complete))
 
 
 def view_tables(table: ScoreTable) -> dict[str, ScoreTable]:
@@ -225,8 +225,8 @@ class Pairs:
         return self.known[a, b]
 
 
-def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:
-    return Interval.of(difference, estimand_of(max(difference.repetitions), repeated))
+def estimate_of(difference: Difference, repeated: str = RETRAINING) -> Estimate:
+    return difference.estimate(estimand_of(max(difference.repetitions), repeated))
 
 
 def scenario_table(
@@ -249,7 +249,7 @@ def shared_training(table: ScoreTable, mask: Mask) -> float:
     return growth_of_folds(np.bincount(fold[mask & (fold >= 0)]).tolist(), len(mask), learnt)
 
 
-def accuracy_on(table: ScoreTable, mask: Mask) -> Interval | None:
+def accuracy_on(table: ScoreTable, mask: Mask) -> Estimate | None:
     """Return the accuracy on some of the rows; None where none of them was answered."""
     base = answered(table.right) & mask
     if not base.any():
@@ -265,5 +265,4 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> Interval | None:
         growth=shared_training(table, complete),
     )
     estimand = estimand_of(scores.shape[1])
-    rows = table.rows.row_set(complete)
-    return Interval.of(accuracy, estimand, row_set=rows)
+    return replace(accuracy, estimand=estimand, row_set=table.rows.row_set(complete))

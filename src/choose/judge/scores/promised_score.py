@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from choose.judge.scores.score_tables import WHOLE, CandidateScores
-from choose.schema.base import Interval
+from choose.stats import Estimate
 from choose.stats.two_way import row_means
 from choose.types import Family
 
@@ -61,13 +61,13 @@ def promised_gain(candidate: CandidateScores, learned: int = 0) -> Gain:
     return Gain(errors * (1 - left), (errors * doublings * left / (1 - rate) * sd) ** 2)
 
 
-def promised_score(candidate: CandidateScores, now: Interval) -> Interval:
+def promised_score(candidate: CandidateScores, now: Estimate) -> Estimate:
     """Return the score promised with all labels; the 95 % band is of that `now` and the gain."""
     gain = promised_gain(candidate)
     assert now.low is not None
     assert now.high is not None
     value, wide = now.value + gain.mean, Z * sqrt(gain.variance)
-    return Interval(
+    return Estimate(
         value=value,
         low=max(0.0, value - hypot(now.value - now.low, wide)),
         high=min(1.0, value + hypot(now.high - now.value, wide)),

@@ -72,7 +72,7 @@ class ScoredRows:
         return np.asarray(codes == self.targets[place], dtype=np.float64)
 
     def row_set(self, mask: Mask) -> str:
-        """Return the number of rows in the mask with a digest of their ids (see `Interval`)."""
+        """Return the number of rows in the mask with a digest of their ids (see `Estimate`)."""
         return f"{int(mask.sum())}:{int(self._id_hashes[mask].sum()) & 0xFFFFFFFF:08x}"
 
     @cached_property
