@@ -328,9 +328,7 @@ def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:
 def test_charts_of_a_part_of_the_rows_say_so() -> None:
     found = decided("uneven")
     fold = tuple(
-        card.model_copy(
-            update={"curve": tuple(p.model_copy(update={"row_set": "120:a"}) for p in card.curve)}
-        )
+        card.model_copy(update={"curve": tuple(replace(p, row_set="120:a") for p in card.curve)})
         for card in found.scorecards
     )
     chart = next(learning_curve(found.model_copy(update={"scorecards": fold})))
