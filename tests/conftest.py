@@ -135,6 +135,22 @@ class Result(NamedTuple):
 
 
 @pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small language model with random weights."""
+    from support import tiny_models
+
+    return str(tiny_models.causal_lm(tmp_path_factory.mktemp("tiny") / "lm"))
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small sentence encoder with random weights."""
+    from support import tiny_models
+
+    return str(tiny_models.encoder(tmp_path_factory.mktemp("tiny") / "encoder"))
+
+
+@pytest.fixture(scope="session")
 def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a small study of two baselines, to be copied and not changed."""
     import choose

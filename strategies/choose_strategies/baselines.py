@@ -62,6 +62,9 @@ class Baseline:
     # What sets of labels may hold; empty where each row has one label.
     choices: tuple[str, ...] = ()
 
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+
     def save(self, folder: Path) -> None:
         write_learnt(folder, self)
 
@@ -80,9 +83,6 @@ class Majority(Baseline):
     floor: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
     learnt: ClassVar[Learnt] = {"labels": tuple, "choices": tuple, "row": np.asarray}
-
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Count the labels; ties go to the first in the task's order."""
@@ -127,7 +127,6 @@ class Tfidf(Baseline):
         self.seed, self.C, self.pairs, self.characters = seed, C, pairs, characters
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn the vocabulary and the weights from the pool alone."""
         names = ["words" if self.pairs else "single words", *["characters"] * self.characters]
         most = MOST_WEIGHTS // len(task.labels or labels_and_choices(task)[1])
         self.features = TfidfFeatures(*names, most=most)
@@ -181,7 +180,6 @@ class Probe(Encoded):
         self.seed, self.encoder, self.C = seed, encoder, C
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Choose C if it is not given, then learn the weights of the head."""
         self.cached = 0.0
         features, C = self._embed([e.text for e in examples]), self.C
         targets = [e.target for e in examples]
@@ -231,7 +229,6 @@ class Knn(Encoded):
         self.seed, self.encoder, self.k = seed, encoder, k
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Index the pool, and choose k if it is not given."""
         self.labels, self.choices = labels_and_choices(task)
         self.retriever = Retriever(self.encoder, examples)
         self.near = self.k or self._chosen(sample_rows(task, examples, NEIGHBOUR_ROWS))

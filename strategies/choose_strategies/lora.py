@@ -95,7 +95,7 @@ class HeadTuning:
         return {**training_facts(self._model), "notes": self._notes}
 
     def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        facts = {"labels": self.labels, "choices": self.choices, "notes": self._notes}
+        facts = dict[str, Any](labels=self.labels, choices=self.choices, notes=self._notes)
         arrays = {n: p.detach().cpu().numpy() for n, p in self._model.head.named_parameters()}
         if self.thresholds is not None:
             arrays["least"] = self.thresholds.least
@@ -105,6 +105,7 @@ class HeadTuning:
     def _restore_head(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         import torch
 
+        self.thresholds = None
         if self.choices:
             self.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
         head = {name: torch.from_numpy(arrays[name]) for name in ("weight", "bias")}
@@ -303,7 +304,6 @@ class Lora(HeadTuning):
         return {**self._writer.facts(), "notes": self._notes}, {}
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
         from choose.engines.weights.folder_checks import read_tensors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -68,6 +68,7 @@ class Prompt(PromptedStrategy):
         return []
 
 
+@dataclass(kw_only=True, eq=False)
 class OwnPrompted(Prompt):
     """A prompt of yours as it is: a text with places, or a chat."""
 
@@ -77,19 +78,11 @@ class OwnPrompted(Prompt):
     revision: ClassVar[int] = 3
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
-    wording: str = PromptSetting().wording
+    template: str = field()
+    wording: str = field(default=PromptSetting().wording, init=False)
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        template: str,
-        model: str = DEFAULT_LM,
-        calibrate: bool = True,
-        max_tokens: int = 256,
-    ) -> None:
-        self.seed, self.model, self.template = seed, model, checked(template)
-        self.calibrate, self.max_tokens = calibrate, max_tokens
+    def __post_init__(self) -> None:
+        self.template = checked(self.template)
 
 
 def checked(template: str) -> str:
@@ -186,7 +179,6 @@ class Plan(NamedTuple):
 
     @property
     def questions(self) -> int:
-        """Return how many questions it takes at most."""
         return self.asked * settings_of(self.draws, self.rewrites) + self.rewrites
 
 
@@ -195,6 +187,7 @@ def settings_of(draws: int, rewrites: int = 0) -> int:
     return draws + len(WORDINGS) + rewrites
 
 
+@dataclass(kw_only=True, eq=False)
 class TunedPrompt(FewShot):
     """`prompt` or `few-shot` with examples and wording chosen in `fit`.
 
@@ -223,24 +216,15 @@ class TunedPrompt(FewShot):
         "max_tokens": (1, 1_000_000),
     }
 
+    calls: int = 1000
+    template: str = ""
     # Until a fit has chosen others; `used` is the prompt instead of a wording.
-    wording: str = PromptSetting().wording
-    used: str | None = None
-    calibrate: bool = True
+    wording: str = field(default=PromptSetting().wording, init=False)
+    used: str | None = field(default=None, init=False)
+    calibrate: bool = field(default=True, init=False)
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        model: str = DEFAULT_LM,
-        shots: int = 8,
-        calls: int = 1000,
-        max_tokens: int = 256,
-        template: str = "",
-    ) -> None:
-        self.seed, self.model, self.shots = seed, model, shots
-        self.calls, self.max_tokens = calls, max_tokens
-        self.template = checked(template) if template else ""
+    def __post_init__(self) -> None:
+        self.template = checked(self.template) if self.template else ""
 
     def asks(self, task: Task, rows: int) -> int:
         return self._plan(rows).questions

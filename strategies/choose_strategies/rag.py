@@ -87,7 +87,6 @@ class Rag(ReadsDocuments, PromptedStrategy):
         return LOCAL if endpoint_name(self.model) is None else SERVED, self.words
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Choose the retriever and the demonstrations."""
         self.library = library_for(task, examples, self.retriever, self.words, self.encoder)
         shown = self._demonstrations(examples) if self.shots else []
         settings = self._prompt_settings()

@@ -144,7 +144,6 @@ class TunedEncoder(Dense):
     learning_rate: float = 5e-5
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Tune the encoder on the questions and their relevant documents."""
         from choose.models.retrieval.tuned_encoder import tuned_retriever
 
         super().fit(task, examples)
@@ -169,7 +168,6 @@ class TunedEncoder(Dense):
             self.library.tuned.model.save(str(folder / ENCODER), create_model_card=False)
 
     def load(self, folder: Path) -> None:
-        """Restore the documents and the tuned encoder."""
         facts, _ = read_fitted(folder, self)
         tuned: Encoder | None = None
         if facts["tuned"]:

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from choose.models.classical import LogisticHead, TfidfFeatures
+from choose.models.classical import LogisticHead, SetHead, TfidfFeatures, head_from
 from choose.models.records.tagger import Tagger
 from choose.models.records.values_in_text import (
     Rewriting,
@@ -51,7 +51,6 @@ class Empty(TextBaseline):
         return "every question has an answer." if answered else None
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn the form of nothing, and nothing else."""
         self.nothing = NO_ANSWER if isinstance(task, Answering) else "{}"
 
     def answer(self, item: Item) -> str:
@@ -296,7 +295,7 @@ class FieldTagger(TextBaseline):
         self.tagger = Tagger(self.C)
         self.shown = _repeated_fields(examples)
         self.tagger.fit(texts, [self._context(example.fields) for example in examples], spans)
-        self.classes: dict[str, LogisticHead] = {}
+        self.classes: dict[str, LogisticHead | SetHead] = {}
         self._fit_classes(examples, nowhere)
 
     def predict(self, items: Sequence[Item]) -> Answers:
@@ -336,12 +335,7 @@ class FieldTagger(TextBaseline):
         if facts["classes"]:
             self.features = TfidfFeatures.restored(facts, arrays)
         for name, head in facts["classes"].items():
-            own = {
-                key: arrays[f"{key} of {name}"]
-                for key in ("weights", "bias")
-                if f"{key} of {name}" in arrays
-            }
-            self.classes[name] = LogisticHead.restored(head, own)
+            self.classes[name] = head_from(head, {"weights": arrays[f"weights of {name}"]})
 
     def _context(self, fields: Mapping[str, str]) -> list[str]:
         """Return the short, repeated input fields as features of every word of their row."""

@@ -26,9 +26,6 @@ class TextBaseline(Baseline):
 
     always_compared: ClassVar[bool] = True
 
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
-
     def predict(self, items: Sequence[Item]) -> Answers:
         return text_answers([self.answer(item) for item in items])
 
@@ -83,7 +80,6 @@ class Lead(TextBaseline):
         self.seed, self.most = seed, most
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Choose the number of sentences by the headline metric on the pool."""
         metric = task.metrics[0]
         means = [
             np.mean([task.score(_lead(e.text, n) or None, e.targets)[metric] for e in examples])

@@ -9,20 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.conformance import TASK, pool, questions
+from choose.conformance import TASK, pool
 from choose.strategy import build
 from choose.study.candidates import default_strategies
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
 from choose_strategies.baselines import NEIGHBOURS, SHARPNESS
-from support import tiny_models as tiny
 from support.studies import TASK as SETS
 from support.studies import label_rows
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
 
 
 def fitted(name: str, encoder: str, rows: list[Example], task: Any = TASK, **more: Any) -> Any:
@@ -70,15 +64,6 @@ def test_k_is_the_number_with_which_rows_of_other_groups_answer_most_rows(encode
                 votes[rows[others[place]].target] += weight
             right[k] += max(votes, key=lambda label: votes[label]) == row.target
     assert right[knn.near] == max(right.values())
-
-
-def test_k_survives_saving(encoder: str, tmp_path: Path) -> None:
-    knn = fitted("knn", encoder, noisy(pool(rows=150)))
-    knn.save(tmp_path / "saved")
-    again: Any = build("knn", seed=0, encoder=encoder)
-    again.load(tmp_path / "saved")
-    assert again.near == knn.near
-    assert (again.predict(questions()).scores == knn.predict(questions()).scores).all()
 
 
 def test_slow_ones_are_compared_on_request() -> None:

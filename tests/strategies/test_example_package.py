@@ -23,24 +23,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a process in which the package is installed."""
     folder = tmp_path_factory.mktemp("package")
     shutil.copytree(PACKAGE, folder / "source")
-    quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
-    offline = ["--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            *quiet,
-            *offline,
-            "--target",
-            str(folder / "site"),
-            str(folder / "source"),
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    quiet = "--quiet --disable-pip-version-check --no-input"
+    offline = "--no-deps --no-build-isolation --no-index"
+    command = [sys.executable, *f"-m pip install {quiet} {offline} --target".split()]
+    places = [folder / "site", folder / "source"]
+    subprocess.run([*command, *places], check=True, capture_output=True)
     path = os.pathsep.join([str(folder / "site"), *sys.path])
     return {**os.environ, "PYTHONPATH": path}
 

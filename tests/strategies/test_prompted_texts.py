@@ -33,7 +33,6 @@ from choose.models.prompting.prompts import (
     instruction,
     judged_answer,
     lines_of,
-    single_line,
     turn_messages,
     wording_of,
 )
@@ -119,44 +118,6 @@ def test_a_written_text_keeps_its_lines(models: dict[str, str]) -> None:
     assert lines_of(" a\x00b \n\n\r\n c\u2028d ") == "a b\nc\nd"
 
 
-@pytest.mark.parametrize(
-    ("task", "name"),
-    [
-        pytest.param(task, name, id=f"{kind}-{name}", marks=[pytest.mark.slow] * (name != quick))
-        for kind, task, quick in (
-            ("records", RECORDS, "retrieval"),
-            ("texts", Writing(), "few-shot"),
-        )
-        for name in NAMES
-    ],
-)
-def test_alone_in_a_batch_shuffled_and_restored_it_answers_alike(task, name, models, tmp_path):
-    assert task.kind in kinds(name)
-    strategy = fitted(name, models, task)
-    generator = strategy.prompter.generator
-    generator.answers.clear()
-    together = strategy.predict(NEW)
-    assert len(together) == len(together.raw or together.outputs) == len(NEW)
-    for output, status in zip(together.outputs, together.status, strict=True):
-        assert (output is None) == (status != "ok")
-        assert output is None or task.problem_with(output) is None
-    assert ((together.confidence >= 0) & (together.confidence <= 1)).all()
-    assert (together.tokens_in > together.tokens_cached).all()
-    strategy.save(tmp_path / "saved")
-    known = models if name == "retrieval" else {"model": models["model"]}
-    again: Any = build(name, seed=1, **known)
-    again.load(tmp_path / "saved")
-    for one in (strategy, again):
-        generator.answers.clear()
-        backwards = one.predict(NEW[::-1])
-        assert backwards.outputs[::-1] == together.outputs
-        assert backwards.status[::-1] == together.status
-        assert np.allclose(backwards.confidence[::-1], together.confidence, atol=1e-3)
-    generator.answers.clear()
-    assert strategy.predict(NEW[2:3]).outputs == together.outputs[2:3]
-    assert len(strategy.predict([])) == 0
-
-
 def test_the_limit_comes_from_the_pool(models: dict[str, str]) -> None:
     strategy = fitted("prompt", models, calibrate=False)
     contents = strategy.prompter.lm.template.contents
@@ -224,24 +185,6 @@ def test_long_prompts_are_calibrated_on_fewer_rows(models, monkeypatch):
     assert "on 12 training rows" in calibrated(1), "a few rows, however long they are"
 
 
-def test_a_skeleton_fills_each_field_and_stops_at_the_quote(models: dict[str, str]) -> None:
-    prompter = fitted("prompt", models, calibrate=False).prompter
-    skeleton = Skeleton(prompter.generator, 6, {"who": 1e9, "day": -1e9})
-    prompts = prompter._prompts(NEW, ())
-    filled = skeleton.fill(prompts)
-    template = prompter.lm.template
-    for prompt, (who, _), doubt in zip(prompts, filled.values, filled.doubts[:, 0], strict=True):
-        key = template.tokenizer('{"who":')["input_ids"] + template.tokenizer(' "')["input_ids"]
-        alone = prompter.generator.write(
-            [prompt._replace(rest=(*prompt.rest, *key))], StopRule(6, "quote")
-        )
-        told = alone.texts[0]
-        assert who in (single_line(told), single_line(json.loads(f'"{told}"', strict=False)))
-        assert np.isfinite(doubt)
-    for record in skeleton.records(filled):
-        assert set(json.loads(record)) <= {"who"}
-
-
 class Scripted:
     """A generator that writes given texts, each up to where its rule ends it."""
 
@@ -272,7 +215,8 @@ def test_a_list_has_as_many_values_as_the_model_writes(models: dict[str, str]) -
     ]
     scripted: Any = Scripted(prompter.generator.template, written)
     skeleton = Skeleton(scripted, 9, {"who": 1e9, "goods": 1e9}, {"goods": 3})
-    filled = skeleton.fill(prompter._prompts(NEW[:4], ()))
+    asked = skeleton.questions(prompter._prompts(NEW[:4], ()))
+    filled = skeleton.filled(scripted.write(*asked))
     goods = [["2 mops", "é \\", "3"], ["x", "y", "z"], ["cut off"], []]
     assert [values[1] for values in filled.values] == goods
     records = [json.loads(record) for record in skeleton.records(filled)]
@@ -309,9 +253,7 @@ def test_a_list_counts_by_the_share_that_is_right() -> None:
     filled = Filled(
         values=((["1 pear", "2 plums", "3 nails"],), (["9 mops"],)),
         doubts=np.array([[1.0], [3.0]]),
-        chances=np.ones((2, 1)),
-        costs={},
-        cached_seconds=0.0,
+        written=None,
     )
     skeleton.choose_thresholds(RECORDS, filled, {0: '{"goods": ["2 plums", "1 pear"]}', 1: "{}"})
     assert skeleton.thresholds["goods"] == 2.0
@@ -365,13 +307,23 @@ def test_a_text_that_repeats_itself_ends_after_the_first_copy() -> None:
     assert answers.raw == (ENDLESS, "It goes on and", None)
 
 
-def test_a_text_that_was_cut_in_a_loop_ends_after_its_first_copy(models, monkeypatch):
-    rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(30)]
+@pytest.fixture
+def endless(monkeypatch):
+    """Let the model write one text without end; return how many prompts each call had."""
+    calls: list[int] = []
 
     def write(self: Any, prompts: Any, rule: StopRule) -> Written:
+        calls.append(len(prompts))
+        report_progress(0, 100, "writing")
         return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
 
     monkeypatch.setattr(Generator, "write", write)
+    return calls
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_text_that_was_cut_in_a_loop_ends_after_its_first_copy(models):
+    rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(30)]
     for name in NAMES:
         known = models if name == "retrieval" else {"model": models["model"]}
         strategy: Any = build(name, seed=0, **known)
@@ -386,13 +338,9 @@ def search_of(models: dict[str, str], rows: list[Example], calls: int):
     return PromptSearch(settings, NOTE, rows, parts, [], budget), budget
 
 
-def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models, monkeypatch):
+@pytest.mark.usefixtures("endless")
+def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models):
     rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
-
-    def write(self: Any, prompts: Any, rule: StopRule) -> Written:
-        return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
-
-    monkeypatch.setattr(Generator, "write", write)
     search, budget = search_of(models, rows, calls=12)
     assert search.measure(PromptSetting()).scores.mean() == 1.0
     assert budget.asked == 12
@@ -400,25 +348,20 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models, m
     assert last.answer([rows[0].item()]).outputs == ("She is well.",)
 
 
-def test_a_search_that_is_stopped_counts_what_is_done(models, monkeypatch):
+def test_a_search_that_is_stopped_counts_what_is_done(models, endless, monkeypatch):
     rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
-    calls: list[int] = []
-
-    def write(self: Any, prompts: Any, rule: StopRule) -> Written:
-        calls.append(len(prompts))
-        report_progress(0, 100, "writing")
-        if len(calls) == 2:
-            raise TimeLimitReached
-        return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
-
-    monkeypatch.setattr(Generator, "write", write)
     search, _ = search_of(models, rows, calls=120)
     with time_limit() as limit:
         search.measure(PromptSetting())
+        monkeypatch.setattr(tiny, "written", stopped)
         with pytest.raises(TimeLimitReached):
             search.measure(PromptSetting(wording="bare"))
-    assert calls == [12, 12]
+    assert endless == [12, 12]
     assert limit.span[-1][1:] == (12, 120)
+
+
+def stopped(*_: Any) -> None:
+    raise TimeLimitReached
 
 
 def test_thresholds_are_chosen_field_by_field() -> None:
@@ -426,9 +369,7 @@ def test_thresholds_are_chosen_field_by_field() -> None:
     filled = Filled(
         values=(("Ann", "2025-01-02"), ("Bo", "2025-01-03"), ("Cy", "never")),
         doubts=np.array([[-1.0, 4.0], [-2.0, 2.0], [7.0, 9.0]]),
-        chances=np.ones((3, 2)),
-        costs={},
-        cached_seconds=0.0,
+        written=None,
     )
     targets = {0: '{"who": "Ann", "day": "2 January 2025"}', 1: '{"who": "Bo"}', 2: "{}"}
     skeleton.choose_thresholds(RECORDS, filled, targets)

@@ -1,6 +1,5 @@
 """Zero-shot and few-shot: what is shown, what is chosen inside fit, what is said about it."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -20,12 +19,6 @@ from choose.models.prompting.prompts import WORDINGS, instruction, numeric_label
 from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
-from support import tiny_models as tiny
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm"))
 
 
 def fitted(name: str, model: str, seed: int = 0, **params: Any) -> Any:
@@ -57,14 +50,6 @@ def test_names_descriptions_and_instruction_reach_the_prompt() -> None:
     told = instruction(task, WORDINGS["labels"])
     assert told.startswith("Say what it is about.")
     assert "- sweet fruit: what grows on trees\n- tool\n" in told
-
-
-def test_alone_and_together_answer_alike(model: str) -> None:
-    strategy, lm = fitted("prompt", model), load_causal(model)
-    together = strategy.predict(questions())
-    for number, item in enumerate(questions()):
-        lm.answers.clear()
-        assert (strategy.predict([item]).scores[0] == together.scores[number]).all()
 
 
 def test_tokens_and_time_are_reported(model: str) -> None:
@@ -105,20 +90,6 @@ def test_demonstrations_are_part_of_the_cached_prefix(model: str) -> None:
     ).all()
 
 
-def test_demonstrations_that_do_not_fit_are_left_out_and_said_so(model: str) -> None:
-    rows = [replace(example, text=example.text + " pear" * 150) for example in pool(rows=60)]
-    strategy: Any = build("few-shot", seed=0, model=model, shots=30)
-    strategy.fit(TASK, rows)
-    assert len(strategy.predict(questions())) == len(questions())
-    assert any("did not fit" in note for note in strategy.facts()["notes"])
-
-
-def test_long_texts_are_cut_and_said_so(model: str) -> None:
-    strategy = fitted("prompt", model, max_tokens=16)
-    strategy.predict([Item(id="q", text="rain " * 100)])
-    assert "Texts cut to 16 tokens: 1." in strategy.facts()["notes"]
-
-
 @pytest.mark.parametrize("blank", [" ", "\n", "\x00", "\u2028"])
 def test_blanks_are_no_part_of_what_a_text_is_cut_to(model: str, blank: str) -> None:
     strategy = fitted("prompt", model, max_tokens=8)
@@ -139,9 +110,9 @@ def test_a_field_of_megabytes_is_cut_before_it_is_encoded(model, monkeypatch):
 
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
 @pytest.mark.parametrize("text", ["rain and wind " * 1000, "🍐" * 1200])
-def test_a_question_is_cut_to_the_room_that_is_left(model, name, text, tmp_path):
+def test_a_question_is_cut_to_the_room_that_is_left(model, encoder, name, text):
     """With max_tokens nearly all that the model reads, the instruction has to fit as well."""
-    more = {"encoder": str(tiny.encoder(tmp_path / "encoder"))} if name == "retrieval" else {}
+    more = {"encoder": encoder} if name == "retrieval" else {}
     strategy = fitted(name, model, max_tokens=2000, **more)
     prompter = strategy.prompter
     long, short = Item(id="q", text=text), Item(id="r", text="rain")
@@ -168,15 +139,6 @@ def test_a_model_whose_instruction_leaves_no_room_is_refused(model: str) -> None
 def test_an_unknown_wording_is_refused(model: str, name: str) -> None:
     with pytest.raises(StrategyError, match="Did you mean 'labels'"):
         fitted(name, model, wording="label")
-
-
-def test_variants_only_change_wording_or_shots() -> None:
-    for name in ("prompt", "few-shot"):
-        variants = type(build(name, seed=0)).variants
-        wordings = {v["wording"] for v in variants.values() if "wording" in v}
-        assert len(wordings | {"labels"}) == 3
-        assert wordings < set(WORDINGS)
-        json.dumps({variant: dict(params) for variant, params in variants.items()})
 
 
 def test_bare_numbers_are_refused_with_a_way_out() -> None:

@@ -19,7 +19,6 @@ from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
 from choose.export.exported_model import Model
 from choose.models.retrieval import tuned_encoder
-from choose.progress import TimeLimitReached, time_limit
 from choose.report import check_words
 from choose.schema.check import Check
 from choose.store.store import Store
@@ -28,7 +27,6 @@ from choose.tasks.answering import with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
 from choose.tasks.values import occurs
 from choose.types import Example, Item
-from support import tiny_models as tiny
 
 # Words that the small encoder knows.
 FRUITS, TOOLS, CODES = (WORDS_OF[kind] for kind in ("fruit", "tool", "weather"))
@@ -53,11 +51,6 @@ def rows() -> list[Example]:
     ]
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.encoder(tmp_path_factory.mktemp("ranking") / "encoder"))
-
-
 TASK = with_corpus(Ranking(), shelf())
 
 
@@ -73,33 +66,6 @@ def test_bm25_ranks_documents_by_their_best_passage() -> None:
     assert [*apple.values()] == sorted(apple.values(), reverse=True)
     assert nothing == {}
     assert strategy.facts()["index_seconds"] > 0
-
-
-def test_hybrid_is_the_fusion_of_both_ranks(encoder: str) -> None:
-    ranked: dict[str, list[str]] = {}
-    item = Item(id="q", text="the cherry and the level")
-    for name, params in (("bm25", {}), ("dense", {"encoder": encoder})):
-        strategy = build(name, seed=0, **params)
-        strategy.fit(TASK, ())
-        # All documents but the long one are a passage each, which is what is fused.
-        ranked[name] = [
-            strategy.library.index.passages[place].id
-            for place, _ in strategy.library.index.ranked([item.text], 100)[0]
-        ]
-    sums: dict[str, float] = {}
-    for order in ranked.values():
-        for rank, id in enumerate(order, 1):
-            sums[id] = sums.get(id, 0.0) + 1 / (60 + rank)
-    strategy = build("hybrid", seed=0, encoder=encoder)
-    strategy.fit(TASK, ())
-    found = read_scores(strategy.predict([item]).outputs[0] or "")
-    best: dict[str, float] = {}
-    for id, total in sums.items():
-        document = id.rpartition(":")[0]
-        best[document] = max(best.get(document, 0.0), total)
-    expected = sorted(best.values(), reverse=True)[:10]
-    assert [*found.values()] == pytest.approx(expected, abs=1e-6)
-    assert all(found[id] == pytest.approx(best[id], abs=1e-6) for id in found)
 
 
 @pytest.mark.slow
@@ -135,17 +101,6 @@ def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_
     ours = tuned.library.tuned.embed(["storm 1"])
     theirs = loaded.encode(["storm 1"], normalize_embeddings=True)
     assert np.allclose(ours, theirs, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["bm25", "dense", "hybrid", "tuned-encoder"])
-def test_documents_are_indexed_no_longer_than_there_is_time(name: str, encoder: str) -> None:
-    many = Corpus(
-        tuple(Document(id=f"{name}-{n}", text=f"apple {n}" + " pear" * 12) for n in range(600))
-    )
-    strategy = build(name, seed=0, **({} if name == "bm25" else {"encoder": encoder}))
-    with time_limit(0.0) as progress, pytest.raises(TimeLimitReached):
-        strategy.fit(with_corpus(Ranking(), many), rows())
-    assert progress.loop == ("embedding" if name == "dense" else "indexing")
 
 
 def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +14,10 @@ from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.retrieval.passage_search import given, gold_passage, library_for
 from choose.models.retrieval.reading import fitting, with_passages
-from choose.strategy import build, find
+from choose.strategy import build
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Example, Item
 from choose_strategies import rag
-from support import tiny_models as tiny
 from support.chat_server import endpoint_session, sent
 
 COLOURS = ("red", "blue", "green", "brown", "white", "black")
@@ -44,14 +42,12 @@ def rows() -> list[Example]:
     return found
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("reading")
-    lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
-    return {"lm": str(lm), "encoder": str(encoder)}
-
-
 READERS = ("rag", "lora-rag")
+
+
+@pytest.fixture
+def models(model: str) -> dict[str, str]:
+    return {"lm": model}
 
 
 def settings(name: str, models: dict[str, str]) -> dict[str, Any]:
@@ -236,26 +232,6 @@ def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, mode
     marks = [[t for t in some if t in template.contents.marks] for some in (clean[0], injected[0])]
     assert marks[0] == marks[1]
     assert INJECTED in template.tokenizer.decode(injected[0])
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_without_documents_it_is_refused(name: str) -> None:
-    strategy: Any = find(name)(seed=0)
-    assert "--documents" in strategy.refuses(Answering())
-    assert strategy.refuses(TASK) is None
-
-
-def test_documents_that_are_saved_are_read_again(models: dict[str, str], tmp_path: Path) -> None:
-    strategy = fitted("rag", models, many())
-    strategy.save(tmp_path / "saved")
-    again: Any = build("rag", seed=1, **settings("rag", models))
-    again.load(tmp_path / "saved")
-    asked = [row.item() for row in rows()]
-    assert again.predict(asked).evidence == strategy.predict(asked).evidence
-    assert again.predict(asked).outputs == strategy.predict(asked).outputs
-    assert again.predict(asked[2:3]).outputs == strategy.predict(asked).outputs[2:3]
-    assert again.passages() == strategy.passages()
-    assert again.facts()["notes"] == strategy.facts()["notes"]
 
 
 def many() -> list[Example]:

@@ -5,19 +5,13 @@ from typing import Any
 import pytest
 
 from choose.conformance import TASK, pool, questions
-from choose.engines.causal.loading import load_causal
 from choose.strategy import build
 from choose.types import Item
-from support import tiny_models as tiny
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "model": str(tiny.causal_lm(folder / "lm")),
-        "encoder": str(tiny.encoder(folder / "encoder")),
-    }
+@pytest.fixture
+def models(model: str, encoder: str) -> dict[str, str]:
+    return {"model": model, "encoder": encoder}
 
 
 def fitted(models: dict[str, str], **params: Any) -> Any:
@@ -61,16 +55,6 @@ def test_any_k_is_answered(models: dict[str, str], k: int) -> None:
     assert all(len(ids) == min(k, len(pool())) for ids in answers.evidence)
 
 
-def test_alone_and_together_answer_alike(models: dict[str, str]) -> None:
-    strategy, lm = fitted(models), load_causal(models["model"])
-    together = strategy.predict(questions(6))
-    for number, item in enumerate(questions(6)):
-        lm.answers.clear()
-        alone = strategy.predict([item])
-        assert alone.evidence[0] == together.evidence[number]
-        assert (alone.scores[0] == together.scores[number]).all()
-
-
 def test_demonstrations_of_its_own_are_not_cached(models: dict[str, str]) -> None:
     many, few = fitted(models, k=8).predict(questions()), fitted(models, k=1).predict(questions())
     assert (many.tokens_in > few.tokens_in).all()
@@ -81,8 +65,3 @@ def test_the_digest_covers_both_models(models: dict[str, str]) -> None:
     strategy: Any = build("retrieval", seed=0, **models)
     other: Any = build("retrieval", seed=0, model=models["model"])
     assert strategy.weights() != other.weights()
-
-
-def test_cached_work_carries_what_it_cost(models: dict[str, str]) -> None:
-    fitted(models)
-    assert fitted(models).facts()["cached_seconds"] > 0

@@ -159,7 +159,8 @@ def test_what_was_paid_before_the_dollars_ended_is_counted() -> None:
     asked: list[Body] = []
     with endpoint_session(RIGHT, asked=asked, max_usd=0.0016, concurrency=1, **PRICED):
         strategy = fitted()
-    assert "--max-usd leaves no room" in said_of(strategy)
+    said = "ended early because --max-usd leaves no room for another request: the usual"
+    assert said in said_of(strategy)
     assert f"for {len(asked)} questions of" in said_of(strategy)
     assert f", ${len(asked) / 10_000:.4f}." in said_of(strategy)
 
@@ -228,16 +229,6 @@ def test_a_search_among_prompts_for_sets_of_labels_is_scored_by_example_f1() -> 
     assert "Answers were held to the labels by a JSON schema." in note
 
 
-@pytest.mark.slow
-def test_a_search_that_cannot_pay_for_the_next_request_keeps_the_best() -> None:
-    works = right_if(with_examples)
-    # The worst case of a request is far above its price: the limit is reached by reservations.
-    with endpoint_session(works, max_usd=0.0016, concurrency=1, **PRICED):
-        strategy = fitted()
-    said = "ended early because --max-usd leaves no room for another request: the usual"
-    assert said in said_of(strategy)
-
-
 def study_of(server: Server, max_usd: float | None = None, *more: str) -> tuple[Any, list[str]]:
     """Compare a tuned prompt on a server in this process; return the decision and its notes."""
     rows = [(e.text, e.target) for e in pool(seed=3, rows=60)]
@@ -277,16 +268,6 @@ def test_a_study_goes_on_where_the_dollars_of_a_search_end() -> None:
     (step,) = [step for step in decision.verdict.steps if step.kind == "evaluate-rest"]
     assert (step.code, step.names) == ("begin-paid", ("tuned-prompt",))
     assert typed(step.command) == "choose plan -c st0.0015"
-
-
-@pytest.mark.slow
-def test_the_plan_counts_what_the_search_asks() -> None:
-    with serving(right_if(with_examples)) as server:
-        _, notes = study_of(server)
-    put = len(asked_of(server.asked))
-    assert 20 < put <= fitted_plan() + 20
-    assert any(note.startswith("The search compared") for note in notes)
-    assert any(f"for {put - 20:,} questions of at most {FEW}" in note for note in notes)
 
 
 def test_twins_of_a_row_are_neither_shown_with_it_nor_in_the_other_part() -> None:

@@ -228,13 +228,6 @@ class LogisticHead:
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return {"labels": self.labels, "C": self.C, "seen": self.seen}, {"weights": self.weights}
 
-    @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead:
-        """Rebuild a head from what `state` returned."""
-        head = cls(tuple(facts["labels"]), float(facts["C"]))
-        head.seen, head.weights = list(facts["seen"]), arrays["weights"]
-        return head
-
 
 def _logits(features: Any, weights: Floats) -> Floats:
     return np.asarray(features @ weights[:, :-1].T) + weights[:, -1]
@@ -421,14 +414,6 @@ class SetHead:
         facts = {"labels": self.choices, "C": self.C}
         return {**facts, "never_empty": self.thresholds.never_empty}, arrays
 
-    @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> SetHead:
-        """Rebuild a head from what `state` returned."""
-        head = cls(tuple(facts["labels"]), float(facts["C"]))
-        head.weights = arrays["weights"]
-        head.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
-        return head
-
 
 def head_for(task: Task, C: float) -> LogisticHead | SetHead:
     """Return a head that can learn a task's labels, or its sets of labels."""
@@ -439,8 +424,16 @@ def head_for(task: Task, C: float) -> LogisticHead | SetHead:
 
 def head_from(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead | SetHead:
     """Return a head from what its `state` returned."""
-    kind = SetHead if "never_empty" in facts else LogisticHead
-    return kind.restored(facts, arrays)
+    labels, C = tuple(facts["labels"]), float(facts["C"])
+    head: LogisticHead | SetHead
+    if "never_empty" in facts:
+        head = SetHead(labels, C)
+        head.thresholds = Thresholds(arrays["least"], bool(facts["never_empty"]))
+    else:
+        head = LogisticHead(labels, C)
+        head.seen = list(facts["seen"])
+    head.weights = arrays["weights"]
+    return head
 
 
 # Values of C, the usual one first.

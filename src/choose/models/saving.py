@@ -129,7 +129,6 @@ def row_facts(rows: Sequence[Example]) -> list[list[Any]]:
 
 
 def rows_from(facts: Sequence[Sequence[Any]]) -> list[Example]:
-    """Return the rows that `row_facts` described."""
     return [
         Example(
             id=row[0],
@@ -147,7 +146,6 @@ def corpus_facts(corpus: Corpus) -> list[list[str]]:
 
 
 def corpus_from(facts: Sequence[Sequence[str]]) -> Corpus:
-    """Return the documents that `corpus_facts` described."""
     return Corpus(tuple(Document(id=row[0], title=row[1], text=row[2]) for row in facts))
 
 

@@ -66,7 +66,7 @@ def test_a_cut_leaves_no_part_of_a_key(before: int) -> None:
 def answer(**fields: Any) -> Reply:
     message = {"content": fields.pop("content", "a"), "refusal": fields.pop("refusal", None)}
     choice = {"message": message, **fields.pop("choice", {})}
-    return Reply({"choices": [choice], **fields}, {}, 0.1)
+    return Reply({"choices": [choice], **fields}, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -10,36 +10,31 @@ from typing import Any
 
 import pytest
 
-from choose.conformance import TASK, WORDS_OF, pool, questions
+from choose.conformance import TASK, pool, questions
 from choose.errors import EndpointError
-from choose.models.endpoints.client import RetryPolicy
-from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.endpoints.settings import Endpoint
 from choose.strategy import build
 from choose.types import Item
 from support import tiny_models as tiny
-from support.chat_server import Http, broken, by_words, error, labels_of, sent, transport
+from support.chat_server import (
+    RIGHT,
+    Http,
+    broken,
+    endpoint_session,
+    error,
+    fitted,
+    labels_of,
+    sent,
+)
 
 Respond = Callable[[dict[str, Any]], Http]
-
-RIGHT = by_words(WORDS_OF)
 
 
 @contextmanager
 def asked_of(respond: Respond, **settings: Any) -> Iterator[list[dict[str, Any]]]:
     """Yield what a server behind ``endpoint:big`` is asked."""
-    end = Endpoint(**{"base_url": "https://model.example/v1", "model": "m", **settings})
     asked: list[dict[str, Any]] = []
-    retry_policy = RetryPolicy(attempts=3, initial=0.001, max_pause=0.01, max_total=5.0)
-    network = transport(respond, asked)
-    with connect_endpoints({"big": end}, retry_policy=retry_policy, transport=network):
+    with endpoint_session(respond, asked=asked, **settings):
         yield asked
-
-
-def fitted(name: str = "prompt", **params: Any) -> Any:
-    strategy: Any = build(name, seed=0, model="endpoint:big", **params)
-    strategy.fit(TASK, pool())
-    return strategy
 
 
 def refusing(*features: str, message: str = "Unsupported parameter: {}") -> Respond:
@@ -168,29 +163,6 @@ def test_counts_are_the_servers_or_missing(usage: Any, found: Any) -> None:
         answers = fitted().predict(questions(1))
     columns = (answers.tokens_in, answers.tokens_cached, answers.tokens_out)
     assert tuple(None if c is None else c.tolist() for c in columns) == found
-
-
-def test_every_kind_of_unusable_answer_has_its_name() -> None:
-    replies = {
-        "plum": sent("banana"),
-        "saw": sent("", "content_filter"),
-        "rain": sent(None),
-        "fog": sent("weath", "length"),
-        "snow": sent(None, message={"refusal": "No."}),
-        "hail": error(400, "The response was filtered: content_filter"),
-        "wind": sent("It is about weather."),
-    }
-
-    def respond(body: dict[str, Any]) -> Http:
-        text = body["messages"][-1]["content"]
-        return next((reply for word, reply in replies.items() if word in text), sent("tool"))
-
-    with asked_of(respond, structured="off"):
-        items = [Item(id=word, text=word) for word in replies]
-        answers = fitted().predict(items)
-    assert answers.status == ("off-list", "refused", "empty", "cut", "refused", "refused", "ok")
-    assert answers.outputs == (None,) * 6 + ("weather",)
-    assert (answers.raw[0], answers.raw[3], answers.raw[6]) == ("banana", "weath", None)
 
 
 def test_a_body_that_is_no_completion_but_was_billed_is_an_empty_answer() -> None:

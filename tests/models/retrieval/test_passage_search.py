@@ -3,7 +3,6 @@
 import logging
 import random
 from pathlib import Path
-from time import process_time
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from choose.conformance import HOSTILE, pool
 from choose.corpus import Corpus, Document
 from choose.engines.embeddings import load_encoder
-from choose.errors import StrategyError
 from choose.models.retrieval import passage_search
 from choose.models.retrieval.passage_search import (
     WAYS,
@@ -22,7 +20,6 @@ from choose.models.retrieval.passage_search import (
     HybridIndex,
     Library,
     PassageIndex,
-    best_places,
     fused,
     passage_index,
     words_of,
@@ -40,17 +37,12 @@ ASKED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
-
-
 def corpus(texts: list[str], title: str = "") -> Corpus:
     return Corpus(tuple(Document(id=f"d{n}", text=t, title=title) for n, t in enumerate(texts)))
 
 
 def documents(index: PassageIndex, question: str, k: int = 10) -> list[str]:
-    return [hit.passage.span.document for hit in index.search([question], k)[0]]
+    return [passage.span.document for passage in index.search([question], k)[0]]
 
 
 def by_words(texts: list[str]) -> BM25Index:
@@ -59,7 +51,7 @@ def by_words(texts: list[str]) -> BM25Index:
 
 def test_bm25_scores_are_those_of_the_formula() -> None:
     texts = ["blue whale sings", "blue car", "the green car stops at the old bridge"]
-    hits = by_words(texts).search(["blue car"], 3)[0]
+    index = by_words(texts)
     lengths, mean = [3, 2, 8], 13 / 3
 
     def term(count: int, holders: int, length: int) -> float:
@@ -71,8 +63,9 @@ def test_bm25_scores_are_those_of_the_formula() -> None:
         "d0": term(1, 2, lengths[0]),
         "d2": term(1, 2, lengths[2]),
     }
-    assert [hit.passage.span.document for hit in hits] == ["d1", "d0", "d2"]
-    assert [hit.score for hit in hits] == pytest.approx(list(expected.values()), rel=1e-5)
+    assert documents(index, "blue car") == ["d1", "d0", "d2"]
+    scores = [score for _, score in index.ranked(["blue car"], 3)[0]]
+    assert scores == pytest.approx(list(expected.values()), rel=1e-5)
 
 
 def test_a_passage_without_a_word_of_the_question_is_no_hit() -> None:
@@ -97,27 +90,10 @@ def test_a_corpus_without_words_finds_nothing() -> None:
 
 
 def test_words_are_of_any_script() -> None:
-    assert words_of("The Straße's MAX_tokens 5/½") == [
-        "the",
-        "strasse",
-        "s",
-        "max",
-        "tokens",
-        "5",
-        "1",
-        "2",
-    ]
+    said = words_of("The Straße's MAX_tokens 5/½")
+    assert said == ["the", "strasse", "s", "max", "tokens", "5", "1", "2"]
     assert words_of("हिन्दी में") == ["हिन्दी", "में"]  # not split at vowel signs
-    assert words_of("東京タワーの高さ x") == [
-        "東京",
-        "京タ",
-        "タワ",
-        "ワー",
-        "ーの",
-        "の高",
-        "高さ",
-        "x",
-    ]
+    assert " ".join(words_of("東京タワーの高さ x")) == "東京 京タ タワ ワー ーの の高 高さ x"
     assert words_of("人") == ["人"]
     assert words_of("ﬁne café") == ["fine", "café"]
     found = by_words(["大阪城は豊臣秀吉が築いた。", "東京タワーの高さは333メートル。"])
@@ -135,11 +111,10 @@ def test_vectors_find_the_passages_nearest_in_cosine(encoder: str) -> None:
     index = DenseIndex(corpus(TEXTS).passages(), encoder)
     questions = [text for text in ASKED if text.strip()]
     similar = load_encoder(encoder).embed(questions) @ load_encoder(encoder).embed(TEXTS).T
-    for row, hits in zip(similar, index.search(questions, 5), strict=True):
-        assert [hit.score for hit in hits] == pytest.approx(np.sort(row)[::-1][:5], abs=2e-5)
-        assert [row[TEXTS.index(hit.passage.text)] for hit in hits] == pytest.approx(
-            [hit.score for hit in hits], abs=2e-5
-        )
+    for row, ranked in zip(similar, index.ranked(questions, 5), strict=True):
+        places, scores = zip(*ranked, strict=True)
+        assert scores == pytest.approx(np.sort(row)[::-1][:5], abs=2e-5)
+        assert row[list(places)] == pytest.approx(scores, abs=2e-5)
 
 
 def test_hybrid_adds_reciprocal_ranks(encoder: str) -> None:
@@ -166,7 +141,7 @@ def test_no_question_influences_another(way: str, encoder: str) -> None:
     for place, n in enumerate(order):
         [alone] = index.search([ASKED[n]], 7)
         for other in (alone, shuffled[place]):
-            assert [hit.passage.id for hit in together[n]] == [hit.passage.id for hit in other]
+            assert together[n] == other
     assert index.search([], 3) == []
 
 
@@ -178,9 +153,7 @@ def test_fewer_passages_are_the_first_of_more(way: str, encoder: str) -> None:
     for k in (0, 1, 3, 20, 48):
         assert index.search(ASKED, k) == [hits[:k] for hits in whole]
     # A question that finds itself: the first of equal passages.
-    if way != "dense":
-        assert whole[0][0].score > 0
-    assert index.search([TEXTS[2]], 1)[0][0].passage.span.document == "d2"
+    assert documents(index, TEXTS[2], 1) == ["d2"]
 
 
 @given(
@@ -190,20 +163,12 @@ def test_fewer_passages_are_the_first_of_more(way: str, encoder: str) -> None:
 )
 def test_any_corpus_can_be_searched(texts: list[str], question: str, k: int) -> None:
     index = by_words(texts)
-    [hits] = index.search([question], k)
-    scores = [hit.score for hit in hits]
+    scores = [score for _, score in index.ranked([question], k)[0]]
     asked = set(words_of(question))
     matching = [p for p in index.passages if asked & set(words_of(p.text))]
-    assert len(hits) == min(k, len(matching))
+    assert len(scores) == min(k, len(matching))
     assert scores == sorted(scores, reverse=True)
     assert all(score > 0 for score in scores)
-
-
-def test_the_best_places_of_equal_scores_are_the_first() -> None:
-    scores = np.array([1.0, 3.0, 1.0, 3.0, 0.0])
-    assert best_places(scores, 3, above=0) == [(1, 3.0), (3, 3.0), (0, 1.0)]
-    assert [place for place, _ in best_places(scores, 9, above=0)] == [1, 3, 0, 2]
-    assert best_places(scores, 0, above=0) == []
 
 
 def test_an_index_is_built_once_for_the_same_documents_and_settings(encoder, monkeypatch):
@@ -240,11 +205,6 @@ def test_another_model_in_the_folder_is_another_index(tmp_path: Path) -> None:
     assert passage_index(corpus(TEXTS), "dense", 50, str(folder)) is not before
 
 
-def test_an_unknown_way_is_refused() -> None:
-    with pytest.raises(StrategyError, match=r"'bm52'.*bm25, dense, hybrid"):
-        passage_index(corpus(TEXTS), "bm52", 50, "")
-
-
 def test_indexing_and_searching_heed_a_time_limit() -> None:
     texts = [f"{text} {n}" for n in range(20) for text in TEXTS]
     with pytest.raises(TimeLimitReached), time_limit(0):
@@ -252,18 +212,3 @@ def test_indexing_and_searching_heed_a_time_limit() -> None:
     index = by_words(texts)
     with pytest.raises(TimeLimitReached), time_limit(0):
         index.search(TEXTS * 20, 3)
-
-
-@pytest.mark.slow
-def test_ten_thousand_passages_are_searched_in_under_five_milliseconds() -> None:
-    """Measured: 0.3 ms. In as many vectors of 384 numbers a search takes 0.5 ms."""
-    rng = random.Random(0)
-    vocabulary = [f"w{n}" for n in range(20_000)]
-    weights = [1 / (n + 1) for n in range(len(vocabulary))]  # as in a language (Zipf)
-    texts = [" ".join(rng.choices(vocabulary, weights, k=100)) for _ in range(10_000)]
-    index = by_words(texts)
-    questions = [" ".join(rng.choices(vocabulary, weights, k=10)) for _ in range(200)]
-    index.search(questions[:1], 10)
-    began = process_time()
-    index.search(questions, 10)
-    assert (process_time() - began) / len(questions) < 0.005

@@ -17,7 +17,6 @@ from choose.models.retrieval.tuned_encoder import (
     untuned,
     weights_of,
 )
-from support import tiny_models as tiny
 
 NAMES = ("apple", "hammer", "rain", "pear", "saw", "snow", "plum", "drill")
 CORPUS = Corpus(
@@ -31,13 +30,8 @@ ASKED = [f"which of these comes after {NAMES[n - 1]}" for n in range(len(NAMES))
 PAIRS = [Pair(text, n, frozenset([n])) for n, text in enumerate(ASKED)]
 
 
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
-
-
-def contrast(spec: str) -> Contrast:
-    vectors = load_encoder(spec).embed([p.shown for p in CORPUS.passages()])
+def contrast(encoder: str) -> Contrast:
+    vectors = load_encoder(encoder).embed([p.shown for p in CORPUS.passages()])
     return Contrast(PAIRS, range(len(NAMES)), vectors)
 
 
@@ -48,44 +42,44 @@ def test_passages_that_hold_the_answer_too_are_no_negatives() -> None:
     assert left_out.tolist() == [[True, False, False], [False, False, False]]
 
 
-def test_questions_find_their_passage_after_tuning(spec: str) -> None:
-    index = passage_index(CORPUS, "dense", 100, spec)
-    model, done = untuned(spec), list[int]()
-    before = load_encoder(spec).embed(ASKED)
-    loss = tune(model, contrast(spec), 40, 5e-3, seed=0, after=done.append)
+def test_questions_find_their_passage_after_tuning(encoder: str) -> None:
+    index = passage_index(CORPUS, "dense", 100, encoder)
+    model, done = untuned(encoder), list[int]()
+    before = load_encoder(encoder).embed(ASKED)
+    loss = tune(model, contrast(encoder), 40, 5e-3, seed=0, after=done.append)
     assert done == [*range(1, 41)]
-    tuned = encoder_of(model, spec)
+    tuned = encoder_of(model, encoder)
 
     def found(index: object) -> list[str]:
         hits = index.search(ASKED, 1)
-        return [first.passage.span.document for [first] in hits]
+        return [first.span.document for [first] in hits]
 
     wanted = [f"d{n}" for n in range(len(NAMES))]
-    assert tune(untuned(spec), contrast(spec), 9, 5e-3, seed=0, after=lambda n: n == 1) > loss
+    assert tune(untuned(encoder), contrast(encoder), 9, 5e-3, seed=0, after=lambda n: n == 1) > loss
     assert loss < 1.7 < np.log(len(NAMES))  # of a model that guesses
     assert sum(a == b for a, b in zip(found(index.asked_by(tuned)), wanted, strict=True)) >= 7
     assert sum(a == b for a, b in zip(found(index), wanted, strict=True)) <= 4
-    hybrid = passage_index(CORPUS, "hybrid", 100, spec)
+    hybrid = passage_index(CORPUS, "hybrid", 100, encoder)
     assert found(hybrid.asked_by(tuned)) != found(hybrid)
     # The shared encoder and its index are as they were.
-    assert (Encoder(load_encoder(spec).model).embed(ASKED) == before).all()
+    assert (Encoder(load_encoder(encoder).model).embed(ASKED) == before).all()
 
 
-def test_the_same_seed_gives_the_same_weights_and_other_weights_another_cache(spec: str) -> None:
-    models = [untuned(spec) for _ in range(3)]
+def test_the_same_seed_gives_the_same_weights_and_other_weights_another_cache(encoder: str) -> None:
+    models = [untuned(encoder) for _ in range(3)]
     for model, seed in zip(models, (0, 0, 1), strict=True):
-        tune(model, contrast(spec), 2, 1e-3, seed)
+        tune(model, contrast(encoder), 2, 1e-3, seed)
     one, same, _ = map(weights_of, models)
     assert all((one[name] == same[name]).all() for name in one)
     assert not any("embed" in name for name in one)
-    caches = [encoder_of(model, spec).cache for model in [*models, untuned(spec)]]
-    keys = {cache.made_by for cache in [*caches, load_encoder(spec).cache] if cache}
+    caches = [encoder_of(model, encoder).cache for model in [*models, untuned(encoder)]]
+    keys = {cache.made_by for cache in [*caches, load_encoder(encoder).cache] if cache}
     assert caches[0] == caches[1]
     # The plain encoder's key is another one than that of a tuned one that learnt nothing.
     assert len(keys) >= 3
 
 
-def test_a_rate_that_is_too_high_is_said(spec: str, tmp_path: Path) -> None:
-    broken = Contrast(PAIRS, range(8), contrast(spec).vectors * np.float32(np.nan))
+def test_a_rate_that_is_too_high_is_said(encoder: str, tmp_path: Path) -> None:
+    broken = Contrast(PAIRS, range(8), contrast(encoder).vectors * np.float32(np.nan))
     with pytest.raises(StrategyError, match="Lower learning_rate"):
-        tune(untuned(spec), broken, 1, 1e-3, seed=0)
+        tune(untuned(encoder), broken, 1, 1e-3, seed=0)

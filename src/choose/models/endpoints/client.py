@@ -172,10 +172,9 @@ async def read_bounded(response: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The JSON object of an HTTP 200 response, its headers, and the seconds it took."""
+    """The JSON object of an HTTP 200 response, and the seconds it took."""
 
     payload: dict[str, Any]
-    headers: Mapping[str, str]
     seconds: float
 
 
@@ -249,8 +248,7 @@ class EndpointClient:
         except Exception as error:  # other errors of the client may quote a header
             message = redact(f"{type(error).__name__}: {error}", self._secrets)
             raise RequestFault("unsure", message) from None
-        response = raw.http_response
-        return Reply(self._payload(response.text), response.headers, perf_counter() - start)
+        return Reply(self._payload(raw.http_response.text), perf_counter() - start)
 
     def _payload(self, text: str) -> dict[str, Any]:
         """Return the JSON of an HTTP 200 response, unless it is an error."""

@@ -265,7 +265,6 @@ class Session:
     _stopped: bool = False
 
     def endpoint(self, name: str) -> Endpoint:
-        """Return an endpoint's settings."""
         if name not in self.endpoints:
             known = ", ".join(self.endpoints) or "none"
             raise ModelError(
@@ -281,7 +280,6 @@ class Session:
         return self.channels[name]
 
     def traffic(self) -> Traffic:
-        """Return what was sent and received so far."""
         ledger, channels = self.ledger, self.channels.values()
         return Traffic(
             planned=self.planned,

@@ -158,7 +158,7 @@ class AnswerCache:
 
     def __init__(self, path: Path, days: float) -> None:
         self.path, self.days = path, days
-        self._writing, self._read_to = threading.Lock(), 0
+        self._writing = threading.Lock()
         self._lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         self.answers: dict[str, PaidAnswer] = {}
         self.facts: dict[str, Any] = {}
@@ -184,20 +184,14 @@ class AnswerCache:
         self._lock.release()
 
     def refresh(self) -> None:
-        """Read what was appended since the last time, by this command or another."""
+        """Read what this command and others have written."""
         try:
-            with self.path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size < self._read_to:  # it was replaced
-                    self._read_to = 0
-                file.seek(self._read_to)
-                whole, newline, _ = file.read(size - self._read_to).rpartition(b"\n")
+            lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:
             return
         except OSError as error:
             raise ModelError(f"Cannot read {self.path}: {error.strerror}.") from error
-        self._read_to += len(whole) + len(newline)
-        for line in whole.splitlines():
+        for line in lines:
             self._load(line)
 
     def add(self, key: str, paid: PaidAnswer) -> None:

@@ -278,7 +278,6 @@ def endpoint_settings(
 
 
 def _several(given: object) -> list[str]:
-    """Return what a flag or keyword holds: none, one or several texts."""
     return [given] if isinstance(given, str) else list(given) if isinstance(given, Sequence) else []
 
 

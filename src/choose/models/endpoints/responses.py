@@ -207,12 +207,13 @@ def collect_answers(rows: Sequence[RowAnswer], **facts: Any) -> Answers:
     A row without an answer has zero tokens and a latency of NaN.
     """
     usages = [row.paid.usage if row.paid else None for row in rows]
+    cached = any(usage is None or usage.cached is not None for usage in usages)
     return Answers(
         outputs=tuple(row.label for row in rows),
         status=tuple(row.status for row in rows),
         tokens_in=_counts([u.read if u else 0 for u in usages]),
         # Servers without a prefix cache do not report it.
-        tokens_cached=_cached([u.cached if u else 0 for u in usages]),
+        tokens_cached=_counts([u.cached or 0 if u else 0 for u in usages]) if cached else None,
         tokens_out=_counts([u.written if u else 0 for u in usages]),
         latency=np.array([row.paid.seconds if row.paid else np.nan for row in rows]),
         **facts,
@@ -222,9 +223,3 @@ def collect_answers(rows: Sequence[RowAnswer], **facts: Any) -> Answers:
 def _counts(counts: Sequence[int | None]) -> Counts | None:
     known = [count for count in counts if count is not None]
     return np.array(known, dtype=np.int64) if len(known) == len(counts) else None
-
-
-def _cached(counts: Sequence[int | None]) -> Counts | None:
-    if all(count is None for count in counts):
-        return None
-    return np.array([count or 0 for count in counts], dtype=np.int64)

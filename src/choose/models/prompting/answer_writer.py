@@ -25,7 +25,7 @@ from choose.engines.lora.answering_model import (
 from choose.errors import StrategyError
 from choose.models.prompting.local_prompter import SEAMS
 from choose.models.prompting.local_writer import answers_of
-from choose.models.prompting.prompts import field_types
+from choose.models.prompting.prompts import field_types, lay_out_question
 from choose.models.records.values_in_text import literal_fields, without_inventions
 from choose.tasks.answering import READ, Answering
 from choose.tasks.extraction import in_text_order
@@ -56,12 +56,6 @@ def _end(task: Task) -> Literal["end", "line", "record"]:
     if isinstance(task, Answering):
         return "line"
     return "record" if field_types(task) else "end"
-
-
-def question(text: str, fields: Mapping[str, str]) -> str:
-    """Return what is asked about a row: its further fields, a line each, and its text."""
-    lines = [f"{name}: {value}" for name, value in fields.items()]
-    return "\n".join([*lines, *([""] if lines else []), text])
 
 
 def _clean(text: str) -> str:
@@ -134,7 +128,7 @@ class AnswerPrompts:
 
     def _laid_out(self, item: Item) -> Prompt:
         fields = {name: _clean(value) for name, value in item.fields.items()}
-        messages = [*self._opening, ("user", question(item.text, fields))]
+        messages = [*self._opening, ("user", lay_out_question(item.text, fields))]
         return self.template.prompt(messages, len(self._opening))
 
 

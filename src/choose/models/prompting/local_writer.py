@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -44,33 +44,26 @@ COSTS = ("tokens_in", "tokens_cached", "tokens_out", "latency")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
-    """What a model fills into n records of k fields, with its cost.
+    """What a model fills into n records of k fields.
 
     Attributes:
         values: (n, k) the value of each field, if it has one; a list of texts where the field has
             lists.
         doubts: (n, k) log-probability of null less that of the value.
-        chances: (n, k) geometric mean of the probabilities of the value's tokens.
-        costs: (n,) sums over the fields, by the name of `COSTS`.
+        written: the n * k values as they were generated.
     """
 
     values: tuple[tuple[Any, ...], ...]
     doubts: Floats
-    chances: Floats
-    costs: Mapping[str, Any]
-    cached_seconds: float
+    written: Written
 
     def answers(self, records: Sequence[str], **facts: Any) -> Answers:
         """Return records as answers; they are as certain as their least certain value."""
-        certain = self.chances.min(axis=1, initial=1.0)
-        ok: Status = "ok"
-        return Answers(
-            outputs=tuple(records),
-            status=tuple(ok for _ in records),
-            confidence=certain,
-            **self.costs,
-            **facts,
-        )
+        shape, ok = self.doubts.shape, cast(Status, "ok")
+        costs = {name: getattr(self.written, name).reshape(shape).sum(axis=1) for name in COSTS}
+        certain = self.written.confidence.reshape(shape).min(axis=1, initial=1.0)
+        status = (ok,) * len(records)
+        return Answers(outputs=tuple(records), status=status, confidence=certain, **costs, **facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +85,6 @@ class Skeleton:
     thresholds: dict[str, float]
     lists: Mapping[str, int] = field(default_factory=dict)
 
-    def fill(self, prompts: Sequence[Prompt]) -> Filled:
-        """Return the value of every field, and how probable null is instead."""
-        return self.filled(self.generator.write(*self.questions(prompts)))
-
     def questions(self, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[StopRule]]:
         continuation = self.generator.template.continuation
         opening = [self.opening(name) for name in self]
@@ -113,9 +102,7 @@ class Skeleton:
         return Filled(
             values=tuple(tuple(values[n * shape[1] : (n + 1) * shape[1]]) for n in range(shape[0])),
             doubts=(written.rivals - written.logprobs).reshape(shape),
-            chances=written.confidence.reshape(shape),
-            costs={n: getattr(written, n).reshape(shape).sum(axis=1) for n in COSTS},
-            cached_seconds=written.cached_seconds,
+            written=written,
         )
 
     def _rule(self, name: str, null: int) -> StopRule:
@@ -335,8 +322,9 @@ class LocalWriter(LocalPrompts):
     ) -> Answers:
         prompts = self._prompts(items, demonstrations)
         if self.skeleton is not None:
-            filled = self.skeleton.fill(prompts)
-            self.cached_seconds += filled.cached_seconds
+            written = self.generator.write(*self.skeleton.questions(prompts))
+            self.cached_seconds += written.cached_seconds
+            filled = self.skeleton.filled(written)
             return self._kept(filled.answers(self.skeleton.records(filled), **facts), items)
         written = self.generator.write(prompts, self._rule())
         self.cached_seconds += written.cached_seconds

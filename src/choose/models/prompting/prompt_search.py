@@ -251,7 +251,6 @@ class PromptSearch:
         return best or (self.best() if self.known else self.usual)
 
     def best(self) -> PromptSetting:
-        """Return the setting with the highest score; of equals the first."""
         means = {one: round(float(found.scores.mean()), 9) for one, found in self.known.items()}
         return max(means, key=means.__getitem__)
 

@@ -374,10 +374,15 @@ def chat_messages(
     return [{"role": role, "content": content} for role, content in pairs]
 
 
+def lay_out_question(text: str, fields: Mapping[str, str]) -> str:
+    """Return what is asked about a row: its further fields, a line each, and its text."""
+    lines = [f"{name}: {value}" for name, value in fields.items()]
+    return "\n".join([*lines, *([""] if lines else []), text])
+
+
 def service_messages(system: str, accepts: Capabilities, turn: Turn) -> list[Message]:
     """Return a text unchanged, after the service's own system prompt, if any, and its fields."""
-    lines = [f"{single_line(name)}: {value}" for name, value in turn.fields]
-    text = "\n".join([*lines, *([""] if lines else []), turn.text])
+    text = lay_out_question(turn.text, {single_line(name): value for name, value in turn.fields})
     first = [{"role": "system", "content": system}] if system and accepts.system else []
     before = f"{system}\n\n" if system and not first else ""
     return [*first, {"role": "user", "content": before + text}]

@@ -50,13 +50,6 @@ FUSED_RANKS = 100
 Ranked = tuple[int, float]
 
 
-class Hit(NamedTuple):
-    """A passage and its score, which is comparable within an index only."""
-
-    passage: Passage
-    score: float
-
-
 class PassageIndex(ABC):
     """Passages in the order of the corpus, to be searched.
 
@@ -72,16 +65,13 @@ class PassageIndex(ABC):
     def ranked(self, questions: Sequence[str], k: int) -> list[list[Ranked]]:
         """Return places and scores of at most k passages for each question, best first."""
 
-    def search(self, questions: Sequence[str], k: int) -> list[list[Hit]]:
+    def search(self, questions: Sequence[str], k: int) -> list[list[Passage]]:
         """Return the k best passages for each question, best first; all if there are fewer.
 
         Equal scores are ordered by place in the corpus. The result of a question does not depend on
         the others.
         """
-        return [
-            [Hit(self.passages[place], score) for place, score in row]
-            for row in self.ranked(questions, k)
-        ]
+        return [[self.passages[place] for place, _ in row] for row in self.ranked(questions, k)]
 
     def cached_seconds(self, questions: Sequence[str]) -> float:
         """Return what the cached part of a search of these questions had taken."""
@@ -350,8 +340,7 @@ def given(
 
 
 def _ranked(row: Example, corpus: Corpus, words: int) -> tuple[Passage | None, list[Passage]]:
-    [hits] = passage_index(corpus, "bm25", words, "").search([row.text], SEARCHED)
-    nearest = [hit.passage for hit in hits]
+    [nearest] = passage_index(corpus, "bm25", words, "").search([row.text], SEARCHED)
     holding = corpus.overlapping(row.evidence, words)
     ids = {passage.id for passage in holding}
     gold = [passage for passage in nearest if passage.id in ids] or holding
@@ -407,11 +396,8 @@ class Library:
         open_, index = [item for item in items if item.passages is None], self.index
         questions = [item.text for item in open_]
         self.cached_seconds += index.cached_seconds(questions)
-        hits = iter(index.search(questions, k))
-        return [
-            [hit.passage for hit in next(hits)] if item.passages is None else [*item.passages[:k]]
-            for item in items
-        ]
+        found = iter(index.search(questions, k))
+        return [next(found) if item.passages is None else [*item.passages[:k]] for item in items]
 
     def reciprocal_rank(self, rows: Sequence[Example]) -> float:
         found = self.search([row.item() for row in rows], DEPTH)
