@@ -1,4 +1,4 @@
-"""The name of the machine that stands in every result."""
+"""Parts of benchmarks: what they import, what they call growth, and a short run of some."""
 
 import ast
 import json
@@ -16,18 +16,7 @@ from choose.engines.lora.classifier import untrained_model
 from choose.engines.lora.model import AdapterSpec, load_base
 from choose.judge.diagnosis.doubted_labels import SKILLED
 from growth import Series, missed
-from machine import _processor, environment
 from support import tiny_models as tiny
-
-
-def test_processors_of_one_name_are_told_by_their_generation(tmp_path: Path) -> None:
-    file = tmp_path / "cpuinfo"
-    one = "processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\n"
-    file.write_text(one + one.replace("26", "25"))
-    assert _processor(file) == "AMD EPYC (cpu family 26, model 2)"
-    file.write_text("model name\t: Cortex\n")
-    assert _processor(file) == "Cortex"
-    assert _processor(tmp_path / "none")
 
 
 def test_every_name_that_a_benchmark_imports_exists() -> None:
@@ -46,25 +35,10 @@ def test_every_name_that_a_benchmark_imports_exists() -> None:
     assert [each for each in missing if find_spec(f"{each[1]}.{each[2]}") is None] == []
 
 
-def test_a_peer_waits_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOMP_SPINCOUNT", "5000")
-    ours, peer = (environment(side, 2) for side in ("choose", "peer"))
-    assert ours.keys() - peer.keys() == {"GOMP_SPINCOUNT"}
-
-
-def series(power: float, axis: str = "labels", start: float = 0.0) -> Series:
-    at = (250, 500, 1000, 2000)
-    return Series("x", axis, at, tuple(start + 1e-3 * n**power for n in at))
-
-
-@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
-def test_the_power_of_growth_is_found(power: float) -> None:
-    assert series(power).power == pytest.approx(power, abs=1e-9)
-
-
 def test_what_grows_too_fast_is_named() -> None:
-    assert not list(missed([series(1.0), series(1.0, start=5)], []))
-    (sentence,) = missed([series(1.0), series(1.3)], [])
+    at = (250, 500, 1000, 2000)
+    slow, fast = (Series("x", "labels", at, tuple(1e-3 * n**p for n in at)) for p in (1.0, 1.3))
+    (sentence,) = missed([slow, fast], [])
     assert "labels: power 1.30" in sentence
 
 

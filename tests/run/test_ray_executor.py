@@ -200,18 +200,6 @@ def test_an_idle_worker_makes_room_for_one_with_other_resources() -> None:
     assert [w.asked.cores for w in cluster.workers if w.alive] == [2.0]
 
 
-def test_a_node_that_comes_late_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_executor, "LOOK", 0.0)
-    cluster = Nodes(node("1"))
-    made = executor(cluster)
-    cluster.there.append(node("2"))
-    for number in range(4):
-        made.submit(request(number))
-    while made.waiting or any(a.request for a in made.actors):
-        list(made.results())
-    assert {w.node.id for w in cluster.workers if w.calls[-1][0] == "run"} == {"1", "2"}
-
-
 def ending(cluster: Nodes, *errors: Exception) -> None:
     """Let the first requests end with errors."""
     left = list(errors)
@@ -230,15 +218,19 @@ def test_what_is_lost_says_why_and_what_to_do() -> None:
     assert [(r.number, r.lost) for _ in range(5) for r in made.results()] == [(2, "")]
 
 
-def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(monkeypatch):
+@pytest.mark.parametrize("head", [(), (node("9", cores=0.0),)])
+def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(monkeypatch, head):
+    """A head without cores never leaves, and is no usable node."""
     monkeypatch.setattr(ray_executor, "LOOK", 0.0)
     monkeypatch.setattr(ray_executor, "STRANDED", 0.0)
-    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: None)
-    cluster = Nodes(node("1"))
+    looks = iter(range(50))
+    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: next(looks))
+    cluster = Nodes(*head, node("1"))
     ending(cluster, Ended("gone"))
     made = executor(cluster)
+    assert made.free == 1
     made.submit(request(1))
-    cluster.there.clear()
+    cluster.there.pop()
     assert [bool(r.lost) for r in made.results()] == [True]
     assert made.free == 1  # nothing is under way, and nodes may come
     made.submit(request(2))
@@ -258,23 +250,6 @@ def test_what_was_lost_on_a_node_is_tried_on_another() -> None:
     (again,) = [r for _ in range(5) for r in made.results()]
     assert (lost.lost, again.lost) == ("other weights", "")
     assert len({w.node.id for w in cluster.workers if w.calls[-1][0] == "run"}) == 2
-
-
-def test_a_head_without_cores_is_no_usable_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_executor, "LOOK", 0.0)
-    monkeypatch.setattr(ray_executor, "STRANDED", 0.0)
-    cluster = Nodes(node("1", cores=0.0), node("2"))
-    made = executor(cluster)
-    assert made.free == 1
-    ending(cluster, Ended("gone"))
-    made.submit(request(1))
-    cluster.there.pop()
-    assert [bool(r.lost) for r in made.results()] == [True]
-    made.submit(request(2))
-    looks = iter(range(50))
-    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: next(looks))
-    with pytest.raises(StudyError, match="lost its last usable node"):
-        list(made.results())
 
 
 @pytest.mark.parametrize(
@@ -482,12 +457,6 @@ def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
     made.submit(request(2))
     assert [result.number for result in made.results()] == [2]
     assert asked == [1]
-
-
-def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:
-    result = choose("compare", "x.csv", "--set", "executor=rai")
-    assert (result.code, len(result.err.splitlines())) == (2, 1)
-    assert "input should be 'local' or 'ray'" in result.err
 
 
 def test_resources_of_an_unknown_candidate_are_refused(choose, tmp_path) -> None:

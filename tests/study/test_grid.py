@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from choose.data.scenarios import SplitSpec, make_split
 from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
 from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Models, Study
 from choose.study.study_file import only
-from choose.types import STANDARD, Scenario
 from support import text_studies
 from support.studies import dataset, jobs_of, study
 
@@ -70,12 +68,6 @@ def test_unknown_names_get_a_suggestion() -> None:
         candidates_of(what, dataset().task)
 
 
-def test_a_strategy_without_a_seed_is_fitted_once_on_a_whole_pool() -> None:
-    jobs = jobs_of(study("tfidf", seeds=5, wordings=False), dataset())
-    plain = [j for j in jobs if j.trial.candidate == "tfidf" and j.trial.scenario == STANDARD]
-    assert len({j.trial.key for j in plain}) == len(dataset().folds)
-
-
 def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
     with pytest.raises(
         StudyError, match=r"^No candidate that is named can run\. copy: it answers writing.*tfidf"
@@ -93,19 +85,6 @@ def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() ->
     records = text_studies.dataset(text_studies.rows(60))
     wrong = candidates_of(only(Study(), ["all", "full-fine-tuning"]), records.task)
     assert [one.candidate for one in wrong.refusals] == ["full-fine-tuning"]
-
-
-def test_smaller_pools_are_prefixes_and_noise_is_nested() -> None:
-    data = dataset()
-    small = [e.id for e in make_split(data, SplitSpec(0, 1, 10, STANDARD)).pool]
-    large = [e.id for e in make_split(data, SplitSpec(0, 1, 30, STANDARD)).pool]
-    assert large[:10] == small
-    clean = make_split(data, SplitSpec(0, 0, None, STANDARD)).pool
-    flips = []
-    for rate in (0.1, 0.4):
-        noisy = make_split(data, SplitSpec(0, 0, None, Scenario(kind="noise", rate=rate))).pool
-        flips.append({a.id for a, b in zip(clean, noisy, strict=True) if a.target != b.target})
-    assert flips[0] < flips[1]
 
 
 def test_the_key_follows_content_and_nothing_else() -> None:

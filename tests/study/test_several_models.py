@@ -27,16 +27,15 @@ def study(*models, strategies=("prompt", "tfidf")):
         (["openai:gpt-4o", "openai:gpt-4o-mini"], ["prompt-gpt-4o", "prompt-gpt-4o-mini"]),
         (["ollama:qwen2.5:7b", "anthropic:claude-x"], ["prompt-qwen2.5:7b", "prompt-claude-x"]),
         (["openai:m"], ["prompt"]),
+        (
+            ["openai:gpt-4o", "openrouter:openai/gpt-4o"],
+            ["prompt-openai:gpt-4o", "prompt-openrouter:gpt-4o"],
+        ),
     ],
 )
 def test_each_model_is_a_candidate_with_its_own_name(models, names):
     found = [name for name in names_of(study(*models)) if name.startswith("prompt")]
     assert found == names
-
-
-def test_models_of_one_name_are_told_apart_by_who_serves_them():
-    named = names_of(study("openai:gpt-4o", "openrouter:openai/gpt-4o"))
-    assert named[:2] == ("prompt-openai:gpt-4o", "prompt-openrouter:gpt-4o")
 
 
 def test_other_candidates_run_once_and_each_prompt_has_its_model():
@@ -54,11 +53,6 @@ def test_other_candidates_run_once_and_each_prompt_has_its_model():
 def test_a_candidate_of_the_study_file_may_have_several_models_too():
     own = {"strategy": "prompt", "name": "ask", "model": ["openai:a", "openai:b"]}
     assert names_of(load_study({"candidates": [own]}))[:2] == ("ask-a", "ask-b")
-
-
-def test_a_model_that_is_named_twice_is_refused():
-    with pytest.raises(StudyError, match="'openai:a' is named twice"):
-        study("openai:a", "openai:b", "openai:a")
 
 
 @pytest.mark.parametrize(

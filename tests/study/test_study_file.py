@@ -68,11 +68,6 @@ def test_a_price_on_the_command_line_leaves_the_address_of_the_file() -> None:
     assert found.api_key_env != "OWN_KEY"
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"nowhere\.toml"):
-        load_study(tmp_path / "nowhere.toml")
-
-
 def test_only_keeps_candidates_of_the_file_and_adds_strategies(tmp_path: Path) -> None:
     file = write(
         tmp_path,
