@@ -395,8 +395,8 @@ def suspects_note(audit: Audit) -> str:
 
 # The answer, and how sure it is.
 
-# A family with less chance than this is not spoken of, and a loss below this is none.
-POSSIBLE, NO_LOSS = 0.02, 0.0005
+# A family with less chance than this has no row, or no sentence; and a loss below this is none.
+POSSIBLE, SPOKEN_OF, NO_LOSS = 0.02, 0.05, 0.0005
 
 # Below this chance no gain is stated: it is large whenever the odds are long.
 LONG_ODDS = 0.10
@@ -515,10 +515,13 @@ def best_reference(decision: Decision) -> str | None:
 def _missing(decision: Decision) -> str:
     """Say what an open question lacks, what that takes, and how sure it should make."""
     names, rest = decision.verdict.unmeasured, _rest(decision)
-    told = listed([called(decision, family) for family in names])
-    said = f"{told} {'was' if len(names) == 1 else 'were'} not measured"
-    if not names:
-        said = _lacking(decision, rest) if rest else "the answers so far do not tell"
+    families = listed([called(decision, family) for family in names])
+    said = f"{families} {'was' if len(names) == 1 else 'were'} not measured"
+    if not names and rest is not None:
+        again = f"{listed(rest.names)} {'was' if len(rest.names) == 1 else 'were'} not repeated"
+        said = again if rest.kind == "more-runs" else _lacking(decision, rest)
+    elif not names:
+        said = "the answers so far do not tell"
     if rest is None or rest.minutes is None:
         return said
     return f"{said}; {_surer(decision, rest) or f'that takes {rest.minutes:.0f} more minutes'}"
@@ -526,9 +529,9 @@ def _missing(decision: Decision) -> str:
 
 def _rest(decision: Decision) -> Step | None:
     """Return the step that answers what is missing, where the first line speaks of it."""
-    verdict = decision.verdict
-    steps = verdict.steps if verdict.kind == "incomplete" else ()
-    return next((one for one in steps if one.kind == "evaluate-rest"), None)
+    steps = decision.verdict.steps if decision.verdict.kind == "incomplete" else ()
+    rest = (one for one in steps if one.kind in ("evaluate-rest", "more-runs"))
+    return next(rest, None)
 
 
 def how_sure(decision: Decision) -> str:
@@ -594,13 +597,14 @@ def doubts(decision: Decision) -> Iterator[str]:
 def _others(decision: Decision) -> Iterator[str]:
     """Yield which other families may be the better choice, the likeliest first."""
     verdict = decision.verdict
-    likely = [f for f in verdict.chance if f != decision.family and verdict.chance[f] >= POSSIBLE]
+    likely = [f for f in verdict.chance if f != decision.family and verdict.chance[f] >= SPOKEN_OF]
     if decision.chance is None:
         return
     for family in sorted(likely, key=lambda family: -verdict.chance[family]):
         if family not in verdict.unmeasured:
             yield from _may_be(decision, family)
-    if new := [f for f in likely if f in verdict.unmeasured]:
+    new = [f for f in likely if f in verdict.unmeasured and verdict.kind != "incomplete"]
+    if new:
         told = [f"{called(decision, f)} ({chance(verdict.chance[f])} chance)" for f in new]
         yield f"Not measured, but perhaps the better choice: {listed(told)}."
 
@@ -612,11 +616,9 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     odds, lead = verdict.chance[family], verdict.leads.get(family, 0.0)
     who = upper(_named(decision, family, best))
     if odds > (decision.chance or 0.0):
-        why = f": the cheaper one is enough within {points(margin)}" * (family == "baseline")
-        yield (
-            f"{who} is likelier to be the right choice ({chance(odds)} chance{why}); if it is not, "
-            f"it loses more, so {decision.named} is the safer one until that is decided."
-        )
+        why = f": it is enough within {points(margin)}" * (family == "baseline")
+        told = f"{chance(odds)}{why}"
+        yield f"{who} is likelier to be the right choice ({told}), but loses more if it is not."
     elif lead >= NO_LOSS:
         stated = odds >= LONG_ODDS and _apart_at_most(decision) is None
         by = f", by about {_points(lead)} if so" * stated

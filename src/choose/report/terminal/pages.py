@@ -43,8 +43,8 @@ from choose.report.words import parts_of, shorten
 from choose.schema.base import Command
 from choose.schema.decision import Decision
 
-# Columns of a margin, of a cell at most, and between two columns of a table.
-INDENT, CELL, GAP = 2, 28, 2
+# Columns of a margin, of a cell at most, between two columns of a table, and of the answer at most.
+INDENT, CELL, GAP, READ = 2, 28, 2, 100
 
 # Columns of the head of a column: at least, and at most where words do not need more; of a word.
 HEAD, WORD = (7, 12), 16
@@ -270,7 +270,9 @@ def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
             size = size.rpartition(", ")[0]
         yield from (literal(shorten(f"{about}   {size}", width), "dim"), Text())
     if block.sure:
-        grid = Grid.grid(padding=(0, GAP, 0, 0), pad_edge=False, expand=True)
+        width = min(width, READ)
+        grid = Grid.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+        grid.width = width
         grid.add_column(ratio=1)
         grid.add_column(justify="right", vertical="bottom", no_wrap=True)
         room = width - cell_len(block.sure) - GAP
@@ -330,7 +332,8 @@ def _table(block: Table, width: int) -> Iterator[RenderableType]:
         cells = [literal(shorten(_name(clean(row[place])), CELL)) for row in rows]
         wide = max((cell_len(cell.plain) for cell in cells), default=0)
         parts = [shorten(word, WORD) for word in clean(name).split()]
-        least = max(HEAD[0], min(wide, HEAD[1]), *map(cell_len, parts))
+        half = cell_len(" ".join(parts)) // 2 + 2  # a head of two lines
+        least = max(HEAD[0], min(max(wide, half), HEAD[1]), *map(cell_len, parts))
         head = fold(" ".join(parts), least, "dim")
         if block.sign and not place:
             head, marked = Text("  ") + head, [row[0] == block.mark for row in rows]
