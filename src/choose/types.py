@@ -394,7 +394,8 @@ class Dataset:
 
     `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
     that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `findings`
-    say what is remarkable in how rows were read and divided. `leaked` counts test rows that the
+    say what is remarkable in how rows were read and divided; `dropped` are those of rows and
+    documents that were left out, which are not stored. `leaked` counts test rows that the
     training file held too; their copies there were left out. `teacher` names the column of answers
     that candidates learn from; empty without one.
     """
@@ -406,6 +407,7 @@ class Dataset:
     division: Literal["held-out", "cross-fit"]
     clusters: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     leaked: int = 0
     teacher: str = ""
 

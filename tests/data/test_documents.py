@@ -140,7 +140,7 @@ def test_empty_documents_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = [*ROWS, {"id": "blank", "text": " \n"}, {"id": "null", "text": None}]
     read = read_documents(lines(tmp_path / "a.jsonl", rows))
     assert ids(read.corpus) == ["refunds", "hours"]
-    assert read.notes == ("2 documents without a text left out: 'blank', 'null'.",)
+    assert read.dropped == ("2 documents without a text left out: 'blank', 'null'.",)
     said = refused(lines(tmp_path / "b.jsonl", rows[2:]))
     assert "has a text, of 2." in said
 
@@ -200,10 +200,8 @@ def test_links_in_a_folder_are_no_way_out_of_it(tmp_path: Path) -> None:
     os.mkfifo(place / "pipe.md")
     read = read_documents(str(place))
     assert ids(read.corpus) == ["a.md", "b.md", "inside.md"]
-    assert read.notes == (
-        "2 links out of the folder left out: 'gone.md', 'passwd.md'.",
-        "2 files left out, since .txt and .md are read: 2 .md.",
-    )
+    assert read.dropped == ("2 links out of the folder left out: 'gone.md', 'passwd.md'.",)
+    assert read.notes == ("2 files left out, since .txt and .md are read: 2 .md.",)
 
 
 def test_one_unreadable_file_of_a_folder_is_left_out_and_counted(tmp_path: Path) -> None:

@@ -64,10 +64,11 @@ CLOSING = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A decision, and the folder of its study."""
+    """A decision, the folder of its study, and the rows that a run left out, as it says them."""
 
     decision: Decision
     store: Path
+    dropped: tuple[str, ...] = ()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -120,14 +121,14 @@ def run_study(
                 _write_plan(store, plan, known, home)
                 # Resumes and stops; the store keeps each trial as it ends.
                 _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
-                return Outcome(decision=decide(store), store=store.path)  # facts only
+                dropped = read.pools.dataset.dropped
+                return Outcome(decision=decide(store), store=store.path, dropped=dropped)
 
 
 def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
     """Return the candidates whose answers exist, and say what is remarkable in what was read."""
     dataset = read.pools.dataset
-    kept = [said for said in dataset.findings if " left out: " in said]
-    watch.noted([*read.notes, *kept, *notes_on_prompts(read.study, dataset.task)])
+    watch.noted([*read.notes, *dataset.dropped, *notes_on_prompts(read.study, dataset.task)])
     if given is None:
         given = given_beside(read.study, dataset)
         said = families_said(read.study.given.family)

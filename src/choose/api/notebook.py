@@ -197,7 +197,8 @@ def compare(
         with _shown(progress) as watch:
             send = _send if yes else refuse
             done = run_study(resolved, study, rows=rows, out=out, observer=watch, approve=send)
-    _warn_of_rows_left_out(done.decision)
+    for left in done.dropped:  # missing values in a table are often meant to be some
+        warn(left, stacklevel=2)
     return Decision.of(done.decision, done.store, data)
 
 
@@ -310,13 +311,6 @@ def _settings(
     if test is not None and rows.test is None:
         overrides.setdefault("data", {})["test"] = str(test)
     return (None if rows.pool is not None else data), overrides, rows
-
-
-def _warn_of_rows_left_out(decision: record.Decision) -> None:
-    """Warn of rows without a text or a label, which missing values in a table often are."""
-    for finding in decision.dataset.findings:
-        if " left out: " in finding:
-            warn(finding, stacklevel=3)
 
 
 def read(store: str | Path | None = None) -> Decision:

@@ -45,7 +45,8 @@ class Rows:
     `roles` are the columns of the pool; `hint` is a column that may say which rows belong together.
     `notes` say how the files were read and which columns were guessed. `instruction` is what all
     chats begin with. `kind` is the kind of task that the targets make, as stated or as they look.
-    `corpus` holds the documents that are read for an answer, if any are named.
+    `corpus` holds the documents that are read for an answer, if any are named; `dropped` says which
+    documents were left out.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Rows:
     instruction: str | None = None
     kind: str = USUAL
     corpus: Corpus | None = None
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +215,9 @@ def _with_documents(
         rows,
         pool=found.rows[0],
         test=found.rows[1] if rows.test is not None else None,
-        notes=(*rows.notes, *read.notes, *found.notes),
+        notes=(*rows.notes, *read.notes, *read.dropped, *found.notes),
         corpus=read.corpus,
+        dropped=read.dropped,
     )
 
 
@@ -285,7 +288,13 @@ def dataset_from(
             f"of the split with --set group_column={rows.hint!r}."
         )
     teacher = rows.roles.teacher or ""
-    return replace(dataset, task=measured, findings=tuple(findings), teacher=teacher)
+    return replace(
+        dataset,
+        task=measured,
+        findings=tuple(findings),
+        dropped=(*rows.dropped, *dataset.dropped),
+        teacher=teacher,
+    )
 
 
 def _source_notes(dataset: Dataset, named: str | None) -> list[str]:

@@ -65,18 +65,20 @@ _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class DocumentFiles:
-    """The documents that can be read, and what was remarkable in reading them."""
+    """The documents that can be read, what was remarkable in it, and what was left out."""
 
     corpus: Corpus
     notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def read_documents(name: str) -> DocumentFiles:
     """Read a folder, a file, or ``sample:NAME``; count and leave out documents without text."""
     check_text(name, "The name of the documents", DataError)
+    dropped: list[str] = []
     with _located(name) as path:
         if _is_folder(path):
-            documents, notes = _folder(path)
+            documents, notes = _folder(path, dropped)
         elif path.suffix.lower() in TEXTS:
             unreadable: list[str] = []
             documents, notes = _texts([(path, path.name)], unreadable)
@@ -86,10 +88,12 @@ def read_documents(name: str) -> DocumentFiles:
             raise DataError(f"{str(path)!r} cannot be read as it is. {_CONVERT} {_ALLOWED}")
         else:
             documents, notes = _table(path)
-    return _checked(documents, notes, name)
+    return _checked(documents, notes, dropped, name=name)
 
 
-def _checked(documents: Sequence[Document], notes: list[str], name: str) -> DocumentFiles:
+def _checked(
+    documents: Sequence[Document], notes: list[str], dropped: list[str], *, name: str
+) -> DocumentFiles:
     ids = Counter(document.id for document in documents)
     if twice := [id for id, count in ids.items() if count > 1]:
         raise DataError(
@@ -101,13 +105,13 @@ def _checked(documents: Sequence[Document], notes: list[str], name: str) -> Docu
         raise DataError(f"No document in {name!r} has a text, of {len(documents):,}. {_ALLOWED}")
     if empty := [document.id for document in documents if not document.text.strip()]:
         named = quoted_list(empty, _NAMED)
-        notes.append(f"{plural(len(empty), 'document')} without a text left out: {named}.")
+        dropped.append(f"{plural(len(empty), 'document')} without a text left out: {named}.")
     if len(filled) == 1:
         notes.append(
             "There is one document: whatever is retrieved comes from it, so that retrieval only "
             "chooses among its passages."
         )
-    return DocumentFiles(Corpus(tuple(filled)), tuple(notes))
+    return DocumentFiles(Corpus(tuple(filled)), tuple(notes), tuple(dropped))
 
 
 def _located(name: str) -> AbstractContextManager[Path]:
@@ -139,7 +143,7 @@ def _is_folder(path: Path) -> bool:
     return stat.S_ISDIR(mode)
 
 
-def _folder(folder: Path) -> tuple[list[Document], list[str]]:
+def _folder(folder: Path, dropped: list[str]) -> tuple[list[Document], list[str]]:
     """Read the texts in a folder and below.
 
     Hidden files, links out of the folder and links to folders are not followed; what cannot be read
@@ -168,7 +172,7 @@ def _folder(folder: Path) -> tuple[list[Document], list[str]]:
         notes.append(f"Left out: {unreadable[0]}{more if len(unreadable) > 1 else ''}")
     if outside:
         named = quoted_list(outside, _NAMED)
-        notes.append(f"{plural(len(outside), 'link')} out of the folder left out: {named}.")
+        dropped.append(f"{plural(len(outside), 'link')} out of the folder left out: {named}.")
     if others:
         most = sorted(others.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
         kinds = ", ".join(f"{count:,} {quoted(end)[1:-1]}" for end, count in most)

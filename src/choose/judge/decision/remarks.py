@@ -63,6 +63,9 @@ def _other_source(case: Case) -> Iterator[Remark]:
 # A family with less chance is not spoken of.
 UNLIKELY = 0.02
 
+# From this share of the training rows on, a candidate learned from all but a few of them.
+NEARLY_ALL = 0.98
+
 # Below this number of test rows, intervals themselves are rough.
 ROUGH = 100
 
@@ -164,7 +167,7 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     likely.sort(key=lambda family: -chance.get(family, 0.0))
     best = [candidates.scores[candidates.best[family]] for family in likely]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
-    for pool in dict.fromkeys(c.pool for c in taught if c.pool < c.whole):
+    for pool in dict.fromkeys(c.pool for c in taught if c.pool < NEARLY_ALL * c.whole):
         own = [c for c in taught if c.pool == pool]
         promised = None
         if len(own) == 1 and any(c.pool > pool for c in taught):

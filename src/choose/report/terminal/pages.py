@@ -270,7 +270,7 @@ def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
             size = size.rpartition(", ")[0]
         yield from (literal(shorten(f"{about}   {size}", width), "dim"), Text())
     if block.sure:
-        width = min(width, READ)
+        width = min(width + INDENT, READ)
         grid = Grid.grid(padding=(0, GAP, 0, 0), pad_edge=False)
         grid.width = width
         grid.add_column(ratio=1)

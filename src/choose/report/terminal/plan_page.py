@@ -20,7 +20,7 @@ from choose.formatting import (
     rough,
     rounded,
 )
-from choose.report.blocks import Heading, Paragraph, bullets, part, table
+from choose.report.blocks import Heading, Paragraph, bullets, paragraphs, part, table
 from choose.report.terminal.pages import Page
 from choose.report.words import left_out_line, shorten
 from choose.schema.plan import (
@@ -181,7 +181,6 @@ def grid_page(plan: Planning) -> Page:
         f"{data.name}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(rows, 'test row')}{kept}."
     )
-    unread = [said for said in data.findings if " left out: " in said]
     families = {c.name: find(c.strategy).family for c in plan.candidates}
     source = (
         "Seconds are what stored trials took, and rough constants for the others."
@@ -199,7 +198,7 @@ def grid_page(plan: Planning) -> Page:
         [
             Heading(title),
             Paragraph(_division(data), "note"),
-            *(Paragraph(said, "warning") for said in unread),
+            *paragraphs(data.dropped, "warning"),
             *table("", _grid_rows(plan)),
             *([Paragraph(reach)] if reach else []),
             *part("Requests to endpoints", bullets(requests), level=2),
