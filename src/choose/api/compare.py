@@ -121,8 +121,7 @@ def run_study(
                 _write_plan(store, plan, known, home)
                 # Resumes and stops; the store keeps each trial as it ends.
                 _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
-                dropped = read.pools.dataset.dropped
-                return Outcome(decision=decide(store), store=store.path, dropped=dropped)
+                return Outcome(decide(store), store.path, dropped=read.pools.dataset.dropped)
 
 
 def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:

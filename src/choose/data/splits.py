@@ -87,7 +87,6 @@ def build_dataset(
         division = hold_out_part(usable, task, options.test_rows, options.seed)
     else:
         division = cross_fit(usable, task, options.folds, options.test_rows, options.seed)
-    dropped = tuple(dropped_rows(pool, test, kind))
     return Dataset(
         name=name,
         task=task,
@@ -95,8 +94,8 @@ def build_dataset(
         folds=_folds(division, task),
         division=division.kind,
         clusters=division.clusters,
-        findings=(*division.findings, *dropped),
-        dropped=dropped,
+        findings=division.findings,
+        dropped=tuple(dropped_rows(pool, test, kind)),
         leaked=division.leaked,
     )
 
