@@ -129,7 +129,10 @@ def split_by_test_file(
     test_part = [e for e in test if e.id in chosen]
     passage = passage_field(task)
     index = index_texts([*pool, *test_part], passage is not None)
-    remaining, removed, concerned = _without_leaks(pool, test_part, index)
+    removed = _touching(pool, test_part, index)
+    concerned = _touching(test_part, removed, index)
+    gone = {e.id for e in removed}
+    remaining = [e for e in pool if e.id not in gone]
     if len({e.target for e in remaining}) < 2:
         what = "labels" if task.labels else "targets"
         raise DataError(
@@ -137,7 +140,10 @@ def split_by_test_file(
             f"them, fewer than two {what} remain. Give a test file with other rows."
         )
     rows = [*remaining, *test_part]
-    findings = [*_unused(len(test), len(test_part)), *_leaks(removed, concerned, len(test_part))]
+    findings = [
+        *_unused(len(test), len(test_part)),
+        *_leaks(removed, len(concerned), len(test_part)),
+    ]
     ids = [e.id for e in test_part]
     clusters = clusters_of(_by_passage(rows, passage), index)
     return Division("held-out", rows, [ids], [chosen], clusters, findings, len(concerned))
@@ -193,39 +199,23 @@ def _unused(available: int, used: int) -> Iterator[str]:
         )
 
 
-def _leaks(removed: Sequence[Example], concerned: Collection[str], test_rows: int) -> Iterator[str]:
+def _leaks(removed: Sequence[Example], concerned: int, test_rows: int) -> Iterator[str]:
     """Count the pool rows that were removed because they repeat a test row or share its group."""
     if removed:
         yield (
-            f"{len(concerned):,} of {plural(test_rows, 'test row')} also occur in the pool, with "
+            f"{concerned:,} of {plural(test_rows, 'test row')} also occur in the pool, with "
             "the same or nearly the same text or in the same group; "
             f"{plural(len(removed), 'row')} of the pool left out for that: "
             f"{rows_named(e.id for e in removed)}."
         )
 
 
-def _without_leaks(
-    pool: Sequence[Example], test_part: Sequence[Example], index: TextIndex
-) -> tuple[list[Example], list[Example], list[str]]:
-    """Return the pool without rows that repeat a test row or share its group, and those rows.
-
-    To ask the same in other words is to repeat it. Also returns the ids of the test rows concerned.
-    """
-    texts = index.near([e.id for e in test_part])
-    shared = _groups(test_part)
-    removed = [e for e in pool if index.text_of[e.id] in texts or _groups([e]) & shared]
-    removed_ids = {e.id for e in removed}
-    removed_texts, removed_shared = index.near(removed_ids), _groups(removed)
-    concerned = [
-        e.id
-        for e in test_part
-        if index.text_of[e.id] in removed_texts or _groups([e]) & removed_shared
-    ]
-    return [e for e in pool if e.id not in removed_ids], removed, concerned
-
-
-def _groups(rows: Sequence[Example]) -> set[str]:
-    return {e.group for e in rows if e.group is not None}
+def _touching(
+    rows: Sequence[Example], others: Sequence[Example], index: TextIndex
+) -> list[Example]:
+    """Return the rows that repeat one of the others, also in other words, or share its group."""
+    texts, groups = index.near([e.id for e in others]), {e.group for e in others} - {None}
+    return [e for e in rows if index.text_of[e.id] in texts or e.group in groups]
 
 
 def _by_passage(rows: Sequence[Example], passage: str | None) -> Sequence[Example]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -243,7 +243,8 @@ class Spending:
     @property
     def usd(self) -> float | None:
         """Return dollars in all; None where an endpoint has no prices."""
-        return total_usd(self.bills)
+        known = [bill.usd for bill in self.bills]
+        return None if None in known else sum(usd for usd in known if usd is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,12 +262,6 @@ class Traffic:
     maybe_billed: float
     limit: float | None
     unpriced: bool
-
-
-def total_usd(bills: Iterable[Bill]) -> float | None:
-    """Return the dollars of several bills; None where one has no prices."""
-    known = [bill.usd for bill in bills]
-    return None if None in known else sum(usd for usd in known if usd is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -200,13 +200,6 @@ def one_line(text: str) -> str:
     return " ".join(text.strip().partition("\n")[0].split())
 
 
-# What a cell of a column of answers must be.
-ANSWERS = (
-    'Each must be a text, a list of accepted texts such as ["1912", "in 1912"], or [] where there '
-    "is no answer."
-)
-
-
 def answer_cell(value: Any) -> tuple[str, ...]:
     """Return the accepted answers of a cell; none of a blank text, which is a mistake.
 

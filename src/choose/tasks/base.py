@@ -1,40 +1,11 @@
-"""What kinds of tasks share: how cells of targets are read, and what is refused."""
+"""What kinds of tasks share: noise in targets, and what is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
-from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list, rows_named
+from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.types import Example
-
-
-def read_cells(
-    values: Sequence[Any],
-    rows: Sequence[int],
-    column: str,
-    *,
-    cell: Callable[[Any], tuple[str, ...]],
-    expected: str,
-) -> list[tuple[str, ...]]:
-    """Return the right answers in each cell of a column; none of an empty one.
-
-    `cell` reads one, and raises ValueError saying what is wrong with it.
-    """
-    found: list[tuple[str, ...]] = []
-    wrong: dict[int, str] = {}
-    for row, value in zip(rows, values, strict=True):
-        try:
-            found.append(cell(value))
-        except ValueError as error:
-            wrong[row] = str(error)
-    if wrong:
-        [(first, why), *others] = wrong.items()
-        named = rows_named(row for row, _ in others)
-        more = f" {named.capitalize()} cannot be read either." if others else ""
-        raise DataError(f"Row {first}, column {column!r}: {why}.{more} {expected}")
-    return found
-
 
 # Draws a number in [0, 1) for a purpose, always the same for a row.
 Draw = Callable[[str], float]

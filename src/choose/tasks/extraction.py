@@ -229,12 +229,6 @@ TYPES: tuple[FieldType, ...] = get_args(FieldType)
 # With more fields than this, the names of fields are values.
 MOST_FIELDS = 300
 
-# What a cell of a column of records must be.
-RECORDS = (
-    'Each target must be one JSON object with flat values, such as {"day": "2025-01-31", "items": '
-    '["2 chairs"]}; {} is a right answer too.'
-)
-
 
 def record_cell(value: Any) -> tuple[str, ...]:
     """Return the right records of a cell as texts; none of an empty cell.

@@ -9,12 +9,11 @@ from itertools import chain
 from statistics import fmean, median
 from typing import Any, Literal
 
-from choose.errors import StudyError, did_you_mean
+from choose.errors import DataError, StudyError, did_you_mean, rows_named
 from choose.formatting import plural
 from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import (
-    ANSWERS,
     BRIEF,
     NO_ANSWER,
     Answering,
@@ -22,9 +21,8 @@ from choose.tasks.answering import (
     answering_from,
     is_squad,
 )
-from choose.tasks.base import Disturbance, check_differ, read_cells, swapped
+from choose.tasks.base import Disturbance, check_differ, swapped
 from choose.tasks.extraction import (
-    RECORDS,
     Extraction,
     check_records,
     extraction_from,
@@ -33,7 +31,6 @@ from choose.tasks.extraction import (
 )
 from choose.tasks.labels import Classification, check_targets, label_cells, task_from
 from choose.tasks.multilabel import (
-    SETS,
     Multilabel,
     check_sets,
     label_dropped_or_added,
@@ -41,11 +38,11 @@ from choose.tasks.multilabel import (
     set_cell,
     sets_in,
 )
-from choose.tasks.ranking import FORMS, Ranking, relevance_cell, relevant_swapped
+from choose.tasks.ranking import Ranking, relevance_cell, relevant_swapped
 from choose.tasks.scores import Scores, check_scores
 from choose.tasks.scoring import read_metric, user_metric
 from choose.tasks.values import scalar_text
-from choose.tasks.writing import TEXTS, Writing, text_cell
+from choose.tasks.writing import Writing, text_cell
 from choose.types import Example, Task
 
 # Words of a target from which on, on average, targets that mostly differ are texts to write. Where
@@ -63,8 +60,9 @@ class Kind:
     Attributes:
         task: the class of its tasks.
         target: what a target is called.
-        cell: gives the right answers in a cell of a column, each of which is as `expected` says;
-            None for labels, which a whole column decides.
+        cell: gives the right answers in a cell of a column, none of an empty one, each as
+            `expected` says, or raises ValueError saying what is wrong; None for labels, which a
+            whole column decides.
         check: refuses targets of a pool and test rows that make no such task.
         make: makes the task of a pool and test rows from what the study file says.
         describes: which of the keys of [task] in `DESCRIPTIONS` are for such a task.
@@ -106,7 +104,8 @@ KINDS: Mapping[str, Kind] = {
         task=Multilabel,
         target="set of labels",
         cell=set_cell,
-        expected=SETS,
+        expected="Take out stray separators, name each label once and write [] where a row has no "
+        'label; or write each set as a list such as ["a", "b"].',
         check=check_sets,
         make=multilabel_from,
         describes=("names", "descriptions"),
@@ -118,7 +117,8 @@ KINDS: Mapping[str, Kind] = {
         task=Extraction,
         target="record",
         cell=record_cell,
-        expected=RECORDS,
+        expected="Each target must be one JSON object with flat values, such as "
+        '{"day": "2025-01-31", "items": ["2 chairs"]}; {} is a right answer too.',
         check=check_records,
         make=extraction_from,
         describes=("fields", "descriptions"),
@@ -129,7 +129,8 @@ KINDS: Mapping[str, Kind] = {
         task=Writing,
         target="target",
         cell=text_cell,
-        expected=TEXTS,
+        expected="Where answers are written, each target must be a text, or a list of right texts "
+        'such as ["yes", "yes, it is"].',
         check=lambda pool, test: check_differ(pool, "rows have the same target", "write"),
         make=lambda pool, test, section: Writing(instruction=section.instruction),
         disturb=swapped,
@@ -139,7 +140,8 @@ KINDS: Mapping[str, Kind] = {
         task=Answering,
         target="answer",
         cell=answer_cell,
-        expected=ANSWERS,
+        expected='Each must be a text, a list of accepted texts such as ["1912", "in 1912"], or [] '
+        "where there is no answer.",
         check=lambda pool, test: check_differ(pool, "questions have the same answer", "answer"),
         make=answering_from,
         disturb=swapped,
@@ -152,7 +154,8 @@ KINDS: Mapping[str, Kind] = {
         task=Ranking,
         target="relevant document",
         cell=relevance_cell,
-        expected=FORMS,
+        expected='Allowed: the id of a document, a list of ids such as ["a", "b"], or grades by id '
+        'such as {"a": 2, "b": 1}.',
         check=lambda pool, test: check_differ(
             pool, "questions have the same relevant documents", "rank"
         ),
@@ -189,12 +192,24 @@ def read_targets(
     kind: str, values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None
 ) -> list[tuple[str, ...]]:
     """Return the right answers in each cell of a column; a separator parts the labels of a set."""
-    cell, expected = KINDS[kind].cell, KINDS[kind].expected
+    cell = KINDS[kind].cell
     if cell is None:
         return label_cells(values, rows, column)
     if cell is set_cell:
         cell = partial(set_cell, separator=separator)
-    return read_cells(values, rows, column, cell=cell, expected=expected)
+    found: list[tuple[str, ...]] = []
+    wrong: dict[int, str] = {}
+    for row, value in zip(rows, values, strict=True):
+        try:
+            found.append(cell(value))
+        except ValueError as error:
+            wrong[row] = str(error)
+    if wrong:
+        [(first, why), *others] = wrong.items()
+        named = rows_named(row for row, _ in others)
+        more = f" {named.capitalize()} cannot be read either." if others else ""
+        raise DataError(f"Row {first}, column {column!r}: {why}.{more} {KINDS[kind].expected}")
+    return found
 
 
 def read_task(facts: Mapping[str, Any]) -> Task:

@@ -35,12 +35,6 @@ from choose.types import Example, Status, Task
 # of so many words at most, on average.
 SEVERAL, WORDS = 0.05, 4.0
 
-# What a cell of a column of sets must be.
-SETS = (
-    "Take out stray separators, name each label once and write [] where a row has no label; or "
-    'write each set as a list such as ["a", "b"].'
-)
-
 
 def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
     """Return what parts several labels in the cells of a column, or None.

@@ -28,12 +28,6 @@ DEPTH = 10
 _IDS = ("id", "document", "doc_id", "document_id", "docid", "corpus-id", "corpus_id", "passage_id")
 _GRADES = ("grade", "relevance", "score", "rel", "label")
 
-# What a cell of a column of relevant documents must be.
-FORMS = (
-    'Allowed: the id of a document, a list of ids such as ["a", "b"], or grades by id such as '
-    '{"a": 2, "b": 1}.'
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking(Task):

@@ -45,13 +45,6 @@ class Writing(Task):
         return str(len(target).bit_length())
 
 
-# What a cell of a column of texts to write must be.
-TEXTS = (
-    "Where answers are written, each target must be a text, or a list of right texts such as "
-    '["yes", "yes, it is"].'
-)
-
-
 def text_cell(value: Any) -> tuple[str, ...]:
     """Return the right texts of a cell, stripped: a text, a list of them, or JSON of one."""
     given = json_in(value, '["') if isinstance(value, str) else value

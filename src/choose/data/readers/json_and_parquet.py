@@ -413,7 +413,10 @@ def table_of(data: object) -> pl.DataFrame:
     if isinstance(data, pl.DataFrame):
         table = table_of_frame(GIVEN, data)
     elif is_pandas(data):
-        table = table_from(GIVEN, enumerate(_pandas_records(data), start=1))
+        # Missing values have many forms there (nan, NaT, NA); here they have one.
+        frame: Any = data
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        table = table_from(GIVEN, enumerate(_dictionaries(rows), start=1))
     elif isinstance(data, Mapping):
         table = table_from(GIVEN, enumerate(_columns(data), start=1))
     elif isinstance(data, Iterable) and not isinstance(data, bytes):
@@ -428,13 +431,6 @@ def table_of(data: object) -> pl.DataFrame:
 def is_pandas(data: object) -> bool:
     """Return whether this is a DataFrame of pandas, without importing it."""
     return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
-
-
-def _pandas_records(data: Any) -> list[dict[str, Any]]:
-    # Missing values have many forms there (nan, NaT, NA); here they have one.
-    whole = data.astype(object).where(data.notna(), None)
-    names = [str(name) for name in data.columns]
-    return [dict(zip(names, row, strict=True)) for row in whole.itertuples(index=False, name=None)]
 
 
 def _columns(data: Mapping[Any, Any]) -> list[dict[str, Any]]:
