@@ -164,18 +164,6 @@ def test_the_deadline_of_an_enclosing_limit_holds(clock: Clock) -> None:
     assert clock.now == 3.0
 
 
-def forever() -> None:
-    done = 0
-    while True:
-        done += 1
-        report_progress(done, done + 1, "work")
-
-
-def test_a_time_limit_holds_on_the_real_clock() -> None:
-    with pytest.raises(TimeLimitReached), time_limit(0.02):
-        forever()
-
-
 def test_a_loop_that_says_its_length_first_is_stopped_after_a_step(clock: Clock) -> None:
     with time_limit(0.0) as tracker:
         clock.now += 1.0

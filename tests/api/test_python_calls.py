@@ -3,7 +3,6 @@
 import inspect
 import pydoc
 import re
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -123,18 +122,9 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
         right = (answers[name] == answers["label"]).mean()
         assert right == pytest.approx(card.accuracy.value)
         assert name != decision.best or decision.score == card.accuracy.value
-    assert decision.labels_to_check().columns == ["id", "text", "label", "suggested", "score"]
-
-
-def test_the_tables_of_a_stored_study_agree_with_its_record(stored_study, tmp_path):
-    stored = choose.read(shutil.copytree(stored_study, tmp_path / "st"))
-    table = stored.labels_to_check()
-    assert table["id"].to_list() == [s.id for s in stored.audit.doubted]
-    assert table["text"].null_count() == 0
-    answers = stored.rows()
-    asked = {s.candidate: s.rows for s in stored.scorecards}
-    for name, rows in asked.items():
-        assert answers[name].drop_nulls().len() == rows
+    doubted = decision.labels_to_check()
+    assert doubted.columns == ["id", "text", "label", "suggested", "score"]
+    assert doubted["id"].to_list() == [s.id for s in decision.audit.doubted]
 
 
 def test_the_page_is_returned_and_written(decision: Decision, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -193,25 +192,6 @@ def test_every_command_of_a_study_can_be_typed(three, tmp_path, monkeypatch, awa
     assert not (tmp_path / ".choose").exists()
     assert choose("check", "-c", named, "-o", "issues.csv").code == 0
     assert Path("issues.csv").is_file()
-
-
-def test_a_study_with_other_candidates_keeps_the_results_of_the_first(three, monkeypatch, choose):
-    from choose.run import worker
-
-    monkeypatch.setattr("choose.study.candidates.default_strategies", lambda: ("majority",))
-    first = Store.open(three[0])
-    fitted: list[str] = []
-    run = worker.run_trials
-
-    def counting(jobs: Any, *more: Any) -> Any:
-        fitted.extend(job.trial.candidate for job in jobs)
-        return run(jobs, *more)
-
-    monkeypatch.setattr(worker, "run_trials", counting)
-    done = {trial.key for trial in first.grid()[1]}
-    assert choose("compare", "-c", three[0], "-s", "all", "--out", "both").code == 0
-    assert fitted == []
-    assert done == {trial.key for trial in Store.open(Path("both")).grid()[1]}
 
 
 @pytest.mark.parametrize("form", ["choose.toml", "study.toml"])

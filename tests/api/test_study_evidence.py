@@ -73,13 +73,6 @@ def test_prompts_are_what_the_strategies_say() -> None:
     assert "4 of each label" in text
 
 
-def test_what_was_not_measured_leaves_the_table() -> None:
-    rows = [{"name": "a", "x": "1", "y": DASH}, {"name": "b", "x": DASH, "y": DASH}]
-    (kept,) = table("", rows)
-    assert (kept.heads, kept.rows, kept.figures) == (["name", "x"], [["a", "1"]], [False, True])
-    assert not [*table("", [{"name": "a", "x": DASH}])]
-
-
 @pytest.mark.parametrize(
     "cell", ["83.0", "\u22125.4 (\u22128.9 to \u22121.9)", "<0.001", "2 of 3", "2027-09-01", DASH]
 )

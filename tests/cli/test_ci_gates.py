@@ -3,11 +3,8 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from choose.cli.ci_gates import Gates, expect, least_share, not_under
+from choose.cli.ci_gates import expect, not_under
 from choose.conformance import pool
-from choose.errors import StudyError
 from choose.report.write import render_markdown
 from choose.schema.decision import Decision
 from support import decisions
@@ -59,18 +56,6 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
         assert pick in over.found
     unmeasured = adopted().model_copy(update={"scorecards": ()})
     assert not not_under(unmeasured, 0.0).met
-
-
-@pytest.mark.parametrize("least", [-0.1, 1.1, 85, float("nan")])
-def test_an_accuracy_is_a_share(least: float) -> None:
-    with pytest.raises(StudyError, match=r"share|from 0 to 1"):
-        least_share("--fail-under")(str(least))
-
-
-def test_what_can_never_be_met_is_refused() -> None:
-    Gates(("adopt", "fine-tuning,mine")).check(["mine"])
-    with pytest.raises(StudyError, match="'baseline'"):
-        Gates(("adopt,basline",)).check(["mine"])
 
 
 def test_markdown_says_what_the_build_expected() -> None:

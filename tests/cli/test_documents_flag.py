@@ -11,7 +11,7 @@ import pytest
 import choose as package
 from choose.data.readers.document_files import read_documents
 from choose.store.store import Store
-from choose.study.study_file import load_study, sample_settings
+from choose.study.study_file import load_study
 from choose.tasks.answering import corpus_of
 from support.studies import write_lines
 
@@ -120,22 +120,6 @@ def test_outputs_never_replace_a_document(choose: Choose) -> None:
         said = refused(choose, "check", "questions.jsonl", "--documents", "handbook", "-o", output)
         assert "which is never overwritten" in said
     assert Path(page).read_text().startswith("# The office")
-
-
-def test_a_sample_brings_its_documents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sample = tmp_path / "samples" / "book"
-    sample.mkdir(parents=True)
-    (sample / "sample.toml").write_text('[data]\npath = "sample:book"\ndocuments = "pages.csv"\n')
-    (sample / "pages.csv").write_text("id,text\na,one\nb,two\n")
-    for module in ("choose.study.study_file", "choose.data.readers.document_files"):
-        monkeypatch.setattr(f"{module}.files", lambda _: tmp_path)
-    named = sample_settings("sample:book")["data"]
-    assert named["documents"] == "sample:book/pages.csv"
-    assert len(read_documents(named["documents"]).corpus) == 2
-    toml = '[data]\npath = "sample:book"\ndocuments = "sample:book"\n'
-    (sample / "sample.toml").write_text(toml)
-    (sample / "pages.csv").rename(sample / "documents.csv")
-    assert len(read_documents(sample_settings("sample:book")["data"]["documents"]).corpus) == 2
 
 
 def test_rows_in_memory_are_answered_from_documents() -> None:

@@ -101,15 +101,10 @@ def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(cho
 
 
 def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> None:
-    wrong = choose("plan", "--no-data", "--classes", "4", "--target", "90")
-    assert wrong.code == 2
-    assert "write 0.9 or 90%" in wrong.err
-    absurd = choose("plan", "--no-data", "--classes", "4", "--target", "900")
-    assert absurd.code == 2
-    assert "between 0 and 1, or 0% and 100%" in absurd.err
-    assert "write" not in absurd.err
-    right = choose("plan", "--no-data", "--classes", "4", "--target", "90%", "--json")
-    assert '"target": 0.9' in right.out
+    plan = ("plan", "--no-data", "--classes", "4", "--target")
+    assert "write 0.9 or 90%" in choose(*plan, "90").err
+    assert "cannot be used: it must be between 0 and 1" in choose(*plan, "900").err
+    assert '"target": 0.9' in choose(*plan, "90%", "--json").out
 
 
 def test_demo_has_a_quick_look(choose, monkeypatch) -> None:
