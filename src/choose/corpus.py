@@ -47,7 +47,6 @@ class Span(NamedTuple):
         return f"{self.document}:{self.start}-{self.end}"
 
     def overlaps(self, other: Span) -> bool:
-        """Return whether two spans share a character."""
         same = self.document == other.document
         return same and self.start < other.end and other.start < self.end
 
@@ -133,7 +132,6 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """Return the digest of everything that can be read."""
         return digest_rows([(d.id, d.title, d.text, str(d.timestamp)) for d in self.documents])
 
     @cached_property

@@ -88,7 +88,6 @@ def quoted(text: str, limit: int = 40) -> str:
 
 
 def quoted_list(names: Sequence[str], limit: int = 12) -> str:
-    """Enumerate quoted names, the first few where there are many."""
     shown = ", ".join(quoted(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit:,} more" if len(names) > limit else shown
 

@@ -164,7 +164,6 @@ def remove(path: Path) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Return whether a file has a name that only our temporary files have."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
@@ -193,7 +192,6 @@ def remove_temporary_files(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

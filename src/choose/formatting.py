@@ -27,16 +27,13 @@ class Bounded(Protocol):
     """What has a value and perhaps bounds: `stats.Estimate`, which lies above."""
 
     @property
-    def value(self) -> float:
-        """The estimate."""
+    def value(self) -> float: ...
 
     @property
-    def low(self) -> float | None:
-        """The lower bound."""
+    def low(self) -> float | None: ...
 
     @property
-    def high(self) -> float | None:
-        """The upper bound."""
+    def high(self) -> float | None: ...
 
 
 # Figures in sentences: no needless zeros, a unit.

@@ -81,7 +81,6 @@ class LoopProgress:
 
     @property
     def total(self) -> float:
-        """Return the length of the current loop in its own unit."""
         return self.span[-1][2] if self.span else 0.0
 
     @property

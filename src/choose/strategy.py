@@ -222,7 +222,6 @@ def traits(name: str) -> dict[str, bool]:
 
 
 def kinds(name: str) -> tuple[str, ...]:
-    """Return the kinds of tasks that a strategy answers."""
     return tuple(getattr(find(name), "kinds", ("classification",)))
 
 

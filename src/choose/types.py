@@ -82,7 +82,6 @@ class Example:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return every right answer, the main one first."""
         return (self.target, *self.accepted)
 
     @property
@@ -426,5 +425,4 @@ class Dataset:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Return the ids of all test rows, fold by fold."""
         return tuple(id for fold in self.folds for id in fold.questions)

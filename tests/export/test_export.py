@@ -367,6 +367,8 @@ def test_a_file_is_written_whole_or_not_at_all(choose, folder: Path) -> None:
     Path("good.csv").write_text("text\napple\n")
     assert choose("predict", folder, "good.csv", "-o", "found.csv").out == ""
     assert Path("found.csv").read_text() == choose("predict", folder, "good.csv").out
+    Path("none.csv").write_text("text\n")
+    assert choose("predict", folder, "none.csv").out == "id,label,confidence,status\n"
 
 
 @pytest.mark.parametrize(

@@ -573,7 +573,6 @@ def _draw(file: AnswerFile, column: str, places: Sequence[Sequence[str]]) -> Dra
 
 
 def _from_files(asked: Wanted, dataset: Dataset) -> Iterator[Given]:
-    """Yield the candidates in further files, joined to the rows by id or else by text."""
     reader = AnswerReader(dataset.task)
     for name, path in asked.files:
         file = read_answers(path, reader.task.kind == SCORES)
@@ -719,7 +718,6 @@ class GivenRuns:
 
 
 def given_runs(given: Sequence[Given], dataset: Dataset) -> GivenRuns:
-    """Return what a store holds of candidates whose answers exist."""
     reader = AnswerReader(dataset.task)
     runs = tuple(run for one in given for run in runs_of(one, dataset, reader))
     answered = {one.name: set[str | None]() for one in given}

@@ -147,7 +147,6 @@ def _documented(doc: str) -> str:
 
 
 def _descriptions() -> dict[str, str]:
-    """Return what the study file says of each of its keys."""
     from choose.study.config import Study
 
     sections = (field.annotation for field in Study.model_fields.values())

@@ -26,7 +26,7 @@ from choose.answers.given import (
     remarks,
     with_files,
 )
-from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
+from choose.api.plan import ReadStudy, TrialPlan, plan_nothing, plan_trials, read_study
 from choose.api.study_evidence import own_decision, state_of
 from choose.data.dataset import Tables
 from choose.data.readers.json_and_parquet import ROW
@@ -138,7 +138,6 @@ def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Obs
 def _ask_consent(
     plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budget: Budget
 ) -> None:
-    """Ask for consent to requests to endpoints, and let what is sent be watched."""
     asked = plan.candidates, plan.jobs, Store(path)
     spending = before_sending(plan.study, plan.pools, *asked, approve=approve, budget=budget)
     if spending.bills:
@@ -336,14 +335,11 @@ def score_answers(
     path = Path(out) if out else folder_of(study, found.dataset, None)
     check_store(path, study, found.dataset)
     watch.noted(found.notes)
-    given = given_runs(found.given, found.dataset)
+    given, plan = given_runs(found.given, found.dataset), plan_nothing(study, found.dataset)
     with Store.create(path).held() as store:
-        store.begin(plain(study), found.dataset)
-        store.plan((run.trial for run in given.runs), given.candidates)
-        for run in given.runs:
-            store.add(run)
+        _write_plan(store, plan, given, None)
         store.leave_out(())
-    del found, given  # the judge reads them again, and large files would be held twice
+    del found, given, plan  # the judge reads them again, and large files would be held twice
     return Outcome(decision=decide(store), store=store.path)
 
 
@@ -368,7 +364,6 @@ def _beside_a_baseline(
 
 
 def _named(study: Study, found: AnswerSet) -> Study:
-    """Return a study that names what was found, so that candidates can be run beside it."""
     texts = ",".join(name for name in found.roles.text if name not in (ROW, found.roles.id))
     columns = {"text_column": texts or None, "label_column": found.roles.label}
     data = study.data.model_copy(update={} if found.dataset.task.kind == SCORES else columns)

@@ -39,7 +39,6 @@ def differences(
 
 
 def _facts(store: Store, decision: Decision) -> dict[str, str]:
-    """Return what was fixed before the run as texts, by dotted key."""
     data = decision.dataset
     planned, trials = store.grid()
     candidates: dict[str, dict[str, Any]] = {

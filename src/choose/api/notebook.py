@@ -139,7 +139,6 @@ class Decision(record.Decision):
             return export_candidate(self.store, folder, candidate=candidate, router=router)
 
     def __repr__(self) -> str:
-        """Return the first screen."""
         return repr(first_screen(self, self.store))
 
     __str__ = __repr__

@@ -132,7 +132,6 @@ def read_study(study: Study, rows: Tables | None) -> ReadStudy:
 
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
-    """Resolve the candidates and lay out their trials."""
     from choose.data.scenarios import labels_in_pools
     from choose.study.candidates import candidates_of, check_names
     from choose.study.rounds import Planner
@@ -141,6 +140,13 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     check_names(study, field.candidates)
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
+
+
+def plan_nothing(study: Study, dataset: Dataset) -> TrialPlan:
+    """Return the plan of a study that runs no candidate, such as one of answers that exist."""
+    from choose.data.scenarios import Pools
+
+    return TrialPlan(study, Pools(dataset), (), (), [])
 
 
 def plan_study(

@@ -46,7 +46,6 @@ def evidence_of(store: Store) -> Evidence:
 
 
 def nothing_measured(store: Store) -> Evidence:
-    """Read a study without its measurements."""
     dataset, data = store.dataset, store.study.get("data", {})
     candidates, rows, labels = store.grid()[0], dataset.examples, dataset.task.labels
     told = (f"{c['name']}: {c['warning']}" for c in candidates if c.get("warning"))

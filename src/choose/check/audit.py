@@ -192,7 +192,6 @@ def _of_targets(check: Check) -> Iterator[Step]:
 
 
 def issues_of(facts: Facts) -> tuple[Issue, ...]:
-    """List the rows that need a look, by id and without their texts."""
     labelled = bool(facts.dataset.task.labels)
     label = {e.id: e.target if labelled else "" for e in facts.all}
     leaks = (

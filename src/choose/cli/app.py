@@ -67,7 +67,6 @@ EXAMPLES = {
 
 
 def write_examples(command: str, formatter: Any) -> None:
-    """Write the lines to copy of a command, above its options."""
     if examples := EXAMPLES.get(command):
         formatter.write("".join(f"\n  {line}" for line in ("", *examples))[1:] + "\n")
 

@@ -70,7 +70,6 @@ class Gates:
 
     @classmethod
     def of(cls, flags: Mapping[str, Any]) -> Self:
-        """Return the gates that a command's flags set."""
         return cls(tuple(flags["expect"] or ()), flags["fail_under"], flags["min_chance"])
 
     def check(self, candidates: Sequence[str]) -> None:

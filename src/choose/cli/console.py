@@ -33,7 +33,6 @@ def stderr() -> Console:
 
 @contextmanager
 def working(task: str) -> Iterator[None]:
-    """Show a spinner on a terminal."""
     with stderr().status(f"{task} …") if stderr().is_terminal else nullcontext():
         yield
 

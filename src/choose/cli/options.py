@@ -49,7 +49,6 @@ PANELS = {
 
 
 def flags_of(section: str) -> dict[str, Any]:
-    """Return the annotation of each flag of a section, by parameter."""
     found = {}
     for name, field in study_file.flags_of(section).items():
         types = (field.annotation, *get_args(field.annotation))

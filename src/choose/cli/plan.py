@@ -56,18 +56,17 @@ def plan(
         if data is not None:
             raise StudyError(f"--no-data is without data, and {data!r} was given. Leave one out.")
         both = {name: flags[name] for name in _BOTH if flags[name] is not None}
-        plan_before_data(wishes({**assumed, **both}, flags["usd_per_million"] or ()), as_json)
+        print_before_data(wishes({**assumed, **both}, flags["usd_per_million"] or ()), as_json)
     elif assumed:
         raise StudyError(
             f"--{next(iter(assumed)).replace('_', '-')} is for plans without data. Add --no-data, "
             "or leave it out; with data, costs belong in the study file."
         )
     else:
-        plan_trials(data, config, overrides(context), flags["strategy"] or (), as_json)
+        print_rounds(data, config, overrides(context), flags["strategy"] or (), as_json)
 
 
 def wishes(flags: Mapping[str, str], prices: Sequence[str]) -> Wishes:
-    """Check the assumptions of a plan without data."""
     from pydantic import ValidationError
 
     from choose.models.endpoints.providers import token_prices
@@ -88,8 +87,7 @@ def wishes(flags: Mapping[str, str], prices: Sequence[str]) -> Wishes:
         ) from invalid
 
 
-def plan_before_data(assumptions: Wishes, as_json: bool) -> None:
-    """Print the rows, hours and dollars that labelling takes."""
+def print_before_data(assumptions: Wishes, as_json: bool) -> None:
     from choose.cli.console import print_record, stdout
     from choose.judge.sample_size import before_data
     from choose.report.terminal.plan_page import before_data_page
@@ -101,14 +99,13 @@ def plan_before_data(assumptions: Wishes, as_json: bool) -> None:
         stdout().print(before_data_page(labelling))
 
 
-def plan_trials(
+def print_rounds(
     data: str | None,
     config: Path | None,
     settings: Overrides,
     strategies: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Print the rounds that compare would run, with forecasts of time and money."""
     import json
 
     from choose.api.plan import plan_study
@@ -128,10 +125,7 @@ def plan_trials(
         "asked": len(grid.dataset.asked),
         "division": grid.dataset.division,
         "budget": grid.budget,
-        "rounds": [
-            round_record(one, seconds)
-            for one, seconds in zip(grid.rounds, grid.reach.seconds, strict=True)
-        ],
+        "rounds": list(map(round_record, grid.rounds, grid.reach.seconds)),
         "stored": grid.stored,
         "measured": grid.measured,
         "left_out": [refusal.model_dump(mode="json") for refusal in grid.refusals],
@@ -143,7 +137,6 @@ def plan_trials(
 
 
 def round_record(one: Round, seconds: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return a round as plain values for JSON, with the forecast by candidate."""
     return {
         "number": one.number,
         "part": one.part,

@@ -93,7 +93,6 @@ def list_studies(folder: Path | None, as_json: bool) -> bool:
 def report_study(
     store: Path, output: list[Path] | None, gates: Gates, *, as_json: bool, full: bool
 ) -> None:
-    """Judge the finished trials of a study again and print the decision."""
     from choose.api.compare import report
     from choose.cli.console import check_outputs, say, show
     from choose.store.store import Store
@@ -109,7 +108,6 @@ def report_study(
 def report_change(
     stores: tuple[Path, Path], output: list[Path] | None, as_json: bool, gates: Gates
 ) -> None:
-    """Print what changed between two studies, on the rows that both evaluated."""
     from choose.api.compare_studies import compare_stores
     from choose.cli.console import check_outputs, print_record, say, stdout
     from choose.report.blocks import comparison_blocks

@@ -52,7 +52,6 @@ Sources = Iterable[str | Path | None]
 
 
 def is_store(folder: Path) -> bool:
-    """Return whether a study was begun in a folder."""
     try:
         return (folder / MARK).is_file()
     except OSError:
@@ -126,7 +125,6 @@ def read_run(
 
 
 def write_scores(folder: Path, run: Run, dataset: Dataset) -> None:
-    """Write the scores of a run, a file for each view and repeat, into the folder of its trial."""
     for (view, repeat), scores in run.scores.items():
         columns = {name: pl.Series(v.tolist(), dtype=pl.Float64) for name, v in scores.items()}
         scoring = pl.lit(scoring_digest(dataset, run.asked[view, repeat])).alias(SCORING)
@@ -428,7 +426,6 @@ class Store:
         return cls(path)
 
     def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
-        """Write the study and the data before the run."""
         settings = tomli_w.dumps(study)
         for folder in (self.path, *self.path.glob("trials/*")):
             remove_temporary_files(folder)
@@ -496,7 +493,6 @@ class Store:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The labelled set as divided when the study began."""
         file = self.path / "data.json"
         with reading(file):
             facts = json.loads(read_text(file))
@@ -534,7 +530,6 @@ class Store:
 
     @property
     def study(self) -> dict[str, Any]:
-        """The settings of the study, as resolved."""
         with reading(self.path / STUDY):
             study = tomllib.loads(read_text(self.path / STUDY))
             if not all(isinstance(study.get(section), dict) for section in ("goal", "grid")):
@@ -588,7 +583,6 @@ class Store:
         return len(self.looks().keys() | {grid})
 
     def add_looks(self, more: Mapping[str, Mapping[str, str]]) -> None:
-        """Record looks, each grid and goal once."""
         known = self.looks()
         if new := {grid: look for grid, look in more.items() if grid not in known}:
             write_json(self.path / LOOKS, {**known, **new})
@@ -604,11 +598,9 @@ class Store:
             return {}
 
     def leave_out(self, what: Iterable[LeftOut]) -> None:
-        """Record what was planned but not measured, as a run ends."""
         write_json(self.path / LEFT_OUT, [one.model_dump(exclude_defaults=True) for one in what])
 
     def left_out(self) -> list[LeftOut]:
-        """Return what was planned but not measured."""
         path = self.path / LEFT_OUT
         try:
             if (so_far := self.broken_off()) is not None:

@@ -80,15 +80,15 @@ def read_table(path: str | Path) -> pl.DataFrame:
     return read_source(path).table
 
 
-def read_source(path: str | Path) -> Source:
-    """Read a file as `read_table` does, with notes such as its encoding."""
+def read_source(path: str | Path, least: int = 1) -> Source:
+    """Read a file of so many rows or more as `read_table` does, with notes such as its encoding."""
     name = str(path)
     with checked_file(name, LARGEST) as file:
         try:
             source = _read(file)
         except OSError as error:
             raise DataError(f"Cannot read {name!r}: {error.strerror or error}.") from error
-    if source.table.is_empty():
+    if len(source.table) < least:
         raise DataError(f"{name!r} holds no rows below its header. It must hold at least one row.")
     return source
 

@@ -15,7 +15,7 @@ from choose.data.readers.json_and_parquet import (
     json_records,
     value_at,
 )
-from choose.data.readers.table_file import JSON, checked_file, read_table, text_of
+from choose.data.readers.table_file import JSON, checked_file, read_source, text_of
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.types import Item
 
@@ -31,7 +31,7 @@ def file_items(
     Ids come from a column ``id``, else they are the row numbers. `fields` are further inputs, and
     `asks` tells whether the texts are questions to documents.
     """
-    table = read_table(name)
+    table = read_source(name, least=0).table
     rows = table.drop(ROW)
     records = zip(table[ROW], rows.iter_rows(named=True), strict=True)
     items = _items(rows.columns, records, text_column, fields, asks)
