@@ -112,7 +112,7 @@ def run_study(
     path = Path(out) if out else folder_of(read.study, read.pools.dataset, home)
     check_store(path, read.study, read.pools.dataset)
     known = _existing_answers(read, given, watch)
-    servers = read.study.endpoints
+    servers, dropped = read.study.endpoints, read.pools.dataset.dropped
     with caching(), connect_endpoints(servers, max_usd=most, study=str(path.absolute())):
         plan = plan_trials(read.study, read.pools)  # an ordered list of trials, in rounds
         with on_cluster(plan.study, plan.candidates, plan.pools, watch.noted) as executor:
@@ -121,7 +121,7 @@ def run_study(
                 _write_plan(store, plan, known, home)
                 # Resumes and stops; the store keeps each trial as it ends.
                 _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
-                return Outcome(decide(store), store.path, dropped=read.pools.dataset.dropped)
+                return Outcome(decision=decide(store), store=store.path, dropped=dropped)
 
 
 def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:

@@ -281,8 +281,7 @@ def dataset_from(
     measured = with_metric(dataset.task, metric, first)
     if rows.corpus is not None:
         measured = with_corpus(measured, rows.corpus)
-    beside = _source_notes(dataset, section.source_column)
-    findings = [*rows.notes, *beside, *dataset.findings, *dataset.dropped]
+    findings = [*rows.notes, *_source_notes(dataset, section.source_column), *dataset.findings]
     if rows.hint is not None and all(e.group is None for e in dataset.examples.values()):
         findings.append(
             f"Rows with the same {rows.hint!r} may belong together; if so, keep them on one side "

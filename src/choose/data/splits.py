@@ -94,7 +94,7 @@ def build_dataset(
         folds=_folds(division, task),
         division=division.kind,
         clusters=division.clusters,
-        findings=division.findings,
+        findings=(*division.findings, *dropped_rows(pool, test, kind)),
         dropped=tuple(dropped_rows(pool, test, kind)),
         leaked=division.leaked,
     )
