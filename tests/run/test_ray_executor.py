@@ -20,7 +20,6 @@ from choose.run.cluster.node_worker import (
     Node,
     NodeFacts,
     Question,
-    how_many,
     resources_of,
     why_not,
 )
@@ -356,10 +355,10 @@ def test_too_few_resources_say_what_is_asked_and_what_there_is() -> None:
 
 
 def test_how_many_workers_a_node_holds() -> None:
-    assert how_many(node("1", cores=4.0), Resources(cores=1.5)) == 2
-    assert how_many(node("1", cores=4.0, gpus=1.0), Resources(cores=1.0, gpus=0.5)) == 2
-    assert how_many(node("1", cores=4.0), Resources(cores=1.0, memory_gb=3)) == 2
-    assert how_many(node("1", cores=4.0), Resources(gpus=1.0)) == 0
+    assert node("1", cores=4.0).count(Resources(cores=1.5)) == 2
+    assert node("1", cores=4.0, gpus=1.0).count(Resources(cores=1.0, gpus=0.5)) == 2
+    assert node("1", cores=4.0).count(Resources(cores=1.0, memory_gb=3)) == 2
+    assert node("1", cores=4.0).count(Resources(gpus=1.0)) == 0
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from choose.conformance import pool
-from support.tiny_models import CHAT, sentencepiece
+from support.tiny_models import CHAT, byte_level, sentencepiece, trained
 
 SIZE: dict[str, Any] = {
     "hidden_size": 32,
@@ -68,56 +67,36 @@ TEMPLATES = {
 }
 
 
-def _texts() -> list[str]:
-    return [e.text for e in pool(rows=60)]
-
-
 @cache
 def _byte_level(marks: tuple[str, ...]) -> str:
-    """Return a byte-level BPE in the manner of GPT-2, Qwen and OLMo."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340,
-        special_tokens=list(marks),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_texts(), trainer)
-    return str(tokenizer.to_str())
+    return str(byte_level(marks).to_str())
 
 
 @cache
 def _unigram(marks: tuple[str, ...]) -> str:
     """Return a Unigram over blanks as letters, in the manner of DeBERTa-v3."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     trainer = trainers.UnigramTrainer(
         vocab_size=300, special_tokens=list(marks), unk_token="[UNK]", show_progress=False
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
-    return str(tokenizer.to_str())
+    blanks = pre_tokenizers.Metaspace(prepend_scheme="always")
+    decoder = decoders.Metaspace(prepend_scheme="always")
+    return str(trained(models.Unigram(), trainer, pre_tokenizer=blanks, decoder=decoder).to_str())
 
 
 @cache
 def _word_piece(marks: tuple[str, ...]) -> str:
     """Return a WordPiece in lower case, in the manner of BERT."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=300, special_tokens=list(marks), show_progress=False
+    tokenizer = trained(
+        models.WordPiece(unk_token="[UNK]"),
+        trainers.WordPieceTrainer(vocab_size=300, special_tokens=[*marks], show_progress=False),
+        normalizer=normalizers.BertNormalizer(),
+        pre_tokenizer=pre_tokenizers.BertPreTokenizer(),
+        decoder=decoders.WordPiece(),
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
     return str(tokenizer.to_str())
 
 

@@ -19,26 +19,46 @@ CHAT = (
 )
 
 
+def texts() -> list[str]:
+    return [example.text for example in pool(rows=60)]
+
+
+def trained(model: Any, trainer: Any, seen: Sequence[str] = (), **parts: Any) -> Any:
+    """Return a tokenizer with these parts, trained on some texts or the usual ones."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer(model)
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    tokenizer.train_from_iterator(seen or texts(), trainer)
+    return tokenizer
+
+
+def byte_level(marks: Sequence[str], size: int = 340, seen: Sequence[str] = ()) -> Any:
+    """Return a byte-level BPE in the manner of GPT-2, Qwen and OLMo."""
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[*marks],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    blanks = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    parts = {"pre_tokenizer": blanks, "decoder": decoders.ByteLevel()}
+    return trained(models.BPE(), trainer, seen, **parts)
+
+
 def causal_lm(folder: Path, spread: float = 0.02) -> Path:
     """Save a random two-layer Llama with a byte-level tokenizer and a chat template.
 
     `spread` is the deviation of its weights; with the usual one all tokens are about as likely.
     """
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    texts = [e.text for e in pool(rows=60)] + [t for t in HOSTILE if t.isascii()]
-    tokenizer.train_from_iterator(texts, trainer)
+    seen = texts() + [t for t in HOSTILE if t.isascii()]
+    tokenizer = byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], 400, seen)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
@@ -73,23 +93,16 @@ def sentencepiece() -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    model = models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True)
+    blanks = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    steps = decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()
+    marks = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokenizer = trained(
+        model,
+        trainers.BpeTrainer(vocab_size=600, special_tokens=marks, show_progress=False),
+        normalizer=normalizers.Sequence(blanks),
+        decoder=decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)]),
     )
-    tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.Replace("▁", " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),
-        ]
-    )
-    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=["<unk>", "<s>", "</s>", *bytes_], show_progress=False
-    )
-    tokenizer.train_from_iterator([e.text for e in pool(rows=60)], trainer)
     # Bytes are vocabulary, and no text is searched for their names.
     written = json.loads(tokenizer.to_str())
     written["added_tokens"] = written["added_tokens"][:3]
@@ -106,7 +119,7 @@ def encoder(folder: Path) -> Path:
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    words = sorted({w for e in pool(rows=60) for w in e.text.split()})
+    words = sorted({word for text in texts() for word in text.split()})
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     vocabulary += [
         w for c in "abcdefghijklmnopqrstuvwxyz0123456789" for w in (c, f"##{c}") if w not in words
@@ -128,14 +141,10 @@ def encoder(folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
+    kind = "sentence_transformers.models"
     modules = [
-        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-        {
-            "idx": 1,
-            "name": "1",
-            "path": "1_Pooling",
-            "type": "sentence_transformers.models.Pooling",
-        },
+        {"idx": 0, "name": "0", "path": "", "type": f"{kind}.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{kind}.Pooling"},
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64}))

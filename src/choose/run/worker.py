@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from time import perf_counter
 
 from choose.data.scenarios import Pools
@@ -85,14 +85,12 @@ class Worker:
 
 
 class ThreadExecutor:
-    """Runs requests one after another in a thread, so that the caller can wait for others too."""
+    """Runs requests one after another in threads, so that the caller can wait for others too."""
 
     def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._todo: SimpleQueue[tuple[Context, GroupRequest, float] | None]
-        self._todo, self._done = SimpleQueue(), SimpleQueue[GroupResult | BaseException]()
-        self._thread: Thread | None = None
-        self._under_way = 0
+        self._worker, self._turn = worker, Lock()
+        self._done = SimpleQueue[GroupResult | BaseException]()
+        self._under_way, self._closed = 0, False
 
     @property
     def busy(self) -> bool:
@@ -100,11 +98,9 @@ class ThreadExecutor:
 
     def submit(self, request: GroupRequest) -> None:
         """Take a request; it runs in the context of the caller: its session and its limits."""
-        if self._thread is None:
-            self._thread = Thread(target=self._work, name="choose-endpoints", daemon=True)
-            self._thread.start()
         self._under_way += 1
-        self._todo.put((copy_context(), request, perf_counter()))
+        run, came = copy_context().run, perf_counter()
+        Thread(target=run, args=(self._run, request, came), daemon=True).start()
 
     def ready(self) -> list[GroupResult]:
         """Return what has come since the last call.
@@ -112,32 +108,29 @@ class ThreadExecutor:
         Raises:
             BaseException: what a request raised.
         """
-        found = list[GroupResult]()
+        results = list[GroupResult]()
         while not self._done.empty():
             result = self._done.get()
             if isinstance(result, BaseException):
                 raise result
             self._under_way -= result.last
-            found.append(result)
-        return found
+            results.append(result)
+        return results
 
     def close(self) -> None:
         """Begin no further request; what is under way sends nothing more to endpoints."""
+        self._closed = True
         if self.busy:
             current_session().stop()
-        self._todo.put(None)
 
-    def _work(self) -> None:
-        while (item := self._todo.get()) is not None:
-            context, request, came = item
-            try:
-                context.run(self._run, request.after(perf_counter() - came))
-            except BaseException as error:
-                self._done.put(error)
-
-    def _run(self, request: GroupRequest) -> None:
-        for result in self._worker.parts(request):
-            self._done.put(result)
+    def _run(self, request: GroupRequest, came: float) -> None:
+        try:
+            with self._turn:
+                if not self._closed:
+                    for result in self._worker.parts(request.after(perf_counter() - came)):
+                        self._done.put(result)
+        except BaseException as error:
+            self._done.put(error)
 
 
 @dataclass

@@ -48,23 +48,14 @@ class Node:
             self.memory - 1e9 * sum(r.memory_gb or 0.0 for r in used),
         )
 
-    def holds(self, asked: Resources) -> bool:
-        """Return whether a worker with these resources fits."""
-        return (
-            (asked.cores or 0.0) <= self.cores + 1e-6
-            and (asked.gpus or 0.0) <= self.gpus + 1e-6
-            and 1e9 * (asked.memory_gb or 0.0) <= self.memory
+    def count(self, asked: Resources) -> int:
+        """Return how many workers with these resources fit."""
+        sides = (
+            (self.cores, asked.cores),
+            (self.gpus, asked.gpus),
+            (self.memory, asked.memory_gb and 1e9 * asked.memory_gb),
         )
-
-
-def how_many(node: Node, asked: Resources) -> int:
-    """Return how many workers with these resources a node holds."""
-    sides = (
-        (node.cores, asked.cores),
-        (node.gpus, asked.gpus),
-        (node.memory, asked.memory_gb and 1e9 * asked.memory_gb),
-    )
-    return min((int(max(0.0, there) / each + 1e-6) for there, each in sides if each), default=0)
+        return min((int(max(0.0, there) / each + 1e-6) for there, each in sides if each), default=0)
 
 
 def resources_of(
@@ -87,7 +78,7 @@ def resources_of(
             gpus=gpus if given.gpus is None else given.gpus,
             memory_gb=given.memory_gb,
         )
-        if not any(node.holds(asked) for node in nodes):
+        if not any(node.count(asked) for node in nodes):
             top = max(nodes, key=lambda node: (node.cores, node.gpus, node.memory))
             largest = Resources(cores=top.cores, gpus=top.gpus, memory_gb=top.memory / 1e9)
             raise StudyError(

@@ -24,7 +24,6 @@ from choose.run.cluster.node_worker import (
     Node,
     NodeFacts,
     Question,
-    how_many,
     models_of,
     resources_of,
     why_not,
@@ -99,7 +98,7 @@ class RayExecutor:
         self.least = min(self.resources.values(), key=lambda r: (r.gpus or 0.0, r.cores or 0.0))
         self.nodes, self.looked, self.seen = self.cluster.nodes(), monotonic(), monotonic()
         for node in self.nodes:
-            if node.holds(self.least):
+            if node.count(self.least):
                 self._start(node, self.least)
         end = monotonic() + FIRST_ANSWERS
         while (starting := [a for a in self.actors if a.pending]) and monotonic() < end:
@@ -114,7 +113,7 @@ class RayExecutor:
     @property
     def free(self) -> int:
         """Return how many further requests could begin at once."""
-        rooms = sum(how_many(self._room(node), self.least) for node in self._usable())
+        rooms = sum(self._room(node).count(self.least) for node in self._usable())
         ready = sum(actor.idle or self._starts(actor) for actor in self.actors)
         # Where all nodes have gone, a request waits for others to come.
         least = 0 if self._runs_elsewhere else 1
@@ -232,7 +231,7 @@ class RayExecutor:
         """Return the nodes that take part; for a lost trial other ones, if some hold it."""
         usable = [node for node in self.nodes if node.id not in self.refused]
         others = [node for node in usable if node.id != self.lost_on.get(key)]
-        return others if asked and any(node.holds(asked) for node in others) else usable
+        return others if asked and any(node.count(asked) for node in others) else usable
 
     def _on(self, nodes: Sequence[Node]) -> list[Actor]:
         return [a for a in self.actors if a.node.id in {node.id for node in nodes}]
@@ -252,7 +251,7 @@ class RayExecutor:
         asked = [self.resources[request.candidate] for request, _ in self.waiting] or [self.least]
         usable = self._usable()
         running = any(actor.request for actor in self._on(usable))
-        if running or any(node.holds(one) for node in usable for one in asked):
+        if running or any(node.count(one) for node in usable for one in asked):
             self.seen = self.looked
 
     def _assign(self) -> None:
@@ -280,7 +279,7 @@ class RayExecutor:
             a for a in idle if not a.models
         ]
         held_up = any(a.step != "run" and not self._starts(a) for a in self.actors)
-        if not ready and (held_up or not any(self._room(n).holds(asked) for n in usable)):
+        if not ready and (held_up or not any(self._room(n).count(asked) for n in usable)):
             ready = idle
         return min(ready, key=lambda a: (len(a.models), -a.used), default=None)
 
@@ -294,12 +293,12 @@ class RayExecutor:
         """Start a worker on the node with most room; end an idle one of other resources for it."""
         usable = sorted(self._usable(key, asked), key=lambda n: -self._room(n).cores)
         for node in usable:
-            if self._room(node).holds(asked):
+            if self._room(node).count(asked):
                 self._start(node, asked)
                 return
         others = [a for a in self._on(usable) if a.idle and a.asked != asked]
         for actor in sorted(others, key=lambda a: (len(a.fits), a.used)):
-            if self._room(actor.node, without=actor).holds(asked):
+            if self._room(actor.node, without=actor).count(asked):
                 self._end(actor)
                 self._start(actor.node, asked)
                 return
