@@ -118,24 +118,13 @@ def removed(seen: Evidence, planned: dict[str, Whole]) -> float:
     return result.later.removed
 
 
-@pytest.mark.parametrize(
-    ("chance", "moved", "removed", "goes_on"),
-    [
-        (0.83, 0.3, 0.001, True),  # more rows may make it sure
-        (0.83, 0.05, 0.004, False),
-        (0.5, 0.05, 0.006, True),
-        (0.97, 0.1, 0.001, True),  # it may be less than sure
-        (0.97, 0.05, 0.006, False),
-    ],
-)
-def test_a_run_goes_on_while_a_word_may_change_or_much_is_at_stake(chance, moved, removed, goes_on):
-    facts = {"families": {"baseline": chance}, "members": {"baseline": "a"}}
-    later = Outlook(chance, 0.01, removed, moved)
-    said = Chances(
-        named="a", candidates={"a": chance}, losses={"baseline": 0.02}, later=later, **facts
-    )
-    assert said.worth_asking is goes_on
-    assert not replace(said, later=None).worth_asking
+def test_a_run_goes_on_while_a_word_may_change() -> None:
+    """Whatever the loss: of 84 studies of `benchmarks/spending.py`, none ended otherwise by it."""
+    facts = {"families": {"baseline": 0.83}, "members": {"baseline": "a"}}
+    said = Chances(named="a", candidates={"a": 0.83}, losses={"baseline": 0.02}, **facts)
+    assert not said.worth_asking, "nothing is planned"
+    assert replace(said, later=Outlook(0.83, 0.01, 0.001, 0.1)).worth_asking
+    assert not replace(said, later=Outlook(0.83, 0.01, 0.006, 0.05)).worth_asking
 
 
 def test_planned_answers_of_who_answered_nothing_remove_loss() -> None:
@@ -169,6 +158,20 @@ def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
     assert -0.05 < moved < 0.15
     assert -0.03 < surer < 0.08
     assert loss == pytest.approx(0.0, abs=0.003)
+
+
+def test_what_is_given_up_at_most_holds_in_95_of_100_simulated_studies() -> None:
+    """Leads of the costlier one vary by 6 points, so that much may be at stake."""
+    rng, within, least = np.random.default_rng(6), 0, []
+    for seed in range(120):
+        gap = rng.normal(0.0, 0.06)
+        result = found(study([majority(), probe(0.8), lora(0.8 + gap, run_spread=0.05)], 150, seed))
+        best = {"probe": 0.8, "lora": 0.8 + gap}
+        to_use = "lora" if gap > Rule().margin else "probe"
+        within += max(0.0, best[to_use] - best[result.named or ""]) <= result.most + 1e-9
+        least.append(result.most > 0)
+    assert within / 120 >= 0.95 - 0.03
+    assert np.mean(least) > 0.2, "it is no empty promise"
 
 
 def test_twelve_candidates_on_600_rows_take_less_than_a_fifth_of_a_second() -> None:

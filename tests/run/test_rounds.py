@@ -88,9 +88,7 @@ class Set:
         return found
 
 
-def only(
-    *chances: Mapping[str, float], removes: float = 0.1, moved: float = 0.0, told: Any = None
-) -> Any:
+def only(*chances: Mapping[str, float], moved: float = 0.2, told: Any = None) -> Any:
     """Return a judge that says these chances, the last one for good; it notes what is planned."""
     said = list(chances)
 
@@ -101,7 +99,7 @@ def only(
         members = {find(name).family: name for name in order}
         families = {family: now[name] for family, name in members.items()}
         facts: Any = {"families": families, "members": members, "candidates": now}
-        losses, later = dict.fromkeys(families, 0.1), Outlook(1.0, 0.1 - removes, removes, moved)
+        losses, later = dict.fromkeys(families, 0.1), Outlook(1.0, 0.05, 0.05, moved)
         named = max(now, key=now.__getitem__)
         return Chances(named=named, losses=losses, later=later, **facts)
 
@@ -138,10 +136,10 @@ def test_it_stays_the_same_one_whoever_is_named_first_among_equals(tmp_path: Pat
     assert sorted(max(one.rows(n).values()) for n in ("steady", "sluggish")) == [25, 100]
 
 
-def test_the_run_stops_where_what_is_left_changes_no_word_and_removes_no_loss(tmp_path) -> None:
+def test_the_run_stops_where_what_is_left_changes_no_word(tmp_path) -> None:
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
     chances = {"tfidf": 0.5, "majority": 0.0, "steady": 0.5, "sluggish": 0.5}
-    left = one.run(judged=only(chances, removes=0.004, moved=0.05))
+    left = one.run(judged=only(chances, moved=0.05))
     # The likeliest of the family answers 100 rows first, the other one stops at once.
     assert sorted(max(one.rows(n).values()) for n in ("steady", "sluggish")) == [25, 100]
     assert {x.reason for x in left.all() if x.candidate == "steady"} == {"not-needed"}
@@ -152,7 +150,7 @@ def test_a_repetition_is_not_followed_by_another_where_that_changes_nothing(tmp_
     one, asked = Set(tmp_path, "tfidf", "steady", seeds=3), []
     compared = 1 + sum(r.part == COMPARISON for r in one.rounds)
     chances = {"tfidf": 0.9, "majority": 0.0, "steady": 0.1}
-    opens, settled = only(chances, moved=0.2, told=asked), only(chances, removes=0.0, told=asked)
+    opens, settled = only(chances, told=asked), only(chances, moved=0.0, told=asked)
     left = one.run(judged=lambda *now: (opens if len(asked) < compared else settled)(*now))
     runs = (j.trial for r in one.rounds for j in r.jobs if j.trial.candidate == "steady")
     assert max(trial.draw for trial in runs if one.store.get(trial)) == 1, "of the draws 0, 1, 2"
@@ -166,10 +164,10 @@ def test_prompts_of_the_named_family_answer_some_rows_before_it_is_settled(
         monkeypatch.setattr(cls, "family", "prompting")
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
     chances = {"tfidf": 0.1, "majority": 0.0, "steady": 0.9, "sluggish": 0.05}
-    one.run(judged=only(chances, removes=0.004))
+    one.run(judged=only(chances, moved=0.05))
     assert max(one.rows("sluggish").values()) == 100, "it may be the best prompt"
     other = Set(tmp_path / "other", "tfidf", "steady", "sluggish")
-    other.run(judged=only({**chances, "sluggish": 0.01}, removes=0.004))
+    other.run(judged=only({**chances, "sluggish": 0.01}, moved=0.05))
     assert max(other.rows("sluggish").values()) == 25, "it is behind for certain"
 
 

@@ -82,6 +82,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
         family=case.candidates.family(recommended) if recommended else None,
         chance=dict(case.chances.families.items()),
         loss=case.chances.loss,
+        most=case.chances.most,
         leads=dict(case.chances.leads.items()),
         unmeasured=case.missing,
         usable=case.usable,
@@ -89,7 +90,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
         caveats=tuple(caveats_of(case, gates, looks)),
         families=families_of(case),
         remarks=tuple(remarks_of(case)),
-        steps=steps_of(case, gates),
+        steps=steps_of(case, gates, kind),
         rare=rare_labels(case),
     )
 

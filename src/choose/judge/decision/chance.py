@@ -33,7 +33,7 @@ from choose.judge.scores.joint_distribution import (
     normal_points,
 )
 from choose.judge.scores.score_tables import study_scores
-from choose.schema.decision import LIKELY, SMALL_LOSS, SURE
+from choose.schema.decision import LIKELY, SURE
 from choose.types import FAMILIES, Family, Floats
 
 Word = Literal["sure", "likely", "open"]
@@ -53,8 +53,7 @@ LOST = Lost(0.12, 0.12)
 # scores in each.
 ENDS, POINTS = 128, 256
 
-# The rest of a study is worth its time if what is said changes in such a share of its ends, or if
-# it is expected to remove `SMALL_LOSS` of a family that is not sure.
+# The rest of a study is worth its time if what is said changes in such a share of its ends.
 MOVED = 0.1
 
 
@@ -91,6 +90,7 @@ class Chances:
             a floor. Those that answered nothing are in it.
         losses: by family the score expected to be given up by using it: its best member against
             that of the family to use.
+        most: the score that is given up by using the named family in 95 of 100 cases at most.
         leads: by family how far its best member leads that of the named one, where it is the one.
         members: by family its member to use, or the first one where none answered a row.
         unmeasured: families of the study of which no member answered a row.
@@ -102,6 +102,7 @@ class Chances:
     families: Mapping[Family, float]
     candidates: Mapping[str, float]
     losses: Mapping[Family, float] = field(default_factory=dict)
+    most: float = 0.0
     leads: Mapping[Family, float] = field(default_factory=dict)
     members: Mapping[Family, str] = field(default_factory=dict)
     unmeasured: tuple[Family, ...] = ()
@@ -120,11 +121,8 @@ class Chances:
 
     @property
     def worth_asking(self) -> bool:
-        """Return whether the rest of the study may change what is said, or removes enough loss."""
-        if self.later is None or self.family is None:
-            return False
-        open_yet = self.families[self.family] < SURE
-        return self.later.moved >= MOVED or (open_yet and self.later.removed >= SMALL_LOSS)
+        """Return whether the rest of the study may change what is said."""
+        return self.later is not None and self.family is not None and self.later.moved >= MOVED
 
 
 def chances(
@@ -166,8 +164,10 @@ def chances_of(
     use = least_loss(joint, named, candidates.rule.margin, chances=of) if named else None
     ahead = _ahead(best, one)
     leads: dict[Family, float] = {}
+    most = 0.0
     if use is not None:
         own = ahead[:, families.index(candidates.family(use))]
+        most = _quantile(own.clip(0.0), weights)
         leads = {
             f: float(weights @ (own * (one == i))) / found[f]
             for i, f in enumerate(families)
@@ -178,6 +178,7 @@ def chances_of(
         families=found,
         candidates=question.by_candidate(scores, one, weights),
         losses=dict(zip(families, (weights @ ahead.clip(0.0)).tolist(), strict=True)),
+        most=most,
         leads=leads,
         members={f: candidates.best.get(f) or question.members(f)[0] for f in families},
         unmeasured=tuple(f for f in families if f not in candidates.families),
@@ -196,6 +197,12 @@ def _ahead(best: Floats, one: npt.NDArray[np.int64]) -> Floats:
     """Return (..., families) how far the family to use leads each; 0 where none is to be used."""
     ahead = np.take_along_axis(best, one.clip(0)[..., None], axis=-1) - best
     return np.where(one[..., None] < 0, 0.0, ahead)
+
+
+def _quantile(values: Floats, weights: Floats, share: float = 0.95) -> float:
+    """Return the least of the values that so much of the weight does not exceed."""
+    order = np.argsort(values)
+    return float(values[order][np.searchsorted(np.cumsum(weights[order]), share)])
 
 
 @dataclass(frozen=True)

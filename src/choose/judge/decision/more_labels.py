@@ -25,10 +25,6 @@ from choose.schema.scorecard import CurveForecast
 from choose.stats.paired import Difference
 from choose.types import Floats
 
-# If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
-# too close.
-COARSE = 2.5
-
 # Half the width of a normal 95 % interval in standard errors; few repetitions widen an interval
 # beyond its standard error, and here they count as if the error were that much larger.
 Z = 1.96

@@ -26,9 +26,11 @@ from choose.judge.diagnosis.documents import document_drill, loss_splits, missin
 from choose.judge.diagnosis.doubted_labels import audit_labels, suspect_values
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.scores.score_tables import StudyScores, study_scores
+from choose.judge.scores.joint_distribution import Whole
+from choose.judge.scores.promised_score import rows_read
+from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores, study_scores
 from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
-from choose.schema.plan import LeftOut
+from choose.schema.plan import COMPARISON, REPETITIONS, LeftOut, Reason
 from choose.schema.scorecard import SuspectValues
 from choose.stats import Estimate
 from choose.stats.paired import Difference, smallest_detectable_gain
@@ -39,6 +41,12 @@ POSSIBLE = 0.02
 
 # Shares that differ by less are not spoken of; the error of calling a difference one.
 LEAST_SHIFT, SURELY_SHIFTED = 0.05, 0.001
+
+# Runs that a study needs to measure the variance between runs well.
+ENOUGH_RUNS = 5
+
+# Why planned repetitions did not run that a larger budget, or a higher --max-usd, would run.
+LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
 
 Target = Literal["met", "missed", "open", "none"]
 
@@ -161,6 +169,10 @@ class Case:
     def margin(self) -> float:
         return self.candidates.rule.margin
 
+    @property
+    def rows(self) -> ScoredRows:
+        return self.candidates.scores.rows
+
     @cached_property
     def unpaid(self) -> frozenset[str]:
         """Return the candidates that a higher --max-usd would let go on."""
@@ -201,21 +213,12 @@ class Case:
 
         The number of runs limits it as much as the number of rows.
         """
-        return self._detects(run_variance=True)
-
-    @cached_property
-    def detectable_by_rows(self) -> float | None:
-        """Return the gain that these rows would detect if all runs were alike."""
-        return self._detects(run_variance=False)
-
-    def _detects(self, run_variance: bool) -> float | None:
         if (difference := self.lead) is None:
             return None
-        variance = difference.error.second / difference.largest**2 if run_variance else 0.0
         gain = smallest_detectable_gain(
             difference.independent * difference.rows,
             difference.discordance,
-            repetition_variance=variance,
+            repetition_variance=difference.error.second / difference.largest**2,
         )
         return gain * difference.largest if gain is not None else None
 
@@ -256,6 +259,92 @@ class Case:
         if len(asked) <= 1 and not self.room < self.margin:
             found += [f for f in self.candidates.question if f not in asked]
         return tuple(dict.fromkeys(found))
+
+    # What is left to measure.
+
+    @cached_property
+    def unbegun(self) -> tuple[str, ...]:
+        """Return the candidates without any answer, if one is of a family that was not measured."""
+        all_scores, known = self.candidates.scores.candidates, self.candidates.families
+        none = [c.info for c in all_scores if c.main is None and not c.failures]
+        new = any(info.family not in known for info in none)
+        return tuple(info.name for info in none) if new else ()
+
+    @cached_property
+    def unfinished(self) -> dict[str, int]:
+        """Return the test rows that those in question have not answered and would with more time.
+
+        A run with more time would end at the same place where the verdict did not need the rest.
+        """
+        ended = {
+            one.candidate
+            for one in self.left_out
+            if (one.reason == "dropped" and one.candidate != self.named)
+            or (one.reason == "not-needed" and COMPARISON in one.trials)
+        }
+        rest = {}
+        for name in dict.fromkeys((self.named, *self.rivals, *self.near)):
+            one = self.candidates.scores[name]
+            out = name in ended or one.info.given or name in self.candidates.floors
+            if one.main is not None and not out and not one.main.complete.all():
+                rest[name] = int((~one.main.complete).sum())
+        return rest
+
+    @cached_property
+    def to_repeat(self) -> tuple[CandidateScores, ...]:
+        """Return the named candidate and rivals with fewer than `ENOUGH_RUNS` runs.
+
+        None where the question is decided, or variance between runs is not most of the error.
+        """
+        if self.sure or self.lead is None or self.lead.run_share < 0.5:
+            return ()
+        few = (c for c in self.candidates.order if c.repeats and c.repetitions < ENOUGH_RUNS)
+        names = (self.named, *self.rivals)
+        return tuple(c for c in few if c.info.name in names and not c.info.given)
+
+    @cached_property
+    def planned_runs(self) -> dict[str, int]:
+        """Return by candidate the planned trials that would settle it, if any."""
+        late = [one for one in self.left_out if one.reason in LATE and REPETITIONS in one.trials]
+        left = {one.candidate: one.trials[REPETITIONS] for one in late}
+        return {c.info.name: left[c.info.name] for c in self.to_repeat if c.info.name in left}
+
+    @cached_property
+    def extra_runs(self) -> dict[str, int]:
+        """Return by candidate the trials that it lacks of `ENOUGH_RUNS` repetitions."""
+        return {c.info.name: (ENOUGH_RUNS - c.repetitions) * _trials(c) for c in self.to_repeat}
+
+    @cached_property
+    def would_tell(self) -> bool:
+        """Return whether what is left to measure may change what is said."""
+        asked = dict.fromkeys((*self.unbegun, *self.unfinished), len(self.rows.targets))
+        planned = self.whole_after(asked, self.planned_runs or self.extra_runs)
+        return bool(planned) and chances_of(self.candidates, planned).worth_asking
+
+    def whole_after(
+        self, asked: Mapping[str, int], runs: Mapping[str, int], share: float = 1.0
+    ) -> dict[str, Whole]:
+        """Return what will have been measured after a share of the trials and labels left.
+
+        Args:
+            asked: by candidate the test rows that it will have answered.
+            runs: by candidate the trials of its repetitions that are left.
+            share: of these trials, and of the labels that fits have not read.
+        """
+        found, total = {}, len(self.rows.targets)
+        for name in {**asked, **runs}:
+            one = self.candidates.scores[name]
+            more, read = int(share * runs.get(name, 0) / _trials(one)), rows_read(one)
+            # A fit on all rows is made again alike, with those alone that it has read.
+            labels = round(read + share * (one.whole - read)) if one.pool < one.whole else 0
+            found[name] = Whole(asked.get(name, total), one.repetitions + more, labels)
+        return found
+
+
+def _trials(candidate: CandidateScores) -> int:
+    """Return the trials of one repetition, one for each fold that was tested."""
+    trials = len(candidate.main.runs) if candidate.main else 1
+    return max(1, round(trials / max(1, candidate.repetitions)))
 
 
 def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) -> Case:

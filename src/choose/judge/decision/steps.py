@@ -29,18 +29,17 @@ from choose.judge.decision.more_labels import (
     more_rows,
     steepest_gain,
 )
-from choose.judge.decision.rule import Case
-from choose.judge.decision.verdict_kind import WORTH_LABELS, documents_limit, kind_of, target_met
+from choose.judge.decision.rule import ENOUGH_RUNS, Case
+from choose.judge.decision.verdict_kind import WORTH_LABELS, documents_limit, target_met
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.joint_distribution import Whole
-from choose.judge.scores.promised_score import rows_read
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.schema.base import Command
 from choose.schema.decision import Gate, Step, StepKind
 from choose.schema.diagnosis import best_first
-from choose.schema.plan import COMPARISON, REPETITIONS, Reason
+from choose.schema.plan import Reason
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.stats import Estimate
 from choose.stats.metrics import UNUSABLE
@@ -65,7 +64,7 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "fix-labels": ("check-labels",),
     "fix-documents": ("fix-documents",),
     "fix-retrieval": ("fix-retrieval",),
-    "incomplete": ("add-candidate", "evaluate-rest"),
+    "incomplete": ("add-candidate", "evaluate-rest", "more-runs"),
 }
 
 # A router that takes over less of the rows is not worth its upkeep.
@@ -80,32 +79,28 @@ PROMPTED = ("prompting", "retrieval")
 FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
 
 
-# Why planned repetitions did not run that a larger budget, or a higher --max-usd, would run.
-LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
-
-
-# A step names the first of these budgets, in minutes, that holds `SHARED` times the remaining work,
-# because other trials run too, and `FIT_SHARE` times a fit that the last budget could not hold, but
-# at most `LONGER` times what was spent so far, which doubles rows and labels twice: fits are cut to
-# the time they have.
-BUDGETS, SHARED, FIT_SHARE, LONGER = (5, 10, 15, 30, 60, 120, 240), 3, 2, 4
+# A step names the least of these budgets, in minutes, that holds what it is about: `START` seconds
+# before the first answer, and `SPARE` times the forecast, as a tenth of a budget is kept from fits
+# and forecasts err; `FIT_SHARE` times a fit that the last budget could not hold. It is at most
+# `LONGER` times what was spent so far, which doubles rows and labels twice: fits are cut to the
+# time they have. Where nothing is known of a candidate, or of what else was left out, it takes
+# `UNKNOWN` and `OTHERS`.
+BUDGETS = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240)
+START, SPARE, FIT_SHARE, LONGER, UNKNOWN, OTHERS = 20, 4 / 3, 2, 4, 15, 30
 
 # Test rows that a candidate of unknown speed is taken to answer in a minute.
 A_MINUTE = 20
 
-# Runs that a study needs to measure the variance between runs well.
-ENOUGH_RUNS = 5
 
-
-def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
+def steps_of(case: Case, gates: tuple[Gate, ...], kind: Kind) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
     metric, missed = list(_metric(case)), rare_label_missed(case)
     if case.candidates.nearest is not None:
         return ()
     if case.done:
         return tuple(metric if missed else ())
-    steps = [*metric, *_every_step(case, gates)]
-    own = ANSWERED.get(kind_of(case), ())
+    steps = [*metric, *_every_step(case, gates, kind)]
+    own = ANSWERED.get(kind, ())
     if "label-more" in own and not any(step.kind in own for step in steps):
         steps.append(_why_more(case))
     first = metric[0] if missed else None
@@ -121,17 +116,22 @@ def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
     return tuple(sorted(kept, key=order))
 
 
-def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
+def _every_step(case: Case, gates: tuple[Gate, ...], kind: Kind) -> list[Step]:
     check = list(_check_labels(case))
     worth_most = bool(check) and (
         labels_limit(case) is not None
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
-    waiting, planned = _waiting(case), planned_runs(case)
+    waiting, planned = case.unbegun, case.planned_runs
     # Candidates that have not begun come first; of the others, no rows are named beside them.
-    unfinished = {} if waiting else _unfinished(case)
-    further = budget_for(case, unfinished, planned, waiting)
+    unfinished = {} if waiting else case.unfinished
     again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
+    further = budget_for(case, unfinished, {} if again else planned)
+    if again and planned and not waiting:
+        # Answers of the same fits tell little where it is fits that vary.
+        every = budget_for(case, unfinished, planned)
+        if (further.removes or 0.0) < (every.removes or 0.0) / 2:
+            unfinished, again, further = {}, False, every
     return [
         *_mend_format(case),
         *(_begin(case, waiting, further) if waiting else _add_families(case)),
@@ -145,7 +145,7 @@ def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
         *(() if worth_most else check),
         *(_finish(case, further) if not (unfinished or waiting or planned) else ()),
         *_more_labels(case),
-        *_separate(case),
+        *_separate(case, kind),
     ]
 
 
@@ -253,7 +253,7 @@ def _may_catch_up(case: Case, name: str) -> bool:
     return growth is not None and behind is not None and behind.value <= growth.gained.value
 
 
-def _separate(case: Case) -> Iterator[Step]:
+def _separate(case: Case, kind: Kind) -> Iterator[Step]:
     """Yield the rows to label to separate the two families that matter.
 
     None where the set would have to double or more, unless labels are all that is missing.
@@ -263,12 +263,12 @@ def _separate(case: Case) -> Iterator[Step]:
     if case.chances.loss < WORTH_LABELS or not (case.rivals and case.reachable):
         return
     needed = more_rows(lead, case.margin, total) if lead else None
-    if needed is None or not (needed.even <= total or kind_of(case) == "collect-labels"):
+    if needed is None or not (needed.even <= total or kind == "collect-labels"):
         return
     rows = total + rounded(needed.likely or needed.even)
     planned = {c.info.name: Whole(rows, c.repetitions) for c in candidates.order}
     then = chances_of(candidates, planned).later
-    removes = max(0.0, case.chances.loss - then.loss) if then else None
+    removes = max(0.0, then.removed) if then else None
     names, effort = (case.named, case.rivals[0]), _effort(case, rows - total)
     yield _rows_to_label(names, needed).model_copy(update={"removes": removes, **effort})
 
@@ -299,64 +299,30 @@ def _why_more(case: Case) -> Step:
 # What the study left out.
 
 
-def _unfinished(case: Case) -> dict[str, int]:
-    """Return the test rows that candidates have not answered; of those that can answer more."""
-    names = dict.fromkeys((case.named, *case.rivals, *case.near))
-    total = len(case.candidates.scores.rows.targets)
-    dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.named}
-    # A run with more time would end at the same place.
-    dropped |= {
-        one.candidate
-        for one in case.left_out
-        if one.reason == "not-needed" and COMPARISON in one.trials
-    }
-    rest = {}
-    for name in names:
-        candidate = case.candidates.scores[name]
-        table, ended = candidate.main, name in dropped or candidate.info.given
-        if ended or table is None or name in case.candidates.floors:
-            continue
-        if missing := total - int(table.complete.sum()):
-            rest[name] = missing
-    return rest
-
-
-def _waiting(case: Case) -> dict[str, float]:
-    """Return candidates without any answer, and the forecast seconds of a fit or 0.
-
-    There is none unless one of them is of a family that was not measured.
-    """
-    none = [c for c in case.candidates.scores.candidates if c.main is None and not c.failures]
-    waiting = [c.info for c in none]
-    if all(info.family in case.candidates.families for info in waiting):
-        return {}
-    return {info.name: case.long_fits.get(info.name, 0.0) for info in waiting}
-
-
 def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, Any]:
     """Return how the same command goes on, whether it takes money too, and what that brings."""
     ahead = further.ahead
     return {
         "minutes": float(further.minutes),
         "chance": ahead and ahead.chance,
-        "removes": ahead and max(0.0, case.chances.loss - ahead.loss),
+        "removes": further.removes,
         "whole": further.whole,
         "command": _command("compare", budget=f"{further.minutes}m"),
         "paid": not case.unpaid.isdisjoint(names),
     }
 
 
-def _begin(case: Case, waiting: dict[str, float], further: Further) -> Iterator[Step]:
+def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
     late = [name for name in waiting if name not in case.unpaid]
     if waiting and not late:
-        yield Step(kind="evaluate-rest", code="begin-paid", names=tuple(waiting), command=PLAN)
+        yield Step(kind="evaluate-rest", code="begin-paid", names=waiting, command=PLAN)
     elif waiting:
         yield Step(
             kind="evaluate-rest",
             code="begin",
             names=tuple(late),
-            **_go_on(case, [*waiting], further),
+            **_go_on(case, waiting, further),
         )
 
 
@@ -387,10 +353,9 @@ def _repeat(case: Case, planned: Mapping[str, int], further: Further) -> Iterato
 
     Runs that the study plans and had no time for need a larger budget, not more seeds.
     """
-    few = runs_to_repeat(case)
-    few = [candidate for candidate in few if candidate.info.name in planned] or few
+    few = [c for c in case.to_repeat if c.info.name in planned] or [*case.to_repeat]
     difference = case.lead
-    if not few or difference is None or _all_given(case):
+    if not few or difference is None:
         return
     names = tuple(candidate.info.name for candidate in few)
     runs = max(candidate.repetitions for candidate in few)
@@ -401,27 +366,12 @@ def _repeat(case: Case, planned: Mapping[str, int], further: Further) -> Iterato
         on = _go_on(case, [], further)
         yield Step(kind="more-runs", code="repeat-late", **facts, **on)
     else:
-        command = _command("compare", set=f"seeds={ENOUGH_RUNS}")
-        yield Step(kind="more-runs", code="repeat", command=command, **facts)
+        on = _go_on(case, [], budget_for(case, {}, case.extra_runs))
+        on["command"] = _command("compare", set=f"seeds={ENOUGH_RUNS}")
+        yield Step(kind="more-runs", code="repeat", **facts, **on)
 
 
 # More time.
-
-
-def runs_to_repeat(case: Case) -> list[CandidateScores]:
-    """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs.
-
-    There is none where the question is decided, or variance between runs is not most of the error.
-    """
-    difference = case.lead
-    names = (case.named, *case.rivals)
-    if case.sure or difference is None or difference.run_share < 0.5:
-        return []
-    return [
-        c
-        for c in case.candidates.order
-        if c.repeats and c.repetitions < ENOUGH_RUNS and c.info.name in names
-    ]
 
 
 class Further(NamedTuple):
@@ -437,54 +387,36 @@ class Further(NamedTuple):
     whole: float | None = None
     ahead: Outlook | None = None
 
+    @property
+    def removes(self) -> float | None:
+        """Return the loss that it is expected to remove."""
+        return self.ahead and max(0.0, self.ahead.removed)
 
-def budget_for(
-    case: Case, rows: Mapping[str, int], runs: Mapping[str, int], waiting: Mapping[str, float]
-) -> Further:
-    """Return the one budget that every step names: the same command does all.
 
-    Other trials, of which nothing is known here, get half an hour.
+def budget_for(case: Case, rows: Mapping[str, int], runs: Mapping[str, int]) -> Further:
+    """Return the least budget of a command that goes on, and what the judge will say then.
 
     Args:
         case: what was measured, and how long it took.
         rows: test rows that candidates have not answered.
         runs: planned trials of candidates that have not run.
-        waiting: candidates without any answer, and the forecast seconds of a fit or 0.
     """
-    if not (rows or runs or waiting):
-        return Further(BUDGETS[3])
-    scores = case.candidates.scores
+    if not (rows or runs or case.unbegun):
+        return Further(OTHERS)
+    scores, total = case.candidates.scores, len(case.rows.targets)
     left = [_seconds_of_rest(scores[name], count) for name, count in rows.items()]
     left += [_seconds_of_runs(scores[name], trials) for name, trials in runs.items()]
     known = [seconds for seconds in left if seconds is not None]
-    work = max(SHARED * sum(known), FIT_SHARE * max(waiting.values(), default=0.0)) / 60
-    unsure = BUDGETS[2] if len(known) < len(left) or waiting else 0
+    longest = max((case.long_fits.get(name, 0.0) for name in case.unbegun), default=0.0)
+    work = max(START + SPARE * sum(known), FIT_SHARE * longest) / 60
+    unsure = UNKNOWN if len(known) < len(left) or case.unbegun else 0
     needed = max(min(work, LONGER * _seconds_so_far(case) / 60), unsure)
     minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
-    whole, ahead = work if work > minutes else None, None
-    if case.chances.loss >= NEARLY_NOTHING:
-        share, total = minutes / max(work, minutes), len(case.candidates.scores.rows.targets)
-        asked = dict.fromkeys(waiting, min(total, A_MINUTE * minutes))
-        asked |= {n: total - round((1 - share) * lacks) for n, lacks in _unfinished(case).items()}
-        ahead = chances_of(case.candidates, _reached(case, asked, runs, share)).later
-    return Further(minutes, whole, ahead)
-
-
-def _reached(
-    case: Case, asked: Mapping[str, int], runs: Mapping[str, int], share: float
-) -> dict[str, Whole]:
-    """Return what candidates will have answered after this share of the trials and labels left."""
-    found = {}
-    for name in {**asked, **runs}:
-        one = case.candidates.scores[name]
-        rows = asked.get(name, len(case.candidates.scores.rows.targets))
-        a_repetition = len(one.main.runs) / max(1, one.repetitions) if one.main else 1
-        more = int(share * runs.get(name, 0) / a_repetition)
-        read = rows_read(one)
-        # A fit on all rows is made again alike, with those alone that it has read.
-        labels = round(read + share * (one.whole - read)) if one.pool < one.whole else 0
-        found[name] = Whole(rows, one.repetitions + more, labels)
-    return found
+    share = minutes / max(work, minutes)
+    asked = dict.fromkeys(case.unbegun, min(total, A_MINUTE * minutes))
+    asked |= {n: total - round((1 - share) * lacks) for n, lacks in case.unfinished.items()}
+    ahead = chances_of(case.candidates, case.whole_after(asked, runs, share)).later
+    return Further(minutes, work if work > minutes else None, ahead)
 
 
 def _seconds_so_far(case: Case) -> float:
@@ -496,23 +428,29 @@ def _seconds_so_far(case: Case) -> float:
 def _seconds_of_rest(candidate: CandidateScores, rows: int) -> float | None:
     """Forecast the seconds of unanswered rows: of runs that ended early, and of others.
 
-    A run that goes on is fitted again, and answers only what it lacks.
+    A run that goes on is fitted again, and answers only what it lacks. Who learned from part of the
+    labels is fitted again on all of them, and answers every row.
     """
     runs = candidate.main.runs if candidate.main else ()
+    answered = sum(len(run.asked[CLEAN]) for run in runs)
     lacking = sum(run.unasked for run in runs)
-    more, begun = max(0, rows - lacking), sum(len(r.asked[CLEAN]) + r.unasked for r in runs)
-    others = _seconds_of_runs(candidate, more / begun * len(runs)) if more and begun else 0.0
+    a_run = (answered + lacking) / max(1, len(runs))
+    if candidate.info.learns and 0 < candidate.pool < candidate.whole:
+        return _seconds_of_runs(candidate, (answered + rows) / max(1.0, a_run))
+    others = _seconds_of_runs(candidate, max(0, rows - lacking) / max(1.0, a_run))
     again = [_alone(run, run.unasked) for run in runs if run.unasked]
     known = [seconds for seconds in again if seconds is not None]
-    return None if others is None or len(known) < len(again) or not runs else sum(known) + others
+    return None if others is None or len(known) < len(again) else sum(known) + others
 
 
 def _seconds_of_runs(candidate: CandidateScores, runs: float) -> float | None:
-    """Forecast the seconds of so many runs, with all their rows, by the mean of those that ran."""
+    """Forecast the seconds of so many runs on all labels, by the mean of those that ran."""
     ran = candidate.main.runs if candidate.main else ()
+    more = candidate.whole / candidate.pool - 1 if candidate.info.learns and candidate.pool else 0.0
     spent = [_alone(run, len(run.asked[CLEAN]) + run.unasked) for run in ran]
     known = [seconds for seconds in spent if seconds is not None]
-    return runs * sum(known) / len(known) if known else None
+    fits = [more * (run.fit_seconds or 0.0) for run in ran]
+    return runs * (sum(known) / len(known) + sum(fits) / len(fits)) if known else None
 
 
 def _alone(run: Run, rows: int) -> float | None:
@@ -521,14 +459,6 @@ def _alone(run: Run, rows: int) -> float | None:
         return None
     answered = len(run.asked[CLEAN])
     return run.seconds_alone + (run.predict_seconds or 0.0) * (rows / max(1, answered) - 1)
-
-
-def planned_runs(case: Case) -> dict[str, int]:
-    """Return by candidate the trials that would settle it and are planned, if any."""
-    late = [one for one in case.left_out if one.reason in LATE and REPETITIONS in one.trials]
-    left = {one.candidate: one.trials[REPETITIONS] for one in late}
-    names = [candidate.info.name for candidate in runs_to_repeat(case)]
-    return {name: left[name] for name in names if name in left}
 
 
 # Other candidates.

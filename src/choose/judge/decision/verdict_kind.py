@@ -8,14 +8,13 @@ import numpy as np
 
 from choose.judge.decision.gates import labels_limit
 from choose.judge.decision.more_labels import (
-    COARSE,
-    answered_too_few,
     forecast_nearest_target,
     steepest_gain,
     without_forecast,
 )
 from choose.judge.decision.rule import Case
 from choose.judge.measures.learning_curve import likely
+from choose.schema.decision import SMALL_LOSS
 from choose.schema.diagnosis import SURELY
 from choose.stats.intervals import wilson
 from choose.types import Kind
@@ -43,10 +42,8 @@ def kind_of(case: Case) -> Kind:
         return "collect-labels" if grows else "none-works"
     if (limit := documents_limit(case)) is not None:
         return limit
-    if not case.sure:
-        return "collect-labels" if _too_few_labels(case) else "too-close"
-    if case.target == "missed":
-        return "too-close"
+    if not case.sure or case.target == "missed":
+        return _undecided(case)
     return "baseline-is-enough" if case.family == "baseline" else "adopt"
 
 
@@ -103,16 +100,12 @@ def may_grow(case: Case) -> bool:
     )
 
 
-def _too_few_labels(case: Case) -> bool:
-    if case.chances.loss < WORTH_LABELS:
-        return False  # whatever they showed, hardly anything would be gained
-    difference = case.lead_of_costlier
-    if difference and answered_too_few(difference, len(case.candidates.scores.rows.targets)):
-        return False  # what is missing is time, not labels
-    candidates = (case.named, *case.rivals)
-    if steepest_gain(case.candidates, candidates) is not None:
-        return True
-    if difference is None or difference.run_share >= 0.5:
-        return False
-    by_rows = case.detectable_by_rows
-    return by_rows is None or by_rows > COARSE * case.margin
+def _undecided(case: Case) -> Kind:
+    """Return what the loss makes of a question without an answer that is sure and good enough.
+
+    Little is at stake, or answers are missing that would tell, or only more labelled rows would.
+    """
+    if not case.sure and case.chances.loss < SMALL_LOSS:
+        return "too-close"
+    left = case.unbegun or case.unfinished or case.planned_runs
+    return "incomplete" if case.would_tell or (case.sure and left) else "collect-labels"
