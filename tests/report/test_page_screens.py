@@ -45,8 +45,9 @@ def text_of(html: str) -> str:
 def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> None:
     command = Command(verb="compare", study="st", options={"seeds": "2"})
     step = Step(kind="add-candidate", code="add", names=("c",), command=command)
-    page = page_of(decisions.changed(answered(), steps=(step,) * 5))
-    assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == [words.answer(answered())]
+    stepped = decisions.changed(answered(), steps=(step,) * 5)
+    page = page_of(stepped)
+    assert re.findall(r"<h1[^>]*>(.*?)</h1>", page) == [words.answer(stepped)]
     first = page[page.index('id="decision"') : page.index('id="labels"')]
     said = text_of(first)
     places = [said.index(part) for part in ("76 % sure", "points against probe", "Do next")]

@@ -122,7 +122,7 @@ FEW_LOST = {"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}
 KINDS: dict[Kind, Callable[[], Decision]] = {
     "adopt": lambda: judge(world(0.88, 0.8, rows=2000), rule()),
     "baseline-is-enough": lambda: judge(world(0.78, 0.8, rows=2000), rule()),
-    "too-close": lambda: judge(world(0.8, 0.8, rows=2000), rule()),
+    "too-close": lambda: judge(world(0.8, 0.8, rows=1200), rule()),
     "collect-labels": lambda: judge(world(0.83, 0.81, rows=300), rule()),
     "none-works": lambda: judged(probe(0.4), prompt(0.38), lora(0.39), rows=600),
     "incomplete": lambda: judged(

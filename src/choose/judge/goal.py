@@ -26,7 +26,7 @@ def evened(targets: Codes) -> Floats | None:
 
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "16"
+RULE = "17"
 
 
 # The smallest gain that matters where the study states none.

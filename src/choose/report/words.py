@@ -475,16 +475,10 @@ def _until_then(decision: Decision) -> str:
 
 def _apart_at_most(decision: Decision) -> str | None:
     """Say by how much another family is better at most, where the cheapest is as good as any."""
-    verdict, shown = decision.verdict, {s.candidate: s.difference for s in decision.scorecards}
+    verdict = decision.verdict
     if verdict.kind != "too-close" or verdict.loss >= SMALL_LOSS or decision.family != "baseline":
         return None
-    ends = [
-        max(gap.high, verdict.leads.get(family.family, 0.0))
-        for family in verdict.families
-        if verdict.chance.get(family.family, 0.0) >= POSSIBLE
-        if (gap := shown.get(family.best or "")) and gap.high is not None
-    ]
-    return f"The difference is at most {measured(max(ends))}." if ends else None
+    return f"The difference is at most {_points(verdict.most)}."
 
 
 def only_references(decision: Decision) -> bool:
