@@ -35,8 +35,8 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.append(str(TESTS))
 
+import httpx2  # noqa: E402, F401
 import numpy as np  # noqa: E402
-import openai  # noqa: E402, F401
 import polars as pl  # noqa: E402
 import sklearn.feature_extraction.text  # noqa: E402
 import sklearn.linear_model  # noqa: E402, F401

@@ -20,7 +20,7 @@ from house import statements
 from support import tiny_models as tiny
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"torch", "transformers", "peft", "faiss", "sentence_transformers", "openai"}
+HEAVY = {"torch", "transformers", "peft", "faiss", "sentence_transformers", "httpx2"}
 STRATEGY_MAY_IMPORT = {
     "choose.corpus",
     "choose.types",
@@ -73,8 +73,9 @@ def test_strategies_see_only_the_seam() -> None:
 
 
 NETWORK = {
-    *("aiohttp", "anyio", "ftplib", "http", "httpcore", "httpx", "huggingface_hub", "openai"),
-    *("requests", "smtplib", "socket", "ssl", "urllib", "urllib3", "websockets", "xmlrpc"),
+    *("aiohttp", "anyio", "ftplib", "http", "httpcore", "httpx", "httpx2", "huggingface_hub"),
+    *("openai", "requests", "smtplib", "socket", "ssl", "urllib", "urllib3", "websockets"),
+    "xmlrpc",
 }
 
 

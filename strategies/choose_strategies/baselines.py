@@ -121,13 +121,11 @@ class Tfidf(Baseline):
     # The n-grams, their IDF and their weights; no row of the pool.
     learnt: ClassVar[Learnt] = {"features": TfidfFeatures.restored, "head": head_from}
 
-    def __init__(
-        self, *, seed: int, C: float = 10.0, pairs: bool = True, characters: bool = True
-    ) -> None:
-        self.seed, self.C, self.pairs, self.characters = seed, C, pairs, characters
+    def __init__(self, *, seed: int, C: float = 10.0, characters: bool = True) -> None:
+        self.seed, self.C, self.characters = seed, C, characters
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        names = ["words" if self.pairs else "single words", *["characters"] * self.characters]
+        names = ["words", *["characters"] * self.characters]
         most = MOST_WEIGHTS // len(task.labels or labels_and_choices(task)[1])
         self.features = TfidfFeatures(*names, most=most)
         matrix = self.features.fit([example.text or " " for example in examples])

@@ -137,7 +137,7 @@ for line in (["check", "words.csv", "--json"], ["plan", "words.csv"], ["score", 
         main()
     except SystemExit as stop:
         assert not stop.code, line
-heavy = {"torch", "transformers", "sentence_transformers", "faiss", "peft", "openai"}
+heavy = {"torch", "transformers", "sentence_transformers", "faiss", "peft", "httpx2"}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run(

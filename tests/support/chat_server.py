@@ -22,6 +22,8 @@ from select import select
 from typing import Any
 from urllib.parse import quote
 
+import httpx2
+
 from choose.conformance import TASK, WORDS_OF, pool
 from choose.models.endpoints.client import RetryPolicy
 from choose.models.endpoints.command_session import connect_endpoints
@@ -412,23 +414,14 @@ def serving(
 # In place of the network.
 
 
-def _library() -> Any:
-    """Return the HTTP library of the openai client."""
-    try:
-        import httpx2 as http
-    except ModuleNotFoundError:  # before openai 3
-        import httpx as http
-    return http
-
-
 def broken(kind: str) -> Exception:
     """Return the error of a connection: ConnectError, ReadTimeout, RemoteProtocolError, …"""
-    return getattr(_library(), kind)(kind)
+    return getattr(httpx2, kind)(kind)
 
 
 def as_response(respond: Responder, request: Any) -> Any:
     status, headers, content = respond(json.loads(request.content))
-    return _library().Response(status, headers=headers, content=content)
+    return httpx2.Response(status, headers=headers, content=content)
 
 
 def transport(respond: Responder, asked: list[dict[str, Any]] | None = None) -> Any:
@@ -439,7 +432,7 @@ def transport(respond: Responder, asked: list[dict[str, Any]] | None = None) -> 
             asked.append(json.loads(request.content))
         return as_response(respond, request)
 
-    return _library().MockTransport(handle)
+    return httpx2.MockTransport(handle)
 
 
 FAST = RetryPolicy(attempts=8, initial=0.001, max_pause=0.01, max_total=5.0)

@@ -328,7 +328,7 @@ def check_new(folder: Path) -> None:
 
 # Modules whose packages are pinned where the fit has loaded them.
 _PINNED = (
-    *("numpy", "sklearn", "scipy", "torch", "transformers", "tokenizers", "peft", "openai"),
+    *("numpy", "sklearn", "scipy", "torch", "transformers", "tokenizers", "peft"),
     *("sentence_transformers", "faiss", "bm25s", "safetensors", "gguf"),
 )
 

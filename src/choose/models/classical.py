@@ -37,11 +37,6 @@ VECTORISERS: Mapping[str, Mapping[str, Any]] = {
         "sublinear_tf": True,
         "token_pattern": r"(?u)\b\w+\b|[^\w\s]",
     },
-    "single words": {
-        "ngram_range": (1, 1),
-        "sublinear_tf": True,
-        "token_pattern": r"(?u)\b\w+\b|[^\w\s]",
-    },
     "characters": {
         "analyzer": "char_wb",
         "ngram_range": (2, 4),

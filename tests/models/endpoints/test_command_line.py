@@ -148,26 +148,6 @@ def test_the_plan_says_why_there_are_so_many_requests(choose: Run, server: Serve
     assert bill["requests"] == 100
 
 
-@pytest.mark.slow
-def test_two_candidates_of_one_strategy_have_a_model_each(choose, server, tmp_path):
-    with serving(lambda body: sent("fruit")) as small:
-        rest = f'[endpoints.small]\nbase_url = "{small.url}"\nmodel = "small-0.5b"\n'
-        other = '[[candidates]]\nstrategy = "prompt"\nname = "prompt-small"\n'
-        other += 'model = "endpoint:small"'
-        (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest, candidates=other))
-        code, _, _ = choose(
-            "compare", "-c", "choose.toml", "--out", "st"
-        )  # both are here and free: nothing to confirm
-    assert code == 0
-    assert card(tmp_path / "st", "prompt-big")["accuracy"]["value"] == 1.0
-    assert (
-        card(tmp_path / "st", "prompt-small")["accuracy"]["value"] == 8 / 25
-    )  # and is left behind
-    assert {body["model"] for body in server.asked} == {"big-model"}
-    gates = {gate["name"]: gate for gate in record(tmp_path / "st")["gates"]}
-    assert gates["candidates credible"]["status"] == "pass"
-
-
 def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(choose, server, tmp_path):
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
     code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")

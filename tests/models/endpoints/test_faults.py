@@ -220,7 +220,7 @@ from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import build
-import openai
+import httpx2
 with connect_endpoints({"big": Endpoint(base_url="http://hangs.example/v1", model="m")}):
     try:
         with time_limit(1.5):

@@ -1,4 +1,4 @@
-"""HTTP client of an endpoint without the openai client's own retries; faults, and when to retry."""
+"""HTTP client of an endpoint, the faults of its requests, and when they are sent again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from choose.models.endpoints.settings import Endpoint, redact
 from choose.untrusted import finite, http_date
@@ -154,8 +154,8 @@ MAX_BYTES = 4 << 20
 _ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
-async def read_bounded(response: Any) -> None:
-    """Read a response of at most `MAX_BYTES`, before the client reads all of it."""
+async def read_bounded(response: Any) -> str:
+    """Return the text of a response of at most `MAX_BYTES`."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
         raise RequestFault("unsure", f"it answered with the encoding {encoding[:40]!r}")
@@ -166,8 +166,7 @@ async def read_bounded(response: Any) -> None:
             # An answer gets no shorter when it is asked for again, and may be billed again.
             kind: Kind = "oversized" if response.status_code == 200 else "unsure"
             raise RequestFault(kind, f"what it sent is longer than {MAX_BYTES >> 20} MB")
-    await response.aclose()
-    response._content = b"".join(parts)
+    return b"".join(parts).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,31 +184,25 @@ class EndpointClient:
     """
 
     def __init__(self, endpoint: Endpoint, key: str | None, transport: Any = None) -> None:
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit
+        import httpx2
 
         self._secrets, self._timeout = [key] if key else [], endpoint.timeout
         parts = urlsplit(endpoint.base_url)
-        network: dict[str, Any] = {"transport": transport} if transport is not None else {}
-        # Rows go to the confirmed host only: redirects are not followed, and a server on this
-        # machine is never reached through a proxy.
-        network |= {"follow_redirects": False, "trust_env": not endpoint.is_local}
-        network["event_hooks"] = {"response": [read_bounded]}
-        self._client = AsyncOpenAI(
-            base_url=parts._replace(query="").geturl(),
-            api_key=key or "none",
-            default_query=dict(parse_qsl(parts.query)),
-            max_retries=0,
+        self._url = parts._replace(path=f"{parts.path}/chat/completions").geturl()
+        headers = {"Accept-Encoding": "identity", "User-Agent": "choose"}
+        if key is not None:
+            own = endpoint.api_key_header
+            headers |= {own: key} if own else {"Authorization": f"Bearer {key}"}
+        self._client = httpx2.AsyncClient(
+            headers=headers,
             timeout=endpoint.timeout,
-            http_client=DefaultAsyncHttpxClient(**network),
+            transport=transport,
+            # Rows go to the confirmed host only, and a server on this machine is never reached
+            # through a proxy.
+            follow_redirects=False,
+            trust_env=not endpoint.is_local,
+            limits=httpx2.Limits(max_connections=None),
         )
-        self._headers: dict[str, Any] = {"Accept-Encoding": "identity"}
-        if parts.hostname != "api.openai.com":
-            # The openai client reads these from the environment; other servers must not see them.
-            self._headers |= dict.fromkeys(("OpenAI-Organization", "OpenAI-Project"), Omit())
-        if key is None or endpoint.api_key_header:
-            self._headers["Authorization"] = Omit()
-        if key is not None and endpoint.api_key_header:
-            self._headers[endpoint.api_key_header] = key
 
     async def post(self, body: Body) -> Reply:
         """Request one chat completion.
@@ -217,38 +210,31 @@ class EndpointClient:
         Raises:
             RequestFault: on every failure; its message contains no API key.
         """
-        import openai
+        import httpx2
 
         start = perf_counter()
         try:
             # The client's own timeout is between bytes, so a slow stream would never reach it.
-            async with asyncio.timeout(self._timeout):
-                raw = await self._client.chat.completions.with_raw_response.create(
-                    model=body["model"],
-                    messages=body["messages"],
-                    extra_body={k: v for k, v in body.items() if k not in ("model", "messages")},
-                    extra_headers=self._headers,
-                )
+            async with (
+                asyncio.timeout(self._timeout),
+                self._client.stream("POST", self._url, json=body) as response,
+            ):
+                text = await read_bounded(response)
         except RequestFault:
             raise
-        except openai.APIStatusError as error:
-            raise self._refusal(error.response) from None
-        except TimeoutError:
-            raise fault_from_connection("it did not answer in time", sent=True) from None
-        except openai.APITimeoutError as error:
-            unsent = type(error.__cause__).__name__ in ("ConnectTimeout", "PoolTimeout")
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            unsent = isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
             raise fault_from_connection("it did not answer in time", sent=not unsent) from None
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, RequestFault):
-                raise cause from None
-            message = redact(str(cause) or type(cause).__name__, self._secrets)
-            unsent = type(cause).__name__ in ("ConnectError", "ProxyError", "UnsupportedProtocol")
-            raise fault_from_connection(message, sent=not unsent) from None
+        except httpx2.TransportError as error:
+            message = redact(str(error) or type(error).__name__, self._secrets)
+            refused = httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol
+            raise fault_from_connection(message, sent=not isinstance(error, refused)) from None
         except Exception as error:  # other errors of the client may quote a header
             message = redact(f"{type(error).__name__}: {error}", self._secrets)
             raise RequestFault("unsure", message) from None
-        return Reply(self._payload(raw.http_response.text), perf_counter() - start)
+        if not response.is_success:
+            raise self._refusal(response, text)
+        return Reply(self._payload(text), perf_counter() - start)
 
     def _payload(self, text: str) -> dict[str, Any]:
         """Return the JSON of an HTTP 200 response, unless it is an error."""
@@ -260,11 +246,11 @@ class EndpointClient:
         return payload
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._client.aclose()
 
-    def _refusal(self, response: Any) -> RequestFault:
+    def _refusal(self, response: Any, text: str) -> RequestFault:
         headers = response.headers
-        message = redact(_error_text(response.text), self._secrets)
+        message = redact(_error_text(text), self._secrets)
         if 300 <= response.status_code < 400:
             message = f"it redirects to {redact(headers.get('location', 'nowhere'), self._secrets)}"
         return fault_from_status(response.status_code, message, retry_after(headers))
