@@ -11,7 +11,6 @@ from choose.corpus import UPDATED, Span
 from choose.judge.diagnosis.documents import document_drill, on_common_rows
 from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, Items
 from choose.judge.scores.score_tables import study_scores
-from choose.report.words import after_changes
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome
 from choose.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.tasks.answering import Answering
@@ -147,10 +146,3 @@ def test_repetitions_without_all_rows_are_left_out() -> None:
 def test_nothing_is_said_of_what_was_not_asked(runs: tuple[Run, ...]) -> None:
     study = evidence(*runs)
     assert document_drill(study, study_scores(study)) is None
-
-
-def test_the_sentence_names_the_reader_and_who_knows_the_old_facts() -> None:
-    assert after_changes(drilled(RAG, LORA)) == (
-        "After 9 facts changed in the documents, rag scores 74 on 12 questions about them (83 "
-        "before), without retraining, and gives the old answer to 8 %; lora gives it to 25 %."
-    )

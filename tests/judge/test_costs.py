@@ -109,38 +109,30 @@ def test_prices_that_are_not_whole_leave_an_unpriced_verdict_as_it_was():
     assert bare.verdict.model_dump(exclude={"steps"}) == some.verdict.model_dump(exclude={"steps"})
 
 
-PRICES = TokenPrices(usd_per_million_in=2.0, usd_per_million_cached=0.5, usd_per_million_out=8.0)
-
-
-def test_read_cached_and_written_tokens_are_never_blended():
-    read, cached, written = np.array([1000, 500]), np.array([600, 0]), np.array([10, 2])
-    # 400 x 2 + 600 x 0.5 + 10 x 8 = 1,180 and 500 x 2 + 2 x 8 = 1,016 millionths.
-    assert dollars(PRICES, read, cached, written) == pytest.approx([0.00118, 0.001016])
-
-
-def test_without_a_discount_a_cached_token_costs_what_others_do():
-    plain = TokenPrices(usd_per_million_in=2.0, usd_per_million_out=8.0)
-    tokens = np.array([1000]), np.array([600]), np.array([10])
-    assert dollars(plain, *tokens) == pytest.approx([0.00208])
-    assert dollars(plain, tokens[0], None, tokens[2]) == pytest.approx([0.00208])
+ALL, PLAIN = (2.0, 0.5, 8.0), (2.0, None, 8.0)
 
 
 @pytest.mark.parametrize(
-    ("prices", "read", "written"),
+    ("prices", "read", "cached", "written", "usd"),
     [
-        (PRICES, None, np.array([1])),
-        (PRICES, np.array([1]), None),
-        (TokenPrices(usd_per_million_out=8.0), np.array([1]), np.array([1])),
-        (TokenPrices(usd_per_million_in=2.0), np.array([1]), np.array([1])),
+        # 400 x 2 + 600 x 0.5 + 10 x 8 = 1,180 and 500 x 2 + 2 x 8 = 1,016 millionths.
+        (ALL, [1000, 500], [600, 0], [10, 2], [0.00118, 0.001016]),
+        (PLAIN, [1000], [600], [10], [0.00208]),  # a cached token costs what others do
+        (PLAIN, [1000], None, [10], [0.00208]),
+        ((2.0, None, None), [500], None, [0], [0.001]),  # nothing was written
+        (ALL, None, None, [1], None),  # not counted
+        (ALL, [1], None, None, None),
+        ((None, None, 8.0), [1], None, [1], None),  # not priced
+        ((2.0, None, None), [1], None, [1], None),
     ],
 )
-def test_what_was_not_counted_or_priced_is_null(prices, read, written):
-    assert dollars(prices, read, None, written) is None
-
-
-def test_where_nothing_is_written_its_price_is_not_needed():
-    prices = TokenPrices(usd_per_million_in=2.0)
-    assert dollars(prices, np.array([500]), None, np.array([0])) == pytest.approx([0.001])
+def test_read_cached_and_written_tokens_have_prices_of_their_own(
+    prices, read, cached, written, usd
+):
+    names = ("usd_per_million_in", "usd_per_million_cached", "usd_per_million_out")
+    counts = (None if count is None else np.array(count) for count in (read, cached, written))
+    found = dollars(TokenPrices(**dict(zip(names, prices, strict=True))), *counts)
+    assert found is usd is None or found == pytest.approx(usd)
 
 
 def test_prices_come_from_the_study_file():

@@ -28,7 +28,6 @@ from choose.judge.measures.learning_curve import (
 from choose.judge.scores.promised_score import DRIFT, RATE_SD, promised_gain, promised_score
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.report.words import forecast_lines
 from choose.schema.decision import Decision
 from choose.stats import Estimate
 from choose.types import Floats
@@ -211,17 +210,8 @@ def test_clustered_rows_widen_what_is_said_about_rows_like_these():
 
 
 def test_eight_candidates_take_less_than_half_a_second():
-    players = [
-        worlds.candidate(
-            name=f"p{i}",
-            family="baseline",
-            accuracy=0.75,
-            seconds=1.0,
-            seeds=3,
-            at=FOUR,
-        )
-        for i in range(8)
-    ]
+    facts = {"family": "baseline", "accuracy": 0.75, "seconds": 1.0, "seeds": 3, "at": FOUR}
+    players = [worlds.candidate(name=f"p{i}", **facts) for i in range(8)]
     laid = study_scores(worlds.study(players, 1000, 1))
     [c.main.right for c in laid.candidates if c.main]
     start = process_time()
@@ -256,16 +246,6 @@ def test_a_target_out_of_reach_is_said_to_be():
     found = decide(Rule(target=0.95), flat)
     assert found.verdict.kind == "none-works"
     assert all(f.target is None or f.target.probability < 0.5 for f in found.forecasts)
-
-
-def test_records_survive_the_file_and_each_candidate_has_a_line():
-    found = decide(Rule(target=0.9), lora())
-    again = Decision.model_validate_json(found.model_dump_json(by_alias=True))
-    assert again.forecasts == found.forecasts
-    lines = list(forecast_lines(found))
-    assert len(lines) == 1
-    assert lines[0].startswith("lora: ")
-    assert "90 %" in lines[0]
 
 
 ROWS = 100

@@ -1,6 +1,5 @@
 """Errors in common, and rows that two candidates answer differently, by hand."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -11,11 +10,7 @@ from choose.judge.diagnosis.differing_rows import confusion_of, overlap_of
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.report.write import render_html
-from choose.schema.diagnosis import ErrorOverlap
-from choose.stats import Estimate
 from support import answered_studies as answered
-from support import decisions
 from support.answered_studies import player
 
 
@@ -55,14 +50,6 @@ def test_clusters_stay_in_one_part():
     assert set(parts) == set(range(5))
 
 
-def test_the_page_shows_errors_in_common():
-    players = [player("tfidf", "aabbabba"), player("prompt", "baabacab", "prompting", cheap=False)]
-    decision = judge(answered.study("abc", "aaaaaabb", players), Rule())
-    text = " ".join(re.sub(r"<[^>]+>", " ", render_html(decision)).split())
-    assert decision.overlap.wrong_in_all == 2
-    assert "Both candidates are wrong on 2 of 8 rows" in text
-
-
 def test_the_best_of_a_kind_is_the_best_on_common_rows():
     targets = ["a"] * 20 + ["b"] * 20
     easy = ["a"] * 18 + ["b"] * 2
@@ -88,27 +75,6 @@ def test_the_best_of_a_kind_is_the_best_on_common_rows():
     found = overlap_of(select_candidates(study_scores(study), Rule()))
     assert found.rows == 20
     assert found.cheap == "tfidf", "95 of 100 against 90 on the 20 rows that both answered"
-
-
-def test_the_report_obeys_no_label_or_name():
-    evil = decisions.HOSTILE
-    overlap = ErrorOverlap(
-        candidates=(evil, evil),
-        rows=9,
-        wrong_in_all=1,
-        oracle=Estimate(value=0.5, low=0.1, high=0.9),
-        cheap=evil,
-        strong=evil,
-        both_wrong=1,
-        both_expected=0.5,
-        only_cheap_wrong=1,
-        only_strong_wrong=1,
-    )
-    text = render_html(decisions.decision().model_copy(update={"overlap": overlap}))
-    assert "\x1b" not in text
-    assert "\x07" not in text
-    assert "\u202e" not in text
-    assert "[bold red]" in text
 
 
 def test_which_labels_are_answered_as_which_by_hand():

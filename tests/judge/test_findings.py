@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from choose.api.notebook_views import printed
 from choose.formatting import DASH
 from choose.judge.decision import gates
 from choose.judge.decision.candidates import select_candidates
@@ -15,7 +14,6 @@ from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.blocks import families
-from choose.report.terminal.pages import render
 from choose.schema.decision import SURE, Decision
 from choose.stats import Estimate
 from simulation.setting import SimulatedCandidate
@@ -103,13 +101,6 @@ def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered
         shown = cards[family.best]
         assert abs(shown.difference.value) == pytest.approx(abs(pair.difference.value))
         assert shown.common == pair.rows
-
-
-def test_f14_test_rows_that_are_in_the_training_file_are_said_on_the_first_screen() -> None:
-    """135 of 400 test rows were in the pool too, and only decision.json said so."""
-    found = judge(replace(study([majority(), probe(0.8)], 400, 1), leaked=135), Rule())
-    said = "135 of 400 test rows are also in the training file, and were removed from it."
-    assert said in " ".join(printed(render(found)).split())
 
 
 def test_f15_no_step_where_nothing_is_left_to_gain() -> None:

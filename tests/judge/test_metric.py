@@ -2,26 +2,20 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
-from typer.testing import CliRunner
 
-from choose.cli.app import app
-from choose.errors import StudyError
-from choose.judge.decision.candidates import select_candidates
 from choose.judge.goal import Rule, evened
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.study_comparison import Meeting, shifts
+from choose.judge.study_comparison import Meeting, causes, shifts
 from choose.judge.verdict import judge
 from choose.report.words import headline
 from choose.stats.intervals import two_way_interval
 from choose.stats.paired import paired_difference
-from choose.study.study_file import check
 from support import answered_studies as answered
 
 LABELS = "abc"
@@ -85,6 +79,8 @@ def test_the_measure_decides_who_is_better() -> None:
     assert "Every label counts the same" in headline(by_labels)
     assert "label" not in headline(by_rows)
     assert by_labels.goal["metric"] == "balanced"
+    [cause] = [c for c in causes(by_rows, by_labels, ()) if c.code == "metric"]
+    assert (cause.before, cause.after) == (ACCURACY, BALANCED)
     json.dumps(by_labels.model_dump(mode="json"))
 
 
@@ -145,14 +141,6 @@ def test_rows_that_count_little_are_worth_less() -> None:
     assert paired_difference(x, y).independent == 1.0
 
 
-def test_the_best_of_a_kind_heeds_weights() -> None:
-    recalls = {"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7), "low": (0.5, 0.5, 0.5)}
-    evidence = study_of(recalls, 3000)
-    for measure, best in ((ACCURACY, "common"), (BALANCED, "even")):
-        field = select_candidates(study_scores(evidence, measure), Rule(metric=measure))
-        assert field.leader == best
-
-
 def test_figures_of_rows_stay_figures_of_rows() -> None:
     evidence = study_of({"x": (0.95, 0.2, 0.2)}, 3000)
     by_rows, by_labels = (
@@ -209,37 +197,6 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
     (same,), _ = shifts(Meeting(one, one, place, place), [("x", "x")])
     assert same.same_fits
     assert same.accuracy_after == pytest.approx(found[0].value)
-
-
-def test_a_metric_that_cannot_be_is_refused() -> None:
-    wrong = "labels have accuracy, balanced .*rouge-l.*; a function of yours is FILE"
-    with pytest.raises(StudyError, match=wrong):
-        check({"goal": {"metric": "f1"}}, "choose.toml")
-
-
-@pytest.mark.slow
-def test_compare_and_its_reports_say_what_counts(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rows = [
-        f"{word} {i},{label}" for i in range(30) for word, label in (("cat", "a"), ("dog", "b"))
-    ]
-    rows += [f"fish {i},c" for i in range(8)]
-    Path("rows.csv").write_text("text,label\n" + "\n".join(rows))
-    run = CliRunner().invoke(
-        app,
-        ["compare", "rows.csv", "-s", "tfidf", "-s", "majority", "--metric", "balanced",
-         "--out", "store", "-o", "report.html", "-o", "report.md"],
-    )  # fmt: skip
-    assert run.exit_code == 0, run.output
-    said = "Every label counts the same"
-    whole = " ".join(CliRunner().invoke(app, ["report", "store", "--full"]).output.split())
-    assert all(said in text for text in (whole, *map(Path.read_text, Path().glob("report.*"))))
-    run = CliRunner().invoke(
-        app, ["compare", "rows.csv", "-s", "tfidf", "-s", "majority", "--out", "plain"]
-    )
-    assert run.exit_code == 0, run.output
-    run = CliRunner().invoke(app, ["report", "plain", "store"])
-    assert "was counted by accuracy and is counted by balanced" in " ".join(run.output.split())
 
 
 def test_balanced_accuracy_of_a_constant_answer_is_known_without_error() -> None:

@@ -22,8 +22,6 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.blocks import Table, decision_blocks, learning_curve, rows_noted
-from choose.report.words import headline
-from choose.report.write import render_html, render_markdown
 from choose.schema.base import Record
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
@@ -355,15 +353,3 @@ def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
     } <= paths
     tfidf = {f.row_set.split(":")[0] for f in known if f.owners == {"tfidf"}}
     assert len(tfidf) >= 4, "all rows, noise, typos and settings"
-
-
-def test_scores_of_the_balanced_metric_are_called_mean_recall() -> None:
-    found = decided("balanced")
-    page, text = render_html(found), render_markdown(found)
-    said = headline(found)
-    assert "% mean recall" in said
-    assert not re.search(r"\d %?( of 100)? (right|correct)\b", said)
-    assert "% mean recall" in page
-    assert "% mean recall" in text
-    assert "% right |" not in text
-    assert "% mean recall" not in render_markdown(decided("uneven"))

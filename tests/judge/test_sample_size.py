@@ -22,7 +22,6 @@ from choose.stats.paired import (
     paired_difference,
     smallest_detectable_gain,
 )
-from choose.stats.two_way import independent_rows
 
 
 def test_reach_golden() -> None:
@@ -43,18 +42,9 @@ def test_the_rows_needed_have_the_power_that_is_claimed() -> None:
     assert 0.77 <= found <= 0.84
 
 
-def test_no_number_of_rows_shows_a_margin_of_nothing() -> None:
-    assert detectable_gains(["a", "b", "c"], 0.0).margin_rows is None
-
-
-def test_too_few_rows_show_nothing() -> None:
-    assert detectable_gains(["a", "b", "c"], 0.02).usual is None
-
-
-def test_clusters_are_worth_less_than_their_rows() -> None:
-    assert independent_rows(list("abcd")) == 4
-    assert independent_rows(list("aabb")) == 2
-    assert independent_rows(list("aaab")) == pytest.approx(16 / 10)
+def test_too_few_rows_and_no_rows_of_a_margin_of_nothing_show_nothing() -> None:
+    found = detectable_gains(["a", "b", "c"], 0.0)
+    assert found.usual is found.margin_rows is None
 
 
 def test_a_plan_without_data_golden() -> None:

@@ -1,6 +1,5 @@
 """Answers that are texts: scores are facts, stored once, and decide as labels do."""
 
-import re
 import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,14 +11,10 @@ import polars as pl
 import pytest
 
 from choose.api.compare import decide
-from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of, rule_of
-from choose.cli.ci_gates import not_under
 from choose.errors import StudyError
 from choose.judge.evidence import items_of
 from choose.judge.scores.score_tables import study_scores
-from choose.report.terminal.pages import render
-from choose.report.write import render_html, render_markdown
 from choose.schema.decision import Decision
 from choose.store.store import SCORES, Store
 from choose.tasks.extraction import Extraction, as_text
@@ -259,19 +254,6 @@ def test_suspects_come_from_out_of_fold_answers_to_their_own_row(division, monke
             assert [str(one["people"]) for one in said] == [suspect.suggested]
 
 
-def forms_of(decision: Decision, store: Store) -> dict[str, str]:
-    """Return every form of a report as text."""
-    texts = {e.id: e.text for e in store.dataset.examples.values()}
-    page = re.sub(
-        r"<(style|script).*?</\1>|<pre.*?</pre>", "", render_html(decision, texts), flags=re.S
-    )
-    return {
-        "html": re.sub(r"<[^>]+>", " ", page),
-        "markdown": render_markdown(decision),
-        "screen": printed(render(decision, store.path)),
-    }
-
-
 EVERYTHING: dict[str, Any] = {
     "seeds": 1,
     "noise": (0.0, 0.1),
@@ -299,31 +281,6 @@ def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):
     reader = card(decision, "reader")
     assert reader.accuracy.value == pytest.approx(mean)
     assert 0.5 < mean < reader.text.metrics["field-f1"].value
-    forms = forms_of(decision, store)
-    assert "of records right" in forms["screen"]
-    assert "The score is the share of records that are right as a whole." in " ".join(
-        forms["markdown"].split()
-    )
-    assert "against" in forms["screen"]
-
-
-@pytest.mark.parametrize(
-    ("metric", "least", "named"),
-    [
-        ("field-f1", 0.98, "field F1"),
-        ("exact-record", 0.5, "exact match"),
-        ("chrf", 0.3, "chrF"),
-        ("mine", 0.3, "mine"),
-        ("balanced", 0.3, "balanced accuracy"),
-        ("accuracy", 0.3, "accuracy"),
-    ],
-)
-def test_a_least_score_states_what_it_is_held_against(metric, least, named, stored):
-    goal = {**stored[0].goal, "metric": metric}
-    check = not_under(stored[0].model_copy(update={"goal": goal}), least)
-    assert check.expected == f"{named} of at least {least}"
-    assert check.found == f"{card(stored[0], 'good').accuracy.value:.4g} (good)"
-    assert check.met is (metric != "field-f1")
 
 
 @pytest.fixture(scope="module")
