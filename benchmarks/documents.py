@@ -50,7 +50,7 @@ from choose.corpus import (
     holds,
     reciprocal_rank,
 )
-from choose.data.dataset import load_dataset
+from choose.data.dataset import dataset_from, read_rows
 from choose.engines.environment_settings import cores
 from choose.engines.weights.spec import DEFAULT_LM
 from choose.judge.diagnosis.documents import GIVEN
@@ -572,17 +572,12 @@ def _fitted(name: str, settings: dict[str, Any], task: Task, rows: Part, seed: i
 
 def _print_bands(choice: argparse.Namespace, kept: _Kept) -> None:
     """Print what the prompt reaches and the adapter adds, each question once, out of fold."""
-    dataset = load_dataset(
-        DataSection(
-            path="sample:handbook",
-            documents="sample:handbook",
-            evidence_column="spans",
-            folds=2,
-        ),
-        TaskSection(
-            kind="answering", instruction="Answer a question about Harbourly from its handbook."
-        ),
+    said = "Answer a question about Harbourly from its handbook."
+    section = DataSection(
+        path="sample:handbook", documents="sample:handbook", evidence_column="spans", folds=2
     )
+    task = TaskSection(kind="answering", instruction=said)
+    dataset = dataset_from(read_rows(section, kind=task.kind), section, task)
     rows = dataset.examples
     found: dict[str, dict[str, float]] = {}
     for name in choice.candidates:
@@ -654,7 +649,7 @@ def _read(folder: Path) -> tuple[Task, list[Example], list[Example]]:
             test=str(files["test"]),
             documents=str(folder / "passages.jsonl"),
         )
-        dataset = load_dataset(section, TaskSection())
+        dataset = dataset_from(read_rows(section), section, TaskSection())
     [fold] = dataset.folds
     parts = [[dataset.examples[id] for id in ids] for ids in (fold.pool, fold.questions)]
     return dataset.task, parts[0], parts[1]

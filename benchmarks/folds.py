@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import polars as pl
 
-from choose.data.dataset import load_dataset
+from choose.data.dataset import dataset_from, read_rows
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import stratified_folds
 from choose.engines.embeddings import load_encoder
@@ -249,7 +249,8 @@ def show_spread(data: Path, names: Sequence[str], divisions: int) -> None:
         f"Spread over {FOLDS} folds, points; {divisions} divisions each\n"
         f"{'':10}{'accuracy':>14}{'sd of folds':>16}{'fold 0 is off':>16}"
     )
-    tickets = load_dataset(DataSection(path="sample:tickets"), TaskSection())
+    section = DataSection(path="sample:tickets")
+    tickets = dataset_from(read_rows(section), section, TaskSection())
     for name in ("tickets", *names):
         examples = list(tickets.examples.values())
         if name != "tickets":

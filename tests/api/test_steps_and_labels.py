@@ -15,7 +15,6 @@ from choose.api.study_evidence import with_commands
 from choose.cli.app import app
 from choose.cli.options import overrides
 from choose.conformance import pool
-from choose.data.dataset import load_dataset
 from choose.formatting import measured
 from choose.report import check_words
 from choose.report.terminal.pages import typed_here
@@ -28,7 +27,7 @@ from choose.study import study_file
 from choose.study.candidates import names_of
 from choose.study.config import Study
 from support.decisions import decision
-from support.studies import write_csv
+from support.studies import load_dataset, write_csv
 
 QUICK = ("-s", "tfidf", "--quick")
 

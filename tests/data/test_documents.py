@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from choose.corpus import Corpus, Document
-from choose.data.dataset import Rows, load_dataset, read_rows
+from choose.data.dataset import Rows, read_rows
 from choose.data.readers.document_files import read_documents
 from choose.data.readers.evidence_columns import evidence_cells
 from choose.errors import DataError, StudyError
@@ -25,7 +25,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
 from choose.tasks.evidence_spans import AnswerPlaces, folded, linked_groups
 from choose.types import Dataset, Example
-from support.studies import load
+from support.studies import load, load_dataset
 from support.studies import write_lines as lines
 
 ROWS: list[dict[str, Any]] = [
@@ -262,14 +262,15 @@ def test_names_and_titles_keep_what_a_terminal_would_obey(tmp_path: Path) -> Non
 HUGE = """
 import json, resource, sys, time
 from choose.corpus import CONDITIONS
-from choose.data.dataset import load_dataset
+from choose.data.dataset import dataset_from, read_rows
 from choose.models.retrieval.passage_search import given
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.strategy import build
 from choose.tasks.exchanged_facts import drill_of
 
 start = time.process_time()
-data = load_dataset(DataSection(path=sys.argv[1], documents=sys.argv[2]), TaskSection())
+section = DataSection(path=sys.argv[1], documents=sys.argv[2])
+data = dataset_from(read_rows(section), section, TaskSection())
 rows = list(data.examples.values())
 strategy = build("sentence", seed=0)
 strategy.fit(data.task, rows[:10])

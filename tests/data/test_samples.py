@@ -12,11 +12,11 @@ import pytest
 
 from choose.api.plan import resolve
 from choose.corpus import Corpus, Document, Span, holds
-from choose.data.dataset import load_dataset
 from choose.data.readers.table_file import read_table
 from choose.data.scenarios import new_class, origins
 from choose.models.retrieval.passage_search import BM25Index
 from choose.types import Dataset
+from support.studies import load_dataset
 
 SAMPLES = files("choose.data") / "samples"
 Rows = list[dict[str, Any]]

@@ -13,7 +13,6 @@ from choose.api.compare import run_study
 from choose.api.plan import plan_trials, resolve
 from choose.api.study_evidence import evidence_of
 from choose.data import scenarios as module
-from choose.data.dataset import load_dataset
 from choose.data.scenarios import (
     ORIGINS,
     Pools,
@@ -40,7 +39,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.types import STANDARD, Dataset, Example, Scenario
-from support.studies import compare, dataset, jobs_of, planned, study, write_csv
+from support.studies import compare, dataset, jobs_of, load_dataset, planned, study, write_csv
 from support.studies import dataset as words
 
 START = datetime(2025, 1, 1, tzinfo=UTC)

@@ -14,7 +14,6 @@ import pytest
 
 import choose
 from choose.corpus import Corpus, Document
-from choose.data.dataset import load_dataset
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, DataError, StoreError, StudyError
 from choose.files import temporary_name, write_atomic
@@ -24,7 +23,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import MARK, STUDY, Store, check_destination, is_store
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Dataset, Run
-from support.studies import dataset, jobs_of, study
+from support.studies import dataset, jobs_of, load_dataset, study
 from support.studies import write_lines as lines
 
 

@@ -287,9 +287,9 @@ def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -
 
 @pytest.mark.slow
 def test_with_the_embedded_encoder_both_ways_beat_one() -> None:
-    from choose.data.dataset import load_dataset
     from choose.schema.study_sections import DataSection, TaskSection
     from choose.study.study_file import sample_settings
+    from support.studies import load_dataset
 
     section = DataSection(
         path="sample:handbook",

@@ -13,7 +13,7 @@ from filelock import FileLock
 from choose.api.compare import run_study
 from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
-from choose.data.dataset import load_dataset
+from choose.data.dataset import dataset_from, read_rows
 from choose.data.scenarios import Pools
 from choose.data.splits import build_dataset
 from choose.judge.evidence import CandidateInfo
@@ -65,8 +65,11 @@ def compare(data=None, *, study_file=None, overrides=None, strategies=(), **sett
 
 def load(path: str | Path, task: dict[str, Any] | None = None, **data: Any) -> Dataset:
     """Read and divide a file; `task` and `data` are keys of the study file."""
-    section = DataSection(path=str(path), **data)
-    return load_dataset(section, TaskSection(**(task or {})))
+    return load_dataset(DataSection(path=str(path), **data), TaskSection(**(task or {})))
+
+
+def load_dataset(section: DataSection, task: TaskSection, metric: str = "accuracy") -> Dataset:
+    return dataset_from(read_rows(section, kind=task.kind), section, task, metric)
 
 
 def write_lines(path: str | Path, rows: Iterable[object]) -> str:

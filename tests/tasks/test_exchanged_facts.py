@@ -149,7 +149,7 @@ def test_the_view_is_named_by_what_changed() -> None:
     task = with_corpus(Answering(), corpus)
     folds = (Fold(pool=(), questions=("q",)),)
     data = Dataset(name="d", task=task, examples=examples, folds=folds, division="held-out")
-    drill, other = drill_of(data), drill_of(data, seed=1)
+    drill, other = drill_of(data), exchanged([*examples.values()], corpus, seed=1)
     assert is_drill(drill.view)
     assert drill.view != other.view
     bare = Dataset(name="d", task=Answering(), examples=examples, folds=folds, division="held-out")

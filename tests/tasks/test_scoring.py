@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from choose.data.dataset import load_dataset
 from choose.errors import StudyError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.study_file import load_study
 from choose.tasks import scoring
 from choose.tasks.kinds import read_task
 from choose.types import Task
-from support.studies import write_lines
+from support.studies import load_dataset, write_lines
 
 CODE = """
 def exact(output, targets):
@@ -70,7 +69,7 @@ def task_with(metric: str, kind: str = "extraction") -> Task:
     ]
     write_lines("rows.jsonl", rows)
     data = DataSection(path="rows.jsonl")
-    return load_dataset(data, TaskSection(kind=kind), None, metric).task
+    return load_dataset(data, TaskSection(kind=kind), metric).task
 
 
 def test_a_function_counts_first_and_the_usual_scores_stand_beside_it(scores: str) -> None:
@@ -155,7 +154,7 @@ def test_metrics_of_labels_and_of_texts_are_kept_apart(scores: str) -> None:
     write_lines("labels.jsonl", rows)
     data = DataSection(path="labels.jsonl")
     with pytest.raises(StudyError, match="Allowed here for --metric: accuracy, balanced"):
-        load_dataset(data, TaskSection(), None, f"{scores}:exact")
+        load_dataset(data, TaskSection(), f"{scores}:exact")
 
 
 @pytest.mark.parametrize(

@@ -253,22 +253,10 @@ def _pool(section: DataSection, given: Tables) -> Source:
     return read_source(section.path)
 
 
-def load_dataset(
-    section: DataSection,
-    task: TaskSection,
-    tables: Tables | None = None,
-    metric: str = LABEL_METRICS[0],
-) -> Dataset:
-    """Read, check and split the labelled set of a study; `tables` replace its files.
-
-    `metric` is that of the study's goal.
-    """
-    return dataset_from(read_rows(section, tables, task.kind), section, task, metric)
-
-
 def dataset_from(
     rows: Rows, section: DataSection, task: TaskSection, metric: str = LABEL_METRICS[0]
 ) -> Dataset:
+    """Check and split rows that were read; `metric` is that of the study's goal."""
     options = SplitOptions(
         test_rows=section.test_rows,
         folds=section.folds,

@@ -421,7 +421,7 @@ def _apart(dataset: Dataset, spec: SplitSpec, split: Apart) -> Split:
     if scenario.learns_from != "any":
         return Split(_first(past, targets, size, spec.draw), tuple(test))
     rows = (dataset.examples[id] for id in test)
-    part = folds_of(dataset.task, rows, clusters, scenario.parts, seed=0)[spec.fold]
+    part = folds_of(dataset.task, rows, clusters, scenario.parts)[spec.fold]
     others = disjoint_from(split.rows, set(part), clusters)
     return Split(_first(others, targets, size, spec.draw), tuple(part))
 
@@ -455,7 +455,7 @@ def _parts(dataset: Dataset, pool: Sequence[Example], scenario: Scenario) -> lis
     ids = list(targets)
     most = len(ids) if scenario.parts > 1 else len(ids) // 2
     chosen = set(stratified_sample(ids, targets, min(scenario.ask or most, most), scenario.kind))
-    parts = folds_of(dataset.task, pool, dataset.clusters, scenario.parts, seed=0)
+    parts = folds_of(dataset.task, pool, dataset.clusters, scenario.parts)
     return [[id for id in part if id in chosen] for part in parts]
 
 

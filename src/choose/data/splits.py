@@ -53,7 +53,6 @@ class SplitOptions:
 
     test_rows: int | None = None
     folds: int | None = None
-    seed: int = 0
     kind: str = USUAL
     task: TaskSection = field(default_factory=TaskSection)
 
@@ -82,11 +81,11 @@ def build_dataset(
     kind.check(usable, usable_test)
     task = make_task(options.kind, usable, usable_test or (), options.task)
     if usable_test is not None:
-        division = split_by_test_file(usable, usable_test, task, options.test_rows, options.seed)
+        division = split_by_test_file(usable, usable_test, task, options.test_rows)
     elif options.folds is None and sum(e.labelled for e in usable) >= HOLD_OUT_FROM:
-        division = hold_out_part(usable, task, options.test_rows, options.seed)
+        division = hold_out_part(usable, task, options.test_rows)
     else:
-        division = cross_fit(usable, task, options.folds, options.test_rows, options.seed)
+        division = cross_fit(usable, task, options.folds, options.test_rows)
     return Dataset(
         name=name,
         task=task,
@@ -116,7 +115,7 @@ def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
 
 
 def split_by_test_file(
-    pool: Sequence[Example], test: Sequence[Example], task: Task, limit: int | None, seed: int
+    pool: Sequence[Example], test: Sequence[Example], task: Task, limit: int | None
 ) -> Division:
     """Test on a stratified sample of the test file; remove pool rows that repeat a test row."""
     if task.labels and len(found := {e.target for e in test}) == 1:
@@ -125,7 +124,7 @@ def split_by_test_file(
             "must be at least two labels."
         )
     targets = strata_of(task, test)
-    chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
+    chosen = set(stratified_sample(list(targets), targets, limit or len(test), "test-0"))
     test_part = [e for e in test if e.id in chosen]
     passage = passage_field(task)
     index = index_texts([*pool, *test_part], passage is not None)
@@ -149,7 +148,7 @@ def split_by_test_file(
     return Division("held-out", rows, [ids], [chosen], clusters, findings, len(concerned))
 
 
-def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: int) -> Division:
+def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None) -> Division:
     """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows."""
     count = limit or min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(rows)))
     if 2 * count > len(rows):
@@ -159,7 +158,7 @@ def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: 
         )
     clusters, findings = _cluster(rows, len(rows) // 2, task)
     targets = strata_of(task, [e for e in rows if e.labelled])
-    test_part = hold_out(list(targets), targets, clusters, count, seed)
+    test_part = hold_out(list(targets), targets, clusters, count)
     if len(test_part) < 2:
         raise _indivisible(rows, clusters, "a held-out part")
     part = {e.id for e in rows} - {e.id for e in disjoint_from(rows, set(test_part), clusters)}
@@ -167,7 +166,7 @@ def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: 
 
 
 def cross_fit(
-    rows: Sequence[Example], task: Task, folds: int | None, limit: int | None, seed: int
+    rows: Sequence[Example], task: Task, folds: int | None, limit: int | None
 ) -> Division:
     """Split into folds for cross-validation; with a limit, test on a stratified sample."""
     count = folds or FOLDS
@@ -177,8 +176,8 @@ def cross_fit(
     targets = strata_of(task, rows)
     ids = list(targets)
     labelled = [e.id for e in rows if e.labelled]
-    chosen = set(stratified_sample(labelled, targets, limit or len(ids), f"test-{seed}"))
-    dealt = folds_of(task, rows, clusters, count, seed)
+    chosen = set(stratified_sample(labelled, targets, limit or len(ids), "test-0"))
+    dealt = folds_of(task, rows, clusters, count)
     parts = [part for part in dealt if not chosen.isdisjoint(part)]
     test_ids = [[id for id in part if id in chosen] for part in parts]
     findings = [*findings, *_unused(len(labelled), len(chosen))]

@@ -25,7 +25,7 @@ def strata_of(task: Task, rows: Iterable[Example]) -> dict[str, str]:
 
 
 def folds_of(
-    task: Task, rows: Iterable[Example], clusters: Mapping[str, str], count: int, seed: int
+    task: Task, rows: Iterable[Example], clusters: Mapping[str, str], count: int
 ) -> list[list[str]]:
     """Deal rows into parts of similar size and classes; sets of labels evenly in every label."""
     rows = list(rows)
@@ -33,7 +33,7 @@ def folds_of(
         classes = {e.id: task.classes(e.target) for e in rows}
     else:
         classes = {id: (name,) for id, name in strata_of(task, rows).items()}
-    return stratified_folds(classes, clusters, count, seed)
+    return stratified_folds(classes, clusters, count, seed=0)
 
 
 def stratified_folds(
@@ -90,12 +90,11 @@ def hold_out(
     targets: Mapping[str, str],
     clusters: Mapping[str, str],
     count: int,
-    seed: int,
 ) -> list[str]:
     """Choose at most `count` rows, stratified, without separating a cluster."""
     quota = _quotas(Counter(targets[id] for id in ids), count)
     chosen: set[str] = set()
-    for unit in _units(ids, clusters, Random(f"held-out-{seed}")):
+    for unit in _units(ids, clusters, Random("held-out-0")):
         classes = Counter(targets[id] for id in unit)
         if all(n <= quota[c] for c, n in classes.items()):
             quota.subtract(classes)

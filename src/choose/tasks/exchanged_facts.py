@@ -57,7 +57,7 @@ class Drill:
         return f"{UPDATED}-{digest([self.corpus.digest, list(self.ids)])[:12]}"
 
 
-def drill_of(dataset: Dataset, seed: int = 0) -> Drill | None:
+def drill_of(dataset: Dataset) -> Drill | None:
     """Return the drill of a dataset; None where documents were not read or no exchange is clear.
 
     It is cached with the documents, since every trial of a candidate that reads needs it.
@@ -65,10 +65,10 @@ def drill_of(dataset: Dataset, seed: int = 0) -> Drill | None:
     task = dataset.task
     if not isinstance(task, Answering) or task.corpus is None:
         return None
-    cache: dict[object, Drill | None] = task.corpus.__dict__.setdefault("_drills", {})
-    if (key := (dataset.fingerprint, seed)) not in cache:
+    cache: dict[str, Drill | None] = task.corpus.__dict__.setdefault("_drills", {})
+    if (key := dataset.fingerprint) not in cache:
         cache[key] = exchange_facts(
-            list(dataset.examples.values()), task.corpus, asked=dataset.asked, seed=seed
+            list(dataset.examples.values()), task.corpus, asked=dataset.asked, seed=0
         )
     return cache[key]
 

@@ -178,7 +178,7 @@ def parts_of(task: Task, pool: Sequence[Example], asked: int) -> Parts | None:
     if len(pool) < FEWEST_ROWS or asked < FEWEST_ASKED:
         return None
     cluster = clusters_of(pool, index_texts(pool))
-    held = {*hold_out([e.id for e in pool], strata_of(task, pool), cluster, asked, seed=0)}
+    held = {*hold_out([e.id for e in pool], strata_of(task, pool), cluster, asked)}
     shown, rows = ([e for e in pool if (e.id in held) is so] for so in (False, True))
     few_labels = task.labels and len({e.target for e in shown}) < 2
     numbers: dict[str, int] = {}

@@ -205,7 +205,7 @@ def held_apart(rows: Sequence[Example], share: float) -> tuple[list[Example], li
     groups = connected_components(graph, directed=False)[1].astype(str).tolist()
     ids = [row.id for row in rows]
     clusters = dict(zip(ids, groups, strict=False))
-    held = {*hold_out(ids, dict.fromkeys(ids, ""), clusters, wanted, seed=0)}
+    held = {*hold_out(ids, dict.fromkeys(ids, ""), clusters, wanted)}
     apart = bool(rows) and 2 * len(held) >= wanted
     if not apart:
         held = {*ids[:wanted]}
