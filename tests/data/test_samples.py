@@ -120,7 +120,7 @@ def test_each_first_answer_stands_where_its_spans_say(answerable, documents):
 def test_the_figures_of_choose_s_own_search(answerable, corpus, replaced):
     index = BM25Index(corpus.passages())
     found = index.search([row["question"] for row in answerable], 10)
-    shown = [[hit.passage.id for hit in hits] for hits in found]
+    shown = [[hit.id for hit in hits] for hits in found]
     evidence = [[Span(*span) for span in row["spans"]] for row in answerable]
     pairs = [*zip(shown, evidence, strict=True)]
     first, five = (fmean(any(holds(p, e) for p in ids[:k]) for ids, e in pairs) for k in (1, 5))
@@ -128,7 +128,7 @@ def test_the_figures_of_choose_s_own_search(answerable, corpus, replaced):
     assert 0.55 <= first <= 0.80
     assert five == pytest.approx(stated("BM25 hit@5 as"), abs=5e-4)
     stale = sum(
-        hits[0].passage.span.document == replaced.get(row["evidence"][0])
+        hits[0].span.document == replaced.get(row["evidence"][0])
         for row, hits in zip(answerable, found, strict=True)
     )
     assert stale == stated("questions whose first passage")
