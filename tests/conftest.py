@@ -169,6 +169,19 @@ def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def refused(choose):
+    """Run a command that must be refused in one line, with nothing printed; return that line."""
+
+    def run(*arguments: object) -> str:
+        code, out, err = choose(*arguments)
+        assert (code, out, len(err.strip().splitlines())) == (2, "", 1), err
+        assert err.startswith("Error: ")
+        return err
+
+    return run
+
+
+@pytest.fixture
 def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Run the command line in this process and return its exit code, output and messages."""
     from choose.cli import main

@@ -38,14 +38,6 @@ def files() -> None:
     write_lines("questions.jsonl", rows)
 
 
-def refused(choose: Choose, *arguments: str) -> str:
-    result = choose(*arguments)
-    assert result.code == 2
-    assert result.out == ""
-    assert "Traceback" not in result.err
-    return " ".join(str(result.err).split())
-
-
 def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
     result = choose("check", "questions.jsonl", "--documents", "handbook", "--json")
     assert result.code == 0, result.err
@@ -60,7 +52,7 @@ def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
     assert package.check("questions.jsonl", documents=Path("handbook")).kind == "answering"
 
 
-def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose: Choose) -> None:
+def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose, refused) -> None:
     Path("mine.toml").write_text('[data]\nestimand = "new-documents"\n')
     flags = ("-c", "mine.toml", "--documents", "handbook")
     run = ("-s", "nearest", "--quick", "--out", "st")
@@ -75,7 +67,7 @@ def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose: Choose)
     again = choose("compare", "-c", "st", "-s", "nearest", "--quick")
     assert again.code == 0, again.err
     Path("handbook/new.md").write_text("A new page.")
-    said = refused(choose, "compare", "questions.jsonl", *flags, *run)
+    said = refused("compare", "questions.jsonl", *flags, *run)
     assert "'st' holds another study (other rows or documents, or another division)" in said
     (store.path / "documents.parquet").write_bytes(b"PAR1")
     (store.path / "decision.json").unlink()
@@ -109,15 +101,15 @@ def test_the_command_to_compare_with_names_the_documents(choose: Choose) -> None
         (("--documents", "handbook", "--kind", "writing"), "this task is writing. Leave it out"),
     ],
 )
-def test_bad_documents_are_refused_in_one_sentence(choose, arguments, said):
+def test_bad_documents_are_refused_in_one_sentence(refused, arguments, said):
     for command in ("check", "plan"):
-        assert said in refused(choose, command, "questions.jsonl", *arguments)
+        assert said in refused(command, "questions.jsonl", *arguments)
 
 
-def test_outputs_never_replace_a_document(choose: Choose) -> None:
+def test_outputs_never_replace_a_document(refused) -> None:
     page = "handbook/offices/bern.md"
     for output in (page, "handbook/report.md"):
-        said = refused(choose, "check", "questions.jsonl", "--documents", "handbook", "-o", output)
+        said = refused("check", "questions.jsonl", "--documents", "handbook", "-o", output)
         assert "which is never overwritten" in said
     assert Path(page).read_text().startswith("# The office")
 

@@ -44,14 +44,13 @@ def test_the_files_below_are_accepted_without_a_study_file(choose: Callable, fil
         ("--metric", "balancd", "is FILE.py:FUNCTION. Did you mean 'balanced'?"),
     ],
 )
-def test_a_bad_value_of_a_flag_is_refused_with_the_flag(choose, flag, value, said):
+def test_a_bad_value_of_a_flag_is_refused_with_the_flag(refused, flag, value, said):
     write("team.csv")
-    refused = choose("compare", "team.csv", flag, value)
-    assert refused.code == 2
-    assert refused.err.startswith(f"Error: {flag} ")
-    assert refused.err.rstrip().endswith(said)
+    line = refused("compare", "team.csv", flag, value)
+    assert line.startswith(f"Error: {flag} ")
+    assert line.rstrip().endswith(said)
     Path("choose.toml").write_text(f'[goal]\n{flag[2:]} = "{value}"\n')
-    assert f"goal.{flag[2:]} = " in choose("compare", "team.csv", "-c", "choose.toml").err
+    assert f"goal.{flag[2:]} = " in refused("compare", "team.csv", "-c", "choose.toml")
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
 """The page on endpoints: its study files are read, its flags exist, its study runs."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,6 @@ import pytest
 import tomli_w
 
 from choose.models.endpoints.providers import PROVIDERS
-from choose.study.config import Study
-from choose.study.study_file import check
 from support.chat_server import Model, serving
 from support.endpoint_studies import KEY_VARIABLE, ONCE, bench, words_rule
 
@@ -24,12 +20,6 @@ def blocks(language: str) -> list[str]:
     return [text for name, text in fences if name == language]
 
 
-def test_the_study_files_are_read() -> None:
-    studies = [check(tomllib.loads(text), "the page") for text in blocks("toml")]
-    assert [list(study.endpoints) for study in studies] == [["big"], ["tuned"]]
-    assert all(isinstance(study, Study) for study in studies)
-
-
 def test_the_table_of_providers_is_the_one_in_use() -> None:
     page = PAGE.read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if re.match(r"\| `\w+:` \|", line)]
@@ -37,22 +27,6 @@ def test_the_table_of_providers_is_the_one_in_use() -> None:
     for (name, provider), row in zip(PROVIDERS.items(), rows, strict=True):
         assert row.startswith(f"| `{name}:` | {provider.name} | `{provider.base_url}` | ")
         assert all(f"`{variable}`" in row for variable in provider.keys)
-
-
-def test_the_flags_exist() -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", "choose", "compare", "--help-all"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    commands = [
-        line for text in blocks("") for line in text.splitlines() if "choose compare" in line
-    ]
-    used = {flag for line in commands for flag in re.findall(r"(?<=\s)--?[a-z][a-z-]*", line)}
-    used |= set(re.findall(r"`(--[a-z-]+)", PAGE.read_text(encoding="utf-8")))
-    assert len(used) > 8
-    assert not [flag for flag in used if not re.search(rf"{flag}\b", told)]
 
 
 @pytest.mark.slow

@@ -46,6 +46,8 @@ def commands(page: Path) -> list[list[str]]:
 def test_every_command_shown_exists_with_its_flags(page: Path) -> None:
     known, shown = typer.main.get_command(app).commands, commands(page)
     assert len(shown) >= 8 or page.name != "README.md"
+    every = {flag for command in known.values() for p in command.params for flag in p.opts}
+    assert set(re.findall(r"`(--[a-z0-9-]+)", page.read_text("utf-8"))) <= {*every, "--help"}
     for _, name, *rest in shown:
         options = known[name].params
         flags = {flag for one in options for flag in (*one.opts, *one.secondary_opts)}

@@ -235,11 +235,8 @@ def test_a_bug_in_load_is_found_before_anybody_ships_it(study, tmp_path, monkeyp
         (["--candidate", "tfidf", "--router"], "Leave one out"),
     ],
 )
-def test_a_bad_choice_is_one_red_line(choose, study: Path, arguments: list[str], says: str) -> None:
-    result = choose("export", study, "out", *arguments)
-    assert result.code == 2
-    assert says in result.err
-    assert len(result.err.strip().splitlines()) == 1
+def test_a_bad_choice_is_one_red_line(refused, study, arguments: list[str], says: str) -> None:
+    assert says in refused("export", study, "out", *arguments)
     assert not Path("out").exists()
 
 
@@ -395,14 +392,11 @@ def test_bad_input_is_one_red_line(choose, folder: Path, arguments: list[str], s
     assert len(result.err.strip().splitlines()) == 1
 
 
-def test_a_folder_that_is_no_export_or_a_broken_one(choose, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_export_or_a_broken_one(refused, tmp_path: Path) -> None:
     Path("t.csv").write_text("text\napple\n")
-    assert "not an export" in choose("predict", tmp_path, "t.csv").err
+    assert "not an export" in refused("predict", tmp_path, "t.csv")
     (tmp_path / "export.json").write_text("{")
-    result = choose("predict", tmp_path, "t.csv")
-    assert (result.code, result.out) == (2, "")
-    assert "export.json" in result.err
-    assert len(result.err.strip().splitlines()) == 1
+    assert "export.json" in refused("predict", tmp_path, "t.csv")
 
 
 def test_the_study_s_columns_are_the_default(choose, folder: Path, tmp_path: Path) -> None:
