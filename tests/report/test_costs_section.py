@@ -3,7 +3,6 @@
 import pytest
 
 from choose.formatting import dollars
-from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.words import data_risk, where
 from choose.report.write import render_markdown
@@ -43,11 +42,3 @@ def test_where_texts_of_given_answers_went_is_not_known(priced: Decision) -> Non
     assert data_risk(found) == f"Where the texts of {given.candidate} went is not known."
     assert where(given) == "not known (answers were given)"
     assert "no text left it" in data_risk(priced)
-
-
-@pytest.mark.parametrize("form", [render_markdown, page_of])
-def test_unpriced_there_is_no_dollar(form):
-    found = judge(world(rows=300), Rule())
-    text = " ".join(form(found).split())
-    assert "$ a year" not in text
-    assert "Add prices to see dollars" in text

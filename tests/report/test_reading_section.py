@@ -63,9 +63,3 @@ def test_what_was_not_measured_is_a_dash() -> None:
     assert tuned["other passages (95 % CI)"] == DASH, "it reads one passage"
     bare = decisions.loss_split(found=None)
     assert len(tables(with_splits(bare))) == 2
-
-
-def test_studies_without_documents_have_no_such_section() -> None:
-    decision = decisions.decision()
-    assert 'id="reading"' not in page_of(decision)
-    assert "what is lost" not in render_markdown(decision)

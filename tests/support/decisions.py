@@ -164,6 +164,13 @@ def answered() -> Decision:
 
 
 @cache
+def audited() -> Decision:
+    """A study of which 4 % of the labels are wrong."""
+    models = (tfidf(0.84), probe(0.86), lora(0.86))
+    return judged(*models, folds=5, mislabelled=0.04, scored=True)
+
+
+@cache
 def served() -> Decision:
     """A study whose prompted model is behind an endpoint, with what the fits noted."""
     goal = rule(usd_per_hour=0.5, minutes_per_label=1.0, volume=100_000)
@@ -242,5 +249,6 @@ def poisoned(base: Any, vectors: Sequence[str]) -> Any:
 @cache
 def hostile() -> Decision:
     """Every string that comes from outside holds markup, escapes and control characters."""
-    found = answered().model_copy(update={"loss_splits": reading().loss_splits})
+    facts = {"loss_splits": reading().loss_splits, "audit": audited().audit}
+    found = answered().model_copy(update=facts)
     return cast(Decision, poisoned(found, (HOSTILE,)))

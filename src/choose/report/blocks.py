@@ -458,7 +458,7 @@ def _state(decision: Decision, card: Scorecard) -> str:
 def next_steps(decision: Decision, say: Say) -> Iterator[Block]:
     yield Heading("Do next")
     steps = [
-        Todo(words.step(decision, step), say(step.command) if step.command else ())
+        Todo(words.sentences_of(decision, step), say(step.command) if step.command else ())
         for step in decision.verdict.steps
     ]
     none = Paragraph("No open question that this study could answer.")

@@ -697,17 +697,17 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     )
 
 
-def _facts(found: Caveat | Gate | Remark | Step) -> dict[str, str]:
+def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:
     """Return what templates say of any record of a verdict: names, counts, and a difference."""
-    first, second, *_ = (*found.names, "", "")
-    counts = {name: getattr(found, name, None) for name in ("count", "rows", "total", "whole")}
-    value = getattr(found, "value", None)
+    first, second, *_ = (*record.names, "", "")
+    counts = {name: getattr(record, name, None) for name in ("count", "rows", "total", "whole")}
+    value = getattr(record, "value", None)
     return {
         "first": first,
         "second": second,
-        "names": listed(found.names),
-        "models": listed(list(map(short_model, found.names))) or "an unnamed model",
-        "was": "was" if len(found.names) == 1 else "were",
+        "names": listed(record.names),
+        "models": listed(list(map(short_model, record.names))) or "an unnamed model",
+        "was": "was" if len(record.names) == 1 else "were",
         "change": in_points(value) if value else DASH,
         **{name: f"{n or 0:,}" for name, n in counts.items() if not isinstance(n, Mapping)},
     }
@@ -845,61 +845,61 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
 }
 
 
-def step(decision: Decision, found: Step) -> list[str]:
-    facts = _facts(found) | _facts_of(decision, found) | _more_of(decision, found)
-    return [said for one in _STEPS[found.code] if (said := one.format_map(facts))]
+def sentences_of(decision: Decision, step: Step) -> list[str]:
+    facts = _facts(step) | _facts_of(decision, step) | _more_of(decision, step)
+    return [said for one in _STEPS[step.code] if (said := one.format_map(facts))]
 
 
-def step_text(decision: Decision, found: Step) -> str:
-    return " ".join(step(decision, found))
+def step_text(decision: Decision, step: Step) -> str:
+    return " ".join(sentences_of(decision, step))
 
 
-def _facts_of(decision: Decision, found: Step) -> dict[str, str]:
+def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the step itself."""
-    words, needed, share = words_in(decision), found.labels, found.share or 0.0
+    words, needed, share = words_in(decision), step.labels, step.share or 0.0
     about = ""
     if needed is not None:
         most = "or more" if needed.high is None else f"to {needed.high:,.0f}"
         about = f"about {needed.value:,.0f} ({needed.low:,.0f} {most}) more {words.labels}"
-    price = f" and {dollars(found.usd)}" if found.usd is not None else ""
-    took = "" if found.minutes is None else f"That takes up to {duration(60 * found.minutes)}"
+    price = f" and {dollars(step.usd)}" if step.usd is not None else ""
+    took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
     spread = f"With so few runs, the variance between runs causes {100 * share:.0f} %"
-    if found.count == 1:
+    if step.count == 1:
         spread = "One run cannot show how much runs vary; it is assumed to cause"
         spread = f"{spread} {100 * share:.0f} %"
     return {
-        "ids": rows_named(found.names, 8),
-        "items": listed(found.names) or plural(found.count or 0, "part"),
-        "all": plural(found.total or 0, words.label),
-        "texts": plural(found.count or 0, "row"),
-        "answers": f"{found.count or 0:,} of {plural(found.total or 0, 'answer')}",
+        "ids": rows_named(step.names, 8),
+        "items": listed(step.names) or plural(step.count or 0, "part"),
+        "all": plural(step.total or 0, words.label),
+        "texts": plural(step.count or 0, "row"),
+        "answers": f"{step.count or 0:,} of {plural(step.total or 0, 'answer')}",
         "labels": words.labels,
         "needed": about,
         "score": amount(share, score_noun(decision.goal)),
         "gain": points(share),
-        "gained": size_in_points(found.gained) if found.gained else "",
-        "likely": f", {found.total:,} for 80 %" if found.total is not None else "",
+        "gained": size_in_points(step.gained) if step.gained else "",
+        "likely": f", {step.total:,} for 80 %" if step.total is not None else "",
         "effort": f"{took}{price}." if took else "",
         "spread": f"{spread} of the uncertainty.",
     }
 
 
-def _more_of(decision: Decision, found: Step) -> dict[str, str]:
+def _more_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the decision that a step is about."""
-    audit, rare, name = decision.audit, decision.verdict.rare, "".join(found.names[:1])
-    told = found is _rest(decision)
-    surer = "" if told else _surer(decision, found)
-    lacking = "" if told and not decision.verdict.unmeasured else f": {_lacking(decision, found)}"
-    repeat = f"repeat {listed(found.names)}"
+    audit, rare, name = decision.audit, decision.verdict.rare, "".join(step.names[:1])
+    told = step is _rest(decision)
+    surer = "" if told else _surer(decision, step)
+    lacking = "" if told and not decision.verdict.unmeasured else f": {_lacking(decision, step)}"
+    repeat = f"repeat {listed(step.names)}"
     missed = [s.found.missed for s in decision.loss_splits if s.candidate == name and s.found]
     gain = audit.gain if audit else None
     more = words_in(decision).stronger
     return {
         "more_time": surer or "Allow more time",
-        "more_rows": (surer or "Answer more rows" * (found.whole is not None) or _FINISH) + lacking,
+        "more_rows": (surer or "Answer more rows" * (step.whole is not None) or _FINISH) + lacking,
         "repeat": f"{surer}: {repeat}" if surer else upper(repeat),
-        "families": _by_family(decision, found.names),
-        "on": _on(found),
+        "families": _by_family(decision, step.names),
+        "on": _on(step),
         "doubted": _doubted(audit) if audit else "",
         "corrected": f"Correct labels would raise the measured accuracy of {gain.candidate} "
         f"by about {size_in_points(gain.gain)}, and may change the comparison."
@@ -909,8 +909,8 @@ def _more_of(decision: Decision, found: Step) -> dict[str, str]:
         "missed": rare_sentence(rare[0]) if rare else "",
         "whose": f", as measured with {name}" if name != decision.named else "",
         "unread": f"It misses the evidence of {rows_named(missed[0], 8)}." if any(missed) else "",
-        "model": f"{'a stronger' if found.names else 'an'} {more['stronger']} ({more['flag']})",
-        "worth": _worth_trying(decision, found),
+        "model": f"{'a stronger' if step.names else 'an'} {more['stronger']} ({more['flag']})",
+        "worth": _worth_trying(decision, step),
     }
 
 
@@ -922,9 +922,9 @@ def _doubted(audit: Audit) -> str:
     return f"labels of the {len(ids):,} most suspicious rows ({shown})"
 
 
-def _surer(decision: Decision, found: Step) -> str:
+def _surer(decision: Decision, step: Step) -> str:
     """Return how sure more minutes should make it; empty where that is not known, or no surer."""
-    now, then, minutes = decision.chance, found.chance, found.minutes
+    now, then, minutes = decision.chance, step.chance, step.minutes
     if now is None or then is None or minutes is None or then < now + SURER:
         return ""
     return f"{minutes:.0f} more minutes should make it about {chance(then)} sure"
@@ -943,35 +943,35 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
     return listed(told or names)
 
 
-def _lacking(decision: Decision, found: Step) -> str:
+def _lacking(decision: Decision, step: Step) -> str:
     """Return how many answers the members in the table lack, or else who lacks some."""
     shown = {family.best for family in decision.verdict.families}
-    own = [f"{name} lacks {rows:,}" for name, rows in found.rows.items() if name in shown]
+    own = [f"{name} lacks {rows:,}" for name, rows in step.rows.items() if name in shown]
     of = f" of {decision.dataset.test_rows:,} answers"
-    return f"{listed(own)}{of}" if own else f"some rows of {_by_family(decision, [*found.rows])}"
+    return f"{listed(own)}{of}" if own else f"some rows of {_by_family(decision, [*step.rows])}"
 
 
-def _on(found: Step) -> str:
+def _on(step: Step) -> str:
     """Say how the same command goes on: with more time, or more money."""
-    if found.minutes is None:
+    if step.minutes is None:
         return (
             "The same command with a higher --max-usd continues from here and pays for no answer "
             "twice; choose plan says what the rest costs."
         )
-    more = " and a higher --max-usd" if found.paid else ""
-    rest = f"; all of it takes about {duration(60 * found.whole)}" if found.whole else ""
-    return f"The same command with --budget {found.minutes:.0f}m{more} continues from here{rest}."
+    more = " and a higher --max-usd" if step.paid else ""
+    rest = f"; all of it takes about {duration(60 * step.whole)}" if step.whole else ""
+    return f"The same command with --budget {step.minutes:.0f}m{more} continues from here{rest}."
 
 
-def _worth_trying(decision: Decision, found: Step) -> str:
+def _worth_trying(decision: Decision, step: Step) -> str:
     """Say from which score on a stronger model is worth using; empty where rows are too few."""
-    noun, pick, bar = score_noun(decision.goal), decision.named, found.share or 0.0
-    rows = f" on these {plural(found.count, 'row')}" if found.count else ""
+    noun, pick, bar = score_noun(decision.goal), decision.named, step.share or 0.0
+    rows = f" on these {plural(step.count, 'row')}" if step.count else ""
     margin = decision.goal.get("margin") or 0.0
     if not decision.verdict.usable:
         floor = best_reference(decision)
         return f"To be usable, it has to beat the reference ({floor}){rows}." if floor else ""
-    if (found.count or FEW) < FEW:
+    if (step.count or FEW) < FEW:
         return ""
     own = (c for c in decision.verdict.caveats if c.names == (decision.named,))
     if (ahead := next(map(_worth_telling, own), None)) is not None:
@@ -1106,27 +1106,27 @@ def after_changes(drill: DocumentDrill) -> str:
 
 def takeover(decision: Decision) -> str:
     """Say what share of an LLM's rows a cheap candidate can take over; empty without an LLM."""
-    if (found := decision.takeover) is None:
+    if (cascade := decision.takeover) is None:
         return ""
-    most, rows = points(found.most), plural(found.rows, "row")
-    if found.share is None or found.lost is None:
+    most, rows = points(cascade.most), plural(cascade.rows, "row")
+    if cascade.share is None or cascade.lost is None:
         return (
-            f"No share of the rows is shown to be safe if {found.cheap} takes it over from "
-            f"{found.strong}: at most {most} may be lost, and {rows} could not show it."
+            f"No share of the rows is shown to be safe if {cascade.cheap} takes it over from "
+            f"{cascade.strong}: at most {most} may be lost, and {rows} could not show it."
         )
-    which, lost = "all rows", "lost" if found.lost.value > 0 else "gained"
-    if found.threshold:
-        which = f"{in_percent(found.share.value)} of the rows"
-        which += f" (those of which it is {in_percent(found.threshold)} sure or more)"
+    which, lost = "all rows", "lost" if cascade.lost.value > 0 else "gained"
+    if cascade.threshold:
+        which = f"{in_percent(cascade.share.value)} of the rows"
+        which += f" (those of which it is {in_percent(cascade.threshold)} sure or more)"
     return (
-        f"{found.cheap} can take over {which} from {found.strong} and lose at most {most}, 95 % "
-        f"sure ({measured(abs(found.lost.value))} {lost} on the {rows} that tested it)"
-        f"{_saving(decision, found)}."
+        f"{cascade.cheap} can take over {which} from {cascade.strong} and lose at most {most}, "
+        f"95 % sure ({measured(abs(cascade.lost.value))} {lost} on the {rows} that tested it)"
+        f"{_saving(decision, cascade)}."
     )
 
 
-def _saving(decision: Decision, found: Takeover) -> str:
-    saved, whole = found.saved_usd_per_1k, found.strong_usd_per_1k
+def _saving(decision: Decision, cascade: Takeover) -> str:
+    saved, whole = cascade.saved_usd_per_1k, cascade.strong_usd_per_1k
     if saved is None or whole is None:
         return ""
     volume = decision.goal.get("volume")
@@ -1283,33 +1283,33 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
     return told if unlike or part else ""
 
 
-def _prices(decision: Decision, found: Payback) -> Iterator[str]:
+def _prices(decision: Decision, pays: Payback) -> Iterator[str]:
     """Yield the flags that make a month's dollars known."""
     priced = {s.candidate for s in decision.scorecards if s.cost.usd_per_1k is not None}
     if decision.goal.get("volume") is None:
         yield "--volume 10000/month"
-    if found.api not in priced:
+    if pays.api not in priced:
         yield "--usd-per-million IN,OUT"
-    if found.own not in priced:
+    if pays.own not in priced:
         yield "--usd-per-hour PRICE of this machine"
 
 
 def payback(decision: Decision) -> str:
     """Say what a month costs by an API and on this machine, and when labels are paid back."""
-    found = decision.payback
-    if found is None:
+    pays = decision.payback
+    if pays is None:
         return ""
-    if found.api_usd is None or found.own_usd is None:
-        return f"Dollars a month: add {listed(list(_prices(decision, found)))}."
-    told = f"A month: {found.api} {dollars(found.api_usd)}, {found.own} {dollars(found.own_usd)}"
-    if found.labels_usd is None:
+    if pays.api_usd is None or pays.own_usd is None:
+        return f"Dollars a month: add {listed(list(_prices(decision, pays)))}."
+    told = f"A month: {pays.api} {dollars(pays.api_usd)}, {pays.own} {dollars(pays.own_usd)}"
+    if pays.labels_usd is None:
         return f"{told}. Price labels: --set minutes_per_label=1 --set hourly_rate=30."
-    labels = f"{told}: {plural(found.labels, 'label')} ({dollars(found.labels_usd)})"
-    if found.months is None:
+    labels = f"{told}: {plural(pays.labels, 'label')} ({dollars(pays.labels_usd)})"
+    if pays.months is None:
         return f"{labels} are never paid back."
-    lost = found.lost if found.lost is not None and (found.lost.low or 0.0) > 0 else None
-    worse = f", but {found.own} is {measured(lost.value)} worse" if lost else ""
-    return f"{labels} paid back after {months(found.months)}{worse}."
+    lost = pays.lost if pays.lost is not None and (pays.lost.low or 0.0) > 0 else None
+    worse = f", but {pays.own} is {measured(lost.value)} worse" if lost else ""
+    return f"{labels} paid back after {months(pays.months)}{worse}."
 
 
 def breakevens(decision: Decision) -> str:
@@ -1325,8 +1325,8 @@ def breakevens(decision: Decision) -> str:
     return f"Training included: {'; '.join(told)}." if told else ""
 
 
-def failed(found: Failure) -> str:
-    return f"{found.trials} of {plural(found.planned, 'trial')} failed: {found.error}"
+def failed(failure: Failure) -> str:
+    return f"{failure.trials} of {plural(failure.planned, 'trial')} failed: {failure.error}"
 
 
 # Money, time, endpoints, and where texts go.
