@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from inspect import Parameter
 from typing import Any
 
@@ -18,7 +18,6 @@ from choose.models.prompting.prompts import LABELS
 from choose.schema.plan import LeftOut
 from choose.strategy import (
     Refuses,
-    Strategy,
     available,
     build,
     find,
@@ -86,11 +85,7 @@ def candidates_of(study: Study, task: Task, labels: bool = True) -> ResolvedCand
     learn from, all learn from the teacher.
     """
     sections = [s for s in _sections(study) if labels or s.learns_from != "labels"]
-    candidates = [_candidate(section, study.models, task.kind) for section in sections]
-    if study.data.teacher is not None:
-        taught = [_is_taught(section, labels) for section in sections]
-        pairs = zip(candidates, taught, strict=True)
-        candidates = [replace(candidate, taught=by_it) for candidate, by_it in pairs]
+    candidates = [_candidate(section, study, kind=task.kind, labels=labels) for section in sections]
     names = [candidate.name for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
@@ -164,19 +159,10 @@ def _sections(study: Study) -> tuple[CandidateSection, ...]:
 
 def _on_labels(section: CandidateSection) -> Iterator[CandidateSection]:
     """Yield a fast candidate that the teacher teaches once more, to learn from the labels."""
-    cls = find(section.strategy)
-    if section.learns_from is None and cls.learns and cls.cheap and not _constant(cls):
+    cls, constant = find(section.strategy), traits(section.strategy)["constant"]
+    if section.learns_from is None and cls.learns and cls.cheap and not constant:
         name = f"{section.name or section.strategy}-on-labels"
         yield section.model_copy(update={"name": name, "learns_from": "labels"})
-
-
-def _is_taught(section: CandidateSection, labels: bool) -> bool:
-    cls = find(section.strategy)
-    return cls.learns and not (labels and (section.learns_from == "labels" or _constant(cls)))
-
-
-def _constant(cls: type[Strategy]) -> bool:
-    return bool(getattr(cls, "constant", False))
 
 
 def by_model(section: CandidateSection, models: Models) -> Iterator[CandidateSection]:
@@ -224,8 +210,9 @@ def _always_compared(strategy: str) -> bool:
         return False
 
 
-def _candidate(section: CandidateSection, models: Models, kind: str) -> Candidate:
+def _candidate(section: CandidateSection, study: Study, *, kind: str, labels: bool) -> Candidate:
     name, known = section.name or section.strategy, hyperparameters(section.strategy)
+    models = study.models
     roles = {**_specs(models), **_specs(section)}
     for role in _specs(section):
         if ROLES[role] not in known:
@@ -244,7 +231,10 @@ def _candidate(section: CandidateSection, models: Models, kind: str) -> Candidat
             f'the study file, for example {lacking[0]} = "openai:gpt-4o-mini" or "endpoint:NAME".'
         )
     build(section.strategy, seed=0, **params)  # raises for unknown hyperparameters
-    return Candidate(name=name, strategy=section.strategy, params=params)
+    by_labels = section.learns_from == "labels" or traits(section.strategy)["constant"]
+    taught = study.data.teacher is not None and find(section.strategy).learns
+    taught = taught and not (labels and by_labels)
+    return Candidate(name=name, strategy=section.strategy, params=params, taught=taught)
 
 
 def _specs(models: Specs) -> dict[str, str]:
@@ -266,10 +256,8 @@ def _refusal(candidate: Candidate, task: Task) -> str | None:
 
 
 def _order(candidate: Candidate) -> tuple[bool, int, bool, bool, str]:
-    cls = find(candidate.strategy)
-    order = ("baseline", "prompting", "retrieval", "fine-tuning")
-    facts = traits(candidate.strategy)
-    place = (order.index(cls.family), not facts["constant"], not facts["always_compared"])
+    cls, facts = find(candidate.strategy), traits(candidate.strategy)
+    place = (FAMILIES.index(cls.family), not facts["constant"], not facts["always_compared"])
     return (not cls.cheap, *place, candidate.name)
 
 
