@@ -283,11 +283,6 @@ class Server:
     _lock: Any = field(default_factory=threading.Lock)
 
     @property
-    def questions(self) -> list[str]:
-        """Return the last message of each request."""
-        return [body["messages"][-1]["content"] for body in self.asked]
-
-    @property
     def paid(self) -> list[Receipt]:
         return [receipt for receipt in [*self.receipts] if receipt.paid]
 

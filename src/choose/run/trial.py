@@ -162,8 +162,8 @@ def run_trials(
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
-            said = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"[:500]
-            yield Ended(failed_run(job.trial, said, perf_counter() - start), format_exc())
+            why = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"[:500]
+            yield Ended(failed_run(job.trial, why, perf_counter() - start), format_exc())
             continue
         yield Ended(_with_scores(run, pools.dataset), fit=fit)
         if stopped is not None:
@@ -249,7 +249,7 @@ def _spare_seconds(job: Job, fit: Fitted, end: float) -> float:
 
 
 def _sum(*seconds: float | None) -> float | None:
-    known = [one for one in seconds if one is not None]
+    known = [each for each in seconds if each is not None]
     return sum(known) if len(known) == len(seconds) else None
 
 

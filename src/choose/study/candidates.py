@@ -134,11 +134,13 @@ def default_strategies() -> tuple[str, ...]:
 
 def _named(study: Study) -> tuple[CandidateSection, ...]:
     """Return what a study names: a strategy that takes a prompt alone, once for each prompt."""
-    own, found = prompts_of(study), list[CandidateSection]()
-    for one in study.candidates:
-        each = [s for s in own if s.strategy == one.strategy and TEMPLATE not in one.params]
-        found += each or [one]
-    return tuple(found)
+    prompts, sections = prompts_of(study), list[CandidateSection]()
+    for section in study.candidates:
+        each = [
+            s for s in prompts if s.strategy == section.strategy and TEMPLATE not in section.params
+        ]
+        sections += each or [section]
+    return tuple(sections)
 
 
 def _sections(study: Study) -> tuple[CandidateSection, ...]:

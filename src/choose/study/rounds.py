@@ -93,9 +93,9 @@ class Planner:
             for point in self._points(candidate):
                 at = max(1, point.repetition), LATER.index(point.part)
                 jobs[at] += self._jobs(candidate, point)
-        for (_, part), own in sorted(jobs.items(), key=lambda one: one[0]):
-            if own:
-                rounds.append(Round(len(rounds), LATER[part], self._largest, 0, tuple(own)))
+        for repetition, part in sorted(jobs):
+            if planned := tuple(jobs[repetition, part]):
+                rounds.append(Round(len(rounds), LATER[part], self._largest, 0, planned))
         return rounds
 
     @cached_property

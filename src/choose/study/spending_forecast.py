@@ -34,7 +34,7 @@ class Request(NamedTuple):
     """A test row, the demonstrations in its prompt, the token limit of a text, and why it is sent.
 
     `part` is one of the reasons that the user reads before consenting. `passages` are shown with
-    the row, of at most `words` words; `told` are tokens of a prompt of the user's.
+    the row, of at most `words` words; `prompt` are the tokens of a prompt of the user's.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Request(NamedTuple):
     part: str = COMPARISON
     passages: int = 0
     words: int = WORDS
-    told: int = 0
+    prompt: int = 0
 
 
 def spending_of(
@@ -75,7 +75,7 @@ def _count_job(
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
     shown = strategy.shows(pools.dataset.task) if isinstance(strategy, Puts) else 0
     most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
-    told = _tokens(str(trial.params.get(TEMPLATE) or ""))
+    prompt = _tokens(str(trial.params.get(TEMPLATE) or ""))
     read, words = strategy.passages() if isinstance(strategy, SendsPassages) else (0, WORDS)
     place = pools.of(trial)
     asked = 0
@@ -95,12 +95,12 @@ def _count_job(
         for id in ids:
             # An equal request is sent once, for the first part that needs it.
             given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)
-            request = Request(id, shown, most, part, given, words, told)
+            request = Request(id, shown, most, part, given, words, prompt)
             requests.setdefault((*how, view, repeat, id), request)
     rows.update(place.questions[: job.ask or None])
     for number in range(asked):
         id = place.pool[number % len(place.pool)].id
-        request = Request(id, shown, most, SEARCH, read, words, told)
+        request = Request(id, shown, most, SEARCH, read, words, prompt)
         requests.setdefault((*how, SEARCH, number), request)
     if shown or asked:
         rows.update(e.id for e in place.pool)
@@ -149,8 +149,8 @@ def _tokens_of(requests: Sequence[Request], dataset: Dataset) -> tuple[float, fl
         for most in {request.most for request in requests}
     }
     read = sum(
-        fixed + told + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
-        for id, shown, most, *_, told in requests
+        fixed + prompt + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
+        for id, shown, most, *_, prompt in requests
     )
     passages = Counter[int]()
     for request in requests:
@@ -163,8 +163,8 @@ def _tokens_of(requests: Sequence[Request], dataset: Dataset) -> tuple[float, fl
 def _passage_tokens(dataset: Dataset, words: int) -> float:
     """Return the mean tokens of a passage with its title; 0 without documents."""
     corpus = corpus_of(dataset.task)
-    found = corpus.passages(words) if corpus is not None else ()
-    return sum(_tokens(passage.shown) for passage in found) / max(1, len(found))
+    passages = corpus.passages(words) if corpus is not None else ()
+    return sum(_tokens(passage.shown) for passage in passages) / max(1, len(passages))
 
 
 def _tokens(text: str) -> int:

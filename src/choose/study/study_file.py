@@ -87,10 +87,10 @@ def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dic
             f"The study in {str(folder)!r} is scored by {shown(metric)}. A stored study runs no "
             f"code: if you trust this function, add --metric {shlex.quote(metric)}."
         )
-    found = {key: value for key, value in settings.items() if key != "run"}
+    kept = {key: value for key, value in settings.items() if key != "run"}
     if isinstance(endpoints := settings.get("endpoints"), Mapping):
         given = overrides.get("endpoints", {})
-        found["endpoints"] = {
+        kept["endpoints"] = {
             name: section if is_usual(name, section) else {**section, "api_key_env": None}
             for name, section in endpoints.items()
             if isinstance(section, Mapping)
@@ -99,7 +99,7 @@ def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dic
                 or given.get(name, {}).get("base_url", "") == section.get("base_url")
             )
         }
-    return found
+    return kept
 
 
 def flags_of(section: str) -> dict[str, FieldInfo]:
@@ -176,16 +176,16 @@ def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         several = isinstance(value, list | tuple)
         return [_place(one, folder) for one in value] if several else _place(value, folder)
 
-    found = dict(settings)
+    settings = dict(settings)
     for name, keys in (("data", FILES), ("models", (*MODELS, "prompt"))):
         if name in settings:
-            found[name] = located(settings[name], keys)
+            settings[name] = located(settings[name], keys)
     if (metric := _code_in(settings)) is not None:
         file, _, function = metric.rpartition(":")
-        found["goal"] = {**settings["goal"], "metric": f"{_place(file, folder)}:{function}"}
+        settings["goal"] = {**settings["goal"], "metric": f"{_place(file, folder)}:{function}"}
     if isinstance(candidates := settings.get("candidates"), list):
-        found["candidates"] = [located(candidate, MODELS) for candidate in candidates]
-    return found
+        settings["candidates"] = [located(candidate, MODELS) for candidate in candidates]
+    return settings
 
 
 def _place(name: Any, folder: Path) -> Any:
@@ -327,7 +327,7 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
 
     A key may have its section before it, as in ``grid.seeds=5``.
     """
-    known, found = {n: k for n, k in keywords().items() if n != "quick"}, dict[str, Any]()
+    known, settings = {n: k for n, k in keywords().items() if n != "quick"}, dict[str, Any]()
     for text in texts:
         written, equals, value = text.partition("=")
         section, _, name = written.strip().replace("-", "_").rpartition(".")
@@ -341,8 +341,8 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
                 f"Allowed: {', '.join(sorted(known))}."
             )
         table = "Mapping[" in str(known[name][1].annotation)
-        found[name] = _table(value, name) if table else value.strip()
-    return found
+        settings[name] = _table(value, name) if table else value.strip()
+    return settings
 
 
 def _table(text: str, name: str) -> Any:

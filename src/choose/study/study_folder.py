@@ -89,21 +89,21 @@ def differences(folder: Path, study: Study, dataset: Dataset) -> list[str]:
     rows = store.fingerprint
     documents = " or documents" if dataset.task.facts().get("documents") else ""
     other = f"other rows{documents}, or another division"
-    found = [] if rows in (None, dataset.fingerprint) else [other]
+    differing = [] if rows in (None, dataset.fingerprint) else [other]
     try:
         there = settings_of(Study.model_validate(store.study))
     except StoreError:
-        return found
+        return differing
     except ValidationError:
-        return [*found, "settings of another version of choose"]
+        return [*differing, "settings of another version of choose"]
     here = settings_of(study)
     names = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
     if "candidates" in names:
         names = [name for name in names if not name.startswith("candidate.")]
     for name in names:
         sides = [shown(side[name]) if name in side else "the default" for side in (there, here)]
-        found.append(f"{shown_key(name)}: {sides[0]} there, {sides[1]} here")
-    return found
+        differing.append(f"{shown_key(name)}: {sides[0]} there, {sides[1]} here")
+    return differing
 
 
 def check_same_study(folder: Path, study: Study, dataset: Dataset) -> None:
@@ -112,9 +112,9 @@ def check_same_study(folder: Path, study: Study, dataset: Dataset) -> None:
     Raises:
         StoreError: saying what differs, before anything is run or written.
     """
-    if found := differences(folder, study, dataset):
-        more = len(found) - _LISTED
-        listed = [*found[:_LISTED], *([plural(more, "more difference")] if more > 0 else [])]
+    if differing := differences(folder, study, dataset):
+        more = len(differing) - _LISTED
+        listed = [*differing[:_LISTED], *([plural(more, "more difference")] if more > 0 else [])]
         raise StoreError(
             f"{str(folder)!r} holds another study ({'; '.join(listed)}), which is never "
             "overwritten. Name another folder with --out NAME, or leave --out out."
@@ -152,13 +152,13 @@ def stored_studies(home: Path = HOME) -> list[StoredStudy]:
 
     A folder in which a study was begun and whose settings were never written is none.
     """
-    found = []
+    studies = []
     for folder in home.iterdir() if home.is_dir() else ():
         files = [folder / name for name in (STUDY, "grid.json", "decision.json")]
         if is_store(folder) and (times := [f.stat().st_mtime for f in files if f.is_file()]):
             written = datetime.fromtimestamp(max(times), UTC)
-            found.append(StoredStudy(path=str(folder), written=written, **_decided(folder)))
-    return sorted(found, key=lambda study: study.written, reverse=True)
+            studies.append(StoredStudy(path=str(folder), written=written, **_decided(folder)))
+    return sorted(studies, key=lambda study: study.written, reverse=True)
 
 
 def _decided(folder: Path) -> dict[str, Any]:

@@ -66,14 +66,14 @@ def resources_of(
     Raises:
         StudyError: if no node has room for it.
     """
-    found = {}
+    resources = {}
     for candidate in candidates:
         cls, name = find(candidate.strategy), candidate.name
         given = section.resources.get(name) or section.resources.get(cls.family) or Resources()
         most = max((node.cores for node in nodes), default=1.0)
         usual = 1.0 if cls.cheap else max(1.0, min(MOST_CORES, most))
         gpus = 0.0 if cls.cheap else min(1.0, max((node.gpus for node in nodes), default=0.0))
-        asked = found[name] = Resources(
+        asked = resources[name] = Resources(
             cores=usual if given.cores is None else given.cores,
             gpus=gpus if given.gpus is None else given.gpus,
             memory_gb=given.memory_gb,
@@ -86,7 +86,7 @@ def resources_of(
                 f"for {_words(asked)}, and the largest node has {_words(largest)}. Ask for less "
                 f"under [run.resources.{name}], or add a node."
             )
-    return found
+    return resources
 
 
 def _words(asked: Resources) -> str:

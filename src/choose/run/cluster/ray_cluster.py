@@ -92,11 +92,11 @@ class Cluster:
 
     def nodes(self) -> list[Node]:
         """Return the nodes that rows may be sent to."""
-        found = self.alive()
+        alive = self.alive()
         if not self.alone:
-            return found
+            return alive
         own = self.here().address
-        return [node for node in found if node.address == own]
+        return [node for node in alive if node.address == own]
 
     def here(self) -> Node:
         """Return the node that this process is connected to."""

@@ -135,20 +135,20 @@ class RayExecutor:
         """
         self._assign()
         while (there := self._runs_elsewhere) or self.local.busy:
-            found = self.local.ready()
-            wait = 0.0 if found else SHORT if self.local.busy else LOOK
-            found += self._wait([a for a in self.actors if a.pending], wait)
+            results = self.local.ready()
+            wait = 0.0 if results else SHORT if self.local.busy else LOOK
+            results += self._wait([a for a in self.actors if a.pending], wait)
             if monotonic() - self.looked > LOOK:
                 self._look()
-            if not found and there and self.looked - self.seen > STRANDED:
+            if not results and there and self.looked - self.seen > STRANDED:
                 raise StudyError(
                     f"The Ray cluster {self.cluster.address!r} has lost its last usable node. What "
                     "has finished is kept: the same command goes on, there or with --set "
                     "executor=local."
                 )
             self._assign()
-            yield from found
-            if found:
+            yield from results
+            if results:
                 return
 
     @property
@@ -206,9 +206,9 @@ class RayExecutor:
     def _refuse(self, actor: Actor, why: str) -> None:
         self._end(actor)
         if actor.node.id not in self.refused:
-            said = f"The node {actor.node.address} of the Ray cluster is not used: {why}."
-            self.refused[actor.node.id] = said
-            self.say([said])
+            sentence = f"The node {actor.node.address} of the Ray cluster is not used: {why}."
+            self.refused[actor.node.id] = sentence
+            self.say([sentence])
 
     def _lost(self, actor: Actor, error: Exception) -> GroupResult | None:
         """Forget a worker that has ended, and report its request as lost."""
@@ -251,7 +251,7 @@ class RayExecutor:
         asked = [self.resources[request.candidate] for request, _ in self.waiting] or [self.least]
         usable = self._usable()
         running = any(actor.request for actor in self._on(usable))
-        if running or any(node.count(one) for node in usable for one in asked):
+        if running or any(node.count(resources) for node in usable for resources in asked):
             self.seen = self.looked
 
     def _assign(self) -> None:
