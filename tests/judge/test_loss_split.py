@@ -99,13 +99,13 @@ def test_without_every_control_nothing_is_split() -> None:
 
 
 def test_controls_are_no_perturbations_of_the_questions() -> None:
-    from choose.judge.scores.paired_comparison import condition_tables, view_tables
+    from choose.judge.scores.paired_comparison import view_tables
 
     scores, documents = world(np.random.default_rng(4), MIXED)
     table = study_scores(evidence(scores, documents))["rag"].main
     assert table is not None
     assert view_tables(table) == {}
-    assert set(condition_tables(table)) == set(CONDITIONS)
+    assert set(view_tables(table, controls=True)) == set(CONDITIONS)
 
 
 @pytest.mark.parametrize("rank", [1, 3])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,29 +75,23 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
         return Shift(
             before=name, after=later, difference=none, p=None, rows=int(both.sum()), **scores
         )
-    gap, estimand = _difference(meeting, old, new, refitted=_fits(old.main) != _fits(new.main))
+    gap = _difference(meeting, old, new, refitted=_fits(old.main) != _fits(new.main))
     now, was = gap.scores
     return Shift(
         before=name,
         after=later,
         accuracy_before=was,
         accuracy_after=now,
-        difference=gap.estimate(estimand),
+        difference=gap.estimate(),
         p=gap.p,
         rows=gap.rows,
     )
 
 
-class _Estimated(NamedTuple):
-    """A difference, and what its interval is about."""
-
-    difference: Difference
-    estimand: str
-
-
 def _difference(
     meeting: Meeting, old: CandidateScores, new: CandidateScores, *, refitted: bool
-) -> _Estimated:
+) -> Difference:
+    """Return the difference with what its interval is about."""
     assert old.main is not None
     assert new.main is not None
     x, y = new.main.right[meeting.after], old.main.right[meeting.before]
@@ -114,7 +107,7 @@ def _difference(
     )
     again = "new-pools-in-either" if old.drawn or new.drawn else "refits-in-either"
     about = again if max(gap.repetitions) > 1 else "fits"
-    return _Estimated(gap, f"{again}:{ASSUMED_SD}" if alone else about)
+    return replace(gap, estimand=f"{again}:{ASSUMED_SD}" if alone else about)
 
 
 def _weights(meeting: Meeting, complete: Mask) -> Floats | None:

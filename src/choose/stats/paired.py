@@ -83,8 +83,10 @@ class Difference(Estimate):
 
     def estimate(self, estimand: str | None = None) -> Estimate:
         """Return the value with its interval alone, as it is written."""
-        low, high, rows = self.low, self.high, self.row_set
-        return Estimate(value=self.value, low=low, high=high, estimand=estimand, row_set=rows)
+        about, rows = estimand or self.estimand, self.row_set
+        return Estimate(
+            value=self.value, low=self.low, high=self.high, estimand=about, row_set=rows
+        )
 
 
 def mcnemar_midp(b: int, c: int) -> float:
@@ -281,13 +283,10 @@ def _columns(scores: npt.ArrayLike) -> Floats:
 def _discordance(x: Floats, y: Floats, w: Floats | None) -> tuple[float, float]:
     apart = np.maximum(x.max(axis=1) - y.min(axis=1), y.max(axis=1) - x.min(axis=1))
     largest = float(apart.max()) or 1.0
-    pairs = x.shape[1] * y.shape[1]
-    if len(x) * pairs <= MOST_PAIRS:
-        squares = ((np.abs(x[:, :, None] - y[:, None, :]) / largest) ** 2).mean(axis=(1, 2))
-    else:  # the same, without the pairs
-        a, b = x / largest, y / largest
-        own = y.shape[1] * (a**2).sum(axis=1) + x.shape[1] * (b**2).sum(axis=1)
-        squares = np.maximum(own - 2 * a.sum(axis=1) * b.sum(axis=1), 0.0) / pairs
+    a, b = x / largest, y / largest
+    own = y.shape[1] * (a**2).sum(axis=1) + x.shape[1] * (b**2).sum(axis=1)
+    # The mean over all pairs of repetitions, without the pairs.
+    squares = np.maximum(own - 2 * a.sum(axis=1) * b.sum(axis=1), 0.0) / (x.shape[1] * y.shape[1])
     return float(np.average(squares, weights=w)), largest
 
 

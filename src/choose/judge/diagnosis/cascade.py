@@ -9,14 +9,13 @@ import numpy as np
 
 from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import CandidateInfo
-from choose.judge.measures.scorecard import stated_confidence
-from choose.judge.scores.score_tables import CandidateScores, ScoredRows
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoredRows
 from choose.schema.diagnosis import Takeover
 from choose.stats import Estimate
 from choose.stats.intervals import clopper_pearson
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
-from choose.types import Floats
+from choose.types import Floats, Run
 
 # One part of the rows chooses what the others test.
 PARTS = 5
@@ -156,12 +155,19 @@ def safe_threshold(
     return safe
 
 
+def _confidence(run: Run) -> Floats:
+    """Return (n,) the probability of each answer given."""
+    scores = run.answers[CLEAN].scores
+    assert scores is not None
+    return np.asarray(np.exp(scores.max(axis=1)))
+
+
 def _pairing(cheap: CandidateScores, strong: CandidateScores) -> _Pairing | None:
     if cheap.main is None or strong.main is None:
         return None
-    stated = stated_confidence(cheap.main)
-    if stated is None:
+    if any(run.answers[CLEAN].scores is None for run in cheap.main.runs):
         return None
+    stated = cheap.main.by_row(_confidence)
     # The repetition of the strong one that has most answers, and that of the cheap one beside it.
     column = int((~np.isnan(strong.main.right)).sum(axis=0).argmax())
     draw = strong.main.draws[column]

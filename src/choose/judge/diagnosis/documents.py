@@ -16,7 +16,7 @@ import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
 from choose.judge.evidence import DrillRows, Evidence, Items, row_set
-from choose.judge.scores.paired_comparison import condition_tables
+from choose.judge.scores.paired_comparison import view_tables
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
@@ -157,7 +157,7 @@ def largest_shares(losses: Mapping[str, Floats], documents: Sequence[str]) -> di
 def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
     if table is None:
         return None
-    tables = condition_tables(table)
+    tables = view_tables(table, controls=True)
     if any(control not in tables for control in CONDITIONS):
         return None
     every = {"": table, **{control: tables[control] for control in CONDITIONS}}

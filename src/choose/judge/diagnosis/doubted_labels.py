@@ -21,7 +21,7 @@ from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, Wea
 from choose.schema.scorecard import SuspectValue, SuspectValues
 from choose.stats import Estimate
 from choose.stats.intervals import wilson
-from choose.stats.metrics import UNUSABLE, Codes
+from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
 from choose.tasks.extraction import Extraction
 from choose.tasks.multilabel import Multilabel
@@ -43,40 +43,6 @@ CONFIRMS = 0.4
 
 # An accurate auditor's error rate on its confident half, of its error rate on all rows.
 HALF = 0.25
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """Out-of-fold answers of one candidate, one row a labelled row, one repetition only.
-
-    Attributes:
-        ids: (n,) the rows.
-        targets: (n,) codes of their labels as given.
-        outputs: (n,) codes of the answers, `UNUSABLE` where there is none.
-        scores: (n, labels) probabilities, or None where a candidate gives no scores.
-    """
-
-    ids: tuple[str, ...]
-    targets: Codes
-    outputs: Codes
-    scores: Floats | None
-
-
-def out_of_fold(evidence: Evidence, candidate: str) -> OutOfFold | None:
-    """Return the out-of-fold answers of a candidate's first repetition; None where it has none."""
-    if not (runs := out_of_fold_runs(evidence, candidate)):
-        return None
-    code: dict[str | None, int] = {label: code for code, label in enumerate(evidence.labels)}
-    ids = tuple(id for run in runs for id in run.asked[CLEAN])
-    answers, right = [run.answers[CLEAN] for run in runs], evidence.targets
-    scored = [a.scores for a in answers if a.scores is not None]
-    outputs = [code.get(output, UNUSABLE) for a in answers for output in a.outputs]
-    return OutOfFold(
-        ids=ids,
-        targets=np.array([code[right[id]] for id in ids], dtype=np.int64),
-        outputs=np.array(outputs, dtype=np.int64),
-        scores=np.exp(np.concatenate(scored)) if len(scored) == len(answers) else None,
-    )
 
 
 def out_of_fold_runs(evidence: Evidence, candidate: str) -> list[Run]:
@@ -145,19 +111,12 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
     more accurate out of fold (greedy ensemble selection, Caruana et al. 2004). Averages of unlike
     candidates rank planted errors better than the best of them, and weak ones are not let in.
     """
-    auditors = [
-        (info.name, answers)
-        for info in evidence.candidates
-        # A constant candidate can only blur an average.
-        if info.cheap
-        and not info.constant
-        # A teacher's mistakes would be taken for those of the labels.
-        and not info.taught
-        and (answers := out_of_fold(evidence, info.name))
-        and answers.scores is not None
-    ]
-    most = max((len(answers.ids) for _, answers in auditors), default=0)
-    rest = [_alone(name, answers) for name, answers in auditors if len(answers.ids) == most]
+    # A constant candidate can only blur an average, and a teacher's mistakes would be taken for
+    # those of the labels.
+    able = [c.name for c in evidence.candidates if c.cheap and not (c.constant or c.taught)]
+    auditors = [found for name in able if (found := _alone(evidence, name)) is not None]
+    most = max((len(auditor.ids) for auditor in auditors), default=0)
+    rest = [auditor for auditor in auditors if len(auditor.ids) == most]
     if not most:
         return None
     rest.sort(key=lambda auditor: -auditor.accuracy)
@@ -171,15 +130,18 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
     return best
 
 
-def _alone(name: str, answers: OutOfFold) -> Auditor:
-    order = np.argsort(answers.ids, kind="stable")
-    assert answers.scores is not None
-    return Auditor(
-        (name,),
-        tuple(answers.ids[i] for i in order.tolist()),
-        answers.targets[order],
-        answers.scores[order],
-    )
+def _alone(evidence: Evidence, name: str) -> Auditor | None:
+    """Return a candidate's first repetition as an auditor; None without answers or scores."""
+    runs, right = out_of_fold_runs(evidence, name), evidence.targets
+    scored = [scores for run in runs if (scores := run.answers[CLEAN].scores) is not None]
+    if not runs or len(scored) < len(runs):
+        return None
+    code = {label: code for code, label in enumerate(evidence.labels)}
+    ids = [id for run in runs for id in run.asked[CLEAN]]
+    targets = np.array([code[right[id]] for id in ids], dtype=np.int64)
+    order = np.argsort(ids, kind="stable")
+    probabilities = np.exp(np.concatenate(scored))[order]
+    return Auditor((name,), tuple(ids[i] for i in order.tolist()), targets[order], probabilities)
 
 
 def _joined(a: Auditor, b: Auditor) -> Auditor:
@@ -397,15 +359,13 @@ def _suspects(evidence: Evidence, auditor: Auditor, rows: Codes) -> Iterator[Sus
 def _votes(evidence: Evidence, auditor: Auditor) -> Codes:
     """Return (n, candidates) usable answers, else `NONE`; who always answers alike has no vote."""
     place = {id: row for row, id in enumerate(auditor.ids)}
+    code: dict[str | None, int] = {label: code for code, label in enumerate(evidence.labels)}
     columns = [np.empty((len(place), 0), dtype=np.int64)]
     for info in evidence.candidates:
-        answers = out_of_fold(evidence, info.name)
-        if answers is None or len(set(answers.outputs.tolist())) < 2:
-            continue
-        column = np.full((len(place), 1), NONE, dtype=np.int64)
-        both = [i for i, id in enumerate(answers.ids) if id in place]
-        column[[place[answers.ids[i]] for i in both], 0] = answers.outputs[both]
-        columns.append(column)
+        votes = {id: code.get(o, NONE) for id, o in out_of_fold(evidence, info.name).items()}
+        if len({*votes.values()}) > 1:
+            column = [votes.get(id, NONE) for id in place]
+            columns.append(np.array(column, dtype=np.int64)[:, None])
     return np.concatenate(columns, axis=1)
 
 
@@ -455,7 +415,7 @@ def suspect_values(evidence: Evidence) -> SuspectValues | None:
     votes: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     told: dict[tuple[str, str, str], _Doubt] = {}
     for info in evidence.candidates:
-        outputs = {} if info.constant else _out_of_fold(evidence, info.name)
+        outputs = {} if info.constant else out_of_fold(evidence, info.name)
         found = (
             _labels_in_doubt(evidence, task, outputs)
             if isinstance(task, Multilabel)
@@ -479,7 +439,7 @@ def suspect_values(evidence: Evidence) -> SuspectValues | None:
     return SuspectValues(suspected=len(agreed), suspects=suspects)
 
 
-def _out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
+def out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
     """Return the first out-of-fold answer of a candidate to each row, by id."""
     return {
         id: output

@@ -33,26 +33,17 @@ class CurveShape:
     asymptote: bool = True
 
 
-def _power(rates: Floats, sizes: Floats) -> Floats:
-    curves: Floats = sizes[None, :] ** -rates[:, None]
-    return curves
-
-
-def _exponential(rates: Floats, sizes: Floats) -> Floats:
-    curves: Floats = np.exp(-rates[:, None] * sizes[None, :])
-    return curves
-
-
-def _logarithm(rates: Floats, sizes: Floats) -> Floats:
-    return np.repeat(-np.log2(sizes)[None, :], len(rates), axis=0)
-
-
 # Slowest saturation first. exp3 is nearly flat from where the data end, the logarithm (what pow3
 # becomes as its rate goes to 0) never bends: what a curve does next lies between the two.
 CURVE_SHAPES = (
-    CurveShape("exp3", np.geomspace(0.3, 30.0, 40), _exponential),
-    CurveShape("pow3", np.geomspace(0.05, 2.0, 40), _power),
-    CurveShape("logarithm", np.ones(1), _logarithm, asymptote=False),
+    CurveShape("exp3", np.geomspace(0.3, 30.0, 40), lambda rates, n: np.exp(-rates[:, None] * n)),
+    CurveShape("pow3", np.geomspace(0.05, 2.0, 40), lambda rates, n: n ** -rates[:, None]),
+    CurveShape(
+        "logarithm",
+        np.ones(1),
+        lambda rates, n: np.broadcast_to(-np.log2(n), (len(rates), len(n))),
+        asymptote=False,
+    ),
 )
 
 
@@ -298,7 +289,7 @@ def members(points: CurvePoints, name: str, resamples: Resamples, labels: Floats
         labels: (sizes,) to learn from.
     """
     sizes = points.sizes / points.sizes[-1]
-    errors = _errors(points, sizes, _draw_deviation(points, sizes))
+    errors = _errors(points, sizes)
     weights = 1 / (errors**2 + (LOOSE * np.log2(sizes)) ** 2)
     missed = _missed(sizes, points.accuracies, weights) ** 2
     # Weights by likelihood would be sharper, and too sure: on simulated curves of exp3 and of a
@@ -313,16 +304,13 @@ def members(points: CurvePoints, name: str, resamples: Resamples, labels: Floats
     return np.asarray(each[chosen, np.arange(REPLICATES)])
 
 
-def _draw_deviation(points: CurvePoints, sizes: Floats) -> float:
-    """Return the standard deviation of a draw at the largest size, pooled over all sizes."""
+def _errors(points: CurvePoints, sizes: Floats) -> Floats:
+    """Return the (k,) standard errors of the mean accuracies; one pool counts as one draw."""
+    # The standard deviation of a draw at the largest size, pooled over all sizes.
     variances = [
         float(points.mean(points.scores[i]).var(ddof=1)) * sizes[i] ** FALL for i in points.repeated
     ]
-    return max(sqrt(float(np.mean(variances))), STILL)
-
-
-def _errors(points: CurvePoints, sizes: Floats, draw: float) -> Floats:
-    """Return the (k,) standard errors of the mean accuracies; one pool counts as one draw."""
+    draw = max(sqrt(float(np.mean(variances))), STILL)
     counts = np.array([scores.shape[1] for scores in points.scores], dtype=np.float64)
     counts[len(points.repeated) :] = 1.0
     errors: Floats = draw * sizes ** (-FALL / 2) / np.sqrt(counts)
@@ -340,7 +328,9 @@ def _missed(sizes: Floats, accuracies: Floats, weights: Floats) -> Floats:
 
 def _resampled(points: CurvePoints, errors: Floats, name: str, resamples: Resamples) -> Floats:
     """Return (replicates, k) accuracies from resampled draws and rows."""
-    scale = resamples.scale(points.freedom)
+    scale, weights = resamples.scale(points.freedom), resamples.row_weights
+    weights = weights if points.place is None else weights[:, points.place]
+    weights = weights if points.weights is None else weights * points.weights
     columns = []
     for i, scores in enumerate(points.scores):
         means = points.mean(scores)
@@ -350,16 +340,8 @@ def _resampled(points: CurvePoints, errors: Floats, name: str, resamples: Resamp
             error = multipliers @ (means - means.mean()) / np.sqrt(count * (count - 1))
         else:
             error = errors[i] * resamples.normal(name, "pool")
-        columns.append(_by_rows(points, scores, resamples) + scale * error)
+        columns.append(weights @ scores.mean(axis=1) / weights.sum(axis=1) + scale * error)
     return np.stack(columns, axis=1)
-
-
-def _by_rows(points: CurvePoints, scores: Floats, resamples: Resamples) -> Floats:
-    weights = resamples.row_weights
-    weights = weights if points.place is None else weights[:, points.place]
-    weights = weights if points.weights is None else weights * points.weights
-    means: Floats = weights @ scores.mean(axis=1) / weights.sum(axis=1)
-    return means
 
 
 LIKELY = 0.5

@@ -50,19 +50,7 @@ from choose.stats.intervals import wilson
 from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
-from choose.types import Answers, Floats, Run
-
-
-def stated_confidence(table: ScoreTable) -> Floats | None:
-    """Return (rows, repetitions) the probability of the answer given; None without scores."""
-    confidence = np.full(table.outputs.shape, np.nan)
-    for run in table.runs:
-        scores = run.answers[CLEAN].scores
-        if scores is None:
-            return None
-        place = [table.rows.index[id] for id in run.asked[CLEAN]]
-        confidence[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
-    return confidence
+from choose.types import Answers, Run
 
 
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:

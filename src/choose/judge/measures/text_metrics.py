@@ -18,7 +18,6 @@ from choose.stats.intervals import two_way_interval
 from choose.tasks.answering import Answering
 from choose.tasks.extraction import Extraction
 from choose.tasks.multilabel import Multilabel
-from choose.types import Floats
 
 # Differences of scores below this are none.
 EQUAL = 1e-9
@@ -30,23 +29,14 @@ def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures 
     if table is None or task is None or task.labels:
         return None
     return TextFigures(
-        metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
+        metrics={name: _mean(candidate, table, name) for name in task.metrics[1:]},
         abstentions=_abstentions(evidence, table),
         **(_parts(evidence, task, table) if isinstance(task, Extraction | Multilabel) else {}),
     )
 
 
-def _stored(table: ScoreTable, metric: str) -> Floats:
-    """Return (rows, repetitions) stored scores by a metric, NaN where not evaluated."""
-    scores = np.full(table.outputs.shape, np.nan)
-    for run in table.runs:
-        place = [table.rows.index[id] for id in run.asked[CLEAN]]
-        scores[place, table.draws.index(run.trial.draw)] = scores_in(run, CLEAN, metric)
-    return scores
-
-
-def _mean(candidate: CandidateScores, table: ScoreTable, scores: Floats) -> Estimate:
-    rows = table.rows
+def _mean(candidate: CandidateScores, table: ScoreTable, metric: str) -> Estimate:
+    rows, scores = table.rows, table.by_row(lambda run: scores_in(run, CLEAN, metric))
     estimate = two_way_interval(
         scores[table.complete][:, table.whole],
         rows.clusters_of(table.complete),
@@ -61,7 +51,7 @@ def format_gap(table: ScoreTable) -> Estimate | None:
     """Return what a score would gain if unusable answers were repaired; None for nothing."""
     if table.stored is None:
         return None
-    lenient = _stored(table, "lenient")
+    lenient = table.by_row(lambda run: scores_in(run, CLEAN, "lenient"))
     if not (lenient > table.right).any():
         return None
     gap = mean_change(lenient - table.right, table.rows)

@@ -140,35 +140,19 @@ def mean_change(changes: Floats, rows: ScoredRows) -> Estimate:
     return replace(estimate, estimand=estimand, row_set=rows.row_set(complete))
 
 
-def view_tables(table: ScoreTable) -> dict[str, ScoreTable]:
-    """Return the answers to perturbed test rows by view, over the repetitions that gave any."""
-    tables = _tables_by_view(table)
-    return {view: found for view, found in tables.items() if view not in CONDITIONS}
+def view_tables(table: ScoreTable, *, controls: bool = False) -> dict[str, ScoreTable]:
+    """Return the answers to perturbed test rows by view, over the repetitions that gave any.
 
-
-def condition_tables(table: ScoreTable) -> dict[str, ScoreTable]:
-    """Return the answers from passages that a control gave, by control."""
-    tables = _tables_by_view(table)
-    return {view: found for view, found in tables.items() if view in CONDITIONS}
-
-
-def _tables_by_view(table: ScoreTable) -> dict[str, ScoreTable]:
+    With `controls`, those from passages that a control gave, by control.
+    """
     by_view: dict[str, list[Run]] = {}
     for run in table.runs:
-        for view in dict.fromkeys(view for view, _ in run.answers if view != CLEAN[0]):
-            if is_drill(view):  # has other targets
-                continue
-            by_view.setdefault(view, []).append(run)
-    found = {}
-    for view, runs in sorted(by_view.items()):
-        seen = score_table(runs, table.rows, lambda run, view=view: _repeats(run, view))  # type: ignore[misc]
-        if seen is not None:
-            found[view] = replace(seen, learns=table.learns)
-    return found
-
-
-def _repeats(run: Run, view: str) -> list[tuple[str, int]]:
-    return [key for key in run.answers if key[0] == view]
+        for view in dict.fromkeys(view for view, _ in run.answers):
+            # The rows of a drill have other targets.
+            if view != CLEAN[0] and not is_drill(view) and (view in CONDITIONS) is controls:
+                by_view.setdefault(view, []).append(run)
+    tables = {v: score_table(runs, table.rows, view=v) for v, runs in sorted(by_view.items())}
+    return {v: replace(found, learns=table.learns) for v, found in tables.items() if found}
 
 
 def side_by_side(a: ScoreTable, b: ScoreTable, shared_draws: bool = False) -> tuple[Floats, Floats]:

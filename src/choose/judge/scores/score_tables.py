@@ -176,21 +176,25 @@ class ScoreTable:
     def answers(self) -> Codes:
         return self.outputs[self.complete][:, self.whole]
 
+    def by_row(self, values: Callable[[Run], Floats]) -> Floats:
+        """Return (rows, repetitions) values of the clean answers of runs, NaN without an answer."""
+        found = np.full(self.outputs.shape, np.nan)
+        for run in self.runs:
+            place = [self.rows.index[id] for id in run.asked[CLEAN]]
+            found[place, self.draws.index(run.trial.draw)] = values(run)
+        return found
+
     def of_draws(self, draws: Iterable[int]) -> Floats:
         return self.right[:, [self.draws.index(draw) for draw in draws]]
 
 
-def score_table(
-    runs: Sequence[Run],
-    rows: ScoredRows,
-    views: Callable[[Run], Iterable[tuple[str, int]]] = lambda _: (CLEAN,),
-) -> ScoreTable | None:
+def score_table(runs: Sequence[Run], rows: ScoredRows, view: str = "") -> ScoreTable | None:
     """Return the answers of some runs, one column a repetition, or None without any.
 
     Args:
         runs: finished and failed runs.
         rows: the rows that they answered.
-        views: which views and repeats of a run to read, a later one over an earlier one.
+        view: of which to read all repeats, a later one over an earlier one; else clean answers.
     """
     done = tuple(run for run in runs if run.error is None and CLEAN in run.answers)
     draws = tuple(sorted({run.trial.draw for run in done}))
@@ -198,11 +202,11 @@ def score_table(
     stored = None if rows.labels else np.full(outputs.shape, np.nan)
     for run in done:
         column = draws.index(run.trial.draw)
-        for view in views(run):
-            place = [rows.index[id] for id in run.asked[view]]
-            outputs[place, column] = rows.codes_of(run.answers[view].outputs)
+        for key in (key for key in run.answers if (key[0] == view if view else key == CLEAN)):
+            place = [rows.index[id] for id in run.asked[key]]
+            outputs[place, column] = rows.codes_of(run.answers[key].outputs)
             if stored is not None:
-                stored[place, column] = scores_in(run, view)
+                stored[place, column] = scores_in(run, key)
     return ScoreTable(outputs, draws, done, rows, stored) if (outputs != MISSING).any() else None
 
 
