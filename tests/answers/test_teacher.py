@@ -9,6 +9,7 @@ import pytest
 import choose
 from choose.api.plan import plan_trials, read_study
 from choose.data.dataset import Tables
+from choose.data.readers.json_and_parquet import table_of
 from choose.errors import DataError, StudyError
 from choose.report import words
 from choose.study.study_file import load_study
@@ -36,9 +37,8 @@ def study(**data):
 
 
 def planned(pool, test=None, **data):
-    read = read_study(
-        study(**data), Tables(pool=with_rows(pool), test=test if test is None else with_rows(test))
-    )
+    tables = Tables(pool=table_of(pool), test=None if test is None else table_of(test))
+    read = read_study(study(**data), tables)
     return plan_trials(read.study, read.pools), read
 
 
@@ -47,12 +47,6 @@ def compared(frame, out):
     settings = {"noise": [0.0], "views": [], "scenarios": [], "wordings": False, "seeds": 1}
     settings |= {"teacher_column": "gpt-4o", "strategies": ["tfidf"], "progress": False}
     return choose.compare(frame, out=out, **settings)
-
-
-def with_rows(frame):
-    from choose.data.readers.json_and_parquet import table_of
-
-    return table_of(frame)
 
 
 def targets_of(plan, name):

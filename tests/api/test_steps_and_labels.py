@@ -61,44 +61,32 @@ def wrong_labels(record: Check) -> str:
     return check_words.line(record, line)
 
 
-def test_check_shows_the_list_of_the_study(studied: Decision) -> None:
-    """22 doubted labels (check), 29 (report), 50, 6 and 23: now one list, order and count."""
-    checked = plan.check("words.csv").record
-    assert checked.audited_in is not None
-    assert Path(checked.audited_in) == Path(".choose", "st")
-    assert checked.audit.doubted == studied.audit.doubted
-    assert len(checked.audit.doubted) >= 1
-    listed = [issue.row for issue in checked.issues if issue.kind == "suspected label"]
-    assert listed == [suspect.id for suspect in studied.audit.doubted]
-    wrong = wrong_labels(checked)
-    assert f"tfidf of the study {checked.audited_in}" in wrong
-
-
 @pytest.mark.slow
-def test_another_set_has_its_own_audit(studied: Decision, tmp_path: Path) -> None:
+def test_another_set_and_a_damaged_record_have_an_audit_of_their_own(studied: Decision) -> None:
     rows = [(e.text, e.target) for e in pool(seed=2, rows=90)]
-    assert plan.check(write_csv(tmp_path / "others.csv", rows)).record.audited_in is None
-
-
-@pytest.mark.slow
-def test_a_damaged_record_is_passed_over(studied: Decision) -> None:
+    assert plan.check(write_csv(Path("others.csv"), rows)).record.audited_in is None
     (folder,) = Path(".choose").iterdir()
     (folder / "decision.json").write_text("{", encoding="utf-8")
     assert plan.check("words.csv").record.audited_in is None
 
 
-@pytest.mark.parametrize("named", ["folder", "file", "beside"])
+@pytest.mark.parametrize("named", ["home", "folder", "file", "beside"])
 def test_check_shows_the_list_of_the_study_wherever_it_lies(studied, tmp_path, monkeypatch, named):
-    """`choose check` listed 22 rows where the report of the study had said 29."""
+    """22 doubted labels (check), 29 (report), 50, 6 and 23: now one list, order and count."""
     (folder,) = Path(".choose").iterdir()
-    mine = folder.rename(tmp_path / "mine")
-    if named == "beside":
+    mine = folder if named == "home" else folder.rename(tmp_path / "mine")
+    if named in ("home", "beside"):
         record = plan.check("words.csv").record
     else:
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
         record = plan.check(study_file=mine if named == "folder" else mine / "study.toml").record
+    assert Path(record.audited_in).resolve() == mine.resolve()
     assert record.audit.doubted == studied.audit.doubted
+    assert len(record.audit.doubted) >= 1
+    listed = [issue.row for issue in record.issues if issue.kind == "suspected label"]
+    assert listed == [suspect.id for suspect in studied.audit.doubted]
+    assert f"tfidf of the study {record.audited_in}" in wrong_labels(record)
     step = next(step for step in record.first if step.code == "doubted-labels")
     told = check_words.step(record, step)
     assert f"add about {measured(studied.audit.gain.gain.value)} to" in told

@@ -51,19 +51,6 @@ def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     assert audit.noise.low <= len(wrong) / 602 <= audit.noise.high
 
 
-@pytest.mark.slow
-def test_size_and_what_was_not_measured(tickets: Checked) -> None:
-    record = tickets.record
-    assert (record.rows, record.left_out, record.test_rows) == (602, 0, 602)
-    assert record.reach.usual == pytest.approx(0.051, abs=0.001)
-    assert record.across is None
-    assert record.foreign < 0.1
-    assert not record.unspaced
-    assert record.conflicts.texts == record.within.all == 0
-    assert 1 <= len(record.first) <= 3
-    assert record.first[0].points >= record.first[-1].points
-
-
 def test_f8_texts_that_differ_by_punctuation_alone_are_not_said_to_agree(tmp_path: Path) -> None:
     rows = [(f"{kind} {n}", kind) for n in range(20) for kind in ("order", "bill")]
     file = write_csv(tmp_path / "f8.csv", [*rows, ("Order 3?", "bill"), ("Order 4?", "order")])
