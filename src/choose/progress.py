@@ -197,22 +197,16 @@ def time_limit(
 
 
 @contextmanager
-def as_part(
-    done: float, units: float, total: float, loop: str, seconds: float = inf
-) -> Iterator[None]:
+def as_part(done: float, units: float, total: float, loop: str) -> Iterator[None]:
     """Report the work inside as `units` of a longer loop; loops inside have units of their own.
 
     Where the time ends within, what is done of the last loop inside tells how long all would take.
-    The longer loop begins no further part after so many seconds.
     """
     try:
         with time_limit() as inner:
             yield
     except TimeLimitReached:
         ended = units * inner.span[-1][1] / inner.total if inner.total else 0.0
-        if ended and seconds < inf:
-            spent = perf_counter() - inner.started
-            total = min(total, done + max(units, ended * seconds / spent))
         report_progress(done + ended, total, loop)
         raise
     if units:  # the same number twice would begin another loop

@@ -640,21 +640,14 @@ def _checked(given: Sequence[Given], study: Study, taken: Sequence[str] = ()) ->
             f"Two candidates are named {twice[0]!r}. Name the file of one of them: "
             f"--answers OTHER={twice[0]}.csv."
         )
-    return tuple(
-        replace(
-            one,
-            name=_shown_name(one.name, taken),
-            family=family_of(one.name, said),
-            ends=one.name in study.given.ends,
-        )
-        for one in given
-    )
-
-
-def _shown_name(name: str, taken: Sequence[str]) -> str:
-    """Return a name without slashes that is no word of --expect and no candidate's that runs."""
-    plain = clean(name).strip().rpartition("/")[2].replace("\\", "-")[:90] or "answers"
-    return f"{plain} given" if plain.casefold() in (*RESERVED, *taken) else plain
+    checked = []
+    for one in given:
+        name = clean(one.name).strip().rpartition("/")[2].replace("\\", "-")[:90] or "answers"
+        if name.casefold() in (*RESERVED, *taken):  # a word of --expect, or a candidate that runs
+            name = f"{name} given"
+        ends = one.name in study.given.ends
+        checked.append(replace(one, name=name, family=family_of(one.name, said), ends=ends))
+    return tuple(checked)
 
 
 def runs_of(given: Given, dataset: Dataset, reader: AnswerReader) -> Iterator[Run]:

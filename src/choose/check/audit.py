@@ -119,25 +119,19 @@ def steps_of(check: Check) -> tuple[Step, ...]:
     Labels that the metric hides come first, which make other figures mislead, then what costs
     accuracy, by how much. Labelling more comes last: it never stands in the way of a first study.
     """
-    costly = [*_leaks(check), *_of_labels(check), *_of_targets(check)]
-    costly = [step for step in costly if step.points >= LEAST]
+    costly = [step for step in (*_of_labels(check), *_of_targets(check)) if step.points >= LEAST]
     costly.sort(key=lambda step: -step.points)
-    steps = (*_metric(check), *costly, *_rare(check), *_test_rows(check))
-    return steps[:MOST_STEPS]
-
-
-def _metric(check: Check) -> Iterator[Step]:
+    first = []
     if check.hidden:
         options = {**check.compare.options, "metric": "balanced"}
-        yield Step(code="metric", command=check.compare.model_copy(update={"options": options}))
-
-
-def _leaks(check: Check) -> Iterator[Step]:
-    if check.test_file and (ids := check.rows_with("leak")):
-        yield Step(code="leaks", points=len(ids) / check.test_file, rows=ids)
+        command = check.compare.model_copy(update={"options": options})
+        first.append(Step(code="metric", command=command))
+    return (*first, *costly, *_rare(check), *_test_rows(check))[:MOST_STEPS]
 
 
 def _of_labels(check: Check) -> Iterator[Step]:
+    if check.test_file and (ids := check.rows_with("leak")):
+        yield Step(code="leaks", points=len(ids) / check.test_file, rows=ids)
     if check.conflicts is not None and check.conflicts.texts:
         lost = check.conflicts.lost / check.rows
         yield Step(code="conflicts", points=lost, rows=check.rows_with("conflict"))
@@ -191,35 +185,26 @@ def _of_targets(check: Check) -> Iterator[Step]:
         yield Step(code="not-in-passage", points=len(ids) / rows, rows=ids, names=names)
 
 
-def issues_of(facts: Facts) -> tuple[Issue, ...]:
+def issues_of(facts: Facts) -> Iterator[Issue]:
+    """Yield the rows that need a look, by id and without their texts."""
     labelled = bool(facts.dataset.task.labels)
     label = {e.id: e.target if labelled else "" for e in facts.all}
-    leaks = (
-        Issue(row=r.id, kind="leak", label=label[r.id], other=r.of, detail=r.likeness)
-        for r in facts.leaks or ()
-    )
-    duplicates = (
-        Issue(
+    for r in facts.leaks or ():
+        yield Issue(row=r.id, kind="leak", label=label[r.id], other=r.of, detail=r.likeness)
+    yield from _label_issues(facts) if labelled else facts.targets.issues()
+    for r in facts.duplicates:
+        yield Issue(
             row=r.id,
             kind="near-duplicate" if r.likeness == "near" else "duplicate",
             label=label[r.id],
             other=r.of,
             detail=r.likeness,
         )
-        for r in facts.duplicates
-    )
-    rare = (
-        Issue(row=e.id, kind="rare label", label=e.target)
-        for e in facts.all
-        if e.target in facts.balance.few
-    )
-    if not labelled:
-        return (*leaks, *facts.targets.issues(), *duplicates)
-    suspects = _suspect_issues(facts)
-    return (*leaks, *_conflict_issues(facts), *suspects, *duplicates, *rare)
+    rare = (e for e in facts.all if labelled and e.target in facts.balance.few)
+    yield from (Issue(row=e.id, kind="rare label", label=e.target) for e in rare)
 
 
-def _conflict_issues(facts: Facts) -> Iterator[Issue]:
+def _label_issues(facts: Facts) -> Iterator[Issue]:
     for same in facts.conflicts:
         for row in same:
             other = next(e for e in same if e.target != row.target)
@@ -230,12 +215,7 @@ def _conflict_issues(facts: Facts) -> Iterator[Issue]:
                 suggested=other.target,
                 other=other.id,
             )
-
-
-def _suspect_issues(facts: Facts) -> Iterator[Issue]:
-    if facts.audit is None:
-        return
-    for suspect in facts.audit.doubted:
+    for suspect in facts.audit.doubted if facts.audit else ():
         yield Issue(
             row=suspect.id,
             kind="suspected label",
@@ -330,7 +310,7 @@ def _record(facts: Facts, study: Study) -> Check:
         lengths=lengths_of(rows),
         foreign=facts.foreign,
         unspaced=facts.unspaced,
-        issues=issues_of(facts),
+        issues=tuple(issues_of(facts)),
         **own,
     )
 

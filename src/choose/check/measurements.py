@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
@@ -165,7 +165,8 @@ class Facts:
         """Return the audit of the study, else that by out-of-fold predictions of the baseline."""
         if self.study is not None:
             return self.study[1]
-        settings = settings_for(self.audited.values(), self.unspaced)
+        long = sum(len(e.text) for e in self.audited.values()) > MAX_CHARACTERS
+        settings = {"pairs": False, "characters": self.unspaced} if long else {}
         return audit_by_baseline(self.dataset, self.audited, settings)
 
 
@@ -174,12 +175,6 @@ def sample_of(rows: Sequence[Example], most: int) -> Sequence[Example]:
     if len(rows) <= most:
         return rows
     return [rows[place] for place in sorted(Random(0).sample(range(len(rows)), most))]
-
-
-def settings_for(rows: Iterable[Example], unspaced: bool) -> dict[str, Any]:
-    if sum(len(e.text) for e in rows) <= MAX_CHARACTERS:
-        return {}
-    return {"pairs": False, "characters": unspaced}
 
 
 def audit_by_baseline(

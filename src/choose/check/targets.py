@@ -74,17 +74,14 @@ class Targets:
     def absent(self) -> dict[str, list[str]]:
         """Return by field the ids of rows in which a value of it does not occur."""
         found: dict[str, list[str]] = defaultdict(list)
+        edge = "" if self.unspaced else " "
         for e in self.rows:
             text = f" {normalised(e.input)} "
             for name, value in self.records.get(e.id, {}).items():
                 values = value if isinstance(value, list) else [value]
-                if not all(self._stands(one, text) for one in values):
+                if not all(f"{edge}{normalised(str(one))}{edge}" in text for one in values):
                     found[name].append(e.id)
         return found
-
-    def _stands(self, value: Any, text: str) -> bool:
-        words = normalised(str(value))
-        return words in text if self.unspaced else f" {words} " in text
 
     @cached_property
     def fields(self) -> tuple[FieldFacts, ...]:

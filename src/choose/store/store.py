@@ -82,6 +82,12 @@ SCORES = ".scores.parquet"
 SCORING = "scoring"
 
 
+def read_table(file: Path) -> pl.DataFrame:
+    """Read a Parquet file; a pipe or device is refused, as it would be waited for."""
+    check_regular(file)
+    return pl.read_parquet(file, glob=False)
+
+
 def write_run(folder: Path, run: Run, dataset: Dataset | None, traceback: str | None) -> None:
     """Write a run; `trial.json` comes last, so that its presence means that all is there."""
     for (view, repeat), answers in run.answers.items():
@@ -109,9 +115,7 @@ def read_run(
         known = {name: read.validate_python(facts[name]) for name, read in RUN_FACTS.items()}
         for view, repeat in facts["views"]:
             file = folder / f"{view}-{repeat}.parquet"
-            check_regular(file)
-            table = pl.read_parquet(file, glob=False)
-            answers[view, repeat], ids[view, repeat] = answers_from(table)
+            answers[view, repeat], ids[view, repeat] = answers_from(read_table(file))
             if dataset is not None:
                 check_answers(answers[view, repeat], ids[view, repeat], dataset, view)
         file = folder / "trial.json"
@@ -153,8 +157,7 @@ def with_scores(folder: Path, run: Run, dataset: Dataset) -> Run:
 
 def _read(file: Path, dataset: Dataset, ids: tuple[str, ...]) -> dict[str, Floats] | None:
     try:
-        check_regular(file)
-        table = pl.read_parquet(file, glob=False)
+        table = read_table(file)
         if len(table) != len(ids) or not {*table[SCORING]} <= {scoring_digest(dataset, ids)}:
             return None
         scores = {name: table[name].to_numpy() for name in table.columns if name != SCORING}
@@ -497,8 +500,7 @@ class Store:
         with reading(file):
             facts = json.loads(read_text(file))
         with reading(self.path / "data.parquet"):
-            check_regular(self.path / "data.parquet")
-            table = pl.read_parquet(self.path / "data.parquet", glob=False)
+            table = read_table(self.path / "data.parquet")
         with reading(file):
             return self._with_documents(dataset_from(table, facts))
 
@@ -508,8 +510,7 @@ class Store:
         if not digest:
             return dataset
         try:
-            check_regular(file)
-            corpus = corpus_from(pl.read_parquet(file, glob=False), digest)
+            corpus = corpus_from(read_table(file), digest)
         except UNREADABLE as error:
             self._note(file, error)
             return dataset
