@@ -80,5 +80,5 @@ class Served:
             messages=lambda accepts, turns: service_messages(self.system, accepts, turns[-1]),
             max_tokens=self.max_tokens,
             plain=True,
-            answer=None if task.labels else answer_format(task, pool),
+            answer=answer_format(task, pool),
         )

@@ -9,7 +9,7 @@ import pytest
 import tomli_w
 
 from choose.models.endpoints.providers import PROVIDERS
-from support.chat_server import Model, serving
+from support.chat_server import counting, serving
 from support.endpoint_studies import KEY_VARIABLE, ONCE, bench, words_rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "endpoints.md"
@@ -32,7 +32,7 @@ def test_the_table_of_providers_is_the_one_in_use() -> None:
 @pytest.mark.slow
 def test_the_study_runs(tmp_path: Path) -> None:
     study: dict[str, Any] = tomllib.loads(blocks("toml")[0])
-    with serving(Model(words_rule)) as server:
+    with serving(counting(words_rule)) as server:
         here = bench(tmp_path, server.url, secret="k-0123456789")
         study["data"] = {"path": "rows.csv"}
         study["task"] = {}

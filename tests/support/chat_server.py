@@ -89,37 +89,17 @@ RIGHT = by_words(WORDS_OF)
 _PIECES = re.compile(r"\w{1,4}|\W")
 
 
-class Model:
-    """Answers with the label that a rule gives to a question, and counts its tokens.
+def counting(rule: Callable[[str], str]) -> Responder:
+    """Answer with the label that a rule gives to a question; a token has at most four letters."""
 
-    A token is a piece of at most four letters; beginnings of prompts are cached in blocks of 16.
-    `reasoning` tokens come on top of each answer.
-    """
+    def respond(body: dict[str, Any]) -> Http:
+        said = in_form(rule(body["messages"][-1]["content"]), body)
+        read = sum(len(_PIECES.findall(m["content"])) for m in body["messages"])
+        written = len(_PIECES.findall(said))
+        usage = {"prompt_tokens": read, "completion_tokens": written}
+        return sent(said, usage={**usage, "total_tokens": read + written})
 
-    def __init__(self, rule: Callable[[str], str], reasoning: int = 0) -> None:
-        self.rule, self.reasoning, self._seen = rule, reasoning, set[bytes]()
-
-    def __call__(self, body: dict[str, Any]) -> Http:
-        said = in_form(self.rule(body["messages"][-1]["content"]), body)
-        prompt = [p for m in body["messages"] for p in ("<>", *_PIECES.findall(m["content"]))]
-        written = len(_PIECES.findall(said)) + self.reasoning
-        usage = {
-            "prompt_tokens": len(prompt),
-            "completion_tokens": written,
-            "total_tokens": len(prompt) + written,
-            "prompt_tokens_details": {"cached_tokens": self._known(prompt)},
-            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
-        }
-        return sent(said, usage=usage)
-
-    def _known(self, prompt: Sequence[str]) -> int:
-        """Return how many tokens of a prompt's beginning were seen before, and keep all."""
-        running, known = hashlib.sha256(), 0
-        for end in range(16, len(prompt) + 1, 16):
-            running.update("\0".join(prompt[end - 16 : end]).encode())
-            known = end if running.digest() in self._seen and known == end - 16 else known
-            self._seen.add(running.digest())
-        return known
+    return respond
 
 
 # How a server may spell the key that it was sent.

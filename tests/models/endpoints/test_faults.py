@@ -17,8 +17,8 @@ from support.chat_server import (
     RIGHT,
     Http,
     Mix,
-    Model,
     Server,
+    counting,
     endpoint_session,
     error,
     in_form,
@@ -39,10 +39,10 @@ def prompt_card(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_faults_change_no_answer_and_nothing_is_paid_twice(tmp_path: Path) -> None:
-    with serving(Model(words_rule)) as quiet:
+    with serving(counting(words_rule)) as quiet:
         calm = bench(tmp_path / "calm", quiet.url, rows=250)
         calm.compare()
-    with serving(Model(words_rule), Mix(0.2, seed=5), seconds=0.02) as server:
+    with serving(counting(words_rule), Mix(0.2, seed=5), seconds=0.02) as server:
         stormy = bench(tmp_path / "stormy", server.url, rows=250, endpoint={"timeout": 2.0})
         record = stormy.compare()
     assert len(stormy.answers()) == ASKED
@@ -98,7 +98,7 @@ def test_lies_are_filed_as_what_they_are_and_paid_once(tmp_path: Path) -> None:
 
 
 def test_a_kill_repays_nothing(tmp_path: Path) -> None:
-    with serving(Model(words_rule), seconds=0.05) as server:
+    with serving(counting(words_rule), seconds=0.05) as server:
         study = bench(tmp_path, server.url, rows=120)
         process = study.start("compare", "--yes", "--json", "--out", "st")
         until(lambda: len(server.paid) >= 40, process)

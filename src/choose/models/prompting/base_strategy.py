@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from choose.engines.causal.written_answers import limit_for
 from choose.engines.weights.spec import endpoint_name
 from choose.models.endpoints.command_session import model_digest
-from choose.models.endpoints.handshake import AnswerFormat, record_format, set_format
+from choose.models.endpoints.handshake import AnswerFormat, label_format, record_format, set_format
 from choose.models.prompting.endpoint_prompter import EndpointPrompter
 from choose.models.prompting.local_prompter import LocalPrompter, SetPrompter
 from choose.models.prompting.prompts import (
@@ -70,15 +70,17 @@ def _endpoint_prompter(
         shown,
         messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
         max_tokens=settings.max_tokens,
-        answer=None if task.labels else answer_format(task, pool),
+        answer=answer_format(task, pool),
     )
 
 
 def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
-    """Return the format of records or texts, as long as those of the pool."""
+    """Return the format of labels, or of records or texts as long as those of the pool."""
     # No tokeniser of the model is at hand; two bytes a token are on the safe side.
     longest = limit_for([len(row.target.encode("utf-8", "replace")) for row in pool]) // 2
     limit = 48 + longest if pool else UNKNOWN_LENGTH
+    if task.labels:
+        return label_format([single_line(name) for name in task.names])
     if isinstance(task, Multilabel):
         return set_format([single_line(name) for name in task.choice_names])
     if fields := field_types(task):

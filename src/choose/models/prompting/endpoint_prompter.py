@@ -23,7 +23,6 @@ from choose.models.endpoints.handshake import (
     Message,
     fault_message,
     handshake,
-    label_format,
     request_body,
     worst_case,
 )
@@ -55,7 +54,7 @@ class EndpointPrompter:
         messages: lays out a prompt: demonstrations, each with its label, and the test row last.
         max_tokens: longest text; the rest is cut.
         plain: whether to request no JSON schema.
-        answer: what an answer may be; None for one of the task's labels.
+        answer: what an answer may be.
 
     Attributes:
         cut_ids: texts that were cut.
@@ -73,13 +72,13 @@ class EndpointPrompter:
         *,
         messages: Callable[[Capabilities, Sequence[Turn]], list[Message]],
         max_tokens: int,
+        answer: AnswerFormat,
         plain: bool = False,
-        answer: AnswerFormat | None = None,
     ) -> None:
         self.model, self.task, self.messages = model, task, messages
         self.max_tokens, self.plain = max_tokens, plain
         self.names = [single_line(name) for name in task.names]
-        self.format = answer or label_format(self.names)
+        self.format = answer
         self.cut_ids, self.overfull, self.failed = set[str](), set[str](), dict[str, str]()
         self.reused, self.cached_seconds = 0, 0.0
         self.shown = [self._turn(example) for example in shown]

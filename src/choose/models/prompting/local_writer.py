@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import Answering
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.writing import Writing
-from choose.types import Answers, Example, Floats, Item, Status, Task
+from choose.types import Answers, Example, Floats, Item, Task
 
 # What answers cost, as `Written` and `Answers` call it.
 COSTS = ("tokens_in", "tokens_cached", "tokens_out", "latency")
@@ -59,11 +59,16 @@ class Filled:
 
     def answers(self, records: Sequence[str], **facts: Any) -> Answers:
         """Return records as answers; they are as certain as their least certain value."""
-        shape, ok = self.doubts.shape, cast(Status, "ok")
+        shape = self.doubts.shape
         costs = {name: getattr(self.written, name).reshape(shape).sum(axis=1) for name in COSTS}
         certain = self.written.confidence.reshape(shape).min(axis=1, initial=1.0)
-        status = (ok,) * len(records)
-        return Answers(outputs=tuple(records), status=status, confidence=certain, **costs, **facts)
+        return Answers(
+            outputs=tuple(records),
+            status=tuple("ok" for _ in records),
+            confidence=certain,
+            **costs,
+            **facts,
+        )
 
 
 @dataclass(frozen=True, slots=True)
