@@ -114,7 +114,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
 
     def load(self, folder: Path) -> None:
         facts, arrays = read_fitted(folder, self)
-        self.library, self._short = library_from(facts, self.encoder), set()
+        self.library, self._short = library_from(facts), set()
         self._restore(facts, arrays)
 
     def _demonstrations_note(self, task: Task) -> str:
@@ -210,7 +210,7 @@ class LoraRag(ReadsDocuments, Lora):
 
     def load(self, folder: Path) -> None:
         facts, _ = read_fitted(folder, self)
-        self.library, self._short = library_from(facts, self.encoder), set()
+        self.library, self._short = library_from(facts), set()
         super().load(folder)
         assert self._writer is not None
         self._prompts = self._prompts_of(self._writer.task)

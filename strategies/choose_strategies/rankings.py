@@ -20,7 +20,7 @@ from choose.models.retrieval.passage_search import (
     library_from,
     load_retriever,
 )
-from choose.models.saving import read_fitted, write_fitted
+from choose.models.saving import Learnt, read_fitted, write_fitted
 from choose.tasks.answering import corpus_of
 from choose.tasks.ranking import DEPTH, ranking_text, spans_of_relevant
 from choose.types import Answers, Example, Family, Item, Task
@@ -45,6 +45,7 @@ class Bm25(Baseline):
     learns: ClassVar[bool] = False
     always_compared: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"words": (10, 2_000)}
+    learnt: ClassVar[Learnt] = {"library": library_from}
 
     way: ClassVar[Way] = "bm25"
     # It embeds nothing.
@@ -65,13 +66,6 @@ class Bm25(Baseline):
     def facts(self) -> Mapping[str, Any]:
         library = self.library
         return {"cached_seconds": library.cached_seconds, "index_seconds": library.index.seconds}
-
-    def save(self, folder: Path) -> None:
-        write_fitted(folder, self, self.library.facts())
-
-    def load(self, folder: Path) -> None:
-        facts, _ = read_fitted(folder, self)
-        self.library = library_from(facts, self.encoder)
 
 
 class Dense(Bm25):
@@ -174,7 +168,7 @@ class TunedEncoder(Dense):
             if not (folder / ENCODER).is_dir():
                 raise StrategyError(f"{str(folder / ENCODER)!r} is missing. Export it again.")
             tuned = load_encoder(str(folder / ENCODER))
-        self.library = library_from(facts, self.encoder, tuned)
+        self.library = library_from(facts, tuned)
         self.tuning, self.artefact_mb = str(facts["tuning"]), 0.0
 
 

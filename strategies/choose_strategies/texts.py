@@ -123,7 +123,7 @@ class Sentence(TextBaseline):
     learnt: ClassVar[Learnt] = {
         "passage": str,
         "rarity": dict,
-        "library": lambda facts: library_from(facts, "") if facts else None,
+        "library": lambda facts: library_from(facts) if facts else None,
         "read": int,
     }
 

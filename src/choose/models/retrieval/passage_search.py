@@ -416,11 +416,12 @@ class Library:
         return {
             "way": self.way,
             "passage_words": self.words,
+            "encoder": self.encoder,
             "documents": corpus_facts(self.corpus),
         }
 
 
-def library_from(facts: Mapping[str, Any], encoder: str, tuned: Encoder | None = None) -> Library:
+def library_from(facts: Mapping[str, Any], tuned: Encoder | None = None) -> Library:
     """Return the library that `Library.facts` described.
 
     Raises:
@@ -428,7 +429,7 @@ def library_from(facts: Mapping[str, Any], encoder: str, tuned: Encoder | None =
     """
     if facts["way"] not in WAYS:
         raise ValueError(f"there is no retriever {str(facts['way'])[:80]!r}")
-    words = int(facts["passage_words"])
+    words, encoder = int(facts["passage_words"]), str(facts["encoder"])
     return Library(corpus_from(facts["documents"]), facts["way"], words, encoder, tuned)
 
 
