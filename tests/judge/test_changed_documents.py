@@ -7,22 +7,23 @@ from typing import Any
 
 import pytest
 
-from choose.corpus import UPDATED, Span
+from choose.corpus import Corpus, Span
 from choose.judge.diagnosis.documents import document_drill, on_common_rows
-from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, Items
+from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.scores.score_tables import study_scores
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome
 from choose.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.tasks.answering import Answering
+from choose.tasks.exchanged_facts import Drill
 from choose.tasks.scoring import scores_of
 from choose.types import Answers, Example, Run
 from support.answered_studies import laid_out
 from support.studies import plain_trial
 
-VIEW = f"{UPDATED}-abc"
 IDS = tuple(f"q{n}" for n in range(12))
 OLD = {id: f"{10 + n} days" for n, id in enumerate(IDS)}
 NEW = {id: f"{50 + n} days" for n, id in enumerate(IDS)}
+DRILL = Drill(corpus=Corpus(()), facts=9, targets=NEW)
 
 
 def answers(outputs: Sequence[str | None]) -> Answers:
@@ -62,15 +63,14 @@ def evidence(*runs: Run) -> Evidence:
         )
         for name in dict.fromkeys(run.trial.candidate for run in runs)
     ]
-    drill = DrillRows(view=VIEW, facts=9, targets=NEW)
-    return laid_out(items, infos, runs, task=Answering(), drill=drill)
+    return laid_out(items, infos, runs, task=Answering(), drill=DRILL)
 
 
 OLDS, NEWS = [*OLD.values()], [*NEW.values()]
 BEFORE = [*OLDS[:10], "x", "y"]
 # Nine new facts, three of them in other words; one old one; one of both; one of neither.
 AFTER = [*NEWS[:6], "It is 56.", "57", f"in {NEWS[8]}", OLDS[9], f"{OLDS[10]} or {NEWS[10]}", None]
-RAG = run("rag", {"clean": BEFORE, VIEW: AFTER})
+RAG = run("rag", {"clean": BEFORE, DRILL.view: AFTER})
 LORA = run("lora", {"clean": [*OLDS[:3], *["nothing"] * 9]})
 
 

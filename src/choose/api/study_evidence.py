@@ -20,7 +20,7 @@ from choose.data.scenarios import pool_rows
 from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
-from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, items_of
+from choose.judge.evidence import CandidateInfo, Evidence, items_of
 from choose.judge.goal import Rule
 from choose.schema.decision import Decision, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
@@ -49,7 +49,7 @@ def nothing_measured(store: Store) -> Evidence:
     dataset, data = store.dataset, store.study.get("data", {})
     candidates, rows, labels = store.grid()[0], dataset.examples, dataset.task.labels
     told = (f"{c['name']}: {c['warning']}" for c in candidates if c.get("warning"))
-    test_rows, drill = set(dataset.asked), drill_of(dataset)
+    test_rows = set(dataset.asked)
     training = tuple(id for id in rows if id not in test_rows and rows[id].labelled)
     return Evidence(
         name=dataset.name,
@@ -71,9 +71,7 @@ def nothing_measured(store: Store) -> Evidence:
         about=data.get("estimand", "new-questions") if data.get("documents") else None,
         task=dataset.task,
         inputs={} if labels else {id: example.item() for id, example in rows.items()},
-        drill=None
-        if drill is None
-        else DrillRows(view=drill.view, facts=drill.facts, targets=drill.targets),
+        drill=drill_of(dataset),
     )
 
 

@@ -111,17 +111,14 @@ class Command(TyperCommand):
 
     def _format_panels(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
-        last: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
-            if (record := param.get_help_record(ctx)) is None:
-                continue
-            panel = getattr(param, "rich_help_panel", None)
-            kind = "Arguments" if param.param_type_name == "argument" else panel
-            (sections.setdefault(kind, []) if kind else last).append(record)
-        for title, records in {**sections, "Options": last}.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+            if (record := param.get_help_record(ctx)) is not None:
+                panel = getattr(param, "rich_help_panel", None) or "Options"
+                title = "Arguments" if param.param_type_name == "argument" else panel
+                sections.setdefault(title, []).append(record)
+        for title in sorted(sections, key="Options".__eq__):  # those of no panel come last
+            with formatter.section(title):
+                formatter.write_dl(sections[title])
 
 
 app = typer.Typer(

@@ -13,22 +13,8 @@ from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import Estimand
+from choose.tasks.exchanged_facts import Drill
 from choose.types import Dataset, Family, Item, Run, Task
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrillRows:
-    """Test rows whose facts were exchanged in the documents after training.
-
-    Attributes:
-        view: of a run, which holds the answers from the documents after the change.
-        facts: how many places of the documents changed.
-        targets: the new answers by id of the row.
-    """
-
-    view: str
-    facts: int
-    targets: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +154,7 @@ class Evidence:
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)
-    drill: DrillRows | None = None
+    drill: Drill | None = None
     taught_rows: tuple[int, ...] = ()
 
     @property

@@ -300,19 +300,6 @@ def documents_table(corpus: Corpus) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=columns)
 
 
-def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
-    """Return the documents that `documents_table` wrote.
-
-    Raises:
-        ValueError: if they are not those of this digest.
-    """
-    rows = table.iter_rows(named=True)
-    corpus = Corpus(tuple(Document(**{**r, "timestamp": _moment(r["timestamp"])}) for r in rows))
-    if corpus.digest != digest:
-        raise ValueError("it holds other documents than those of this study")
-    return corpus
-
-
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
@@ -391,18 +378,15 @@ class Store:
     @contextmanager
     def held(self) -> Iterator[Store]:
         """Hold the study while it runs; the system lets go of it however the command ends."""
-        lock = FileLock(self.path / LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock = FileLock(self.path / LOCK).acquire(timeout=0)
         except Timeout:
             raise StoreError(
                 f"Another choose command is running the study in {str(self.path)!r}. Wait until it "
                 "has ended, or name another folder with --out."
             ) from None
-        try:
+        with lock:
             yield self
-        finally:
-            lock.release()
 
     @classmethod
     def check(cls, path: Path) -> None:
@@ -510,7 +494,11 @@ class Store:
         if not digest:
             return dataset
         try:
-            corpus = corpus_from(read_table(file), digest)
+            rows = read_table(file).iter_rows(named=True)
+            documents = (Document(**{**r, "timestamp": _moment(r["timestamp"])}) for r in rows)
+            corpus = Corpus(tuple(documents))
+            if corpus.digest != digest:
+                raise ValueError("it holds other documents than those of this study")
         except UNREADABLE as error:
             self._note(file, error)
             return dataset

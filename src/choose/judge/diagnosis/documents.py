@@ -15,7 +15,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
-from choose.judge.evidence import DrillRows, Evidence, Items, row_set
+from choose.judge.evidence import Evidence, Items, row_set
 from choose.judge.scores.paired_comparison import view_tables
 from choose.judge.scores.score_tables import (
     ARTEFACT,
@@ -30,6 +30,7 @@ from choose.stats import Estimate
 from choose.stats.intervals import skewed_interval, two_way_interval
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.tasks.answering import Answering
+from choose.tasks.exchanged_facts import Drill
 from choose.types import Floats, Run
 
 # Resamples of the documents that tell how surely the largest gap is the largest.
@@ -259,7 +260,7 @@ def document_drill(evidence: Evidence, scores: StudyScores) -> DocumentDrill | N
     )
 
 
-def _asked(candidate: CandidateScores, rows: DrillRows) -> Asked | None:
+def _asked(candidate: CandidateScores, rows: Drill) -> Asked | None:
     """Return a candidate's answers in its fullest repetitions; None without any."""
     if (table := candidate.main) is None:
         return None
@@ -271,7 +272,7 @@ def _asked(candidate: CandidateScores, rows: DrillRows) -> Asked | None:
     return Asked(candidate, before, full) if most else None
 
 
-def _outputs(runs: Sequence[Run], view: tuple[str, int], rows: DrillRows) -> Outputs:
+def _outputs(runs: Sequence[Run], view: tuple[str, int], rows: Drill) -> Outputs:
     found: dict[int, dict[str, str | None]] = {}
     for run in runs:
         if view in run.answers:
@@ -302,7 +303,7 @@ class _Judge:
 
     items: Items
     task: Answering
-    rows: DrillRows
+    rows: Drill
     ids: Sequence[str]
 
     @cached_property
