@@ -82,7 +82,7 @@ def test_of_more_rows_a_sample_is_checked_and_named(tmp_path, monkeypatch):
     record = plan.check(data).record
     assert record.rows == 400
     assert record.audit.rows == 200
-    assert "cross-validation on a sample of 200 rows" in line(record, "Wrong labels")[1]
+    assert "on a sample of 200 rows" in line(record, "Wrong labels")[1]
     monkeypatch.setattr("choose.check.audit.MOST_ROWS", 300)
     record = plan.check(data).record
     assert record.rows == 300

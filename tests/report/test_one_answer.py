@@ -11,7 +11,6 @@ from rich.console import Console
 from choose.api.compare_studies import summary_of
 from choose.api.notebook import Decision as Shown
 from choose.report import words
-from choose.report.comparison_words import verdict as in_brief
 from choose.report.terminal.pages import render_full
 from choose.report.write import render_html, render_markdown
 from choose.schema.decision import Decision, FamilyResult
@@ -39,7 +38,7 @@ def forms(decision: Decision) -> dict[str, str]:
         "markdown": plain(render_markdown(decision)),
         "page": plain(page),
         "title": plain(page[page.index("<h1") : page.index("</h1>")]),
-        "brief": in_brief(summary_of(decision)),
+        "brief": summary_of(decision).answer,
     }
 
 

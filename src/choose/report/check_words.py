@@ -9,7 +9,7 @@ from typing import TypeVar
 from choose.corpus import WORDS
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import in_percent, measured, per_100, plural, points, rounded
-from choose.report.words import typed
+from choose.report.words import noise_band, silent, suspects_note, typed
 from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
@@ -25,7 +25,6 @@ from choose.schema.check import (
     TargetFacts,
     Topic,
 )
-from choose.schema.diagnosis import Audit
 
 T = TypeVar("T")
 
@@ -181,32 +180,13 @@ def _wrong_labels(check: Check) -> Iterator[str]:
     audit = check.audit
     if audit is None or audit.accuracy is None:
         yield "Not measured: no row could be cross-validated."
-        return
-    who = " + ".join(audit.auditors)
-    if audit.weak is not None:
-        found, needed = in_percent(audit.accuracy.value), in_percent(audit.weak.needed)
-        yield f"No label is doubted: {who} predicts {found} of the labels, too few to judge them"
-        yield f"({needed} needed)."
-        return
-    if audit.noise is None:
-        yield "How many is unknown."
+    elif audit.weak is not None:
+        yield silent(audit)
     else:
-        low, high = per_100(audit.noise.low), per_100(audit.noise.high)
-        yield f"Between {low} % and {high} % of labels may be wrong."
-    of = f" of the study {check.audited_in}" if check.audited_in else ""
-    sample = f" on a sample of {plural(audit.rows, 'row')}" if check.sampled else ""
-    yield (
-        f"{who}{of} ({per_100(audit.accuracy.value)} % accurate in cross-validation{sample}) "
-        f"{_disagreements(audit)}."
-    )
-
-
-def _disagreements(audit: Audit) -> str:
-    """Say with how many labels an auditor disagrees, and how many of these need a check."""
-    if not audit.contradicted:
-        return "disagrees with no label"
-    check = f"{audit.suspected:,} of them" if audit.suspected else "none of them"
-    return f"disagrees with {plural(audit.contradicted, 'label')}; {check} should be checked"
+        of = f" of the study {check.audited_in}" if check.audited_in else ""
+        on = f" on a sample of {plural(audit.rows, 'row')}" if check.sampled else ""
+        yield f"{noise_band(audit)}."
+        yield suspects_note(audit, of, on)
 
 
 def _overlap(check: Check) -> Iterator[str]:

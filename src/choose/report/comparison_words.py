@@ -16,11 +16,11 @@ from choose.formatting import (
     signed_points,
 )
 from choose.report.words import amount, covered_by, is_share, noun_of, words_of
-from choose.schema.study_changes import Cause, Shift, Side, Versus
+from choose.schema.study_changes import Cause, Shift, Versus
 
 
 def headline(versus: Versus) -> str:
-    before, after = verdict(versus.before), verdict(versus.after)
+    before, after = (side.answer.rstrip(".") for side in (versus.before, versus.after))
     first = (
         f"The verdict changed from “{before}” to “{after}”."
         if versus.verdict_changed
@@ -41,11 +41,6 @@ def _moved(versus: Versus) -> str:
         return f"No candidate changed significantly on {common}."
     changes = [f"{who(s)} ({signed_points(s.difference.value)} points)" for s in significant]
     return f"Changed significantly on {common}: {listed(changes)}."
-
-
-def verdict(side: Side) -> str:
-    """Return the answer in a few words, with the candidate."""
-    return side.answer.rstrip(".")
 
 
 def who(shift: Shift) -> str:

@@ -369,26 +369,30 @@ def _needed(needed: Needed) -> str:
 def label_sentences(audit: Audit) -> Iterator[str]:
     if (noise := audit.noise) is not None:
         perfect = Estimate(value=1 - noise.high, low=1 - noise.high, high=1 - noise.low)
-        yield (
-            f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
-            f"wrong. On labels like these, perfect answers would score {span(perfect)} %."
-        )
-    if audit.gain is not None:
-        gain = audit.gain
-        yield (
-            f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
-            f"{size_in_points(gain.gain)} to the accuracy of {gain.candidate}."
-        )
+        scores = f"On labels like these, perfect answers would score {span(perfect)} %."
+        yield f"{noise_band(audit)}. {scores}"
+    if (gain := audit.gain) is not None:
+        rows = plural(gain.rows, "most doubted row")
+        raised = f"about {size_in_points(gain.gain)} to the accuracy of {gain.candidate}"
+        yield f"Correcting the {rows} would add {raised}."
     for pair in audit.overlaps[:3]:
         names = " and ".join(shorten(name, 28) for name in (pair.a, pair.b))
         yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
 
 
-def suspects_note(audit: Audit) -> str:
-    accuracy = f" ({percent(audit.accuracy.value)} % accurate)" if audit.accuracy else ""
+def noise_band(audit: Audit) -> str:
+    if audit.noise is None:
+        return "How many labels are wrong is unknown"
+    low, high = per_100(audit.noise.low), per_100(audit.noise.high)
+    return f"Between {low} % and {high} % of {plural(audit.rows, 'label')} may be wrong"
+
+
+def suspects_note(audit: Audit, of: str = "", on: str = "") -> str:
+    """Say with how many labels an audit disagrees; `of` a study, `on` a sample."""
+    accuracy = f" ({percent(audit.accuracy.value)} % accurate{on})" if audit.accuracy else ""
     first = f"; check these {audit.suspected:,} first" if audit.suspected else ""
     return (
-        f"The cross-validated answers of {' + '.join(audit.auditors)}{accuracy} disagree with "
+        f"The cross-validated answers of {' + '.join(audit.auditors)}{of}{accuracy} disagree with "
         f"{plural(audit.contradicted, 'label')}{first}."
     )
 
@@ -458,8 +462,8 @@ def answer(decision: Decision) -> str:
         return f"Done: use {use}, {score}."
     if verdict.kind in _FIRST:
         return f"{_FIRST[verdict.kind]}; until then, use {use}: {score}."
-    if (most := _apart_at_most(decision)) is not None:
-        return f"Too close to call: take the cheaper ({decision.named}), {score}. {most}"
+    if close := _too_close(decision):
+        return close
     return f"Use {use}{'' if verdict.recommended else ' for now'}: {score}."
 
 
@@ -473,12 +477,17 @@ def _until_then(decision: Decision) -> str:
     return f". For now, use {_named(decision, decision.family, decision.named)}: {score}"
 
 
-def _apart_at_most(decision: Decision) -> str | None:
-    """Say by how much another family is better at most, where the cheapest is as good as any."""
-    verdict = decision.verdict
-    if verdict.kind != "too-close" or verdict.loss >= SMALL_LOSS or decision.family != "baseline":
-        return None
-    return f"The difference is at most {_points(verdict.most)}."
+def _too_close(decision: Decision) -> str:
+    """Say what to use where little depends on it, and how much at most; else empty."""
+    verdict, score = decision.verdict, _own_score(decision)
+    if verdict.kind != "too-close" or verdict.loss >= SMALL_LOSS:
+        return ""
+    use = f"use {_named(decision, decision.family, decision.named)}"
+    if decision.family == "baseline":
+        use = f"take the cheaper ({decision.named})"
+    elif (decision.chance or 0.0) >= LIKELY:
+        return ""
+    return f"Too close to call: {use}, {score}. The difference is at most {_points(verdict.most)}."
 
 
 def only_references(decision: Decision) -> bool:
@@ -614,7 +623,7 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
         told = f"{chance(odds)}{why}"
         yield f"{who} is likelier to be the right choice ({told}), but loses more if it is not."
     elif lead >= NO_LOSS:
-        stated = odds >= LONG_ODDS and _apart_at_most(decision) is None
+        stated = odds >= LONG_ODDS and not _too_close(decision)
         by = f", by about {_points(lead)} if so" * stated
         yield f"{who} may be the better choice ({chance(odds)} chance){by}."
     elif odds >= LONG_ODDS or gap is None or gap.value >= -margin:
@@ -1225,11 +1234,8 @@ def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
         yield f"{gate.count} of {gate.total} test rows have a text that occurs with another label."
     if audit is None or audit.noise is None:
         yield silent(audit)
-        return
-    yield (
-        f"Between {per_100(audit.noise.low)} % and {per_100(audit.noise.high)} % of "
-        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(gate.limit or 0.0)} %."
-    )
+    else:
+        yield f"{noise_band(audit)}; the limit is {per_100(gate.limit or 0.0)} %."
 
 
 def headline(decision: Decision) -> str:
