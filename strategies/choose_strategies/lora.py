@@ -14,6 +14,7 @@ from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.errors import StrategyError
 from choose.models.classical import Thresholds, members_of, set_answers
+from choose.models.prompting.base_strategy import PromptedStrategy
 from choose.models.records.values_in_text import dropped_note
 from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
@@ -129,13 +130,7 @@ class Lora(HeadTuning):
     needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (tune)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
-    kinds: ClassVar[tuple[str, ...]] = (
-        "classification",
-        "multilabel",
-        "extraction",
-        "writing",
-        "answering",
-    )
+    kinds: ClassVar[tuple[str, ...]] = PromptedStrategy.kinds
     revision: ClassVar[int] = 12
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{kind: {"base": DEFAULT_ENCODER} for kind in kinds[:2]},

@@ -104,10 +104,7 @@ class FewShot(Prompt):
     revision: ClassVar[int] = 9
     seeded: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {**_WORDINGS, "shots=16": {"shots": 16}}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "shots": (0, 1_000),
-        "max_tokens": (1, 1_000_000),
-    }
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**Prompt.limits, "shots": (0, 1_000)}
 
     shots: int = 8
 
@@ -154,9 +151,6 @@ DRAWS, FEW_DRAWS, ENOUGH_ASKED = 8, 3, 24
 
 # How often a search rewrites a prompt from its errors, where questions are many.
 REWRITES = 3
-
-# Questions of a search where answers are written, which takes longer than reading labels off.
-_WRITTEN = {"calls": 300}
 
 # Stands below the prompt in a report.
 MAY_DIFFER = (
@@ -205,15 +199,14 @@ class TunedPrompt(FewShot):
     on_request: ClassVar[bool] = True
     starts_from: ClassVar[str] = "prompt"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    # Where answers are written, a question takes longer than reading labels off.
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "extraction": _WRITTEN,
-        "writing": _WRITTEN,
-        "answering": _WRITTEN,
+        kind: {"calls": 300} for kind in PromptedStrategy.kinds[2:]
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **Prompt.limits,
         "shots": (1, 1_000),
         "calls": (0, 1_000_000),
-        "max_tokens": (1, 1_000_000),
     }
 
     calls: int = 1000
