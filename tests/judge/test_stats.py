@@ -7,11 +7,11 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.stats import paired
 from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval, wilson
 from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import (
     holm,
+    imaginary,
     mcnemar_midp,
     paired_difference,
     rows_needed,
@@ -21,17 +21,17 @@ from choose.stats.two_way import BehrensFisher, moderated, two_way
 
 
 @pytest.mark.parametrize("graded", [True, False])
-def test_thousands_of_repetitions_are_compared_without_all_their_pairs(graded, monkeypatch):
+def test_the_discordance_is_that_of_all_pairs_of_repetitions(graded):
     rng = np.random.default_rng(3)
     x, y = rng.random((40, 6)), rng.random((40, 9))
     x, y = (x, y) if graded else ((x > 0.3) * 1.0, (y > 0.5) * 1.0)
     weights = rng.random(40) + 0.5
-    usual = paired_difference(x, y, None, weights, graded=graded)
-    monkeypatch.setattr(paired, "MOST_PAIRS", 60)
-    found = paired_difference(x, y, None, weights, graded=graded)
-    assert found.discordance == pytest.approx(usual.discordance, rel=1e-12, abs=0)
-    assert (found.low, found.high) == pytest.approx((usual.low, usual.high), rel=1e-12)
-    assert (found.value, found.largest) == (usual.value, usual.largest)
+    found, pairs = paired_difference(x, y, None, weights, graded=graded), x[:, :, None] - y[:, None]
+    assert found.largest == np.abs(pairs).max()
+    squares = ((pairs / found.largest) ** 2).mean(axis=(1, 2))
+    assert found.discordance == pytest.approx(np.average(squares, weights=weights), rel=1e-12)
+    size = (pairs**2).sum() / np.abs(pairs).sum()
+    assert imaginary(x - column[:, None] for column in y.T) == pytest.approx((-size, size))
 
 
 @pytest.mark.parametrize(
@@ -556,7 +556,7 @@ def test_the_interval_of_a_loss_that_one_of_ten_documents_has():
 
 def test_differences_without_skewness_have_the_symmetric_interval():
     y = np.repeat([[0.5], [-0.5], [0.0]], 100, axis=0)
-    found, usual = skewed_interval(y), two_way_interval(y, pseudo=paired.imaginary(y))
+    found, usual = skewed_interval(y), two_way_interval(y, pseudo=imaginary([y]))
     assert (found.low, found.high) == pytest.approx((usual.low, usual.high), rel=1e-3)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -78,6 +77,3 @@ class Rule:
     @property
     def by_rows(self) -> bool:
         return self.metric == "accuracy"
-
-    def record(self) -> dict[str, Any]:
-        return asdict(self)

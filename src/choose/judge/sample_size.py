@@ -62,29 +62,25 @@ def before_data(wishes: Wishes) -> BeforeData:
     Every row is a test row once, predicted by a fit on the other four fifths. So the rows to
     label are the larger of the test rows and 5/4 of the training rows.
     """
-    low, usual, high = (rows_needed(wishes.gain, d, POWER) for d in DISCORDANCES)
-    test = Three(low=low, usual=usual, high=high)
     classes = wishes.classes or CLASSES
-    needed = [each * classes for each in PER_CLASS]
-    training = Three(low=needed[0], usual=needed[1], high=needed[2])
+    test = [rows_needed(wishes.gain, d, POWER) for d in DISCORDANCES]
+    training = [each * classes for each in PER_CLASS]
     target = rows_for_target(wishes.target, wishes.gain) if wishes.target is not None else None
-    rows = Three(
-        low=_rows_for_margin(test.low, target, training.low),
-        usual=_rows_for_margin(test.usual, target, training.usual),
-        high=_rows_for_margin(test.high, target, training.high),
-    )
-    minutes = wishes.minutes_per_label or MINUTES
-    rate = wishes.hourly_rate
-    usd = None if rate is None else _times(rows, minutes / 60 * rate)
-    learn = None if rate is None else training.usual * minutes / 60 * rate
+    rows = [
+        max(asked, target or 0, ceil(learned / TRAINING_SHARE))
+        for asked, learned in zip(test, training, strict=True)
+    ]
+    minutes, rate = wishes.minutes_per_label or MINUTES, wishes.hourly_rate
+    usd = None if rate is None else _three([n * minutes / 60 * rate for n in rows])
+    learn = None if rate is None else training[1] * minutes / 60 * rate
     return BeforeData(
         wishes=wishes,
-        test=test,
+        test=_three(test),
         target_rows=target,
-        training=training,
-        rows=rows,
+        training=_three(training),
+        rows=_three(rows),
         minutes_per_label=minutes,
-        hours=_times(rows, minutes / 60),
+        hours=_three([n * minutes / 60 for n in rows]),
         usd=usd,
         classes=classes,
         training_usd=learn,
@@ -121,9 +117,6 @@ def rows_for_target(target: float, gain: float, power: float = POWER) -> int:
     return ceil((root / (truly - target)) ** 2)
 
 
-def _rows_for_margin(test: float, target: int | None, training: float) -> int:
-    return max(ceil(test), target or 0, ceil(training / TRAINING_SHARE))
-
-
-def _times(rows: Three, factor: float) -> Three:
-    return Three(low=rows.low * factor, usual=rows.usual * factor, high=rows.high * factor)
+def _three(values: Sequence[float]) -> Three:
+    low, usual, high = values
+    return Three(low=low, usual=usual, high=high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -42,7 +43,7 @@ def judge(
         choose=version("choose-llm"),
         rule=rule.version,
         dataset=_dataset(evidence, case),
-        goal=candidates.rule.record(),
+        goal=asdict(candidates.rule),
         verdict=_verdict(case, gates, looks),
         gates=gates,
         scorecards=cards,

@@ -31,9 +31,6 @@ Method = Literal[
 
 MCNEMAR: Method = "McNemar mid-p"
 
-# Pairs of repetitions, over all rows, that are held in memory at once (80 MB).
-MOST_PAIRS = 10_000_000
-
 # One imaginary row for either side (Bonett and Price 2012).
 BONETT_PRICE = (-1.0, 1.0)
 
@@ -190,17 +187,13 @@ class _Moments(NamedTuple):
     method: Method
 
 
-def imaginary(differences: Floats) -> tuple[float, float]:
+def imaginary(parts: Iterable[Floats]) -> tuple[float, float]:
     """Return the two imaginary rows that keep the interval of graded differences open.
 
     They differ as a row that differs does: by the sum of squares over the sum of sizes, which is 1
     where answers are right or wrong. With a difference of 1, as of these, the interval of 100 rows
     would be a quarter too wide.
     """
-    return _imaginary([differences])
-
-
-def _imaginary(parts: Iterable[Floats]) -> tuple[float, float]:
     total = squares = 0.0
     for part in parts:
         total += float(np.abs(part).sum())
@@ -217,11 +210,8 @@ def _analyse(
     names: Sequence[str] | None,
     w: Floats | None,
 ) -> _Moments:
-    some = max(1, MOST_PAIRS // (x.shape[1] * y.shape[1]))
-    pairs = (
-        x[at : at + some, :, None] - y[at : at + some, None, :] for at in range(0, len(x), some)
-    )
-    pseudo = _imaginary(pairs) if graded else BONETT_PRICE
+    # Repetition by repetition of one side, as all pairs at once may not fit into memory.
+    pseudo = imaginary(x - column[:, None] for column in y.T) if graded else BONETT_PRICE
     if 1 not in (x.shape[1], y.shape[1]):
         return _two_sided(x, y, pseudo, common, names, w)
     parts = two_way(x - y, names, w, pseudo)

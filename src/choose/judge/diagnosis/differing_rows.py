@@ -173,23 +173,28 @@ def side_by_side(
     named one in turn.
     """
     ids, names = list(candidates.scores.rows.index), _beside(candidates, cards)
-    shown = _scored_apart(candidates, names)
-    right = evidence.targets
+    task, right = evidence.task, evidence.targets
+
+    def shown(text: str, target: str) -> str:
+        return (task.shown(text, target) if isinstance(task, Ranking) else text)[:MOST_CHARACTERS]
+
     return tuple(
         ComparedRow(
             id=ids[place],
-            target=_shown(evidence, right[ids[place]], right[ids[place]]),
+            target=shown(right[ids[place]], right[ids[place]]),
             accepted=tuple(
                 text[:MOST_CHARACTERS]
                 for text in evidence.items.accepted.get(ids[place], ())[:MOST_ACCEPTED]
             ),
             answers=tuple(
-                _for_readers(evidence, given, right[ids[place]])
+                given.model_copy(
+                    update={"output": given.output and shown(given.output, right[ids[place]])}
+                )
                 for name in names
                 if (given := given_answer(candidates.scores[name], ids[place]))
             ),
         )
-        for place in shown[:MOST_ROWS]
+        for place in _scored_apart(candidates, names)[:MOST_ROWS]
     )
 
 
@@ -202,17 +207,6 @@ def _scored_apart(candidates: Candidates, names: Sequence[str]) -> list[int]:
     ahead = np.nan_to_num(ours - theirs)
     for_it, against = np.argsort(-ahead, kind="stable"), np.argsort(ahead, kind="stable")
     return _in_turn(for_it[ahead[for_it] > EQUAL], against[ahead[against] < -EQUAL])
-
-
-def _for_readers(evidence: Evidence, given: GivenAnswer, target: str) -> GivenAnswer:
-    if given.output is None or not isinstance(evidence.task, Ranking):
-        return given
-    return given.model_copy(update={"output": _shown(evidence, given.output, target)})
-
-
-def _shown(evidence: Evidence, text: str, target: str) -> str:
-    task = evidence.task
-    return (task.shown(text, target) if isinstance(task, Ranking) else text)[:MOST_CHARACTERS]
 
 
 def _beside(candidates: Candidates, cards: Sequence[Scorecard]) -> list[str]:

@@ -231,29 +231,18 @@ def new_class_of(candidate: CandidateScores) -> NewClass | None:
     scenarios = {
         r.trial.scenario for r in candidate.scenario_runs if r.trial.scenario.kind == "new-class"
     }
-    if not scenarios:
-        return None
-    label = next(iter(scenarios)).label
-    tables = {
-        s.examples: table
-        for s in sorted(scenarios, key=lambda s: s.examples)
-        if (table := scenario_table(candidate, lambda other, s=s: other == s)) is not None  # type: ignore[misc]
-    }
-    points = [_point(label, examples, tables) for examples in tables]
-    measured = tuple(point for point in points if point is not None)
-    return NewClass(label=label, points=measured) if measured else None
-
-
-def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClassPoint | None:
-    table = tables[examples]
-    theirs = table.rows.of_class(label)
-    recall = accuracy_on(table, theirs)
-    if recall is None:
-        return None
-    without = tables.get(0) if examples else None
-    loss = accuracy_loss(without, table, ~theirs) if without is not None else None
-    lost = estimate_of(loss) if loss is not None else None
-    return NewClassPoint(examples=examples, recall=recall, loss=lost)
+    tables = {s.examples: scenario_table(candidate, s.__eq__) for s in scenarios}
+    label = next((s.label for s in scenarios), "")
+    points = []
+    for examples, table in sorted(tables.items()):
+        theirs = None if table is None else table.rows.of_class(label)
+        if table is None or theirs is None or (recall := accuracy_on(table, theirs)) is None:
+            continue
+        without = tables.get(0) if examples else None
+        loss = None if without is None else accuracy_loss(without, table, ~theirs)
+        lost = None if loss is None else estimate_of(loss)
+        points.append(NewClassPoint(examples=examples, recall=recall, loss=lost))
+    return NewClass(label=label, points=tuple(points)) if points else None
 
 
 def service_of(candidate: CandidateScores) -> Service | None:

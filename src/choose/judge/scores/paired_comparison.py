@@ -134,7 +134,7 @@ def mean_change(changes: Floats, rows: ScoredRows) -> Estimate:
         scores,
         rows.clusters_of(complete),
         rows.weights_of(complete),
-        imaginary(scores) if rows.graded else BONETT_PRICE,
+        imaginary([scores]) if rows.graded else BONETT_PRICE,
     )
     estimand = estimand_of(scores.shape[1])
     return replace(estimate, estimand=estimand, row_set=rows.row_set(complete))
