@@ -138,8 +138,15 @@ def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Obs
 def _ask_consent(
     plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budget: Budget
 ) -> None:
-    asked = plan.candidates, plan.jobs, Store(path)
-    spending = before_sending(plan.study, plan.pools, *asked, approve=approve, budget=budget)
+    spending = before_sending(
+        plan.study,
+        plan.pools,
+        candidates=plan.candidates,
+        jobs=plan.jobs,
+        store=Store(path),
+        approve=approve,
+        budget=budget,
+    )
     if spending.bills:
         session = current_session()
         session.planned = sum(bill.requests for bill in spending.bills)

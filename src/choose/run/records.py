@@ -36,12 +36,10 @@ class GroupRequest:
 
     @property
     def candidate(self) -> str:
-        """Return the candidate whose jobs these are."""
         return self.jobs[0].trial.candidate
 
     @property
     def keys(self) -> set[str]:
-        """Return the keys of its trials."""
         return {job.trial.key for job in self.jobs}
 
     def after(self, waited: float) -> GroupRequest:

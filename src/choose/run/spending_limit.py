@@ -89,6 +89,7 @@ def refuse(spending: Spending) -> None:
 def before_sending(
     study: Study,
     pools: Pools,
+    *,
     candidates: Sequence[Candidate],
     jobs: Sequence[Job],
     store: Store,

@@ -200,30 +200,30 @@ def _answer(
 ) -> tuple[Run, Exception | None]:
     """Return a trial's run, which goes on from another fit's `before`, and what stopped it."""
     dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
-    before = before if before is not None and before.error is None else None
-    known, spare = (before.answers if before else {}).get(CLEAN), _spare_seconds(job, fit, end)
+    before = before if before is not None and before.error is None else Run(trial=job.trial)
+    known, spare = before.answers.get(CLEAN), _spare_seconds(job, fit, end)
     items = [dataset.examples[id].item() for id in rows.questions]
     start, cached = perf_counter(), cached_seconds(strategy)
     clean, answers = predict_until(
         strategy, items, dataset, most=job.ask, end=end, known=known, spare=spare
     )
-    answered, all_cached = perf_counter() - start, cached_seconds(strategy) - cached
-    ids = tuple(item.id for item in clean)
-    had, given = before.answers if before else {}, {*ids}
-    wanted = replace(job, views=tuple(view for view in job.views if (view, 0) not in had))
-    seen = [id for id in rows.questions if id in given]
-    others = answer_views(wanted, seen, dataset, strategy=strategy)
+    # Cached work counts too, or the cost would depend on the order of the trials.
+    earlier = (before.predict_seconds or 0.0) - cached
+    answered = perf_counter() - start + cached_seconds(strategy) + earlier
+    ids = dict.fromkeys(item.id for item in clean)
+    wanted = tuple(view for view in job.views if (view, 0) not in before.answers)
+    seen = [id for id in rows.questions if id in ids]
+    others = answer_views(replace(job, views=wanted), seen, dataset, strategy=strategy)
     spent, facts = perf_counter() - start, strategy_facts(strategy)
-    alone = spent + cached_seconds(strategy) - cached
+    alone = spent + cached_seconds(strategy) + earlier
     run = Run(
         trial=job.trial,
-        answers={**had, CLEAN: answers, **others.answers},
-        asked={**(before.asked if before else {}), CLEAN: ids, **others.asked},
-        # Cached work counts too, or the cost would depend on the order of the trials.
+        answers={**before.answers, CLEAN: answers, **others.answers},
+        asked={**before.asked, CLEAN: tuple(ids), **others.asked},
         fit_seconds=fit.alone,
-        predict_seconds=answered + all_cached + ((before and before.predict_seconds) or 0.0),
-        seconds_spent=spent + fit.seconds + ((before and before.seconds_spent) or 0.0),
-        seconds_alone=_sum(fit.alone, alone, (before and before.predict_seconds) or 0.0),
+        predict_seconds=answered,
+        seconds_spent=spent + fit.seconds + (before.seconds_spent or 0.0),
+        seconds_alone=None if fit.alone is None else fit.alone + alone,
         group_size=fit.group,
         shortened=dict(fit.shortened),
         reread_seconds=max(others.reread, default=facts.get("index_seconds")),
@@ -246,11 +246,6 @@ def _spare_seconds(job: Job, fit: Fitted, end: float) -> float:
     own = job.part == COMPARISON and not fit.strategy.cheap
     more = own and end < inf and not isinstance(fit.strategy, Puts)
     return SPARE * fit.seconds if more else 0.0
-
-
-def _sum(*seconds: float | None) -> float | None:
-    known = [each for each in seconds if each is not None]
-    return sum(known) if len(known) == len(seconds) else None
 
 
 @cache

@@ -79,7 +79,6 @@ class Planner:
 
     @property
     def dataset(self) -> Dataset:
-        """The labelled set."""
         return self.pools.dataset
 
     def rounds(self, candidates: Sequence[Candidate]) -> list[Round]:

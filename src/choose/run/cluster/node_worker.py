@@ -181,7 +181,9 @@ def why_not(here: NodeFacts, there: NodeFacts) -> str | None:
             "here"
         )
     for package in sorted({*here.versions, *there.versions}):
-        ours, theirs = (_public(facts.versions.get(package)) for facts in (here, there))
+        versions = (facts.versions.get(package, "missing") for facts in (here, there))
+        # Without the local part: a build for a GPU computes with the same code.
+        ours, theirs = (version.partition("+")[0] for version in versions)
         if ours != theirs:
             return (
                 f"it would answer differently: {package} is {theirs} there and {ours} here. "
@@ -198,11 +200,6 @@ def why_not(here: NodeFacts, there: NodeFacts) -> str | None:
             f"{here.dtype} elsewhere. Set CHOOSE_DTYPE=float32 here to use both"
         )
     return None
-
-
-def _public(version: str | None) -> str:
-    """Return a version without its local part: a build for a GPU computes with the same code."""
-    return "missing" if version is None else version.partition("+")[0]
 
 
 class ClusterWorker:

@@ -54,7 +54,6 @@ class Actor:
 
     @property
     def idle(self) -> bool:
-        """Return whether it waits for a request."""
         return self.pending is None
 
 
@@ -77,7 +76,6 @@ class Cluster:
     withheld: frozenset[str] = frozenset()
 
     def alive(self) -> list[Node]:
-        """Return all nodes that are alive."""
         return [
             Node(
                 str(node["NodeID"]),
