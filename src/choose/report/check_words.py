@@ -80,10 +80,10 @@ def _size(check: Check) -> Iterator[str]:
     how = "cross-validation" if check.division == "cross-fit" else "held out"
     if reach.independent < 0.98 * check.test_rows:
         how += f"; worth {reach.independent:,.0f} independent rows"
-    detects = "are too few to compare candidates"
+    can = "are too few to compare candidates"
     if reach.usual:
-        detects = f"can detect differences of {points(reach.usual)} or more"
-    yield f"{plural(check.test_rows, 'test row')} ({how}) {detects}. Your {_margin(check)}."
+        can = f"can detect differences of {points(reach.usual)} or more"
+    yield f"{plural(check.test_rows, 'test row')} ({how}) {can}. Your {_margin(check)}."
 
 
 def _margin(check: Check) -> str:
@@ -95,15 +95,14 @@ def _margin(check: Check) -> str:
 
 
 def _test_file(check: Check) -> Iterator[str]:
-    assert check.across is not None
-    if not check.across.all:
+    if check.across is None or not check.across.all:
         yield "No test row repeats a training row."
-    else:
-        yield (
-            f"{check.across.all:,} of {plural(check.test_file or 0, 'test row')} repeat training "
-            f"rows ({_likeness(check.across)}). choose excludes these training rows; accuracies "
-            "measured on this file elsewhere are optimistic."
-        )
+        return
+    yield (
+        f"{check.across.all:,} of {plural(check.test_file or 0, 'test row')} repeat training "
+        f"rows ({_likeness(check.across)}). choose excludes these training rows; accuracies "
+        "measured on this file elsewhere are optimistic."
+    )
 
 
 def _duplicates(check: Check) -> Iterator[str]:
@@ -146,12 +145,9 @@ def _languages(check: Check) -> Iterator[str]:
 
 
 def _lengths(check: Check) -> Iterator[str]:
-    lengths = check.lengths
-    if not check.unspaced:
-        yield f"Median {plural(round(lengths.words), 'word')}, longest {lengths.longest:,}."
-    else:
-        characters = plural(round(lengths.characters), "character")
-        yield f"Median {characters} (no spaces between words)."
+    lengths, characters = check.lengths, plural(round(check.lengths.characters), "character")
+    words = f"Median {plural(round(lengths.words), 'word')}, longest {lengths.longest:,}."
+    yield f"Median {characters} (no spaces between words)." if check.unspaced else words
     if lengths.long:
         yield f"Texts of over 256 words, which models truncate: {lengths.long:,}."
 
@@ -167,10 +163,10 @@ def _rows(check: Check) -> Iterator[str]:
 
 
 def _reading(check: Check) -> Iterator[str]:
-    says = check.notes[0]
+    notes = check.notes[0]
     for before, after in pairwise(check.notes):  # a command ends without a full stop
-        says += f"{' ' if before.endswith('.') else ' · '}{after}"
-    yield says
+        notes += f"{' ' if before.endswith('.') else ' · '}{after}"
+    yield notes
 
 
 # Labels.
@@ -190,25 +186,22 @@ def _wrong_labels(check: Check) -> Iterator[str]:
 
 
 def _overlap(check: Check) -> Iterator[str]:
-    overlaps = check.audit.overlaps[:3] if check.audit else ()
     pairs = "; ".join(
         f"{quoted(o.a, LABEL)} and {quoted(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
-        for o in overlaps
+        for o in (check.audit.overlaps[:3] if check.audit else ())
     )
-    yield (
-        f"Labels most often confused: {pairs}."
-        if pairs
-        else "No two labels are confused more than once."
-    )
+    none = "No two labels are confused more than once."
+    yield f"Labels most often confused: {pairs}." if pairs else none
 
 
 def _conflicts(check: Check) -> Iterator[str]:
     found = check.conflicts
     if found is not None and found.texts:
+        count = "counts as an error" if found.lost == 1 else "count as errors"
         yield (
             f"{plural(found.texts, 'text')} with more than one label, in "
             f"{plural(found.rows, 'row')}: whatever the answers, at least {found.lost:,} of "
-            f"these rows {'counts as an error' if found.lost == 1 else 'count as errors'}."
+            f"these rows {count}."
         )
     elif check.alike:
         yield f"{plural(check.alike, 'text')} with more than one label, ignoring punctuation."
@@ -354,9 +347,10 @@ def _passage(check: Check) -> Iterator[str]:
         yield "--set fields=COLUMN shows one with each question."
         return
     absent = check.rows_with("not in passage")
-    share = 1 - len(absent) / max(rows - facts.unanswerable, 1)
-    says = f"The answer occurs in {quoted(facts.passage)} in {per_100(share)} % of the rows that "
-    yield f"{says}have one; not in {rows_named(absent)}." if absent else f"{says}have one."
+    share = per_100(1 - len(absent) / max(rows - facts.unanswerable, 1))
+    but = f"; not in {rows_named(absent)}" if absent else ""
+    where = f"The answer occurs in {quoted(facts.passage)} in {share} %"
+    yield f"{where} of the rows that have one{but}."
 
 
 def _documents(check: Check) -> Iterator[str]:
@@ -373,15 +367,14 @@ def _documents(check: Check) -> Iterator[str]:
 def _evidence(check: Check) -> Iterator[str]:
     rows = _known(check.targets).rows - _known(_known(check.targets).answers).unanswerable
     reworded, without = check.rows_with("reworded"), check.rows_with("not in documents")
-    standing = rows - len(without) - len(reworded)
-    says = f"The answer occurs in a document for {standing:,} of {plural(rows, 'question')} that "
-    says += "have one"
-    if reworded:
-        named = rows_named(reworded, FEWER)
-        says += f"; for {len(reworded):,} it has other words than its document ({named})"
-    if without:
-        named = rows_named(without, FEWER)
-        says += f"; for {len(without):,} no document is known ({named})"
+    found = rows - len(without) - len(reworded)
+    says = f"The answer occurs in a document for {found:,} of {plural(rows, 'question')} that have "
+    says += "one"
+    for ids, what in (
+        (reworded, "it has other words than its document"),
+        (without, "no document is known"),
+    ):
+        says += f"; for {len(ids):,} {what} ({rows_named(ids, FEWER)})" if ids else ""
     yield f"{says}."
 
 
@@ -502,16 +495,16 @@ def _worth(check: Check, found: Step) -> str:
     """Say what a look at the doubted labels is worth, and where to begin."""
     if (audit := check.audit) is None:
         return ""
-    worth = f"Half of such labels are usually wrong: {per_100(found.points)} % of all rows here."
+    worth = [f"Half of such labels are usually wrong: {per_100(found.points)} % of all rows here."]
     if check.audited_in and audit.gain is not None:
         name, gained = audit.gain.candidate, measured(found.points)
-        worth = f"Correcting them would add about {gained} to the accuracy of {name}."
+        worth = [f"Correcting them would add about {gained} to the accuracy of {name}."]
     if check.audited_in:
-        worth += f" This is the list of the study {check.audited_in}."
+        worth += [f"This is the list of the study {check.audited_in}."]
     if audit.overlaps and check.balance and len(check.balance.counts) > 2:
         pair = audit.overlaps[0]
-        worth += (
-            f" First define the boundary between {quoted(pair.a, LABEL)} and "
+        worth += [
+            f"First define the boundary between {quoted(pair.a, LABEL)} and "
             f"{quoted(pair.b, LABEL)}, which {plural(pair.doubted, 'doubted row')} may confuse."
-        )
-    return worth
+        ]
+    return " ".join(worth)
