@@ -49,7 +49,7 @@ def test_every_form_says_the_answer(kind: Kind) -> None:
     for form, text in said.items():
         assert words.answer(decision).rstrip(".") in text, form
     for form in ("markdown", "page"):
-        for sentence in words.doubts(decision):
+        for sentence in (*words.doubts(decision), *words.caveats(decision)):
             assert plain(sentence) in said[form], form
     assert said["title"] == words.answer(decision)
 
