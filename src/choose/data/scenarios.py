@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
@@ -172,7 +171,8 @@ class Apart:
 
 def timeline(dataset: Dataset) -> list[Example]:
     """Return the dated rows by time; without the test rows where they are held out."""
-    return sorted((e for e in _rows(dataset) if e.timestamp is not None), key=moment_of)
+    dated = [(e.timestamp, e.id, e) for e in _rows(dataset) if e.timestamp is not None]
+    return [row for _, _, row in sorted(dated)]
 
 
 def _rows(dataset: Dataset) -> list[Example]:
@@ -199,14 +199,10 @@ def sources(dataset: Dataset) -> tuple[str, ...]:
 def time_split(dataset: Dataset, cut: float) -> Apart:
     """Return the dated rows in order, before and after an origin; the same moment is after it."""
     rows = timeline(dataset)
-    start = moment_of(rows[round(cut * len(rows))])[0]
-    end = round((cut + TEST_SHARE) * len(rows))
-    last = moment_of(rows[end])[0] if end < len(rows) else None
-    return Apart(
-        rows,
-        [e for e in rows if moment_of(e)[0] < start],
-        [e for e in rows if start <= (when := moment_of(e)[0]) and (last is None or when < last)],
-    )
+    times = [e.timestamp for e in rows if e.timestamp is not None]
+    first, end = (round(share * len(rows)) for share in (cut, cut + TEST_SHARE))
+    first, end = (bisect_left(times, times[n]) if n < len(rows) else n for n in (first, end))
+    return Apart(rows, rows[:first], rows[first:end])
 
 
 def origins(dataset: Dataset) -> tuple[float, ...]:
@@ -223,12 +219,6 @@ def origins(dataset: Dataset) -> tuple[float, ...]:
         if min(len(past), len(units)) >= MIN_ROWS and len({e.target for e in past}) > 1:
             found.append(cut)
     return tuple(found)
-
-
-def moment_of(example: Example) -> tuple[datetime, str]:
-    """Return the timestamp of a dated row, and its id, which orders rows of the same moment."""
-    assert example.timestamp is not None
-    return example.timestamp, example.id
 
 
 def new_class(dataset: Dataset) -> str | None:
