@@ -83,7 +83,7 @@ def evidence(rows=1000, *, price=None, model="gpt-4o", clusters=None):
     sure = rng.uniform(0.4, 1.0, rows)
     said = list(np.where(rng.random(rows) < np.where(sure > 0.7, 1.0, 0.5), targets, other))
     scores = answered.scores(LABELS, said, sure)
-    cheap = answered.ScriptedCandidate(name="probe", family="baseline", said=[said], scores=scores)
+    cheap = answered.player("probe", said, scores=scores, model=None)
     strong = list(np.where(rng.random(rows) < 0.95, targets, other))
     players = [cheap, answered.player(model, strong, "prompting", cheap=False)]
     found = answered.study(LABELS, list(targets), players, clusters=clusters)

@@ -17,22 +17,20 @@ Said = Sequence[str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptedCandidate:
-    """A candidate and its answers, one sequence a repetition."""
+    """A candidate and its answers."""
 
     name: str
     family: Family
-    said: Sequence[Said]
+    said: Said
     scores: np.ndarray | None = None
-    evidence: tuple[tuple[str, ...], ...] | None = None
-    wordings: Sequence[Said] = ()
     model: str | None = None
     cheap: bool = True
     seconds: float = 1.0
 
 
-def player(name: str, said: Said, family: Family = "baseline", **more: object) -> ScriptedCandidate:
-    """Return a candidate that answers once."""
-    return ScriptedCandidate(name=name, family=family, said=[said], model=name, **more)
+def player(name: str, said: Said, family: Family = "baseline", **more: Any) -> ScriptedCandidate:
+    facts = {"model": name, **more}
+    return ScriptedCandidate(name=name, family=family, said=said, **facts)
 
 
 def laid_out(
@@ -55,25 +53,39 @@ def laid_out(
     )
 
 
-def study(labels, targets, players, *, conflicting=(), clusters=None, inner=False):
-    """Lay answers out as evidence: cross-fit, or inner trials on a pool of the same rows."""
+def study(labels, targets, players, *, clusters=None):
+    """Lay answers out as evidence of a cross-fit study."""
     ids = tuple(f"r{i}" for i in range(len(targets)))
-    items = Items(
-        ids=ids,
-        targets=tuple(str(t) for t in targets),
-        clusters=tuple(clusters or ids),
-        conflicting=frozenset(conflicting),
-    )
+    items = Items(ids=ids, targets=tuple(map(str, targets)), clusters=tuple(clusters or ids))
+    infos = [
+        CandidateInfo(
+            name=p.name,
+            strategy=p.name,
+            family=p.family,
+            model=p.model,
+            cheap=p.cheap,
+            constant=p.name == "majority",
+            floor=p.name == "majority",
+        )
+        for p in players
+    ]
+    runs = [_run_of(p, ids) for p in players]
     none = Items(ids=(), targets=(), clusters=())
-    scenario = Scenario(kind="inner" if inner else "standard")
-    return laid_out(
-        none if inner else items,
-        [_info(p) for p in players],
-        [run for p in players for run in _runs(p, ids, scenario)],
-        labels=labels,
-        rows=len(ids),
-        division="held-out" if inner else "cross-fit",
-        pool=items if inner else none,
+    return laid_out(items, infos, runs, labels=labels, division="cross-fit", pool=none)
+
+
+def _run_of(p: ScriptedCandidate, ids: tuple[str, ...]) -> Run:
+    answers = Answers(
+        outputs=tuple(p.said),
+        status=tuple("ok" if output is not None else "off-list" for output in p.said),
+        scores=p.scores,
+    )
+    return Run(
+        trial=plain_trial(p.name, train_size=len(ids)),
+        asked={("clean", 0): ids},
+        answers={("clean", 0): answers},
+        fit_seconds=p.seconds,
+        predict_seconds=p.seconds * len(ids) / 1000,
     )
 
 
@@ -83,45 +95,6 @@ def scores(labels: str, said: Said, sure: Sequence[float]) -> np.ndarray:
     found = np.repeat(rest[:, None], len(labels), axis=1)
     found[np.arange(len(said)), [labels.index(str(s)) for s in said]] = sure
     return np.log(found)
-
-
-def _info(p: ScriptedCandidate) -> CandidateInfo:
-    return CandidateInfo(
-        name=p.name,
-        strategy=p.name,
-        family=p.family,
-        model=p.model,
-        cheap=p.cheap,
-        seeded=len(p.said) > 1,
-        constant=p.name == "majority",
-        floor=p.name == "majority",
-    )
-
-
-def _runs(p: ScriptedCandidate, ids: tuple[str, ...], scenario: Scenario) -> list[Run]:
-    places = [(draw, "", said) for draw, said in enumerate(p.said)]
-    places += [(0, f"wording {i}", said) for i, said in enumerate(p.wordings)]
-    return [
-        Run(
-            trial=plain_trial(
-                p.name, draw, variant=variant, scenario=scenario, train_size=len(ids)
-            ),
-            asked={("clean", 0): ids},
-            answers={("clean", 0): _answers(p, said)},
-            fit_seconds=p.seconds,
-            predict_seconds=p.seconds * len(ids) / 1000,
-        )
-        for draw, variant, said in places
-    ]
-
-
-def _answers(p: ScriptedCandidate, said: Said) -> Answers:
-    return Answers(
-        outputs=tuple(said),
-        status=tuple("ok" if s is not None else "off-list" for s in said),
-        scores=p.scores,
-        evidence=p.evidence,
-    )
 
 
 def evidence(targets, probabilities, labels, *, held_out=False, items=None, **candidate):
