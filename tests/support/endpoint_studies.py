@@ -109,8 +109,8 @@ class Bench:
         return found
 
 
-def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None, strategies=("prompt",)):
-    """Write toy rows and a study of strategies behind one endpoint."""
+def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None):
+    """Write toy rows and a study of a prompt behind one endpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "rows.csv", [(e.text, e.target) for e in pool(seed=3, rows=rows)])
     keyed = {"api_key_env": KEY_VARIABLE} if secret else {}
@@ -119,7 +119,7 @@ def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None, strate
         "data": {"path": "rows.csv"},
         "models": {"model": "endpoint:big"},
         "grid": {**ONCE, **(grid or {})},
-        "candidates": [{"strategy": name} for name in strategies],
+        "candidates": [{"strategy": "prompt"}],
         "endpoints": {"big": described},
     }
     (folder / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
