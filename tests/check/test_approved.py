@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from check.test_corpus_audit import asked, shop
-from check.test_targets import booking, question, summary
+from check.test_targets import asked, booking, question, shop, summary
 from choose.api import plan
 from choose.api.notebook_views import printed
 from choose.conformance import pool
