@@ -1,4 +1,4 @@
-"""What SKILL.md tells an agent, and the recipe for leaving hosted fine-tuning, work as written."""
+"""SKILL.md, and the pages on endpoints, engines and leaving fine-tuning, work as written."""
 
 import csv
 import json
@@ -6,20 +6,27 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 import zlib
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
+import tomli_w
 
 from choose.conformance import WORDS_OF, pool
+from choose.engines.weights import spec
+from choose.models.endpoints.providers import PROVIDERS
 from choose.types import Kind
 from support import tiny_models as tiny
-from support.chat_server import by_words, serving
+from support.chat_server import by_words, counting, serving
+from support.endpoint_studies import KEY_VARIABLE, ONCE, bench, words_rule
 from support.studies import write_csv
 
 ROOT = Path(__file__).parents[2]
 SKILL = (ROOT / "skills" / "choose" / "SKILL.md").read_text(encoding="utf-8")
+ENDPOINTS = (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8")
 LEAVING = (ROOT / "docs" / "leaving-fine-tuning.md").read_text(encoding="utf-8")
 
 
@@ -123,3 +130,51 @@ def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkey
     assert tuned["difference"]["value"] == 1 - tuned["compared"][1]
     assert decision["payback"]["api_usd"] > 0
     assert len(answers_in("answers.csv")) == 20
+
+
+def test_the_table_of_providers_is_the_one_in_use() -> None:
+    rows = [line for line in ENDPOINTS.splitlines() if re.match(r"\| `\w+:` \|", line)]
+    assert len(rows) == len(PROVIDERS)
+    for (name, provider), row in zip(PROVIDERS.items(), rows, strict=True):
+        assert row.startswith(f"| `{name}:` | {provider.name} | `{provider.base_url}` | ")
+        assert all(f"`{variable}`" in row for variable in provider.keys)
+
+
+@pytest.mark.slow
+def test_the_study_of_the_endpoints_page_runs(tmp_path: Path) -> None:
+    study = tomllib.loads(blocks(ENDPOINTS, "toml")[0])
+    with serving(counting(words_rule)) as server:
+        here = bench(tmp_path, server.url, secret="k-0123456789")
+        study["data"] = {"path": "rows.csv"}
+        study["task"] = {}
+        study["grid"] |= {k: v for k, v in ONCE.items() if k not in study["grid"]}
+        study["endpoints"]["big"] |= {
+            "base_url": server.url,
+            "model": "big-model",
+            "api_key_env": KEY_VARIABLE,
+        }
+        (tmp_path / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
+        record = here.compare("-s", "api-prompt", "-s", "api-few-shot")
+        # One of two that are alike is left behind once the other leads it for certain.
+        rows = sorted(len(here.answers(name)) for name in ("api-prompt", "api-few-shot"))
+        assert rows[0] >= 25
+        assert rows[1] == 60
+        assert server.paid_twice == []
+    cards = {card["candidate"]: card for card in record["scorecards"]}
+    few = cards["api-few-shot"]
+    assert few["cost"]["usd_per_1k"] > 0
+    assert few["service"]["latency_p95"] >= few["service"]["latency_p50"] > 0
+
+
+def test_each_engine_is_used_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(spec, "DEFAULT_LM", str(tiny.causal_lm(tmp_path / "lm")))
+    monkeypatch.setattr(spec, "DEFAULT_ENCODER", str(tiny.encoder(tmp_path / "encoder")))
+    names = {}
+    for block in blocks((ROOT / "docs" / "engines.md").read_text("utf-8"), "python"):
+        exec(block, names)
+    assert names["logprobs"].shape == (40, 2)
+    assert len(names["written"].texts) == 40
+    assert np.allclose(np.linalg.norm(names["vectors"], axis=1), 1, atol=1e-5)
+    assert names["predicted"].shape == (40,)
+    assert names["threads"] >= 1
+    assert str(tmp_path) in capsys.readouterr().out
