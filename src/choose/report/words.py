@@ -73,7 +73,7 @@ from choose.schema.scorecard import (
 from choose.stats import Estimate
 from choose.types import FAMILIES, Kind
 
-# What scores are called, and what differs where answers are no labels.
+# Scores and their names.
 
 # What "right" means where it is not that each row counts the same, by the study's metric.
 COUNTED = {
@@ -109,14 +109,13 @@ SCORED = {
     "recall@10": "of relevant documents found",
 }
 
+# What a score is of where a model's answers are taken for right ones.
+AGREEMENT = "agreement with"
+
 
 def noun_of(metric: str) -> str:
     """Return what a score is a percentage of; the name of a metric that is no percentage."""
     return SCORED.get(metric) or name_of(metric)
-
-
-# What a score is of where a model's answers are taken for right ones.
-AGREEMENT = "agreement with"
 
 
 def is_share(noun: str) -> bool:
@@ -144,10 +143,19 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
     return f"{told} ({' to '.join(ends)})"
 
 
-def upper(text: str) -> str:
-    """Return a text that begins a sentence."""
-    return f"{text[:1].upper()}{text[1:]}"
+def score_noun(goal: Mapping[str, Any]) -> str:
+    if teacher := goal.get("agreement"):
+        return f"{AGREEMENT} {teacher}"
+    return noun_of(goal.get("metric", "accuracy"))
 
+
+def score_head(goal: Mapping[str, Any]) -> str:
+    """Return the head of a column of scores: ``% right``, or ``100 x chrF``."""
+    noun = score_noun(goal)
+    return f"% {noun}" if is_share(noun) else f"100 x {noun}"
+
+
+# Tasks and families, and names within a sentence.
 
 # What a family is called; and where documents are ranked, which asks whether to tune the embedder.
 _CALLED: dict[str, str] = {**{f: f for f in FAMILIES}, "baseline": "a cheap baseline"}
@@ -208,33 +216,27 @@ def words_of(metric: str) -> Words:
     return Words(name_of(metric), "row", "target", "field")
 
 
-# What is measured, on which rows, for which goal.
+def words_in(decision: Decision) -> Words:
+    words = words_of(decision.goal.get("metric", "accuracy"))
+    if decision.goal.get("agreement"):
+        words = replace(words, score=score_noun(decision.goal))
+    return replace(words, local=bool(decision.goal.get("on_premises")))
 
-DIVISIONS = {
-    "cross-fit": "compare predicts each row with a model that was not trained on it",
-    "held-out": "compare trains on one part of the rows and tests on the other",
-}
 
-LIMITS = "No {0} was changed: only a person can tell a wrong {0} from a hard row."
+def called(decision: Decision, family: str) -> str:
+    names = _CALLED | (_RANKED if words_in(decision).ranks else {})
+    return names.get(family, names["baseline"])
 
-# What an interval covers, by its estimand, with the number that belongs to it.
-COVERS = {
-    "artefact": "the choice of test rows, not retraining",
-    "refits": "the choice of test rows and retraining on the same training pool",
-    "new-pools": "a new pool of {} labels",
-    "fits": "the choice of common rows, not retraining",
-    "refits-in-either": "the choice of common rows and retraining in either study",
-    "new-pools-in-either": "the choice of common rows and a new pool in either study",
-}
-ASSUMED = " (fitted once: a spread of {} is assumed)"
 
-# What figures on questions about documents are about.
-ABOUT: dict[str | None, str] = {
-    "new-questions": "new questions on these documents",
-    "new-documents": "questions on new documents",
-}
+def _named(decision: Decision, family: str, member: str | None) -> str:
+    """Return ``a cheap baseline (probe)``: the family, and the member that represents it."""
+    noun = called(decision, family)
+    return noun if not member or member == noun else f"{noun} ({member})"
 
-COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
+
+def upper(text: str) -> str:
+    """Return a text that begins a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def shorten(text: str, width: int) -> str:
@@ -251,165 +253,10 @@ def _longest_prefix(text: str, width: int) -> str:
     return next((text[:end] for end in ends if cell_len(text[:end]) <= width), "")
 
 
-def score_noun(goal: Mapping[str, Any]) -> str:
-    if teacher := goal.get("agreement"):
-        return f"{AGREEMENT} {teacher}"
-    return noun_of(goal.get("metric", "accuracy"))
-
-
-def score_head(goal: Mapping[str, Any]) -> str:
-    """Return the head of a column of scores: ``% right``, or ``100 x chrF``."""
-    noun = score_noun(goal)
-    return f"% {noun}" if is_share(noun) else f"100 x {noun}"
-
-
-def words_in(decision: Decision) -> Words:
-    words = words_of(decision.goal.get("metric", "accuracy"))
-    if decision.goal.get("agreement"):
-        words = replace(words, score=score_noun(decision.goal))
-    return replace(words, local=bool(decision.goal.get("on_premises")))
-
-
-def goal_line(goal: Mapping[str, Any]) -> str:
-    target, margin = goal.get("target"), goal.get("margin")
-    least = "" if target is None else f"at least {scored(target, score_noun(goal))}; "
-    apart = "" if margin is None else f"a margin of {points(margin)}. "
-    return f"{least}{apart}Fixed before the run."
-
-
-def division_line(data: DatasetRecord, looks: int) -> str:
-    how = f"none of them used for training ({data.division})"
-    if data.division == "cross-fit":
-        how = "each predicted by a model that was not trained on it (cross-fit)"
-    if data.learnt is not None and data.pool is not None and data.learnt < data.pool:
-        what = "labels" if data.labels else "rows"
-        how += f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
-    if looks > 1:
-        how += (
-            f"; judged {looks} times with different settings or goals, each of which makes a "
-            "winner by chance more likely"
-        )
-    return f"{plural(data.test_rows, 'test row')}, {how}"
-
-
-def covered_by(intervals: Iterable[Estimate | None], about: str | None = None) -> str:
-    """Say what these intervals cover, and what figures are about; empty for no estimand."""
-    covered = {interval.estimand for interval in intervals if interval and interval.estimand}
-    parts = sorted(map(_covered, covered))
-    said = COVERS_BOTH if covered == {"artefact", "refits"} else "; ".join(parts)
-    figures = f"Figures are about {ABOUT[about]}. " if about else ""
-    return f"{figures}Intervals cover {said}." if parts else ""
-
-
-def _covered(estimand: str) -> str:
-    code, _, number = estimand.partition(":")
-    assumed = number and code.endswith("-either")
-    said = COVERS[code].format(number) if code in COVERS else estimand
-    return said + ASSUMED.format(points(float(number))) if assumed else said
-
-
-def fit_notes(decision: Decision) -> Iterator[str]:
-    for note in decision.method.notes if decision.method else ():
-        fits = "" if note.fits == 1 else f" (one of {plural(note.fits, 'fit')})"
-        yield f"{note.candidate}: {note.text}{fits}"
-
-
-# Why trials did not run.
-_WHY_LEFT: Mapping[Reason | None, str] = {
-    "dropped": "beyond a limit of the study",
-    "not-needed": "unlikely to change what is said",
-    "out-of-time": "the budget was used up",
-    "out-of-money": "--max-usd was used up; with a higher one the same command goes on, and no "
-    "answer is paid for twice",
-    None: "its trials had failed, or you stopped the run",
-}
-
-
-def left_out_line(left: LeftOut) -> str:
-    """Return what was planned and not measured, and why."""
-    why = left.text or f"{_why_left(left)}."
-    if left.trials and not left.text:
-        parts = [f"{part} ({plural(count, 'trial')})" for part, count in left.trials.items()]
-        why += f" Not run: {', '.join(parts)}."
-    return f"{left.candidate}: {why}" if left.candidate else why
-
-
-def _why_left(left: LeftOut) -> str:
-    if left.reason == "dropped" and left.answered is not None:
-        return f"behind for certain after {plural(left.answered, 'answer')}"
-    if left.reason != "too-long":
-        return _WHY_LEFT[left.reason]
-    took = "" if left.seconds is None else f" ({duration(left.seconds)})"
-    if left.learns is None or left.keeps is None:
-        return f"one fit{took} did not end in its share of the time"
-    return (
-        f"too little time was left for a fit on {plural(left.learns, 'row')}{took} and its "
-        f"answers; it stays with {plural(left.keeps, 'row')}"
-    )
-
-
-def forecast_lines(decision: Decision) -> Iterator[str]:
-    for forecast in decision.forecasts:
-        if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
-            yield f"{forecast.candidate}: {'; '.join(parts)}."
-
-
-def _needed(needed: Needed) -> str:
-    sure, what = (
-        f"{chance(needed.probability)} probability",
-        f"a gain of {points(needed.gain or 0)}",
-    )
-    if needed.accuracy is not None:
-        what = f"{per_100(needed.accuracy)} %"
-    if needed.labels is None:
-        return f"{what} not within {needed.within:,} ({sure} that it is)"
-    return f"{what} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
-
-
-def label_sentences(audit: Audit) -> Iterator[str]:
-    if (noise := audit.noise) is not None:
-        perfect = Estimate(value=1 - noise.high, low=1 - noise.high, high=1 - noise.low)
-        scores = f"On labels like these, perfect answers would score {span(perfect)} %."
-        yield f"{noise_band(audit)}. {scores}"
-    if (gain := audit.gain) is not None:
-        rows = plural(gain.rows, "most doubted row")
-        raised = f"about {size_in_points(gain.gain)} to the accuracy of {gain.candidate}"
-        yield f"Correcting the {rows} would add {raised}."
-    for pair in audit.overlaps[:3]:
-        names = " and ".join(shorten(name, 28) for name in (pair.a, pair.b))
-        yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
-
-
-def noise_band(audit: Audit) -> str:
-    if audit.noise is None:
-        return "How many labels are wrong is unknown"
-    low, high = per_100(audit.noise.low), per_100(audit.noise.high)
-    return f"Between {low} % and {high} % of {plural(audit.rows, 'label')} may be wrong"
-
-
-def suspects_note(audit: Audit, of: str = "", on: str = "") -> str:
-    """Say with how many labels an audit disagrees; `of` a study, `on` a sample."""
-    accuracy = f" ({percent(audit.accuracy.value)} % accurate{on})" if audit.accuracy else ""
-    first = f"; check these {audit.suspected:,} first" if audit.suspected else ""
-    return (
-        f"The cross-validated answers of {' + '.join(audit.auditors)}{of}{accuracy} disagree with "
-        f"{plural(audit.contradicted, 'label')}{first}."
-    )
-
-
 # The answer, and how sure it is.
 
 # A family with less chance than this has no row, or no sentence; and a loss below this is none.
 POSSIBLE, SPOKEN_OF, NO_LOSS = 0.02, 0.05, 0.0005
-
-# Below this chance no gain is stated: it is large whenever the odds are long.
-LONG_ODDS = 0.10
-
-# Other members of the named family that a sentence lists.
-MEMBERS = 3
-
-# Row ids that a sentence lists.
-NAMED = 5
 
 # Below so many rows, a share of rows is told as a count; a range as wide as this is not told.
 FEW, TOLD = 30, 0.5
@@ -427,27 +274,10 @@ _FIRST: dict[Kind, str] = {
 }
 
 
-def called(decision: Decision, family: str) -> str:
-    names = _CALLED | (_RANKED if words_in(decision).ranks else {})
-    return names.get(family, names["baseline"])
-
-
-def _named(decision: Decision, family: str, member: str | None) -> str:
-    """Return ``a cheap baseline (probe)``: the family, and the member that represents it."""
-    noun = called(decision, family)
-    return noun if not member or member == noun else f"{noun} ({member})"
-
-
-def _own_score(decision: Decision) -> str:
-    if (card := decision.card) is None or card.accuracy is None:
-        return ""
-    noun, value = score_noun(decision.goal), card.accuracy.value
-    if not 0 < card.rows < FEW:
-        return scored(value, noun)
-    count = round(value * card.rows)
-    if noun == "right" and abs(count - value * card.rows) < 0.01:
-        return f"{count} of {plural(card.rows, 'row')} right"
-    return f"{scored(value, noun)} on {plural(card.rows, 'row')}"
+def headline(decision: Decision) -> str:
+    sure = how_sure(decision)
+    parts = [answer(decision), f"{sure[:1].upper()}{sure[1:]}." if sure else "", *doubts(decision)]
+    return " ".join(filter(None, parts))
 
 
 def answer(decision: Decision) -> str:
@@ -490,11 +320,6 @@ def _too_close(decision: Decision) -> str:
     return f"Too close to call: {use}, {score}. The difference is at most {_points(verdict.most)}."
 
 
-def only_references(decision: Decision) -> bool:
-    families = decision.verdict.families
-    return bool(families) and all(f.best != decision.named for f in families)
-
-
 def _nothing(decision: Decision, which: str = "here") -> str:
     """Say that nothing is usable, with the best score, or the target that none reaches."""
     noun, target = score_noun(decision.goal), decision.goal.get("target")
@@ -507,12 +332,29 @@ def _nothing(decision: Decision, which: str = "here") -> str:
     return f"Nothing {which} is usable yet {best}."
 
 
+def only_references(decision: Decision) -> bool:
+    families = decision.verdict.families
+    return bool(families) and all(f.best != decision.named for f in families)
+
+
 def best_reference(decision: Decision) -> str | None:
     """Return the reference of the highest score: a candidate that is never what to use."""
     members = {name for family in decision.verdict.families for name in family.members}
     cards = [c for c in decision.scorecards if c.accuracy and c.candidate not in members]
     best = max(cards, key=lambda c: c.accuracy.value if c.accuracy else 0.0, default=None)
     return best.candidate if best else None
+
+
+def _own_score(decision: Decision) -> str:
+    if (card := decision.card) is None or card.accuracy is None:
+        return ""
+    noun, value = score_noun(decision.goal), card.accuracy.value
+    if not 0 < card.rows < FEW:
+        return scored(value, noun)
+    count = round(value * card.rows)
+    if noun == "right" and abs(count - value * card.rows) < 0.01:
+        return f"{count} of {plural(card.rows, 'row')} right"
+    return f"{scored(value, noun)} on {plural(card.rows, 'row')}"
 
 
 def _missing(decision: Decision) -> str:
@@ -542,6 +384,34 @@ def how_sure(decision: Decision) -> str:
     found = decision.chance
     about = " of the family" * any(undecided(decision, member) for member in members(decision))
     return "" if found is None else f"{'only ' * (found < LIKELY)}{chance(found)} sure{about}"
+
+
+# What could change the answer.
+
+# Below this chance no gain is stated: it is large whenever the odds are long.
+LONG_ODDS = 0.10
+
+# Other members of the named family that a sentence lists.
+MEMBERS = 3
+
+
+def doubts(decision: Decision) -> Iterator[str]:
+    verdict, score = decision.verdict, decision.card.accuracy if decision.card else None
+    if verdict.done:
+        left = 1 - score.middle if score else 0.0
+        yield f"About {points(left)} are left to gain; nothing else is worth trying."
+        return
+    stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
+    if score and score.value < 0.5 and verdict.usable and not stated:
+        yield "That is below 50 %: say what is good enough (--target 80%)."
+    if verdict.usable and (within := within_family(decision)):
+        yield within
+    if (decision.chance or 1.0) < SURE:
+        only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
+        yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
+    yield from _others(decision)
+    if (counted := COUNTED.get(decision.goal.get("metric", ""))) is not None:
+        yield counted
 
 
 def members(decision: Decision) -> list[Scorecard]:
@@ -576,25 +446,6 @@ def within_family(decision: Decision) -> str:
     more = f"; {len(others) - MEMBERS} more" * (len(others) > MEMBERS)
     settled = "open" if undecided(decision, others[0]) else "settled"
     return f"Within {decision.family}, the choice is {settled}: {told}{more}."
-
-
-def doubts(decision: Decision) -> Iterator[str]:
-    verdict, score = decision.verdict, decision.card.accuracy if decision.card else None
-    if verdict.done:
-        left = 1 - score.middle if score else 0.0
-        yield f"About {points(left)} are left to gain; nothing else is worth trying."
-        return
-    stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
-    if score and score.value < 0.5 and verdict.usable and not stated:
-        yield "That is below 50 %: say what is good enough (--target 80%)."
-    if verdict.usable and (within := within_family(decision)):
-        yield within
-    if (decision.chance or 1.0) < SURE:
-        only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
-        yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
-    yield from _others(decision)
-    if (counted := COUNTED.get(decision.goal.get("metric", ""))) is not None:
-        yield counted
 
 
 def _others(decision: Decision) -> Iterator[str]:
@@ -635,6 +486,7 @@ def _points(value: float) -> str:
 
 
 # What could make the comparison itself misleading.
+
 _CAVEATS: dict[CaveatCode, str] = {
     "agreement": "The score is agreement with {first}, and does not say who is right. To find out, "
     "label the {rows} test rows on which {other} differs; about {whole} such rows show the margin.",
@@ -662,25 +514,11 @@ _CAVEATS: dict[CaveatCode, str] = {
     "usd-unknown": "Whether {names} meets --max-usd-per-1000 is unknown: its answers have no "
     "price (--usd-per-million IN,OUT of an API, --usd-per-hour of this machine).",
 }
-
-# What weighs beside the answer, and what would change it.
-_REMARKS: dict[RemarkCode, str] = {
-    "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
-    "{rows} rows); the worst is “{what}”: {size}.",
-    "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
-    "target-met": "{first} reaches the target of {score}: its whole range lies above.",
-    "target-missed": "{first} misses the target of {score}: its whole range lies below.",
-}
+ENDS = Beyond(limit="ends")
 
 
 def caveats(decision: Decision) -> list[str]:
     return [_caveat(decision, caveat) for caveat in decision.verdict.caveats]
-
-
-def _worth_telling(caveat: Caveat) -> Estimate | None:
-    """Return the score that a caveat promises, unless its range says nothing."""
-    score = caveat.promised
-    return score if score and (score.high or 1) - (score.low or 0) < TOLD else None
 
 
 def _caveat(decision: Decision, caveat: Caveat) -> str:
@@ -706,6 +544,12 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     )
 
 
+def _worth_telling(caveat: Caveat) -> Estimate | None:
+    """Return the score that a caveat promises, unless its range says nothing."""
+    score = caveat.promised
+    return score if score and (score.high or 1) - (score.low or 0) < TOLD else None
+
+
 def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:
     """Return what templates say of any record of a verdict: names, counts, and a difference."""
     first, second, *_ = (*record.names, "", "")
@@ -720,6 +564,33 @@ def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:
         "change": in_points(value) if value else DASH,
         **{name: f"{n or 0:,}" for name, n in counts.items() if not isinstance(n, Mapping)},
     }
+
+
+def missed_labels(decision: Decision) -> Iterator[str]:
+    """Yield a warning for each rare label of which the named candidate misses rows."""
+    for rare in decision.verdict.rare:
+        if rare.answered - next(iter(rare.found.values())) >= 0.5:
+            yield rare_sentence(rare)
+
+
+def rare_sentence(rare: RareLabel) -> str:
+    """Say how many rows of a rare label the named candidate misses, and who misses fewest."""
+    (first, found), *others = rare.found.items()
+    said = f"{first} misses {rare.answered - found:.0f} of {rare.answered:,}"
+    if others and others[0][1] >= found + 1:
+        said += f", {others[0][0]} {rare.answered - others[0][1]:.0f}"
+    return f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
+
+
+def beyond_limits(decision: Decision) -> str:
+    """Say which candidates break a limit of the study, and how good they are; empty for none."""
+    noun = score_noun(decision.goal)
+    told = [
+        f"{s.candidate} {amount(s.accuracy.value, noun)} ({_limits(decision, (s.candidate,))})"
+        for s in decision.scorecards
+        if s.beyond and s.accuracy and s.beyond != (ENDS,)
+    ]
+    return f"Beyond your limits, so never named: {', '.join(told)}." if told else ""
 
 
 def _limits(decision: Decision, names: Collection[str]) -> str:
@@ -737,30 +608,15 @@ def _limits(decision: Decision, names: Collection[str]) -> str:
     )
 
 
-ENDS = Beyond(limit="ends")
+# What weighs beside the answer.
 
-
-def beyond_limits(decision: Decision) -> str:
-    """Say which candidates break a limit of the study, and how good they are; empty for none."""
-    noun = score_noun(decision.goal)
-    told = [
-        f"{s.candidate} {amount(s.accuracy.value, noun)} ({_limits(decision, (s.candidate,))})"
-        for s in decision.scorecards
-        if s.beyond and s.accuracy and s.beyond != (ENDS,)
-    ]
-    return f"Beyond your limits, so never named: {', '.join(told)}." if told else ""
-
-
-def ending(decision: Decision) -> str:
-    """Say how far the chosen one is behind each model that ends; empty for none."""
-    noun = score_noun(decision.goal)
-    return " ".join(
-        f"{s.candidate}, which ends, reaches {amount(s.accuracy.value, noun)}; "
-        f"{decision.named} is {measured(abs(own.value))} "
-        f"{'behind' if own.value < 0 else 'ahead of'} it ({interval(own)}, {s.common:,} rows)."
-        for s in decision.scorecards
-        if ENDS in s.beyond and s.accuracy and s.difference and (own := s.difference.negated())
-    )
+_REMARKS: dict[RemarkCode, str] = {
+    "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
+    "{rows} rows); the worst is “{what}”: {size}.",
+    "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
+    "target-met": "{first} reaches the target of {score}: its whole range lies above.",
+    "target-missed": "{first} misses the target of {score}: its whole range lies below.",
+}
 
 
 def what_else(decision: Decision) -> Iterator[str]:
@@ -788,14 +644,89 @@ def _remark(decision: Decision, remark: Remark) -> str:
     )
 
 
+def ending(decision: Decision) -> str:
+    """Say how far the chosen one is behind each model that ends; empty for none."""
+    noun = score_noun(decision.goal)
+    return " ".join(
+        f"{s.candidate}, which ends, reaches {amount(s.accuracy.value, noun)}; "
+        f"{decision.named} is {measured(abs(own.value))} "
+        f"{'behind' if own.value < 0 else 'ahead of'} it ({interval(own)}, {s.common:,} rows)."
+        for s in decision.scorecards
+        if ENDS in s.beyond and s.accuracy and s.difference and (own := s.difference.negated())
+    )
+
+
+def takeover(decision: Decision) -> str:
+    """Say what share of an LLM's rows a cheap candidate can take over; empty without an LLM."""
+    if (cascade := decision.takeover) is None:
+        return ""
+    most, rows = points(cascade.most), plural(cascade.rows, "row")
+    if cascade.share is None or cascade.lost is None:
+        return (
+            f"No share of the rows is shown to be safe if {cascade.cheap} takes it over from "
+            f"{cascade.strong}: at most {most} may be lost, and {rows} could not show it."
+        )
+    which, lost = "all rows", "lost" if cascade.lost.value > 0 else "gained"
+    if cascade.threshold:
+        which = f"{in_percent(cascade.share.value)} of the rows"
+        which += f" (those of which it is {in_percent(cascade.threshold)} sure or more)"
+    return (
+        f"{cascade.cheap} can take over {which} from {cascade.strong} and lose at most {most}, "
+        f"95 % sure ({measured(abs(cascade.lost.value))} {lost} on the {rows} that tested it)"
+        f"{_saving(decision, cascade)}."
+    )
+
+
+def _saving(decision: Decision, cascade: Takeover) -> str:
+    saved, whole = cascade.saved_usd_per_1k, cascade.strong_usd_per_1k
+    if saved is None or whole is None:
+        return ""
+    volume = decision.goal.get("volume")
+    unit, times = ("for 1,000 answers", 1.0) if volume is None else ("a month", volume / 1000)
+    return f": {dollars(saved * times)} of {dollars(whole * times)} {unit} saved"
+
+
+# What the figures of a table rest on.
+
+
+def apart(decision: Decision, card: Scorecard) -> bool:
+    """Return whether a score less the chosen one's is not the difference, but for rounding."""
+    own = decision.card.accuracy if decision.card else None
+    if not (own and card.accuracy and card.compared):
+        return False
+    shown = round(100 * card.accuracy.value) - round(100 * own.value)
+    first, second = card.compared
+    return abs(shown - 100 * (first - second)) > 1
+
+
+def compared_on(decision: Decision, names: Collection[str]) -> str:
+    """Say what differences of a table are of, where the scores beside them are of other ones."""
+    noun, against = score_noun(decision.goal), dict[str, list[str]]()
+    for one in decision.scorecards:
+        if one.compared and one.candidate in names and apart(decision, one):
+            first, second = (amount(value, noun) for value in one.compared)
+            against.setdefault(second, []).append(f"{one.candidate} {first}")
+    if against:
+        pick = decision.named
+        told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
+        return (
+            f"* On shared rows, after training on equally many: {told}. Chances count all answers."
+        )
+    unlike = len({card.common for card in decision.scorecards}) > 1
+    part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
+    told = "Differences are on rows that both answered, each trained on equally many rows."
+    return told if unlike or part else ""
+
+
 # What to do next: the sentences of each step, the first of which says it; one without content goes.
 
 # A chance that rises by less is not spoken of.
 SURER = 0.02
 
+# Row ids that a sentence lists.
+NAMED = 5
 _FORMAT = "Fix the output format of {first} before you trust its score."
 _FINISH = "Finish what was left out"
-
 _STEPS: dict[StepCode, tuple[str, ...]] = {
     "add": (
         "Compare it with the other families: so far only {names} ran.",
@@ -1041,19 +972,27 @@ _LOST: dict[GapName, str] = {
     "retrieval": "retrieval",
     "distraction": "the other passages beside the right one",
 }
-
 _MEND: dict[GapName, str] = {
     "reading": "a stronger or tuned model",
     "retrieval": "a better index or better documents",
     "distraction": "fewer passages, or a model that was tuned among others",
 }
-
 _PASSAGES = {
     "help": "",
     "right one helps": "Only the right passage is shown to help. ",
     "mislead": "Passages mislead it. ",
     "not shown": "Passages are not shown to help. ",
 }
+
+# The gaps in the order in which they lead from what is reached to every answer right.
+GAPS: dict[GapName, str] = {
+    "retrieval": "retrieval",
+    "distraction": "other passages",
+    "reading": "reading",
+}
+
+# Ids of rows in a sentence.
+LISTED = 20
 
 
 def reading(decision: Decision) -> Iterator[str]:
@@ -1095,6 +1034,33 @@ def _lost(split: LossSplit) -> str:
     return told.get(split.most, most)
 
 
+def splits_of(decision: Decision) -> list[LossSplit]:
+    return best_first(decision.loss_splits, decision.named)
+
+
+def reading_notes(decision: Decision) -> Iterator[str]:
+    """Yield how to read the split, what would help, and rows without evidence."""
+    splits = splits_of(decision)
+    for split in splits[:1]:
+        rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
+        yield (
+            f"{split.candidate} answered {rows} with evidence in {documents}, each with "
+            "every kind of passages. Largest: % of resamples of the documents in which it is."
+        )
+    if unanswered := decision.without_evidence:
+        known = plural(len(unanswered), "question")
+        yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
+    for split in splits[:1]:
+        if split.found is not None and (missed := split.found.missed):
+            of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
+            yield f"{split.candidate} read no evidence of {of}: {_listed(missed)}."
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = " (all are in decision.json)" if len(ids) > LISTED else ""
+    return f"{rows_named(ids, LISTED)}{more}"
+
+
 def after_changes(drill: DocumentDrill) -> str:
     """Say what the best candidate that reads answers after facts changed, and who keeps old ones.
 
@@ -1113,34 +1079,52 @@ def after_changes(drill: DocumentDrill) -> str:
     )
 
 
-def takeover(decision: Decision) -> str:
-    """Say what share of an LLM's rows a cheap candidate can take over; empty without an LLM."""
-    if (cascade := decision.takeover) is None:
-        return ""
-    most, rows = points(cascade.most), plural(cascade.rows, "row")
-    if cascade.share is None or cascade.lost is None:
-        return (
-            f"No share of the rows is shown to be safe if {cascade.cheap} takes it over from "
-            f"{cascade.strong}: at most {most} may be lost, and {rows} could not show it."
-        )
-    which, lost = "all rows", "lost" if cascade.lost.value > 0 else "gained"
-    if cascade.threshold:
-        which = f"{in_percent(cascade.share.value)} of the rows"
-        which += f" (those of which it is {in_percent(cascade.threshold)} sure or more)"
+# Wrong labels, and errors in common.
+
+
+def label_sentences(audit: Audit) -> Iterator[str]:
+    if (noise := audit.noise) is not None:
+        perfect = Estimate(value=1 - noise.high, low=1 - noise.high, high=1 - noise.low)
+        scores = f"On labels like these, perfect answers would score {span(perfect)} %."
+        yield f"{noise_band(audit)}. {scores}"
+    if (gain := audit.gain) is not None:
+        rows = plural(gain.rows, "most doubted row")
+        raised = f"about {size_in_points(gain.gain)} to the accuracy of {gain.candidate}"
+        yield f"Correcting the {rows} would add {raised}."
+    for pair in audit.overlaps[:3]:
+        names = " and ".join(shorten(name, 28) for name in (pair.a, pair.b))
+        yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
+
+
+def noise_band(audit: Audit) -> str:
+    if audit.noise is None:
+        return "How many labels are wrong is unknown"
+    low, high = per_100(audit.noise.low), per_100(audit.noise.high)
+    return f"Between {low} % and {high} % of {plural(audit.rows, 'label')} may be wrong"
+
+
+def suspects_note(audit: Audit, of: str = "", on: str = "") -> str:
+    """Say with how many labels an audit disagrees; `of` a study, `on` a sample."""
+    accuracy = f" ({percent(audit.accuracy.value)} % accurate{on})" if audit.accuracy else ""
+    first = f"; check these {audit.suspected:,} first" if audit.suspected else ""
     return (
-        f"{cascade.cheap} can take over {which} from {cascade.strong} and lose at most {most}, "
-        f"95 % sure ({measured(abs(cascade.lost.value))} {lost} on the {rows} that tested it)"
-        f"{_saving(decision, cascade)}."
+        f"The cross-validated answers of {' + '.join(audit.auditors)}{of}{accuracy} disagree with "
+        f"{plural(audit.contradicted, 'label')}{first}."
     )
 
 
-def _saving(decision: Decision, cascade: Takeover) -> str:
-    saved, whole = cascade.saved_usd_per_1k, cascade.strong_usd_per_1k
-    if saved is None or whole is None:
+def silent(audit: Audit | None) -> str:
+    """Say why nothing is said of wrong labels; empty where something is."""
+    if audit is None or not audit.auditors:
+        return "The labels were not audited."
+    if (weak := audit.weak) is None or audit.accuracy is None:
         return ""
-    volume = decision.goal.get("volume")
-    unit, times = ("for 1,000 answers", 1.0) if volume is None else ("a month", volume / 1000)
-    return f": {dollars(saved * times)} of {dollars(whole * times)} {unit} saved"
+    return (
+        f"No label is doubted: {' + '.join(audit.auditors)} predicts "
+        f"{in_percent(audit.accuracy.value)} of {plural(audit.rows, 'label')} (by chance "
+        f"{in_percent(weak.by_chance)}). Below {in_percent(weak.needed)}, its disagreements do not "
+        "tell which labels are wrong."
+    )
 
 
 def shared_errors(decision: Decision) -> Iterator[str]:
@@ -1166,6 +1150,7 @@ def shared_errors(decision: Decision) -> Iterator[str]:
 
 
 # What a check of the verdict was judged on.
+
 _EVIDENCE: dict[GateCode, str] = {
     "alone": "Only one candidate was measured.",
     "ahead-of-references": "{first} beats {others}.",
@@ -1214,20 +1199,6 @@ def evidence(decision: Decision, gate: Gate) -> str:
     )
 
 
-def silent(audit: Audit | None) -> str:
-    """Say why nothing is said of wrong labels; empty where something is."""
-    if audit is None or not audit.auditors:
-        return "The labels were not audited."
-    if (weak := audit.weak) is None or audit.accuracy is None:
-        return ""
-    return (
-        f"No label is doubted: {' + '.join(audit.auditors)} predicts "
-        f"{in_percent(audit.accuracy.value)} of {plural(audit.rows, 'label')} (by chance "
-        f"{in_percent(weak.by_chance)}). Below {in_percent(weak.needed)}, its disagreements do not "
-        "tell which labels are wrong."
-    )
-
-
 def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
     audit = decision.audit
     if gate.count:
@@ -1238,66 +1209,9 @@ def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
         yield f"{noise_band(audit)}; the limit is {per_100(gate.limit or 0.0)} %."
 
 
-def headline(decision: Decision) -> str:
-    sure = how_sure(decision)
-    parts = [answer(decision), f"{sure[:1].upper()}{sure[1:]}." if sure else "", *doubts(decision)]
-    return " ".join(filter(None, parts))
+# Money, time, and where texts go.
 
-
-def missed_labels(decision: Decision) -> Iterator[str]:
-    """Yield a warning for each rare label of which the named candidate misses rows."""
-    for rare in decision.verdict.rare:
-        if rare.answered - next(iter(rare.found.values())) >= 0.5:
-            yield rare_sentence(rare)
-
-
-def rare_sentence(rare: RareLabel) -> str:
-    """Say how many rows of a rare label the named candidate misses, and who misses fewest."""
-    (first, found), *others = rare.found.items()
-    said = f"{first} misses {rare.answered - found:.0f} of {rare.answered:,}"
-    if others and others[0][1] >= found + 1:
-        said += f", {others[0][0]} {rare.answered - others[0][1]:.0f}"
-    return f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
-
-
-def apart(decision: Decision, card: Scorecard) -> bool:
-    """Return whether a score less the chosen one's is not the difference, but for rounding."""
-    own = decision.card.accuracy if decision.card else None
-    if not (own and card.accuracy and card.compared):
-        return False
-    shown = round(100 * card.accuracy.value) - round(100 * own.value)
-    first, second = card.compared
-    return abs(shown - 100 * (first - second)) > 1
-
-
-def compared_on(decision: Decision, names: Collection[str]) -> str:
-    """Say what differences of a table are of, where the scores beside them are of other ones."""
-    noun, against = score_noun(decision.goal), dict[str, list[str]]()
-    for one in decision.scorecards:
-        if one.compared and one.candidate in names and apart(decision, one):
-            first, second = (amount(value, noun) for value in one.compared)
-            against.setdefault(second, []).append(f"{one.candidate} {first}")
-    if against:
-        pick = decision.named
-        told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
-        return (
-            f"* On shared rows, after training on equally many: {told}. Chances count all answers."
-        )
-    unlike = len({card.common for card in decision.scorecards}) > 1
-    part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
-    told = "Differences are on rows that both answered, each trained on equally many rows."
-    return told if unlike or part else ""
-
-
-def _prices(decision: Decision, pays: Payback) -> Iterator[str]:
-    """Yield the flags that make a month's dollars known."""
-    priced = {s.candidate for s in decision.scorecards if s.cost.usd_per_1k is not None}
-    if decision.goal.get("volume") is None:
-        yield "--volume 10000/month"
-    if pays.api not in priced:
-        yield "--usd-per-million IN,OUT"
-    if pays.own not in priced:
-        yield "--usd-per-hour PRICE of this machine"
+NOT_KNOWN = "not known (answers were given)"
 
 
 def payback(decision: Decision) -> str:
@@ -1318,6 +1232,17 @@ def payback(decision: Decision) -> str:
     return f"{labels} paid back after {months(pays.months)}{worse}."
 
 
+def _prices(decision: Decision, pays: Payback) -> Iterator[str]:
+    """Yield the flags that make a month's dollars known."""
+    priced = {s.candidate for s in decision.scorecards if s.cost.usd_per_1k is not None}
+    if decision.goal.get("volume") is None:
+        yield "--volume 10000/month"
+    if pays.api not in priced:
+        yield "--usd-per-million IN,OUT"
+    if pays.own not in priced:
+        yield "--usd-per-hour PRICE of this machine"
+
+
 def breakevens(decision: Decision) -> str:
     """Say from how many answers on one of a pair with the candidate to use pays for its fit."""
     trained = {card.candidate: card.cost.training_usd or 0.0 for card in decision.scorecards}
@@ -1329,16 +1254,6 @@ def breakevens(decision: Decision) -> str:
             when = f"from {rough(found)} answers on"
             told.append(f"{costlier} is cheaper than {other} {when}")
     return f"Training included: {'; '.join(told)}." if told else ""
-
-
-def failed(failure: Failure) -> str:
-    return f"{failure.trials} of {plural(failure.planned, 'trial')} failed: {failure.error}"
-
-
-# Money, time, endpoints, and where texts go.
-
-
-NOT_KNOWN = "not known (answers were given)"
 
 
 def where(card: Scorecard) -> str:
@@ -1365,49 +1280,131 @@ def data_risk(decision: Decision) -> str:
     return " ".join(told) or "All candidates ran on this machine; no text left it."
 
 
-# Rows, curves, and answers that are texts.
+# The method: division, intervals, curves, and what did not run.
 
-
-# The gaps in the order in which they lead from what is reached to every answer right.
-GAPS: dict[GapName, str] = {
-    "retrieval": "retrieval",
-    "distraction": "other passages",
-    "reading": "reading",
+DIVISIONS = {
+    "cross-fit": "compare predicts each row with a model that was not trained on it",
+    "held-out": "compare trains on one part of the rows and tests on the other",
 }
+LIMITS = "No {0} was changed: only a person can tell a wrong {0} from a hard row."
 
+# What an interval covers, by its estimand, with the number that belongs to it.
+COVERS = {
+    "artefact": "the choice of test rows, not retraining",
+    "refits": "the choice of test rows and retraining on the same training pool",
+    "new-pools": "a new pool of {} labels",
+    "fits": "the choice of common rows, not retraining",
+    "refits-in-either": "the choice of common rows and retraining in either study",
+    "new-pools-in-either": "the choice of common rows and a new pool in either study",
+}
+ASSUMED = " (fitted once: a spread of {} is assumed)"
+COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
 
-def splits_of(decision: Decision) -> list[LossSplit]:
-    return best_first(decision.loss_splits, decision.named)
-
-
-def reading_notes(decision: Decision) -> Iterator[str]:
-    """Yield how to read the split, what would help, and rows without evidence."""
-    splits = splits_of(decision)
-    for split in splits[:1]:
-        rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
-        yield (
-            f"{split.candidate} answered {rows} with evidence in {documents}, each with "
-            "every kind of passages. Largest: % of resamples of the documents in which it is."
-        )
-    if unanswered := decision.without_evidence:
-        known = plural(len(unanswered), "question")
-        yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
-    for split in splits[:1]:
-        if split.found is not None and (missed := split.found.missed):
-            of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
-            yield f"{split.candidate} read no evidence of {of}: {_listed(missed)}."
-
-
-# Ids of rows in a sentence.
-LISTED = 20
-
-
-def _listed(ids: Sequence[str]) -> str:
-    more = " (all are in decision.json)" if len(ids) > LISTED else ""
-    return f"{rows_named(ids, LISTED)}{more}"
-
-
+# What figures on questions about documents are about.
+ABOUT: dict[str | None, str] = {
+    "new-questions": "new questions on these documents",
+    "new-documents": "questions on new documents",
+}
 ABSTAINING = (
     "Some rows have no answer. Answered: rows on which a candidate gave one. False answers: of the "
     "rows without one. Withheld: of the rows with one, those on which it said that there is none."
 )
+
+# Why trials did not run.
+_WHY_LEFT: Mapping[Reason | None, str] = {
+    "dropped": "beyond a limit of the study",
+    "not-needed": "unlikely to change what is said",
+    "out-of-time": "the budget was used up",
+    "out-of-money": "--max-usd was used up; with a higher one the same command goes on, and no "
+    "answer is paid for twice",
+    None: "its trials had failed, or you stopped the run",
+}
+
+
+def goal_line(goal: Mapping[str, Any]) -> str:
+    target, margin = goal.get("target"), goal.get("margin")
+    least = "" if target is None else f"at least {scored(target, score_noun(goal))}; "
+    apart = "" if margin is None else f"a margin of {points(margin)}. "
+    return f"{least}{apart}Fixed before the run."
+
+
+def division_line(data: DatasetRecord, looks: int) -> str:
+    how = f"none of them used for training ({data.division})"
+    if data.division == "cross-fit":
+        how = "each predicted by a model that was not trained on it (cross-fit)"
+    if data.learnt is not None and data.pool is not None and data.learnt < data.pool:
+        what = "labels" if data.labels else "rows"
+        how += f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
+    if looks > 1:
+        how += (
+            f"; judged {looks} times with different settings or goals, each of which makes a "
+            "winner by chance more likely"
+        )
+    return f"{plural(data.test_rows, 'test row')}, {how}"
+
+
+def covered_by(intervals: Iterable[Estimate | None], about: str | None = None) -> str:
+    """Say what these intervals cover, and what figures are about; empty for no estimand."""
+    covered = {interval.estimand for interval in intervals if interval and interval.estimand}
+    parts = sorted(map(_covered, covered))
+    said = COVERS_BOTH if covered == {"artefact", "refits"} else "; ".join(parts)
+    figures = f"Figures are about {ABOUT[about]}. " if about else ""
+    return f"{figures}Intervals cover {said}." if parts else ""
+
+
+def _covered(estimand: str) -> str:
+    code, _, number = estimand.partition(":")
+    assumed = number and code.endswith("-either")
+    said = COVERS[code].format(number) if code in COVERS else estimand
+    return said + ASSUMED.format(points(float(number))) if assumed else said
+
+
+def fit_notes(decision: Decision) -> Iterator[str]:
+    for note in decision.method.notes if decision.method else ():
+        fits = "" if note.fits == 1 else f" (one of {plural(note.fits, 'fit')})"
+        yield f"{note.candidate}: {note.text}{fits}"
+
+
+def forecast_lines(decision: Decision) -> Iterator[str]:
+    for forecast in decision.forecasts:
+        if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
+            yield f"{forecast.candidate}: {'; '.join(parts)}."
+
+
+def _needed(needed: Needed) -> str:
+    sure, what = (
+        f"{chance(needed.probability)} probability",
+        f"a gain of {points(needed.gain or 0)}",
+    )
+    if needed.accuracy is not None:
+        what = f"{per_100(needed.accuracy)} %"
+    if needed.labels is None:
+        return f"{what} not within {needed.within:,} ({sure} that it is)"
+    return f"{what} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
+
+
+def left_out_line(left: LeftOut) -> str:
+    """Return what was planned and not measured, and why."""
+    why = left.text or f"{_why_left(left)}."
+    if left.trials and not left.text:
+        parts = [f"{part} ({plural(count, 'trial')})" for part, count in left.trials.items()]
+        why += f" Not run: {', '.join(parts)}."
+    return f"{left.candidate}: {why}" if left.candidate else why
+
+
+def _why_left(left: LeftOut) -> str:
+    if left.reason == "dropped" and left.answered is not None:
+        return f"behind for certain after {plural(left.answered, 'answer')}"
+    if left.reason != "too-long":
+        return _WHY_LEFT[left.reason]
+    took = "" if left.seconds is None else f" ({duration(left.seconds)})"
+    if left.learns is None or left.keeps is None:
+        return f"one fit{took} did not end in its share of the time"
+    return (
+        f"too little time was left for a fit on {plural(left.learns, 'row')}{took} and its "
+        f"answers; it stays with {plural(left.keeps, 'row')}"
+    )
+
+
+def failed(failure: Failure) -> str:
+    return f"{failure.trials} of {plural(failure.planned, 'trial')} failed: {failure.error}"
