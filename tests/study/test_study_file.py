@@ -38,6 +38,7 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("[goal]\nmargin = -0.01", r"goal\.margin = -0\.01"),
         ("[grid", "Cannot read the study file"),
         ("[grid]\nnoise = [1.5]", "noise"),
+        ("[task.fields]\npeople = 'integer'", "task.fields.people.*'text', 'number', 'date' or"),
         ("[grid]\nviews = ['shouting']", "views"),
         ("[data]\nestimand = 'all'", "new-questions"),
         ("[goal]\ntarget = 'x'", r"write a share such as 0\.85, or 85%\."),

@@ -15,6 +15,8 @@ FILES = ("path", "test", "documents")
 
 Estimand = Literal["new-questions", "new-documents"]
 
+FieldType = Literal["text", "number", "date", "list"]
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -133,7 +135,7 @@ class TaskSection(Settings):
     descriptions: Mapping[str, str] = option(
         "What belongs under a label, by label; or in a field, by field.", default={}
     )
-    fields: Mapping[str, str] = option(
+    fields: Mapping[str, FieldType] = option(
         "Type of each field of a record: text, number, date or list. Default: what its values are.",
         default={},
     )

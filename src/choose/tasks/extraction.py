@@ -17,13 +17,12 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, Literal
 
-from choose.errors import DataError, StudyError, did_you_mean, quoted
-from choose.schema.study_sections import TaskSection
+from choose.errors import DataError, quoted
+from choose.schema.study_sections import FieldType, TaskSection
 from choose.tasks.base import check_differ, check_named
 from choose.tasks.values import (
-    FieldType,
     canonical,
     distinct_keys,
     json_in,
@@ -224,8 +223,6 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"it holds {constant}, which is no JSON")
 
 
-TYPES: tuple[FieldType, ...] = get_args(FieldType)
-
 # With more fields than this, the names of fields are values.
 MOST_FIELDS = 300
 
@@ -290,18 +287,8 @@ def extraction_from(
     check_named("fields", section.fields, known, "field")
     check_named("descriptions", section.descriptions, known, "field")
     return Extraction(
-        fields={**found, **_types(section.fields)},
+        fields={**found, **section.fields},
         descriptions=dict(section.descriptions),
         instruction=section.instruction,
         day_first=section.day_first,
     )
-
-
-def _types(given: Mapping[str, str]) -> dict[str, FieldType]:
-    for name, kind in given.items():
-        if kind not in TYPES:
-            raise StudyError(
-                f"[task.fields] gives {name!r} the unknown type {kind!r}."
-                f"{did_you_mean(kind, TYPES)} Allowed: {', '.join(TYPES)}."
-            )
-    return {name: cast("FieldType", kind) for name, kind in given.items()}

@@ -148,17 +148,12 @@ def _split(word: str) -> str:
 
 
 def label_order(label: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a key that sorts labels as people do: numbers in them by value."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", label)
-    return [_order(part) for part in parts], label
+    """Return a key that sorts labels as people do: numbers in them by value.
 
-
-def _order(part: str) -> tuple[int, int, str]:
-    """Order digits by value, without computing it: labels may have thousands of digits."""
-    if part[0] not in "0123456789":
-        return 1, 0, part
-    digits = part.lstrip("0")
-    return 0, len(digits), digits
+    The value is not computed: labels may have thousands of digits.
+    """
+    parts = re.findall(r"0*([0-9]+)|([^0-9]+)", label)
+    return [(1, 0, text) if text else (0, len(digits), digits) for digits, text in parts], label
 
 
 def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:

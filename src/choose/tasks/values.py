@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any
 
-FieldType = Literal["text", "number", "date", "list"]
+from choose.schema.study_sections import FieldType
 
 # A field is of dates if so large a share of its values is written as 2025-01-31.
 DATES = 0.9
