@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +35,7 @@ from choose.engines.causal.loading import load_generator
 from choose.errors import StrategyError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
-from choose.strategy import Rereads, Strategy, available, build, hyperparameters, kinds, traits
+from choose.strategy import Rereads, available, build, hyperparameters, kinds, traits
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
@@ -45,8 +44,6 @@ from support.chat_server import by_words, transport
 
 Check = Callable[[Factory], None]
 
-# States of strategies after a fit, by the strategy and what it was fitted on.
-Fits = dict[tuple[object, ...], dict[str, Any]]
 
 # The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
 BRIEF = {"epochs": 8.0, "template": "Is it one of {labels}?\n{text}"}
@@ -79,48 +76,6 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
     return lambda seed: build(name, seed=seed, **params)
 
 
-# Checks that ask or keep a strategy but not whether two fits are alike: they share a fit.
-SHARING = (
-    one_answer_an_item,
-    order_and_batch_do_not_matter,
-    survives_absent_classes,
-    survives_hostile_text,
-    saved_and_loaded_answers_alike,
-)
-
-
-@pytest.fixture(scope="module")
-def fits() -> Fits:
-    return {}
-
-
-def sharing(name: str, make: Factory, fits: Fits) -> Factory:
-    """Return what builds a strategy that takes over the state of an earlier fit on the same rows.
-
-    Only training is worth it; that of another strategy is forgotten.
-    """
-    if type(make(0)).family != "fine-tuning":
-        return make
-    for known in [key for key in fits if key[0] != name]:
-        del fits[known]
-
-    def made(seed: int) -> Strategy:
-        strategy = make(seed)
-
-        def fit(task: Task, examples: Sequence[Example]) -> None:
-            key = (name, seed, repr(task), repr(examples))
-            if key in fits:
-                vars(strategy).update(fits[key])
-            else:
-                type(strategy).fit(strategy, task, examples)
-                fits[key] = {k: v for k, v in vars(strategy).items() if k != "fit"}
-
-        vars(strategy)["fit"] = fit
-        return strategy
-
-    return made
-
-
 # What its search adds is tested on its own.
 LONG = ("tuned-prompt",)
 
@@ -133,9 +88,8 @@ TRAINING = ("full-fine-tuning", "setfit")
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] * (n in (*LONG, *TRAINING))) for n in LABELLING],
 )
-def test_contract(name: str, check: Check, tiny_models: dict[str, object], fits: Fits) -> None:
-    make = factory(name, tiny_models)
-    check(sharing(name, make, fits) if check in SHARING else make)
+def test_contract(name: str, check: Check, tiny_models: dict[str, object]) -> None:
+    check(factory(name, tiny_models))
 
 
 # The three kinds of texts of `lora`, seven seconds; `lora-rag` holds its writer to the same.
@@ -198,10 +152,9 @@ OF_WEIGHTS = (
 @pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize("check", OF_WEIGHTS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted({*LABELLING} - {*TAUGHT, "majority", "tfidf", "served"}))
-def test_contract_with_the_default_models(name: str, check: Check, fits: Fits) -> None:
+def test_contract_with_the_default_models(name: str, check: Check) -> None:
     # Half as many rounds teach a model that has been trained before.
-    make = factory(name, {"epochs": 4.0})
-    check(sharing(f"{name} by default", make, fits) if check in SHARING else make)
+    check(factory(name, {"epochs": 4.0}))
 
 
 class Learner(fakes.Fake):
@@ -403,19 +356,9 @@ def test_the_sound_strategy_passes() -> None:
         (fakes.Short, one_answer_an_item),
     ],
 )
-def test_each_culprit_is_caught(culprit, check, monkeypatch):
-    def make(seed: int) -> Strategy:
-        return culprit(seed=seed)
-
+def test_each_culprit_is_caught(culprit, check):
     with pytest.raises(AssertionError):
-        check(make)
-    if check in SHARING:
-        monkeypatch.setattr(culprit, "family", "fine-tuning")
-        shared = sharing("culprit", make, known := {})
-        for _ in range(2):
-            with pytest.raises(AssertionError):
-                check(shared)
-        assert known
+        check(lambda seed: culprit(seed=seed))
 
 
 def test_hostile_rows_are_hostile() -> None:
