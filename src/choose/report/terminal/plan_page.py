@@ -69,11 +69,10 @@ ASSUMED = (
 
 
 def assumed(plan: BeforeData) -> Iterator[str]:
-    wishes, guessed = plan.wishes, []
-    if wishes.classes is None:
-        guessed.append(f"{plan.classes} labels (--classes)")
+    wishes = plan.wishes
+    guessed = [f"{plan.classes} labels (--classes)"] * (wishes.classes is None)
     if wishes.minutes_per_label is None:
-        guessed.append(f"{plan.minutes_per_label:g} minute a label (--minutes-per-label)")
+        guessed += [f"{plan.minutes_per_label:g} minute a label (--minutes-per-label)"]
     if guessed:
         yield f"Guessed: {listed(guessed)}."
     if wishes.hourly_rate is None:
@@ -88,18 +87,16 @@ def assumed(plan: BeforeData) -> Iterator[str]:
 
 def running_lines(plan: BeforeData) -> Iterator[str]:
     """Yield what a month of answers costs, and when labels are paid back, or how to know it."""
-    found, wishes = plan.running, plan.wishes
-    if found is None:
+    if (found := plan.running) is None:
         yield "To see when a small model pays: --volume, --usd-per-million and --usd-per-hour."
         return
-    api = "costs what --usd-per-million IN,OUT says"
+    api, own = "costs what --usd-per-million IN,OUT says", "for what --usd-per-hour says"
     if found.api_usd is not None:
         api = f"costs about {dollars(found.api_usd)} ({plan.tokens:,} tokens a request)"
-    own = "for what --usd-per-hour says"
     if found.machine_usd is not None:
         own = f"for {dollars(found.machine_usd)}"
     yield (
-        f"For {rough(wishes.volume or 0)} answers an API {api}; a small classifier computes "
+        f"For {rough(plan.wishes.volume or 0)} answers an API {api}; a small classifier computes "
         f"{number(found.hours, 1)} hours {own}."
     )
     if None in (found.api_usd, found.machine_usd, plan.usd):
@@ -159,19 +156,18 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
     parts = dict[str, list[str]]()
     for family in FAMILIES:
         names = [name for name in reach.asked if families.get(name) == family and reach.asked[name]]
-        word = {"baseline": "cheap baselines"}.get(family, family)
-        if not names:
-            if family in families.values():
-                parts.setdefault("not at all", []).append(word)
+        if not names and family not in families.values():
             continue
-        learned = max(reach.learned.get(name, 0) for name in names)
-        asked = sorted(reach.asked[name] for name in names)[len(names) // 2]
-        where = "on all rows" if asked >= rows else f"on about {rounded(asked):,} test rows"
+        learned = max((reach.learned.get(name, 0) for name in names), default=0)
+        asked = sorted(reach.asked[name] for name in names)[len(names) // 2 :][:1]
+        where = "not at all" if not asked else f"on about {rounded(asked[0]):,} test rows"
         if family == "fine-tuning" and learned:
             where = f"on {learned:,} training rows"
-        parts.setdefault(where, []).append(word)
-    said = ", ".join(f"{listed(words)} {where}" for where, words in parts.items())
-    return f"Forecast for {duration(budget)}: {said}."
+        elif asked and asked[0] >= rows:
+            where = "on all rows"
+        parts.setdefault(where, []).append({"baseline": "cheap baselines"}.get(family, family))
+    told = ", ".join(f"{listed(words)} {where}" for where, words in parts.items())
+    return f"Forecast for {duration(budget)}: {told}."
 
 
 def grid_page(plan: Planning) -> Page:
