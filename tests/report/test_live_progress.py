@@ -1,6 +1,7 @@
 """Progress: a line for each round in these words, failures at once, and nothing that is not so."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -143,7 +144,7 @@ def test_the_bar_says_the_round_what_runs_and_the_time() -> None:
         watch._bar.refresh()
         watch.job(Job(plain_trial("tfidf", train_size=250), part="added label noise"), None)
         watch._bar.refresh()
-    assert "0:00 of 1:00 · round 1 · tfidf: 250 training rows" in out.getvalue()
+    assert re.search(r"0:0\d of 1:00 · round 1 · tfidf: 250 training rows", out.getvalue())
     assert "· added label noise · tfidf: 250 training rows" in out.getvalue()
 
 

@@ -5,10 +5,12 @@ import shlex
 from collections.abc import Iterable
 from html import unescape
 
+import pytest
 from typer.testing import CliRunner
 
 from choose.cli.app import app
-from choose.formatting import MINUS
+from choose.formatting import MINUS, dollars
+from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.blocks import (
     PRICES,
@@ -21,6 +23,7 @@ from choose.report.blocks import (
     titles,
 )
 from choose.report.html.drawings import draw_bar, draw_chart, nice_ticks
+from choose.report.write import render_markdown
 from choose.schema.base import Command
 from choose.schema.decision import Decision, Step
 from choose.schema.diagnosis import Audit, WeakAuditor
@@ -28,6 +31,7 @@ from choose.schema.scorecard import ComparedRow, GivenAnswer
 from choose.stats import Estimate
 from support import decisions
 from support.html import page_of, parsed
+from support.simulated_studies import rule, world
 
 
 def answered(**facts: object) -> Decision:
@@ -181,3 +185,36 @@ def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None
     typed = shlex.split(PRICES)
     known = CliRunner().invoke(app, [typed[1], "--help-all"]).output
     assert all(flag in known for flag in typed if flag.startswith("--"))
+
+
+@pytest.fixture(scope="module")
+def priced() -> Decision:
+    return judge(world(0.86, 0.8, rows=900), rule())
+
+
+@pytest.mark.parametrize("form", [render_markdown, page_of])
+def test_every_report_says_what_it_costs(priced, form):
+    text = " ".join(form(priced).replace("\\", "").split())
+    cost = next(card.cost for card in priced.scorecards if card.candidate == "lora")
+    for usd in (cost.training_usd, cost.usd_per_1k, cost.total_usd):
+        assert dollars(usd) in text
+
+
+def test_a_report_with_dollars_does_not_ask_for_prices(priced: Decision) -> None:
+    """Bought answers have dollars, and no training that was paid for."""
+    cards = [
+        card.model_copy(update={"cost": card.cost.model_copy(update={"training_usd": None})})
+        for card in priced.scorecards
+    ]
+    bought = priced.model_copy(update={"scorecards": tuple(cards)})
+    assert "Add prices" not in render_markdown(bought)
+
+
+def test_where_texts_of_given_answers_went_is_not_known(priced: Decision) -> None:
+    """All candidates "ran on this machine" where gpt-4o's answers were given."""
+    first, *others = priced.scorecards
+    given = first.model_copy(update={"strategy": "given"})
+    found = priced.model_copy(update={"scorecards": (given, *others)})
+    assert words.data_risk(found) == f"Where the texts of {given.candidate} went is not known."
+    assert words.where(given) == "not known (answers were given)"
+    assert "no text left it" in words.data_risk(priced)
