@@ -43,6 +43,7 @@ def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
     assert result.code == 0, result.err
     record = json.loads(result.out)
     assert record["kind"] == "answering"
+    assert record["compare"]["options"]["documents"] == "handbook"
     assert record["targets"]["answers"]["corpus"]["documents"] == 10
     notes = " ".join(record["notes"])
     assert "Evidence is in the column 'doc': 20 of 20 questions" in notes
@@ -86,11 +87,6 @@ def test_paths_of_a_study_file_start_at_its_folder(choose: Choose) -> None:
     assert study.data.documents == "inner/handbook"
     result = choose("check", "-c", "inner/choose.toml", "--json")
     assert json.loads(result.out)["rows"] == 20
-
-
-def test_the_command_to_compare_with_names_the_documents(choose: Choose) -> None:
-    result = choose("check", "questions.jsonl", "--documents", "handbook", "--json")
-    assert json.loads(result.out)["compare"]["options"]["documents"] == "handbook"
 
 
 @pytest.mark.parametrize(

@@ -92,26 +92,17 @@ def test_a_file_where_the_store_should_be(tmp_path: Path) -> None:
         Store.create(tmp_path / "file")
 
 
-def test_the_same_grid_judged_twice_is_one_look(tmp_path: Path) -> None:
+def test_a_look_is_at_one_grid_for_one_goal_and_its_prices(tmp_path: Path) -> None:
     store, _ = fresh(tmp_path)
-    assert [store.look("1"), store.look("1")] == [1, 1]
+    told = study("tfidf").model_dump(mode="json", exclude_none=True)
+    seen = [store.look("1"), store.look("1")]
+    for goal in ({"goal": {"margin": 0.01}}, {"costs": {"hourly_rate": 30.0}}, {}):
+        store.begin({**told, **goal}, dataset())
+        seen.append(store.look("1"))
     jobs = jobs_of(study("tfidf", "majority", noise=(0.0, 0.3)), dataset())
     store.plan((j.trial for j in jobs), [])
-    assert store.look("1") == 2
-    looks = json.loads((store.path / "looks.json").read_text())
-    assert [look["rule"] for look in looks.values()] == ["1", "1"]
-
-
-def test_a_margin_or_a_price_that_is_moved_afterwards_is_another_look(tmp_path: Path) -> None:
-    store, _ = fresh(tmp_path)
-    assert store.look("1") == 1
-    told = study("tfidf").model_dump(mode="json", exclude_none=True)
-    store.begin({**told, "goal": {"margin": 0.01}}, dataset())
-    assert store.look("1") == 2
-    store.begin({**told, "goal": {"margin": 0.01}, "costs": {"hourly_rate": 30.0}}, dataset())
-    assert store.look("1") == 3
-    store.begin(told, dataset())
-    assert store.look("1") == 3, "the first goal was looked at before"
+    assert [*seen, store.look("1")] == [1, 1, 2, 3, 3, 4], "the first goal was looked at before"
+    assert {look["rule"] for look in store.looks().values()} == {"1"}
 
 
 def test_the_state_changes_with_the_trials(tmp_path: Path) -> None:
