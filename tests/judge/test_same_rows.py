@@ -25,11 +25,9 @@ from choose.report.blocks import Table, decision_blocks, learning_curve, rows_no
 from choose.schema.base import Record
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
-from choose.schema.scorecard import Scorecard, SettingPoint
 from choose.stats import Estimate
 from choose.types import Answers, Run, Scenario
 from simulation.setting import SimulatedCandidate
-from support.decisions import decision
 from support.simulated_studies import LABELS, POOL, candidate, majority, study
 
 # Shares and differences in a sentence; bounds occur in parentheses beside what they bound. A
@@ -278,49 +276,20 @@ def test_rows_won_are_those_of_the_fits_that_are_compared() -> None:
     assert (lora.won - lora.lost) / lora.common == pytest.approx(lora.difference.value)
 
 
-def measured(name: str, value: float, row_set: str, **more: object) -> Scorecard:
-    """Return the card of a candidate as it stood in the review's demo."""
-    accuracy = Estimate(value=value, low=value - 0.033, high=value + 0.031, row_set=row_set)
-    rows = int(row_set.partition(":")[0])
-    return Scorecard(
-        candidate=name, strategy=name, family="baseline", rows=rows, accuracy=accuracy, **more
-    )
-
-
-ALL, FIRST, MOST = "602:50d0476d", "121:f549b6fe", "362:1ea91363"
-
-
-def demo() -> Decision:
-    """Return the record of the review's demo: 602, 121 and 362 rows."""
-
-    def setting(name: str, change: float) -> SettingPoint:
-        return SettingPoint(setting=name, change=Estimate(value=change, row_set=FIRST), rows=121)
-
-    cards = (
-        measured("tfidf", 0.792, ALL),
-        measured(
-            "probe",
-            0.811,
-            ALL,
-            settings=(setting("regularised", -0.008), setting("free", -0.016)),
-        ),
-        measured("lora", 0.801, MOST),
-        measured("retrieval", 0.727, FIRST),
-    )
-    return decision("incomplete").model_copy(update={"scorecards": cards, "pairs": ()})
-
-
 def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:
-    table = [["", "% right"], ["probe", "81.1"], ["lora", "80.1"], ["tfidf", "79.2"]]
-    (fault,) = unlike_in_table(demo(), table)
+    found = decided("uneven")
+    cards = {c.candidate: c for c in found.scorecards}
+    names = ("probe", "lora", "tfidf")
+    table = [["", "% right"], *[[n, f"{100 * cards[n].accuracy.value:.1f}"] for n in names]]
+    (fault,) = unlike_in_table(found, table)
     assert fault.startswith("scorecard.accuracy of ['lora'] in column 1")
     marked = [row[:] for row in table]
-    marked[2][0] = "lora (362 of 602)"
-    assert unlike_in_table(demo(), marked) == []
-    assert unlike_in_table(demo(), [row for row in table if row[0] != "lora"]) == []
+    marked[2][0] = f"lora ({cards['lora'].rows} of {ROWS})"
+    assert unlike_in_table(found, marked) == []
+    assert unlike_in_table(found, [row for row in table if row[0] != "lora"]) == []
     other = [row[:] for row in table]
-    other[2][0] = "lora (121 of 602)"
-    assert unlike_in_table(demo(), other), "a mark of other rows is no mark"
+    other[2][0] = f"lora (121 of {ROWS})"
+    assert unlike_in_table(found, other), "a mark of other rows is no mark"
 
 
 def test_charts_of_a_part_of_the_rows_say_so() -> None:
