@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.evidence import CandidateInfo, Items
+from choose.judge.evidence import CandidateInfo, Items, strong
 from choose.judge.goal import Rule
 from choose.judge.measures.costs import cheapest_first, cost_of
-from choose.judge.measures.scorecard import common_rows, scorecard
+from choose.judge.measures.scorecard import common_rows, scorecard, service_of
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.schema.scorecard import Failure
 from choose.stats.intervals import wilson
@@ -304,3 +304,48 @@ def test_hostile_labels_and_ids_stay_data():
     found = card_of(study_scores(held), Rule())
     assert found.accuracy.value == 1.0
     assert [record.name for record in found.per_class] == list(nasty)
+
+
+BIG = info("big", family="prompting", model="endpoint:big", behind="m at host")
+
+
+def served(outputs="xxxxxx....", **facts):
+    made = run(outputs, "big", ids=IDS[:10])
+    return replace(made, answers={CLEAN: replace(made.answers[CLEAN], **facts)})
+
+
+def service(made, candidate=BIG):
+    return service_of(study_scores(evidence(made, candidates=(candidate,))).candidates[0])
+
+
+def test_figures_of_an_endpoint_are_those_of_the_clean_rows():
+    found = service(
+        served(
+            status=("ok",) * 6 + ("refused", "empty", "cut", "off-list"),
+            latency=np.array([*np.linspace(0.1, 0.9, 9), np.nan]),
+            tokens_in=np.full(10, 100),
+            tokens_cached=np.array([0] * 5 + [80] * 5),
+        )
+    )
+    assert found.behind == "m at host"
+    assert (found.latency_p50, found.latency_p95) == pytest.approx((0.5, 0.86))
+    assert (found.cached_share, found.unusable) == pytest.approx((0.4, 0.4))
+    assert found.instability is None
+
+
+def test_what_was_not_measured_of_an_endpoint_is_null():
+    found = service(served())
+    assert found.latency_p50 is found.latency_p95 is found.cached_share is None
+    assert service(served(), replace(BIG, behind=None)) is None
+
+
+def test_a_small_model_stays_small_behind_an_endpoint():
+    assert strong(BIG)
+    assert not strong(replace(BIG, billions=0.135))
+
+
+def test_instability_is_the_share_of_rows_that_change():
+    made, again = served("x" * 10), served("xxxy.").answers[CLEAN]
+    asked = {**made.asked, ("clean", 1): IDS[:5]}
+    made = replace(made, asked=asked, answers={**made.answers, ("clean", 1): again})
+    assert service(made).instability == 0.4

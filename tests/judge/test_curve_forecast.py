@@ -46,8 +46,6 @@ CURVES: dict[str, Curve] = {
     "exp3": lambda n: 0.85 - 0.35 * np.exp(-n / 500),
     "straight in log n": lambda n: 0.35 + 0.045 * np.log2(n),
     "flat": lambda n: 0.7,
-    "late riser": lambda n: 0.5 + 0.4 / (1 + np.exp(-1.6 * np.log(n / 700))),
-    "dips": lambda n: 0.9 - 1.2 * n**-0.3 - 0.04 * np.exp(-(np.log2(n / 400) ** 2)),
 }
 
 

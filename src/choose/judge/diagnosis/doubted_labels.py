@@ -287,7 +287,9 @@ def audit_labels(evidence: Evidence) -> Audit | None:
     auditor = auditor_of(evidence) if len(evidence.labels) > 1 else None
     if auditor is None:
         return None
-    bounds = noise_bounds(auditor, _clusters(evidence, auditor))
+    parts = (evidence.items, evidence.pool)
+    cluster = {id: c for part in parts for id, c in zip(part.ids, part.clusters, strict=True)}
+    bounds = noise_bounds(auditor, [cluster[id] for id in auditor.ids])
     weak = weakness(auditor, bounds)
     suspected = labels_to_check(auditor, bounds)
     low, high = wilson(auditor.accuracy * bounds.units, bounds.units)
@@ -302,13 +304,6 @@ def audit_labels(evidence: Evidence) -> Audit | None:
         suspects=tuple(_suspects(evidence, auditor, suspected[:MOST_SUSPECTS])),
         overlaps=tuple(_overlaps(evidence, auditor, suspected)),
     )
-
-
-def _clusters(evidence: Evidence, auditor: Auditor) -> tuple[str, ...]:
-    cluster: dict[str, str] = {}
-    for items in (evidence.items, evidence.pool):
-        cluster.update(zip(items.ids, items.clusters, strict=True))
-    return tuple(cluster[id] for id in auditor.ids)
 
 
 def labels_to_check(auditor: Auditor, bounds: NoiseBounds) -> Codes:

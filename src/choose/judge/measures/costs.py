@@ -12,7 +12,7 @@ from choose.judge.evidence import CandidateInfo
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.scorecard import Cost, TokenPrices, dollars
-from choose.types import FAMILIES, Run
+from choose.types import FAMILIES, Floats, Run
 
 
 def cost_of(candidate: CandidateScores, rule: Rule) -> Cost:
@@ -61,10 +61,16 @@ def answer_ms(candidate: CandidateScores) -> float | None:
     shorten; else the time of all answers over their number.
     """
     runs = candidate.main.runs if candidate.main else ()
-    waits = [wait for run in runs if (wait := run.answers[CLEAN].latency) is not None]
-    times = np.concatenate(waits) if waits else np.array(_seconds_per_answer(runs))
-    times = times[np.isfinite(times)]
+    waits = latencies(runs)
+    times = np.array(_seconds_per_answer(runs)) if waits is None else waits
     return 1000 * float(np.median(times)) if len(times) else None
+
+
+def latencies(runs: Sequence[Run]) -> Floats | None:
+    """Return the seconds from requests to clean answers; None where none was measured."""
+    waits = [wait for run in runs if (wait := run.answers[CLEAN].latency) is not None]
+    times = np.concatenate(waits) if waits else None
+    return None if times is None else times[np.isfinite(times)]
 
 
 def label_hours(labels: float, rule: Rule) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from choose.judge.measures.costs import latencies
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
     Side,
@@ -253,7 +254,8 @@ def service_of(candidate: CandidateScores) -> Service | None:
     answers = [run.answers[CLEAN] for run in candidate.main.runs]
     counts = Counter(status for answer in answers for status in answer.status)
     rows = max(1, counts.total())
-    p50, p95 = _latency(answers)
+    waits = latencies(candidate.main.runs)
+    p50, p95 = (None, None) if waits is None or not len(waits) else np.percentile(waits, [50, 95])
     return Service(
         behind=info.behind,
         latency_p50=p50,
@@ -262,16 +264,6 @@ def service_of(candidate: CandidateScores) -> Service | None:
         unusable=(counts["refused"] + counts["empty"] + counts["cut"] + counts["off-list"]) / rows,
         instability=_instability(candidate.main.runs),
     )
-
-
-def _latency(answers: Sequence[Answers]) -> tuple[float | None, float | None]:
-    measured = [answer.latency for answer in answers if answer.latency is not None]
-    seconds = np.concatenate(measured) if measured else np.zeros(0)
-    seconds = seconds[np.isfinite(seconds)]
-    if not len(seconds):
-        return None, None
-    p50, p95 = np.percentile(seconds, [50, 95])
-    return float(p50), float(p95)
 
 
 def _cached(answers: Sequence[Answers]) -> float | None:
