@@ -17,7 +17,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain, pairwise
 from math import inf
@@ -36,7 +36,7 @@ import numpy as np
 
 import reliability
 from choose.api.study_evidence import evidence_of, rule_of
-from choose.judge.decision.chance import Outlook, chances
+from choose.judge.decision.chance import MOVED, Outlook, Word, chances, word_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.scores.joint_distribution import Whole
@@ -73,8 +73,9 @@ FEW = 20
 
 SECONDS = (10.0, 45.0, 120.0, 300.0)
 
-# Loss that is expected to be removed, in the rows of the table.
+# Loss that is expected to be removed, and chances that what is said changes, in rows of the tables.
 REMOVED = (-inf, 0.001, 0.002, 0.005, 0.01, 0.02)
+MOVES = (0.0, MOVED, 0.3, 0.5, 0.7, 0.9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class Rung:
         family: of the candidate that is recommended or used meanwhile.
         lost: families whose chance is so small that a run asks them no more.
         word: what the verdict calls its choice.
+        words: what it calls each family.
         stated: the chance it states.
         right: whether the family is right, None where the truth is not known.
         loss: the points that using the family is expected to give up.
@@ -97,6 +99,7 @@ class Rung:
     lost: tuple[str, ...]
     kind: str
     word: str
+    words: Mapping[str, Word] = field(default_factory=dict)
     stated: float = 0.0
     right: bool | None = None
     loss: float = 0.0
@@ -162,6 +165,7 @@ def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Ru
         lost=tuple(lost),
         kind=verdict.kind,
         word=word_for(found),
+        words={family: word_of(chance) for family, chance in verdict.chance.items()},
         stated=chance_of(found),
         right=right,
         loss=verdict.loss,
@@ -297,7 +301,12 @@ def lines(ladders: Sequence[Ladder]) -> Iterator[str]:
         moved = sum(a.family != b.family for a, b in pairs)
         share = _percent(moved / len(pairs)) if pairs else "-"
         yield f"{f'from {low}':14}{len(rungs):9,}{''.join(cells)}{share:>21}"
-    for what, found in (("chance then", forecasts(ladders)), ("loss removed", removals(ladders))):
+    tables = (
+        ("chance then", forecasts(ladders)),
+        ("loss removed", removals(ladders)),
+        ("other words", moves(ladders)),
+    )
+    for what, found in tables:
         yield ""
         yield f"{what:16}{'doublings':>10}{'forecast':>10}{'came':>10}"
         for low, doublings, said, came in found:
@@ -326,6 +335,16 @@ def removals(ladders: Sequence[Ladder]) -> list[Came]:
     """Return the loss that a doubling was expected to remove, and what it removed."""
     pairs = [(a.loss - a.ahead.loss, a.loss - b.loss) for a, b in _doublings(ladders) if a.ahead]
     return _by_forecast(pairs, REMOVED)
+
+
+def moves(ladders: Sequence[Ladder]) -> list[Came]:
+    """Return the chance that another family or word is named after a doubling, and how often."""
+    pairs = [
+        (a.ahead.moved, float((a.family, a.words) != (b.family, b.words)))
+        for a, b in _doublings(ladders)
+        if a.ahead
+    ]
+    return _by_forecast(pairs, MOVES)
 
 
 def _doublings(ladders: Sequence[Ladder]) -> Iterator[tuple[Rung, Rung]]:

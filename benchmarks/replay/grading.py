@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from choose.stats import Estimate
 from reliability import chance_of, word_for
 from replay.answers import Answered
 from replay.studies import Occasion, draw, evidence, rule_for
-from replay.truth import Truth, told_by, truth_of
+from replay.truth import Truth, clear, told_by, truth_of
 
 # Normal quantile by which the half width of a 95 % interval is turned into a standard error.
 Z = 1.96
@@ -99,6 +99,7 @@ class Grade:
             for an open verdict, the candidate used meanwhile is not behind by more.
         family_right: the same for its family, represented by its best member.
         one: whether its family is the one to use, by unseen rows; `naive_one` of the highest score.
+        clear: whether unseen rows, twice as many as its own, show a family ahead of all others.
         choices: by rule, including the judge; rules that cannot apply are missing.
     """
 
@@ -117,6 +118,7 @@ class Grade:
     right: bool
     family_right: bool
     choices: dict[str, Choice]
+    clear: bool = False
 
 
 def play(answered: Answered, number: int) -> Grade:
@@ -129,7 +131,9 @@ def play(answered: Answered, number: int) -> Grade:
     costs = {c.info.name: cost_of(c, rule) for c in scored}
     names = tuple(c.info.name for c in cheapest_first(scored, costs, rule))
     found = judge(known, rule)
-    return grade(occasion, found, truth_of(occasion, names, rule.margin, rng))
+    graded = grade(occasion, found, truth_of(occasion, names, rule.margin, rng))
+    order = rng.permutation(len(occasion.unseen))
+    return replace(graded, clear=clear(occasion, names, rule.margin, order))
 
 
 def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:

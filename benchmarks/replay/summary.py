@@ -19,6 +19,9 @@ from replay.grading import JUDGE, RULES, Choice, Grade
 
 EXCESS, REGRET = 0.003, 0.003
 
+# Decisions that are open where twice as many unseen rows are clear, as a share of all.
+OPEN_THOUGH_CLEAR = 0.10
+
 NEEDLESS_OF_HIGHEST = 1.0
 
 # Where the highest score costs nothing needlessly, the judge may not either.
@@ -88,7 +91,9 @@ class RuleTally:
 class Tally:
     """The figures of some decisions; shares of right ones by family and by candidate.
 
-    `false_family` is the share in which a candidate of a wrong family is recommended.
+    `false_family` is the share in which a candidate of a wrong family is recommended; `clear` that
+    in which unseen rows, twice as many, show a family ahead, and `open_though_clear` that in which
+    such a decision is open.
     """
 
     decisions: int
@@ -96,6 +101,8 @@ class Tally:
     family_right: Mean
     false_family: Mean
     abstained: Mean
+    clear: Mean
+    open_though_clear: Mean
     right_by_kind: dict[str, tuple[Mean, Mean]]
     right_by_word: dict[str, tuple[Mean, Mean]]
     rules: dict[str, RuleTally]
@@ -113,6 +120,8 @@ def tally(grades: Sequence[Grade], rules: Iterable[str] = RULES) -> Tally:
         family_right=_over(grades, lambda g: g.family_right),
         false_family=_over(grades, lambda g: g.recommends and not g.family_right),
         abstained=_over(grades, lambda g: not g.recommends),
+        clear=_over(grades, lambda g: g.clear),
+        open_though_clear=_over(grades, lambda g: g.clear and g.word == "open"),
         right_by_kind=_split(grades, lambda g: g.kind),
         right_by_word=_split(grades, lambda g: g.word),
         rules={rule: _rule(grades, rule) for rule in (JUDGE, *rules)},
@@ -156,6 +165,8 @@ def missed(found: Tally) -> Iterator[str]:
         yield _sentence("excess regret", mine.excess, "at most", EXCESS)
     if _value(mine.regret) > _value(naive.regret) + REGRET:
         yield _sentence("raw regret", mine.regret, "at most", _value(naive.regret) + REGRET)
+    if _value(found.open_though_clear) > OPEN_THOUGH_CLEAR:
+        yield f"open though clear: {found.open_though_clear.text()}, asked at most 10"
     goal = NEEDLESS_OF_HIGHEST * _value(naive.needless)
     if _value(mine.needless) >= max(goal, TINY):
         yield _sentence("needless cost", mine.needless, "less than", goal)
@@ -178,6 +189,8 @@ def lines(found: Tally, grades: Sequence[Grade], score: str = "accuracy") -> Ite
     yield f"{'right candidates':{NAMES}}{found.right.text():>14}"
     yield f"{'false families':{NAMES}}{found.false_family.text():>14}"
     yield f"{'nothing recommended':{NAMES}}{found.abstained.text():>14}"
+    yield f"{'clear on unseen rows':{NAMES}}{found.clear.text():>14}"
+    yield f"{'open though clear':{NAMES}}{found.open_though_clear.text():>14}"
     yield ""
     yield f"{'':{NAMES}}{'given in':>14}{'family right':>14}{'candidate':>14}"
     for split in (found.right_by_kind, found.right_by_word):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
 from choose.types import Floats
-from replay.studies import Occasion
+from replay.studies import Occasion, Places
 
 HALVINGS = 16
 
@@ -138,6 +139,32 @@ def truth_of(
         measurer=_accuracies(1 - halves, scores, asked),
         families=tuple("" if kinds[name].constant else kinds[name].family for name in names),
     )
+
+
+def clear(occasion: Occasion, names: tuple[str, ...], margin: float, rows: Places) -> bool:
+    """Return whether a family is better than every other one, best against best, on unseen rows.
+
+    Better is ahead by the margin as estimated, and above 0 by a 95 % interval.
+
+    Args:
+        occasion: a decision.
+        names: its candidates.
+        margin: the smallest gain that matters.
+        rows: unseen rows in some order; the first ones that all answered count, twice as many as
+            the decision had.
+    """
+    scores, asked = _on(occasion, names)
+    rows = rows[asked.all(axis=0)[rows]][: 2 * len(occasion.rows)]
+    best: dict[str, Floats] = {}
+    for name, own in zip(names, scores[:, rows], strict=True):
+        kind = occasion.answered.kinds[name]
+        if not kind.constant and own.mean() > best.get(kind.family, np.full(1, -1.0)).mean():
+            best[kind.family] = own
+    first = max(best, key=lambda family: best[family].mean())
+    leads = [best[first] - best[other] for other in best if other != first]
+    errors = [1.96 * lead.std(ddof=1) / sqrt(len(rows)) for lead in leads]
+    each = zip(leads, errors, strict=True)
+    return bool(leads) and all(lead.mean() > max(margin, error) for lead, error in each)
 
 
 def told_by(occasion: Occasion, a: str, b: str) -> int:

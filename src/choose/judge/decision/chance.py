@@ -293,20 +293,26 @@ class _Question:
         """Return what is expected to be said once all that is planned was measured.
 
         What will be known then has the distribution of now less that which stays then, so that its
-        mean is that of now (the law of total variance); the mixture counts as one normal.
+        mean is that of now (the law of total variance). The mixture counts as one normal, which is
+        not quite what is stated: so what is calculated alike for now and then is the change.
         """
         joint, size = self.joint, len(self.joint.names)
         told = np.asarray(sum(part.share * (part.covariance - part.later) for part in joint.parts))
         now = self._said(joint.mean[None], joint.covariance)
         ends = joint.mean + normal_points(size, ENDS) @ _root(told).T
         then = self._said(ends, joint.covariance - told)
-        words = _words(np.array([stated.families[f] for f in self.families]))
-        named = -1 if stated.family is None else self.families.index(stated.family)
-        moved = (then.family != named) | (_words(then.shares) != words).any(axis=-1)
+        chances = np.array([stated.families[f] for f in self.families])
+        words = _words(chances + then.shares - now.shares)
+        moved = (then.family != now.family) | (words != _words(chances)).any(axis=-1)
+        own = stated.families[stated.family] if stated.family else 0.0
         chance = then.shares[np.arange(len(then.family)), then.family]
         loss = float(then.loss.mean())
-        removed = float(now.loss[0]) - loss
-        return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))
+        return Outlook(
+            chance=max(own, float(chance.mean())),  # answers make it no less sure, as expected now
+            loss=loss,
+            removed=float(now.loss[0]) - loss,
+            moved=float(moved.mean()),
+        )
 
     def _said(self, means: Floats, covariance: Floats) -> _Said:
         """Return what is said of (ends, candidates) expected scores with a covariance."""

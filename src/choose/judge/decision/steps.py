@@ -30,20 +30,20 @@ from choose.judge.decision.more_labels import (
     steepest_gain,
 )
 from choose.judge.decision.rule import ENOUGH_RUNS, Case
-from choose.judge.decision.verdict_kind import WORTH_LABELS, documents_limit, target_met
+from choose.judge.decision.verdict_kind import documents_limit, target_met
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.schema.base import Command
-from choose.schema.decision import Gate, Step, StepKind
+from choose.schema.decision import SMALL_LOSS, Gate, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.stats import Estimate
 from choose.stats.metrics import UNUSABLE
-from choose.types import Kind, Run
+from choose.types import Kind
 
 
 def _command(verb: str, path: str | None = None, **options: str) -> Command:
@@ -260,7 +260,7 @@ def _separate(case: Case, kind: Kind) -> Iterator[Step]:
     """
     candidates = case.candidates
     total, lead = len(candidates.scores.rows.targets), case.lead_of_costlier
-    if case.chances.loss < WORTH_LABELS or not (case.rivals and case.reachable):
+    if case.chances.loss < SMALL_LOSS or not (case.rivals and case.reachable):
         return
     needed = more_rows(lead, case.margin, total) if lead else None
     if needed is None or not (needed.even <= total or kind == "collect-labels"):
@@ -437,28 +437,27 @@ def _seconds_of_rest(candidate: CandidateScores, rows: int) -> float | None:
     a_run = (answered + lacking) / max(1, len(runs))
     if candidate.info.learns and 0 < candidate.pool < candidate.whole:
         return _seconds_of_runs(candidate, (answered + rows) / max(1.0, a_run))
-    others = _seconds_of_runs(candidate, max(0, rows - lacking) / max(1.0, a_run))
-    again = [_alone(run, run.unasked) for run in runs if run.unasked]
-    known = [seconds for seconds in again if seconds is not None]
-    return None if others is None or len(known) < len(again) else sum(known) + others
+    again = sum(run.unasked > 0 for run in runs) + max(0, rows - lacking) / max(1.0, a_run)
+    return _seconds(candidate, again, rows)
 
 
 def _seconds_of_runs(candidate: CandidateScores, runs: float) -> float | None:
-    """Forecast the seconds of so many runs on all labels, by the mean of those that ran."""
+    """Forecast the seconds of so many runs on all labels, with all their rows."""
     ran = candidate.main.runs if candidate.main else ()
-    more = candidate.whole / candidate.pool - 1 if candidate.info.learns and candidate.pool else 0.0
-    spent = [_alone(run, len(run.asked[CLEAN]) + run.unasked) for run in ran]
-    known = [seconds for seconds in spent if seconds is not None]
-    fits = [more * (run.fit_seconds or 0.0) for run in ran]
-    return runs * (sum(known) / len(known) + sum(fits) / len(fits)) if known else None
+    more = candidate.whole / candidate.pool if candidate.info.learns and candidate.pool else 1.0
+    rows = sum(len(run.asked[CLEAN]) + run.unasked for run in ran) / max(1, len(ran))
+    return _seconds(candidate, runs * more, runs * rows)
 
 
-def _alone(run: Run, rows: int) -> float | None:
-    """Return the seconds of a run if it answered so many rows; None where they are not known."""
-    if run.seconds_alone is None:
+def _seconds(candidate: CandidateScores, fits: float, rows: float) -> float | None:
+    """Forecast the seconds of fits and answers by those so far; None where these are not known."""
+    runs = candidate.main.runs if candidate.main else ()
+    timed = [(r.seconds_alone, r.predict_seconds or 0.0, len(r.asked[CLEAN])) for r in runs]
+    known = [(alone, took, asked) for alone, took, asked in timed if alone is not None and asked]
+    if not known:
         return None
-    answered = len(run.asked[CLEAN])
-    return run.seconds_alone + (run.predict_seconds or 0.0) * (rows / max(1, answered) - 1)
+    alone, answering, asked = map(sum, zip(*known, strict=True))
+    return fits * (alone - answering) / len(known) + rows * answering / asked
 
 
 # Other candidates.

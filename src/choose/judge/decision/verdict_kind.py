@@ -19,9 +19,6 @@ from choose.schema.diagnosis import SURELY
 from choose.stats.intervals import wilson
 from choose.types import Kind
 
-# So little is expected to be lost that no labels are worth it.
-WORTH_LABELS = 0.001
-
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
 DOUBLINGS = 2
 
@@ -35,7 +32,7 @@ def kind_of(case: Case) -> Kind:
         return "fix-labels"
     if not case.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
-    if case.missing and case.candidates.nearest is None:
+    if case.missing:
         return "incomplete"
     if not case.usable:
         grows = steepest_gain(case.candidates, case.candidates.names) is not None
