@@ -13,7 +13,6 @@ from choose.models.records.values_in_text import (
     Span,
     Word,
     date_in,
-    dropped_note,
     literal_fields,
     without_inventions,
     words_of,
@@ -226,8 +225,3 @@ def test_an_unusable_answer_stays_unusable() -> None:
     answers = Answers(outputs=(None,), status=("malformed",), raw=('{"name": "Cy"',))
     found = without_inventions(answers, [Item(id="a", text="Ada")], TASK, ("name",))
     assert (found.outputs, found.raw) == (answers.outputs, answers.raw)
-
-
-def test_what_is_dropped_is_said() -> None:
-    assert dropped_note(()) == ""
-    assert "name, tags" in dropped_note(("name", "tags"))
