@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from io import StringIO
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from choose.api.notebook_views import printed
 from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
 from choose.report import words
 from choose.report.blocks import labels
 from choose.report.markdown import markdown_page
@@ -40,7 +42,7 @@ from choose.stats import Estimate
 from choose.types import Kind
 from support import decisions
 from support.decisions import audited, changed, judged
-from support.simulated_studies import candidate, tfidf
+from support.simulated_studies import candidate, lora, probe, prompt, retrieval, tfidf
 
 APPROVED = Path(__file__).parent / "approved"
 DEMO = Path(__file__).parents[2] / "docs" / "generate" / "demo.json"
@@ -139,7 +141,7 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
         yield code, words.evidence(base, gate)
 
 
-def prompted(small: float, chance: float = 0.995) -> Decision:
+def prompted(small: float) -> Decision:
     """Return a decision that names prompt-big; prompt-small costs a 17th."""
     dollars = {"prompt-big": 15.0, "prompt-small": 0.9}
 
@@ -147,37 +149,27 @@ def prompted(small: float, chance: float = 0.995) -> Decision:
         infos = (replace(one, usd_per_1k=dollars.get(one.name)) for one in seen.candidates)
         return replace(seen, candidates=tuple(infos))
 
-    found = judged(
+    return judged(
         tfidf(0.64),
         candidate("prompt-small", "prompting", small, 20.0, model="Qwen3-8B"),
         candidate("prompt-big", "prompting", 0.8, 30.0, model="Qwen3-32B"),
         rows=300,
         change=priced,
     )
-    return changed(found, chance={"prompting": chance, "baseline": 1 - chance})
 
 
 def _situations() -> Iterator[tuple[str, Decision]]:
-    adopt, answered = decisions.decision("adopt"), decisions.answered()
-    for chance in (0.97, 0.84, 0.54):
-        odds = {"fine-tuning": chance, "baseline": 1 - chance}
-        yield f"{chance:.0%} for fine-tuning", changed(adopt, chance=odds)
-    odds = {"fine-tuning": 0.43, "baseline": 0.57}
-    yield "the other one is likelier", changed(adopt, chance=odds, loss=0.004)
-    odds = {"baseline": 0.96, "fine-tuning": 0.04}
-    yield "long odds state no gain", changed(answered, chance=odds)
-    enough = decisions.decision("baseline-is-enough")
-    yield "done", changed(enough, done=True, steps=())
-    low = tuple(
-        card.model_copy(update={"accuracy": Estimate(value=0.4)}) if card.chosen else card
-        for card in answered.scorecards
-    )
+    others = (prompt(0.6), retrieval(0.7))
+    for accuracy, rows in product((0.78, 0.80, 0.82, 0.84), (150, 400, 1500)):
+        name = f"79 against {100 * accuracy:.0f}, {rows} rows"
+        yield name, judged(tfidf(0.79), *others, lora(accuracy), rows=rows)
+    yield "done", judged(probe(0.996), *others, lora(0.9), rows=2000)
     for target in (None, 0.3):
-        goal = {"scorecards": low, "goal": {**answered.goal, "target": target}}
-        yield f"a low score, target {target}", answered.model_copy(update=goal)
+        goal = Rule(target=target)
+        low = (tfidf(0.48), prompt(0.3), retrieval(0.35), lora(0.47))
+        yield f"a low score, target {target}", judged(*low, rows=600, goal=goal)
     yield "a cheaper member is as good", prompted(0.79)
-    for chance in (0.995, 0.96, 0.85):
-        yield f"a member is worse, {chance:.1%} sure", prompted(0.66, chance)
+    yield "a member is worse", prompted(0.66)
 
 
 def test_answers_in_every_situation_are_those_that_were_approved() -> None:
