@@ -113,8 +113,8 @@ ENGINES: dict[str, Callable[[], Fresh]] = {
     "label scoring": scoring,
     "generation": writing,
     "embedding": embedding,
-    "LoRA, decoder": lambda: lora(DEFAULT_LM, 60),
-    "LoRA, encoder": lambda: lora(DEFAULT_ENCODER, 200),
+    "LoRA, decoder": lambda: lora(DEFAULT_LM, 40),
+    "LoRA, encoder": lambda: lora(DEFAULT_ENCODER, 150),
 }
 
 

@@ -299,9 +299,18 @@ def test_all_cores_are_left_when_another_program_takes_one_and_used_again_after_
 def test_a_single_slow_step_and_longer_texts_change_nothing(machine):
     made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
     made.run(steps, 20)
-    for n in range(30):
-        made.seconds = {1: 1.9, 2: 5.0 if n % 3 else 1.0 + n / 30} if n % 2 else {1: 1.9, 2: 1.0}
+    for n in range(60):
+        made.seconds = {1: 1.9, 2: 5.0 if n % 10 == 1 else 1.0 + n / 200}
         assert made.run(steps, 1) == [2]
+
+
+def test_steps_that_are_now_fast_and_now_slow_lose_to_steady_ones(machine):
+    """Beside a busy core: no two slow steps follow one another, but the average is slow."""
+    made, steps = machine({1: 1.3, 2: 1.0}), TimedSteps()
+    for n in range(400):
+        made.seconds = {1: 1.3, 2: 3.4 if n % 2 else 1.0}
+        made.run(steps, 1)
+    assert made.now < 1.12 * 400 * 13
 
 
 def test_a_step_that_fails_is_not_timed(machine: Callable[[dict[int, float]], Machine]) -> None:

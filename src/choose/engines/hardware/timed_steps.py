@@ -25,6 +25,13 @@ SLOW_STEPS, MUCH_SLOWER = 2, 1.5
 # as often as that costs this share of the work.
 SHARE_OF_TRIALS = 0.01
 
+# All threads can win a trial by luck: beside a busy core a step takes now once and now three times
+# the time. They are left where the average of their steps is so much above what fewer took.
+UNLUCKY = 1.1
+
+# What the newest step is of the usual pace, which leaves out slow steps, and of the average.
+NEWEST, NEWEST_OF_ALL = 0.2, 0.1
+
 
 class TimedSteps:
     """Chooses the number of threads for the steps of one engine.
@@ -38,7 +45,7 @@ class TimedSteps:
         self._counts = thread_counts()
         self._chosen = self._counts[0]
         self._warm_up, self._slow_steps = WARM_UP, 0
-        self._usual = self._worked = self._lost = 0.0
+        self._usual = self._average = self._worked = self._lost = 0.0
         self._begin_trial()
 
     @contextmanager
@@ -83,27 +90,38 @@ class TimedSteps:
         if not clear and rounds < ROUNDS:
             self._turns = [*self._counts[: 1 + self._counts.index(min(near))]]
             return
-        self._chosen, self._usual = best, paces[best]
-        self._worked, self._slow_steps = 0.0, 0
+        self._settle(best, paces)
         self._lost = sum(
             max(0.0, pace - self._usual) * work
             for some in self._tried.values()
             for pace, work in some
         )
 
+    def _settle(self, count: int, paces: dict[int, float]) -> None:
+        self._chosen, self._paces = count, paces
+        self._usual = self._average = paces[count]
+        self._worked, self._slow_steps = 0.0, 0
+
     def _watch(self, seconds: float, work: float) -> None:
         """Begin a trial where steps became much slower, or a better number may be found again."""
         self._worked += seconds
         pace = seconds / work
+        self._average += NEWEST_OF_ALL * (pace - self._average)
         if pace > MUCH_SLOWER * self._usual:
             self._slow_steps += 1
         else:
-            self._slow_steps, self._usual = 0, 0.8 * self._usual + 0.2 * pace
+            self._slow_steps = 0
+            self._usual += NEWEST * (pace - self._usual)
         fewer = self._chosen != self._counts[0]
+        other = min((n for n in self._paces if n != self._chosen), key=self._paces.__getitem__)
         if self._slow_steps == SLOW_STEPS or (
             fewer and self._lost < SHARE_OF_TRIALS * self._worked
         ):
             self._begin_trial()
+        elif not fewer and self._average > UNLUCKY * self._paces[other]:
+            # The next trial waits until what this choice has cost is a small share again.
+            self._lost += (1 - self._paces[other] / self._average) * self._worked
+            self._settle(other, self._paces)
 
 
 def thread_counts() -> list[int]:

@@ -96,7 +96,8 @@ class AdaptedModel(Adapted):
 
         def read(rows: Sequence[Sequence[int]]) -> torch.Tensor:
             lengths = torch.tensor([len(row) for row in rows], device=self.base.device)
-            pooled = pool_rows(reader.states(rows), lengths, self.base.pooling)
+            states = torch.cat(reader.states_by_row(rows))
+            pooled = pool_rows(states, lengths, self.base.pooling)
             return head_logits(pooled, self.head.weight, self.head.bias)
 
         return read

@@ -22,8 +22,8 @@ LONG, POSITIONS = 192, 64
 class AttentionHeads(NamedTuple):
     """How a fused projection's columns divide: query heads, then as many key as value heads.
 
-    `scaling` is the factor of attention scores. With `both_ways` each token attends to its whole
-    text, and nothing is rotated.
+    `scaling` is the factor of attention scores: frozen queries are multiplied by it. With
+    `both_ways` each token attends to its whole text, and nothing is rotated.
     """
 
     query_heads: int
@@ -308,11 +308,10 @@ def _positions(vectors: torch.Tensor, group: GroupLayout, start: int, stop: int)
 
 
 def _rotate(projected: torch.Tensor, heads: AttentionHeads, rotation: torch.Tensor) -> None:
-    """Scale queries, and rotate them and keys, among vectors (tokens, all heads * head size)."""
-    every = projected.view(len(projected), -1, heads.head_size)
-    every[:, : heads.query_heads].mul_(heads.scaling)
+    """Rotate queries and keys among vectors (tokens, all heads * head size), but not both ways."""
     if heads.both_ways:
         return
+    every = projected.view(len(projected), -1, heads.head_size)
     rotated = every[:, : heads.query_heads + heads.key_heads]
     one, other = rotated.chunk(2, 2)
     swapped = torch.cat([other, one], 2)

@@ -71,6 +71,18 @@ def layers_forward(
     return hidden, entered, saved
 
 
+def layers_read(
+    hidden: torch.Tensor,
+    layers: list[Layer],
+    layout: AttentionLayout,
+    adapters: dict[str, list[RunAdapters]],
+) -> torch.Tensor:
+    """Return the stream after some layers, of which nothing is kept."""
+    for index, layer in enumerate(layers):
+        hidden, _ = _layer_forward(hidden, layer, index, layout, adapters, reads=True)
+    return hidden
+
+
 def layers_backward(
     gradient: torch.Tensor,
     layers: list[Layer],
@@ -95,8 +107,12 @@ def _layer_forward(
     index: int,
     layout: AttentionLayout,
     adapters: dict[str, list[RunAdapters]],
+    reads: bool = False,
 ) -> tuple[torch.Tensor, SavedLayer]:
-    """Return the stream after a layer; `hidden` (tokens, width) float32 is overwritten."""
+    """Return the stream after a layer; `hidden` (tokens, width) float32 is overwritten.
+
+    One that only `reads` may leave out what backward needs.
+    """
     norms: dict[str, list[torch.Tensor]] = {}
     kept: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     products, encoder = layer.products, layer.heads.both_ways
@@ -106,11 +122,17 @@ def _layer_forward(
     attended, of_attention = attention_forward(projected, layer.heads, layout)
     to_add = adapted_product("out", attended, products, adapters, index, kept)
     if encoder:
-        hidden = _layer_norm("out", hidden + to_add, layer, norms)
-        risen = adapted_product("rise", hidden.to(dtype), products, adapters, index, kept)
-        falling, of_activation = torch.nn.functional.gelu(risen), [risen]
+        hidden = _layer_norm("out", _added(hidden, to_add), layer, norms)
+        of_activation: list[torch.Tensor] = []
+        falling = hidden.to(dtype)
+        if reads and len(adapters["rise"]) == 0:
+            rise = products["rise"]
+            falling = multiply(falling, rise.to_outputs, rise.bias, rise.packed, gelu=True)
+        else:
+            risen = adapted_product("rise", falling, products, adapters, index, kept)
+            falling, of_activation = torch.nn.functional.gelu(risen), [risen]
         to_add = adapted_product("fall", falling, products, adapters, index, kept)
-        hidden = _layer_norm("fall", hidden + to_add, layer, norms)
+        hidden = _layer_norm("fall", _added(hidden, to_add), layer, norms)
     else:
         normed = _rms_norm("rise", hidden.add_(to_add), layer, norms)
         gate, up = adapted_product("rise", normed, products, adapters, index, kept).chunk(2, 1)
@@ -172,6 +194,12 @@ def _feed_forward_backward(
         return _layer_norm_backward("out", gradient.add_(to_normed), layer, norms)
     _rms_norm_backward("rise", gradient, to_normed, layer, norms)
     return gradient
+
+
+def _added(hidden: torch.Tensor, to_add: torch.Tensor) -> torch.Tensor:
+    """Return a float32 sum in the memory of one of both that is not needed any more."""
+    # In float32 the stream is what adapters have read, and kept.
+    return to_add.add_(hidden) if to_add.dtype == hidden.dtype else hidden.add_(to_add)
 
 
 def _rms_norm(
@@ -239,7 +267,11 @@ def adapted_product(
         if mask is not None:
             inputs = inputs * mask[index]
         reduced = inputs @ run.a[index].t()
-        outputs[run.start : run.stop].addmm_(reduced, run.b[index])
+        own, rank = outputs[run.start : run.stop], 0
+        for b, column in zip(run.b, run.columns):  # noqa: B905
+            ranks = reduced[:, rank : rank + b.shape[2]]
+            own[:, column : column + b.shape[1]].addmm_(ranks, b[index].t())
+            rank += b.shape[2]
         of_runs.append((inputs, reduced))
     kept[name] = of_runs
     return outputs
@@ -277,9 +309,14 @@ def adapters_backward(
     to_reduced: list[torch.Tensor] = []
     for run, (inputs, reduced) in zip(adapters[name], kept[name]):  # noqa: B905
         own = gradient[run.start : run.stop]
-        towards = own @ run.b[index].t()
+        towards, rank = torch.empty_like(reduced), 0
+        for b, to_b, column in zip(run.b, run.to_b, run.columns):  # noqa: B905
+            of_linear = own[:, column : column + b.shape[1]]
+            stop = rank + b.shape[2]
+            torch.mm(of_linear, b[index], out=towards[:, rank:stop])
+            torch.mm(of_linear.t(), reduced[:, rank:stop], out=to_b[index])
+            rank = stop
         torch.mm(towards.t(), inputs, out=run.to_a[index])
-        torch.mm(reduced.t(), own, out=run.to_b[index])
         to_reduced.append(towards)
     return to_reduced
 

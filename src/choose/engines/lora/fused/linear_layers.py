@@ -4,8 +4,8 @@ Frozen layers are stacked by shared input and laid out for both directions of tr
 LoRA matrices are one flat vector, with PEFT's matrices as views of it.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -55,14 +55,23 @@ class PackedLinear(NamedTuple):
     packed: bool
 
     @classmethod
-    def of(cls, linears: Sequence[Any], dtype: torch.dtype, trains: bool = True) -> Self:
+    def of(
+        cls,
+        linears: Sequence[Any],
+        dtype: torch.dtype,
+        trains: bool = True,
+        first_factor: float = 1.0,
+    ) -> Self:
+        """Stack linear layers, of which the first is multiplied by a factor."""
+        factors = [first_factor, *[1.0] * (len(linears) - 1)]
+        scaled = list(zip(linears, factors, strict=True))
         with torch.no_grad():
-            whole = torch.cat([one.weight.detach() for one in linears]).to(dtype)
+            whole = torch.cat([one.weight.detach() * by for one, by in scaled]).to(dtype)
             bias = None
             if any(one.bias is not None for one in linears):
                 parts = [
-                    one.weight.new_zeros(len(one.weight)) if one.bias is None else one.bias.detach()
-                    for one in linears
+                    one.weight.new_zeros(len(one.weight)) if one.bias is None else one.bias * by
+                    for one, by in scaled
                 ]
                 bias = torch.cat(parts).to(dtype)
             if not can_pack(dtype):
@@ -93,42 +102,36 @@ class PackedLinear(NamedTuple):
 
 
 def multiply(
-    x: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None, packed: bool
+    x: torch.Tensor,
+    matrix: torch.Tensor,
+    bias: torch.Tensor | None,
+    packed: bool,
+    gelu: bool = False,
 ) -> torch.Tensor:
     """Return ``x @ matrix.T + bias``, as `packed_product` does; TorchScript can compile this."""
     if packed:
         none: list[int | float | complex | None] = []
-        return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", none, "")
-    return torch.nn.functional.linear(x, matrix, bias)
+        activation = "gelu" if gelu else "none"
+        return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, activation, none, "none")
+    product = torch.nn.functional.linear(x, matrix, bias)
+    return torch.nn.functional.gelu(product) if gelu else product
 
 
 # PEFT's name of a model's only adapter.
 ADAPTER_NAME = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class AdaptedLinear:
-    """One linear in every adapted layer: A (layers, rank, inputs) and B (layers, outputs, rank).
-
-    `ranks` and `columns` are its part of the product that it shares with other linears.
-    """
-
-    a: torch.Tensor
-    b: torch.Tensor
-    ranks: slice
-    columns: slice
-    scaling: float
-
-
 class LoraMatrices(NamedTuple):
-    """The stacked LoRA matrices of one product in every adapted layer.
+    """The LoRA matrices of one product in every adapted layer, those of its linears side by side.
 
-    `a` is (layers, ranks, inputs); `b` is (layers, ranks, outputs), multiplied by LoRA's scaling,
-    and zero outside a linear's own columns.
+    `a` is (layers, ranks, inputs), with the ranks of one linear after the other; `b` has for each
+    linear (layers, outputs, rank), multiplied by LoRA's scaling; its outputs stand from `columns`
+    on among the product's.
     """
 
     a: torch.Tensor
-    b: torch.Tensor
+    b: list[torch.Tensor]
+    columns: list[int]
 
 
 class RunAdapters(NamedTuple):
@@ -141,9 +144,10 @@ class RunAdapters(NamedTuple):
     start: int
     stop: int
     a: torch.Tensor
-    b: torch.Tensor
+    b: list[torch.Tensor]
+    columns: list[int]
     to_a: torch.Tensor
-    to_b: torch.Tensor
+    to_b: list[torch.Tensor]
     mask: torch.Tensor | None
 
 
@@ -157,89 +161,89 @@ class FlatAdapters:
     def __init__(self, adapter: Any, decoder: "PackedLayers", copy: bool = False) -> None:
         self.decoder = decoder
         self._layers = layers_of(adapter.get_base_model().base_model)
-        paths = _adapted_paths(self._layers[0])
+        self._paths = _adapted_paths(self._layers[0])
         self._weights = [
-            getattr(layer.get_submodule(path), kind)[ADAPTER_NAME].weight
-            for product in paths.values()
-            for path in product
-            for kind in ("lora_A", "lora_B")
-            for layer in self._layers
+            weight
+            for paths in self._paths.values()
+            for weight in (
+                *(_matrix(layer, path, "A") for layer in self._layers for path in paths),
+                *(_matrix(layer, path, "B") for path in paths for layer in self._layers),
+            )
         ]
         self.flat = torch.nn.Parameter(torch.cat([w.detach().flatten() for w in self._weights]))
         self._gradient = torch.zeros_like(self.flat.detach())
-        self.linears = self._views(paths, self.flat.detach())
-        self._gradients = self._views(paths, self._gradient)
+        self._views = self._stacked(self.flat.detach())
+        self._gradients = self._stacked(self._gradient)
+        # Frozen queries are multiplied by the scaling of attention, so adapters over them are too.
+        self._scalings = {
+            name: [
+                float(self._layers[0].get_submodule(path).scaling[ADAPTER_NAME])
+                * decoder.factor(name, path)
+                for path in paths
+            ]
+            for name, paths in self._paths.items()
+        }
         start = 0
         for weight in () if copy else self._weights:
             weight.data = self.flat.data[start : start + weight.numel()].view(weight.shape)
             start += weight.numel()
 
-    def _views(
-        self, paths: Mapping[str, Sequence[str]], flat: torch.Tensor
-    ) -> dict[str, list[AdaptedLinear]]:
+    def _stacked(self, flat: torch.Tensor) -> dict[str, LoraMatrices]:
         """Return views of a flat vector, in the order in which it was filled."""
-        views: dict[str, list[AdaptedLinear]] = {}
-        start = 0
-        for name, product in paths.items():
-            ranks = 0
-            views[name] = []
-            for path in product:
-                module = self._layers[0].get_submodule(path)
-                a, start = self._view(flat, start, module.lora_A[ADAPTER_NAME].weight)
-                b, start = self._view(flat, start, module.lora_B[ADAPTER_NAME].weight)
-                rows = slice(ranks, ranks + a.shape[1])
-                columns = self.decoder.columns(name, path)
-                scaling = float(module.scaling[ADAPTER_NAME])
-                views[name].append(AdaptedLinear(a, b, rows, columns, scaling))
-                ranks = rows.stop
-        return views
+        stacked, start, layers = {}, 0, len(self._layers)
 
-    def _view(self, flat: torch.Tensor, start: int, like: torch.Tensor) -> tuple[torch.Tensor, int]:
-        end = start + len(self._layers) * like.numel()
-        return flat[start:end].view(len(self._layers), *like.shape), end
+        def view(*shape: int) -> torch.Tensor:
+            nonlocal start
+            start += math.prod(shape)
+            return flat[start - math.prod(shape) : start].view(shape)
+
+        for name, paths in self._paths.items():
+            shapes = [_matrix(self._layers[0], path, "B").shape for path in paths]
+            a = view(layers, sum(rank for _, rank in shapes), self.decoder.shape(name)[0])
+            columns = [self.decoder.first_column(name, path) for path in paths]
+            stacked[name] = LoraMatrices(a, [view(layers, *shape) for shape in shapes], columns)
+        return stacked
 
     @property
     def dropout(self) -> float:
-        paths = _adapted_paths(self._layers[0])
-        module = self._layers[0].get_submodule(next(path for p in paths.values() for path in p))
+        module = self._layers[0].get_submodule(next(iter(self._paths.values()))[0])
         return float(getattr(module.lora_dropout[ADAPTER_NAME], "p", 0.0))
 
     @property
     def ranks(self) -> dict[str, int]:
         """Return the summed ranks of all adapters of each product."""
-        return {name: linears[-1].ranks.stop for name, linears in self.linears.items()}
+        return {name: matrices.a.shape[1] for name, matrices in self._views.items()}
 
     def matrices(self) -> dict[str, LoraMatrices]:
         """Return the present matrices by product, in the decoder's number type."""
-        stacked, like = {}, self.flat.detach()[:0].to(self.decoder.dtype)
-        with torch.no_grad():
-            for name, linears in self.linears.items():
-                inputs, outputs = self.decoder.shape(name)
-                stack = len(self._layers), self.ranks[name]
-                product = LoraMatrices(
-                    like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs)
-                )
-                for linear in linears:
-                    product.a[:, linear.ranks] = linear.a
-                    product.b[:, linear.ranks, linear.columns] = linear.b.mT * linear.scaling
-                stacked[name] = product
-        return stacked
+        dtype = self.decoder.dtype
+        return {
+            name: LoraMatrices(
+                a.to(dtype),
+                [(one * by).to(dtype) for one, by in zip(b, self._scalings[name], strict=True)],
+                columns,
+            )
+            for name, (a, b, columns) in self._views.items()
+        }
 
     def set_gradients(self, parts: Sequence[Mapping[str, RunAdapters]]) -> None:
         """Set the flat gradient to the sum over the parts of a batch."""
         self.flat.grad = self._gradient
         with torch.no_grad():
-            for name, linears in self._gradients.items():
-                for own in linears:
-                    own.a.copy_(_sum(part[name].to_a[:, own.ranks] for part in parts))
-                    b = _sum(part[name].to_b[:, own.ranks, own.columns] for part in parts).mT
-                    own.b.copy_(b * own.scaling)
+            for name, (a, b, _) in self._gradients.items():
+                a.copy_(_sum(part[name].to_a for part in parts))
+                for n, by in enumerate(self._scalings[name]):
+                    torch.mul(_sum(part[name].to_b[n] for part in parts), by, out=b[n])
 
     def detach_memory(self) -> None:
         """Give PEFT's matrices memory of their own again."""
         for weight in self._weights:
             weight.data = weight.data.clone()
             weight.grad = None
+
+
+def _matrix(layer: Any, path: str, kind: str) -> Any:
+    return getattr(layer.get_submodule(path), f"lora_{kind}")[ADAPTER_NAME].weight
 
 
 def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:

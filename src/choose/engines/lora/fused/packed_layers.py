@@ -26,6 +26,7 @@ from choose.engines.lora.fused.layers import (
     Layer,
     layers_backward,
     layers_forward,
+    layers_read,
 )
 from choose.engines.lora.fused.linear_layers import (
     ENCODER_PRODUCTS,
@@ -102,11 +103,16 @@ class PackedLayers(ABC):
         product = self.layers[0].products[name]
         return product.inputs, product.outputs
 
-    def columns(self, name: str, path: str) -> slice:
+    def first_column(self, name: str, path: str) -> int:
+        """Return where the outputs of a linear begin among those of its product."""
         layer = layers_of(self.model)[0]
         before = takewhile(lambda other: other != path, products_of(layer)[name])
-        start = sum(layer.get_submodule(other).out_features for other in before)
-        return slice(start, start + layer.get_submodule(path).out_features)
+        return sum(layer.get_submodule(other).out_features for other in before)
+
+    def factor(self, name: str, path: str) -> float:
+        """Return what the outputs of a linear are multiplied by: queries, for attention."""
+        queries = name == "qkv" and path == products_of(layers_of(self.model)[0])[name][0]
+        return self.layers[0].heads.scaling if queries else 1.0
 
     def forward(
         self,
@@ -123,6 +129,17 @@ class PackedLayers(ABC):
         adapters = {name: [run[name] for run in runs if name in run] for name in PRODUCTS}
         stream, *saved = _compiled(layers_forward)(hidden, self.layers, layout, adapters, recompute)
         return stream, (adapters, *saved)
+
+    def read(
+        self,
+        hidden: torch.Tensor,
+        layout: AttentionLayout,
+        adapters: Mapping[str, RunAdapters],
+    ) -> torch.Tensor:
+        """Return what `forward` does, where nothing goes backward."""
+        by_product = {name: [adapters[name]] if name in adapters else [] for name in PRODUCTS}
+        found: torch.Tensor = _compiled(layers_read)(hidden, self.layers, layout, by_product)
+        return found
 
     def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
@@ -160,12 +177,21 @@ def _decoder_layer(layer: Any, dtype: torch.dtype) -> Layer:
     norms = {
         name: [layer.get_submodule(path).weight.detach().float()] for name, path in NORMS.items()
     }
-    return Layer(_products(layer, dtype), norms, heads, layer.input_layernorm.variance_epsilon)
+    products = _products(layer, dtype, heads.scaling)
+    return Layer(products, norms, heads, layer.input_layernorm.variance_epsilon)
 
 
-def _products(layer: Any, dtype: torch.dtype, trains: bool = True) -> dict[str, PackedLinear]:
+def _products(
+    layer: Any, dtype: torch.dtype, scaling: float, trains: bool = True
+) -> dict[str, PackedLinear]:
+    """Pack a layer's linears; queries are multiplied by the scaling of attention."""
     return {
-        name: PackedLinear.of([layer.get_submodule(path) for path in paths], dtype, trains)
+        name: PackedLinear.of(
+            [layer.get_submodule(path) for path in paths],
+            dtype,
+            trains,
+            first_factor=scaling if name == "qkv" else 1.0,
+        )
         for name, paths in products_of(layer).items()
     }
 
@@ -236,4 +262,5 @@ def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype, trains: bool) ->
     count = config.num_attention_heads
     size = config.hidden_size // count
     heads = AttentionHeads(count, count, size, size**-0.5, both_ways=True)
-    return Layer(_products(layer, dtype, trains), norms, heads, config.layer_norm_eps)
+    products = _products(layer, dtype, heads.scaling, trains)
+    return Layer(products, norms, heads, config.layer_norm_eps)

@@ -21,7 +21,13 @@ from choose.engines.hardware.compute_settings import trains_in_bfloat16
 from choose.engines.hardware.memory import halvings, limits_of
 from choose.engines.hardware.packed_products import can_pack
 from choose.engines.hardware.placement import check_room
-from choose.engines.lora.batching import PARTS_PER_BATCH, RaggedBatch, ragged_batch, split_batch
+from choose.engines.lora.batching import (
+    PARTS_PER_BATCH,
+    RaggedBatch,
+    batches_by_length,
+    ragged_batch,
+    split_batch,
+)
 from choose.engines.lora.fused.linear_layers import (
     FlatAdapters,
     LoraMatrices,
@@ -203,6 +209,11 @@ def _lay_out(
     part.dropout_seeds.append((len(part.rows) - first, (run.seed, run.step, number)))
 
 
+# Tokens of a pass of a reader, whose activations stay in the caches of a core; of fewer than half
+# as many together, all threads share one pass.
+TOKENS_PER_PASS = 1024
+
+
 class Reader:
     """Reads texts without padding, over the layers of a base with an adapter or without.
 
@@ -222,14 +233,37 @@ class Reader:
         """
         batch = ragged_batch(rows, "cpu", prefixes)
         run = {  # without a backward pass no gradient is filled
-            name: RunAdapters(0, len(batch.ids), a, b, a, b, None)
-            for name, (a, b) in self._matrices.items()
+            name: RunAdapters(0, len(batch.ids), *matrices, matrices.a, matrices.b, None)
+            for name, matrices in self._matrices.items()
         }
         with torch.no_grad():
             hidden, layout = self._layers.embed(batch), self._layers.layout(batch)
-            # Nothing is kept for a backward pass.
-            stream, _ = self._layers.forward(hidden, layout, [run], recompute=True)
-            return self._layers.final_norm(stream)
+            return self._layers.final_norm(self._layers.read(hidden, layout, run))
+
+    def states_by_row(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Return the last states (tokens, width) of each row.
+
+        Each thread computes passes of its own: those never wait for each other, as they would at
+        every small kernel of a pass that they share.
+        """
+        lengths, threads = [len(row) for row in rows], torch.get_num_threads()
+        total = sum(lengths)
+        if 2 * total < TOKENS_PER_PASS or threads == 1:
+            count = math.ceil(total / TOKENS_PER_PASS)
+        else:
+            count = threads * math.ceil(total / (threads * TOKENS_PER_PASS))
+        passes = list(batches_by_length(lengths, math.ceil(total / count)))
+
+        def read(some: list[int]) -> Sequence[torch.Tensor]:
+            if len(passes) > 1:
+                torch.set_num_threads(1)
+            states = self.states([rows[i] for i in some])
+            return torch.split(states, [lengths[i] for i in some])
+
+        with ThreadPoolExecutor(threads) as pool:
+            found = dict(zip(chain(*passes), chain(*pool.map(read, passes)), strict=True))
+        torch.set_num_threads(threads)
+        return [found[i] for i in range(len(rows))]
 
 
 def training_layers(base: Base) -> PackedLayers:
@@ -317,9 +351,9 @@ def _adapters_of(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[dict[s
     for part in parts:
         stop, masks = start + sum(map(len, part.rows)), _dropout_masks(decoder, part)
         run = {}
-        for name, (a, b) in part.matrices.items():
-            empty = torch.empty_like(a), torch.empty_like(b)
-            run[name] = RunAdapters(start, stop, a, b, *empty, masks.get(name))
+        for name, own in part.matrices.items():
+            empty = torch.empty_like(own.a), [torch.empty_like(b) for b in own.b]
+            run[name] = RunAdapters(start, stop, *own, *empty, masks.get(name))
         runs.append(run)
         start = stop
     return runs
@@ -333,17 +367,21 @@ def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tens
     if not part.dropout:
         return {}
     masks: dict[str, list[torch.Tensor]] = {name: [] for name in part.matrices}
+    scale = torch.tensor(1 / (1 - part.dropout), dtype=decoder.dtype)
+    bits = scale.view(torch.int16 if scale.itemsize == 2 else torch.int32).numpy()
     start = 0
     for rows, seed in part.dropout_seeds:
         tokens = sum(map(len, part.rows[start : start + rows]))
         start += rows
         generator = np.random.SFC64(np.random.SeedSequence(seed))
-        for name, (a, _) in part.matrices.items():
+        for name in part.matrices:
             shape = len(decoder.layers), tokens, decoder.shape(name)[0]
             size = math.prod(shape)
-            random = torch.from_numpy(generator.random_raw(-(-size // 4)).view(np.int16)[:size])
-            keep = (random >= round(65536 * part.dropout) - 32768).view(shape)
-            masks[name].append(keep.to(a.dtype).mul_(1 / (1 - part.dropout)))
+            random = generator.random_raw(-(-size // 4)).view(np.int16)[:size]
+            keep = random >= round(65536 * part.dropout) - 32768
+            # Multiplied as integers of the same bits: torch takes five times as long.
+            mask = torch.from_numpy(np.multiply(keep, bits)).view(decoder.dtype)
+            masks[name].append(mask.view(shape))
     return {name: some[0] if len(some) == 1 else torch.cat(some, 1) for name, some in masks.items()}
 
 

@@ -16,15 +16,11 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from choose.engines.hardware.packed_products import MOST_BYTES, replacing
-from choose.engines.lora.batching import batches_by_length
 from choose.engines.lora.fused.packed_layers import Encoder, is_encoder
 from choose.engines.lora.fused.training_step import Reader
 
 if TYPE_CHECKING:
     Forward = Callable[..., Any]
-
-# Tokens of a pass for each thread, whose activations stay in the caches of a processor.
-TOKENS_PER_THREAD = 1024
 
 # Texts of several lengths, whose vectors tell whether layers compute what their names say.
 _SAMPLES = ("it", "one of two", "which of these is long?", "the third is longer than the rest")
@@ -123,13 +119,9 @@ def _forward(encoder: Any) -> Forward:
 
 def _states(reader: Reader, ids: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Return (texts, length, width) states after all layers, zero where there is no token."""
-    rows = [text[own].tolist() for text, own in zip(ids, tokens, strict=True)]
-    found: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-    most = TOKENS_PER_THREAD * torch.get_num_threads()
-    for some in batches_by_length([len(row) for row in rows], most):
-        states = reader.states([rows[i] for i in some])
-        for i, own in zip(some, torch.split(states, [len(rows[i]) for i in some]), strict=True):
-            found[i] = own
-    padded = states.new_zeros(*ids.shape, states.shape[1])
-    padded[tokens] = torch.cat(found)
+    states = reader.states_by_row(
+        [text[own].tolist() for text, own in zip(ids, tokens, strict=True)]
+    )
+    padded = states[0].new_zeros(*ids.shape, states[0].shape[1])
+    padded[tokens] = torch.cat(states)
     return padded
