@@ -79,19 +79,29 @@ def test_texts_and_labels_are_a_labelled_set(decision: Decision, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "complaint"),
+    ("rows", "settings", "complaint"),
     [
-        (TEXTS[:5], LABELS, "5 texts and 60 labels"),
-        ({"a": 1}, LABELS, "must be a list"),
-        ({"text": TEXTS, "label": LABELS[:5]}, None, "no lists of one length"),
-        ({"train": HubSet(), "test": HubSet()}, "team", "the splits train, test"),
-        ("rows.csv", LABELS, "must be a list"),
-        (pl.DataFrame({"text": TEXTS}), LABELS, "text_column="),
+        ((TEXTS[:5], LABELS), {}, "5 texts and 60 labels"),
+        (({"a": 1}, LABELS), {}, "must be a list"),
+        (({"text": TEXTS, "label": LABELS[:5]},), {}, "no lists of one length"),
+        (({"train": HubSet(), "test": HubSet()}, "team"), {}, "the splits train, test"),
+        (("rows.csv", LABELS), {}, "must be a list"),
+        ((pl.DataFrame({"text": TEXTS}), LABELS), {}, "text_column="),
+        ((TEXTS,), {}, r"labels: compare\(texts, labels\)\.$"),
+        (([1, 2, 3],), {}, "is no dictionary"),
+        ((TEXTS, LABELS), {"strategies": "tfdif"}, "No strategy 'tfdif'"),
+        ((TEXTS, LABELS), {"strategy": "tfidf"}, "Did you mean 'strategies'"),
+        ((TEXTS, LABELS), {"strategies": 3}, "must be a list of names"),
+        *(
+            ((wrong,), {}, "rows given|No labelled rows|no lists")
+            for wrong in (3, {"text": "a"}, [], ["a"], b"x")
+        ),
     ],
 )
-def test_texts_and_labels_that_do_not_fit_are_refused(texts, labels, complaint, tmp_path):
+def test_rows_and_names_that_cannot_be_used_are_refused(rows, settings, complaint, tmp_path):
     with pytest.raises(choose.ChooseError, match=complaint):
-        choose.compare(texts, labels, **QUICK, out=tmp_path / "st")
+        choose.compare(*rows, **{**QUICK, **settings}, out=tmp_path / "st")
+    assert not (tmp_path / "st").exists()
 
 
 def test_missing_values_are_left_out_and_said(tmp_path: Path) -> None:
@@ -188,24 +198,11 @@ def test_a_loaded_export_says_what_it_is(decision: Decision, tmp_path: Path) -> 
     assert model.predict(TEXTS[0]) == answers[0]  # one text, not one for each of its letters
 
 
-def test_a_text_where_a_list_is_expected_is_one_name(tmp_path: Path) -> None:
+def test_a_text_where_a_list_is_expected_is_one_name() -> None:
     assert names_of("tfidf") == ("tfidf",)
     assert names_of(["a", "b"]) == ("a", "b")
     grid = load_study(None, overrides_of({"views": "typos", "noise": 0.5})).grid
     assert (grid.views, grid.noise) == (("typos",), (0.5,))
-    with pytest.raises(choose.ChooseError, match="No strategy 'tfdif'"):
-        choose.compare(TEXTS, LABELS, strategies="tfdif", out=tmp_path / "st")
-    with pytest.raises(choose.ChooseError, match="Did you mean 'strategies'"):
-        choose.compare(TEXTS, LABELS, strategy="tfidf", out=tmp_path / "st")
-    with pytest.raises(choose.ChooseError, match="must be a list of names"):
-        choose.compare(TEXTS, LABELS, strategies=3, out=tmp_path / "st")
-
-
-def test_texts_without_labels_are_told_that_labels_come_second(tmp_path: Path) -> None:
-    with pytest.raises(choose.ChooseError, match=r"labels: compare\(texts, labels\)\.$"):
-        choose.compare(TEXTS, out=tmp_path / "st")
-    with pytest.raises(choose.ChooseError, match=r"is no dictionary"):
-        choose.compare([1, 2, 3], out=tmp_path / "st")
 
 
 def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
@@ -226,18 +223,21 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
         choose.compare(data, nonsense=1)
     known = str(caught.value).partition("Known: ")[2].removesuffix(".").split(", ")
     assert len(set(known)) == len(known) > 10
-    named = in_keywords("Name them: --text-column 'a,b' --set time_column='the day'")
-    assert named == "Name them: text_column='a,b' time_column='the day'"
     unclear = write_csv(tmp_path / "unclear.csv", [("red", "no"), ("blue", "yes")] * 30)
     unclear.write_text(unclear.read_text().replace("text,label", "one,two"))
     with pytest.raises(choose.ChooseError, match="Name them: text_column='one'"):
         choose.compare(unclear)
-    said = in_keywords("Try an LLM (--model openai:gpt-4o-mini). -s all adds every other one.")
-    assert said == "Try an LLM (model=openai:gpt-4o-mini). strategies=all adds every other one."
-    assert in_keywords("--budget soon cannot be used: no.") == "budget=soon cannot be used: no."
-    assert in_keywords("--max-usd 5 cannot be enforced.") == "max_usd=5 cannot be enforced."
-    said = in_keywords("Give --out NAME, --yes or --text-column; run choose models fetch --other.")
-    assert said == "Give out=NAME, yes=True or text_column=; run choose models fetch --other."
+    for flags, said in {
+        "Name them: --text-column 'a,b' --set time_column='b'": "Name them: text_column='a,b' "
+        "time_column='b'",
+        "(--model openai:gpt-4o-mini). -s all adds": "(model=openai:gpt-4o-mini). strategies=all "
+        "adds",
+        "--budget soon cannot be used: no.": "budget=soon cannot be used: no.",
+        "--max-usd 5 cannot be enforced.": "max_usd=5 cannot be enforced.",
+        "--out NAME, --yes or --text-column": "out=NAME, yes=True or text_column=",
+        "run choose models fetch --other.": "run choose models fetch --other.",
+    }.items():
+        assert in_keywords(flags) == said
 
 
 @pytest.mark.slow
@@ -319,13 +319,6 @@ def test_missing_values_of_pandas_are_empty_cells(tmp_path: Path) -> None:
     assert table["label"].to_list() == ["1", "2"]
     assert table["time"].to_list() == ["2026-01-01 00:00:00", None]
     assert table["x"].to_list() == ["0.5", None]
-
-
-@pytest.mark.parametrize("wrong", [3, {"text": "a"}, [], [1, 2], ["a"], b"x"])
-def test_what_holds_no_rows_is_refused(wrong: object, tmp_path: Path) -> None:
-    with pytest.raises(choose.ChooseError, match=r"rows given|No labelled rows|no lists"):
-        choose.compare(wrong, **QUICK, out=tmp_path / "st")
-    assert not (tmp_path / "st").exists()
 
 
 def test_every_key_of_a_study_is_a_keyword_once() -> None:
