@@ -235,19 +235,18 @@ def _archive(path: str) -> Mapping[str, Any]:
                 raise DataError(f"{path!r} unpacks to more than {LARGEST / 1e9:g} GB.")
             if "header.json" not in parts:
                 raise DataError(f"{path!r} is a log of a run that has not ended. Wait for it.")
-            samples = [_part(path, parts[name]) for name in parts if name.startswith("samples/")]
-            return {**_part(path, parts["header.json"]), "samples": samples}
+            samples = [_part(archive, parts[n]) for n in parts if n.startswith("samples/")]
+            return {**_part(archive, parts["header.json"]), "samples": samples}
     except (BadZipFile, OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path!r} cannot be read as a log of inspect: {error}.") from error
 
 
-def _part(path: str, part: ZipInfo) -> Mapping[str, Any]:
+def _part(archive: ZipFile, part: ZipInfo) -> Mapping[str, Any]:
     """Return one JSON file of an archive; polars decompresses zstd."""
     if part.compress_type != ZSTD:
-        with ZipFile(path) as archive:
-            found = json.loads(archive.read(part))
+        found = json.loads(archive.read(part))
     else:
-        with Path(path).open("rb") as file:
+        with Path(str(archive.filename)).open("rb") as file:
             file.seek(part.header_offset)
             head = file.read(30)  # the lengths of the name and of further fields come last
             lengths = (int.from_bytes(head[i : i + 2], "little") for i in (26, 28))
