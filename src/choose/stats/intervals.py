@@ -163,9 +163,9 @@ def _tails(
     third = []
     for sign in (1.0, -1.0):
         part = np.maximum(sign * rows, 0.0)
-        moves, mean = cluster_residuals(part, clusters), float(part.mean())
-        own = groups / (groups - 1) * float(moves @ moves)
-        seen = groups**2 / max((groups - 1) * (groups - 2), 1) * float((moves**3).sum())
+        shifts, mean = cluster_residuals(part, clusters), float(part.mean())
+        own = groups / (groups - 1) * float(shifts @ shifts)
+        seen = groups**2 / max((groups - 1) * (groups - 2), 1) * float((shifts**3).sum())
         spread = mean * (size - mean) + groups * own
         beta = 2 * (size - 2 * mean) * own**2 / spread if spread > 0 else 0.0
         third.append(sign * (trust * seen + (1 - trust) * beta))

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.judge.evidence import Evidence
-from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_change
+from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_change, mean_over
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
 from choose.schema.scorecard import Abstentions, PartRecord, TextFigures
 from choose.stats import Estimate
-from choose.stats.intervals import two_way_interval
 from choose.tasks.answering import Answering
 from choose.tasks.extraction import Extraction
 from choose.tasks.multilabel import Multilabel
@@ -36,15 +35,10 @@ def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures 
 
 
 def _mean(candidate: CandidateScores, table: ScoreTable, metric: str) -> Estimate:
-    rows, scores = table.rows, table.by_row(lambda run: scores_in(run, CLEAN, metric))
-    estimate = two_way_interval(
-        scores[table.complete][:, table.whole],
-        rows.clusters_of(table.complete),
-        rows.weights_of(table.complete),
-        expected=ASSUMED_SD**2,
-    )
-    rows_behind = rows.row_set(table.complete)
-    return replace(estimate, estimand=candidate.estimand, row_set=rows_behind)
+    scores = table.by_row(lambda run: scores_in(run, CLEAN, metric))
+    block = scores[table.complete][:, table.whole]
+    found = mean_over(block, table.complete, table.rows, expected=ASSUMED_SD**2)
+    return replace(found, estimand=candidate.estimand)
 
 
 def format_gap(table: ScoreTable) -> Estimate | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,13 +44,8 @@ class Side(NamedTuple):
 
 
 def full_pool(candidate: CandidateScores) -> Side:
-    """Return the clean answers after training on the compared pool.
-
-    Raises:
-        ValueError: if there are none.
-    """
-    if candidate.main is None:
-        raise ValueError(f"{candidate.info.name} answered nothing")
+    """Return the clean answers after training on the compared pool, where there are some."""
+    assert candidate.main is not None
     return Side(candidate.main, candidate.repeats)
 
 
@@ -66,11 +61,7 @@ def common_pool(a: CandidateScores, b: CandidateScores) -> int | None:
 
 
 def side_at(candidate: CandidateScores, pool: int) -> Side:
-    """Return the clean answers of a candidate after learning from a pool of so many rows.
-
-    Raises:
-        ValueError: if there are none.
-    """
+    """Return the clean answers after learning from a pool of so many rows (see `common_pool`)."""
     table = candidate.by_pool.get(pool)
     if table is None or not candidate.info.learns or table is candidate.main:
         return full_pool(candidate)
@@ -128,16 +119,27 @@ def mean_change(changes: Floats, rows: ScoredRows) -> Estimate:
     They are from -1 to 1, NaN where either score was not measured.
     """
     complete = whole_rows(changes, answered(changes))
-    scores = changes[complete]
-    scores = scores[:, ~np.isnan(scores).any(axis=0)]
-    estimate = two_way_interval(
-        scores,
-        rows.clusters_of(complete),
-        rows.weights_of(complete),
-        imaginary([scores]) if rows.graded else BONETT_PRICE,
-    )
-    estimand = estimand_of(scores.shape[1])
-    return replace(estimate, estimand=estimand, row_set=rows.row_set(complete))
+    block = _whole(changes[complete])
+    pseudo = imaginary([block]) if rows.graded else BONETT_PRICE
+    return mean_over(block, complete, rows, pseudo=pseudo)
+
+
+def _whole(scores: Floats) -> Floats:
+    return scores[:, ~np.isnan(scores).any(axis=0)]
+
+
+def mean_over(block: Floats, mask: Mask, rows: ScoredRows, **options: Any) -> Estimate:
+    """Return the mean of (rows, repetitions) scores without gaps, of the rows in the mask.
+
+    Args:
+        block: the scores.
+        mask: which of all rows they are.
+        rows: all rows.
+        options: of `two_way_interval`.
+    """
+    clusters, weights = rows.clusters_of(mask), rows.weights_of(mask)
+    found = two_way_interval(block, clusters, weights, **options)
+    return replace(found, estimand=estimand_of(block.shape[1]), row_set=rows.row_set(mask))
 
 
 def view_tables(table: ScoreTable, *, controls: bool = False) -> dict[str, ScoreTable]:
@@ -239,14 +241,6 @@ def accuracy_on(table: ScoreTable, mask: Mask) -> Estimate | None:
     if not base.any():
         return None
     complete = whole_rows(table.right, base) & base
-    scores = table.right[complete]
-    scores = scores[:, ~np.isnan(scores).any(axis=0)]
-    accuracy = two_way_interval(
-        scores,
-        table.rows.clusters_of(complete),
-        table.rows.weights_of(complete),
-        expected=ASSUMED_SD**2,
-        growth=shared_training(table, complete),
-    )
-    estimand = estimand_of(scores.shape[1])
-    return replace(accuracy, estimand=estimand, row_set=table.rows.row_set(complete))
+    growth = shared_training(table, complete)
+    block = _whole(table.right[complete])
+    return mean_over(block, complete, table.rows, expected=ASSUMED_SD**2, growth=growth)
