@@ -213,8 +213,8 @@ def _with_documents(
         found = with_evidence(parts, read.corpus, section, rows.roles.named)
     return replace(
         rows,
-        pool=found.rows[0],
-        test=found.rows[1] if rows.test is not None else None,
+        pool=found.rows[: len(rows.pool)],
+        test=None if rows.test is None else found.rows[len(rows.pool) :],
         notes=(*rows.notes, *read.notes, *read.dropped, *found.notes),
         corpus=read.corpus,
         dropped=read.dropped,

@@ -73,21 +73,18 @@ def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) ->
 
 
 def sets_in(values: Sequence[Any]) -> str | None:
-    """Return why the cells of a column are sets of labels; None if they are not."""
-    if _are_lists(values):
+    """Return why the cells of a column are sets of labels; None if they are not.
+
+    Most are lists of short texts that repeat, or hold such a list, or a separator parts them.
+    """
+    lists = [found for value in values if (found := _listed(value)) is not None]
+    parts = [text for text in map(scalar_text, chain(*lists)) if text is not None]
+    words = sum(len(text.split()) for text in parts)
+    short_and_repeated = 2 * len(set(parts)) <= len(parts) and words <= WORDS * len(parts)
+    if parts and 2 * len(lists) >= len(values) and short_and_repeated:
         return "the targets are lists of labels"
     separator = separator_of(values)
     return separator and f"cells hold several labels, separated by {separator!r}"
-
-
-def _are_lists(values: Sequence[Any]) -> bool:
-    """Return whether most cells are lists of short texts that repeat, or hold such a list."""
-    lists = [found for value in values if (found := _listed(value)) is not None]
-    if not lists or 2 * len(lists) < len(values):
-        return False
-    parts = [text for text in map(scalar_text, chain(*lists)) if text is not None]
-    words = sum(len(text.split()) for text in parts)
-    return bool(parts) and 2 * len(set(parts)) <= len(parts) and words <= WORDS * len(parts)
 
 
 def _listed(value: Any) -> list[Any] | None:
@@ -227,13 +224,10 @@ class Multilabel(Task):
         An unknown label beside known ones is left out, and words around a list do not count.
         """
         listed = re.search(r"\[[^\[\]]*\]", raw)
+        parts = re.split(r"[,;|\n]", listed[0].strip("[]") if listed else raw)
         if listed:
-            try:
+            with suppress(ValueError, RecursionError):
                 parts = [str(one) for one in json.loads(listed[0])]
-            except (ValueError, RecursionError):
-                parts = re.split(r"[,;|\n]", listed[0].strip("[]"))
-        else:
-            parts = re.split(r"[,;|\n]", raw)
         named = [found for part in parts if (found := self.named(part)) is not None]
         return set_text(named) if named or (listed and not "".join(parts).strip()) else None
 

@@ -68,9 +68,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The rows of each part with their evidence, and what is to be said of it."""
+    """The rows of all parts with their evidence, and what is to be said of it."""
 
-    rows: list[list[Example]]
+    rows: list[Example]
     notes: tuple[str, ...]
 
 
@@ -112,9 +112,8 @@ def with_evidence(
         replace(e, evidence=found, group=group)
         for e, found, group in zip(rows, spans, groups, strict=True)
     ]
-    rest = iter(every)
     notes = (*filter(None, [unread]), _said(every, column, corpus), _about(section, every))
-    return Linked([[next(rest) for _ in part.rows] for part in parts], notes)
+    return Linked(every, notes)
 
 
 def with_relevance(
@@ -140,13 +139,11 @@ def with_relevance(
     if section.estimand == "new-documents":
         groups = linked_groups(ids, [e.group for e in every])
         every = [replace(e, group=group) for e, group in zip(every, groups, strict=True)]
-    rest = iter(every)
     said = (
         f"The documents that are relevant to a question are in the column {quoted(column)}: "
         f"{sum(map(bool, ids)):,} of {plural(len(every), 'question')} have some."
     )
-    rows = [[next(rest) for _ in part.rows] for part in parts]
-    return Linked(rows, (said, _about(section, every)))
+    return Linked(every, (said, _about(section, every)))
 
 
 def _unknown(id: str, corpus: Corpus, flag: str) -> str:
