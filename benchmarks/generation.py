@@ -160,7 +160,7 @@ class Batches:
 def compare(generator: Any, asked: Questions, peers: int, turns: int, batches: Any) -> Compared:
     """Time both sides in turns, and return the medians."""
     from choose.engines.causal.chat_template import Prompt
-    from choose.engines.causal.written_answers import StopRule
+    from choose.engines.causal.stop_rules import StopRule
 
     rule: Any = StopRule(asked.limit, asked.until)  # type: ignore[arg-type]
     prompts = [Prompt(*parts) for parts in asked.prompts]
@@ -197,7 +197,7 @@ def compare(generator: Any, asked: Questions, peers: int, turns: int, batches: A
 def harness(choice: Any, model: str, generator: Any, asked: Questions, batches: Any) -> Any:
     """Return milliseconds a question of `generate_until` by batch size, and rows that differ."""
     from choose.engines.causal.chat_template import Prompt
-    from choose.engines.causal.written_answers import StopRule
+    from choose.engines.causal.stop_rules import StopRule
     from label_scoring import python
 
     rule: Any = StopRule(asked.limit, asked.until)  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ def _forget(generator: Any) -> None:
 
 
 def _tokens(generator: Any, prompts: Any, rule: Any) -> list[list[int]]:
-    from choose.engines.causal.written_answers import prompt_key
+    from choose.engines.causal.stop_rules import prompt_key
 
     found = [generator.answers[prompt_key(prompt, rule)][0] for prompt in prompts]
     return [[int(token) for token in row[4:]] for row in found]
@@ -248,7 +248,7 @@ def _tokens(generator: Any, prompts: Any, rule: Any) -> list[list[int]]:
 def prefill_rates(generator: Any, prompts: Any) -> dict[int, float]:
     """Return GFLOP/s of reading prompts that share nothing, by length, as torch counts them."""
     from choose.engines.causal.chat_template import Prompt
-    from choose.engines.causal.written_answers import StopRule
+    from choose.engines.causal.stop_rules import StopRule
 
     words, rates = [token for _, rest in prompts for token in rest], {}
     for length in PREFILLS:

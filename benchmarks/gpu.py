@@ -326,7 +326,7 @@ def _ours(spec: str, work: Work) -> Iterator[Measure]:
     from choose.engines.causal.chat_template import Prompt
     from choose.engines.causal.label_scoring import LabelTrie
     from choose.engines.causal.loading import load_causal, load_generator
-    from choose.engines.causal.written_answers import StopRule
+    from choose.engines.causal.stop_rules import StopRule
 
     lm, generator = load_causal(spec), load_generator(spec)
     lm.cache = generator.cache = None

@@ -24,8 +24,8 @@ from choose.engines.hardware.compute_settings import trains_in_bfloat16
 from choose.engines.lora.batching import PARTS_PER_BATCH, tokenise
 from choose.engines.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.engines.lora.fit import train_together, training_step
+from choose.engines.lora.fused.frozen_layers import PackedLayers
 from choose.engines.lora.fused.linear_layers import FlatAdapters
-from choose.engines.lora.fused.packed_layers import PackedLayers
 from choose.engines.lora.fused.training_step import packed_layers, token_bytes
 from choose.engines.lora.model import AdapterSpec, load_base, seeded
 from choose.engines.lora.training_run import Schedule

@@ -27,7 +27,7 @@ from time import perf_counter
 from typing import Any
 
 from choose.engines.environment_settings import cores
-from choose.engines.lora.answering_model import AnswerRun, untrained_answers
+from choose.engines.lora.answer_tuning import AnswerRun, untrained_answers
 from choose.engines.lora.fit import training_step
 from choose.engines.lora.model import AdapterSpec, load_base, seeded
 from choose.engines.lora.training_run import Schedule

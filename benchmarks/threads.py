@@ -55,7 +55,7 @@ def scoring() -> Fresh:
 def writing() -> Fresh:
     """Write 24 tokens after each of 300 prompts of 40 tokens."""
     from choose.engines.causal.loading import load_generator
-    from choose.engines.causal.written_answers import StopRule
+    from choose.engines.causal.stop_rules import StopRule
 
     generator, prompts = load_generator(DEFAULT_LM), _prompts(300, 40)
 

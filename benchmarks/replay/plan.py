@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from choose.engines.lora.answering_model import answer_schedule
+from choose.engines.lora.answer_tuning import answer_schedule
 from choose.engines.lora.classifier import schedule_for as schedule
 from choose.strategy import find
 from replay.candidates import KINDS, RECORD_KINDS, Kind

@@ -255,7 +255,7 @@ class Lora(HeadTuning):
         return self._head_run(ClassifierRun, examples, rows.ids, rate=self.learning_rate or RATE)
 
     def _untrained(self, writes: bool = False) -> Any:
-        from choose.engines.lora.answering_model import untrained_answers
+        from choose.engines.lora.answer_tuning import untrained_answers
         from choose.engines.lora.classifier import untrained_model
         from choose.engines.lora.model import AdapterSpec, load_base, seeded
         from choose.models.prompting.answer_writer import TEXT_FACTOR

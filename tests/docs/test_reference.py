@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from choose.cli.app import app
-from choose.engines.lora import answering_model, classifier
+from choose.engines.lora import answer_tuning, classifier
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.models import classical
@@ -108,7 +108,7 @@ def stated() -> dict[str, list[str]]:
         ],
         "lora": [
             f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on, from "
-            f"{answering_model.EARLY_STOPPING_MIN_ROWS} where answers are written"
+            f"{answer_tuning.EARLY_STOPPING_MIN_ROWS} where answers are written"
         ],
         "lora-rag": [f"from {rag.LoraRag.least_checked} rows on"],
         "setfit": ["C = 10"],

@@ -14,9 +14,9 @@ import torch
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.label_scoring import LabelTrie
 from choose.engines.causal.loading import load_causal, load_generator
-from choose.engines.causal.written_answers import StopRule, prompt_key
+from choose.engines.causal.stop_rules import StopRule, prompt_key
 from choose.engines.hardware import compute_settings
-from choose.engines.lora.answering_model import AnswerRow, AnswerRun, untrained_answers
+from choose.engines.lora.answer_tuning import AnswerRow, AnswerRun, untrained_answers
 from choose.engines.lora.batching import tokenise
 from choose.engines.lora.classifier import ClassifierRun, untrained_model
 from choose.engines.lora.fit import training_step

@@ -14,7 +14,7 @@ from choose.engines.causal.generation import Generator
 from choose.engines.causal.label_scoring import LabelTrie
 from choose.engines.causal.loading import load_causal, load_generator, supports_decoding
 from choose.engines.causal.packed_attention import divide
-from choose.engines.causal.written_answers import (
+from choose.engines.causal.stop_rules import (
     StopRule,
     TokenTexts,
     first_copy,

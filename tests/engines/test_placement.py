@@ -13,7 +13,7 @@ import torch
 
 from choose.engines.causal.label_scoring import LabelTrie
 from choose.engines.causal.loading import load_causal, load_generator
-from choose.engines.causal.written_answers import StopRule
+from choose.engines.causal.stop_rules import StopRule
 from choose.engines.hardware import compute_settings, memory, placement
 from choose.engines.hardware.compute_settings import trains_in_bfloat16
 from choose.engines.hardware.memory import (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from choose.engines.causal.generation import Generator
-from choose.engines.causal.written_answers import StopRule, Written
+from choose.engines.causal.stop_rules import StopRule, Written
 from choose.errors import ModelError, StrategyError
 from choose.models.prompting.answer_writer import instruction
 from choose.progress import TimeLimitReached, time_limit

@@ -10,7 +10,7 @@ import pytest
 
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.loading import load_generator
-from choose.engines.causal.written_answers import StopRule, Written
+from choose.engines.causal.stop_rules import StopRule, Written
 from choose.engines.weights.spec import DEFAULT_LM
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint

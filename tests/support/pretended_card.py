@@ -186,7 +186,7 @@ def results(folder: str) -> dict[str, Any]:
     from choose.engines.causal.chat_template import Prompt
     from choose.engines.causal.label_scoring import LabelTrie
     from choose.engines.causal.loading import load_causal, load_generator
-    from choose.engines.causal.written_answers import StopRule
+    from choose.engines.causal.stop_rules import StopRule
 
     lm, generator = load_causal(folder), load_generator(folder)
     lm.cache = generator.cache = None

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from choose.engines.causal.written_answers import StopRule, TokenTexts
+from choose.engines.causal.stop_rules import StopRule, TokenTexts
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from choose.conformance import HOSTILE, pool
-from choose.engines.causal.written_answers import Written
+from choose.engines.causal.stop_rules import Written
 from choose.engines.lora.classifier import untrained_model
 from choose.engines.lora.model import AdapterSpec, seeded
 

@@ -16,7 +16,7 @@ from choose.engines.lora.batching import pad
 from choose.engines.lora.classifier import AdaptedModel, ClassifierRun
 from choose.engines.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.engines.lora.fused import training_step as engine
-from choose.engines.lora.fused.packed_layers import PackedLayers
+from choose.engines.lora.fused.frozen_layers import PackedLayers
 from choose.engines.lora.model import Base
 from choose.engines.lora.training_run import Schedule, trained_state
 from support.tiny_models import named_gradients, some_rows, tuned

@@ -23,12 +23,11 @@ from choose.engines.lora.fit import (
     train_together,
     training_step,
 )
-from choose.engines.lora.fused import attention, layers, linear_layers
-from choose.engines.lora.fused import packed_layers as packed_layers
+from choose.engines.lora.fused import attention, frozen_layers, layers, linear_layers
 from choose.engines.lora.fused import training_step as engine
 from choose.engines.lora.fused.attention import LONG, POSITIONS
+from choose.engines.lora.fused.frozen_layers import Decoder
 from choose.engines.lora.fused.linear_layers import FlatAdapters, PackedLinear
-from choose.engines.lora.fused.packed_layers import Decoder
 from choose.engines.lora.fused.training_step import (
     RunPart,
     _dropout_masks,
@@ -139,11 +138,11 @@ def test_compiled_layers_compute_what_python_does(targets, recompute, monkeypatc
 
     monkeypatch.setattr(attention, "LONG", 20)
     monkeypatch.setattr(attention, "POSITIONS", 16)
-    for function in (layers.layers_forward, layers.layers_backward):
-        assert isinstance(packed_layers._compiled(function), torch.jit.ScriptFunction)
+    for function in (layers.layers_forward, layers.layers_backward, layers.layers_read):
+        assert isinstance(frozen_layers._compiled(function), torch.jit.ScriptFunction)
     found, rows = tuned(other("qwen2"), targets), some_rows([9, 1, 4, 40, 9, 2])
     runs = [gradients(found, rows, recompute=recompute) for _ in range(3)]  # optimised on the way
-    monkeypatch.setattr(packed_layers, "_compiled", lambda function: function)
+    monkeypatch.setattr(frozen_layers, "_compiled", lambda function: function)
     head, named = gradients(found, rows, recompute=recompute)
     for same_head, same in runs:
         assert all(torch.equal(same[name], grad) for name, grad in named.items())
@@ -158,7 +157,7 @@ def test_layers_that_torch_cannot_compile_are_computed_by_python(error, base, mo
     found, rows = tuned(base, "all"), some_rows([9, 1, 4])
     head, named = gradients(found, rows)
     assert engine_notes(base, "all") == []
-    packed_layers._compiled.cache_clear()
+    frozen_layers._compiled.cache_clear()
     if error is None:
         monkeypatch.delattr(torch.jit, "script")
     else:
@@ -167,10 +166,10 @@ def test_layers_that_torch_cannot_compile_are_computed_by_python(error, base, mo
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             same_head, same = gradients(found, rows)
-        assert packed_layers._compiled(layers.layers_forward) is layers.layers_forward
+        assert frozen_layers._compiled(layers.layers_forward) is layers.layers_forward
         [note] = engine_notes(base, "all")
     finally:
-        packed_layers._compiled.cache_clear()
+        frozen_layers._compiled.cache_clear()
     assert note.startswith("torch could not compile the layers")
     assert all(torch.equal(same[name], grad) for name, grad in named.items())
     assert all(map(torch.equal, same_head, head))

@@ -11,7 +11,7 @@ import torch
 
 from choose.engines.causal.chat_template import ChatTemplate
 from choose.engines.hardware import memory
-from choose.engines.lora.answering_model import (
+from choose.engines.lora.answer_tuning import (
     AnsweringModel,
     AnswerRow,
     AnswerRun,

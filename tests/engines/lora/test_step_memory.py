@@ -11,8 +11,8 @@ from choose.engines.hardware.memory import limits_of
 from choose.engines.lora.batching import ragged_batch
 from choose.engines.lora.classifier import untrained_model
 from choose.engines.lora.fused.attention import LONG
+from choose.engines.lora.fused.frozen_layers import Decoder, Encoder
 from choose.engines.lora.fused.linear_layers import FlatAdapters
-from choose.engines.lora.fused.packed_layers import Decoder, Encoder
 from choose.engines.lora.fused.training_step import (
     RunPart,
     _adapters_of,

@@ -29,7 +29,7 @@ from choose.engines.causal.packed_attention import (
     logits,
     max_stable_length,
 )
-from choose.engines.causal.written_answers import (
+from choose.engines.causal.stop_rules import (
     Answer,
     StopRule,
     TokenTexts,

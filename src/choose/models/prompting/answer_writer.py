@@ -13,8 +13,8 @@ from typing import Any, Literal
 from choose.engines.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplate, Message, Prompt
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.loading import load_generator
-from choose.engines.causal.written_answers import StopRule, limit_for
-from choose.engines.lora.answering_model import (
+from choose.engines.causal.stop_rules import StopRule, limit_for
+from choose.engines.lora.answer_tuning import (
     EARLY_STOPPING_MIN_ROWS,
     AnsweringModel,
     AnswerRow,

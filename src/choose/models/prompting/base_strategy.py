@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from choose.engines.causal.written_answers import limit_for
+from choose.engines.causal.stop_rules import limit_for
 from choose.engines.weights.spec import endpoint_name
 from choose.models.endpoints.command_session import model_digest
 from choose.models.endpoints.handshake import AnswerFormat, label_format, record_format, set_format

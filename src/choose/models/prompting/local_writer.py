@@ -12,7 +12,7 @@ import numpy as np
 from choose.engines.causal.chat_template import Prompt
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.loading import load_causal, load_generator
-from choose.engines.causal.written_answers import (
+from choose.engines.causal.stop_rules import (
     StopRule,
     Written,
     first_copy,

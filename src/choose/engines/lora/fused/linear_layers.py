@@ -13,7 +13,7 @@ import torch
 from choose.engines.hardware.packed_products import can_pack, pack
 
 if TYPE_CHECKING:
-    from choose.engines.lora.fused.packed_layers import PackedLayers
+    from choose.engines.lora.fused.frozen_layers import PackedLayers
 
 
 # The linear layers of a decoder layer by the input they share: one matrix product each.

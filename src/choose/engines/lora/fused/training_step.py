@@ -28,20 +28,20 @@ from choose.engines.lora.batching import (
     ragged_batch,
     split_batch,
 )
-from choose.engines.lora.fused.linear_layers import (
-    FlatAdapters,
-    LoraMatrices,
-    RunAdapters,
-    layers_of,
-)
-from choose.engines.lora.fused.packed_layers import (
+from choose.engines.lora.fused.frozen_layers import (
     Decoder,
     Encoder,
     PackedLayers,
     is_encoder,
 )
-from choose.engines.lora.fused.packed_layers import (
+from choose.engines.lora.fused.frozen_layers import (
     is_compiled as is_compiled,
+)
+from choose.engines.lora.fused.linear_layers import (
+    FlatAdapters,
+    LoraMatrices,
+    RunAdapters,
+    layers_of,
 )
 from choose.engines.lora.model import Base, is_causal
 from choose.engines.lora.training_run import Objective, RunBatches, Step, TrainingRun

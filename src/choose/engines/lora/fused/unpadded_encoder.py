@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from choose.engines.hardware.packed_products import MOST_BYTES, replacing
-from choose.engines.lora.fused.packed_layers import Encoder, is_encoder
+from choose.engines.lora.fused.frozen_layers import Encoder, is_encoder
 from choose.engines.lora.fused.training_step import Reader
 
 if TYPE_CHECKING:
