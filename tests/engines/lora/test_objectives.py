@@ -24,7 +24,8 @@ from choose.engines.lora.fused import attention
 from choose.engines.lora.fused import training_step as fused
 from choose.engines.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.engines.lora.training_run import Schedule
-from choose.models.prompting.answer_writer import AnswerPrompts, question
+from choose.models.prompting.answer_writer import AnswerPrompts
+from choose.models.prompting.prompts import lay_out_question
 from choose.tasks.extraction import Extraction
 from choose.tasks.writing import Writing
 from choose.types import Example, Item
@@ -137,12 +138,12 @@ def test_a_prompt_has_the_tokens_that_generation_reads(base: Base) -> None:
         assert prompt.prefix == prompts.opening
         assert prompt.rest == row.prompt
         text = base.tokenizer.decode([*prompt.prefix, *prompt.rest])
-        opening, closing = text.split(question(example.text, example.fields))
+        opening, closing = text.split(lay_out_question(example.text, example.fields))
         assert opening.endswith("<|im_start|>user\n")
         assert "Find it.\n- colour: of the thing" in opening
         assert closing == "<|im_end|>\n<|im_start|>assistant\n"
     assert prompts.rows(ROWS, 99)[2].prompt.count(base.tokenizer.eos_token_id) == 1
-    assert question("t", {"a": "1", "b": ""}) == "a: 1\nb: \n\nt"
+    assert lay_out_question("t", {"a": "1", "b": ""}) == "a: 1\nb: \n\nt"
 
 
 def test_texts_and_answers_are_cut_to_what_the_model_reads(base: Base) -> None:
