@@ -72,14 +72,7 @@ class Outcome:
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user ended a run. What has finished is in the `store`."""
-
-    def __init__(self, store: Path) -> None:
-        super().__init__(
-            f"Interrupted. The finished trials are stored: choose report {shlex.quote(str(store))} "
-            "judges them, and the same command goes on."
-        )
-        self.store = store
+    """The user ended a run; what has finished is stored."""
 
 
 def run_study(
@@ -202,7 +195,10 @@ def _run_rounds(
     summary = loop.run()
     store.leave_out([*plan.refusals, *summary.all()])
     if summary.interrupted:
-        raise Interrupted(store.path)
+        raise Interrupted(
+            "Interrupted. The finished trials are stored: choose report "
+            f"{shlex.quote(str(store.path))} judges them, and the same command goes on."
+        )
 
 
 def decide(store: Store) -> Decision:
