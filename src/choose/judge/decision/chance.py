@@ -304,15 +304,10 @@ class _Question:
         chances = np.array([stated.families[f] for f in self.families])
         words = _words(chances + then.shares - now.shares)
         moved = (then.family != now.family) | (words != _words(chances)).any(axis=-1)
-        own = stated.families[stated.family] if stated.family else 0.0
         chance = then.shares[np.arange(len(then.family)), then.family]
         loss = float(then.loss.mean())
-        return Outlook(
-            chance=max(own, float(chance.mean())),  # answers make it no less sure, as expected now
-            loss=loss,
-            removed=float(now.loss[0]) - loss,
-            moved=float(moved.mean()),
-        )
+        removed = float(now.loss[0]) - loss
+        return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))
 
     def _said(self, means: Floats, covariance: Floats) -> _Said:
         """Return what is said of (ends, candidates) expected scores with a covariance."""
