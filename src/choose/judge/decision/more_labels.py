@@ -178,12 +178,7 @@ def more_rows(difference: Difference, margin: float, labelled: int) -> RowsNeede
     As long as not both answered all of the `labelled` test rows, evaluating the rest comes first.
     """
     needed = rows_to_decide(difference, margin)
-    if answered_too_few(difference, labelled) or needed is None or needed.even <= difference.rows:
+    if difference.rows < labelled or needed is None or needed.even <= difference.rows:
         return None
     likely = needed.likely - difference.rows if needed.likely is not None else None
     return RowsNeeded(needed.even - difference.rows, likely)
-
-
-def answered_too_few(difference: Difference, labelled: int) -> bool:
-    """Return whether labelled rows are left that not both answered: these come before new ones."""
-    return difference.rows < labelled
