@@ -2,9 +2,7 @@
 
 import shutil
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,11 +15,11 @@ from choose.judge.evidence import items_of
 from choose.judge.scores.score_tables import study_scores
 from choose.schema.decision import Decision
 from choose.store.store import SCORES, Store
-from choose.tasks.extraction import Extraction, as_text
+from choose.tasks.extraction import Extraction
 from choose.tasks.scoring import LENIENT
-from choose.types import Dataset, Example, Fold, Item
+from choose.types import Item
 from support import text_studies
-from support.text_studies import compared, dataset, record, rows
+from support.text_studies import compared, dataset, rows
 
 CLEAN = ("clean", 0)
 
@@ -198,76 +196,6 @@ def test_a_value_stands_in_the_input_if_its_words_do() -> None:
     assert task.without('{"a": ["bo lind", "lind bo"], "n": 12}', drop) == (
         '{"a": ["bo lind"], "n": 12}'
     )
-
-
-def test_right_values_that_candidates_contradict_alike_are_suspect(monkeypatch, tmp_path):
-    """Targets are wrong in four rows; the fakes read the text and mostly agree on the true one."""
-    text_studies.install(monkeypatch)
-    examples = rows(80)
-    wrong = [e for e in examples if "people" in record(e.target)][:4]
-    spoilt = {e.id: replace(e, target=as_text(record(e.target) | {"people": 77})) for e in wrong}
-    data = dataset([spoilt.get(e.id, e) for e in examples])
-    decision, _ = compared(data, tmp_path / "store", "empty", "reader", "chatty", "good")
-    found = decision.suspect_values
-    assert {s.id for s in found.suspects} <= spoilt.keys()
-    assert len(found.suspects) >= 2
-    for suspect in found.suspects:
-        assert (suspect.field, suspect.given) == ("people", "77")
-        assert suspect.suggested == str(
-            record(next(e for e in wrong if e.id == suspect.id).target)["people"]
-        )
-        assert len(suspect.candidates) >= 2
-
-
-@pytest.mark.parametrize("division", ["cross-fit", "held-out"])
-def test_suspects_come_from_out_of_fold_answers_to_their_own_row(division, monkeypatch, tmp_path):
-    """Fits on few rows, on added noise or on the row itself say ``Leak``, which each text holds."""
-    text_studies.install(monkeypatch)
-    plain = [replace(e, text=f"{e.text} Leak") for e in rows(240)]
-    wrong = [e for e in plain if "people" in record(e.target)][::24]
-    spoilt = {e.id: replace(e, target=as_text(record(e.target) | {"people": 77})) for e in wrong}
-    data = dated([spoilt.get(e.id, e) for e in plain])
-    if division == "held-out":
-        questions = data.folds[0].questions
-        pool = tuple(id for id in data.examples if id not in questions)
-        data = replace(data, folds=(Fold(pool=pool, questions=questions),), division="held-out")
-    grid = EVERYTHING
-    decision, store = compared(data, tmp_path / "store", "empty", "wary", "watchful", **grid)
-    asked = set(data.folds[0].pool) if division == "held-out" else set(data.examples)
-    suspects = decision.suspect_values.suspects
-    assert {s.id for s in suspects} == spoilt.keys() & asked
-    runs = [run for run in evidence_of(store).runs if CLEAN in run.answers]
-    leaks = [o for run in runs for o in run.answers[CLEAN].outputs if o and "Leak" in o]
-    assert leaks, "other fits of the same study do say it"
-    scenario = "inner" if division == "held-out" else "standard"
-    for suspect in suspects:
-        assert suspect.candidates == ("wary", "watchful")
-        assert (suspect.field, suspect.given) == ("people", "77")
-        for name in suspect.candidates:
-            said = [
-                record(run.answers[CLEAN].outputs[run.asked[CLEAN].index(suspect.id)])
-                for run in runs
-                if (run.trial.candidate, run.trial.scenario.kind) == (name, scenario)
-                and run.trial.train_size >= text_studies.Wary.enough
-                and suspect.id in run.asked[CLEAN]
-            ]
-            assert [str(one["people"]) for one in said] == [suspect.suggested]
-
-
-EVERYTHING: dict[str, Any] = {
-    "seeds": 1,
-    "noise": (0.0, 0.1),
-    "views": ("typos",),
-    "scenarios": ("time", "new-class", "inner"),
-}
-
-
-def dated(examples: list[Example]) -> Dataset:
-    """Return rows of a day each; from row 100 on, two of three fill a field of their own."""
-    days = [
-        replace(e, timestamp=datetime(2025, 1, 1) + timedelta(i)) for i, e in enumerate(examples)
-    ]
-    return dataset(days)
 
 
 def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from choose.run.spending_limit import Budget
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.extraction import Extraction, as_text, fields_of
-from choose.types import Answers, Dataset, Example, Family, Fold, Item, Status, Task
+from choose.types import Answers, Dataset, Example, Family, Fold, Item, Status
 from support.fake_strategies import Fake, entry_points
 
 NAMES = ("Ada Reyes", "Bo Lind", "Cem Aydin", "Dee O'Neil", "Eva Horn", "Finn Koch")
@@ -138,29 +138,6 @@ class Untaught(Good):
         return Answers(outputs=(said,) * len(items), status=("ok",) * len(items))
 
 
-class Wary(Reader):
-    """Reads the text, but says ``Leak`` after training on few rows, or on many wrong targets."""
-
-    wrong: ClassVar[float] = 0.0
-    enough: ClassVar[int] = 130
-    errors: ClassVar[int] = 12
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        wrong = sum(json.loads(e.target) != read(e.text) for e in examples)
-        self.sound = len(examples) >= self.enough and wrong <= self.errors
-        self.seen = {e.id for e in examples}
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        if self.sound and not any(item.id in self.seen for item in items):
-            return super().predict(items)
-        said = as_text({"name": "Leak"})
-        return Answers(outputs=(said,) * len(items), status=("ok",) * len(items))
-
-
-class Watchful(Wary):
-    """Another strategy that does the same, so that the two are independent."""
-
-
 class Copier(Empty):
     """Writes most of the text to write, or something else."""
 
@@ -200,7 +177,7 @@ def read(text: str) -> dict[str, Any]:
     return record
 
 
-FAKES = (Empty, Reader, Good, Chatty, Fenced, Untaught, Wary, Watchful, Copier, Scribe)
+FAKES = (Empty, Reader, Good, Chatty, Fenced, Untaught, Copier, Scribe)
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:

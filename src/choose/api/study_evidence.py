@@ -70,7 +70,6 @@ def nothing_measured(store: Store) -> Evidence:
         # The documents may have been lost.
         about=data.get("estimand", "new-questions") if data.get("documents") else None,
         task=dataset.task,
-        inputs={} if labels else {id: example.item() for id, example in rows.items()},
         drill=drill_of(dataset),
     )
 
@@ -237,7 +236,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 20
+RECORD = 21
 
 
 def state_of(store: Store) -> str:

@@ -14,7 +14,7 @@ from choose.formatting import normalised
 from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import Estimand
 from choose.tasks.exchanged_facts import Drill
-from choose.types import Dataset, Family, Item, Run, Task
+from choose.types import Dataset, Family, Run, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +131,6 @@ class Evidence:
         about: what figures are about; None without documents.
         machine: what the study ran on.
         task: what the answers are; None in studies without one, whose answers are labels.
-        inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
-            the record.
         drill: facts that were exchanged in the documents after training, if any were.
     """
 
@@ -153,7 +151,6 @@ class Evidence:
     about: Estimand | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None
-    inputs: Mapping[str, Item] = field(default_factory=dict)
     drill: Drill | None = None
     taught_rows: tuple[int, ...] = ()
 

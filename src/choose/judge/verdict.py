@@ -55,7 +55,6 @@ def judge(
         **_rows_to_read(evidence, case, cards),
         forecasts=tuple(candidates.forecasts.values()),
         takeover=case.takeover,
-        suspect_values=case.suspect_values,
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),

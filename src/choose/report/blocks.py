@@ -1024,27 +1024,7 @@ def _losses(split: LossSplit) -> dict[str, str]:
 
 
 def answers(decision: Decision) -> Iterator[Block]:
-    parts = suspect_values(decision), part_by_part(decision)
-    yield from part("Answers", *parts, id="answers", level=2)
-
-
-def suspect_values(decision: Decision) -> Iterator[Block]:
-    part_of = words.words_in(decision).new
-    if (values := decision.suspect_values) is not None:
-        suspects = (
-            {
-                "row": one.id,
-                part_of: one.field,
-                "given": DASH if one.given is None else one.given,
-                "instead": DASH if one.suggested is None else one.suggested,
-                "candidates": listed(one.candidates),
-            }
-            for one in values.suspects
-        )
-        caption = f"{part_of.capitalize()}s that independent candidates contradict alike"
-        found = f"{plural(values.suspected, part_of)} that independent candidates contradict alike."
-        shown = table(caption, suspects, wide=True)
-        yield from part("Right values to check", shown, id="suspects", finding=found)
+    yield from part("Answers", part_by_part(decision), id="answers", level=2)
 
 
 # Two studies.

@@ -20,7 +20,6 @@ from choose.schema.scorecard import (
     CurveForecast,
     Payback,
     Scorecard,
-    SuspectValues,
 )
 from choose.schema.study_sections import Estimand
 from choose.stats import Estimate
@@ -408,7 +407,6 @@ class Decision(File):
     Attributes:
         scorecards: the named candidate first, then by their difference to it; those that share no
             row with it come last, then those beyond a limit.
-        suspect_values: of answers that are records or sets of labels.
         confusion: of the candidate to use, where answers are labels; label by label, the largest
             first.
         side_by_side: rows on which candidates differ.
@@ -429,7 +427,6 @@ class Decision(File):
     overlap: ErrorOverlap | None = None
     takeover: Takeover | None = None
     confusion: tuple[Confusion, ...] = ()
-    suspect_values: SuspectValues | None = None
     side_by_side: tuple[ComparedRow, ...] = ()
     loss_splits: tuple[LossSplit, ...] = ()
     without_evidence: tuple[str, ...] = ()

@@ -147,32 +147,6 @@ class TextFigures(Record):
     abstentions: Abstentions | None = None
 
 
-class SuspectValue(Record):
-    """A right value that two or more independent candidates contradict with another one.
-
-    The value that they give instead occurs in the input; `given` is null where the record has no
-    value in this field. Of sets of labels `field` is the label: `given` is null where the set lacks
-    it and should have it, `suggested` is null where the set has it and should not.
-    """
-
-    id: str
-    field: str
-    given: str | None
-    suggested: str | None
-    candidates: tuple[str, ...]
-
-
-class SuspectValues(Record):
-    """Right values of records, or labels of sets, that independent candidates contradict alike.
-
-    Attributes:
-        suspected: those of the whole set; `suspects` lists the most agreed.
-    """
-
-    suspected: int = 0
-    suspects: tuple[SuspectValue, ...] = ()
-
-
 class GivenAnswer(Record):
     """The answer of a candidate to a row, null where it is unusable; `raw` is what it wrote.
 

@@ -180,7 +180,8 @@ class Planner:
     def _scenario_points(self, cls: type[Strategy]) -> Iterator[Point]:
         chosen = self.study.grid.scenarios
         inside = self.dataset.division == "held-out" and self._largest >= 10 * INNER_PARTS
-        if (chosen is None or "inner" in chosen) and inside:
+        # Right labels alone are audited by what was not learned from them.
+        if self.dataset.task.labels and inside and (chosen is None or "inner" in chosen):
             yield Point(
                 INNER,
                 scenario=Scenario(kind="inner", ask=POOL_ROWS, parts=INNER_PARTS),

@@ -212,12 +212,6 @@ class Multilabel(Task):
         found = {label: (label in given, label in right) for label in sorted({*given, *right})}
         return {label: (int(g and r), int(g), int(r)) for label, (g, r) in found.items()}
 
-    def errors(self, output: str, target: str) -> list[tuple[str, str]]:
-        """Return each wrong label, and whether it is ``missing`` or ``spurious``."""
-        given, right = read_set(output), read_set(target)
-        missing = [(label, "missing") for label in right if label not in given]
-        return [*missing, *((label, "spurious") for label in given if label not in right)]
-
     def lenient(self, raw: str) -> str | None:
         """Return the known labels of the first list in a text, or of its parts; None without any.
 

@@ -23,7 +23,7 @@ from choose.judge.decision.chance import Chances, chances_of, word_of
 from choose.judge.diagnosis.cascade import takeover_of
 from choose.judge.diagnosis.differing_rows import overlap_of
 from choose.judge.diagnosis.documents import document_drill, loss_splits, missing_evidence
-from choose.judge.diagnosis.doubted_labels import audit_labels, suspect_values
+from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole
@@ -31,7 +31,6 @@ from choose.judge.scores.promised_score import rows_read
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores, study_scores
 from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import COMPARISON, REPETITIONS, LeftOut, Reason
-from choose.schema.scorecard import SuspectValues
 from choose.stats import Estimate
 from choose.stats.paired import Difference, smallest_detectable_gain
 from choose.types import Family
@@ -120,7 +119,6 @@ class Case:
     drill: DocumentDrill | None = None
     shift: Shift | None = None
     takeover: Takeover | None = None
-    suspect_values: SuspectValues | None = None
     leaked: int = 0
     unseen: Mapping[str, int] = field(default_factory=dict)
 
@@ -370,7 +368,6 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
         unanswered=unanswered,
         drill=document_drill(evidence, scores),
         takeover=takeover_of(candidates),
-        suspect_values=suspect_values(evidence),
         shift=shift if evidence.labels else None,
         leaked=evidence.leaked,
         unseen=evidence.unseen,

@@ -1,4 +1,4 @@
-"""Which labels are in doubt, and how many may be wrong: labels, sets, values of records, answers.
+"""Which labels are in doubt, and how many may be wrong.
 
 It removes no row and changes no label; it says where a person should look. Doubts come from
 out-of-fold answers, which no row helped to learn.
@@ -6,25 +6,20 @@ out-of-fold answers, which no row helped to learn.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from typing import NamedTuple
 
 import numpy as np
 
 from choose.judge.evidence import Evidence
 from choose.judge.scores.score_tables import CLEAN
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, WeakAuditor
-from choose.schema.scorecard import SuspectValue, SuspectValues
 from choose.stats import Estimate
 from choose.stats.intervals import wilson
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
-from choose.tasks.extraction import Extraction
-from choose.tasks.multilabel import Multilabel
 from choose.types import Floats, Run
 
 # What no row is counted as.
@@ -381,59 +376,6 @@ def _overlaps(evidence: Evidence, auditor: Auditor, suspected: Codes) -> Iterato
             )
 
 
-# So many independent candidates make a right value suspect.
-AGREE = 2
-
-# A candidate has a say on a label that it gives rightly so often, and in more than this share.
-LEAST_RIGHT, SAY = 5, 0.5
-
-
-class _Doubt(NamedTuple):
-    """A right value that a candidate contradicts, `form` telling alike doubts from others."""
-
-    id: str
-    field: str
-    form: str
-    given: str | None
-    suggested: str | None
-
-
-def suspect_values(evidence: Evidence) -> SuspectValues | None:
-    """List right values or labels that independent candidates contradict alike, most agreed first.
-
-    Candidates are independent if they have unlike models, or unlike strategies without a model.
-    None for answers without parts.
-    """
-    task = evidence.task
-    if not isinstance(task, Multilabel | Extraction):
-        return None
-    votes: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
-    told: dict[tuple[str, str, str], _Doubt] = {}
-    for info in evidence.candidates:
-        outputs = {} if info.constant else out_of_fold(evidence, info.name)
-        found = (
-            _labels_in_doubt(evidence, task, outputs)
-            if isinstance(task, Multilabel)
-            else _values_in_doubt(evidence, task, outputs)
-        )
-        for doubt in found:
-            votes[doubt[:3]].setdefault(info.model or info.strategy, info.name)
-            told[doubt[:3]] = doubt
-    agreed = [key for key, by in votes.items() if len(by) >= AGREE]
-    agreed.sort(key=lambda key: (-len(votes[key]), key))
-    suspects = tuple(
-        SuspectValue(
-            id=told[key].id,
-            field=told[key].field,
-            given=told[key].given,
-            suggested=told[key].suggested,
-            candidates=tuple(votes[key].values()),
-        )
-        for key in agreed[:MOST_SUSPECTS]
-    )
-    return SuspectValues(suspected=len(agreed), suspects=suspects)
-
-
 def out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
     """Return the first out-of-fold answer of a candidate to each row, by id."""
     return {
@@ -441,39 +383,3 @@ def out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
         for run in out_of_fold_runs(evidence, name)
         for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True)
     }
-
-
-def _values_in_doubt(
-    evidence: Evidence, task: Extraction, outputs: Mapping[str, str | None]
-) -> Iterator[_Doubt]:
-    """Yield values that occur in the input and that the right record lacks."""
-    targets = evidence.targets
-    for id, output in outputs.items():
-        if output is None:
-            continue
-        right = task.values(targets[id], evidence.inputs[id])
-        given = {field: text for (field, _), (text, _) in [*right.items()][::-1]}
-        for (field, form), (value, stands) in task.values(output, evidence.inputs[id]).items():
-            if stands and (field, form) not in right:
-                yield _Doubt(id, field, form, given.get(field), value)
-
-
-def _labels_in_doubt(
-    evidence: Evidence, task: Multilabel, outputs: Mapping[str, str | None]
-) -> Iterator[_Doubt]:
-    """Yield labels that a candidate would add or leave out.
-
-    It has a say on a label only where it is right more often than not: in giving it, for one that
-    a row lacks, and in finding it, for one that a row has.
-    """
-    right, totals = evidence.targets, Counter[tuple[str, int]]()
-    for id, output in outputs.items():
-        for label, counts in task.counts(output, right[id]).items():
-            totals.update({(label, place): count for place, count in enumerate(counts)})
-    for id, output in outputs.items():
-        for label, kind in () if output is None else task.errors(output, right[id]):
-            whole = totals[label, 1 if kind == "spurious" else 2]
-            if totals[label, 0] >= LEAST_RIGHT and totals[label, 0] > SAY * whole:
-                # What a candidate misses is spurious in the row, and the other way round.
-                given, suggested = (label, None) if kind == "missing" else (None, label)
-                yield _Doubt(id, label, kind, given, suggested)
