@@ -91,7 +91,7 @@ class AdaptedModel(Adapted):
         peft = hasattr(self.adapter, "peft_config")
         if self.base.causal or not peft or not fused.supports(self.base.model):
             return None
-        layers = fused.frozen_layers(self.base, torch.float32)
+        layers = fused.packed_layers(self.base, torch.float32)
         reader = fused.Reader(layers, self.adapter if adapted else None)
 
         def read(rows: Sequence[Sequence[int]]) -> torch.Tensor:
