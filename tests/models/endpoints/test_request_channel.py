@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from choose.conformance import TASK, questions
-from choose.errors import EndpointError, MoneySpent
-from choose.models.endpoints.client import retry_after
+from choose.errors import EndpointError, ModelError, MoneySpent
+from choose.models.endpoints.client import EndpointClient, retry_after
 from choose.models.endpoints.command_session import repeated_requests
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
 from choose.models.endpoints.settings import Endpoint
@@ -33,7 +33,56 @@ from support.chat_server import (
     fitted,
     right,
     rows,
+    transport,
 )
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url", "organisation"),
+    [
+        ("https://api.openai.com/v1/", "https://api.openai.com/v1/chat/completions", "ours"),
+        ("https://h/v1?v=1", "https://h/v1/chat/completions?v=1", None),
+        ("https://api.openai.com.h/v1", "https://api.openai.com.h/v1/chat/completions", None),
+    ],
+)
+def test_where_a_request_goes_and_what_its_headers_say(base_url, url, organisation, monkeypatch):
+    for name in ("A_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "ours")
+    settings = {"base_url": base_url, "api_key_env": "A_KEY", "api_key_header": "api-key"}
+    seen: list[Any] = []
+
+    def handle(request: Any) -> Any:
+        seen.append(request)
+        return as_response(RIGHT, request)
+
+    with endpoint_session(RIGHT, **settings) as session:
+        session.transport.handler = handle
+        fitted().predict(questions(1))
+    assert str(seen[-1].url) == url
+    headers = seen[-1].headers
+    names = ("api-key", "authorization", "openai-organization", "openai-project")
+    assert [headers.get(name) for name in names] == ["ours", None, organisation, organisation]
+
+
+def test_an_organisation_that_no_header_can_carry_is_named(monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "two\nlines")
+    with (
+        endpoint_session(RIGHT, base_url="https://api.openai.com/v1"),
+        pytest.raises(ModelError, match="OPENAI_ORG_ID cannot be sent"),
+    ):
+        fitted().predict(questions(1))
+
+
+@pytest.mark.parametrize(
+    ("charset", "written"),
+    [("iso-8859-1", "latin-1"), ('"UTF-16"', "utf-16"), ("utf-99", "utf-8"), ("punycode", "utf-8")],
+)
+def test_an_answer_is_read_in_its_charset(charset: str, written: str) -> None:
+    content = '{"choices": [], "place": "Málaga"}'.encode(written)
+    headers = {"content-type": f"application/json; charset={charset}"}
+    network = transport(lambda body: (200, headers, content))
+    client = EndpointClient(Endpoint(base_url="https://h/v1", model="m"), None, network)
+    assert asyncio.run(client.post({})).payload["place"] == "Málaga"
 
 
 class Faulty:
@@ -331,10 +380,11 @@ def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
             await asyncio.Event().wait()
         return as_response(RIGHT, request)
 
-    with endpoint_session(RIGHT, concurrency=1, timeout=0.2) as session:
+    with endpoint_session(RIGHT, concurrency=1, timeout=0.2, **PRICED) as session:
         session.transport.handler = handle
         assert set(fitted().predict(questions(1)).status) == {"ok"}
-        assert session.ledger.maybe_billed == 0  # it has no prices
+        assert session.ledger.spent == pytest.approx(2 * COST)
+        assert session.ledger.maybe_billed > 0
     assert len(calls) == 3
 
 

@@ -8,13 +8,14 @@ import random
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from choose.models.endpoints.settings import Endpoint, redact
+from choose.models.endpoints.settings import Endpoint, header_in, redact
 from choose.untrusted import finite, http_date
 
 Kind = Literal["wait", "unsure", "fatal", "rejected", "refused", "oversized"]
@@ -153,6 +154,11 @@ MAX_BYTES = 4 << 20
 # Encodings that unpack once, a piece at a time; none is requested.
 _ENCODINGS = ("", "identity", "gzip", "deflate")
 
+# Charsets that are read; of Python's others, punycode takes hours for a long answer.
+_CHARSET = re.compile(
+    r"charset=\"?((?:utf|iso|latin|us|windows|cp|gb|big5|shift|euc|koi)[\w-]{1,20})", re.A | re.I
+)
+
 
 async def read_bounded(response: Any) -> str:
     """Return the text of a response of at most `MAX_BYTES`."""
@@ -166,6 +172,9 @@ async def read_bounded(response: Any) -> str:
             # An answer gets no shorter when it is asked for again, and may be billed again.
             kind: Kind = "oversized" if response.status_code == 200 else "unsure"
             raise RequestFault(kind, f"what it sent is longer than {MAX_BYTES >> 20} MB")
+    named = _CHARSET.search(response.headers.get("content-type", ""))
+    with suppress(LookupError):
+        return b"".join(parts).decode(named[1] if named else "utf-8", "replace")
     return b"".join(parts).decode("utf-8", "replace")
 
 
@@ -193,6 +202,9 @@ class EndpointClient:
         if key is not None:
             own = endpoint.api_key_header
             headers |= {own: key} if own else {"Authorization": f"Bearer {key}"}
+        if parts.hostname == "api.openai.com":  # no other host is told the organisation
+            named = ("Organization", "OPENAI_ORG_ID"), ("Project", "OPENAI_PROJECT_ID")
+            headers |= {f"OpenAI-{name}": own for name, of in named if (own := header_in(of))}
         self._client = httpx2.AsyncClient(
             headers=headers,
             timeout=endpoint.timeout,

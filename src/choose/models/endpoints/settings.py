@@ -220,18 +220,24 @@ def api_key(name: str, endpoint: Endpoint) -> str | None:
     variable = endpoint.api_key_env
     if variable is None:
         return None
-    key = key_in(variable)
+    key = header_in(variable)
     if not key:
         raise ModelError(
             f"The endpoint {name!r} takes its key from {variable}, which is not set. Set it: "
             f"export {variable}=… (for a file of keys that is yours: set -a; . ./.env)."
         )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ModelError(
-            f"The value of {variable} cannot be an API key: it holds spaces, line ends or "
-            "characters that are not ASCII. Copy the key again."
-        )
     return key
+
+
+def header_in(variable: str) -> str:
+    """Return what a variable holds in the environment, if a header can carry it."""
+    value = key_in(variable)
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ModelError(
+            f"The value of {variable} cannot be sent: it holds spaces, line ends or characters "
+            "that are not ASCII. Copy it again."
+        )
+    return value
 
 
 def key_in(variable: str) -> str:
