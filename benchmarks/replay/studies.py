@@ -11,7 +11,6 @@ import numpy.typing as npt
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
 from choose.strategy import find, traits
-from choose.tasks.scoring import LENIENT
 from choose.tasks.writing import Writing
 from choose.types import STANDARD, Answers, Floats, Run, Status, Trial
 from replay.answers import Answered, Fitted
@@ -190,7 +189,7 @@ class StandIns:
         """Return the scores by metric, the set's own first."""
         if self.metric is None or self.task is None:
             return {}
-        return dict.fromkeys((self.metric, *self.task.metrics, LENIENT), scores)
+        return dict.fromkeys((self.metric, *self.task.metrics), scores)
 
 
 def info(name: str, kind: Kind) -> CandidateInfo:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from choose.judge.evidence import Evidence, Items
-from choose.tasks.scoring import LENIENT
 from choose.tasks.writing import Writing
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 from simulation.setting import (
@@ -197,7 +196,7 @@ def _graded(
     scores *= rng.random(len(scores)) >= candidate.broken
     outputs = tuple(f"{candidate.name} {trial.draw} {id}" for id in ids)
     answers = Answers(outputs=outputs, status=("ok",) * len(ids))
-    columns = {**dict.fromkeys(GRADED.metrics, scores), LENIENT: scores}
+    columns = dict.fromkeys(GRADED.metrics, scores)
     return replace(run_of(candidate, trial, ids, answers), scores={("clean", 0): columns})
 
 

@@ -169,10 +169,6 @@ class Task:
         """Return why a text cannot be an answer, such as JSON that cannot be parsed; or None."""
         return None if output.strip() else "it is empty"
 
-    def lenient(self, raw: str) -> str | None:
-        """Return the answer that a repair would read of an unusable one; None if there is none."""
-        return None
-
     def stratum(self, target: str) -> str:
         """Return the class of rows, for stratified divisions, that a target belongs to."""
         return target

@@ -16,7 +16,6 @@ from choose.judge.scores.score_tables import study_scores
 from choose.schema.decision import Decision
 from choose.store.store import SCORES, Store
 from choose.tasks.extraction import Extraction
-from choose.tasks.scoring import LENIENT
 from choose.types import Item
 from support import text_studies
 from support.text_studies import compared, dataset, rows
@@ -76,7 +75,7 @@ def test_stored_scores_are_read_not_computed(stored, monkeypatch):
     trial = store.grid()[1][0]
     monkeypatch.setattr(Extraction, "score", None)
     run = Store.open(store.path).get(trial)
-    assert {"field-f1", "exact-record", LENIENT} == run.scores[CLEAN].keys()
+    assert {"field-f1", "exact-record"} == run.scores[CLEAN].keys()
 
 
 @pytest.mark.parametrize("damage", ["absent", "zeros", "others"])
@@ -91,7 +90,9 @@ def test_scores_are_computed_anew_without_asking_any_model(stored, tmp_path, dam
         elif damage == "zeros":
             file.write_bytes(bytes(file.stat().st_size))
         else:  # as another rule scored them
-            table = pl.read_parquet(file).with_columns(scoring=pl.lit("other"), **{LENIENT: 0.0})
+            table = pl.read_parquet(file).with_columns(
+                **{"scoring": pl.lit("other"), "field-f1": 0.0}
+            )
             table.write_parquet(file)
     again = decide(Store.open(tmp_path))
     assert again.scorecards == decision.scorecards
@@ -99,15 +100,13 @@ def test_scores_are_computed_anew_without_asking_any_model(stored, tmp_path, dam
     assert all((pl.read_parquet(f)["scoring"] != "other").all() for f in files)
 
 
-def test_malformed_answers_count_as_wrong_and_have_a_lenient_score(stored):
+def test_malformed_answers_count_as_wrong_and_are_kept(stored):
     _, store = stored
     run = next(r for r in evidence_of(store).runs if r.trial.candidate == "chatty")
     answers, scores = run.answers[CLEAN], run.scores[CLEAN]
     bad = np.array([status == "malformed" for status in answers.status])
     assert bad.any()
     assert (scores["field-f1"][bad] == 0).all()
-    assert scores[LENIENT][bad].mean() > 0.5
-    assert (scores[LENIENT][~bad] == scores["field-f1"][~bad]).all()
     assert answers.raw is not None
     assert all((r is not None) == b for r, b in zip(answers.raw, bad, strict=True))
 
@@ -159,7 +158,6 @@ def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:
     decision, store = stored
     task, rows_ = store.dataset.task, store.dataset.examples
     reader, chatty = card(decision, "reader"), card(decision, "chatty")
-    run = next(r for r in evidence_of(store).runs if r.trial.candidate == "reader")
     runs = [r for r in evidence_of(store).runs if r.trial.candidate == "reader"]
     said = [
         (i, o) for r in runs for i, o in zip(r.asked[CLEAN], r.answers[CLEAN].outputs, strict=True)
@@ -173,7 +171,6 @@ def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:
     people = next(f for f in reader.text.fields if f.name == "people")
     hits, of, expected = (sum(c.get("people", (0, 0, 0))[k] for c in counts) for k in range(3))
     assert (people.precision, people.recall) == (hits / of, hits / expected)
-    assert run.scores[CLEAN].keys() >= {"field-f1", "exact-record", LENIENT}
 
 
 def test_rows_stand_side_by_side(stored: tuple[Decision, Store]) -> None:
@@ -209,29 +206,3 @@ def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):
     reader = card(decision, "reader")
     assert reader.accuracy.value == pytest.approx(mean)
     assert 0.5 < mean < reader.text.metrics["field-f1"].value
-
-
-@pytest.fixture(scope="module")
-def lost(tmp_path_factory: pytest.TempPathFactory) -> Decision:
-    with pytest.MonkeyPatch.context() as patch:
-        text_studies.install(patch)
-        folder = tmp_path_factory.mktemp("lost") / "store"
-        names = ("empty", "reader", "fenced", "good", "untaught")
-        some = [
-            row if i % 2 else replace(row, text=f"Hello there. Number {i}.", target="{}")
-            for i, row in enumerate(rows(200))
-        ]
-        return compared(dataset(some), folder, *names, seeds=2)[0]
-
-
-def test_who_lost_by_the_format_of_its_answers_alone_is_named(lost, stored):
-    """A server wrapped right records in Markdown fences; "prompting loses by 100 points" it said.
-
-    Only a candidate whose repaired answers would reach the chosen one is named.
-    """
-    verdict = lost.verdict
-    assert verdict.use_meanwhile == "good"
-    first = verdict.steps[0]
-    assert (first.kind, first.code, first.names) == ("fix-format", "unreadable", ("fenced",))
-    assert first.value.low > 0.2
-    assert all(step.kind != "fix-format" for step in stored[0].verdict.steps)

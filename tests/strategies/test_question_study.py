@@ -84,23 +84,6 @@ def test_baselines_are_scored_by_the_accepted_answers(studied: tuple[Decision, P
     assert any(r.trial.scenario.rate for r in evidence_of(store).runs)
 
 
-def test_rows_without_an_answer_have_figures_of_their_own(studied: tuple[Decision, Path]) -> None:
-    decision, _ = studied
-    figures = {c.candidate: c.text.abstentions for c in decision.scorecards if c.text is not None}
-    empty, sentence = figures["empty"], figures["sentence"]
-    assert empty.model_dump() == {
-        "answered": 0.0,
-        "score": None,
-        "false_answers": 0.0,
-        "needless": 1.0,
-    }
-    assert (sentence.answered, sentence.false_answers, sentence.needless) == (1.0, 1.0, 0.0)
-    accuracy = next(c.accuracy for c in decision.scorecards if c.candidate == "sentence")
-    assert sentence.score == pytest.approx(accuracy.value, abs=1e-9)
-    nearest = figures["nearest"]
-    assert 0 < nearest.answered <= 1
-
-
 def test_every_form_of_the_report_says_what_token_f1_is(studied: tuple[Decision, Path]) -> None:
     decision, _ = studied
     screen = printed(render(decision))
@@ -110,7 +93,6 @@ def test_every_form_of_the_report_says_what_token_f1_is(studied: tuple[Decision,
         said = " ".join(text.split())
         assert "exact match" in said
         assert "same text, number or date" in said
-        assert "False answers: of the rows without one" in said
     page = " ".join(render_html(decision).split())
     row = next(row for row in decision.side_by_side if row.accepted)
     assert row.accepted == (f"in {row.target}",)

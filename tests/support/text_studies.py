@@ -124,20 +124,6 @@ class Chatty(Reader):
     broken: ClassVar[float] = 0.4
 
 
-class Fenced(Chatty):
-    """A prompted reader as good as `Good`, if its JSON did not stand in fences so often."""
-
-    wrong: ClassVar[float] = 0.05
-
-
-class Untaught(Good):
-    """A fine-tuned reader that had too few rows to learn anything."""
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        said = as_text({"name": "Nobody"})
-        return Answers(outputs=(said,) * len(items), status=("ok",) * len(items))
-
-
 class Copier(Empty):
     """Writes most of the text to write, or something else."""
 
@@ -177,7 +163,7 @@ def read(text: str) -> dict[str, Any]:
     return record
 
 
-FAKES = (Empty, Reader, Good, Chatty, Fenced, Untaught, Copier, Scribe)
+FAKES = (Empty, Reader, Good, Chatty, Copier, Scribe)
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:

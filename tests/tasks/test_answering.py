@@ -224,7 +224,6 @@ def test_strata_copies_and_problems() -> None:
     assert (TASK.copied(NO_ANSWER), TASK.copied("308")) == ((), ("308",))
     assert TASK.problem_with(" ") == "it is empty"
     assert TASK.problem_with(NO_ANSWER) is None
-    assert TASK.lenient(" 308\nand so on") == "308"
 
 
 REFERENCE = "The patient is a 26-year-old female, referred to Physical Therapy for low back pain."

@@ -118,13 +118,6 @@ def test_malformed_answers_say_why(text: str, says: str) -> None:
     assert says in str(TASK.problem_with(text))
 
 
-def test_a_lenient_reading_takes_the_first_object() -> None:
-    assert TASK.lenient('Sure:\n```json\n{"b": 1, "a": "x"}\n```') == '{"a": "x", "b": 1}'
-    assert TASK.lenient('{broken {"a": "x"} {"a": "y"}') == '{"a": "x"}'
-    assert TASK.lenient("nothing") is None
-    assert TASK.lenient("{" * 100_000) is None
-
-
 def test_types_are_those_of_the_values() -> None:
     rows = ['{"day": "2025-01-31", "n": 1, "t": "007"}', '{"n": 2.5, "l": ["x"], "t": "8"}']
     assert fields_of(rows) == {"n": "number", "t": "text", "day": "date", "l": "list"}

@@ -318,22 +318,6 @@ def test_parts_are_counted() -> None:
     assert TASK.counts(None, '["pin"]') == {"pin": (0, 0, 1)}
 
 
-@pytest.mark.parametrize(
-    ("raw", "read"),
-    [
-        ('The labels are ["pin", "CARD"].', '["card", "pin"]'),
-        ("Card, pin", '["card", "pin"]'),
-        ("[card; pin]", '["card", "pin"]'),
-        ('["card", "unheard of"]', '["card"]'),
-        ("[]", "[]"),
-        ("none of these", None),
-        ("", None),
-    ],
-)
-def test_a_repair_reads_known_labels_of_an_unusable_answer(raw: str, read: str | None) -> None:
-    assert TASK.lenient(raw) == read
-
-
 def test_names_are_labels_too_and_facts_make_the_task_again() -> None:
     task = Multilabel(choices=("a_1", "b"), choice_names=("first one", "B"), headline="exact-set")
     assert task.named("First  one") == task.named('"a-1"') == "a_1"

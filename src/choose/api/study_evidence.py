@@ -236,7 +236,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 21
+RECORD = 22
 
 
 def state_of(store: Store) -> str:

@@ -788,9 +788,6 @@ def scores(decision: Decision) -> Iterator[Block]:
     note = f"The highlighted row is {role}. " if verdict.usable else ""
     covered = words.covered_by((card.accuracy for card in cards), decision.dataset.about)
     note += f"{DASH}: not measured, never zero. {covered}"
-    note += f" {words.ABSTAINING}" * any(
-        c.text is not None and bool(c.text.abstentions) for c in cards
-    )
     yield Heading("All candidates", "candidates", 3)
     yield from table(caption, rows, mark=named.get(decision.named, ""))
     yield Paragraph(note.strip(), "note")
@@ -803,15 +800,10 @@ def _of_texts(text: TextFigures | None) -> dict[str, str]:
     """Return the figures beside the score of answers that are no labels."""
     if text is None:
         return {}
-    of = text.abstentions
     return {
         **{f"% {NAMES.get(name, name)}": score_cell(found) for name, found in text.metrics.items()},
         "micro F1": percent(text.micro_f1),
         "macro F1": percent(text.macro_f1),
-        "% answered": percent(of.answered if of else None),
-        "% score of these": percent(of.score if of else None),
-        "% false answers": percent(of.false_answers if of else None),
-        "% withheld": percent(of.needless if of else None),
     }
 
 

@@ -725,7 +725,7 @@ SURER = 0.02
 
 # Row ids that a sentence lists.
 NAMED = 5
-_FORMAT = "Fix the output format of {first} before you trust its score."
+
 _FINISH = "Finish what was left out"
 _STEPS: dict[StepCode, tuple[str, ...]] = {
     "add": (
@@ -739,7 +739,6 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "{on}",
     ),
     "conflicts": ("Decide on one label for each text that has two ({texts}).",),
-    "cut": (_FORMAT, "{answers} were cut off: allow longer ones, or stop repetitions."),
     "documents": (
         "Add documents that answer {ids}.",
         "choose check lists every question whose answer occurs in none.",
@@ -777,11 +776,6 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     "stronger": ("Try {model}.", "{worth}"),
     "takeover": ("Let {first} answer what it is sure of, and {second} the rest.",),
     "too-few": ("Label more test rows: {count} cannot separate {first} and {second}.", "{effort}"),
-    "unreadable": (
-        _FORMAT,
-        "{answers} could not be parsed: show it an example of the format, or use a JSON schema at "
-        "an endpoint.",
-    ),
 }
 
 
@@ -812,7 +806,6 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
         "items": listed(step.names) or plural(step.count or 0, "part"),
         "all": plural(step.total or 0, words.label),
         "texts": plural(step.count or 0, "row"),
-        "answers": f"{step.count or 0:,} of {plural(step.total or 0, 'answer')}",
         "labels": words.labels,
         "needed": about,
         "score": amount(share, score_noun(decision.goal)),
@@ -1305,10 +1298,6 @@ ABOUT: dict[str | None, str] = {
     "new-questions": "new questions on these documents",
     "new-documents": "questions on new documents",
 }
-ABSTAINING = (
-    "Some rows have no answer. Answered: rows on which a candidate gave one. False answers: of the "
-    "rows without one. Withheld: of the rows with one, those on which it said that there is none."
-)
 
 # Why trials did not run.
 _WHY_LEFT: Mapping[Reason | None, str] = {

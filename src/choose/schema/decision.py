@@ -220,7 +220,6 @@ StepKind = Literal[
     "check-labels",
     "fix-documents",
     "fix-retrieval",
-    "fix-format",
     "evaluate-rest",
     "label-more",
     "add-candidate",
@@ -250,7 +249,6 @@ StepCode = Literal[
     "begin",
     "begin-paid",
     "conflicts",
-    "cut",
     "documents",
     "doubted",
     "finish",
@@ -268,7 +266,6 @@ StepCode = Literal[
     "stronger",
     "takeover",
     "too-few",
-    "unreadable",
 ]
 
 

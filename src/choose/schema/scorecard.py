@@ -111,24 +111,6 @@ class PartRecord(Record):
     support: int
 
 
-class Abstentions(Record):
-    """How a candidate deals with rows that have no answer, as shares over all its repetitions.
-
-    Unusable answers count neither as given nor as withheld.
-
-    Attributes:
-        answered: rows on which it gave an answer.
-        score: mean score of the answers it gave, false ones included; null if it gave none.
-        false_answers: of the rows without an answer, those on which it gave one.
-        needless: of the rows with an answer, those on which it said that there is none.
-    """
-
-    answered: float
-    score: float | None
-    false_answers: float | None
-    needless: float | None
-
-
 class TextFigures(Record):
     """What is beside the score of answers that are texts; null where it does not exist.
 
@@ -137,14 +119,12 @@ class TextFigures(Record):
         micro_f1: of all values or labels of all rows together, for records and sets of labels.
         macro_f1: the mean of the labels' F1, for sets; labels count that are right or given once.
         fields: of records, or the labels of sets; those with most right values first.
-        abstentions: where some rows have no answer.
     """
 
     metrics: Mapping[str, Estimate] = {}
     micro_f1: float | None = None
     macro_f1: float | None = None
     fields: tuple[PartRecord, ...] = ()
-    abstentions: Abstentions | None = None
 
 
 class GivenAnswer(Record):

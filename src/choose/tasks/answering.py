@@ -146,9 +146,6 @@ class Answering(Task):
         one, two = (_readings(text, self.day_first) for text in (output, target))
         return float(any(a == b is not None for a, b in zip(one, two, strict=True)))
 
-    def lenient(self, raw: str) -> str | None:
-        return one_line(raw) or None
-
     def stratum(self, target: str) -> str:
         return "none" if abstains(target) else str(len(target).bit_length())
 

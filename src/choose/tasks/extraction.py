@@ -11,12 +11,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, quoted
@@ -115,15 +113,6 @@ class Extraction(Task):
 
     def _canonical(self, name: str, value: Any) -> str:
         return canonical(value, self.fields.get(name, "text"), self.day_first)
-
-    def lenient(self, raw: str) -> str | None:
-        """Return the first object in a text that can be parsed, without what is around it."""
-        decoder = json.JSONDecoder(object_pairs_hook=distinct_keys, parse_constant=_refuse)
-        raw = raw[:LONGEST]
-        for start in islice((match.start() for match in re.finditer("{", raw)), 20):
-            with suppress(ValueError, RecursionError):
-                return as_text(decoder.raw_decode(raw, start)[0])
-        return None
 
     def stratum(self, target: str) -> str:
         return " ".join(_filled_fields(target)) or "nothing"

@@ -212,19 +212,6 @@ class Multilabel(Task):
         found = {label: (label in given, label in right) for label in sorted({*given, *right})}
         return {label: (int(g and r), int(g), int(r)) for label, (g, r) in found.items()}
 
-    def lenient(self, raw: str) -> str | None:
-        """Return the known labels of the first list in a text, or of its parts; None without any.
-
-        An unknown label beside known ones is left out, and words around a list do not count.
-        """
-        listed = re.search(r"\[[^\[\]]*\]", raw)
-        parts = re.split(r"[,;|\n]", listed[0].strip("[]") if listed else raw)
-        if listed:
-            with suppress(ValueError, RecursionError):
-                parts = [str(one) for one in json.loads(listed[0])]
-        named = [found for part in parts if (found := self.named(part)) is not None]
-        return set_text(named) if named or (listed and not "".join(parts).strip()) else None
-
     def named(self, written: str) -> str | None:
         """Return the label that a text is, by itself or by its name, whatever its case."""
         return _spellings(self.choices, self.choice_names).get(_plain(written))

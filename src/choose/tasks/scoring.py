@@ -25,9 +25,6 @@ from choose.files import digest
 from choose.types import Answers, Dataset, Example, Floats, Run, Task
 from choose.untrusted import shown
 
-# The headline metric where unusable answers are repaired first; shown beside the strict score.
-LENIENT = "lenient"
-
 
 def scored(run: Run, dataset: Dataset) -> Run:
     """Return a run with the scores of all its answers; as it is where answers are labels.
@@ -47,17 +44,10 @@ def scored(run: Run, dataset: Dataset) -> Run:
 
 
 def scores_of(task: Task, answers: Answers, rows: Sequence[Example]) -> dict[str, Floats]:
-    columns: dict[str, list[float]] = {name: [] for name in (*task.metrics, LENIENT)}
-    raw = answers.raw or (None,) * len(answers)
-    for output, written, row in zip(answers.outputs, raw, rows, strict=True):
-        found = task.score(output, row.targets)
-        for name in task.metrics:
-            columns[name].append(found[name])
-        repaired = task.lenient(written) if output is None and written is not None else None
-        if repaired is not None:
-            found = task.score(repaired, row.targets)
-        columns[LENIENT].append(found[task.metrics[0]])
-    return {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
+    found = [
+        task.score(output, row.targets) for output, row in zip(answers.outputs, rows, strict=True)
+    ]
+    return {name: np.array([one[name] for one in found], dtype=np.float64) for name in task.metrics}
 
 
 def scoring_digest(dataset: Dataset, ids: Sequence[str]) -> str:

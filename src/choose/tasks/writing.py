@@ -38,9 +38,6 @@ class Writing(Task):
             "rouge-l": max(rouge_l(output, target) for target in targets),
         }
 
-    def lenient(self, raw: str) -> str | None:
-        return raw.strip() or None
-
     def stratum(self, target: str) -> str:
         return str(len(target).bit_length())
 

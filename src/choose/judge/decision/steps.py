@@ -33,16 +33,14 @@ from choose.judge.decision.rule import ENOUGH_RUNS, Case
 from choose.judge.decision.verdict_kind import documents_limit, target_met
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
-from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.joint_distribution import Whole
-from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
+from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.base import Command
 from choose.schema.decision import SMALL_LOSS, Gate, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.stats import Estimate
-from choose.stats.metrics import UNUSABLE
 from choose.types import Kind
 
 
@@ -133,7 +131,6 @@ def _every_step(case: Case, gates: tuple[Gate, ...], kind: Kind) -> list[Step]:
         if (further.removes or 0.0) < (every.removes or 0.0) / 2:
             unfinished, again, further = {}, False, every
     return [
-        *_mend_format(case),
         *(_begin(case, waiting, further) if waiting else _add_families(case)),
         *_documents(case),
         *_conflicts(case),
@@ -527,31 +524,6 @@ def _documents(case: Case) -> Iterator[Step]:
         value = split.gap("retrieval").loss
         names = (split.candidate,)
         yield Step(kind="fix-retrieval", code="retrieval", names=names, value=value)
-
-
-def _mend_format(case: Case) -> Iterator[Step]:
-    """Yield the candidate that lost by the format of its answers alone, if there is one."""
-    candidates = case.candidates
-    if candidates.scores.rows.labels:
-        return
-    found: list[tuple[float, Step]] = []
-    for name in candidates.names:
-        table = candidates.scores[name].main
-        if name == case.named or table is None or (gap := format_gap(table)) is None:
-            continue
-        lead = candidates.gain(name, case.named)  # level only once its answers are repaired
-        if lead is None or not lead.value <= -case.margin <= lead.value + gap.value:
-            continue
-        step = Step(
-            kind="fix-format",
-            code="cut" if only_cut(table) else "unreadable",
-            names=(name,),
-            count=int((table.outputs == UNUSABLE).sum()),
-            total=int((table.outputs != MISSING).sum()),
-            value=gap,
-        )
-        found.append((lead.value + gap.value, step))
-    yield from (step for _, step in sorted(found, key=lambda one: -one[0])[:1])
 
 
 def _in_question(case: Case, name: str) -> bool:

@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from choose.judge.evidence import Evidence
-from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_change, mean_over
+from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_over
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
-from choose.schema.scorecard import Abstentions, PartRecord, TextFigures
+from choose.schema.scorecard import PartRecord, TextFigures
 from choose.stats import Estimate
-from choose.tasks.answering import Answering
 from choose.tasks.extraction import Extraction
 from choose.tasks.multilabel import Multilabel
 
@@ -29,7 +27,6 @@ def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures 
         return None
     return TextFigures(
         metrics={name: _mean(candidate, table, name) for name in task.metrics[1:]},
-        abstentions=_abstentions(evidence, table),
         **(_parts(evidence, task, table) if isinstance(task, Extraction | Multilabel) else {}),
     )
 
@@ -39,55 +36,6 @@ def _mean(candidate: CandidateScores, table: ScoreTable, metric: str) -> Estimat
     block = scores[table.complete][:, table.whole]
     found = mean_over(block, table.complete, table.rows, expected=ASSUMED_SD**2)
     return replace(found, estimand=candidate.estimand)
-
-
-def format_gap(table: ScoreTable) -> Estimate | None:
-    """Return what a score would gain if unusable answers were repaired; None for nothing."""
-    if table.stored is None:
-        return None
-    lenient = table.by_row(lambda run: scores_in(run, CLEAN, "lenient"))
-    if not (lenient > table.right).any():
-        return None
-    gap = mean_change(lenient - table.right, table.rows)
-    assert gap.low is not None
-    assert gap.high is not None
-    return replace(gap, low=max(gap.low, 0.0), high=min(gap.high, 1.0))
-
-
-def only_cut(table: ScoreTable) -> bool:
-    """Return whether the limit of new tokens is the only reason why answers are unusable."""
-    given = (run.answers[CLEAN] for run in table.runs)
-    why = {s for a in given for o, s in zip(a.outputs, a.status, strict=True) if o is None}
-    return why == {"cut"}
-
-
-def _abstentions(evidence: Evidence, table: ScoreTable) -> Abstentions | None:
-    """Return how often it answered, rightly and falsely; None where every row has an answer."""
-    task, right = evidence.task, evidence.targets
-    if not isinstance(task, Answering) or not task.unanswerable:
-        return None
-    gave, has, scores = list[bool](), list[bool](), list[float]()
-    for run in table.runs:
-        outputs = run.answers[CLEAN].outputs
-        strict = scores_in(run, CLEAN).tolist()
-        for id, output, score in zip(run.asked[CLEAN], outputs, strict, strict=True):
-            if output is not None:
-                gave.append(not task.abstains(output))
-                has.append(not task.abstains(right[id]))
-                scores.append(score)
-    given, answerable, score = np.array(gave), np.array(has), np.array(scores)
-    if not len(given):
-        return None
-    return Abstentions(
-        answered=float(given.mean()),
-        score=_mean_of(score, given),
-        false_answers=_mean_of(given, ~answerable),
-        needless=_mean_of(~given, answerable),
-    )
-
-
-def _mean_of(values: npt.NDArray[Any], some: npt.NDArray[np.bool_]) -> float | None:
-    return float(values[some].mean()) if some.any() else None
 
 
 def _parts(evidence: Evidence, task: Extraction | Multilabel, table: ScoreTable) -> dict[str, Any]:
