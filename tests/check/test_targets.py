@@ -52,7 +52,7 @@ def test_records_are_described_by_field_and_nothing_of_labels_is_shown(tmp_path:
     assert by_name["people"].in_text == by_name["tree"].in_text == 1.0
     assert by_name["day"].in_text == 0.0
     topics = set(map(words.topic, record.lines))
-    assert not topics & {"Balance", "Wrong labels", "Overlap", "Conflicts", "Annotators", "Order"}
+    assert not topics & {"Balance", "Wrong labels", "Conflicts"}
 
 
 def test_a_line_says_how_many_fields_it_does_not_name(tmp_path: Path) -> None:
@@ -60,8 +60,7 @@ def test_a_line_says_how_many_fields_it_does_not_name(tmp_path: Path) -> None:
     for row in rows:
         row["target"] |= {f"copy {k}": row["target"]["tree"] for k in range(9)}
     record = checked(tmp_path, rows)
-    for topic in ("Fields", "Types", "Values"):
-        assert " and 4 others." in says(record, topic)
+    assert says(record, "Fields").count(" and 4 others.") == 2
 
 
 def test_like_inputs_may_differ_in_a_value_but_not_in_their_fields(tmp_path: Path) -> None:
@@ -177,5 +176,5 @@ def test_real_sets_have_the_gaps_that_are_known_of_them(shared_data: Path) -> No
         folder = shared_data / name
         data = {"documents": str(folder / "passages.jsonl")}
         record = check(str(folder / "questions.jsonl"), overrides={"data": data}).record
-        assert record.targets.answers.corpus.documents == documents
+        assert record.targets.corpus.documents == documents
         assert len(record.named("reworded")) == reworded

@@ -1,6 +1,6 @@
-"""Facts about rows: repeats, conflicts, lengths."""
+"""Facts about rows: repeats and conflicts."""
 
-from choose.check.measurements import balance_of, hardly_counted, lengths_of
+from choose.check.measurements import balance_of, hardly_counted
 from choose.data.duplicates import (
     conflicting_texts,
     count_duplicates,
@@ -70,11 +70,6 @@ def test_balance_golden() -> None:
     assert [(c.name, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
     assert found.majority == 0.5
     assert found.few == ("x", "y", "z")
-
-
-def test_lengths_golden() -> None:
-    found = lengths_of(rows("one", "one two", "one two three", " ".join(["w"] * 300)))
-    assert (found.words, found.longest, found.long) == (2.5, 300, 1)
 
 
 def test_labels_that_accuracy_hardly_counts() -> None:

@@ -103,6 +103,4 @@ def test_an_export_writes_lists(study: tuple[choose.Decision, Path]) -> None:
 def test_check_says_what_sets_hold(study: tuple[choose.Decision, Path]) -> None:
     _, folder = study
     record = check(str(folder / "sets.jsonl")).record
-    sets = record.targets.sets
-    assert {label for label, _ in sets.counts} == {*LABELS}
-    assert (sets.most, 1 < sets.mean < 2) == (3, True)
+    assert {label for label, _ in record.targets.labels} == {*LABELS}

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
-from choose.check.measurements import Facts, hardly_counted, lengths_of, sample_of
+from choose.check.measurements import Facts, hardly_counted, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
-from choose.data.duplicates import conflicting_texts, count_conflicts
+from choose.data.duplicates import count_conflicts
 from choose.data.examples import dropped_rows
 from choose.formatting import plural
 from choose.judge.decision.gates import CONFIRMED, WRONG
@@ -19,7 +19,6 @@ from choose.judge.sample_size import detectable_gains
 from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
-    Balance,
     Check,
     Issue,
     Line,
@@ -32,12 +31,9 @@ from choose.study.config import Study
 from choose.tasks.kinds import KINDS
 from choose.types import Dataset
 
-# A topic has the status "look" above these shares of the rows: repeated, nearly repeated and long
-# texts; strongly doubted labels.
-REPEATED, NEARLY_REPEATED, LONG, DOUBTED = 0.02, 0.2, 0.02, 0.01
-
-# The same of doubted rows between two labels, of the rows of these two.
-CONFUSED = 0.03
+# A topic has the status "look" above these shares of the rows: repeated and nearly repeated texts;
+# strongly doubted labels.
+REPEATED, NEARLY_REPEATED, DOUBTED = 0.02, 0.2, 0.01
 
 # Share of texts with letters that English lacks from which they seem to be in another language.
 FOREIGN = 0.3
@@ -51,8 +47,8 @@ def lines_of(check: Check) -> Iterator[Line]:
     rows, repeats, balance, reach = check.rows, check.within, check.balance, check.reach
     yield line("size", reach.usual is None or reach.usual > reach.margin)
     if balance is not None:
-        yield from _wrong_labels(check.audit, balance)
-        yield line("conflicts", (check.conflicts and check.conflicts.texts) or check.alike)
+        yield _wrong_labels(check.audit)
+        yield line("conflicts", check.conflicts and check.conflicts.texts)
     if check.targets is not None:
         yield from _targets(check, check.targets)
     if check.across is not None:
@@ -64,60 +60,42 @@ def lines_of(check: Check) -> Iterator[Line]:
         yield line("balance", balance.few or check.hidden or balance.dominant)
     if check.foreign >= FOREIGN:
         yield line("languages", True)
-    yield line("lengths", check.lengths.long > LONG * rows)
     if check.unseen or check.group:
         yield line("rows", True)
     if check.notes:
         yield line("reading", False)
 
 
-def _wrong_labels(audit: Audit | None, balance: Balance) -> Iterator[Line]:
+def _wrong_labels(audit: Audit | None) -> Line:
     if audit is None or audit.accuracy is None or audit.weak is not None:
-        yield Line(topic="wrong-labels", status="unknown")
-        return
+        return Line(topic="wrong-labels", status="unknown")
     looks = audit.suspected > DOUBTED * audit.rows
     open_ = not looks and (audit.noise is None or audit.noise.high > WRONG)
-    yield Line(topic="wrong-labels", status="unknown") if open_ else line("wrong-labels", looks)
-    # With two labels, every doubted row lies between the two.
-    if len(balance.counts) > 2:
-        first = audit.overlaps[0] if audit.overlaps else None
-        yield line("overlap", first and first.doubted > CONFUSED * first.rows)
+    return Line(topic="wrong-labels", status="unknown") if open_ else line("wrong-labels", looks)
 
 
 def _targets(check: Check, facts: TargetFacts) -> Iterator[Line]:
     if facts.fields:
         yield line("fields", facts.rare or facts.unseen)
-        yield line("types", any(len(f.types) > 1 for f in facts.fields))
-        yield line("values", check.named("not in text"))
-    elif (answers := facts.answers) is not None:
-        yield line("answers", answers.few_unanswerable or 2 * answers.unanswerable > facts.rows)
-        if answers.corpus is None:
-            yield line("passage", check.named("not in passage"))
-        else:
-            yield line("documents", answers.corpus.documents == 1)
+    if facts.labels:
+        yield line("labels", facts.unseen or any(n < FEW for _, n in facts.labels))
+    if (none := facts.unanswerable) is not None:
+        yield line("answers", facts.few_unanswerable or 2 * none > facts.rows)
+    if facts.corpus is not None:
+        yield line("documents", facts.corpus.documents == 1)
+        if none is not None:
             yield line("evidence", check.named("not in documents"))
-            yield line("same-documents", answers.corpus.copies)
-    elif facts.relevance is not None:
-        yield line("relevance", False)
-        yield line("documents", facts.relevance.corpus.documents == 1)
-        yield line("same-documents", facts.relevance.corpus.copies)
-    elif facts.sets is not None:
-        yield line("labels", facts.unseen or any(n < FEW for _, n in facts.sets.counts))
-        yield line("sets", False)
-    yield line("contradictions", check.named("unlike target"))
 
-
-MOST_STEPS = 3
 
 # Steps that affect less accuracy than this are left out.
 LEAST = 0.002
 
 
 def steps_of(check: Check) -> tuple[Step, ...]:
-    """Return at most three steps, the most valuable first.
+    """Return what to do first, the most valuable step first.
 
     Labels that the metric hides come first, which make other figures mislead, then what costs
-    accuracy, by how much. Labelling more comes last: it never stands in the way of a first study.
+    accuracy, by how much.
     """
     costly = [step for step in (*_of_labels(check), *_of_targets(check)) if step.points >= LEAST]
     costly.sort(key=lambda step: -step.points)
@@ -126,7 +104,7 @@ def steps_of(check: Check) -> tuple[Step, ...]:
         options = {**check.compare.options, "metric": "balanced"}
         command = check.compare.model_copy(update={"options": options})
         first.append(Step(code="metric", command=command))
-    return (*first, *costly, *_rare(check), *_test_rows(check))[:MOST_STEPS]
+    return (*first, *costly, *_rare(check))
 
 
 def _of_labels(check: Check) -> Iterator[Step]:
@@ -151,37 +129,25 @@ def _rare(check: Check) -> Iterator[Step]:
         yield Step(code="rare-labels", points=rows / check.rows, names=few)
 
 
-def _test_rows(check: Check) -> Iterator[Step]:
-    reach = check.reach
-    if reach.usual is not None and reach.usual <= reach.margin:
-        return
-    independent = reach.independent / max(reach.rows, 1) * check.rows
-    shows = reach.margin_rows is not None and independent >= reach.margin_rows
-    crosses = check.test_file is None and reach.rows < check.rows and shows
-    yield Step(code="cross-validate" if crosses else "more-rows", first=False)
-
-
 def _of_targets(check: Check) -> Iterator[Step]:
     """Yield what costs score, with the share of the rows that are concerned."""
     if (facts := check.targets) is None:
         return
-    rows, answers = facts.rows, facts.answers
+    rows, corpus = facts.rows, facts.corpus
+    asked = max(rows - (facts.unanswerable or 0), 1)
     if pairs := check.named("unlike target"):
         ids = tuple(row for pair in pairs for row in (pair.row, pair.other or ""))
         yield Step(code="contradictions", points=len(pairs) / rows, rows=ids, count=len(pairs))
     if ids := check.rows_with("not in text"):
         names = tuple(dict.fromkeys(issue.label for issue in check.named("not in text")))
         yield Step(code="values", points=len(ids) / rows, rows=ids, names=names)
-    holder = answers or facts.relevance
-    corpus = holder.corpus if holder else None
-    asked = max(rows - (answers.unanswerable if answers else 0), 1)
-    if answers and (ids := check.rows_with("not in documents")):
+    if ids := check.rows_with("not in documents"):
         yield Step(code="not-in-documents", points=len(ids) / asked, rows=ids)
-    if corpus and corpus.repeated:
+    if corpus and (same := corpus.copies):
         points = corpus.touched / asked
-        yield Step(code="same-documents", points=points, count=corpus.repeated)
-    if answers and (ids := check.rows_with("not in passage")):
-        names = (answers.passage or "",)
+        yield Step(code="same-documents", points=points, names=same, count=len(same))
+    if ids := check.rows_with("not in passage"):
+        names = (facts.passage or "",)
         yield Step(code="not-in-passage", points=len(ids) / rows, rows=ids, names=names)
 
 
@@ -307,9 +273,7 @@ def _record(facts: Facts, study: Study) -> Check:
         notes=facts.rows.notes,
         dropped=tuple(dropped_rows(facts.rows.pool, facts.rows.test, KINDS[facts.rows.kind])),
         targets=None if data.task.labels else facts.targets.facts,
-        lengths=lengths_of(rows),
         foreign=facts.foreign,
-        unspaced=facts.unspaced,
         issues=tuple(issues_of(facts)),
         **own,
     )
@@ -317,11 +281,9 @@ def _record(facts: Facts, study: Study) -> Check:
 
 def _about_labels(facts: Facts, metric: str) -> dict[str, Any]:
     unseen = {e.target for e in facts.test or ()} - {e.target for e in facts.pool}
-    alike = () if facts.conflicts else conflicting_texts(facts.all, punctuation=False)
     return {
         "balance": facts.balance,
         "conflicts": count_conflicts(facts.conflicts),
-        "alike": len(alike),
         "hidden": hardly_counted(facts.balance) if metric == "accuracy" else (),
         "unseen": tuple(sorted(unseen)),
         "audit": facts.audit,

@@ -10,8 +10,6 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-import numpy as np
-
 from choose.check.targets import Targets
 from choose.corpus import UNSPACED
 from choose.data.dataset import Rows
@@ -28,7 +26,7 @@ from choose.data.examples import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, items_of
-from choose.schema.check import FEW, Balance, Count, Lengths, Repeats
+from choose.schema.check import FEW, Balance, Count, Repeats
 from choose.schema.decision import PART_OF_EVEN, RARE
 from choose.schema.diagnosis import Audit
 from choose.strategy import build, find
@@ -36,9 +34,6 @@ from choose.tasks.answering import passage_field
 from choose.types import Dataset, Example, Run, Task, Trial
 
 _UNSPACED = re.compile(f"[{UNSPACED}]")
-
-# Words that models read of a text.
-LONG = 256
 
 
 def balance_of(rows: Sequence[Example]) -> Balance:
@@ -59,16 +54,6 @@ def hardly_counted(balance: Balance) -> tuple[Count, ...]:
     rows = sum(count.rows for count in balance.counts)
     most = min(RARE, PART_OF_EVEN / len(balance.counts)) * rows
     return tuple(count for count in reversed(balance.counts) if FEW <= count.rows <= most)
-
-
-def lengths_of(rows: Sequence[Example]) -> Lengths:
-    words = np.array([len(e.text.split()) for e in rows])
-    return Lengths(
-        words=float(np.median(words)),
-        longest=int(words.max()),
-        characters=float(np.median([len(e.text) for e in rows])),
-        long=int((words > LONG).sum()),
-    )
 
 
 # The candidate that the audit runs.

@@ -14,20 +14,17 @@ from choose.files import digest
 from choose.formatting import normalised
 from choose.schema.check import (
     FEW,
-    AnswerFacts,
     CorpusFacts,
     FieldFacts,
     Issue,
-    RelevanceFacts,
-    SetFacts,
     TargetFacts,
 )
 from choose.tasks.answering import Answering, abstains, corpus_of, passage_field
 from choose.tasks.evidence_spans import is_reworded
 from choose.tasks.kinds import KINDS
 from choose.tasks.multilabel import Multilabel
-from choose.tasks.ranking import Ranking, read_scores, spans_of_relevant
-from choose.tasks.values import occurs, type_name
+from choose.tasks.ranking import Ranking, spans_of_relevant
+from choose.tasks.values import occurs
 from choose.types import Dataset, Example
 
 # Characters of a longer document, which only repeats another to the letter: words take memory.
@@ -42,9 +39,6 @@ PAIRS = 20_000
 # A field whose values occur in the text in so large a share of the rows is taken from there, and
 # another value is suspect.
 TAKEN = 0.95
-
-# A type of a field that at most this share of its rows have is a slip.
-SLIP = 0.1
 
 # A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
 RARE = 0.01
@@ -85,20 +79,16 @@ class Targets:
 
     @cached_property
     def fields(self) -> tuple[FieldFacts, ...]:
-        types: dict[str, Counter[str]] = defaultdict(Counter)
-        for record in self.records.values():
-            for name, value in record.items():
-                types[name][type_name(value)] += 1
+        filled = Counter(name for record in self.records.values() for name in record)
         stated: Mapping[str, str] = self.dataset.task.facts().get("fields", {})
         found = [
             FieldFacts(
                 name=name,
                 type=stated.get(name, "text"),
-                filled=(rows := kinds.total()),
+                filled=rows,
                 in_text=1 - len(self.absent.get(name, ())) / rows,
-                types=tuple(sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))),
             )
-            for name, kinds in types.items()
+            for name, rows in filled.items()
         ]
         return tuple(sorted(found, key=lambda field: (-field.filled, field.name)))
 
@@ -160,7 +150,6 @@ class Targets:
     @cached_property
     def facts(self) -> TargetFacts:
         task, corpus = self.dataset.task, corpus_of(self.dataset.task)
-        about = None if corpus is None else _about(corpus, self.answered)
         parted = bool(self.records) or isinstance(task, Multilabel)
         filled = sum(bool(task.classes(e.target)) for e in self.rows)
         taught = {name for e in self.pool for name in task.classes(e.target)}
@@ -172,44 +161,20 @@ class Targets:
             fields=self.fields,
             rare=tuple(f.name for f in self.fields if f.filled < least),
             unseen=tuple(name for name in named if name not in taught),
-            answers=self._answers(about) if isinstance(task, Answering) else None,
-            sets=self._sets() if isinstance(task, Multilabel) else None,
-            relevance=self._relevance(about) if isinstance(task, Ranking) and about else None,
+            labels=self._labels() if isinstance(task, Multilabel) else (),
+            unanswerable=None
+            if not isinstance(task, Answering)
+            else len(self.rows) - len(self.answered),
+            passage=passage_field(task),
+            corpus=None if corpus is None else _about(corpus, self.answered),
         )
 
-    def _answers(self, about: CorpusFacts | None) -> AnswerFacts:
-        return AnswerFacts(
-            unanswerable=len(self.rows) - len(self.answered),
-            several=sum(len(e.targets) > 1 for e in self.rows),
-            passage=passage_field(self.dataset.task),
-            corpus=about,
-        )
-
-    def _relevance(self, about: CorpusFacts) -> RelevanceFacts:
-        counts = [len(read_scores(e.target)) for e in self.rows]
-        return RelevanceFacts(mean=sum(counts) / len(counts), most=max(counts), corpus=about)
-
-    def _sets(self) -> SetFacts:
-        found = [self.dataset.task.classes(e.target) for e in self.rows]
-        rows = Counter(label for own in found for label in own)
-        return SetFacts(
-            counts=tuple(sorted(rows.items(), key=lambda count: (-count[1], count[0]))),
-            mean=rows.total() / len(found),
-            most=max(map(len, found)),
-        )
-
-    def _mixed(self) -> Iterator[Issue]:
-        """Yield the rows in which a field is of a type that few rows have."""
-        for name, (usual, most), filled in ((f.name, f.types[0], f.filled) for f in self.fields):
-            if filled - most > max(1, SLIP * filled):
-                continue
-            for id, record in self.records.items():
-                if name in record and (kind := type_name(record[name])) != usual:
-                    yield Issue(row=id, kind="mixed type", label=name, detail=kind)
+    def _labels(self) -> tuple[tuple[str, int], ...]:
+        rows = Counter(label for e in self.rows for label in self.dataset.task.classes(e.target))
+        return tuple(sorted(rows.items(), key=lambda count: (-count[1], count[0])))
 
     def issues(self) -> Iterator[Issue]:
         yield from self._unlike()
-        yield from self._mixed()
         for e in self.rows:
             names = (name for name, ids in self.invented.items() if e.id in ids)
             yield from (Issue(row=e.id, kind="not in text", label=name) for name in names)
@@ -233,8 +198,8 @@ def _about(corpus: Corpus, answered: Sequence[Example]) -> CorpusFacts:
         whole = document.text
         key = digest(whole if len(whole) > LONGEST else normalised(whole))
         same[key].append(document.id)
-    copies = tuple(tuple(ids) for ids in same.values() if len(ids) > 1)
-    twins = {id for ids in copies for id in ids}
+    copies = tuple(id for ids in same.values() for id in ids[1:])
+    twins = {id for ids in same.values() if len(ids) > 1 for id in ids}
     return CorpusFacts(
         documents=len(corpus.documents),
         passages=len(corpus.passages()),

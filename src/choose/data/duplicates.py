@@ -27,11 +27,11 @@ Pairs = npt.NDArray[np.int32]
 Likeness = Literal["exact", "normalised", "near"]
 
 
-def conflicting_texts(rows: Sequence[Example], punctuation: bool = True) -> list[list[Example]]:
+def conflicting_texts(rows: Sequence[Example]) -> list[list[Example]]:
     """Return the rows of each text that has several labels; case and spaces do not matter."""
     by_text: dict[str, list[Example]] = {}
     for example in rows:
-        by_text.setdefault(normalised(example.input, punctuation), []).append(example)
+        by_text.setdefault(normalised(example.input, punctuation=True), []).append(example)
     return [same for same in by_text.values() if len({e.target for e in same}) > 1]
 
 

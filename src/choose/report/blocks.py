@@ -1104,14 +1104,11 @@ def check_blocks(
         rows = plural(count, "row") if count > 1 else "row"
         closing += f" To list the {rows} with issues: {issues}."
     closing += f" Took {duration(check.seconds)}; no model was loaded."
-    steps = {
-        title: [Todo([check_words.step(check, s, say)]) for s in check.first if s.first is urgent]
-        for title, urgent in (("Do first", True), ("Can wait", False))
-    }
+    steps = [Todo([check_words.step(check, step, say)]) for step in check.first]
     return [
         Answer("", check.name, size, check_words.headline(check)),
         *(Paragraph(left, "warning") for left in check.dropped),
-        *(one for title, own in steps.items() if own for one in (Heading(title), Steps(own))),
+        *part("Do first", [Steps(steps)] if steps else (), level=2),
         Heading("Checks"),
         Facts(facts),
         *part("Labels to check first", table("", doubted, shown=SHOWN), level=2),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeVar
 
 from choose.corpus import WORDS
 from choose.errors import quoted, quoted_list, rows_named
@@ -14,7 +13,6 @@ from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
     Check,
-    CorpusFacts,
     Count,
     Issue,
     IssueKind,
@@ -26,15 +24,12 @@ from choose.schema.check import (
     Topic,
 )
 
-T = TypeVar("T")
-
 # What a row with an issue is listed for, where the kind alone does not say it.
 _ISSUES: dict[IssueKind, str] = {
     "conflict": "same text, different label",
     "suspected label": "doubted (log odds {})",
     "rare label": "fewer than 5 rows",
     "unlike target": "nearly the same input, unlike target ({})",
-    "mixed type": "{} where other rows have another type",
     "not in text": "a value not in the text",
     "not in passage": "no accepted answer occurs in the passage",
     "not in documents": "no document holds an accepted answer",
@@ -46,7 +41,7 @@ NAMED, FEWER, LABEL = 8, 3, 28
 
 
 def headline(check: Check) -> str:
-    reach, steps = check.reach, sum(step.first for step in check.first)
+    reach, steps = check.reach, len(check.first)
     rows = plural(reach.rows, "test row")
     first = f"Fix {plural(steps, 'thing')} first." if steps else "Nothing needs fixing first."
     if reach.usual is None:
@@ -83,15 +78,13 @@ def _size(check: Check) -> Iterator[str]:
     can = "are too few to compare candidates"
     if reach.usual:
         can = f"can detect differences of {points(reach.usual)} or more"
-    yield f"{plural(check.test_rows, 'test row')} ({how}) {can}. Your {_margin(check)}."
-
-
-def _margin(check: Check) -> str:
-    """Say what ``margin of 2 points`` takes."""
-    margin = f"margin of {points(check.reach.margin)}"
-    if check.reach.margin_rows is None:
-        return f"{margin} is below what any number of rows shows"
-    return f"{margin} takes about {rounded(check.reach.margin_rows):,}"
+    margin = f"margin of {points(reach.margin)}"
+    takes = f"{margin} is below what any number of rows shows"
+    if reach.margin_rows is not None:
+        takes = f"{margin} takes about {rounded(reach.margin_rows):,}"
+    yield f"{plural(check.test_rows, 'test row')} ({how}) {can}. Your {takes}."
+    if check.crosses:
+        yield f"All {check.rows:,} rows would show it: folds = 5 under [data], five training runs."
 
 
 def _test_file(check: Check) -> Iterator[str]:
@@ -144,14 +137,6 @@ def _languages(check: Check) -> Iterator[str]:
     )
 
 
-def _lengths(check: Check) -> Iterator[str]:
-    lengths, characters = check.lengths, plural(round(check.lengths.characters), "character")
-    words = f"Median {plural(round(lengths.words), 'word')}, longest {lengths.longest:,}."
-    yield f"Median {characters} (no spaces between words)." if check.unspaced else words
-    if lengths.long:
-        yield f"Texts of over 256 words, which models truncate: {lengths.long:,}."
-
-
 def _rows(check: Check) -> Iterator[str]:
     if check.unseen:
         yield f"Test labels that no training row has: {quoted_list(check.unseen)}."
@@ -183,15 +168,13 @@ def _wrong_labels(check: Check) -> Iterator[str]:
         on = f" on a sample of {plural(audit.rows, 'row')}" if check.sampled else ""
         yield f"{noise_band(audit)}."
         yield suspects_note(audit, of, on)
-
-
-def _overlap(check: Check) -> Iterator[str]:
-    pairs = "; ".join(
-        f"{quoted(o.a, LABEL)} and {quoted(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
-        for o in (check.audit.overlaps[:3] if check.audit else ())
-    )
-    none = "No two labels are confused more than once."
-    yield f"Labels most often confused: {pairs}." if pairs else none
+    # With two labels, every doubted row lies between the two.
+    if audit and audit.overlaps and check.balance and len(check.balance.counts) > 2:
+        pairs = "; ".join(
+            f"{quoted(o.a, LABEL)} and {quoted(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
+            for o in audit.overlaps[:3]
+        )
+        yield f"Most often confused: {pairs}."
 
 
 def _conflicts(check: Check) -> Iterator[str]:
@@ -203,10 +186,8 @@ def _conflicts(check: Check) -> Iterator[str]:
             f"{plural(found.rows, 'row')}: whatever the answers, at least {found.lost:,} of "
             f"these rows {count}."
         )
-    elif check.alike:
-        yield f"{plural(check.alike, 'text')} with more than one label, ignoring punctuation."
     else:
-        yield "No text has two different labels."
+        yield "No two equal texts have different labels."
 
 
 def _balance(check: Check) -> Iterator[str]:
@@ -232,48 +213,33 @@ def _balance(check: Check) -> Iterator[str]:
 # Targets that are no labels.
 
 
-def _known(found: T | None) -> T:
-    """Return facts that a topic is only about where there are some."""
-    assert found is not None
-    return found
-
-
-def _corpus(facts: TargetFacts) -> CorpusFacts:
-    return _known(facts.answers.corpus if facts.answers else _known(facts.relevance).corpus)
-
-
-def _others(every: Sequence[object]) -> str:
-    """Return how many more there are than a line names."""
-    return f" and {plural(len(every) - NAMED, 'other')}" if len(every) > NAMED else ""
+def _targets(check: Check) -> TargetFacts:
+    """Return the facts of targets, which a topic is only about where there are some."""
+    assert check.targets is not None
+    return check.targets
 
 
 def _shares(counts: Sequence[tuple[str, float]]) -> str:
     shown = ", ".join(f"{quoted(name)} {per_100(share)} %" for name, share in counts[:NAMED])
-    return f"{shown}{_others(counts)}"
+    more = f" and {plural(len(counts) - NAMED, 'other')}" if len(counts) > NAMED else ""
+    return f"{shown}{more}"
 
 
 def _label_counts(check: Check) -> Iterator[str]:
-    facts = _known(check.targets)
-    sets = _known(facts.sets)
-    shares = _shares([(label, n / facts.rows) for label, n in sets.counts])
-    yield f"{plural(len(sets.counts), 'label')}; rows with: {shares}."
-    if rare := [label for label, n in sets.counts if n < FEW]:
+    facts = _targets(check)
+    shares = _shares([(label, n / facts.rows) for label, n in facts.labels])
+    yield f"{plural(len(facts.labels), 'label')}; rows with: {shares}."
+    if facts.empty:
+        rows = plural(facts.empty, "row")
+        yield f"{rows} of {facts.rows:,} have none: an empty answer gets these right."
+    if rare := [label for label, n in facts.labels if n < FEW]:
         yield f"Fewer than {FEW} rows: {quoted_list(rare, NAMED)}: too few to judge."
     if facts.unseen:
         yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
 
 
-def _set_sizes(check: Check) -> Iterator[str]:
-    facts = _known(check.targets)
-    sets = _known(facts.sets)
-    yield f"{sets.mean:.1f} labels a row on average, {sets.most} at most."
-    if facts.empty:
-        rows = plural(facts.empty, "row")
-        yield f"{rows} of {facts.rows:,} have none: an empty answer gets these right."
-
-
 def _fields(check: Check) -> Iterator[str]:
-    facts = _known(check.targets)
+    facts = _targets(check)
     shares = _shares([(f.name, f.filled / facts.rows) for f in facts.fields])
     yield f"{plural(len(facts.fields), 'field')}; filled: {shares}."
     if facts.empty:
@@ -285,76 +251,32 @@ def _fields(check: Check) -> Iterator[str]:
         yield f"Nearly always empty: {quoted_list(facts.rare, NAMED)}."
     if facts.unseen:
         yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
-
-
-def _types(check: Check) -> Iterator[str]:
-    facts = _known(check.targets)
-    stated = ", ".join(f"{quoted(f.name)} {f.type}" for f in facts.fields[:NAMED])
-    yield f"Compared as: {stated}{_others(facts.fields)}."
-    yield "[task.fields] in the study file states others."
-    for field in [f for f in facts.fields if len(f.types) > 1][:3]:
-        kinds = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in field.types)
-        slips = [one.row for one in check.named("mixed type") if one.label == field.name]
-        where = f" ({rows_named(slips)})" if slips else ""
-        yield f"{quoted(field.name)} is of mixed type: {kinds}{where}."
-
-
-def _values(check: Check) -> Iterator[str]:
-    facts = _known(check.targets)
+    typed = [f"{quoted(f.name)} {f.type}" for f in facts.fields[:NAMED] if f.type != "text"]
+    others = f"{', '.join(typed)}; others as text" if typed else "text"
+    yield f"Compared as: {others} (to state types: [task.fields] in the study file)."
     shares = _shares([(f.name, f.in_text or 0.0) for f in facts.fields])
     yield f"Values that occur in the text: {shares}."
-    if ids := check.rows_with("not in text"):
-        fields = dict.fromkeys(one.label for one in check.named("not in text"))
-        names = quoted_list([*fields], NAMED)
-        yield (
-            f"Where at least 95 % do ({names}), {plural(len(ids), 'row')} "
-            f"{'holds' if len(ids) == 1 else 'hold'} another value: "
-            f"{rows_named(ids)}."
-        )
-
-
-def _contradictions(check: Check) -> Iterator[str]:
-    pairs = check.named("unlike target")
-    if not pairs:
-        yield "No two similar inputs have different targets."
-        return
-    rows = rows_named(row for pair in pairs for row in (pair.row, pair.other or ""))
-    yield (
-        f"{plural(len(pairs), 'pair')} of rows with the same or nearly the same input "
-        f"{'has' if len(pairs) == 1 else 'have'} different targets ({rows}): "
-        "another column may explain it (--set fields=COLUMN), or one is wrong."
-    )
 
 
 # Answers to questions, and documents.
 
 
 def _answers(check: Check) -> Iterator[str]:
-    facts, rows = _known(_known(check.targets).answers), _known(check.targets).rows
-    none = facts.unanswerable
-    yield f"Questions with several accepted answers: {facts.several:,} of {rows:,}; with none:"
-    yield f"{none:,}."
+    facts = _targets(check)
+    none = facts.unanswerable or 0
+    yield f"Questions without an answer: {none:,} of {facts.rows:,}."
     if none:
-        yield f"Always answering nothing gets {per_100(none / rows)} % right."
+        yield f"Always answering nothing gets {per_100(none / facts.rows)} % right."
     if facts.few_unanswerable:
         yield "They are too few to learn from, or to measure false answers on."
-
-
-def _passage(check: Check) -> Iterator[str]:
-    facts, rows = _known(_known(check.targets).answers), _known(check.targets).rows
-    if facts.passage is None:
+    if facts.corpus is None and facts.passage is None:
         yield "No passage: questions are answered from what a model knows or was taught."
         yield "--set fields=COLUMN shows one with each question."
-        return
-    absent = check.rows_with("not in passage")
-    share = per_100(1 - len(absent) / max(rows - facts.unanswerable, 1))
-    but = f"; not in {rows_named(absent)}" if absent else ""
-    where = f"The answer occurs in {quoted(facts.passage)} in {share} %"
-    yield f"{where} of the rows that have one{but}."
 
 
 def _documents(check: Check) -> Iterator[str]:
-    facts = _corpus(_known(check.targets))
+    facts = _targets(check).corpus
+    assert facts is not None
     dated = f"{facts.dated:,} have a date" if facts.dated else "none has a date"
     yield (
         f"{plural(facts.documents, 'document')} with {facts.words:,} words, in "
@@ -365,7 +287,7 @@ def _documents(check: Check) -> Iterator[str]:
 
 
 def _evidence(check: Check) -> Iterator[str]:
-    rows = _known(check.targets).rows - _known(_known(check.targets).answers).unanswerable
+    rows = _targets(check).rows - (_targets(check).unanswerable or 0)
     reworded, without = check.rows_with("reworded"), check.rows_with("not in documents")
     found = rows - len(without) - len(reworded)
     says = f"The answer occurs in a document for {found:,} of {plural(rows, 'question')} that have "
@@ -378,43 +300,19 @@ def _evidence(check: Check) -> Iterator[str]:
     yield f"{says}."
 
 
-def _same_documents(check: Check) -> Iterator[str]:
-    facts = _corpus(_known(check.targets))
-    if not facts.copies:
-        yield "No document repeats another."
-        return
-    pairs = "; ".join(quoted_list(same, FEWER) for same in facts.copies[:2])
-    yield f"Documents with the text of another: {facts.repeated:,} ({pairs}). The one that"
-    yield "evidence does not name counts as a miss."
-
-
-def _relevance(check: Check) -> Iterator[str]:
-    facts = _known(_known(check.targets).relevance)
-    yield f"{facts.mean:.1f} relevant documents a question on average, {facts.most} at most."
-
-
 _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
     "size": _size,
     "wrong-labels": _wrong_labels,
-    "overlap": _overlap,
     "conflicts": _conflicts,
     "fields": _fields,
-    "types": _types,
-    "values": _values,
     "answers": _answers,
-    "passage": _passage,
     "documents": _documents,
     "evidence": _evidence,
-    "same-documents": _same_documents,
-    "relevance": _relevance,
     "labels": _label_counts,
-    "sets": _set_sizes,
-    "contradictions": _contradictions,
     "test-file": _test_file,
     "duplicates": _duplicates,
     "balance": _balance,
     "languages": _languages,
-    "lengths": _lengths,
     "rows": _rows,
     "reading": _reading,
 }
@@ -426,16 +324,11 @@ _STEPS: Mapping[StepCode, str] = {
     "least {points}.",
     "contradictions": "{agree} ({ids}), or name the column that explains it with --set "
     "fields=COLUMN.",
-    "cross-validate": "Evaluate all rows by cross-validation (folds = 5 under [data], five "
-    "training runs): {tested} test rows detect no difference below {detects}, all {all} would "
-    "detect your margin of {margin}.",
     "doubted-labels": "Review the {doubted}, starting with {ids}. {worth}",
     "leaks": "Replace the test rows that repeat training rows ({rows}: {ids}), or split the data "
     "by group. They can inflate accuracies measured elsewhere by up to {points}.",
     "metric": "Judge by a metric that counts {hidden}; accuracy hardly does: always answering "
     "{most} is right for {share} % of rows. Run: {command} (every label counts the same).",
-    "more-rows": "To separate close candidates, label more later: {today}; your {takes}. A first "
-    "study does not need them.",
     "not-in-documents": "Find the documents of {questions} whose answer occurs in none "
     "({ids}): add them; where one has the answer in other words, accept these, too, or name it "
     "(data.evidence_column); write [] where there is no answer.",
@@ -445,8 +338,8 @@ _STEPS: Mapping[StepCode, str] = {
     "learn or to evaluate.",
     "rare-labels": "Label more rows of the rare labels, up to about 20 each ({names}), or merge "
     "them: they are too rare to learn or to evaluate.",
-    "same-documents": "Remove documents with the text of another ({count}): found instead of the "
-    "one that evidence names, they count as a miss.",
+    "same-documents": "Remove documents with the text of another ({count}: {names}): found instead "
+    "of the one that evidence names, they count as a miss.",
     "values": "Review {records} with a value that does not occur in the text, where nearly "
     "all others do ({names}): {ids}.",
 }
@@ -454,9 +347,7 @@ _STEPS: Mapping[StepCode, str] = {
 
 def step(check: Check, found: Step, say: Callable[[Command], str] = typed) -> str:
     """Say what to do, and why; `say` writes commands as the reader types them."""
-    reach, balance, detect = check.reach, check.balance, "are too few to compare candidates"
-    if reach.usual is not None:
-        detect = f"detect {points(reach.usual)} or more"
+    balance = check.balance
     return _STEPS[found.code].format(
         rows=f"{len(found.rows):,}",
         questions=plural(len(found.rows), "question"),
@@ -468,12 +359,6 @@ def step(check: Check, found: Step, say: Callable[[Command], str] = typed) -> st
         command=say(found.command) if found.command else "",
         texts=plural(check.conflicts.texts if check.conflicts else 0, "text"),
         agree=_agree(check, plural(found.count, "pair")),
-        tested=f"{reach.rows:,}",
-        detects=points(reach.usual or 1),
-        all=f"{check.rows:,}",
-        margin=points(reach.margin),
-        today=f"today's {plural(reach.rows, 'row')} {detect}",
-        takes=_margin(check),
         doubted=plural(check.audit.suspected if check.audit else 0, "most doubtful label"),
         worth=_worth(check, found),
         hidden=_name_rarest(check.hidden) if check.hidden else "",
@@ -483,10 +368,9 @@ def step(check: Check, found: Step, say: Callable[[Command], str] = typed) -> st
 
 
 def _agree(check: Check, pairs: str) -> str:
-    facts = check.targets
-    if facts and facts.relevance is not None:
+    if check.kind == "ranking":
         return f"Name the same relevant documents in {pairs} of like questions"
-    if facts and facts.answers is not None:
+    if check.kind == "answering":
         return f"Accept the same answers, as a list, in {pairs} of like questions"
     return f"Give {pairs} of similar inputs the same target"
 

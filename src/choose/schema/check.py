@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 from choose.formatting import plural
@@ -16,58 +17,16 @@ class CorpusFacts(Record):
     Attributes:
         passages: of at most 100 words, whole sentences of one document.
         dated: documents with a date.
-        copies: the ids of documents that have one text, for each such text.
-        touched: questions that one of these answers.
+        copies: the ids of documents with the text of an earlier one.
+        touched: questions that one of these, or the earlier one, answers.
     """
 
     documents: int
     passages: int
     words: int
     dated: int
-    copies: tuple[tuple[str, ...], ...] = ()
+    copies: tuple[str, ...] = ()
     touched: int = 0
-
-    @property
-    def repeated(self) -> int:
-        """Return the number of documents with the text of an earlier one."""
-        return sum(len(same) - 1 for same in self.copies)
-
-
-class AnswerFacts(Record):
-    """What the answers to the questions of a labelled set hold, as counts of rows.
-
-    Attributes:
-        unanswerable: without an answer.
-        several: with several accepted answers.
-        passage: the field that holds what is read for an answer, or null.
-        corpus: the documents that answers are in; null where there are none.
-    """
-
-    unanswerable: int
-    several: int
-    passage: str | None
-    corpus: CorpusFacts | None = None
-
-    @property
-    def few_unanswerable(self) -> bool:
-        """Return whether too few have no answer to teach a model when to give none."""
-        return 0 < self.unanswerable < FEWEST
-
-
-class RelevanceFacts(Record):
-    """The relevant documents of a question: on average, and at most; and all documents."""
-
-    mean: float
-    most: int
-    corpus: CorpusFacts
-
-
-class SetFacts(Record):
-    """The rows with each label, the most frequent first, and the labels of a row."""
-
-    counts: tuple[tuple[str, int], ...]
-    mean: float
-    most: int
 
 
 class Count(Record):
@@ -105,18 +64,6 @@ class Balance(Record):
         return self.majority >= MAJORITY
 
 
-class Lengths(Record):
-    """Medians of words, which are what is between spaces, and of characters of a text.
-
-    `longest` is the most words of a text; `long` texts have more than 256, which models cut.
-    """
-
-    words: float
-    longest: int
-    characters: float
-    long: int
-
-
 class Conflicts(Record):
     """Texts with several labels, their rows, and the rows that no candidate can answer right."""
 
@@ -148,23 +95,18 @@ class Repeats(Record):
 Status = Literal["good", "look", "unknown"]
 
 Topic = Literal[
-    "size", "wrong-labels", "overlap", "conflicts", "balance",
-    "fields", "types", "values", "labels", "sets", "contradictions",
-    "answers", "passage", "relevance", "documents",
-    "evidence", "same-documents",
-    "test-file", "duplicates", "languages", "lengths", "rows", "reading",
+    "size", "wrong-labels", "conflicts", "balance", "fields", "labels", "answers", "documents",
+    "evidence", "test-file", "duplicates", "languages", "rows", "reading",
 ]  # fmt: skip
 
 StepCode = Literal[
-    "metric", "leaks", "conflicts", "doubted-labels", "rare-labels", "cross-validate",
-    "more-rows", "contradictions", "values", "rare-fields",
-    "not-in-passage", "not-in-documents", "same-documents",
+    "metric", "leaks", "conflicts", "doubted-labels", "rare-labels", "contradictions", "values",
+    "rare-fields", "not-in-passage", "not-in-documents", "same-documents",
 ]  # fmt: skip
 
 IssueKind = Literal[
     "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label",
-    "unlike target", "mixed type", "not in text", "not in passage", "not in documents",
-    "reworded",
+    "unlike target", "not in text", "not in passage", "not in documents", "reworded",
 ]  # fmt: skip
 
 
@@ -176,14 +118,12 @@ class FieldFacts(Record):
         filled: rows that have it.
         in_text: share of its values that occur in the text or the further input of their rows;
             null for a field that no row has.
-        types: JSON types of its values with their rows, the most common first.
     """
 
     name: str
     type: str
     filled: int
     in_text: float | None
-    types: tuple[tuple[str, int], ...]
 
 
 class TargetFacts(Record):
@@ -195,7 +135,10 @@ class TargetFacts(Record):
         fields: the fields of records, the most frequent first; none for texts.
         rare: fields that hardly any row has.
         unseen: fields, or labels of sets, of the test file that no row to learn from has.
-        answers, sets, relevance: of answers, sets of labels or relevant documents; else null.
+        labels: of sets, each with its rows, the most frequent first.
+        unanswerable: questions without an answer; null where none is asked.
+        passage: the field that holds what is read for an answer, or null.
+        corpus: the documents that answers are in, or that are ranked; null where there are none.
     """
 
     rows: int
@@ -203,9 +146,15 @@ class TargetFacts(Record):
     fields: tuple[FieldFacts, ...]
     rare: tuple[str, ...] = ()
     unseen: tuple[str, ...]
-    answers: AnswerFacts | None = None
-    sets: SetFacts | None = None
-    relevance: RelevanceFacts | None = None
+    labels: tuple[tuple[str, int], ...] = ()
+    unanswerable: int | None = None
+    passage: str | None = None
+    corpus: CorpusFacts | None = None
+
+    @property
+    def few_unanswerable(self) -> bool:
+        """Return whether too few have no answer to teach a model when to give none."""
+        return 0 < (self.unanswerable or 0) < FEWEST
 
 
 class Line(Record):
@@ -224,7 +173,6 @@ class Step(Record):
         names: labels, fields or documents that are concerned.
         count: pairs or documents.
         command: what to type; null where nothing is to be typed.
-        first: false for a step that need not be taken before a study.
     """
 
     code: StepCode
@@ -233,7 +181,6 @@ class Step(Record):
     names: tuple[str, ...] = ()
     count: int = 0
     command: Command | None = None
-    first: bool = True
 
 
 class Issue(Record):
@@ -262,14 +209,12 @@ class Check(File):
         compare: the command that compares on these rows.
         test_file: usable rows of a test file.
         broken_chain: whether the longest chain of near-duplicates is too long to keep together.
-        alike: texts with several labels, if punctuation does not count.
         hidden: labels that the metric hardly counts, the rarest first.
         sampled: whether labels of a sample were audited.
         unseen: labels of the test file that no training row has.
         group: a column that may say which rows belong together.
         notes, dropped: how the rows were read, and which were left out, as `data` says it.
         foreign: share of texts with letters that English lacks.
-        unspaced: whether most letters are of scripts without spaces between words.
     """
 
     name: str
@@ -285,7 +230,6 @@ class Check(File):
     reach: DetectableGains
     test_file: int | None = None
     broken_chain: bool = False
-    alike: int = 0
     hidden: tuple[Count, ...] = ()
     sampled: bool = False
     unseen: tuple[str, ...] = ()
@@ -299,9 +243,7 @@ class Check(File):
     targets: TargetFacts | None = None
     audit: Audit | None = None
     audited_in: str | None = None
-    lengths: Lengths
     foreign: float
-    unspaced: bool
     issues: tuple[Issue, ...]
     seconds: float = 0.0
 
@@ -310,6 +252,15 @@ class Check(File):
 
     def rows_with(self, kind: IssueKind) -> tuple[str, ...]:
         return tuple(dict.fromkeys(issue.row for issue in self.named(kind)))
+
+    @property
+    def crosses(self) -> bool:
+        """Return whether all rows, cross-validated, would show the margin that test rows do not."""
+        reach = self.reach
+        if self.test_file is not None or (reach.usual or 1.0) <= reach.margin:
+            return False
+        independent = reach.independent / max(reach.rows, 1) * self.rows
+        return reach.rows < self.rows and independent >= (reach.margin_rows or inf)
 
     @property
     def answers(self) -> str:
