@@ -129,7 +129,7 @@ def on_ray(data: Dataset) -> Iterator[Any]:
         section = RunSection(executor="ray", address=nodes.address)
         joined = connect(section, data_may_leave=True)
         candidates = [Candidate(name=name, strategy=name) for name in ("majority", "tfidf")]
-        resources = resources_of(candidates, section, joined.nodes(), nodes.address)
+        resources = resources_of(candidates, joined.nodes(), nodes.address)
         executor = RayExecutor(joined, Pools(data), resources, Question.about(candidates), print)
         try:
             executor.begin()

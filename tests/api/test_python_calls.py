@@ -166,7 +166,7 @@ def test_packages_that_share_a_name_with_a_function_are_called_and_imported(tmp_
     import choose.report.write
 
     assert choose.check.audit is sys.modules["choose.check.audit"]
-    assert "group_column" in inspect.signature(choose.check).parameters
+    assert "labels" in inspect.signature(choose.check).parameters
     checked = choose.check(TEXTS, LABELS)
     assert checked.rows == 60
     assert "60 test rows" in repr(checked)
@@ -179,15 +179,6 @@ def test_packages_that_share_a_name_with_a_function_are_called_and_imported(tmp_
     assert "Audit a labelled set" in pydoc.render_doc(choose.check)
     with pytest.raises(choose.ChooseError, match="is not a study"):
         choose.report(tmp_path)
-
-
-def test_help_is_readable(decision: Decision) -> None:
-    text = pydoc.plain(pydoc.render_doc(choose.compare))
-    assert "Annotated" not in text
-    assert "FieldInfo" not in text
-    assert "What is good enough, such as 90%." in text
-    assert "seeds: int | None" in text
-    assert words.answer(decision) in " ".join(repr(decision).split())
 
 
 def test_a_loaded_export_says_what_it_is(decision: Decision, tmp_path: Path) -> None:
@@ -330,9 +321,7 @@ def test_every_key_of_a_study_is_a_keyword_once() -> None:
         if (section, name) != ("task", "fields")  # types, in a study file alone
     ]
     assert len(keys) == len(set(keys))
-    known = set(inspect.signature(choose.compare).parameters)
-    assert set(keys) - known == {"path"}
-    assert {"data", "test", "strategies", "study", "out", "budget"} <= known
+    assert set(keys) - set(keywords()) == {"path"}
     assert "goal" not in keywords()
 
 

@@ -29,7 +29,7 @@ def test_settings_name_no_folder_and_no_password() -> None:
             "endpoints": {"one": {"base_url": "https://ann:pass@host/v1?key=abc"}},
             "grid": {"views": []},
             "given": {"answers": [], "family": []},
-            "run": {"resources": {}},
+            "run": {},
         }
     )
     assert shown["data"] == {"path": "rows.csv", "test": "test.csv"}

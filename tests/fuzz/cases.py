@@ -15,7 +15,7 @@ import polars as pl
 import typer.main
 
 from choose.cli.app import app
-from choose.study.study_file import keywords
+from choose.study.study_file import fields_of, keywords
 from fuzz.runner import Case
 
 WORDS = [("alpha beta", "x"), ("gamma delta", "y"), ("epsilon zeta", "z")]
@@ -259,8 +259,8 @@ def _flag_cases() -> Iterator[Case]:
             value = "5" if param.is_flag else next(values.get(kind, texts))
             yield Case("flags", f"{name} {long} {value[:20]!a}", (*start, f"{long}={value}"))
     kinds = [("int", NUMBERS), ("float", NUMBERS), ("Mapping", TABLES), ("", TEXTS)]
-    for key, (_, parameter) in keywords().items():
-        wanted = str(parameter.annotation)
+    for key, section in keywords().items():
+        wanted = str(fields_of(section).get(key))
         some = next(values for kind, values in kinds if kind in wanted)
         for value in {some[len(key) % len(some)], some[(len(key) + 3) % len(some)]}:
             yield Case("settings", f"{key}={value[:20]!a}", (*PLAN, "--set", f"{key}={value}"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from choose.errors import ChooseError, DataError, StudyError
-from choose.study.study_file import SHORTCUTS, keywords
+from choose.study.study_file import keywords
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
@@ -116,40 +115,3 @@ def _cell(value: Any) -> Any:
     ):
         return None
     return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
-
-
-def document(function: Any) -> None:
-    """Give a function a keyword for each key of a study file, in its signature and its help."""
-    stated = inspect.signature(function, eval_str=True)
-    named = [p for p in stated.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    known = {p.name for p in named}
-    named += [parameter for name, (_, parameter) in keywords().items() if name not in known]
-    function.__signature__ = stated.replace(parameters=named)
-    function.__doc__ = _documented(function.__doc__ or "")
-
-
-def _documented(doc: str) -> str:
-    """Return a docstring with a list of the keywords that are keys of a study file."""
-    lines = [inspect.cleandoc(doc), "", "Keywords, by section of the study file:"]
-    section = ""
-    for name, (own, parameter) in keywords().items():
-        if own != section:
-            section = own
-            lines += ["", f"    [{section}]"]
-        text = _descriptions()[name]
-        kind = re.sub(
-            r"'|\b(collections\.abc|typing|datetime)\.",
-            "",
-            inspect.formatannotation(parameter.annotation),
-        )
-        lines.append(f"    {name}: {kind}" + (f"\n        {text}" if text else ""))
-    return "\n".join(lines)
-
-
-def _descriptions() -> dict[str, str]:
-    from choose.study.config import Study
-
-    sections = (field.annotation for field in Study.model_fields.values())
-    models: Any = [model for model in sections if hasattr(model, "model_fields")]
-    told = {n: f.description or "" for model in models for n, f in model.model_fields.items()}
-    return told | {name: text for name, (_, text) in SHORTCUTS.items()}

@@ -11,7 +11,6 @@ from warnings import warn
 from pydantic import PrivateAttr
 
 from choose.api.arguments import (
-    document,
     in_keywords,
     keyword_errors,
     names_of,
@@ -185,7 +184,7 @@ def compare(
         name: of rows that come from no file.
         yes: send requests to endpoints; without it an error says what would be sent.
         progress: show progress on standard error.
-        settings: keys of a study file, listed below.
+        settings: keys of a study file, such as ``target=0.9`` and ``budget="30m"``.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
@@ -349,6 +348,4 @@ def _shown(progress: bool) -> Any:
     return Progress() if progress else nullcontext()
 
 
-for function in (compare, check, plan):
-    document(function)
 report = read

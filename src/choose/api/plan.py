@@ -133,11 +133,10 @@ def read_study(study: Study, rows: Tables | None) -> ReadStudy:
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     from choose.data.scenarios import labels_in_pools
-    from choose.study.candidates import candidates_of, check_names
+    from choose.study.candidates import candidates_of
     from choose.study.rounds import Planner
 
     field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
-    check_names(study, field.candidates)
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 

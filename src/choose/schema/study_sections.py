@@ -144,14 +144,6 @@ class TaskSection(Settings):
     )
 
 
-class Resources(Settings):
-    """What a worker of a cluster gets for the trials of a candidate."""
-
-    cores: float | None = option("Processor cores.", gt=0, le=10_000)
-    gpus: float | None = option("GPUs; 0.5 lets two workers share one.", ge=0, le=64)
-    memory_gb: float | None = option("Memory, in GB.", gt=0, le=100_000)
-
-
 class RunSection(Settings):
     """Where trials run. That changes no answer, so it makes no other study."""
 
@@ -162,11 +154,6 @@ class RunSection(Settings):
     address: str | None = option(
         "HOST:PORT of the head of the Ray cluster. Default: auto, the cluster that this machine is "
         "a node of."
-    )
-    resources: Mapping[str, Resources] = option(
-        "What a worker gets for the trials of a candidate, by candidate or family. Default: a core "
-        "for fast candidates; for others up to four cores, and a GPU where nodes have some.",
-        default={},
     )
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from inspect import Parameter
 from typing import Any
 
 from choose.engines.weights.spec import endpoint_name
-from choose.errors import StudyError, did_you_mean
+from choose.errors import StudyError
 from choose.formatting import short_models
 from choose.judge.evidence import CandidateInfo, billions_in
 from choose.models.endpoints.providers import provider_of
@@ -313,15 +313,3 @@ def _describe(study: Study, candidate: Candidate, start: str) -> CandidateInfo:
         starts=start,
         **served,
     )
-
-
-def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
-    """Refuse resources of what the study does not have."""
-    # A candidate that does not run this time keeps its resources in the file.
-    known = [*FAMILIES, *sorted({c.name for c in candidates} | {*names_of(study), *available()})]
-    for name in study.run.resources:
-        if name not in known:
-            raise StudyError(
-                f"run.resources names {name!r}, which this study does not have."
-                f"{did_you_mean(name, known)} Allowed: {', '.join(dict.fromkeys(known))}."
-            )

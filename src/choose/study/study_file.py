@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePath
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -102,13 +101,16 @@ def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dic
     return kept
 
 
+def fields_of(section: str) -> dict[str, FieldInfo]:
+    """Return the keys of a section; none of one that is a list or a table of sections."""
+    return getattr(Study.model_fields[section].annotation, "model_fields", {})
+
+
 def flags_of(section: str) -> dict[str, FieldInfo]:
     """Return the fields of a section that have a flag of the same name."""
-    model: Any = Study.model_fields[section].annotation
-    known: dict[str, FieldInfo] = getattr(model, "model_fields", {})
     return {
         key: field
-        for key, field in known.items()
+        for key, field in fields_of(section).items()
         if any(isinstance(mark, Flag) for mark in field.metadata)
     }
 
@@ -335,12 +337,12 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
             raise StudyError(
                 f"--set {shown(text)} has no value. Write KEY=VALUE, such as --set seeds=5."
             )
-        if name not in known or section not in ("", known[name][0]):
+        if name not in known or section not in ("", known[name]):
             raise StudyError(
                 f"--set {shown(written)} is no key of a study file.{did_you_mean(name, known)} "
                 f"Allowed: {', '.join(sorted(known))}."
             )
-        table = "Mapping[" in str(known[name][1].annotation)
+        table = "Mapping[" in str(getattr(fields_of(known[name]).get(name), "annotation", ""))
         settings[name] = _table(value, name) if table else value.strip()
     return settings
 
@@ -355,17 +357,12 @@ def _table(text: str, name: str) -> Any:
         ) from error
 
 
-def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
-    """Return each keyword with its section and the parameter it makes."""
-    several: Any = str | tuple[str, ...] | None
-    known = {"quick": ("grid", _parameter("quick", bool | None))}
-    known |= {name: ("endpoints", _parameter(name, several)) for name in _ENDPOINT}
-    for section, field in Study.model_fields.items():
-        model = field.annotation
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            types = get_type_hints(model)
-            names = [name for name in model.model_fields if (section, name) not in _ELSEWHERE]
-            known |= {name: (section, _parameter(name, types[name])) for name in names}
+def keywords() -> dict[str, str]:
+    """Return each keyword with its section of a study file."""
+    known = {"quick": "grid", **dict.fromkeys(_ENDPOINT, "endpoints")}
+    for section in Study.model_fields:
+        names = (name for name in fields_of(section) if (section, name) not in _ELSEWHERE)
+        known |= dict.fromkeys(names, section)
     return known
 
 
@@ -381,7 +378,7 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             )
         if name in stated and name not in SHORTCUTS:
             text = str(value) if isinstance(value, PurePath) else value
-            sections.setdefault(known[name][0], {})[name] = text
+            sections.setdefault(known[name], {})[name] = text
     if given.get("quick"):
         sections["grid"] = {**QUICK, **sections.get("grid", {})}
     if stated.keys() & {*_ENDPOINT}:
@@ -391,9 +388,3 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if model is not None:
             sections.setdefault("models", {})["model"] = model
     return sections
-
-
-def _parameter(name: str, annotation: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )

@@ -19,12 +19,19 @@ from choose.errors import ChooseError, StudyError
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import versions
 from choose.run.worker import Worker
-from choose.schema.study_sections import Resources, RunSection
 from choose.strategy import Weighted, available, build, find
 from choose.types import Candidate, Dataset
 
 # Cores of a worker for a candidate that is not fast, at most.
 MOST_CORES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a worker gets of a node."""
+
+    cores: float
+    gpus: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,63 +42,37 @@ class Node:
     address: str
     cores: float
     gpus: float
-    memory: float
 
     def room(self, taken: Iterable[Resources]) -> Node:
         """Return the node with the resources that these workers leave free."""
         used = list(taken)
-        return Node(
-            self.id,
-            self.address,
-            self.cores - sum(r.cores or 0.0 for r in used),
-            self.gpus - sum(r.gpus or 0.0 for r in used),
-            self.memory - 1e9 * sum(r.memory_gb or 0.0 for r in used),
-        )
+        cores, gpus = sum(r.cores for r in used), sum(r.gpus for r in used)
+        return Node(self.id, self.address, self.cores - cores, self.gpus - gpus)
 
     def count(self, asked: Resources) -> int:
         """Return how many workers with these resources fit."""
-        sides = (
-            (self.cores, asked.cores),
-            (self.gpus, asked.gpus),
-            (self.memory, asked.memory_gb and 1e9 * asked.memory_gb),
-        )
-        return min((int(max(0.0, there) / each + 1e-6) for there, each in sides if each), default=0)
+        sides = ((self.cores, asked.cores), (self.gpus, asked.gpus))
+        return min(int(max(0.0, there) / each + 1e-6) for there, each in sides if each)
 
 
 def resources_of(
-    candidates: Sequence[Candidate], section: RunSection, nodes: Sequence[Node], address: str
+    candidates: Sequence[Candidate], nodes: Sequence[Node], address: str
 ) -> dict[str, Resources]:
     """Return what a worker gets for each candidate, by name.
 
+    Fast ones get a core, others up to four, and a GPU where a node has one.
+
     Raises:
-        StudyError: if no node has room for it.
+        StudyError: if no node has a core.
     """
-    resources = {}
-    for candidate in candidates:
-        cls, name = find(candidate.strategy), candidate.name
-        given = section.resources.get(name) or section.resources.get(cls.family) or Resources()
-        most = max((node.cores for node in nodes), default=1.0)
-        usual = 1.0 if cls.cheap else max(1.0, min(MOST_CORES, most))
-        gpus = 0.0 if cls.cheap else min(1.0, max((node.gpus for node in nodes), default=0.0))
-        asked = resources[name] = Resources(
-            cores=usual if given.cores is None else given.cores,
-            gpus=gpus if given.gpus is None else given.gpus,
-            memory_gb=given.memory_gb,
+    able = [node for node in nodes if node.cores >= 1]
+    if not able:
+        raise StudyError(
+            f"No node of the Ray cluster {address!r} has a core for a trial. Add a node."
         )
-        if not any(node.count(asked) for node in nodes):
-            top = max(nodes, key=lambda node: (node.cores, node.gpus, node.memory))
-            largest = Resources(cores=top.cores, gpus=top.gpus, memory_gb=top.memory / 1e9)
-            raise StudyError(
-                f"No node of the Ray cluster {address!r} has room for a trial of {name!r}: it asks "
-                f"for {_words(asked)}, and the largest node has {_words(largest)}. Ask for less "
-                f"under [run.resources.{name}], or add a node."
-            )
-    return resources
-
-
-def _words(asked: Resources) -> str:
-    parts = [f"{asked.cores:g} cores", f"{asked.gpus or 0:g} GPUs"]
-    return ", ".join(parts + ([f"{asked.memory_gb:g} GB of memory"] if asked.memory_gb else []))
+    top = max(able, key=lambda node: (node.gpus >= 1, node.cores))
+    slow = Resources(min(MOST_CORES, top.cores), float(top.gpus >= 1))
+    return {c.name: Resources(1.0) if find(c.strategy).cheap else slow for c in candidates}
 
 
 # Hyperparameters that name models.

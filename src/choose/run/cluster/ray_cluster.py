@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from choose.errors import StudyError
 from choose.models.endpoints.providers import PROVIDERS
-from choose.run.cluster.node_worker import ClusterWorker, Node
+from choose.run.cluster.node_worker import ClusterWorker, Node, Resources
 from choose.run.records import GroupRequest
-from choose.schema.study_sections import Resources, RunSection
+from choose.schema.study_sections import RunSection
 
 # Seconds to wait for the head of a cluster before it counts as absent.
 CONNECT_TIMEOUT = 5.0
@@ -82,7 +82,6 @@ class Cluster:
                 str(node["NodeManagerAddress"]),
                 float(node["Resources"].get("CPU", 0.0)),
                 float(node["Resources"].get("GPU", 0.0)),
-                float(node["Resources"].get("memory", 0.0)),
             )
             for node in self.ray.nodes()
             if node["Alive"]
@@ -109,11 +108,10 @@ class Cluster:
         actor = self.ray.remote(ClusterWorker).options(
             num_cpus=asked.cores,
             num_gpus=asked.gpus,
-            memory=None if asked.memory_gb is None else int(1e9 * asked.memory_gb),
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
             max_restarts=0,
         )
-        return actor.remote(settings, max(1, int(asked.cores or 1)), self.withheld)
+        return actor.remote(settings, max(1, int(asked.cores)), self.withheld)
 
     def end(self, handle: Any) -> None:
         """End a worker, whatever it does."""

@@ -24,6 +24,7 @@ from choose.run.cluster.node_worker import (
     Node,
     NodeFacts,
     Question,
+    Resources,
     models_of,
     resources_of,
     why_not,
@@ -31,7 +32,6 @@ from choose.run.cluster.node_worker import (
 from choose.run.cluster.ray_cluster import Actor, Cluster, connect, last_line
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import ThreadExecutor, Worker
-from choose.schema.study_sections import Resources
 from choose.study.config import Study
 from choose.types import Candidate
 
@@ -95,7 +95,7 @@ class RayExecutor:
         # do not see that of their node, so where this machine has one the first worker decides.
         self.dtypes = {} if self.cluster.here().gpus else {False: self.here.dtype}
         self.data = self.cluster.ray.put(self.pools.dataset)
-        self.least = min(self.resources.values(), key=lambda r: (r.gpus or 0.0, r.cores or 0.0))
+        self.least = min(self.resources.values(), key=lambda r: (r.gpus, r.cores))
         self.nodes, self.looked, self.seen = self.cluster.nodes(), monotonic(), monotonic()
         for node in self.nodes:
             if node.count(self.least):
@@ -222,8 +222,8 @@ class RayExecutor:
             return None
         self.lost_on |= dict.fromkeys(request.keys, actor.node.id)
         why = (
-            f"On the node {actor.node.address}: {last_line(error)}. If its memory ran out, ask for "
-            f"more memory_gb under [run.resources.{request.candidate}], or name a smaller model."
+            f"On the node {actor.node.address}: {last_line(error)}. If its memory ran out, "
+            "name a smaller model."
         )
         return GroupResult(number=request.number, lost=why)
 
@@ -332,7 +332,7 @@ def on_cluster(
         return
     keys = [e.api_key_env for e in study.endpoints.values() if e.api_key_env]
     with closing(connect(study.run, study.constraints.data_may_leave, keys)) as cluster:
-        resources = resources_of(local, study.run, cluster.nodes(), cluster.address)
+        resources = resources_of(local, cluster.nodes(), cluster.address)
         made = RayExecutor(cluster, pools, resources, Question.about(candidates), say)
         with closing(made) as executor:
             executor.begin()
