@@ -183,7 +183,8 @@ def test_candidates_of_one_study_only_are_named(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"one": set(range(20)), "old": set(range(30))})
     b = stored(tmp_path / "b", {"one": set(range(20)), "new": set(range(5))})
     versus = compare_stores(a, b)
-    assert (versus.candidates_new, versus.candidates_gone) == (("new",), ("old",))
+    changed = {change.what for change in versus.changes}
+    assert {"candidate.new.strategy", "candidate.old.strategy"} <= changed
     picked = versus.shifts[0]
     assert (picked.before, picked.after) == ("one", "new")
     assert picked.difference.value == pytest.approx(15 / ROWS)

@@ -330,7 +330,6 @@ def test_figures_of_an_endpoint_are_those_of_the_clean_rows():
     assert found.behind == "m at host"
     assert (found.latency_p50, found.latency_p95) == pytest.approx((0.5, 0.86))
     assert (found.cached_share, found.unusable) == pytest.approx((0.4, 0.4))
-    assert found.instability is None
 
 
 def test_what_was_not_measured_of_an_endpoint_is_null():
@@ -342,10 +341,3 @@ def test_what_was_not_measured_of_an_endpoint_is_null():
 def test_a_small_model_stays_small_behind_an_endpoint():
     assert strong(BIG)
     assert not strong(replace(BIG, billions=0.135))
-
-
-def test_instability_is_the_share_of_rows_that_change():
-    made, again = served("x" * 10), served("xxxy.").answers[CLEAN]
-    asked = {**made.asked, ("clean", 1): IDS[:5]}
-    made = replace(made, asked=asked, answers={**made.answers, ("clean", 1): again})
-    assert service(made).instability == 0.4

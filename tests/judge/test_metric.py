@@ -188,13 +188,13 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
     )
     one, two = (study_scores(evidence, BALANCED) for evidence in (before, after))
     place = np.arange(2000)
-    (shift,), _ = shifts(Meeting(one, two, place, place), [("x", "x")])
+    (shift,) = shifts(Meeting(one, two, place, place), [("x", "x")])
     found = [accuracy(laid.candidates[0]) for laid in (one, two)]
     assert shift.accuracy_before == pytest.approx(found[0].value)
     assert shift.accuracy_after == pytest.approx(found[1].value)
     assert shift.difference.value == pytest.approx(found[1].value - found[0].value)
     assert shift.difference.low > 0
-    (same,), _ = shifts(Meeting(one, one, place, place), [("x", "x")])
+    (same,) = shifts(Meeting(one, one, place, place), [("x", "x")])
     assert same.same_fits
     assert same.accuracy_after == pytest.approx(found[0].value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ def _facts(store: Store, decision: Decision) -> dict[str, str]:
     whole = {
         "data": {
             "fingerprint": data.fingerprint,
+            "labels": ", ".join(store.dataset.task.labels),
             "labelled rows": data.rows,
             "test rows": data.test_rows,
             "division": data.division,
@@ -88,7 +89,7 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
     pair = was.named, now.named
     if pair[0] in old and pair[1] in new and pair not in named:
         named.insert(0, pair)
-    paired, missing = shifts(common, named)
+    paired = shifts(common, named)
     return Versus(
         choose=version("choose-llm"),
         before=summary_of(was),
@@ -97,12 +98,7 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
         why=tuple(causes(was, now, paired)),
         rows=rows,
         shifts=paired,
-        not_compared=missing,
         changes=differences(stores[0], was, stores[1], now),
-        labels_new=_difference(second.task.labels, first.task.labels),
-        labels_gone=_difference(first.task.labels, second.task.labels),
-        candidates_new=_difference(new, old),
-        candidates_gone=_difference(old, new),
         margin=float(now.goal["margin"]),
         metric=metric_of(now),
     )
@@ -159,11 +155,6 @@ def _contents(dataset: Dataset) -> dict[str, str]:
 def _once(contents: Mapping[str, str], met: set[str]) -> dict[str, str]:
     counts = Counter(contents.values())
     return {c: id for id, c in contents.items() if counts[c] == 1 and id not in met}
-
-
-def _difference(these: Iterable[str], those: Iterable[str]) -> tuple[str, ...]:
-    known = set(those)
-    return tuple(name for name in these if name not in known)
 
 
 def _too_few(before: str, after: str, rows: CommonRows) -> str:

@@ -37,26 +37,19 @@ class Meeting:
         return None
 
 
-def shifts(
-    meeting: Meeting, named: Sequence[tuple[str, str]]
-) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
-    """Compare pairs of candidates (first study, second study); name those without a result.
+def shifts(meeting: Meeting, named: Sequence[tuple[str, str]]) -> tuple[Shift, ...]:
+    """Compare pairs of candidates (first study, second study) that answered some common row.
 
     The p-values of all compared pairs are corrected together (Holm).
     """
-    measured, missing = [], []
-    for old, new in named:
-        shift = _shift(meeting, meeting.first[old], meeting.second[new])
-        if shift is None:
-            missing.append(new)
-        else:
-            measured.append(shift)
+    pairs = (_shift(meeting, meeting.first[old], meeting.second[new]) for old, new in named)
+    measured = [shift for shift in pairs if shift is not None]
     tested = [shift.p for shift in measured if shift.p is not None]
     corrected = iter(holm(tested))
     return tuple(
         shift if shift.p is None else shift.model_copy(update={"p_holm": next(corrected)})
         for shift in measured
-    ), tuple(missing)
+    )
 
 
 def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shift | None:

@@ -725,7 +725,6 @@ def _served(service: Service | None) -> dict[str, str]:
         "seconds, 95th percentile": figure(service.latency_p95),
         "% of tokens cached": percent(service.cached_share),
         "% unusable": percent(service.unusable),
-        "% that change when asked again": percent(service.instability),
     }
 
 
@@ -1041,7 +1040,6 @@ def comparison_blocks(versus: Versus) -> list[Block]:
         *shifts(versus),
         Heading("Which rows are compared", "rows"),
         Bullets(list(comparison_words.rows(versus))),
-        *part("In one study only", bullets(comparison_words.others(versus)), level=4),
         Heading("What changed in the study", "changes"),
         *changes(versus),
         Paragraph(f"Data: {prints}. Reproduce: choose report FIRST SECOND", "note"),

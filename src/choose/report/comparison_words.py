@@ -72,20 +72,6 @@ def rows(versus: Versus) -> Iterator[str]:
         yield f"{common.changed:,} changed under the same id."
 
 
-def others(versus: Versus) -> Iterator[str]:
-    for what, names in (
-        ("New candidates", versus.candidates_new),
-        ("Removed candidates", versus.candidates_gone),
-        ("New labels", versus.labels_new),
-        ("Removed labels", versus.labels_gone),
-    ):
-        if names:
-            more = f" and {len(names) - 20:,} more" * (len(names) > 20)
-            yield f"{what}: {listed(names[:20])}{more}."
-    for name in versus.not_compared:
-        yield f"{name}: no common row was answered in both studies."
-
-
 def why(versus: Versus) -> list[str]:
     return [_cause(versus, cause) for cause in versus.why]
 

@@ -94,8 +94,7 @@ class Pace:
         each = _assumed(job.trial)[1] if self.answer is None else self.answer
         rows = len(dataset.folds[min(job.trial.fold, len(dataset.folds) - 1)].questions)
         clean = max(0, (job.ask or job.trial.scenario.ask or rows) - had)
-        views = len(job.views) + job.repeats - 1
-        return each * (clean + views * min(rows, job.view_rows // len(dataset.folds)))
+        return each * (clean + len(job.views) * min(rows, job.view_rows // len(dataset.folds)))
 
 
 class Needed(NamedTuple):

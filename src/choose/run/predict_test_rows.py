@@ -16,7 +16,6 @@ from choose.corpus import CONDITIONS, WORDS, Corpus, is_drill, span_of
 from choose.data.scenarios import with_typos
 from choose.data.stratify import stratified_order, stratified_sample
 from choose.errors import MoneySpent, StrategyError
-from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.schema.plan import Job
 from choose.strategy import Rereads, SendsPassages, Strategy
@@ -151,15 +150,14 @@ class OtherViews:
         self, view: tuple[str, int], strategy: Strategy, items: Sequence[Item], task: Task
     ) -> None:
         """Answer the items of a view; a fold may hold none of them."""
-        with repeated_requests(view[1]):
-            self.answers[view] = predict(strategy, items, task) if items else _NONE
+        self.answers[view] = predict(strategy, items, task) if items else _NONE
         self.asked[view] = tuple(item.id for item in items)
 
 
 def answer_views(
     job: Job, ids: Sequence[str], dataset: Dataset, *, strategy: Strategy
 ) -> OtherViews:
-    """Answer a job's views and repeats; those answered before time or money ended count.
+    """Answer a job's views; those answered before time or money ended count.
 
     Views are of some of the test rows that were answered, by `ids`. Changed documents come last.
     """
@@ -178,7 +176,7 @@ def answer_views(
 def _views_of(
     job: Job, ids: Sequence[str], dataset: Dataset, strategy: Strategy
 ) -> Iterator[tuple[tuple[str, int], list[Item]]]:
-    """Yield views of the rows and of what is read with them, then repeats of the clean rows."""
+    """Yield views of the rows and of what is read with them."""
     rows, task = dataset.examples, dataset.task
     most = max(1, job.view_rows // len(dataset.folds))
     sample = stratified_sample(ids, {id: rows[id].target for id in ids}, most, "views-0")
@@ -195,8 +193,6 @@ def _views_of(
             # Rows that a candidate answers first, so that controls are on rows it answered.
             first = {*asking_order(ids, dataset)[:most]}
             yield (name, 0), given(name, [rows[id] for id in ids if id in first], corpus, words)
-    for repeat in range(1, job.repeats):
-        yield ("clean", repeat), [rows[id].item() for id in sample]
 
 
 def _answer_drill(

@@ -171,10 +171,9 @@ def run_trials(
 
 
 def answers(job: Job, run: Run) -> bool:
-    """Return whether a run has answered all rows, views and repeats that a job asks."""
-    views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
+    """Return whether a run has answered all rows and views that a job asks."""
     enough = not run.unasked or 0 < job.ask <= len(run.asked.get(CLEAN, ()))
-    return run.error is None and enough and all(view in run.answers for view in views)
+    return run.error is None and enough and all((view, 0) in run.answers for view in job.views)
 
 
 def failed_run(trial: Trial, error: str, seconds: float | None = None) -> Run:

@@ -34,7 +34,6 @@ class Job:
 
     Attributes:
         part: the part of the study, in words.
-        repeats: how often the clean rows are answered; repetitions have `view_rows` at most.
         view_rows: most rows of another view, folds together.
         ask: how many of the trial's test rows to answer; 0 is all.
     """
@@ -42,7 +41,6 @@ class Job:
     trial: Trial
     views: tuple[str, ...] = ()
     part: str = ""
-    repeats: int = 1
     view_rows: int = VIEW_ROWS
     ask: int = 0
 

@@ -194,7 +194,6 @@ class Service(Record):
         latency_p95: the same for 95 of 100.
         cached_share: of the tokens read, those that a prefix cache served.
         unusable: share of the rows that got no answer, a part of one, or what is no label.
-        instability: share of rows whose answer differs between repeated predictions.
     """
 
     behind: str
@@ -202,7 +201,6 @@ class Service(Record):
     latency_p95: float | None = None
     cached_share: float | None = None
     unusable: float = 0.0
-    instability: float | None = None
 
 
 class SourceLoss(Record):

@@ -94,10 +94,7 @@ class Cause(Record):
 
 
 class Versus(File):
-    """The whole comparison of two studies; `metric` is that of the later one.
-
-    `not_compared` names candidates of which no common row was answered in both.
-    """
+    """The whole comparison of two studies; `metric` is that of the later one."""
 
     before: Side
     after: Side
@@ -105,11 +102,6 @@ class Versus(File):
     why: tuple[Cause, ...]
     rows: CommonRows
     shifts: tuple[Shift, ...]
-    not_compared: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
-    labels_new: tuple[str, ...] = ()
-    labels_gone: tuple[str, ...] = ()
-    candidates_new: tuple[str, ...] = ()
-    candidates_gone: tuple[str, ...] = ()
     margin: float
     metric: str = "accuracy"

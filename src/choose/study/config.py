@@ -125,12 +125,6 @@ class Grid(Settings):
     budget: Annotated[float | None, BeforeValidator(seconds), Flag("TIME")] = option(
         "Time to take: 90s, 10m, 2h (default: 10m). A number alone is seconds.", default=600.0, gt=0
     )
-    repeats: int = option(
-        "Ask each endpoint the same question N times, to see how often its answer changes.",
-        default=1,
-        ge=1,
-        le=20,
-    )
     max_usd: Annotated[float | None, Flag("DOLLARS")] = option(
         "Most dollars that one command may spend at APIs.", gt=0
     )

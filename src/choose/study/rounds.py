@@ -57,7 +57,6 @@ class Point:
 
     Attributes:
         folds: the first folds of the data, or parts of the scenario; None for all folds.
-        repeats: how often an endpoint answers the clean rows.
     """
 
     part: str
@@ -66,7 +65,6 @@ class Point:
     repetition: int = 0
     views: tuple[str, ...] = ()
     folds: int | None = None
-    repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Planner:
             trial = self._trial(candidate, place, point.variant)
             most = CONTROL_ROWS * len(self.dataset.folds)
             few = {"view_rows": most} if point.part in (CONTROLS, DRILLS) else {}
-            yield Job(trial, point.views, point.part, point.repeats, **few)
+            yield Job(trial, point.views, point.part, **few)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
         """Yield a candidate's points: all of fast ones, of slow ones those that the study names.
@@ -151,10 +149,8 @@ class Planner:
 
         yield from self._reading_points(cls)
         views = USUAL_VIEWS if grid.views is None else grid.views
-        repeats = grid.repeats if endpoints_of(candidate, self.study.endpoints) else 1
-        if (views and wanted(VIEWS)) or repeats > 1:
-            shown = views if wanted(VIEWS) else ()
-            yield Point(VIEWS, views=shown, repeats=repeats)
+        if views and wanted(VIEWS):
+            yield Point(VIEWS, views=views)
         if cls.learns and cls.seeded:
             for repetition in range(1, grid.seeds or USUAL_SEEDS):
                 yield Point(REPETITIONS, repetition=repetition)

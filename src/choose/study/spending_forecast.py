@@ -27,7 +27,7 @@ ANSWER_TOKENS = 12
 
 
 # Why rows are sent beside the parts of the study.
-AGAIN, SEARCH = "repeats", "choosing prompts"
+SEARCH = "choosing prompts"
 
 
 class Request(NamedTuple):
@@ -85,18 +85,16 @@ def _count_job(
     training = (trial.pool, trial.seed) if shown or asked else ()
     how = (trial.strategy, str(sorted(trial.params.items(), key=str)), *training)
     few = max(1, job.view_rows // len(pools.dataset.folds))
-    views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
-    for view, repeat in [("clean", 0), *views]:
+    for view in ("clean", *job.views):
         asked_of = place.questions[: job.ask or None]
-        ids = asked_of if (view, repeat) == ("clean", 0) else asked_of[:few]
-        part = AGAIN if repeat else job.part
+        ids, part = (asked_of, job.part) if view == "clean" else (asked_of[:few], "")
         if view != "clean":
             part = DRILLS if is_drill(view) else CONTROLS if view in CONDITIONS else VIEWS
         for id in ids:
             # An equal request is sent once, for the first part that needs it.
             given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)
             request = Request(id, shown, most, part, given, words, prompt)
-            requests.setdefault((*how, view, repeat, id), request)
+            requests.setdefault((*how, view, id), request)
     rows.update(place.questions[: job.ask or None])
     for number in range(asked):
         id = place.pool[number % len(place.pool)].id

@@ -307,27 +307,6 @@ def test_a_finished_study_asks_and_confirms_nothing(choose, server, tmp_path):
 
 
 @pytest.mark.slow
-def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: Path) -> None:
-    calls: dict[str, int] = {}
-
-    def fickle(body: dict[str, Any]) -> Http:
-        question = body["messages"][-1]["content"]
-        calls[question] = calls.get(question, 0) + 1
-        # The rows with 7, 17, 27 … get another answer each time.
-        if any(word.endswith("7") for word in question.split()):
-            return sent(json.dumps({"label": list(WORDS_OF)[calls[question] % 3]}))
-        return by_remainder(body)
-
-    write_csv(tmp_path / "words.csv", numbers(60))
-    with serving(fickle) as server:
-        (tmp_path / "choose.toml").write_text(study_file(server.url, grid="repeats = 3"))
-        code, _out, _ = choose("compare", "-c", "choose.toml", "--out", "st")
-    assert code == 0
-    found = card(tmp_path / "st", "prompt-big")["service"]
-    assert found["instability"] == pytest.approx(6 / 60)
-
-
-@pytest.mark.slow
 def test_a_served_model_is_compared_as_it_is_with_a_warning(choose, server, tmp_path):
     rest = f'[endpoints.tuned]\nbase_url = "{server.url}"\nmodel = "ours"\n'
     served = '[[candidates]]\nstrategy = "served"\nname = "in-house"\nmodel = "endpoint:tuned"\n'

@@ -17,7 +17,6 @@ import pytest
 from choose.conformance import TASK, questions
 from choose.errors import EndpointError, ModelError, MoneySpent
 from choose.models.endpoints.client import EndpointClient, retry_after
-from choose.models.endpoints.command_session import repeated_requests
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
@@ -176,16 +175,6 @@ def test_another_model_url_or_parameter_is_asked_anew(changed, anew, monkeypatch
         with endpoint_session(RIGHT, asked=asked, **more):
             fitted().predict(questions(3))
     assert len(asked) == (8 if anew else 4)
-
-
-def test_a_repeat_is_asked_anew_and_kept_apart() -> None:
-    asked: list[dict[str, Any]] = []
-    with endpoint_session(RIGHT, asked=asked):
-        strategy = fitted()
-        for repeat in (0, 1, 0, 1):
-            with repeated_requests(repeat):
-                strategy.predict(questions(3))
-    assert len(asked) == 1 + 3 + 3
 
 
 def test_old_answers_are_asked_anew() -> None:

@@ -7,7 +7,7 @@ less than half as many as the largest would cost too many: it keeps its own, whi
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -51,7 +51,7 @@ from choose.stats.intervals import wilson
 from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
-from choose.types import Answers, Run
+from choose.types import Answers
 
 
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
@@ -262,7 +262,6 @@ def service_of(candidate: CandidateScores) -> Service | None:
         latency_p95=p95,
         cached_share=_cached(answers),
         unusable=(counts["refused"] + counts["empty"] + counts["cut"] + counts["off-list"]) / rows,
-        instability=_instability(candidate.main.runs),
     )
 
 
@@ -273,19 +272,6 @@ def _cached(answers: Sequence[Answers]) -> float | None:
     if len(pairs) < len(known) or not (read := sum(r for _, r in pairs)):
         return None
     return float(sum(c for c, _ in pairs) / read)
-
-
-def _instability(runs: Sequence[Run]) -> float | None:
-    """Return the share of rows whose answer changed; None where none was asked for again."""
-    given: dict[tuple[str, str], list[str | None]] = defaultdict(list)
-    for run in runs:
-        if ("clean", 1) in run.answers:
-            for view in (view for view in run.answers if view[0] == "clean"):
-                for id, output in zip(run.asked[view], run.answers[view].outputs, strict=True):
-                    given[run.trial.key, id].append(output)
-    repeats = max((len(outputs) for outputs in given.values()), default=1)
-    rows = [outputs for outputs in given.values() if len(outputs) == repeats > 1]
-    return float(np.mean([len(set(outputs)) > 1 for outputs in rows])) if rows else None
 
 
 def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:

@@ -29,9 +29,6 @@ from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 from choose.progress import TimeLimitReached, seconds_left
 from choose.schema.plan import Traffic
 
-# Number of the repeat of a question; part of the key under which an answer is cached.
-REPEAT: ContextVar[int] = ContextVar("choose_endpoint_repeat", default=0)
-
 # So many requests in turn that got no answer, however often they were sent, mean a dead server.
 _LOST = 3
 
@@ -94,7 +91,7 @@ class RequestChannel:
         self.cache = AnswerCache(path, endpoint.reuse_days)
 
     def key(self, body: Mapping[str, Any]) -> str:
-        return digest([PROTOCOL, self.endpoint.base_url, dict(body), REPEAT.get()])
+        return digest([PROTOCOL, self.endpoint.base_url, dict(body)])
 
     async def send(self, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
         """Return the answer to a request, from the cache if it was paid for before.
@@ -430,16 +427,6 @@ def connect_endpoints(
     finally:
         _CURRENT.reset(token)
         session.close()
-
-
-@contextmanager
-def repeated_requests(repeat: int) -> Iterator[None]:
-    """Send requests anew inside the block: a repeat never reuses the answer of another one."""
-    token = REPEAT.set(repeat)
-    try:
-        yield
-    finally:
-        REPEAT.reset(token)
 
 
 def current_session() -> Session:
