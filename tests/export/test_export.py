@@ -197,7 +197,9 @@ def test_what_is_put_into_the_folder_meanwhile_is_not_lost(tmp_path: Path) -> No
 def test_what_changed_since_the_study_is_refused(study, tmp_path, monkeypatch):
     from choose_strategies.baselines import Majority, Probe
 
+    # Its hyperparameters of then may be unknown now.
     monkeypatch.setattr(Majority, "revision", 99)
+    monkeypatch.setattr(Majority, "__init__", None)
     with pytest.raises(StudyError, match="has changed since the study"):
         export(study, tmp_path / "out", candidate="majority")
     monkeypatch.setattr(Probe, "weights", lambda self: "0" * 64)

@@ -58,7 +58,7 @@ MANIFEST: dict[str, Change] = {
     "labels swapped": lambda c: c["task"]["labels"].reverse(),
     "revision": lambda c: c.update(revision=99),
     "strategy": lambda c: c.update(strategy="../../evil"),
-    "schema": lambda c: c.update(schema=2),
+    "schema": lambda c: c.update(schema=1),
     "params a list": lambda c: c.update(params=[]),
     "rows a word": lambda c: c.update(rows="many"),
     "no digests": lambda c: c.pop("files"),

@@ -68,7 +68,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema", serialization_alias="schema")
     choose: str
     candidate: str
     strategy: str

@@ -262,6 +262,12 @@ def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
 
 def fit_selection(choice: Selection, task: Task) -> Strategy:
     about = choice.about
+    if find(about.strategy).revision != about.revision:
+        raise StudyError(
+            f"Strategy {about.strategy!r} has changed since the study (revision "
+            f"{about.revision} then, {find(about.strategy).revision} now), so the study's "
+            "figures do not apply to it. Run choose compare again."
+        )
     strategy = build(about.strategy, seed=about.seed, **about.params)
     _check_same(choice, strategy)
     if isinstance(strategy, Prepares):
@@ -277,12 +283,6 @@ def _check_same(choice: Selection, strategy: Strategy) -> None:
         raise StudyError(
             f"Strategy {about.strategy!r} cannot be exported: it has no save and load methods. "
             "Choose another candidate with --candidate."
-        )
-    if find(about.strategy).revision != about.revision:
-        raise StudyError(
-            f"Strategy {about.strategy!r} has changed since the study (revision "
-            f"{about.revision} then, {find(about.strategy).revision} now), so the study's "
-            "figures do not apply to it. Run choose compare again."
         )
     if isinstance(strategy, Weighted) and strategy.weights() != choice.weights:
         raise StudyError(

@@ -176,3 +176,20 @@ def test_no_attribute_of_a_module_is_set_in_a_step(monkeypatch: pytest.MonkeyPat
 def test_other_layers_are_left_to_autograd(odd: dict[str, Any]) -> None:
     assert engine.supports(encoder().model)
     assert not engine.supports(encoder(**odd).model)
+
+
+def test_two_threads_read_as_one_does_and_stay_two() -> None:
+    reader = engine.Reader(engine.packed_layers(encoder(), torch.float32))
+    rows, before, read = some_rows([9, 40, 200, 41] * 12), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            read.append(torch.cat(reader.states_by_row(rows)))
+            assert reader.states_by_row([]) == []
+            with pytest.raises(IndexError):
+                reader.states_by_row([*rows, [999]])
+            with ThreadPoolExecutor(1) as pool:  # a new thread takes what was set last
+                assert pool.submit(torch.get_num_threads).result() == threads
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(*read, rtol=0, atol=1e-6)

@@ -25,11 +25,11 @@ SLOW_STEPS, MUCH_SLOWER = 2, 1.5
 # as often as that costs this share of the work.
 SHARE_OF_TRIALS = 0.01
 
-# All threads can win a trial by luck: beside a busy core a step takes now once and now three times
-# the time. They are left where the average of their steps is so much above what fewer took.
+# All threads may look fastest by chance. Fewer are used once the average step is this much slower
+# than a step on fewer was.
 UNLUCKY = 1.1
 
-# What the newest step is of the usual pace, which leaves out slow steps, and of the average.
+# Weight of the newest step in the usual pace, and in the average.
 NEWEST, NEWEST_OF_ALL = 0.2, 0.1
 
 

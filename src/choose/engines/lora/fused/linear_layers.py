@@ -125,8 +125,8 @@ class LoraMatrices(NamedTuple):
     """The LoRA matrices of one product in every adapted layer, those of its linears side by side.
 
     `a` is (layers, ranks, inputs), with the ranks of one linear after the other; `b` has for each
-    linear (layers, outputs, rank), multiplied by LoRA's scaling; its outputs stand from `columns`
-    on among the product's.
+    linear (layers, outputs, rank), multiplied by LoRA's scaling; its outputs begin at `columns` in
+    the product's.
     """
 
     a: torch.Tensor

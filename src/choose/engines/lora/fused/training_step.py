@@ -209,8 +209,8 @@ def _lay_out(
     part.dropout_seeds.append((len(part.rows) - first, (run.seed, run.step, number)))
 
 
-# Tokens of a pass of a reader, whose activations stay in the caches of a core; of fewer than half
-# as many together, all threads share one pass.
+# Tokens of a pass of a reader, whose activations stay in the caches of a core; below half of it in
+# all, all threads share one pass.
 TOKENS_PER_PASS = 1024
 
 
@@ -252,7 +252,7 @@ class Reader:
             count = math.ceil(total / TOKENS_PER_PASS)
         else:
             count = threads * math.ceil(total / (threads * TOKENS_PER_PASS))
-        passes = list(batches_by_length(lengths, math.ceil(total / count)))
+        passes = list(batches_by_length(lengths, math.ceil(total / max(count, 1))))
 
         def read(some: list[int]) -> Sequence[torch.Tensor]:
             if len(passes) > 1:
@@ -260,9 +260,11 @@ class Reader:
             states = self.states([rows[i] for i in some])
             return torch.split(states, [lengths[i] for i in some])
 
-        with ThreadPoolExecutor(threads) as pool:
-            found = dict(zip(chain(*passes), chain(*pool.map(read, passes)), strict=True))
-        torch.set_num_threads(threads)
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                found = dict(zip(chain(*passes), chain(*pool.map(read, passes)), strict=True))
+        finally:
+            torch.set_num_threads(threads)
         return [found[i] for i in range(len(rows))]
 
 
