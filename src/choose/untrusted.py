@@ -1,15 +1,14 @@
-"""The boundary for numbers, dates and settings from outside: flags, TOML, environment, servers.
+"""The boundary for numbers and settings from outside: flags, TOML, environment, servers.
 
-NaN, infinity, overflow and absurd sizes never pass: `finite`, `count` and `http_date` return None
-for them, `number`, `whole` and `check_values` refuse them with the name of the key.
+NaN, infinity, overflow and absurd sizes never pass: `finite` and `count` return None for them,
+`number`, `whole` and `check_values` refuse them with the name of the key.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time
-from email.utils import parsedate_to_datetime
+from datetime import date, time
 from math import isfinite
 from typing import Annotated, Any, TypeVar
 
@@ -53,20 +52,6 @@ def count(value: Any, high: int = 1 << 40) -> int | None:
     """Return a whole number from 0 to `high`, given as an integer; else None."""
     whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= high
     return int(value) if whole else None
-
-
-def http_date(text: str) -> datetime | None:
-    """Return the moment that an HTTP or e-mail date names, in UTC; None if it is no date.
-
-    Years, hours and zones beyond all calendars are no dates.
-    """
-    if len(text) > 2 * _LONGEST:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def share(value: object) -> object:

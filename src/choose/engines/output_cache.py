@@ -11,14 +11,13 @@ import os
 import sqlite3
 import struct
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,6 +61,8 @@ _TRUNCATED = sqlite3.SQLITE_IOERR_SHORT_READ
 class CacheFile:
     """A cache file; if it vanishes, is damaged, full or locked, lookups return nothing.
 
+    It is opened anew each time, so that threads and forked processes may share it.
+
     Args:
         path: created on first use, readable by its owner only.
         limit: bytes of entries at most.
@@ -70,9 +71,6 @@ class CacheFile:
 
     def __init__(self, path: Path, limit: int, unusable: Callable[[str], None]) -> None:
         self.path, self.limit, self._unusable = path, limit, unusable
-        self._lock = threading.Lock()
-        # By process: a connection must not be used, nor closed, on the other side of a fork.
-        self._open: dict[int, sqlite3.Connection] = {}
         self._off = False
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Entry]:
@@ -89,53 +87,40 @@ class CacheFile:
         return self._attempt(_bytes, 0) if self.path.exists() else 0
 
     def clear(self) -> None:
-        with self._lock:
-            self._remove()
+        for end in ("", "-journal", "-wal", "-shm"):
+            with suppress(OSError):
+                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
 
     def _attempt(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         """Work with the file; if it is damaged, once more with a new one."""
-        with self._lock:
-            for again in (True, False):
-                if self._off:
+        for again in (True, False):
+            if self._off:
+                break
+            try:
+                return self._work(work)
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+                if code & 0xFF in _BUSY:
                     break
-                try:
-                    return work(self._connection())
-                except sqlite3.Error as error:
-                    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-                    if code & 0xFF in _BUSY:
-                        break
-                    # Other processes use the file, so no error of disk, memory or code deletes it.
-                    if again and (code & 0xFF in _CORRUPT or code == _TRUNCATED):
-                        self._remove()
-                    else:
-                        self._give_up(str(error))
-                except OSError as error:
-                    self._give_up(error.strerror or str(error))
-            return otherwise
+                # Other processes use the file, so no error of disk, memory or code deletes it.
+                if again and (code & 0xFF in _CORRUPT or code == _TRUNCATED):
+                    self.clear()
+                else:
+                    self._give_up(str(error))
+            except OSError as error:
+                self._give_up(error.strerror or str(error))
+        return otherwise
 
-    def _connection(self) -> sqlite3.Connection:
-        process = os.getpid()
-        if process not in self._open:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            file = sqlite3.connect(
-                self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-            )
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        opened = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT, isolation_level="IMMEDIATE")
+        with closing(opened) as file, file:
             file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            file.execute("PRAGMA journal_mode = WAL")
-            # A power cut may lose the last entries; a kill loses no written entry.
-            file.execute("PRAGMA synchronous = NORMAL")
-            file.executescript(_SCHEMA)
-            self._open[process] = file
-        return self._open[process]
-
-    def _remove(self) -> None:
-        if (file := self._open.pop(os.getpid(), None)) is not None:
-            with suppress(sqlite3.Error):
-                file.close()
-        for end in ("", "-wal", "-shm"):
-            with suppress(OSError):
-                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+            # A kill loses no written entry; a power cut may damage the file, which shows.
+            file.execute("PRAGMA synchronous = OFF")
+            file.execute(_SCHEMA)
+            return work(file)
 
     def _give_up(self, why: str) -> None:
         self._off = True
@@ -156,44 +141,22 @@ def _read(file: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Entry]:
 
 
 def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int) -> None:
-    with _transaction(file):
-        file.executemany(
-            "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
-            ((key, *entry, _checksum(key, *entry)) for key, entry in entries.items()),
-        )
-        _evict(file, limit)
-
-
-def _evict(file: sqlite3.Connection, limit: int) -> None:
-    """Delete the oldest entries over the limit, down to 90 % of it."""
-    if (size := _bytes(file)) <= limit:
-        return
-    (count,) = file.execute("SELECT count(*) FROM kept").fetchone()
-    file.execute(
-        "DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)",
-        (ceil(count * (1 - 0.9 * limit / size)),),
+    """Write entries; delete the oldest over the limit, down to 90 % of it."""
+    file.executemany(
+        "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
+        ((key, *entry, _checksum(key, *entry)) for key, entry in entries.items()),
     )
+    if (size := _bytes(file)) > limit:
+        (count,) = file.execute("SELECT count(*) FROM kept").fetchone()
+        oldest = "SELECT rowid FROM kept ORDER BY rowid LIMIT ?"
+        most = ceil(count * (1 - 0.9 * limit / size))
+        file.execute(f"DELETE FROM kept WHERE rowid IN ({oldest})", (most,))
 
 
 def _bytes(file: sqlite3.Connection) -> int:
-    return (_pragma(file, "page_count") - _pragma(file, "freelist_count")) * PAGE_BYTES
-
-
-def _pragma(file: sqlite3.Connection, name: str) -> int:
-    (number,) = file.execute(f"PRAGMA {name}").fetchone()
-    return int(number)
-
-
-@contextmanager
-def _transaction(file: sqlite3.Connection) -> Iterator[None]:
-    file.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        file.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            file.execute("ROLLBACK")
-        raise
+    (pages,) = file.execute("PRAGMA page_count").fetchone()
+    (free,) = file.execute("PRAGMA freelist_count").fetchone()
+    return int(pages - free) * PAGE_BYTES
 
 
 def _checksum(key: bytes, value: bytes, seconds: float) -> int:
@@ -210,7 +173,7 @@ CachedArray = tuple[npt.NDArray[Any], float]
 # Any change of this code invalidates the cache.
 MODEL_CODE = tuple(Path(__file__).parents[1] / folder for folder in ("engines", "models"))
 
-_PACKAGES = ("choose-llm", "torch", "transformers", "tokenizers", "sentence-transformers")
+_PACKAGES = ("torch", "transformers", "tokenizers", "sentence-transformers")
 
 _ENABLED: ContextVar[bool] = ContextVar("choose_keeping", default=False)
 
@@ -246,7 +209,7 @@ class ResultCache:
         if not _ENABLED.get():
             return {}
         names = {self._name(key): key for key in keys}
-        entries = _file(_path(), size_limit()).get(names)
+        entries = _file().get(names)
         return {
             names[name]: (np.frombuffer(value, self.dtype), seconds)
             for name, (value, seconds) in entries.items()
@@ -258,7 +221,7 @@ class ResultCache:
                 self._name(key): (np.asarray(array, self.dtype).tobytes(), float(seconds))
                 for key, (array, seconds) in entries.items()
             }
-            _file(_path(), size_limit()).put(named)
+            _file().put(named)
 
     def _name(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=20, key=self._space).digest()
@@ -282,20 +245,19 @@ def size_limit() -> int:
 
 
 def cache_usage() -> CacheUsage:
-    most = size_limit()
-    return CacheUsage(_file(_path(), most).bytes() / 1e6, most / 1e6)
+    return CacheUsage(_file().bytes() / 1e6, size_limit() / 1e6)
 
 
 def clear_cache() -> None:
-    _file(_path(), size_limit()).clear()
+    _file().clear()
 
 
-def _path() -> Path:
-    return cache_dir() / "kept" / "work-4.sqlite"
+def _file() -> CacheFile:
+    return _file_at(cache_dir() / "kept" / "work-4.sqlite", size_limit())
 
 
 @cache
-def _file(path: Path, most: int) -> CacheFile:
+def _file_at(path: Path, most: int) -> CacheFile:
     def unusable(why: str) -> None:
         message = (
             f"Results are not cached: cannot use {str(path)!r}: {why}. Free some space, name "
@@ -310,15 +272,8 @@ def _file(path: Path, most: int) -> CacheFile:
 def environment() -> tuple[str, ...]:
     """Return what else the bits and the cost of a result depend on."""
     threads = os.environ.get("CHOOSE_THREADS", "")
-    return (*_versions(), source_digest(*MODEL_CODE), processor(), str(os.cpu_count()), threads)
-
-
-def _versions() -> Iterator[str]:
-    for package in _PACKAGES:
-        try:
-            yield f"{package} {version(package)}"
-        except PackageNotFoundError:
-            yield package
+    machine = (processor(), str(os.cpu_count()), threads)
+    return (*map(version, _PACKAGES), source_digest(*MODEL_CODE), *machine)
 
 
 def source_digest(*folders: Path) -> str:

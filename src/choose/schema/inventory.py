@@ -17,8 +17,7 @@ class Entry:
         spec: what to write after --model, tune or encoder; None where it is not known.
         licence: of the weights.
         download_mb: what fetching it takes, in megabytes.
-        cached_mb: its size here; None where it is not here.
-        damage: what is wrong with its cached files; None where nothing is known to be.
+        cached_mb: its size here; None where it is not here, or damaged.
     """
 
     name: str
@@ -27,7 +26,6 @@ class Entry:
     licence: str | None = None
     download_mb: float | None = None
     cached_mb: float | None = None
-    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from choose.corpus import CONDITIONS, GOLD, NOTHING, WORDS, is_drill
 from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
-from choose.models.endpoints.ledger import token_cost
+from choose.models.endpoints.ledger import Usage, token_cost
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import COMPARISON, Bill, Job, Spending
 from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameters
@@ -123,7 +123,7 @@ def _bill(
         requests=len(requests),
         read=round(read),
         written=written,
-        usd=token_cost(prices, read, 0, written) if prices else None,
+        usd=token_cost(prices, Usage(round(read), 0, written)) if prices else None,
         rows=len(rows),
         passages=passages,
         candidates=tuple(c for c, own in asking.items() if name in own),

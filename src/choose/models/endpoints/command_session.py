@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -23,7 +22,13 @@ from choose.engines.weights.spec import endpoint_name
 from choose.errors import EndpointError, ModelError, did_you_mean
 from choose.files import digest
 from choose.models.endpoints.client import EndpointClient, RequestFault, Retries, RetryPolicy
-from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, WorstCase
+from choose.models.endpoints.ledger import (
+    AnswerCache,
+    Ledger,
+    PaidAnswer,
+    token_cost,
+    worst_case,
+)
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 from choose.progress import TimeLimitReached, seconds_left
@@ -37,14 +42,7 @@ _REFUSALS = frozenset({401, 402, 403, 429})
 
 
 class RetriesExhausted(Exception):
-    """A request failed as often as the policy allows; other requests may succeed.
-
-    `unreachable` is whether no connection could be made.
-    """
-
-    def __init__(self, message: str, unreachable: bool = False) -> None:
-        super().__init__(message)
-        self.unreachable = unreachable
+    """A request failed as often as the policy allows; other requests may succeed."""
 
 
 class ChannelStopped(Exception):
@@ -64,6 +62,7 @@ class RequestChannel:
         lost: requests in turn that got no answer.
         oversized: faults of answers that were too long to be read, by the key of their request.
         in_flight: tasks by the key of their request, queued ones included.
+        accepted: what the server accepts, by what was tried first.
     """
 
     name: str
@@ -77,6 +76,7 @@ class RequestChannel:
     lost: int = 0
     oversized: dict[str, RequestFault] = field(default_factory=dict)
     in_flight: dict[str, asyncio.Task[PaidAnswer]] = field(default_factory=dict)
+    accepted: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         endpoint = self.endpoint
@@ -93,7 +93,7 @@ class RequestChannel:
     def key(self, body: Mapping[str, Any]) -> str:
         return digest([PROTOCOL, self.endpoint.base_url, dict(body)])
 
-    async def send(self, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
+    async def send(self, body: Mapping[str, Any]) -> PaidAnswer:
         """Return the answer to a request, from the cache if it was paid for before.
 
         Raises:
@@ -112,7 +112,7 @@ class RequestChannel:
         if task is None and self.stopped:
             raise ChannelStopped
         if task is None:
-            task = asyncio.create_task(self._with_retries(key, body, worst))
+            task = asyncio.create_task(self._with_retries(key, body))
             self.in_flight[key] = task
             task.add_done_callback(lambda _: self.in_flight.pop(key, None))
         else:
@@ -133,9 +133,7 @@ class RequestChannel:
         if self._client is not None:
             await self._client.close()
 
-    async def _with_retries(
-        self, key: str, body: Mapping[str, Any], worst: WorstCase
-    ) -> PaidAnswer:
+    async def _with_retries(self, key: str, body: Mapping[str, Any]) -> PaidAnswer:
         async with self._slots:
             self.cache.hold()
             if (paid := self.cache.answers.get(key)) is not None:  # by another command, meanwhile
@@ -144,7 +142,7 @@ class RequestChannel:
             retries = Retries()
             while not self.stopped:
                 try:
-                    return await self._pay(key, body, worst)
+                    return await self._pay(key, body)
                 except RequestFault as fault:
                     pause = self._pause_after(fault, retries)
                 finally:
@@ -154,10 +152,10 @@ class RequestChannel:
                     await asyncio.sleep(pause)
             raise ChannelStopped
 
-    async def _pay(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
+    async def _pay(self, key: str, body: Mapping[str, Any]) -> PaidAnswer:
         """Send a request, write the answer to disk, and replace the reservation by the bill."""
         ledger = self.session.ledger
-        reserved = await ledger.reserve(worst.usd(self.endpoint.prices))
+        reserved = await ledger.reserve(token_cost(self.endpoint.prices, worst_case(body)))
         self._sent.add(asyncio.current_task())
         try:
             if self._client is None:
@@ -202,7 +200,7 @@ class RequestChannel:
                     f"{self.lost} requests in turn got no answer. Answers received are cached and "
                     "not paid for again: run the same command when the server is back."
                 )
-            raise RetriesExhausted(fault.message, fault.unreachable)
+            raise RetriesExhausted(fault.message)
         policy = self.session.retry_policy
         pause = max(policy.pause(retries.attempts, self._rng), fault.retry_after or 0.0)
         if time.monotonic() - retries.started + pause > policy.max_total:
@@ -227,9 +225,6 @@ CLOSING = 1.5
 # Seconds of one wait in the main thread. polars installs a SIGINT handler that restarts system
 # calls, so a longer wait would be woken by the server only, never by Ctrl-C.
 SLICE = 0.2
-
-# Seconds between two looks at a name that is being resolved.
-_RESOLVER_POLL = 0.002
 
 
 @dataclass(eq=False)
@@ -352,7 +347,8 @@ class Session:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = _new_loop()
+            self._loop = asyncio.new_event_loop()
+            self._loop.set_default_executor(_DaemonThreads())
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name="choose-endpoints", daemon=True
             )
@@ -360,30 +356,24 @@ class Session:
         return self._loop
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return an event loop that resolves names in daemon threads.
+class _DaemonThreads(ThreadPoolExecutor):
+    """Runs calls, such as those that resolve names, in threads that are not waited for at the end.
 
-    The threads of asyncio's executor are waited for when the program ends, and a name server that
-    does not answer would hold up Ctrl-C for as long as the system asks it again.
+    A name server that does not answer would otherwise hold up Ctrl-C for a long time.
     """
-    loop = asyncio.new_event_loop()
 
-    async def getaddrinfo(*address: Any, **hints: Any) -> Any:
-        resolved = Future[Any]()
+    def submit(self, call: Any, /, *args: Any, **options: Any) -> Future[Any]:
+        future = Future[Any]()
+        future.set_running_or_notify_cancel()  # it cannot be cancelled from here on
 
-        def resolve() -> None:
+        def run() -> None:
             try:
-                resolved.set_result(socket.getaddrinfo(*address, **hints))
-            except (OSError, UnicodeError) as error:
-                resolved.set_exception(error)
+                future.set_result(call(*args, **options))
+            except BaseException as error:
+                future.set_exception(error)
 
-        threading.Thread(target=resolve, name="choose-resolver", daemon=True).start()
-        while not resolved.done():
-            await asyncio.sleep(_RESOLVER_POLL)
-        return resolved.result()
-
-    loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign]
-    return loop
+        threading.Thread(target=run, daemon=True).start()
+        return future
 
 
 def wait_in_slices(future: Future[Any], seconds: float) -> bool:

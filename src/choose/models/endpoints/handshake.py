@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -13,8 +12,7 @@ from choose.errors import EndpointError
 from choose.files import digest
 from choose.models.endpoints.client import RequestFault
 from choose.models.endpoints.command_session import RequestChannel, RetriesExhausted
-from choose.models.endpoints.ledger import PaidAnswer, WorstCase
-from choose.models.endpoints.providers import provider_at
+from choose.models.endpoints.ledger import PaidAnswer
 from choose.models.endpoints.settings import LIMITS, Endpoint
 
 Message = dict[str, str]
@@ -128,16 +126,6 @@ def request_body(
     return body | dict(endpoint.extra_body)
 
 
-def worst_case(body: Mapping[str, Any]) -> WorstCase:
-    """Return the most tokens a request can cost: one for each byte of input, and all of the output.
-
-    The whole body counts, because servers put fields such as tools into the prompt.
-    """
-    text = json.dumps(body, ensure_ascii=False)
-    limits = [int(body[name]) for name in LIMITS if name in body]
-    return WorstCase(read=len(text.encode("utf-8", "replace")) + 64, written=max(limits))
-
-
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
@@ -160,7 +148,7 @@ async def handshake(
     messages: Callable[[Capabilities], list[Message]],
     first: Capabilities,
 ) -> Capabilities:
-    """Return what a server accepts, from the cache if it is known.
+    """Return what a server accepts; it is asked once in a session.
 
     Args:
         channel: the connection.
@@ -168,20 +156,19 @@ async def handshake(
         messages: lays out a request without a row of the data.
         first: what is tried first.
     """
-    key = digest([channel.endpoint.digest, asdict(first), messages(first)])
-    if (cached := channel.cache.facts.get(key)) is not None:
-        return Capabilities(**cached)
+    key = digest([asdict(first), messages(first)])
+    if (known := channel.accepted.get(key)) is not None:
+        return known
     accepts = first
     for _ in range(MAX_TRIES):
         body = request_body(channel.endpoint, accepts, messages(accepts), answer)
         try:
-            paid = await channel.send(body, worst_case(body))
+            paid = await channel.send(body)
         except RetriesExhausted as failure:
             # Some servers fail on an unknown parameter instead of rejecting it.
             less = accepts.without("") if "HTTP 5" in str(failure) else None
             if less is None:
-                unusable = _unusable(channel, str(failure), failure.unreachable)
-                raise EndpointError(unusable) from None
+                raise EndpointError(_unusable(channel, str(failure))) from None
         except RequestFault as fault:
             less = accepts.without(fault.message) if fault.kind == "rejected" else None
             if less is None:
@@ -189,7 +176,7 @@ async def handshake(
         else:
             less = _as_answered(channel, accepts, paid)
             if less.max_tokens == accepts.max_tokens:
-                channel.cache.add_facts(key, asdict(less), time.time())
+                channel.accepted[key] = less
                 return less
         accepts = less
     raise EndpointError(_unusable(channel, "it accepts no known form of request"))
@@ -215,31 +202,26 @@ def _is_json(content: str) -> bool:
 
 
 def fault_message(channel: RequestChannel, fault: RequestFault) -> str:
-    endpoint, message = channel.endpoint, fault.message
-    variable = endpoint.api_key_env
-    if fault.status == 401:
-        key = f"the key in {variable}" if variable else "a request without a key"
-        problem = f"refuses {key} ({message}). " + (
-            "Check the key." if variable else "Name its variable: --set api_key_env=VARIABLE."
-        )
-    elif fault.status == 403:
-        problem = f"does not let us use the model {endpoint.model!r} ({message})."
-    elif fault.status == 404:
+    endpoint, why, status = channel.endpoint, fault.message, fault.status or 0
+    problem = f"cannot be used: {why}."
+    if status == 401 and endpoint.api_key_env:
+        problem = f"refuses the key in {endpoint.api_key_env} ({why}). Check the key."
+    elif status == 401:
+        name = "Name its variable: --set api_key_env=VARIABLE."
+        problem = f"refuses a request without a key ({why}). {name}"
+    elif status == 403:
+        problem = f"does not let us use the model {endpoint.model!r} ({why})."
+    elif status in (404, 405) or 300 <= status < 400:
         problem = (
-            f"has no model {endpoint.model!r}, or its base_url is no API ({message}). Check the "
+            f"has no model {endpoint.model!r}, or its base_url is no API ({why}). Check the "
             "model's name; base_url is what /chat/completions is added to, and often ends in /v1."
         )
-    elif fault.status is not None and (300 <= fault.status < 400 or fault.status == 405):
-        problem = f"is no API at this base_url ({message}). base_url often ends in /v1."
-    else:
-        problem = f"cannot be used: {message}."
     return f"The endpoint {channel.name!r} ({endpoint.host}) {problem}"
 
 
-def _unusable(channel: RequestChannel, why: str, unreachable: bool = False) -> str:
+def _unusable(channel: RequestChannel, why: str) -> str:
     no_api = "HTML" in why or "no chat completion" in why
     hint = " Its base_url is probably no API; it often ends in /v1." if no_api else ""
-    provider = provider_at(channel.name, channel.endpoint.host)
-    if unreachable and channel.endpoint.is_local and provider and provider.start:
-        hint = f" Is {provider.name} running? Start it: {provider.start}."
+    if channel.endpoint.is_local and "connect" in why.lower():
+        hint = " Is the server running?"
     return f"The endpoint {channel.name!r} ({channel.endpoint.host}) cannot be used: {why}.{hint}"

@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from choose.errors import ModelError, MoneySpent
+from choose.models.endpoints.settings import LIMITS
 from choose.schema.scorecard import TokenPrices, dollars
 from choose.untrusted import count, finite
 
@@ -33,22 +34,22 @@ class Usage:
     hidden: int | None = None
 
 
-def token_cost(prices: TokenPrices, read: float, cached: float, written: float) -> float:
+def token_cost(prices: TokenPrices | None, tokens: Usage) -> float:
     """Return the cost of tokens in dollars; 0 unless input and output have a price."""
-    counts = (np.array([round(tokens)], dtype=np.int64) for tokens in (read, cached, written))
-    cost = dollars(prices, *counts)
+    known = (tokens.read, tokens.cached, tokens.written)
+    counts = (np.array([number or 0], dtype=np.int64) for number in known)
+    cost = None if prices is None else dollars(prices, *counts)
     return 0.0 if cost is None else float(cost[0])
 
 
-@dataclass(frozen=True, slots=True)
-class WorstCase:
-    """The most tokens that a request can read and write."""
+def worst_case(body: Mapping[str, Any]) -> Usage:
+    """Return the most tokens a request can cost: one for each byte of input, and all of the output.
 
-    read: int
-    written: int
-
-    def usd(self, prices: TokenPrices | None) -> float:
-        return token_cost(prices, self.read, 0, self.written) if prices else 0.0
+    The whole body counts, because servers put fields such as tools into the prompt.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    limits = [int(body[name]) for name in LIMITS if name in body]
+    return Usage(read=len(text.encode("utf-8", "replace")) + 64, written=max(limits))
 
 
 @dataclass
@@ -115,7 +116,7 @@ class Ledger:
         elif usage.read is None or usage.written is None:
             self.maybe_billed += reserved
         else:
-            self.spent += token_cost(prices, usage.read, usage.cached or 0, usage.written)
+            self.spent += token_cost(prices, usage)
 
     def release(self, reserved: float, maybe_billed: bool = False) -> None:
         """Cancel a reservation; count it as committed if the request may have been billed."""
@@ -161,7 +162,6 @@ class AnswerCache:
         self._writing = threading.Lock()
         self._lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         self.answers: dict[str, PaidAnswer] = {}
-        self.facts: dict[str, Any] = {}
         self.refresh()
 
     def hold(self) -> None:
@@ -196,27 +196,7 @@ class AnswerCache:
 
     def add(self, key: str, paid: PaidAnswer) -> None:
         """Write an answer to disk, synced, then keep it in memory."""
-        self._write({"key": key, **asdict(paid)})
-        self.answers[key] = paid
-
-    def add_facts(self, key: str, facts: Mapping[str, Any], when: float) -> None:
-        self._write({"fact": key, "facts": dict(facts), "when": when})
-        self.facts[key] = dict(facts)
-
-    def _load(self, line: bytes) -> None:
-        try:
-            row = json.loads(line)
-            when = finite(row["when"])
-            if when is None or time.time() - when > self.days * 86_400:
-                return
-            if "fact" in row:
-                self.facts[str(row["fact"])] = dict(row["facts"])
-            elif row["key"] not in self.answers:
-                self.answers[str(row["key"])] = _paid(row, when)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return  # a line that a crash cut short was never counted; others are damaged
-
-    def _write(self, row: Mapping[str, Any]) -> None:
+        row = {"key": key, **asdict(paid)}
         line = json.dumps(row, ensure_ascii=True, separators=(",", ":")) + "\n"
         try:
             with self._writing:
@@ -232,6 +212,16 @@ class AnswerCache:
                     os.close(file)
         except OSError as error:
             raise self._unwritable(error) from error
+        self.answers[key] = paid
+
+    def _load(self, line: bytes) -> None:
+        try:
+            row = json.loads(line)
+            when = finite(row["when"])
+            if when is not None and time.time() - when <= self.days * 86_400:
+                self.answers.setdefault(str(row["key"]), _paid(row, when))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return  # a line that a crash cut short was never counted; others are damaged
 
     def _unwritable(self, error: OSError) -> ModelError:
         return ModelError(

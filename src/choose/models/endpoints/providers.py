@@ -31,7 +31,6 @@ class Provider:
         needs_key: whether requests without a key are refused.
         example: a model that it serves.
         looks: how names of its models look, where no other provider's do.
-        start: how to start it, for servers on this machine.
     """
 
     name: str
@@ -40,7 +39,12 @@ class Provider:
     needs_key: bool = True
     example: str
     looks: str | None = None
-    start: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Return the variable whose key is sent, set or not; None where none is."""
+        found = next((variable for variable in self.keys if key_in(variable)), None)
+        return found or (self.keys[0] if self.needs_key else None)
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -96,7 +100,6 @@ PROVIDERS: dict[str, Provider] = {
         needs_key=False,
         example="qwen2.5:7b",
         looks=r"[a-z][\w.-]*:(latest|\d+(\.\d+)?[bm]\b.*)",
-        start="ollama serve",
     ),
     "vllm": Provider(
         name="vLLM",
@@ -104,7 +107,6 @@ PROVIDERS: dict[str, Provider] = {
         keys=("VLLM_API_KEY",),
         needs_key=False,
         example="Qwen/Qwen2.5-7B-Instruct",
-        start="vllm serve MODEL",
     ),
 }
 
@@ -121,16 +123,6 @@ _OTHER_KINDS = ("endpoint", "pypi", "sample", "http", "https", "file")
 def provider_of(spec: str) -> str | None:
     match = _SHORTHAND.fullmatch(spec)
     return match["provider"] if match and match["provider"] in PROVIDERS else None
-
-
-def provider_at(name: str, host: str) -> Provider | None:
-    """Return the provider of an endpoint, by its name or by the port of its host."""
-    known = provider_of(name)
-    if known is not None:
-        return PROVIDERS[known]
-    port = host.rpartition(":")[2]
-    local = (p for p in PROVIDERS.values() if p.start is not None)
-    return next((p for p in local if p.base_url.endswith(f":{port}/v1")), None)
 
 
 def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,18 +190,10 @@ def _spec(spec: str, where: str, *, found: dict[str, dict[str, Any]], loaded: bo
             f"{where} is {shown(spec)}, without a model. Write {name}:{provider.example}, or the "
             "name of another model."
         )
-    found[spec] = _section(provider, model)
+    found[spec] = {"base_url": provider.base_url, "model": model}
+    if provider.key is not None:
+        found[spec]["api_key_env"] = provider.key
     return f"{PREFIX}{spec}"
-
-
-def _section(provider: Provider, model: str) -> dict[str, Any]:
-    section: dict[str, Any] = {"base_url": provider.base_url, "model": model}
-    key = next((variable for variable in provider.keys if key_in(variable)), None)
-    if key is None and provider.needs_key:
-        key = provider.keys[0]
-    if key is not None:
-        section["api_key_env"] = key
-    return section
 
 
 def is_usual(name: object, section: Mapping[str, Any]) -> bool:
@@ -224,20 +208,17 @@ def is_usual(name: object, section: Mapping[str, Any]) -> bool:
 
 def provider_entries() -> list[ProviderEntry]:
     """Return the table for display, with the variable whose key would be sent."""
-    entries = []
-    for name, provider in PROVIDERS.items():
-        found = next((variable for variable in provider.keys if key_in(variable)), None)
-        entries.append(
-            ProviderEntry(
-                name=name,
-                title=provider.name,
-                base_url=provider.base_url,
-                example=f"{name}:{provider.example}",
-                key=found or (provider.keys[0] if provider.needs_key else None),
-                key_is_set=found is not None,
-            )
+    return [
+        ProviderEntry(
+            name=name,
+            title=provider.name,
+            base_url=provider.base_url,
+            example=f"{name}:{provider.example}",
+            key=provider.key,
+            key_is_set=provider.key is not None and bool(key_in(provider.key)),
         )
-    return entries
+        for name, provider in PROVIDERS.items()
+    ]
 
 
 def what_to_type(spec: str) -> str | None:

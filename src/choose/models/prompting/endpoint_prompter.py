@@ -24,7 +24,6 @@ from choose.models.endpoints.handshake import (
     fault_message,
     handshake,
     request_body,
-    worst_case,
 )
 from choose.models.endpoints.ledger import PaidAnswer
 from choose.models.endpoints.responses import (
@@ -184,7 +183,7 @@ class EndpointPrompter:
         messages = self.messages(accepts, turns)
         body = request_body(self.channel.endpoint, accepts, messages, self.format)
         try:
-            paid = await self.channel.send(body, worst_case(body))
+            paid = await self.channel.send(body)
             return RowAnswer(*self._parsed(paid), paid)
         except RetriesExhausted as failure:
             self.failed[item.id] = str(failure)

@@ -110,9 +110,7 @@ def _of_provider(entry: ProviderEntry) -> Fact:
 
 
 def _of_model(entry: Entry) -> Fact:
-    if entry.damage is not None:
-        status, text = "fail", f"damaged: {entry.damage}; fetch it again: choose models fetch"
-    elif entry.cached_mb is not None:
+    if entry.cached_mb is not None:
         status, text = "good", f"cached, {figure(entry.cached_mb)} MB"
     else:
         size = f" ({figure(entry.download_mb)} MB to download)" if entry.download_mb else ""
