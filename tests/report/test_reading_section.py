@@ -6,7 +6,6 @@ import pytest
 
 from choose.formatting import DASH
 from choose.report.blocks import Table, reading_losses
-from choose.report.words import reading_notes
 from choose.report.write import render_markdown
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import LossSplit
@@ -40,18 +39,15 @@ def test_every_form_has_every_row(render) -> None:
     decision = two()
     said = words(render(decision))
     cells = [cell for table in tables(decision) for row in table.rows for cell in row]
-    assert len(cells) == 34
+    assert len(cells) == 26
     for cell in cells:
         assert cell in said, cell
-    for sentence in reading_notes(decision):
-        assert sentence.replace("'", "&#39;") in said or sentence in said
 
 
 def test_the_chosen_candidate_comes_first_and_the_best_of_the_others_next() -> None:
     decision = two()
-    assert [[row[0] for row in table.rows] for table in tables(decision)] == [
-        ["rag", "lora-rag"]
-    ] * 3
+    for table in tables(decision):
+        assert [row[0] for row in table.rows] == ["rag", "lora-rag"]
     other = decisions.changed(decision, recommended=None, use_meanwhile="sentence")
     assert [row[0] for row in tables(other)[0].rows] == ["lora-rag", "rag"]
 
@@ -61,5 +57,5 @@ def test_what_was_not_measured_is_a_dash() -> None:
     rag, tuned = (dict(zip(losses.heads, row, strict=True)) for row in losses.rows)
     assert rag["retrieval (95 % CI)"] == "+8.1 (+4.9 to +13.3)"
     assert tuned["other passages (95 % CI)"] == DASH, "it reads one passage"
-    bare = decisions.loss_split(found=None)
-    assert len(tables(with_splits(bare))) == 2
+    scores = tables(with_splits(decisions.loss_split(found=None)))[1]
+    assert "evidence found" not in scores.heads

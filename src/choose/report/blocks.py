@@ -37,7 +37,7 @@ from choose.schema.base import Command, Expectation
 from choose.schema.check import Check
 from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import LossSplit
-from choose.schema.scorecard import NAMES, GivenAnswer, Scorecard, Service, TextFigures
+from choose.schema.scorecard import NAMES, CurvePoint, GivenAnswer, Scorecard, Service, TextFigures
 from choose.schema.study_changes import Versus
 from choose.stats import Estimate
 
@@ -167,33 +167,24 @@ class Table:
         return [place > 0 and all(map(is_figure, cells)) for place, cells in enumerate(columns)]
 
 
-class At(NamedTuple):
-    """A point of a line: a number of labels, and a score with its range."""
-
-    x: float
-    value: float
-    low: float | None
-    high: float | None
-
-
 @dataclass(frozen=True)
 class Chart:
     """Scores by name against numbers of labels, which have a logarithmic axis."""
 
-    lines: Mapping[str, Sequence[At]]
+    lines: Mapping[str, Sequence[CurvePoint]]
     below: str
     beside: str
     caption: str
 
     @property
-    def ticks(self) -> list[float]:
-        return sorted({point.x for line in self.lines.values() for point in line})
+    def ticks(self) -> list[int]:
+        return sorted({point.labels for line in self.lines.values() for point in line})
 
     @property
     def as_table(self) -> Table:
-        scores = {name: {at.x: at.value for at in line} for name, line in self.lines.items()}
+        scores = {name: {at.labels: at.value for at in line} for name, line in self.lines.items()}
         rows = [[name, *(percent(own.get(x)) for x in self.ticks)] for name, own in scores.items()]
-        heads = ["candidate", *(f"{x:,.9g}" for x in self.ticks)]
+        heads = ["candidate", *(f"{x:,}" for x in self.ticks)]
         return Table(f"{self.beside} by {self.below}", heads, rows)
 
 
@@ -735,10 +726,7 @@ def learning_curve(decision: Decision) -> Iterator[Block]:
         still = f"A line that still rises at its right end means that more {word.labels} help."
         on = rows_noted(decision, {c.curve[-1].row_set for c in cards})
         yield Chart(
-            lines={
-                shorten(c.candidate, NAME): [At(p.labels, p.value, p.low, p.high) for p in c.curve]
-                for c in cards
-            },
+            lines={shorten(c.candidate, NAME): c.curve for c in cards},
             below=f"training {word.label}s",
             beside=f"{word.score} in %",
             caption=f"{on} {still}".strip(),
@@ -968,7 +956,7 @@ def with_span(interval: Estimate | None) -> str:
 
 
 def reading_losses(decision: Decision) -> Iterator[Block]:
-    """Yield what is lost to what, the scores by what is read, and how well it was retrieved."""
+    """Yield what is lost to what, and the scores by what is read with how often it was found."""
     splits, mark = words.splits_of(decision), decision.named
     if not splits:
         return
@@ -979,28 +967,17 @@ def reading_losses(decision: Decision) -> Iterator[Block]:
             "no passage": with_span(split.nothing),
             "right passage": with_span(split.gold),
             "right and others": with_span(split.among_others),
+            "evidence found": with_span(split.found.any if split.found else None),
             "rows": f"{split.rows:,}",
             "documents": f"{split.documents:,}",
         }
         for split in splits
     )
-    evidence = (
-        {
-            "candidate": split.candidate,
-            "hit@1 (95 % CI)": with_span(found.first),
-            "hit@k (95 % CI)": with_span(found.any),
-            "k": f"{found.k:,}",
-            "rows": f"{found.rows:,}",
-        }
-        for split in splits
-        if (found := split.found)
-    )
     yield Heading("Reading: what is lost, and to what", "reading")
     yield from table("Points that each candidate loses", map(_losses, splits), mark=mark)
     caption = f"Scores by what is read ({words.score_head(decision.goal)}, 95 % CI)"
     yield from table(caption, conditions, mark=mark)
-    yield from table("Evidence among the passages that were retrieved", evidence, mark=mark)
-    yield Bullets(list(words.reading_notes(decision)))
+    yield Paragraph(words.READING_NOTE, "note")
 
 
 def _losses(split: LossSplit) -> dict[str, str]:

@@ -984,9 +984,6 @@ GAPS: dict[GapName, str] = {
     "reading": "reading",
 }
 
-# Ids of rows in a sentence.
-LISTED = 20
-
 
 def reading(decision: Decision) -> Iterator[str]:
     families = {card.candidate: card.family for card in decision.scorecards}
@@ -1031,27 +1028,10 @@ def splits_of(decision: Decision) -> list[LossSplit]:
     return best_first(decision.loss_splits, decision.named)
 
 
-def reading_notes(decision: Decision) -> Iterator[str]:
-    """Yield how to read the split, what would help, and rows without evidence."""
-    splits = splits_of(decision)
-    for split in splits[:1]:
-        rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
-        yield (
-            f"{split.candidate} answered {rows} with evidence in {documents}, each with "
-            "every kind of passages. Largest: % of resamples of the documents in which it is."
-        )
-    if unanswered := decision.without_evidence:
-        known = plural(len(unanswered), "question")
-        yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
-    for split in splits[:1]:
-        if split.found is not None and (missed := split.found.missed):
-            of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
-            yield f"{split.candidate} read no evidence of {of}: {_listed(missed)}."
-
-
-def _listed(ids: Sequence[str]) -> str:
-    more = " (all are in decision.json)" if len(ids) > LISTED else ""
-    return f"{rows_named(ids, LISTED)}{more}"
+READING_NOTE = (
+    "On rows with evidence, each answered with every kind of passages. Largest: % of resamples of "
+    "the documents in which it is. Evidence found: % of rows for which a right passage was."
+)
 
 
 def after_changes(drill: DocumentDrill) -> str:

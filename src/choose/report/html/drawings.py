@@ -12,7 +12,8 @@ from math import ceil, floor, log, log10
 from markupsafe import Markup
 
 from choose.formatting import clean
-from choose.report.blocks import At, Bar, Chart
+from choose.report.blocks import Bar, Chart
+from choose.schema.scorecard import CurvePoint
 
 # One colour and one dash a candidate, legible on white and on near-black; the first eight colours
 # stay apart for the colour-blind.
@@ -93,7 +94,7 @@ def _draw(chart: Chart, kind: str, width: float) -> Markup:
 class _Plot:
     """The scales of a chart: sizes (logarithmic) up to the pixel `right`, and scores of 100."""
 
-    sizes: Sequence[float]
+    sizes: Sequence[int]
     low: float
     high: float
     right: float
@@ -106,7 +107,7 @@ class _Plot:
         low, high = max(0.0, min(ends) - room), min(1.0, max(ends) + room / 4)
         return cls(chart.ticks, 100 * low, 100 * high, right)
 
-    def x(self, size: float) -> float:
+    def x(self, size: int) -> float:
         first, last = log(self.sizes[0]), log(self.sizes[-1])
         return round(LEFT + (self.right - LEFT) * (log(size) - first) / (last - first), 1)
 
@@ -120,39 +121,39 @@ class _Plot:
             yield _DRAWN["grid"].format(LEFT, at, self.right)
             yield _DRAWN["text"].format(LEFT - 6, at + 4, "end", said)
         for size in self._spaced():
-            yield _DRAWN["text"].format(self.x(size), foot + 16, "middle", f"{size:,.9g}")
+            yield _DRAWN["text"].format(self.x(size), foot + 16, "middle", f"{size:,}")
         yield _DRAWN["axis"].format(LEFT, foot, self.right)
         yield _DRAWN["text"].format(middle, foot + 36, "middle", below)
         yield _DRAWN["turned"].format(12, ABOVE + HEIGHT / 2, beside)
 
-    def _spaced(self) -> list[float]:
+    def _spaced(self) -> list[int]:
         """Return the sizes whose figures have room: the largest always, then from the left."""
-        kept: list[float] = []
+        kept: list[int] = []
         for size in self.sizes[:-1]:
             left = self.x(kept[-1]) if kept else -APART
             if self.x(size) - left >= APART <= self.x(self.sizes[-1]) - self.x(size):
                 kept.append(size)
         return [*kept, self.sizes[-1]]
 
-    def line(self, line: Sequence[At], colour: str, dash: str) -> Iterator[Markup]:
+    def line(self, line: Sequence[CurvePoint], colour: str, dash: str) -> Iterator[Markup]:
         """Yield the line of a candidate, its marks, and its band where all bounds are known."""
         if all(p.low is not None and p.high is not None for p in line):
-            tops = [f"{self.x(p.x)},{self.y(p.high or 0.0)}" for p in line]
-            ends = [f"{self.x(p.x)},{self.y(p.low or 0.0)}" for p in reversed(line)]
+            tops = [f"{self.x(p.labels)},{self.y(p.high or 0.0)}" for p in line]
+            ends = [f"{self.x(p.labels)},{self.y(p.low or 0.0)}" for p in reversed(line)]
             yield _DRAWN["band"].format(" ".join([*tops, *ends]), colour)
-        path = " ".join(f"{self.x(p.x)},{self.y(p.value)}" for p in line)
+        path = " ".join(f"{self.x(p.labels)},{self.y(p.value)}" for p in line)
         yield _DRAWN["line"].format(path, colour, dash)
         for point in line:
-            yield _DRAWN["mark"].format(self.x(point.x), self.y(point.value), colour)
+            yield _DRAWN["mark"].format(self.x(point.labels), self.y(point.value), colour)
 
-    def names(self, lines: Mapping[str, Sequence[At]]) -> Iterator[Markup]:
+    def names(self, lines: Mapping[str, Sequence[CurvePoint]]) -> Iterator[Markup]:
         """Yield the name of each line at its right end, moved where names would overlap."""
         ordered = sorted(lines, key=lambda name: self.y(lines[name][-1].value))
         ends = [lines[name][-1] for name in ordered]
         height = 0.0
         for name, end in zip(ordered, ends, strict=True):
             height = max(height + LINE, self.y(end.value))
-            at = self.x(end.x) + 9, round(height + 4, 1)
+            at = self.x(end.labels) + 9, round(height + 4, 1)
             yield _DRAWN["text"].format(*at, "start", clean(name))
 
 
