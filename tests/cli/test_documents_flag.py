@@ -54,13 +54,12 @@ def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
 
 
 def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose, refused) -> None:
-    Path("mine.toml").write_text('[data]\nestimand = "new-documents"\n')
-    flags = ("-c", "mine.toml", "--documents", "handbook")
+    flags = ("--documents", "handbook", "--set", "group_column=doc")
     run = ("-s", "nearest", "--quick", "--out", "st")
     ran = choose("compare", "questions.jsonl", *flags, *run)
     assert ran.code == 0, ran.err
     assert "The task is answering: its questions are answered from documents." in ran.err
-    assert "Figures are about new documents" in ran.err
+    assert "Figures are about new questions on these documents" in ran.err
     store = Store.open(Path("st"))
     assert store.study["data"]["documents"] == os.path.abspath("handbook")
     assert corpus_of(store.dataset.task) == read_documents("handbook").corpus

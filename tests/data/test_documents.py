@@ -23,7 +23,7 @@ from choose.data.readers.evidence_columns import evidence_cells
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
-from choose.tasks.evidence_spans import AnswerPlaces, folded, linked_groups
+from choose.tasks.evidence_spans import AnswerPlaces, folded
 from choose.types import Dataset, Example
 from support.studies import load, load_dataset
 from support.studies import write_lines as lines
@@ -386,9 +386,8 @@ def test_other_kinds_and_settings_without_documents_are_refused(tmp_path, office
     section = DataSection(path=path, documents=office)
     with pytest.raises(StudyError, match="--documents is for questions"):
         load_dataset(section, TaskSection(kind="writing"))
-    for more in ({"evidence_column": "evidence"}, {"estimand": "new-documents"}):
-        with pytest.raises(StudyError, match=r"from documents\. Name these with --documents"):
-            read_rows(DataSection(path=path, **more))
+    with pytest.raises(StudyError, match=r"from documents\. Name these with --documents"):
+        read_rows(DataSection(path=path, evidence_column="evidence"))
     rows = [{**row, "context": "Office number 1"} for row in questions()]
     with pytest.raises(StudyError, match="have a passage of their own in 'context'"):
         load(lines(tmp_path / "b.jsonl", rows), documents=office, fields=("context",))
@@ -446,14 +445,14 @@ def test_brief_answers_are_kept_at_the_likeliest_places() -> None:
     assert {span.document for span in spans[:2]} == {"d31"}
 
 
-def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(tmp_path, office):
+def test_a_column_names_ids_and_spans_in(tmp_path, office):
     cells = {
         "a0": "d0",
         "a1": ["d1", "d2"],
         "a2": [["d2", 0, 6]],
         "a3": ["d3", 0, 6],
-        "a4": {"document": "d4", "start": 7, "end": 13},
-        "a5": [{"document": "d5"}, {"document": "d6", "start": 0, "end": 6, "text": "Office"}],
+        "a4": {"d4": 1, "d5": 0},
+        "a5": ["d5", ["d6", 0, 6]],
         "a6": "d7;d8",
         "a7": [],
         "a8": "d1",
@@ -463,12 +462,11 @@ def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(tmp_path, of
     assert {s.document for s in data.examples["a1"].evidence} == {"d1", "d2"}
     assert text_of(data, "a0") == ["Bern 0"]
     assert text_of(data, "a2") == text_of(data, "a3") == ["Office"]
-    assert text_of(data, "a4") == ["number"]
+    assert {s.document for s in data.examples["a4"].evidence} == {"d4"}
     assert text_of(data, "a5") == ["Kyiv 5", "Office"]
     assert [s.document for s in data.examples["a6"].evidence] == ["d7", "d8"]
     assert data.examples["a7"].evidence == data.examples["c1"].evidence == ()
     assert any("column 'evidence': 8 of 40 questions" in text for text in data.findings)
-    assert any("For 2, no accepted answer occurs in the named" in text for text in data.findings)
     table = pl.DataFrame(
         [
             {
@@ -497,11 +495,10 @@ def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(tmp_path, of
         ([["d1", 0, 9_999]], "the characters 0 to 9999 are outside of the document 'd1'"),
         ([["d1", 5, 5]], "the characters 5 to 5 are outside of the document 'd1'"),
         ([["d1", -2, 5]], "the characters -2 to 5 are outside of the document 'd1'"),
-        ([["d1", "x"]], "names no evidence. Allowed: the id of a document"),
-        ([["d1", 1.5, 2.5]], "names no evidence. Allowed: the id of a document"),
-        ({"document": "d1", "start": 3}, "names no evidence. Allowed: the id of a document"),
-        ({"page": 3}, "names no evidence. Allowed: the id of a document"),
-        (True, "names no evidence. Allowed: the id of a document"),
+        ([["d1", "x"]], "names no document. Allowed: the id of a document"),
+        ([["d1", 1.5, 2.5]], "names no document. Allowed: the id of a document"),
+        ({"document": "d1", "start": 3}, "a grade is no number. Allowed: the id of a document"),
+        (True, "names no document. Allowed: the id of a document"),
         ("\x1b[31md", "no document has the id '\\x1b[31md'."),
     ],
 )
@@ -562,36 +559,14 @@ def test_a_test_file_has_evidence_too_and_is_named_in_errors(tmp_path: Path, off
         load(pool, documents=office, test=lines(tmp_path / "c.jsonl", bare))
 
 
-def test_new_documents_keep_questions_that_share_one_together(tmp_path: Path, office: str) -> None:
-    ids: dict[str, Any] = {f"{kind}{n}": f"d{n}" for kind in "abc" for n in range(20)}
-    ids["a4"] = ["d4", "d5"]  # which links the questions on both
-    path = lines(tmp_path / "a.jsonl", with_cells("evidence", ids))
-    data = load(path, documents=office, estimand="new-documents")
-    assert any("about new documents" in text and "(19 groups)" in text for text in data.findings)
+def test_a_column_that_names_documents_may_be_the_group_too(tmp_path: Path, office: str) -> None:
+    ids = {f"{kind}{n}": f"d{n}" for kind in "abc" for n in range(20)}
+    path = lines(tmp_path / "a.jsonl", with_cells("doc", ids))
+    data = load(path, documents=office, group_column="doc")
+    assert text_of(data, "a13") == ["Rome 13"]
+    assert any("Evidence is in the column 'doc'" in text for text in data.findings)
     for fold in data.folds:
         assert {e[1:] for e in fold.questions}.isdisjoint(e[1:] for e in fold.pool)
-    assert data.clusters["b4"] == data.clusters["c5"]
-    usual = load(path, documents=office)
-    assert any("about new questions on these documents" in text for text in usual.findings)
-    assert usual.fingerprint != data.fingerprint
-    assert any({e[1:] for e in f.questions} & {e[1:] for e in f.pool} for f in usual.folds)
-    found = load(
-        lines(tmp_path / "b.jsonl", questions()), documents=office, estimand="new-documents"
-    )
-    for fold in found.folds:
-        asked = {e[1:] for e in fold.questions if e[0] != "c"}
-        assert asked.isdisjoint(e[1:] for e in fold.pool if e[0] != "c")
-
-
-def test_groups_are_the_connected_components_of_documents_and_groups() -> None:
-    groups = linked_groups(
-        [["a"], ["b", "a"], ["c"], [], [], ["d"]], [None, None, "g", "g", None, None]
-    )
-    assert groups[0] == groups[1]
-    assert groups[2] == groups[3]
-    assert groups[4] is None
-    assert len(set(groups)) == 4
-    assert linked_groups([["g"], []], [None, "g"])[0] != linked_groups([["g"], []], [None, "g"])[1]
 
 
 def test_the_fingerprint_depends_on_evidence_and_documents(tmp_path: Path, office: str) -> None:

@@ -40,7 +40,6 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("[grid]\nnoise = [1.5]", "noise"),
         ("[task.fields]\npeople = 'integer'", "task.fields.people.*'text', 'number', 'date' or"),
         ("[grid]\nviews = ['shouting']", "views"),
-        ("[data]\nestimand = 'all'", "new-questions"),
         ("[goal]\ntarget = 'x'", r"write a share such as 0\.85, or 85%\."),
         ("[goal]\nmetric = 'x'", "labels have accuracy, balanced"),
         ("[[candidates]]\nname = 'x'", "Field required"),

@@ -17,7 +17,7 @@ from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.kinds import read_targets, read_task
 from choose.tasks.ranking import (
     Ranking,
-    named_apart,
+    ids_in,
     rank_scores,
     ranking_text,
     read_scores,
@@ -80,8 +80,6 @@ def test_scores_are_those_of_trec_eval_and_scikit_learn() -> None:
         ('{"d1": 2, "d2": 0, "d3": null}', {"d1": 2}),
         ({"d1": 0.5, "d2": -1}, {"d1": 0.5}),
         ([["d1", 4, 9], ["d1", 12, 20]], {"d1": 1}),
-        ([{"document": "d1", "start": 3, "end": 9}], {"d1": 1}),
-        ([{"corpus-id": "d1", "score": 2}, {"corpus-id": "d2", "score": 0}], {"d1": 2}),
         ("", {}),
         ([], {}),
         (None, {}),
@@ -112,9 +110,10 @@ def test_other_cells_are_refused_with_their_row(cell: Any) -> None:
 
 def test_a_cell_may_name_several_documents_between_signs() -> None:
     known = {"d1", "d2", "d 3"}
-    assert named_apart({"d1; d2": 1}, known) == {"d1": 1, "d2": 1}
-    assert named_apart({"d1,d9": 1}, known) == {"d1,d9": 1}
-    assert named_apart({"d 3": 2}, known) == {"d 3": 2}
+    assert ids_in("d1; d 3", known) == ["d1", "d 3"]
+    assert ids_in("d1 d2", known) == ["d1", "d2"]
+    assert ids_in("d1,d9", known) == ["d1,d9"]
+    assert ids_in("d 3", known) == ["d 3"]
 
 
 def test_an_answer_is_a_ranking_of_these_documents() -> None:

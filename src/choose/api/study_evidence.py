@@ -46,8 +46,8 @@ def evidence_of(store: Store) -> Evidence:
 
 
 def nothing_measured(store: Store) -> Evidence:
-    dataset, data = store.dataset, store.study.get("data", {})
-    candidates, rows, labels = store.grid()[0], dataset.examples, dataset.task.labels
+    dataset, candidates = store.dataset, store.grid()[0]
+    rows, labels = dataset.examples, dataset.task.labels
     told = (f"{c['name']}: {c['warning']}" for c in candidates if c.get("warning"))
     test_rows = set(dataset.asked)
     training = tuple(id for id in rows if id not in test_rows and rows[id].labelled)
@@ -67,8 +67,6 @@ def nothing_measured(store: Store) -> Evidence:
         findings=(*dataset.findings, *told),
         unseen=_unseen(dataset) if labels else {},
         leaked=dataset.leaked,
-        # The documents may have been lost.
-        about=data.get("estimand", "new-questions") if data.get("documents") else None,
         task=dataset.task,
         drill=drill_of(dataset),
     )
@@ -236,7 +234,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 22
+RECORD = 23
 
 
 def state_of(store: Store) -> str:

@@ -208,9 +208,10 @@ def _with_documents(
     if test is not None and rows.test is not None:
         parts.append(Part(section.test, test, rows.test))
     if rows.kind == "ranking":
-        found = with_relevance(parts, read.corpus, section, rows.roles.label)
+        found = with_relevance(parts, read.corpus, rows.roles.label)
     else:
-        found = with_evidence(parts, read.corpus, section, rows.roles.named)
+        taken = [name for name in rows.roles.named if name != rows.roles.group]
+        found = with_evidence(parts, read.corpus, section, taken)
     return replace(
         rows,
         pool=found.rows[: len(rows.pool)],

@@ -103,7 +103,7 @@ def _evaluation(decision: Decision, about: Manifest) -> str:
     if accuracy is not None:
         said = (
             f"{sentence(words.title)} in the study: **{percent(accuracy.value)} %** (95 % CI "
-            f"{span(accuracy)}). {covered_by([accuracy], decision.dataset.about)}"
+            f"{span(accuracy)}). {covered_by([accuracy])}"
         )
     return (
         f"{said}\n\n**This is the {score} of the study's fits, on rows that they were not trained "

@@ -12,7 +12,6 @@ from typing import Any
 from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.scorecard import TokenPrices
-from choose.schema.study_sections import Estimand
 from choose.tasks.exchanged_facts import Drill
 from choose.types import Dataset, Family, Run, Task
 
@@ -128,7 +127,6 @@ class Evidence:
         findings: problems in the data, most serious first.
         unseen: labels of which no training row was there for the test rows, and how many these are.
         leaked: test rows that the training file held too, where they were left out.
-        about: what figures are about; None without documents.
         machine: what the study ran on.
         task: what the answers are; None in studies without one, whose answers are labels.
         drill: facts that were exchanged in the documents after training, if any were.
@@ -148,7 +146,6 @@ class Evidence:
     findings: tuple[str, ...] = ()
     unseen: Mapping[str, int] = field(default_factory=dict)
     leaked: int = 0
-    about: Estimand | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None
     drill: Drill | None = None

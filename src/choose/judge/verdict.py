@@ -106,5 +106,4 @@ def _dataset(evidence: Evidence, case: Case) -> DatasetRecord:
         labels=evidence.labels,
         division=evidence.division,
         findings=evidence.findings,
-        about=evidence.about,
     )

@@ -773,7 +773,7 @@ def scores(decision: Decision) -> Iterator[Block]:
     )
     role = "recommended" if verdict.recommended else "to use for now"
     note = f"The highlighted row is {role}. " if verdict.usable else ""
-    covered = words.covered_by((card.accuracy for card in cards), decision.dataset.about)
+    covered = words.covered_by(card.accuracy for card in cards)
     note += f"{DASH}: not measured, never zero. {covered}"
     yield Heading("All candidates", "candidates", 3)
     yield from table(caption, rows, mark=named.get(decision.named, ""))

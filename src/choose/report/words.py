@@ -1273,12 +1273,6 @@ COVERS = {
 ASSUMED = " (fitted once: a spread of {} is assumed)"
 COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
 
-# What figures on questions about documents are about.
-ABOUT: dict[str | None, str] = {
-    "new-questions": "new questions on these documents",
-    "new-documents": "questions on new documents",
-}
-
 # Why trials did not run.
 _WHY_LEFT: Mapping[Reason | None, str] = {
     "dropped": "beyond a limit of the study",
@@ -1312,13 +1306,12 @@ def division_line(data: DatasetRecord, looks: int) -> str:
     return f"{plural(data.test_rows, 'test row')}, {how}"
 
 
-def covered_by(intervals: Iterable[Estimate | None], about: str | None = None) -> str:
-    """Say what these intervals cover, and what figures are about; empty for no estimand."""
+def covered_by(intervals: Iterable[Estimate | None]) -> str:
+    """Say what these intervals cover; empty for no estimand."""
     covered = {interval.estimand for interval in intervals if interval and interval.estimand}
     parts = sorted(map(_covered, covered))
     said = COVERS_BOTH if covered == {"artefact", "refits"} else "; ".join(parts)
-    figures = f"Figures are about {ABOUT[about]}. " if about else ""
-    return f"{figures}Intervals cover {said}." if parts else ""
+    return f"Intervals cover {said}." if parts else ""
 
 
 def _covered(estimand: str) -> str:

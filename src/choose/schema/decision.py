@@ -21,7 +21,6 @@ from choose.schema.scorecard import (
     Payback,
     Scorecard,
 )
-from choose.schema.study_sections import Estimand
 from choose.stats import Estimate
 from choose.types import Kind
 
@@ -393,7 +392,6 @@ class DatasetRecord(Record):
     labels: tuple[str, ...]
     division: str
     findings: tuple[str, ...] = ()
-    about: Estimand | None = None
     learnt: int | None = None
     pool: int | None = None
 

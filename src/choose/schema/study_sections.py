@@ -13,8 +13,6 @@ from choose.untrusted import Settings, Several
 # Keys of [data] that name files or folders.
 FILES = ("path", "test", "documents")
 
-Estimand = Literal["new-questions", "new-documents"]
-
 FieldType = Literal["text", "number", "date", "list"]
 
 
@@ -70,11 +68,6 @@ class DataSection(Settings):
     evidence_column: str | None = option(
         "Column of the documents, or spans of them, that hold the answer or are relevant. Default: "
         "one with a usual name, else the places of the answer's text."
-    )
-    estimand: Estimand = option(
-        "What figures are about, with documents: new-questions on known documents, or "
-        "new-documents (questions that share a document are never split).",
-        default="new-questions",
     )
     test_rows: int | None = option("Use only N test rows, a stratified sample.", ge=2)
     folds: int | None = option(

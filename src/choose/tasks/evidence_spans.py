@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, reduce
 from math import log
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from choose.corpus import Corpus, Span
 from choose.tasks.answering import abstains
+from choose.tasks.ranking import Place
 from choose.tasks.values import UNSPACED
 from choose.types import Example
 
@@ -30,14 +30,6 @@ _FOLD = str.maketrans(
     {"\u0130": "i", "\u03a3": "\u03c3", "\u03c2": "\u03c3"}
     | {c: " " for c in map(chr, range(0x3001)) if c.isspace()}
 )
-
-
-class Place(NamedTuple):
-    """What a cell names: a document, or the characters `start` to `end` of one."""
-
-    document: str
-    start: int | None = None
-    end: int | None = None
 
 
 def folded(text: str) -> str:
@@ -205,29 +197,3 @@ def is_reworded(question: Example, corpus: Corpus) -> bool:
         return False
     answers = {" ".join(folded(answer).split()) for answer in question.targets}
     return answers.isdisjoint(" ".join(folded(text).split()) for text in texts)
-
-
-def linked_groups(
-    documents: Sequence[Sequence[str]], groups: Sequence[str | None]
-) -> list[str | None]:
-    """Return a group for each row, so that rows that share a document or a group share it.
-
-    A row without documents and group has none.
-    """
-    above: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def root(node: tuple[str, str]) -> tuple[str, str]:
-        above.setdefault(node, node)
-        while above[node] != node:
-            above[node] = above[above[node]]
-            node = above[node]
-        return node
-
-    nodes = [
-        [*(("document", id) for id in named), *([("group", group)] if group else [])]
-        for named, group in zip(documents, groups, strict=True)
-    ]
-    for linked in nodes:
-        for node in linked[1:]:
-            above[root(node)] = root(linked[0])
-    return [" ".join(root(linked[0])) if linked else None for linked in nodes]

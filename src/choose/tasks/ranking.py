@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from choose.corpus import Corpus, Span
 from choose.errors import quoted
@@ -24,9 +25,13 @@ from choose.types import Task
 # Ranks that count, and documents of an answer.
 DEPTH = 10
 
-# Keys of objects in cells that name a document, and that grade it.
-_IDS = ("id", "document", "doc_id", "document_id", "docid", "corpus-id", "corpus_id", "passage_id")
-_GRADES = ("grade", "relevance", "score", "rel", "label")
+
+class Place(NamedTuple):
+    """What a cell names: a document, or the characters `start` to `end` of one."""
+
+    document: str
+    start: int | None = None
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,59 +139,51 @@ def spans_of_relevant(target: str, corpus: Corpus) -> tuple[Span, ...]:
 def relevance_cell(value: Any) -> tuple[str, ...]:
     """Return the relevant documents of a cell, as one text; nothing of an empty cell.
 
-    A cell is an id, a list of ids or of objects that name a document, or an object of grades by
-    id; in text, as JSON. Grades of 0 or less say that a document is not relevant.
+    A span says that its document is relevant, a grade of 0 or less that it is not.
     """
-    relevant = {id: grade for id, grade in _grades(value).items() if grade > 0}
+    relevant = {place.document: grade for place, grade in read_places(value).items() if grade > 0}
     return (relevance_text(relevant),) if relevant else ()
 
 
-def _grades(value: Any) -> dict[str, float]:
+def read_places(value: Any) -> dict[Place, float]:
+    """Return the documents, or characters of them, that a cell names, with their grades.
+
+    A cell is an id, a list of ids or of spans such as ``["p1", 120, 135]``, or an object of grades
+    by id; in text, as JSON. Null, an empty text and an empty list name none.
+
+    Raises:
+        ValueError: if it has another form.
+    """
     if isinstance(value, str):
         value = json_in(value.strip(), "[", "{", '"', "null")
     if value is None or value == "":
         return {}
-    if isinstance(value, Mapping) and not any(key in value for key in _IDS):
-        grades = {str(id): grade for id, grade in value.items() if grade is not None}
+    if isinstance(value, Mapping):
+        grades = {str(id).strip(): grade for id, grade in value.items() if grade is not None}
         if not all(map(_is_number, grades.values())):
             raise ValueError("a grade is no number")
-        return {id.strip(): float(grade) for id, grade in grades.items() if id.strip()}
-    every = value if isinstance(value, list) and not is_place(value) else [value]
-    pairs = [_graded(one) for one in every if one is not None and one != ""]
-    best: dict[str, float] = {}
-    for id, grade in pairs:
-        best[id] = max(grade, best.get(id, grade))
-    return best
+        return {Place(id): float(grade) for id, grade in grades.items() if id}
+    span = isinstance(value, list) and [type(one) for one in value] == [str, int, int]
+    every = value if isinstance(value, list) and not span else [value]
+    return {_place(one): 1.0 for one in every if one is not None and one != ""}
 
 
-def _graded(value: Any) -> tuple[str, float]:
-    grade: Any = 1
-    if isinstance(value, Mapping):
-        grade = next((value[key] for key in _GRADES if value.get(key) is not None), 1)
-        value = next((value[key] for key in _IDS if key in value), None)
-    elif is_place(value):
-        value = value[0]
-    if isinstance(value, str | int | float) and not isinstance(value, bool) and _is_number(grade):
-        id = (scalar_text(value) or "").strip()
-        if id:
-            return id, float(grade)
-    raise ValueError(f"{quoted(str(value), 60)} names no document")
+def _place(value: Any) -> Place:
+    id, *ends = value if isinstance(value, list) and len(value) == 3 else [value]
+    written = isinstance(id, str | int | float) and not isinstance(id, bool)
+    name = (scalar_text(id) or "").strip() if written else ""
+    if not name or not all(type(end) is int for end in ends):
+        raise ValueError(f"{quoted(str(value), 60)} names no document")
+    return Place(name, *ends)
 
 
-def is_place(value: Any) -> bool:
-    """Return whether a list is a span: the id of a document, a start and an end."""
-    place = isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
-    return place and all(type(end) is int for end in value[1:])
-
-
-def named_apart(grades: Mapping[str, float], known: Collection[str]) -> Mapping[str, float]:
-    """Return grades by the ids of documents, where a cell named several between signs or blanks."""
-    found: dict[str, float] = {}
-    for id, grade in grades.items():
-        parts = [id] if id in known else id.replace(";", " ").replace(",", " ").split()
-        parts = parts if all(part in known for part in parts) else [id]
-        found |= {part: max(grade, found.get(part, grade)) for part in parts}
-    return found
+def ids_in(written: str, known: Collection[str]) -> list[str]:
+    """Return the ids that a text names between signs or blanks; the text where they are unknown."""
+    for signs in ("[;,]", r"[;,\s]+"):
+        parts = [part.strip() for part in re.split(signs, written)]
+        if written not in known and all(part in known for part in parts):
+            return parts
+    return [written]
 
 
 def _is_number(value: Any) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +23,8 @@ from choose.errors import (
 from choose.formatting import plural
 from choose.schema.study_sections import DataSection
 from choose.tasks.answering import abstains
-from choose.tasks.evidence_spans import AnswerPlaces, Place, is_reworded, linked_groups, spans_of
-from choose.tasks.ranking import is_place, named_apart, read_scores, relevance_text
-from choose.tasks.values import json_in, scalar_text
+from choose.tasks.evidence_spans import AnswerPlaces, spans_of
+from choose.tasks.ranking import Place, ids_in, read_places, read_scores, relevance_text
 from choose.types import Example
 
 # Names of columns of the documents that are relevant to a question, where these are to be ranked;
@@ -40,9 +38,12 @@ RELEVANT = (
 EVIDENCE = ("evidence", "gold_passage_ids", "gold_passages", "supporting_facts", "spans")
 DOCUMENT = ("doc", "doc_id", "document_id", "document", "passage_id")
 
+# What figures are about.
+ABOUT = "Figures are about new questions on these documents."
+
 _FORMS = (
     "Allowed: the id of a document, a list of ids, or spans of characters such as "
-    '[["handbook", 120, 135]] or {"document": "handbook", "start": 120, "end": 135}.'
+    '[["handbook", 120, 135]].'
 )
 
 
@@ -75,15 +76,12 @@ class Linked:
 
 
 def check_documents(section: DataSection) -> None:
-    """Refuse settings that need documents where there are none."""
-    if section.documents is not None:
-        return
-    for key in ("evidence_column", "estimand"):
-        if getattr(section, key) != getattr(DataSection(), key):
-            raise StudyError(
-                f"[data] {key} is for questions that are answered from "
-                "documents. Name these with --documents, or leave it out."
-            )
+    """Refuse a column of evidence where there are no documents."""
+    if section.documents is None and section.evidence_column is not None:
+        raise StudyError(
+            "[data] evidence_column is for questions that are answered from "
+            "documents. Name these with --documents, or leave it out."
+        )
 
 
 def with_evidence(
@@ -91,59 +89,44 @@ def with_evidence(
 ) -> Linked:
     """Return the rows of a file, and of a test file, with the places that hold their answers.
 
-    A column names them, or else they are where an answer's text occurs. Where the study is about
-    new documents, rows that share one get the same group; of evidence found by text, only the
-    document counts that is most like the question.
+    A column names them, or else they are where an answer's text occurs.
     """
     rows = [e for part in parts for e in part.rows]
     column, unread = evidence_column(parts[0].table, section.evidence_column, corpus, taken)
     places = AnswerPlaces(corpus, rows)
     if column is None:
         spans = [places.of(e) for e in rows]
-        documents = [[found[0].document] if found else [] for found in spans]
     else:
         cells = [cell for part in parts for cell in _cells_of(part, column, corpus, len(parts) > 1)]
         spans = [spans_of(e, cell, corpus, places) for e, cell in zip(rows, cells, strict=True)]
-        documents = [[place.document for place in cell] for cell in cells]
-    groups = [e.group for e in rows]
-    if section.estimand == "new-documents":
-        groups = linked_groups(documents, groups)
-    every = [
-        replace(e, evidence=found, group=group)
-        for e, found, group in zip(rows, spans, groups, strict=True)
-    ]
-    notes = (*filter(None, [unread]), _said(every, column, corpus), _about(section, every))
-    return Linked(every, notes)
+    every = [replace(e, evidence=found) for e, found in zip(rows, spans, strict=True)]
+    return Linked(every, (*filter(None, [unread]), _said(every, column), ABOUT))
 
 
-def with_relevance(
-    parts: Sequence[Part], corpus: Corpus, section: DataSection, column: str
-) -> Linked:
-    """Return the rows of a file, and of a test file, whose relevant documents all exist.
-
-    Where the study is about new documents, rows that share a relevant one get the same group.
-    """
+def with_relevance(parts: Sequence[Part], corpus: Corpus, column: str) -> Linked:
+    """Return the rows of a file, and of a test file, whose relevant documents all exist."""
     every = [e for part in parts for e in part.rows]
+    strange: dict[str, str] = {}
     for place, row in enumerate(every):
-        if row.target and not (grades := read_scores(row.target)).keys() <= corpus.by_id.keys():
-            target = relevance_text(named_apart(grades, corpus.by_id))
-            every[place] = replace(row, target=target)
-    ids = [tuple(read_scores(e.target)) if e.target else () for e in every]
-    strange = {
-        e.id: id for e, own in zip(every, ids, strict=True) for id in own if id not in corpus.by_id
-    }
+        written = read_scores(row.target) if row.target else {}
+        if written.keys() <= corpus.by_id.keys():
+            continue
+        grades: dict[str, float] = {}
+        for cell, grade in written.items():
+            for id in ids_in(cell, corpus.by_id):
+                grades[id] = max(grade, grades.get(id, grade))
+                if id not in corpus.by_id:
+                    strange[row.id] = id
+        every[place] = replace(row, target=relevance_text(grades))
     if strange:
         named, first = rows_named(strange), next(iter(strange.values()))
         unknown = _unknown(first, corpus, "--label-column")
         raise DataError(f"{named[0].upper()}{named[1:]}, column {column!r}: {unknown}")
-    if section.estimand == "new-documents":
-        groups = linked_groups(ids, [e.group for e in every])
-        every = [replace(e, group=group) for e, group in zip(every, groups, strict=True)]
     said = (
         f"The documents that are relevant to a question are in the column {quoted(column)}: "
-        f"{sum(map(bool, ids)):,} of {plural(len(every), 'question')} have some."
+        f"{sum(bool(e.target) for e in every):,} of {plural(len(every), 'question')} have some."
     )
-    return Linked(every, (said, _about(section, every)))
+    return Linked(every, (said, ABOUT))
 
 
 def _unknown(id: str, corpus: Corpus, flag: str) -> str:
@@ -163,37 +146,17 @@ def _cells_of(part: Part, column: str, corpus: Corpus, several: bool) -> list[tu
         return evidence_cells(part.table, column, corpus)
 
 
-def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
+def _said(rows: Sequence[Example], column: str | None) -> str:
     """Say where the evidence is from, and how many questions have some."""
     asked = [e for e in rows if e.text.strip() and not abstains(e.target)]
     known = sum(bool(e.evidence) for e in asked)
     lacking = len(asked) - known
     of = f"{known:,} of {plural(len(asked), 'question')} with an answer"
-    if column is None:
-        has = "has an answer that occurs" if lacking == 1 else "have an answer that occurs"
-        none = f"; {lacking:,} {has} in no document" if lacking else ""
-        return f"Evidence found by the answer's text: {of}{none}."
-    whole = sum(is_reworded(e, corpus) for e in asked)
-    text = f"Evidence is in the column {quoted(column)}: {of}."
-    if whole:
-        text += (
-            f" For {whole:,}, no accepted answer occurs in the named document: the whole document "
-            "is the evidence."
-        )
-    return text
-
-
-def _about(section: DataSection, rows: Sequence[Example]) -> str:
-    if section.estimand == "new-documents":
-        groups = len({e.group for e in rows} - {None})
-        return (
-            "Figures are about new documents: questions that share one stay on one side of the "
-            f"division ({plural(groups, 'group')}), and intervals are clustered by these groups."
-        )
-    return (
-        "Figures are about new questions on these documents. For new documents: "
-        "--set estimand=new-documents."
-    )
+    if column is not None:
+        return f"Evidence is in the column {quoted(column)}: {of}."
+    has = "has an answer that occurs" if lacking == 1 else "have an answer that occurs"
+    none = f"; {lacking:,} {has} in no document" if lacking else ""
+    return f"Evidence found by the answer's text: {of}{none}."
 
 
 def evidence_column(
@@ -221,10 +184,9 @@ def _filled(cell: Any) -> bool:
 
 def _known(cell: Any, corpus: Corpus) -> bool:
     try:
-        places = [*_places(cell, corpus)]
+        return any(place.document in corpus.by_id for place in _places(cell, corpus))
     except ValueError:
         return False
-    return any(place.document in corpus.by_id for place in places)
 
 
 def evidence_cells(table: pl.DataFrame, column: str, corpus: Corpus) -> list[tuple[Place, ...]]:
@@ -232,12 +194,25 @@ def evidence_cells(table: pl.DataFrame, column: str, corpus: Corpus) -> list[tup
     found = []
     for number, cell in zip(table[ROW].to_list(), table[column].to_list(), strict=True):
         try:
-            places = tuple(dict.fromkeys(_places(cell, corpus)))
+            places = _places(cell, corpus)
             for place in places:
                 _check(place, corpus)
         except ValueError as error:
             raise DataError(f"Row {number}, column {column!r}: {error}") from error
-        found.append(places)
+        found.append(tuple(places))
+    return found
+
+
+def _places(cell: Any, corpus: Corpus) -> list[Place]:
+    """Return what a cell names; raise ValueError if it has another form."""
+    try:
+        read = read_places(cell)
+    except ValueError as error:
+        raise ValueError(f"{error}. {_FORMS}") from error
+    found: list[Place] = []
+    for place in (place for place, grade in read.items() if grade > 0):
+        whole = place.start is None
+        found += map(Place, ids_in(place.document, corpus.by_id)) if whole else [place]
     return found
 
 
@@ -252,46 +227,3 @@ def _check(place: Place, corpus: Corpus) -> None:
                 f"the characters {place.start} to {place.end} are outside of the document "
                 f"{quoted(place.document)}, which has {length:,}."
             )
-
-
-def _places(cell: Any, corpus: Corpus) -> Iterator[Place]:
-    """Yield what a cell names.
-
-    Raises:
-        ValueError: if it has another form.
-    """
-    value = _parsed(cell, corpus) if isinstance(cell, str) else cell
-    if value is None or value == "":
-        return
-    if isinstance(value, list) and not is_place(value):
-        for one in value:
-            if one is not None:
-                yield _place(one)
-    else:
-        yield _place(value)
-
-
-def _place(value: Any) -> Place:
-    parts = value if isinstance(value, list) else [value]
-    if isinstance(value, dict):
-        parts = [value.get(key) for key in ("document", "start", "end")]
-        parts = parts[:1] if parts[1:] == [None, None] else parts
-    id, *ends = parts or [None]
-    if isinstance(id, str | int) and not isinstance(id, bool):
-        document = (scalar_text(id) or "").strip()
-        if not ends and not isinstance(value, list):
-            return Place(document)
-        if len(ends) == 2 and all(type(end) is int for end in ends):
-            return Place(document, *ends)
-    raise ValueError(f"{quoted(str(value), 60)} names no evidence. {_FORMS}")
-
-
-def _parsed(text: str, corpus: Corpus) -> Any:
-    """Return what a cell of text holds: an id, JSON, or ids between semicolons or commas."""
-    text = text.strip()
-    if text in corpus.by_id:
-        return text
-    if text.startswith(("[", "{", '"')) or text == "null":
-        return json_in(text, "")
-    parts = [part.strip() for part in re.split("[;,]", text)]
-    return parts if all(part in corpus.by_id for part in parts) else text
