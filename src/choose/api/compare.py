@@ -141,9 +141,9 @@ def _ask_consent(
         budget=budget,
     )
     if spending.bills:
-        session = current_session()
-        session.planned = sum(bill.requests for bill in spending.bills)
-        watch.sending(session.traffic)
+        ledger = current_session().ledger
+        ledger.planned = sum(bill.requests for bill in spending.bills)
+        watch.sending(ledger)
 
 
 def _write_plan(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal, Protocol
@@ -96,8 +96,8 @@ class Executor(Protocol):
 class Observer(Protocol):
     """Receives the events of a run."""
 
-    def sending(self, traffic: Callable[[], Traffic]) -> None:
-        """Handle that requests will go to endpoints; `traffic` counts them."""
+    def sending(self, traffic: Traffic) -> None:
+        """Handle that requests will go to endpoints; `traffic` counts them as they go."""
         return
 
     def noted(self, sentences: Sequence[str]) -> None:

@@ -245,21 +245,32 @@ class Spending:
         return None if None in known else sum(usd for usd in known if usd is not None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Traffic:
-    """Requests to endpoints so far: counts, tokens and dollars; `planned` is the most requests."""
+    """Requests to endpoints, tokens and dollars so far; they grow as answers arrive.
 
-    planned: int
-    requests: int
-    reused: int
-    retried: int
-    read: int
-    cached: int
-    written: int
-    spent: float
-    maybe_billed: float
-    limit: float | None
-    unpriced: bool
+    Attributes:
+        planned: most requests, as forecast.
+        reused: requests answered from the cache, or by an equal request in flight.
+        retried: requests sent again after a failure.
+        spent: cost of answers by the server's own token counts.
+        maybe_billed: worst case of requests that failed after they were sent, and of answers
+            without token counts; counts against the limit.
+        limit: spending limit, or None.
+        unpriced: whether an endpoint without prices answered, so that the cost is unknown.
+    """
+
+    planned: int = 0
+    requests: int = 0
+    reused: int = 0
+    retried: int = 0
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+    spent: float = 0.0
+    maybe_billed: float = 0.0
+    limit: float | None = None
+    unpriced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
                 long = fault in ("endless-body", "gzip-bomb", "deflate-bomb")
                 for _ in range(1 + long):
                     assert strategy.predict(questions(1)).status == ("cut" if long else "ok",)
-                assert session.traffic().retried == (not long)
+                assert session.ledger.retried == (not long)
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()

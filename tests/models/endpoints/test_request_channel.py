@@ -129,7 +129,7 @@ def test_a_fifth_of_faults_changes_no_answer_and_pays_for_nothing_twice() -> Non
         assert session.ledger.requests == len(server.paid)
         assert session.ledger.read == 50 * len(server.paid)
         assert session.ledger.spent == pytest.approx(len(server.paid) * (50 + 50) / 1e6)
-        assert session.traffic().retried > 10
+        assert session.ledger.retried > 10
 
 
 def test_the_same_question_is_asked_once_even_at_the_same_time() -> None:
@@ -395,7 +395,7 @@ def test_a_gateway_that_fails_after_the_work_cannot_bill_more_than_the_limit(sta
     # With more money it goes on, and a failure is tried again as before.
     with endpoint_session(gateway, max_usd=6.0, **PRICED) as session:
         assert right(fitted().predict(rows(15)), 15)
-        assert session.traffic().retried > 5
+        assert session.ledger.retried > 5
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def unconnected() -> Http:
 def test_what_was_turned_away_at_the_door_is_not_held(failure: Callable[[], Http]) -> None:
     with endpoint_session(Gateway(failure), max_usd=0.1, **PRICED) as session:
         assert right(fitted().predict(rows(20)), 20)
-        assert session.traffic().retried >= 20
+        assert session.ledger.retried >= 20
         assert session.ledger.maybe_billed == 0
 
 

@@ -222,8 +222,8 @@ class EndpointClient:
         except RequestFault:
             raise
         except Exception as error:  # some errors of the client quote a header
-            unsent = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout
-            unsent = unsent | httpx2.ProxyError | httpx2.UnsupportedProtocol
+            unsent: tuple[type[Exception], ...] = httpx2.ConnectError, httpx2.ConnectTimeout
+            unsent += httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol
             why = redact(str(error) or type(error).__name__, self._secrets)
             if isinstance(error, TimeoutError | httpx2.TimeoutException):
                 why = "it did not answer in time"

@@ -32,7 +32,6 @@ from choose.models.endpoints.ledger import (
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 from choose.progress import TimeLimitReached, seconds_left
-from choose.schema.plan import Traffic
 
 # So many requests in turn that got no answer, however often they were sent, mean a dead server.
 _LOST = 3
@@ -54,8 +53,6 @@ class RequestChannel:
     """An endpoint with its connection and its cache of answers; `concurrency` requests at a time.
 
     Attributes:
-        reused: requests answered from the cache, or by an equal request in flight.
-        retried: requests sent again after a failure.
         has_answered: whether the server has answered any request.
         stopped: whether nothing more is sent; requests in flight may still be answered.
         refusal: the answer that refused the key, after which nothing is sent in this session.
@@ -68,8 +65,6 @@ class RequestChannel:
     name: str
     endpoint: Endpoint
     session: Session
-    reused: int = 0
-    retried: int = 0
     stopped: bool = False
     refusal: RequestFault | None = None
     has_answered: bool = False
@@ -104,7 +99,7 @@ class RequestChannel:
         key = self.key(body)
         cached = self.cache.answers.get(key)
         if cached is not None:
-            self.reused += 1
+            self.session.ledger.reused += 1
             return cached
         task = self.in_flight.get(key)
         if task is None and (fault := self.oversized.get(key, self.refusal)) is not None:
@@ -116,7 +111,7 @@ class RequestChannel:
             self.in_flight[key] = task
             task.add_done_callback(lambda _: self.in_flight.pop(key, None))
         else:
-            self.reused += 1
+            self.session.ledger.reused += 1
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -137,7 +132,7 @@ class RequestChannel:
         async with self._slots:
             self.cache.hold()
             if (paid := self.cache.answers.get(key)) is not None:  # by another command, meanwhile
-                self.reused += 1
+                self.session.ledger.reused += 1
                 return paid
             retries = Retries()
             while not self.stopped:
@@ -148,7 +143,7 @@ class RequestChannel:
                 finally:
                     self._sent.discard(asyncio.current_task())
                 if not self.stopped:
-                    self.retried += 1
+                    self.session.ledger.retried += 1
                     await asyncio.sleep(pause)
             raise ChannelStopped
 
@@ -240,7 +235,6 @@ class Session:
             and one name, so their answers are only reused in the study that requested them.
         transport: replaces the network, for tests.
         started: when the session began, in seconds since 1970.
-        planned: most requests, as forecast.
     """
 
     endpoints: Mapping[str, Endpoint]
@@ -250,7 +244,6 @@ class Session:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: Any = None
     started: float = field(default_factory=time.time)
-    planned: int = 0
     channels: dict[str, RequestChannel] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
@@ -270,22 +263,6 @@ class Session:
         if name not in self.channels:
             self.channels[name] = RequestChannel(name, self.endpoint(name), self)
         return self.channels[name]
-
-    def traffic(self) -> Traffic:
-        ledger, channels = self.ledger, self.channels.values()
-        return Traffic(
-            planned=self.planned,
-            requests=ledger.requests,
-            reused=sum(channel.reused for channel in channels),
-            retried=sum(channel.retried for channel in channels),
-            read=ledger.read,
-            cached=ledger.cached,
-            written=ledger.written,
-            spent=ledger.spent,
-            maybe_billed=ledger.maybe_billed,
-            limit=ledger.limit,
-            unpriced=ledger.unpriced,
-        )
 
     def run(self, work: Coroutine[Any, Any, T], drain: float = inf) -> T:
         """Run `work` in the event loop and wait for it, until the caller's time limit.
@@ -406,7 +383,7 @@ def connect_endpoints(
     session = Session(
         dict(endpoints),
         cache_dir() / "paid",
-        Ledger(max_usd),
+        Ledger(limit=max_usd),
         study=study,
         retry_policy=retry_policy or RetryPolicy(),
         transport=transport,

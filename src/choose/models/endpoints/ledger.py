@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from choose.errors import ModelError, MoneySpent
 from choose.models.endpoints.settings import LIMITS
+from choose.schema.plan import Traffic
 from choose.schema.scorecard import TokenPrices, dollars
 from choose.untrusted import count, finite
 
@@ -52,44 +54,26 @@ def worst_case(body: Mapping[str, Any]) -> Usage:
     return Usage(read=len(text.encode("utf-8", "replace")) + 64, written=max(limits))
 
 
-@dataclass
-class Ledger:
+@dataclass(kw_only=True)
+class Ledger(Traffic):
     """Dollars and tokens of a session: spent, possibly billed, and reserved.
 
     The worst case of a request is reserved before it is sent; the bill replaces it afterwards.
-
-    Attributes:
-        limit: spending limit, or None.
-        spent: cost of answers by the server's own token counts.
-        maybe_billed: worst case of requests that failed after they were sent, and of answers
-            without token counts; counts against the limit.
-        reserved: worst case of the requests in flight.
-        unpriced: whether an endpoint without prices answered, so that the cost is unknown.
+    `reserved` are dollars of the requests in flight.
     """
 
-    limit: float | None = None
-    spent: float = 0.0
-    maybe_billed: float = 0.0
     reserved: float = 0.0
     in_flight: int = 0
-    requests: int = 0
-    read: int = 0
-    cached: int = 0
-    written: int = 0
-    unpriced: bool = False
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def committed(self) -> float:
         return self.spent + self.maybe_billed
 
-    @property
-    def total(self) -> float:
-        return self.committed + self.reserved
-
     async def reserve(self, usd: float) -> float:
         """Reserve the worst case of a request; wait while others in flight may free money."""
-        while self.limit is not None and self.total + usd > self.limit * (1 + 1e-9):
+        limit = inf if self.limit is None else self.limit * (1 + 1e-9)
+        while self.committed + self.reserved + usd > limit:
             if not self.in_flight:
                 raise MoneySpent(self._no_room(usd))
             self._released.clear()

@@ -110,9 +110,6 @@ PROVIDERS: dict[str, Provider] = {
     ),
 }
 
-# Hyperparameters and keys of a study that name a model.
-_PROMPTED, _LOADED = ("model",), ("tune", "base", "encoder")
-
 # A word before a colon; a drive of Windows has one letter.
 _SHORTHAND = re.compile(r"(?P<provider>[A-Za-z][A-Za-z0-9_-]+):(?P<model>.*)", re.DOTALL)
 
@@ -133,39 +130,38 @@ def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     endpoints = settings.get("endpoints", {})
     endpoints = endpoints if isinstance(endpoints, Mapping) else {}
-    replaced: dict[str, Any] = _resolved(dict(settings), "", found)
+    replaced = {
+        key: _resolved(value, key, found) if key in ("models", "candidates") else value
+        for key, value in settings.items()
+    }
     for name in endpoints:
         if isinstance(name, str) and provider_of(name) is not None:
             _spec(name, f"endpoints.{name}", found=found)
-    if not found:
-        return replaced
-    sections = dict(endpoints)
-    for name, section in found.items():
-        if isinstance(own := endpoints.get(name, {}), Mapping):
-            sections[name] = {**section, **own}
-    return {**replaced, "endpoints": sections}
+    sections = {
+        name: {**section, **own}
+        for name, section in found.items()
+        if isinstance(own := endpoints.get(name, {}), Mapping)
+    }
+    return {**replaced, "endpoints": {**endpoints, **sections}} if found else replaced
+
+
+# Where a study names a model, one or several; the words tell whether it is prompted or loaded.
+_PLACE = re.compile(
+    r"(?P<place>(models|candidates\.\d+(\.params)?)\.(model|(?P<loaded>tune|base|encoder)))(\.\d+)?"
+)
 
 
 def _resolved(value: Any, where: str, found: dict[str, dict[str, Any]]) -> Any:
-    """Return a section with the specs that its shorthands mean, those of its parts included."""
-    if isinstance(value, list | tuple):
-        return [_resolved(one, f"{where}{place}.", found) for place, one in enumerate(value)]
-    if not isinstance(value, Mapping):
+    """Return a part of a study with the specs that its shorthands mean."""
+    if where.count(".") > 4:
         return value
-    resolved = dict(value)
-    for key, inner in value.items():
-        if key in ("models", "candidates", "params"):
-            resolved[key] = _resolved(inner, f"{where}{key}.", found)
-        elif where and key in (*_PROMPTED, *_LOADED):
-            place, loaded = f"{where}{key}", key in _LOADED
-            if isinstance(inner, str):
-                resolved[key] = _spec(inner, place, found=found, loaded=loaded)
-            elif isinstance(inner, list | tuple):
-                resolved[key] = [
-                    _spec(one, place, found=found, loaded=loaded) if isinstance(one, str) else one
-                    for one in inner
-                ]
-    return resolved
+    if isinstance(value, Mapping):
+        return {key: _resolved(inner, f"{where}.{key}", found) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolved(inner, f"{where}.{n}", found) for n, inner in enumerate(value)]
+    if not isinstance(value, str) or (match := _PLACE.fullmatch(where)) is None:
+        return value
+    return _spec(value, match["place"], found=found, loaded=match["loaded"] is not None)
 
 
 def _spec(spec: str, where: str, *, found: dict[str, dict[str, Any]], loaded: bool = False) -> str:

@@ -145,7 +145,7 @@ class SearchBudget:
             raise SearchStopped(f"it may ask {self.most:,} questions")
         if self.endpoint is None or self._ledger.limit is None:
             return
-        left = self._ledger.limit - self._ledger.total
+        left = self._ledger.limit - self._ledger.committed - self._ledger.reserved
         if self.usd * (1 + questions / max(1, self.asked)) > MONEY_SHARE * (left + self.usd):
             raise SearchStopped(
                 f"it may spend {MONEY_SHARE:.0%} of the dollars that --max-usd left it"

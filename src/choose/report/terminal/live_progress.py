@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Self
 
@@ -40,7 +40,7 @@ class LiveProgress:
         self._jobs = self._ended = self._reused = self._round = 0
         self._begun = False
         self._start = started or perf_counter()
-        self._traffic: Callable[[], Traffic] | None = None
+        self._traffic: Traffic | None = None
         self._verdict = self._silent = ""
         self._scores: dict[str, float] = {}
 
@@ -58,9 +58,9 @@ class LiveProgress:
             took = duration(perf_counter() - self._start)
             self._say(f"Finished in {took}: {runs}{reused}.", style="dim")
         if self._traffic is not None:
-            self._say(traffic_summary(self._traffic()))
+            self._say(traffic_summary(self._traffic))
 
-    def sending(self, traffic: Callable[[], Traffic]) -> None:
+    def sending(self, traffic: Traffic) -> None:
         """Show requests to endpoints from now on, and their total at the end."""
         self._traffic = traffic
 
@@ -136,7 +136,7 @@ class LiveProgress:
         """Return a bar with the status, below a line of requests."""
         lines, seconds = [], perf_counter() - self._start
         if self._traffic is not None:
-            lines.append(_one_line(traffic_line(self._traffic(), seconds)))
+            lines.append(_one_line(traffic_line(self._traffic, seconds)))
         status, done, total = clock(seconds), float(self._ended), float(self._jobs)
         if self._budget is not None:
             status, done, total = f"{status} of {clock(self._budget)}", seconds, self._budget
