@@ -4,10 +4,8 @@ import pytest
 
 from choose.cli.app import EVERYDAY, GROUPS, app
 from choose.cli.models_and_strategies import glossary
-from choose.errors import StudyError
 from choose.strategy import available, describe
 from choose.study.candidates import default_strategies
-from support.studies import write_csv
 
 
 def test_commands_are_listed_by_purpose_and_no_line_is_cut(choose) -> None:
@@ -119,18 +117,3 @@ def test_demo_has_a_quick_look(choose, monkeypatch) -> None:
         assert choose("demo", *flags).code == 0
         assert given.get("budget") == budget
         assert ("rounds" in given) is bool(flags)
-
-
-def test_a_budget_without_a_unit_is_said_to_be_seconds(choose, monkeypatch, tmp_path) -> None:
-    def stop(*_: object, **__: object) -> None:
-        raise StudyError("It would run.")
-
-    monkeypatch.setattr("choose.api.compare.run_study", stop)
-    data = write_csv(tmp_path / "words.csv")
-    note = "--budget 10 is read as 10 seconds; write 10m for minutes."
-    for flags, said in (
-        (("--budget", "10"), True),
-        (("--budget", "10s"), False),
-        (("--quick",), False),
-    ):
-        assert (note in choose("compare", data, *flags).err) is said

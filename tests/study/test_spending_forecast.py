@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from choose.api.plan import plan_study
 from choose.conformance import WORDS_OF, pool
 from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.report.terminal.plan_page import plan_lines
-from choose.schema.plan import COMPARISON, Spending
+from choose.schema.plan import Spending
 from support.chat_server import Http, by_words, serving
 from support.chat_server import sent as sent_back
 from support.studies import HELD_OUT, compare, write_csv
@@ -152,8 +151,7 @@ def coloured(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return [{"id": f"d{n}", "text": text} for n, text in enumerate(texts.values())], rows
 
 
-def test_one_answer_for_each_row_counts_as_such_whatever_is_asked_before() -> None:
-    """Drills of all folds come before the first passes of later folds, and ask their rows."""
+def test_passages_of_documents_are_sent_only_with_consent() -> None:
     documents, rows = coloured(20)
     for name, some in (("docs", documents), ("rows", rows)):
         Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
@@ -162,7 +160,5 @@ def test_one_answer_for_each_row_counts_as_such_whatever_is_asked_before() -> No
     )
     head = '[data]\npath = "rows.jsonl"\ndocuments = "docs.jsonl"\n[grid]\nseeds = 1\nviews = []\n'
     Path("choose.toml").write_text(head + end)
-    [bill] = plan_study(study_file="choose.toml").spending.bills
-    assert bill.parts[COMPARISON] == 20
     with pytest.raises(StudyError, match="with your rows and passages of your documents would be"):
         compare(study_file="choose.toml", out="st")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,7 +102,6 @@ def run(
     check_outputs("decision", outputs, inputs_of(study, config), out)
     gates = gates or Gates()
     gates.check(names_of(study))
-    _say_seconds(settings)
     try:
         with Progress(stderr(), cli.started) as observer:
             how: dict[str, Any] = {"observer": observer, "approve": Consent(yes)}
@@ -112,17 +111,6 @@ def run(
         raise typer.Exit(130) from None
     decision, store = outcome.decision, outcome.store
     show(decision, store, as_json=as_json, outputs=outputs or (), gates=gates)
-
-
-def _say_seconds(settings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Say that a budget without a unit is in seconds."""
-    from choose.cli.console import say
-    from choose.untrusted import finite
-
-    budget = settings.get("grid", {}).get("budget")
-    if isinstance(budget, str) and finite(budget) is not None:
-        amount = budget.strip()
-        say(f"--budget {amount} is read as {amount} seconds; write {amount}m for minutes.")
 
 
 SAMPLES = ("tickets", "orders", "handbook")

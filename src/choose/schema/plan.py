@@ -205,7 +205,6 @@ class Bill:
         usd: dollars, about; None without prices.
         rows: rows of the data that are sent, as questions or as demonstrations.
         passages: passages of documents in these requests, at most; equal ones count each time.
-        parts: why so many: part of the study -> requests; they sum to `requests`.
     """
 
     name: str
@@ -218,7 +217,6 @@ class Bill:
     usd: float | None
     rows: int
     candidates: tuple[str, ...]
-    parts: Mapping[str, int] = field(default_factory=dict)
     passages: int = 0
 
 

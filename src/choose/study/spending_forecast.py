@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
-from choose.corpus import CONDITIONS, GOLD, NOTHING, WORDS, is_drill
+from choose.corpus import GOLD, NOTHING, WORDS
 from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import Usage, token_cost
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.plan import COMPARISON, Bill, Job, Spending
+from choose.schema.plan import Bill, Job, Spending
 from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameters
 from choose.study.candidates import TEMPLATE, endpoints_of
-from choose.study.rounds import CONTROLS, DRILLS, VIEWS
 from choose.tasks.answering import corpus_of
 from choose.types import Candidate, Dataset
 
@@ -26,21 +25,16 @@ FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
 ANSWER_TOKENS = 12
 
 
-# Why rows are sent beside the parts of the study.
-SEARCH = "choosing prompts"
-
-
 class Request(NamedTuple):
-    """A test row, the demonstrations in its prompt, the token limit of a text, and why it is sent.
+    """A row, the demonstrations in its prompt, and the token limit of a text.
 
-    `part` is one of the reasons that the user reads before consenting. `passages` are shown with
-    the row, of at most `words` words; `prompt` are the tokens of a prompt of the user's.
+    `passages` are shown with the row, of at most `words` words; `prompt` are the tokens of a prompt
+    of the user's.
     """
 
     id: str
     shown: int
     most: float
-    part: str = COMPARISON
     passages: int = 0
     words: int = WORDS
     prompt: int = 0
@@ -57,8 +51,7 @@ def spending_of(
     asking = {c.name: own for c in candidates if (own := endpoints_of(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
-    # A request that several trials make counts for the comparison, where that makes it too.
-    for job in sorted(jobs, key=lambda job: job.part != COMPARISON):
+    for job in jobs:
         for name in asking.get(job.trial.candidate, {}):
             _count_job(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
     bills = (
@@ -85,21 +78,15 @@ def _count_job(
     training = (trial.pool, trial.seed) if shown or asked else ()
     how = (trial.strategy, str(sorted(trial.params.items(), key=str)), *training)
     few = max(1, job.view_rows // len(pools.dataset.folds))
+    ids = place.questions[: job.ask or None]
     for view in ("clean", *job.views):
-        asked_of = place.questions[: job.ask or None]
-        ids, part = (asked_of, job.part) if view == "clean" else (asked_of[:few], "")
-        if view != "clean":
-            part = DRILLS if is_drill(view) else CONTROLS if view in CONDITIONS else VIEWS
-        for id in ids:
-            # An equal request is sent once, for the first part that needs it.
-            given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)
-            request = Request(id, shown, most, part, given, words, prompt)
-            requests.setdefault((*how, view, id), request)
-    rows.update(place.questions[: job.ask or None])
+        given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)
+        for id in ids if view == "clean" else ids[:few]:  # an equal request is sent once
+            requests[*how, view, id] = Request(id, shown, most, given, words, prompt)
+    rows.update(ids)
     for number in range(asked):
         id = place.pool[number % len(place.pool)].id
-        request = Request(id, shown, most, SEARCH, read, words, prompt)
-        requests.setdefault((*how, SEARCH, number), request)
+        requests[*how, "search", number] = Request(id, shown, most, read, words, prompt)
     if shown or asked:
         rows.update(e.id for e in place.pool)
 
@@ -127,7 +114,6 @@ def _bill(
         rows=len(rows),
         passages=passages,
         candidates=tuple(c for c, own in asking.items() if name in own),
-        parts=dict(Counter(request.part for request in requests.values())),
     )
 
 

@@ -131,23 +131,6 @@ def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: S
     assert not server.asked
 
 
-def test_the_plan_says_why_there_are_so_many_requests(choose: Run, server: Server) -> None:
-    """D23: "up to 780 requests" for 60 rows, and nothing said why."""
-    flags = ["-s", "prompt", "-s", "few-shot", *QUICK, "--model", "m", "--base-url", server.url]
-    _, text, _ = choose("plan", "words.csv", *flags, "--json")
-    (bill,) = json.loads(text)["sending"]["endpoints"]
-    assert next(iter(bill["parts"].items())) == ("the comparison", 120)
-    assert list(bill["parts"])[1:] == ["other settings"]
-    assert sum(bill["parts"].values()) == bill["requests"]
-    _, out, _ = choose("plan", "words.csv", *flags)
-    said = " ".join(out.split())
-    assert f"Why {bill['requests']:,}: 120 for the comparison, " in said
-    assert "--quick sends at most 120." in said
-    _, text, _ = choose("plan", "words.csv", *flags, "--quick", "--json")
-    (bill,) = json.loads(text)["sending"]["endpoints"]
-    assert bill["requests"] == 100
-
-
 def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(choose, server, tmp_path):
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
     code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")

@@ -241,8 +241,6 @@ def plan_lines(spending: Spending) -> Iterator[str]:
     """Yield the plan of requests that a user confirms before the first one."""
     for bill in spending.bills:
         yield _bill(bill)
-        if len(bill.parts) > 1:
-            yield _why(bill)
     if len(spending.bills) > 1:
         yield f"In total: {_price(spending.usd, len(spending.bills))}."
     if spending.limit is not None:
@@ -272,14 +270,6 @@ def _bill(bill: Bill) -> str:
         f"{rough(bill.written)} out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the "
         f"data{read}, for {', '.join(bill.candidates)}."
     )
-
-
-def _why(bill: Bill) -> str:
-    """Say what so many requests are for, and how to send fewer."""
-    parts = ", ".join(f"{count:,} for {why}" for why, count in bill.parts.items())
-    once = bill.parts.get(COMPARISON)
-    fewer = f" --quick sends at most {once:,}." if once else ""
-    return f"Why {bill.requests:,}: {parts}.{fewer}"
 
 
 def _price(usd: float | None, bills: int) -> str:
