@@ -1,4 +1,4 @@
-"""`choose strategies` and `choose models`: list what is installed, fetch weights, clear caches."""
+"""`choose strategies` and `choose models`: list what is installed, fetch weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TASKS = {
 }
 
 models = typer.Typer(
-    help="List or fetch model weights, or clear the result cache.",
+    help="List or fetch model weights.",
     rich_markup_mode=None,
 )
 
@@ -37,23 +37,21 @@ def listing(
     if context.invoked_subcommand is not None:
         return
     from choose.cli.console import print_record, stdout
-    from choose.engines.output_cache import cache_usage
     from choose.engines.weights.fetch import inventory
     from choose.models.endpoints.providers import provider_entries
 
-    entries, results, served = inventory(), cache_usage(), provider_entries()
+    entries, served = inventory(), provider_entries()
     if as_json:
         record = {
             "schema": 1,
             "models": [asdict(entry) for entry in entries],
-            "kept": asdict(results),
             "providers": [asdict(entry) for entry in served],
         }
         print_record(json.dumps(record, indent=1, ensure_ascii=False))
         return
     from choose.report.terminal.inventory_page import models_page
 
-    stdout().print(models_page(entries, results, served))
+    stdout().print(models_page(entries, served))
 
 
 @models.command()
@@ -70,17 +68,6 @@ def fetch(
     for spec in specs or DEFAULTS:
         resolve(spec)
         say(f"Cached: {spec}")
-
-
-@models.command()
-def clear() -> None:
-    """Delete cached embeddings and scores; weights stay."""
-    from choose.cli.console import say
-    from choose.engines.output_cache import cache_usage, clear_cache
-
-    before = cache_usage().mb
-    clear_cache()
-    say(f"Deleted {before:.0f} MB of cached results.")
 
 
 # Other names of words of the reports.

@@ -28,7 +28,6 @@ import numpy.typing as npt
 from choose.engines.environment_settings import cache_dir, processor
 from choose.errors import ModelError
 from choose.formatting import clean
-from choose.schema.inventory import CacheUsage
 from choose.untrusted import finite, shown
 
 T = TypeVar("T")
@@ -82,9 +81,6 @@ class CacheFile:
         """Write entries, all or none; evict the oldest over the limit."""
         if entries:
             self._attempt(lambda file: _write(file, entries, self.limit), None)
-
-    def bytes(self) -> int:
-        return self._attempt(_bytes, 0) if self.path.exists() else 0
 
     def clear(self) -> None:
         for end in ("", "-journal", "-wal", "-shm"):
@@ -244,6 +240,7 @@ def size_limit() -> int:
     return int(size * 1e9)
 
 
+<<<<<<< HEAD
 def cache_usage() -> CacheUsage:
     return CacheUsage(_file().bytes() / 1e6, size_limit() / 1e6)
 
@@ -254,6 +251,10 @@ def clear_cache() -> None:
 
 def _file() -> CacheFile:
     return _file_at(cache_dir() / "kept" / "work-4.sqlite", size_limit())
+=======
+def _path() -> Path:
+    return cache_dir() / "kept" / "work-4.sqlite"
+>>>>>>> 721d50df (choose models lists and fetches weights; the cache of results is bounded and needs no command)
 
 
 @cache

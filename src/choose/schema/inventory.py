@@ -1,4 +1,4 @@
-"""What is on this machine: models, cached embeddings and scores, and stored studies."""
+"""What is on this machine: models, providers and stored studies."""
 
 from __future__ import annotations
 
@@ -26,14 +26,6 @@ class Entry:
     licence: str | None = None
     download_mb: float | None = None
     cached_mb: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CacheUsage:
-    """The size and the limit of the result cache in megabytes."""
-
-    mb: float
-    limit_mb: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from choose.formatting import chance, figure, in_percent
 from choose.report.blocks import Block, Fact, Facts, Heading, Paragraph, table
 from choose.report.terminal.pages import Page
 from choose.report.words import shorten
-from choose.schema.inventory import CacheUsage, Entry, ProviderEntry, StoredStudy
+from choose.schema.inventory import Entry, ProviderEntry, StoredStudy
 from choose.strategy import Description
 from choose.types import FAMILIES
 
@@ -78,16 +78,9 @@ def _default(value: object) -> str:
     return usual[value] if value is None or value is Parameter.empty else repr(value)
 
 
-def models_page(
-    entries: Sequence[Entry], work: CacheUsage, providers: Sequence[ProviderEntry] = ()
-) -> Page:
-    """Return the embedded and cached weights, the size of the result cache, and the providers."""
+def models_page(entries: Sequence[Entry], providers: Sequence[ProviderEntry] = ()) -> Page:
+    """Return the embedded and cached weights, and the providers."""
     cached = sum(entry.cached_mb or 0.0 for entry in entries)
-    used = (
-        f"{figure(work.mb)} of at most {figure(work.limit_mb)} MB (CHOOSE_KEEP_GB); embeddings and "
-        "scores for later studies of the same texts; contains no text\nto empty it: choose models "
-        "clear"
-    )
     note = (
         f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
         "--set tune=SPEC and --set encoder=SPEC also take a folder with safetensors, a hub id "
@@ -95,7 +88,7 @@ def models_page(
     )
     return Page(
         [
-            Facts([*map(_of_model, entries), Fact("result cache", used)]),
+            Facts([*map(_of_model, entries)]),
             Heading("Behind an API: --model PROVIDER:MODEL"),
             Facts([*map(_of_provider, providers)]),
             Paragraph(note, "note"),
