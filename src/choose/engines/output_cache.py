@@ -240,21 +240,8 @@ def size_limit() -> int:
     return int(size * 1e9)
 
 
-<<<<<<< HEAD
-def cache_usage() -> CacheUsage:
-    return CacheUsage(_file().bytes() / 1e6, size_limit() / 1e6)
-
-
-def clear_cache() -> None:
-    _file().clear()
-
-
 def _file() -> CacheFile:
     return _file_at(cache_dir() / "kept" / "work-4.sqlite", size_limit())
-=======
-def _path() -> Path:
-    return cache_dir() / "kept" / "work-4.sqlite"
->>>>>>> 721d50df (choose models lists and fetches weights; the cache of results is bounded and needs no command)
 
 
 @cache
