@@ -234,7 +234,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 23
+RECORD = 24
 
 
 def state_of(store: Store) -> str:

@@ -967,7 +967,7 @@ def reading_losses(decision: Decision) -> Iterator[Block]:
             "no passage": with_span(split.nothing),
             "right passage": with_span(split.gold),
             "right and others": with_span(split.among_others),
-            "evidence found": with_span(split.found.any if split.found else None),
+            "evidence found": with_span(split.found),
             "rows": f"{split.rows:,}",
             "documents": f"{split.documents:,}",
         }

@@ -824,7 +824,7 @@ def _more_of(decision: Decision, step: Step) -> dict[str, str]:
     surer = "" if told else _surer(decision, step)
     lacking = "" if told and not decision.verdict.unmeasured else f": {_lacking(decision, step)}"
     repeat = f"repeat {listed(step.names)}"
-    missed = [s.found.missed for s in decision.loss_splits if s.candidate == name and s.found]
+    missed = [s.missed for s in decision.loss_splits if s.candidate == name]
     gain = audit.gain if audit else None
     more = words_in(decision).stronger
     return {

@@ -175,24 +175,6 @@ class Gap(Record):
     largest: float
 
 
-class Retrieved(Record):
-    """How many rows have their evidence among the passages that a candidate retrieved.
-
-    Attributes:
-        rows: rows with evidence.
-        k: passages that were read.
-        first: share of rows whose first passage holds evidence.
-        any: share of rows of which some passage that was read does.
-        missed: the others.
-    """
-
-    rows: int
-    k: int
-    first: Estimate
-    any: Estimate
-    missed: tuple[str, ...] = ()
-
-
 class LossSplit(Record):
     """What a candidate that reads documents loses, by cause, on the same rows under controls.
 
@@ -211,7 +193,9 @@ class LossSplit(Record):
         brought: `retrieved` minus `nothing`.
         gaps: what is lost, the largest first; without distraction where one passage is read.
             Reading counts up to 1, so that wrong labels are a part of it.
-        found: how well passages were retrieved; null where it is not known.
+        found: share of rows with evidence for which a passage that was read holds it; null where
+            that is not known.
+        missed: the other rows.
     """
 
     candidate: str
@@ -224,7 +208,8 @@ class LossSplit(Record):
     knowledge: Estimate
     brought: Estimate | None = None
     gaps: tuple[Gap, ...]
-    found: Retrieved | None = None
+    found: Estimate | None = None
+    missed: tuple[str, ...] = ()
 
     def gap(self, name: GapName) -> Gap:
         """Return the gap of that name; of reading and retrieval there always is one."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from choose.judge.scores.score_tables import (
     StudyScores,
     estimand_of,
 )
-from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, LossSplit, Retrieved
+from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, LossSplit
 from choose.stats import Estimate
 from choose.stats.intervals import skewed_interval, two_way_interval
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
@@ -126,7 +127,7 @@ def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
         knowledge=common.gain(GOLD, NOTHING),
         brought=common.gain("", NOTHING),
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
-        found=_retrieved(evidence, table),
+        **_retrieved(evidence, table),
     )
 
 
@@ -181,8 +182,8 @@ def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
     )
 
 
-def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
-    """Return how well the passages of the clean answers were retrieved, on rows with evidence.
+def _retrieved(evidence: Evidence, table: ScoreTable) -> dict[str, Any]:
+    """Return for how many rows with evidence it was among the passages read, and for which not.
 
     Each row counts once, by its first repetition: retrieval does not depend on the seed.
     """
@@ -190,29 +191,14 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
     for run in table.runs:
         passages = zip(run.asked[CLEAN], run.answers[CLEAN].evidence or (), strict=False)
         shown = {**dict(passages), **shown}
-    ids = [id for id in shown if id in evidence.items.evidence]
-    most = max((len(shown[id]) for id in ids), default=0)
-    if not most:
-        return None
-    spans = {id: evidence.items.evidence[id] for id in ids}
-    documents = [evidence.items.document_of(id) for id in ids]
-
-    def holding(first: int) -> Floats:
-        held = [any(holds(p, spans[id]) for p in shown[id][:first]) for id in ids]
-        return np.array(held, dtype=np.float64)
-
-    def mean(values: Floats) -> Estimate:
-        return replace(two_way_interval(values, documents), estimand=ARTEFACT)
-
-    hits = holding(most)
-    missed = [id for id, hit in zip(ids, hits, strict=True) if not hit]
-    return Retrieved(
-        rows=len(ids),
-        k=most,
-        first=mean(holding(1)),
-        any=mean(hits),
-        missed=tuple(missed),
-    )
+    spans = {id: evidence.items.evidence[id] for id in shown if id in evidence.items.evidence}
+    if not any(shown[id] for id in spans):
+        return {}
+    hits = [any(holds(passage, own) for passage in shown[id]) for id, own in spans.items()]
+    documents = [evidence.items.document_of(id) for id in spans]
+    found = two_way_interval(np.array(hits, dtype=np.float64), documents)
+    missed = tuple(id for id, hit in zip(spans, hits, strict=True) if not hit)
+    return {"found": replace(found, estimand=ARTEFACT), "missed": missed}
 
 
 # A candidate gives an answer if it gives so much of it, and less of another one.
