@@ -11,6 +11,7 @@ from choose.corpus import Corpus, Span
 from choose.judge.diagnosis.documents import document_drill, on_common_rows
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.scores.score_tables import study_scores
+from choose.report.words import after_changes
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome
 from choose.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.tasks.answering import Answering
@@ -108,6 +109,7 @@ def test_candidates_that_do_not_read_answer_as_before() -> None:
     assert found.clean.value == pytest.approx(3 / 12)
     assert found.stale.value == pytest.approx(3 / 12)
     assert found.updated.value == pytest.approx(3 * 0.5 / 12)  # "days" is in both
+    assert after_changes(drilled(RAG, LORA)).endswith("; lora gives it to 25 %.")
 
 
 def test_all_candidates_are_compared_on_the_rows_that_each_answered() -> None:

@@ -28,6 +28,7 @@ from choose.judge.measures.learning_curve import (
 from choose.judge.scores.promised_score import DRIFT, RATE_SD, promised_gain, promised_score
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
+from choose.report.words import forecast_lines
 from choose.schema.decision import Decision
 from choose.stats import Estimate
 from choose.types import Floats
@@ -237,6 +238,8 @@ def test_a_target_in_reach_asks_for_labels_with_interval_and_probability():
     assert step.minutes
     forecast = next(f for f in found.forecasts if f.candidate == "lora")
     assert forecast.target.probability >= 0.5
+    [said] = [line for line in forecast_lines(found) if line.startswith("lora: ")]
+    assert f"80 % from about {forecast.target.labels.value:,.0f} (" in said
 
 
 def test_a_target_out_of_reach_is_said_to_be():
@@ -244,6 +247,7 @@ def test_a_target_out_of_reach_is_said_to_be():
     found = decide(Rule(target=0.95), flat)
     assert found.verdict.kind == "none-works"
     assert all(f.target is None or f.target.probability < 0.5 for f in found.forecasts)
+    assert any("95 % not within" in line for line in forecast_lines(found))
 
 
 ROWS = 100

@@ -157,7 +157,7 @@ def test_a_given_model_of_an_unknown_host_is_said_to_be_one() -> None:
 def test_what_stays_on_premises_is_advised_a_local_model() -> None:
     told = decided(Rule(on_premises=True), hosted=True, model="small", billions=1.0)
     [step] = [step for step in told.verdict.steps if step.code == "stronger"]
-    assert "LLM on your machines (--model ollama:qwen2.5:14b)" in words.step_text(told, step)
+    assert "LLM on your machines (--model ollama:qwen2.5:14b)" in words.sentences_of(told, step)[0]
     commands = [words.typed(step.command) for step in told.verdict.steps if step.command]
     assert any("--model ollama:" in one for one in commands)
     assert not any("openai:" in one for one in commands)

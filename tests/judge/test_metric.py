@@ -77,6 +77,7 @@ def test_the_measure_decides_who_is_better() -> None:
     assert by_rows.verdict.use_meanwhile == "common"
     assert by_labels.verdict.use_meanwhile == "even"
     assert "Every label counts the same" in headline(by_labels)
+    assert "% mean recall" in headline(by_labels)
     assert "label" not in headline(by_rows)
     assert by_labels.goal["metric"] == "balanced"
     [cause] = [c for c in causes(by_rows, by_labels, ()) if c.code == "metric"]

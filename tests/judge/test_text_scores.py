@@ -13,6 +13,7 @@ from choose.api.study_evidence import evidence_of, rule_of
 from choose.errors import StudyError
 from choose.judge.evidence import items_of
 from choose.judge.scores.score_tables import study_scores
+from choose.report.words import headline
 from choose.schema.decision import Decision
 from choose.store.store import SCORES, Store
 from choose.tasks.extraction import Extraction
@@ -205,4 +206,6 @@ def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):
     mean = np.mean([s for run in runs for s in run.scores[CLEAN]["exact-record"]])
     reader = card(decision, "reader")
     assert reader.accuracy.value == pytest.approx(mean)
+    assert "% of records right. " in headline(decision)
+    assert "The score is the share of records that are right as a whole." in headline(decision)
     assert 0.5 < mean < reader.text.metrics["field-f1"].value

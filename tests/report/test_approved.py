@@ -125,7 +125,7 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
             kind="more-runs", code=code, names=names, rows={"lora": 240}, count=12, total=90,
             share=0.85, labels=labels, gained=LEAD, minutes=minutes, usd=30,
         )  # fmt: skip
-        yield code, words.step_text(base, step)
+        yield code, " ".join(words.sentences_of(base, step))
     for code in get_args(RemarkCode):
         remark = Remark(code=code, names=names, what="rouge-l", share=0.8, value=LEAD, rows=400)
         yield code, " ".join(words.remarks(changed(base, remarks=(remark,))))

@@ -106,13 +106,13 @@ def _running(wishes: Wishes, labels: float | None) -> Running | None:
     return Running(api_usd=api, hours=hours, machine_usd=own, months=months)
 
 
-def rows_for_target(target: float, gain: float, power: float = POWER) -> int:
+def rows_for_target(target: float, gain: float) -> int:
     """Return the rows at which a candidate that truly gets target + gain is shown to reach it.
 
     A two-sided 5 % test of one share, normal approximation; near 1 the gain is cut to what is left.
     """
     truly = min(target + gain, 1 - (1 - target) / 10)
-    z, needed = float(ndtri(0.975)), float(ndtri(power))
+    z, needed = float(ndtri(0.975)), float(ndtri(POWER))
     root = z * sqrt(target * (1 - target)) + needed * sqrt(truly * (1 - truly))
     return ceil((root / (truly - target)) ** 2)
 

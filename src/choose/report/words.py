@@ -784,10 +784,6 @@ def sentences_of(decision: Decision, step: Step) -> list[str]:
     return [said for one in _STEPS[step.code] if (said := one.format_map(facts))]
 
 
-def step_text(decision: Decision, step: Step) -> str:
-    return " ".join(sentences_of(decision, step))
-
-
 def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the step itself."""
     words, needed, share = words_in(decision), step.labels, step.share or 0.0

@@ -18,15 +18,15 @@ from choose.types import Floats
 AGRESTI_COULL = (0.0, 0.0, 1.0, 1.0)
 
 
-def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion; successes may be fractional.
+def wilson(successes: float, n: float) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a proportion; successes may be fractional.
 
     Raises:
         ValueError: unless 0 <= successes <= n and n > 0.
     """
     if not 0 <= successes <= n or n <= 0:
         raise ValueError(f"needs 0 <= successes <= n and n > 0, got {successes} and {n}")
-    z = float(ndtri(0.5 + level / 2))
+    z = float(ndtri(0.975))
     share, spread = successes / n, z * z / n
     center = (share + spread / 2) / (1 + spread)
     half = z * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
@@ -35,11 +35,10 @@ def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, floa
     return low, 1.0 if successes == n else center + half
 
 
-def clopper_pearson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact interval of a proportion (Clopper and Pearson 1934): each end errs alike."""
-    tail = (1 - level) / 2
-    low = float(betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
-    high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
+def clopper_pearson(successes: int, n: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a proportion (Clopper and Pearson 1934), 2.5 % an end."""
+    low = float(betaincinv(successes, n - successes + 1, 0.025)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 0.975)) if successes < n else 1.0
     return low, high
 
 
@@ -48,11 +47,10 @@ def two_way_interval(
     clusters: Sequence[str] | None = None,
     weights: npt.ArrayLike | None = None,
     pseudo: Sequence[float] | None = None,
-    level: float = 0.95,
     expected: float = 0.0,
     growth: float = 1.0,
 ) -> Estimate:
-    """Return the mean of an (items, repetitions) matrix with an interval for both as random.
+    """Return the mean of an (items, repetitions) matrix, with a 95 % interval for both as random.
 
     Args:
         scores: (n, S) or (n,) scores without gaps; the interval of scores in [0, 1] stays there.
@@ -60,7 +58,6 @@ def two_way_interval(
         weights: (n,) weights of the rows.
         pseudo: scores of imaginary rows that keep the interval open where all answers are alike;
             Agresti and Coull's for scores in [0, 1] unless given.
-        level: confidence level.
         expected: variance between repetitions known from other candidates; the estimate from two
             repetitions, which has one degree of freedom, is shrunk toward it.
         growth: factor of the variance from rows (see `growth_of_folds`).
@@ -71,7 +68,7 @@ def two_way_interval(
     error = replace(parts.error, first=growth * parts.error.first)
     if expected and 1 < parts.repetitions < FEW:
         error = moderated(error, expected / parts.repetitions)
-    half = error.half_width(level)
+    half = error.half_width()
     low, high = parts.center - half, parts.center + half
     if unit:
         low, high = max(low, 0.0), min(high, 1.0)

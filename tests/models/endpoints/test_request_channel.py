@@ -16,7 +16,7 @@ from choose.conformance import TASK, questions
 from choose.errors import EndpointError, ModelError, MoneySpent
 from choose.models.endpoints.client import EndpointClient
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body
-from choose.models.endpoints.ledger import worst_case
+from choose.models.endpoints.ledger import Ledger, worst_case
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.types import Item
@@ -209,6 +209,20 @@ def test_the_journal_holds_no_text_of_the_rows(tmp_path: Path) -> None:
     with endpoint_session(RIGHT):
         fitted("few-shot").predict([Item(id="q", text="unmistakable plum sentence")])
     assert "unmistakable" not in journal(tmp_path).read_text()
+
+
+def test_an_answer_is_on_disk_before_it_is_counted(tmp_path, monkeypatch):
+    kept, book = list[int](), Ledger.book
+
+    def noted(self: Ledger, *paid: Any) -> None:
+        kept.append(len(journal(tmp_path).read_text().splitlines()))
+        book(self, *paid)
+
+    monkeypatch.setattr(Ledger, "book", noted)
+    with endpoint_session(RIGHT, concurrency=1):
+        fitted().predict(questions(3))
+    assert len(kept) == 4
+    assert all(lines >= count for count, lines in enumerate(kept, 1))
 
 
 def test_the_limit_of_dollars_is_never_passed_and_what_is_paid_is_kept() -> None:

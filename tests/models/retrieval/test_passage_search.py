@@ -205,10 +205,12 @@ def test_another_model_in_the_folder_is_another_index(tmp_path: Path) -> None:
     assert passage_index(corpus(TEXTS), "dense", 50, str(folder)) is not before
 
 
-def test_indexing_and_searching_heed_a_time_limit() -> None:
+def test_indexing_and_searching_heed_a_time_limit(encoder: str) -> None:
     texts = [f"{text} {n}" for n in range(20) for text in TEXTS]
     with pytest.raises(TimeLimitReached), time_limit(0):
         by_words(texts)
+    with pytest.raises(TimeLimitReached), time_limit(0):
+        DenseIndex(corpus(texts).passages(), encoder)
     index = by_words(texts)
     with pytest.raises(TimeLimitReached), time_limit(0):
         index.search(TEXTS * 20, 3)
