@@ -17,7 +17,7 @@ from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.evidence import GIVEN
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.study_comparison import Meeting, causes, metric_of, same_verdict, shifts
+from choose.judge.study_comparison import Meeting, metric_of, same_verdict, shifts
 from choose.report.words import answer, headline
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Change, CommonRows, Side, Versus
@@ -95,7 +95,6 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
         before=summary_of(was),
         after=summary_of(now),
         verdict_changed=not same_verdict(was, now),
-        why=tuple(causes(was, now, paired)),
         rows=rows,
         shifts=paired,
         changes=differences(stores[0], was, stores[1], now),

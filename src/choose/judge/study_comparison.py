@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from choose.judge.evidence import GIVEN
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
 from choose.schema.decision import Decision
-from choose.schema.study_changes import Cause, Shift
+from choose.schema.study_changes import Shift
 from choose.stats import Estimate
 from choose.stats.metrics import Codes
 from choose.stats.paired import Difference, aligned, holm, paired_difference
@@ -133,36 +133,3 @@ def same_verdict(before: Decision, after: Decision) -> bool:
 
 def metric_of(decision: Decision) -> str:
     return str(decision.goal["metric"])
-
-
-# A chance that changes by less is not told.
-TOLD = 0.05
-
-
-def causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterator[Cause]:
-    """Yield what moved the verdict, or what did not move it."""
-    was, now = before.chance, after.chance
-    if was is not None and now is not None and abs(was - now) >= TOLD:
-        yield Cause(code="chance", before=was, after=now)
-    if before.rule != after.rule:
-        yield Cause(code="rule", before=before.rule, after=after.rule)
-    if metric_of(before) != metric_of(after):
-        yield Cause(code="metric", before=metric_of(before), after=metric_of(after))
-    for key in ("target", "margin"):
-        old, new = before.goal.get(key), after.goal.get(key)
-        if old != new:
-            yield Cause(code=key, before=old, after=new)
-    for first, second, there in ((after, before, "first"), (before, after, "second")):
-        if first.named not in {c.candidate for c in second.scorecards if c.accuracy}:
-            yield Cause(code="not-measured", names=(first.named,), after=there)
-    for shift in shifts:
-        if {shift.before, shift.after} <= {before.named, after.named}:
-            yield Cause(code="moved", names=(shift.before, shift.after))
-    status = {gate.name: gate.status for gate in before.gates}
-    for gate in after.gates:
-        if status.get(gate.name, gate.status) != gate.status:
-            yield Cause(
-                code="check", names=(gate.name,), before=status[gate.name], after=gate.status
-            )
-    if not same_verdict(before, after) and not any(shift.significant for shift in shifts):
-        yield Cause(code="nothing")

@@ -1000,7 +1000,6 @@ def answers(decision: Decision) -> Iterator[Block]:
 
 def comparison_blocks(versus: Versus) -> list[Block]:
     before, after = versus.before.name, versus.after.name
-    title = "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
     prints = f"{versus.before.fingerprint} and {versus.after.fingerprint}"
     return [
         Answer(
@@ -1012,7 +1011,6 @@ def comparison_blocks(versus: Versus) -> list[Block]:
         ),
         Paragraph(f"Before: {versus.before.headline}", "because"),
         Paragraph(f"Now: {versus.after.headline}", "because"),
-        *part(title, bullets(comparison_words.why(versus), 3), level=2),
         Heading("Candidates on the common rows", "candidates"),
         *shifts(versus),
         Heading("Which rows are compared", "rows"),

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 
 from choose.formatting import (
     difference,
-    in_percent,
-    in_points,
     listed,
     p_value,
     percent,
     plural,
-    points,
     signed_points,
 )
-from choose.report.words import amount, covered_by, is_share, noun_of, words_of
-from choose.schema.study_changes import Cause, Shift, Versus
+from choose.report.words import covered_by, words_of
+from choose.schema.study_changes import Shift, Versus
 
 
 def headline(versus: Versus) -> str:
@@ -70,47 +67,6 @@ def rows(versus: Versus) -> Iterator[str]:
     )
     if common.changed:
         yield f"{common.changed:,} changed under the same id."
-
-
-def why(versus: Versus) -> list[str]:
-    return [_cause(versus, cause) for cause in versus.why]
-
-
-def _cause(versus: Versus, cause: Cause) -> str:
-    """Say what moved the verdict, or what did not move it."""
-    was, now = cause.before, cause.after
-    if cause.code == "moved":
-        found = next(s for s in versus.shifts if (s.before, s.after) == cause.names)
-        return f"On the {plural(found.rows, 'common row')} {moved(found, versus.metric)}."
-    if cause.code in ("target", "margin"):
-        was, now = (points(end) if isinstance(end, float) else "not set" for end in (was, now))
-    elif cause.code == "chance":
-        was, now = (in_percent(end) for end in (was, now) if isinstance(end, float))
-    name = cause.names[0] if cause.names else ""
-    said = {
-        "chance": f"The chance that the choice is right was {was} and is {now}.",
-        "rule": f"The decision rule was version {was} and is version {now}.",
-        "metric": f"“Right” was counted by {was} and is counted by {now}; figures here are by "
-        f"{now}.",
-        "target": f"The target was {was} and is {now}.",
-        "margin": f"The margin was {was} and is {now}.",
-        "not-measured": f"{name} was not measured in the {now} study.",
-        "check": f"The check “{name}” was {was}, is {now}.",
-        "nothing": "No candidate is shown to have changed on the common rows: the verdict moved "
-        "with other rows, other candidates, chance, or what differs between the studies.",
-    }
-    return said[cause.code]
-
-
-def moved(shift: Shift, metric: str) -> str:
-    """Return ``probe went from 70 % to 77 % right: +7.0 points (+2.0 to +12.0)``."""
-    same, noun = shift.before == shift.after, noun_of(metric)
-    name = shift.after if same else f"the pick ({shift.before} before, {shift.after} now)"
-    was, now = (amount(share, noun) for share in (shift.accuracy_before, shift.accuracy_after))
-    if shift.same_fits:
-        return f"{name} is unchanged at {now}: the very same fits"
-    what = f" {noun}" if is_share(noun) else ""
-    return f"{name} went from {was} to {now}{what}: {in_points(shift.difference)}"
 
 
 def about(versus: Versus) -> str:

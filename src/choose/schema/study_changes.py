@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from choose.schema.base import File, Record
 from choose.stats import Estimate
 from choose.types import Kind
@@ -20,11 +18,6 @@ class Side(Record):
     chance: float | None
     headline: str
     answer: str
-
-    @property
-    def named(self) -> str:
-        """Return the candidate to use: the recommended one, or the interim choice."""
-        return self.recommended or self.use_meanwhile
 
 
 class CommonRows(Record):
@@ -74,32 +67,12 @@ class Shift(Record):
         return self.p_holm is not None and self.p_holm < 0.05
 
 
-class Cause(Record):
-    """What moved a verdict, or did not.
-
-    Attributes:
-        code: ``chance``, ``rule``, ``metric``, ``target``, ``margin``: these differ;
-            ``not-measured``: a candidate to use, in the ``first`` or ``second`` study (`after`);
-            ``moved``: the candidates to use, as in `shifts`; ``check``: its status differs;
-            ``nothing``: no candidate is shown to have changed.
-        names: candidates, or a check.
-    """
-
-    code: Literal[
-        "chance", "rule", "metric", "target", "margin", "not-measured", "moved", "check", "nothing"
-    ]
-    names: tuple[str, ...] = ()
-    before: float | str | None = None
-    after: float | str | None = None
-
-
 class Versus(File):
     """The whole comparison of two studies; `metric` is that of the later one."""
 
     before: Side
     after: Side
     verdict_changed: bool
-    why: tuple[Cause, ...]
     rows: CommonRows
     shifts: tuple[Shift, ...]
     changes: tuple[Change, ...] = ()
