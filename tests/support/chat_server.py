@@ -149,11 +149,6 @@ def bomb(encoding: str, megabytes: int = 200) -> bytes:
 
 _BUSY = error(429, "Rate limit reached")[2]
 _DATE = "Mon, 1 Jan 99999999999 00:00:00 GMT"
-_LIMITS = {
-    "x-ratelimit-limit-requests": "1e-300",
-    "x-ratelimit-remaining-requests": "-1e300",
-    "x-ratelimit-reset-requests": "nan",
-}
 
 # Nothing is answered in full, and asking again may help: what goes over the wire instead.
 PASSING: Mapping[str, Callable[[Reply], Reply]] = {
@@ -188,7 +183,6 @@ HOSTILE: Mapping[str, Callable[[Reply], Reply]] = {
     "deep-json": lambda whole: Reply(body=b"[" * 500_000),
     "absurd-date": lambda whole: Reply(429, {"retry-after": _DATE}, _BUSY),
     "absurd-pause": lambda whole: Reply(429, {"retry-after": "1e308"}, _BUSY),
-    "absurd-limits": lambda whole: Reply(503, _LIMITS, _BUSY),
 }
 
 FAULTS = {

@@ -109,25 +109,24 @@ def before_sending(
     asked = [(job, store.get(job.trial)) for job in jobs if job.trial.candidate in asking]
     left = [job for job, run in asked if run is None or not answers(job, run)]
     for candidate in candidates:
-        for name in endpoints_of(candidate, study.endpoints) if candidate.name in asking else ():
+        for name in endpoints_of(candidate, study.endpoints):
             current_session().channel(name)  # refuses a missing key, before consent is asked
     spending = spending_of(left, candidates, pools, study.endpoints, study.grid.max_usd)
     if spending.needs_consent:
         with budget.paused():
             approve(spending)
-    with time_limit(budget.left() if budget.seconds is not None else inf):
-        for candidate in candidates:
-            if any(job.trial.candidate == candidate.name for job in left):
-                _try_endpoint(study, candidate, pools)
+    for candidate in candidates:
+        if any(job.trial.candidate == candidate.name for job in left):
+            _try_endpoint(study, candidate, pools, seconds=budget.left())
     return spending
 
 
-def _try_endpoint(study: Study, candidate: Candidate, pools: Pools) -> None:
+def _try_endpoint(study: Study, candidate: Candidate, pools: Pools, *, seconds: float) -> None:
     strategy = build(candidate.strategy, seed=0, **candidate.params)
-    if not isinstance(strategy, Puts):
-        return
     try:
-        strategy.check(pools.dataset.task)
+        with time_limit(seconds):
+            if isinstance(strategy, Puts):
+                strategy.check(pools.dataset.task)
     except TimeLimitReached:
         names = endpoints_of(candidate, study.endpoints)
         hosts = ", ".join(f"{name!r} ({study.endpoints[name].host})" for name in names)

@@ -91,6 +91,7 @@ def test_a_model_by_flags_is_compared_end_to_end(choose, server, tmp_path, monke
     code, out, err = choose(
         "compare", "words.csv", "-s", "prompt", *QUICK, *flags,
         "--usd-per-million", "1,2", "--max-usd", "1", "--yes", "--out", "st",
+        *[flag for name in ("r.html", "r.md", "r.json") for flag in ("-o", name)],
     )  # fmt: skip
     assert code == 0
     full = choose("report", "st", "--full")[1]

@@ -15,15 +15,10 @@ from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.run.loop import ROWS_OF_A_FAMILY
 from support.chat_server import (
     RIGHT,
-    Http,
     Mix,
     Server,
     counting,
     endpoint_session,
-    error,
-    in_form,
-    key_of,
-    sent,
     serving,
 )
 from support.endpoint_studies import bench, words_rule
@@ -64,39 +59,6 @@ def same_tokens(record: dict[str, Any], server: Server, rows: int) -> None:
     )
 
 
-# What a server may say instead of the answer, and the status that it is filed under.
-LIES: dict[str, Callable[[str], Http]] = {
-    "filtered": lambda text: sent("", "content_filter"),
-    "refusal": lambda text: sent(None, message={"refusal": "I'm sorry, but I can't help."}),
-    "empty": lambda text: sent(""),
-    "length": lambda text: sent(text[: len(text) // 2], "length"),
-    "off-list": lambda text: sent('{"label": "a splendid zebra"}'),
-    "bad-json": lambda text: sent('{"label": '),
-    "two-labels": lambda text: sent('{"label": "fruit or tool"}'),
-}
-FILED = dict(zip(LIES, ("refused", "refused", "empty", "cut", *["off-list"] * 3), strict=True))
-
-
-def test_lies_are_filed_as_what_they_are_and_paid_once(tmp_path: Path) -> None:
-    lies = Mix(0.3, tuple(FILED), seed=2)
-
-    def lie(body: dict[str, Any]) -> Http:
-        text = in_form(words_rule(body["messages"][-1]["content"]), body)
-        told = lies.pick(key_of(body))
-        return LIES[told](text) if told else sent(text)
-
-    with serving(lie) as server:
-        study = bench(tmp_path, server.url, rows=200)
-        record = study.compare()
-        # The first request tries what the server can do; no row reports its answer.
-        paid = [r for r in server.paid if PROBE_TEXT not in r.question]
-        wrong = {r.key: FILED[told] for r in paid if (told := lies.pick(r.key))}
-    statuses = sorted(status for output, status in study.answers().values() if output is None)
-    assert statuses == sorted(wrong.values())
-    assert server.paid_twice == []
-    assert prompt_card(record)["format_valid"] == pytest.approx(1 - len(wrong) / ASKED)
-
-
 def test_a_kill_repays_nothing(tmp_path: Path) -> None:
     with serving(counting(words_rule), seconds=0.05) as server:
         study = bench(tmp_path, server.url, rows=120)
@@ -113,30 +75,6 @@ def test_a_kill_repays_nothing(tmp_path: Path) -> None:
         assert server.paid_twice == []
     assert len(study.answers()) == ASKED
     same_tokens(record, server, ASKED)
-
-
-@pytest.mark.parametrize("seen", ["echoed by the server", "taken"])
-def test_a_key_is_nowhere(tmp_path: Path, seen: str) -> None:
-    secret = "planted-9c41e0b7d2"
-
-    def respond(body: dict[str, Any]) -> Http:
-        if seen == "taken":
-            return RIGHT(body)
-        return error(401, f"Incorrect API key provided: {secret}.")
-
-    with serving(respond, Mix(0.1, ("500", "drop"))) as server:
-        study = bench(tmp_path, server.url, secret=secret)
-        reports = [flag for name in ("r.html", "r.md", "r.json") for flag in ("-o", name)]
-        code = 0 if seen == "taken" else 2
-        out, err = study.run("compare", "--yes", "--out", "st", *reports, code=code)
-    assert server.headers[0]["authorization"] == f"Bearer {secret}"
-    told = [out, err, *texts(tmp_path)]
-    assert len(told) > 3
-    assert not [text for text in told if secret in text]
-
-
-def texts(folder: Path) -> list[str]:
-    return [p.read_bytes().decode("latin-1") for p in folder.rglob("*") if p.is_file()]
 
 
 WAITS = {

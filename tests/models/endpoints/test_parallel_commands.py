@@ -14,7 +14,7 @@ import pytest
 from choose.errors import ModelError
 from choose.models.endpoints import ledger as module
 from choose.models.endpoints.ledger import AnswerCache
-from support.chat_server import PRICED, RIGHT, Http, endpoint_session, fitted, right, rows
+from support.chat_server import PRICED, RIGHT, endpoint_session, fitted, right, rows
 
 HOLDS = """
 import sys, time
@@ -57,30 +57,18 @@ def test_damaged_lines_of_the_cache_are_passed_over(tmp_path: Path, line: str) -
     assert cache.answers["good"].usage.read is None
 
 
-class Shop:
-    """Answers slowly, and counts what it is asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def __call__(self, body: dict[str, Any]) -> Http:
-        self.asked.append(json.dumps(body, sort_keys=True))
-        time.sleep(0.002)
-        return RIGHT(body)
-
-
 def test_a_second_command_ends_with_one_line():
-    shop = Shop()
-    with endpoint_session(shop, **PRICED):
+    asked: list[dict[str, Any]] = []
+    with endpoint_session(RIGHT, asked=asked, **PRICED):
         fitted().predict(rows(10))
-        asked = len(shop.asked)
+        before = len(asked)
         with (
-            endpoint_session(shop, **PRICED),
+            endpoint_session(RIGHT, asked=asked, **PRICED),
             pytest.raises(
                 ModelError, match="Another choose command is asking the same model there"
             ),
         ):
             fitted().predict(rows(20))
-    assert len(shop.asked) == asked
-    with endpoint_session(shop, **PRICED):
+    assert len(asked) == before
+    with endpoint_session(RIGHT, asked=asked, **PRICED):
         assert right(fitted().predict(rows(20)), 20)

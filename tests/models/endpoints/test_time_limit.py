@@ -4,13 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from choose.conformance import TASK, WORDS_OF, pool, questions
+from choose.conformance import TASK, WORDS_OF, questions
 from choose.errors import EndpointError
 from choose.models.endpoints import command_session as sessions
 from choose.models.endpoints.client import RetryPolicy
@@ -28,7 +27,7 @@ from support.chat_server import (
     rows,
     serving,
 )
-from support.studies import compare, write_csv
+from support.endpoint_studies import bench
 
 
 class Slow:
@@ -141,24 +140,6 @@ def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None
         assert len(asked) == 4
 
 
-def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(monkeypatch):
-    submit = asyncio.run_coroutine_threadsafe
-
-    def done(work: Any, loop: asyncio.AbstractEventLoop) -> Future[Any]:
-        future = submit(work, loop)
-        wait([future], 10)
-        return future
-
-    with endpoint_session(RIGHT) as session:
-        tried()
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                "choose.models.endpoints.command_session.asyncio.run_coroutine_threadsafe", done
-            )
-            stopped(lambda: fitted().predict(rows(3)), 0.0)
-        assert session.ledger.requests == 1
-
-
 def test_an_outer_stop_holds() -> None:
     with endpoint_session(RIGHT) as session:
         session.transport.handler = Slow(0.2)
@@ -182,31 +163,10 @@ def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
             strategy.predict(questions(3))
 
 
-STUDY = """
-[data]
-path = "words.csv"
-test = "held_out.csv"
-[grid]
-budget = {budget}
-seeds = 1
-noise = [0.0]
-views = []
-wordings = false
-scenarios = []
-[endpoints.big]
-base_url = "{url}"
-model = "big"
-concurrency = 1
-[[candidates]]
-strategy = "prompt"
-model = "endpoint:big"
-"""
-
-
 @pytest.mark.slow
-def test_a_study_behind_a_server_that_slows_down_ends_in_time() -> None:
+def test_a_study_behind_a_server_that_slows_down_ends_in_time(tmp_path: Path) -> None:
     arrived: list[float] = []
-    answer, budget = by_words(WORDS_OF), 5.0
+    answer = by_words(WORDS_OF)
 
     def slowing(body: dict[str, Any]) -> Http:
         arrived.append(time.monotonic())
@@ -214,11 +174,10 @@ def test_a_study_behind_a_server_that_slows_down_ends_in_time() -> None:
             time.sleep(0.5)
         return answer(body)
 
-    found = [(e.text, e.target) for e in pool(seed=3, rows=300)]
-    write_csv(Path("words.csv"), found[:100])
-    write_csv(Path("held_out.csv"), found[100:])
     with serving(slowing) as server:
-        Path("choose.toml").write_text(STUDY.format(budget=budget, url=server.url))
-        compare(study_file="choose.toml", out="st", approve=lambda spending: None)
+        study = bench(
+            tmp_path, server.url, rows=300, endpoint={"concurrency": 1}, grid={"budget": 5.0}
+        )
+        study.compare()
     # Half a second each, and never the whole part of 25 rows that was begun.
     assert len(arrived) < 45

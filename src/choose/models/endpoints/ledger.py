@@ -122,7 +122,6 @@ class PaidAnswer:
         finish: why the model stopped.
         seconds: from request to answer.
         when: seconds since the epoch.
-        model: the name of the model according to the server.
     """
 
     content: str
@@ -131,7 +130,6 @@ class PaidAnswer:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     when: float = 0.0
-    model: str | None = None
 
 
 class AnswerCache:
@@ -222,5 +220,4 @@ def _paid(row: Mapping[str, Any], when: float) -> PaidAnswer:
         usage=Usage(**{name: count(number) for name, number in row["usage"].items()}),
         seconds=finite(row["seconds"], low=0.0) or 0.0,
         when=when,
-        model=row.get("model"),
     )

@@ -132,7 +132,7 @@ def _normalised(text: str) -> str:
 # Longer than any label; the rest of an answer is not stored.
 MAX_CHARACTERS = 4_000
 
-# Longer than the names of models and the reasons why they stop.
+# Longer than the reasons why models stop.
 MAX_NAME = 200
 
 
@@ -151,7 +151,6 @@ def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
         usage=parse_usage(reply.payload.get("usage")),
         seconds=reply.seconds,
         when=time.time(),
-        model=_hidden(reply.payload.get("model"), keys, MAX_NAME) or None,
     )
 
 
