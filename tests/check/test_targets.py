@@ -158,7 +158,7 @@ def test_answers_in_other_words_are_told_from_missing_documents(tmp_path: Path) 
     record = with_documents(tmp_path, rows, [shop(n) for n in range(60)])
     assert not record.named("not in documents")
     assert says(record, "Evidence").startswith("good: ")
-    assert "for 1 it has other words than its document (row q7)" in says(record, "Evidence")
+    assert "For 1, it has other words than its document (row q7)" in says(record, "Evidence")
 
 
 def test_one_document_is_said_and_names_are_escaped(tmp_path: Path) -> None:

@@ -201,13 +201,9 @@ def _balance(check: Check) -> Iterator[str]:
             f"({quoted(last.name, LABEL)})"
         )
     yield f"{plural(len(labels.counts), 'label')}, {spread}."
-    if labels.few:
-        yield f"Fewer than 5 rows: {quoted_list(labels.few, 5)}."
     if labels.dominant:
         share = per_100(labels.majority)
         yield f"Always predicting {quoted(first.name, LABEL)} is right for {share} % of rows."
-    if check.hidden:
-        yield f"Accuracy hardly counts {_name_rarest(check.hidden)}."
 
 
 # Targets that are no labels.
@@ -247,8 +243,6 @@ def _fields(check: Check) -> Iterator[str]:
             f"{plural(facts.empty, 'record')} of {facts.rows:,} are empty: always answering "
             "nothing gets these right."
         )
-    if facts.rare:
-        yield f"Nearly always empty: {quoted_list(facts.rare, NAMED)}."
     if facts.unseen:
         yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
     typed = [f"{quoted(f.name)} {f.type}" for f in facts.fields[:NAMED] if f.type != "text"]
@@ -290,14 +284,11 @@ def _evidence(check: Check) -> Iterator[str]:
     rows = _targets(check).rows - (_targets(check).unanswerable or 0)
     reworded, without = check.rows_with("reworded"), check.rows_with("not in documents")
     found = rows - len(without) - len(reworded)
-    says = f"The answer occurs in a document for {found:,} of {plural(rows, 'question')} that have "
-    says += "one"
-    for ids, what in (
-        (reworded, "it has other words than its document"),
-        (without, "no document is known"),
-    ):
-        says += f"; for {len(ids):,} {what} ({rows_named(ids, FEWER)})" if ids else ""
-    yield f"{says}."
+    questions = plural(rows, "question")
+    yield f"The answer occurs in a document for {found:,} of {questions} that have one."
+    if reworded:
+        ids = rows_named(reworded, FEWER)
+        yield f"For {len(reworded):,}, it has other words than its document ({ids})."
 
 
 _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
@@ -376,19 +367,9 @@ def _agree(check: Check, pairs: str) -> str:
 
 
 def _worth(check: Check, found: Step) -> str:
-    """Say what a look at the doubted labels is worth, and where to begin."""
-    if (audit := check.audit) is None:
-        return ""
-    worth = [f"Half of such labels are usually wrong: {per_100(found.points)} % of all rows here."]
-    if check.audited_in and audit.gain is not None:
-        name, gained = audit.gain.candidate, measured(found.points)
-        worth = [f"Correcting them would add about {gained} to the accuracy of {name}."]
-    if check.audited_in:
-        worth += [f"This is the list of the study {check.audited_in}."]
-    if audit.overlaps and check.balance and len(check.balance.counts) > 2:
-        pair = audit.overlaps[0]
-        worth += [
-            f"First define the boundary between {quoted(pair.a, LABEL)} and "
-            f"{quoted(pair.b, LABEL)}, which {plural(pair.doubted, 'doubted row')} may confuse."
-        ]
-    return " ".join(worth)
+    """Say what a look at the doubted labels is worth."""
+    gain = check.audit.gain if check.audit and check.audited_in else None
+    if gain is None:
+        return f"Half of such labels are usually wrong: {per_100(found.points)} % of all rows here."
+    worth = f"add about {measured(found.points)} to the accuracy of {gain.candidate}"
+    return f"Correct labels would {worth}."
