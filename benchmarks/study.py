@@ -108,10 +108,8 @@ class Processes:
         which = QUICK if quick else WHOLE
         budget = ("--budget", QUICK_BUDGET if quick else WHOLE_BUDGET)
         out = ("--out", str(self.folder / "study"), "-o", str(self.folder / "report.html"))
-        file = self.folder / "choose.toml"
-        file.write_text("[data]\ntest_rows = 60\n", encoding="utf-8")
         start = perf_counter()
-        self._run("-m", "choose", "compare", SAMPLE, "-c", str(file), *which, *budget, *out)
+        self._run("-m", "choose", "compare", SAMPLE, *which, *budget, *out)
         return perf_counter() - start
 
     def naive(self, job: dict[str, Any]) -> dict[str, Any]:

@@ -100,18 +100,10 @@ def test_near_duplicates_share_a_cluster() -> None:
     check_no_straddling(dataset)
 
 
-def test_folds_and_test_rows_can_be_chosen() -> None:
-    dataset = build_dataset("n", many(90, 3), options=SplitOptions(folds=3, test_rows=30))
-    assert any("30 of 90 labelled rows" in finding for finding in dataset.findings)
-    whole = build_dataset("n", many(90, 3), options=SplitOptions(folds=3))
-    assert not any("data.test_rows" in finding for finding in whole.findings)
+def test_the_number_of_folds_can_be_chosen() -> None:
+    dataset = build_dataset("n", many(90, 3), options=SplitOptions(folds=3))
     assert [len(f.pool) for f in dataset.folds] == [60, 60, 60]
-    assert len(dataset.asked) == 30
-    assert Counter(dataset.examples[id].target for id in dataset.asked) == {
-        "l0": 10,
-        "l1": 10,
-        "l2": 10,
-    }
+    assert len(dataset.asked) == 90
 
 
 def test_the_division_does_not_depend_on_chance() -> None:
@@ -132,15 +124,12 @@ def test_from_5000_rows_on_a_stratified_part_is_held_out() -> None:
     assert dataset.division == "held-out"
     assert (len(fold.pool), len(fold.questions)) == (4_000, 1_000)
     assert set(Counter(dataset.examples[id].target for id in fold.questions).values()) == {250}
-    assert len(build_dataset("big", many(5_000), options=SplitOptions(test_rows=300)).asked) == 300
     assert len(build_dataset("big", many(5_000), options=SplitOptions(folds=2)).folds) == 2
 
 
 def test_the_held_out_part_is_capped() -> None:
     dataset = build_dataset("huge", many(16_000))
     assert len(dataset.asked) == 3_000
-    with pytest.raises(StudyError, match="Allowed here: 2 to 2,500"):
-        build_dataset("big", many(5_000), options=SplitOptions(test_rows=4_000))
 
 
 def test_groups_stay_whole_in_a_held_out_part() -> None:
@@ -164,17 +153,6 @@ def test_pool_rows_shadowed_by_a_test_row_are_left_out_and_test_rows_stay() -> N
     check_no_straddling(dataset)
     assert "2 of 3 test rows" in found(dataset, "left out")
     assert dataset.leaked == 2
-
-
-def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:
-    test = [row(100 + i, f"l{i % 4 == 0:d}", f"asked{i} about{i}") for i in range(100)]
-    dataset = build_dataset("t", many(40), test, SplitOptions(test_rows=40))
-    assert list(dataset.asked) == sorted(dataset.asked, key=lambda id: int(id[1:]))
-    assert Counter(dataset.examples[id].target for id in dataset.asked) == {"l0": 30, "l1": 10}
-    assert dataset == build_dataset("t", many(40), test, SplitOptions(test_rows=40))
-    finding = found(dataset, "data.test_rows")
-    assert finding.startswith(f"40 of {len(test)} labelled rows")
-    assert f"the other {len(test) - 40} " in finding
 
 
 def test_labels_of_the_test_file_join_the_task() -> None:

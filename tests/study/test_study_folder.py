@@ -73,7 +73,7 @@ def test_an_out_that_holds_another_study_is_refused(choose, data):
     """The folder is named with what differs, exit 2, and nothing in it is touched."""
     assert choose("compare", data, *QUICK, "--out", "mine").code == 0
     before = contents(Path("mine"))
-    Path("other.toml").write_text("[data]\ntest_rows = 30\n")
+    Path("other.toml").write_text("[data]\nfolds = 3\n")
     for more, says in OTHERS.items():
         refused = choose("compare", data, *QUICK, *more, "--out", "mine")
         assert refused.code == 2

@@ -112,13 +112,18 @@ def explain(
         word = " ".join([word, *context.args])
     if word is None:
         stdout().print(pairs([(name, known[name]) for name in sorted(known, key=str.lower)]))
-    elif (text := meaning(word)) is not None:
+        return
+    text, strategy = meaning(word), word.lower() in available()
+    if text is not None:
         stdout().print(text)
-    elif word.lower() in available():
+    if strategy:
         found = describe(word.lower())
         title = f"{found.title[:1].upper()}{found.title[1:]}"
-        stdout().print(f"{title}. {found.summary} Good for {found.good_for}.", markup=False)
-    else:
+        needs = f" Needs {found.needs}." * bool(found.needs)
+        takes = ", ".join(found.hyperparameters) or "no hyperparameter"
+        told = f"{title}. {found.summary} Good for {found.good_for}.{needs} Takes {takes}."
+        stdout().print(told, markup=False)
+    elif text is None:
         raise StudyError(
             f"{word!r} is not in the glossary.{did_you_mean(word, [*known, *available()])} "
             "choose explain lists all words."
@@ -126,33 +131,27 @@ def explain(
 
 
 def strategies(
-    name: Annotated[
-        str | None, typer.Argument(help="Show the hyperparameters and variants of this strategy.")
-    ] = None,
     task: Annotated[
         str | None,
         typer.Option("--for", metavar="TASK", help=f"Only those for a task: {', '.join(TASKS)}."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List strategies, and what one needs and takes."""
+    """List strategies; choose explain NAME says more of one."""
     from choose.cli.console import print_record, stdout
     from choose.errors import StudyError
-    from choose.strategy import available, describe, find
+    from choose.report.terminal.inventory_page import strategies_page
+    from choose.strategy import available, describe
 
-    if name is not None:
-        find(name)  # refuses an unknown name
     if task is not None and task not in TASKS:
         raise StudyError(f"--for {task!r} cannot be used. Allowed: {', '.join(TASKS)}.")
-    descriptions = [describe(each) for each in (available() if name is None else (name,))]
+    descriptions = [describe(each) for each in available()]
     descriptions = [d for d in descriptions if task is None or TASKS[task] in d.kinds]
     if as_json:
         record = {"schema": 1, "strategies": [asdict(each) for each in descriptions]}
         print_record(json.dumps(record, indent=1, ensure_ascii=False, default=_jsonable))
-        return
-    from choose.report.terminal.inventory_page import strategies_page, strategy_page
-
-    stdout().print(strategies_page(descriptions) if name is None else strategy_page(*descriptions))
+    else:
+        stdout().print(strategies_page(descriptions))
 
 
 def _jsonable(value: object) -> str | None:

@@ -259,7 +259,6 @@ def dataset_from(
 ) -> Dataset:
     """Check and split rows that were read; `metric` is that of the study's goal."""
     options = SplitOptions(
-        test_rows=section.test_rows,
         folds=section.folds,
         kind=rows.kind,
         task=task.model_copy(update={"instruction": task.instruction or rows.instruction}),

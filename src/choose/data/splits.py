@@ -17,7 +17,6 @@ from choose.data.stratify import (
     hold_out,
     sampling_order,
     strata_of,
-    stratified_sample,
 )
 from choose.errors import DataError, StudyError, quoted, rows_named
 from choose.formatting import plural
@@ -51,7 +50,6 @@ class Division:
 class SplitOptions:
     """How to split, the kind of the task, and what is said of it; None means the default."""
 
-    test_rows: int | None = None
     folds: int | None = None
     kind: str = USUAL
     task: TaskSection = field(default_factory=TaskSection)
@@ -67,7 +65,7 @@ def build_dataset(
 
     With test rows, or from 5,000 rows on unless `folds` is given, there is one fold. Otherwise
     every row is tested once. Rows of one group and near-duplicates are never on both sides of a
-    split; with a test file, the pool rows are removed. `test_rows` limits the test rows.
+    split; with a test file, the pool rows are removed.
     """
     options = options or SplitOptions()
     if test is not None and options.folds is not None:
@@ -81,11 +79,11 @@ def build_dataset(
     kind.check(usable, usable_test)
     task = make_task(options.kind, usable, usable_test or (), options.task)
     if usable_test is not None:
-        division = split_by_test_file(usable, usable_test, task, options.test_rows)
+        division = split_by_test_file(usable, usable_test, task)
     elif options.folds is None and sum(e.labelled for e in usable) >= HOLD_OUT_FROM:
-        division = hold_out_part(usable, task, options.test_rows)
+        division = hold_out_part(usable, task)
     else:
-        division = cross_fit(usable, task, options.folds, options.test_rows)
+        division = cross_fit(usable, task, options.folds or FOLDS)
     return Dataset(
         name=name,
         task=task,
@@ -114,22 +112,17 @@ def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def split_by_test_file(
-    pool: Sequence[Example], test: Sequence[Example], task: Task, limit: int | None
-) -> Division:
-    """Test on a stratified sample of the test file; remove pool rows that repeat a test row."""
+def split_by_test_file(pool: Sequence[Example], test: Sequence[Example], task: Task) -> Division:
+    """Test on the test file; remove pool rows that repeat a test row."""
     if task.labels and len(found := {e.target for e in test}) == 1:
         raise DataError(
             f"All {len(test):,} rows of the test file have the label {quoted(found.pop())}. There "
             "must be at least two labels."
         )
-    targets = strata_of(task, test)
-    chosen = set(stratified_sample(list(targets), targets, limit or len(test), "test-0"))
-    test_part = [e for e in test if e.id in chosen]
     passage = passage_field(task)
-    index = index_texts([*pool, *test_part], passage is not None)
-    removed = _touching(pool, test_part, index)
-    concerned = _touching(test_part, removed, index)
+    index = index_texts([*pool, *test], passage is not None)
+    removed = _touching(pool, test, index)
+    concerned = _touching(test, removed, index)
     gone = {e.id for e in removed}
     remaining = [e for e in pool if e.id not in gone]
     if len({e.target for e in remaining}) < 2:
@@ -138,24 +131,15 @@ def split_by_test_file(
             f"{len(removed):,} of {len(pool):,} training rows also occur in the test file; without "
             f"them, fewer than two {what} remain. Give a test file with other rows."
         )
-    rows = [*remaining, *test_part]
-    findings = [
-        *_unused(len(test), len(test_part)),
-        *_leaks(removed, len(concerned), len(test_part)),
-    ]
-    ids = [e.id for e in test_part]
+    rows, ids = [*remaining, *test], [e.id for e in test]
+    findings = [*_leaks(removed, len(concerned), len(test))]
     clusters = clusters_of(_by_passage(rows, passage), index)
-    return Division("held-out", rows, [ids], [chosen], clusters, findings, len(concerned))
+    return Division("held-out", rows, [ids], [{*ids}], clusters, findings, len(concerned))
 
 
-def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None) -> Division:
-    """Hold out one stratified part: 20 % but at most 3,000 rows, or `limit` rows."""
-    count = limit or min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(rows)))
-    if 2 * count > len(rows):
-        raise StudyError(
-            f"{count:,} test rows of {len(rows):,} leave too few training rows. "
-            f"Allowed here: 2 to {len(rows) // 2:,}."
-        )
+def hold_out_part(rows: Sequence[Example], task: Task) -> Division:
+    """Hold out one stratified part: 20 % but at most 3,000 rows."""
+    count = min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(rows)))
     clusters, findings = _cluster(rows, len(rows) // 2, task)
     targets = strata_of(task, [e for e in rows if e.labelled])
     test_part = hold_out(list(targets), targets, clusters, count)
@@ -165,37 +149,23 @@ def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None) -> Div
     return Division("held-out", rows, [test_part], [part], clusters, findings)
 
 
-def cross_fit(
-    rows: Sequence[Example], task: Task, folds: int | None, limit: int | None
-) -> Division:
-    """Split into folds for cross-validation; with a limit, test on a stratified sample."""
-    count = folds or FOLDS
+def cross_fit(rows: Sequence[Example], task: Task, count: int) -> Division:
+    """Split into folds for cross-validation; rows without a label are never test rows."""
     clusters, findings = _cluster(rows, len(rows) // count, task)
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
     targets = strata_of(task, rows)
     ids = list(targets)
     labelled = [e.id for e in rows if e.labelled]
-    chosen = set(stratified_sample(labelled, targets, limit or len(ids), "test-0"))
+    known = set(labelled)
     dealt = folds_of(task, rows, clusters, count)
-    parts = [part for part in dealt if not chosen.isdisjoint(part)]
-    test_ids = [[id for id in part if id in chosen] for part in parts]
-    findings = [*findings, *_unused(len(labelled), len(chosen))]
+    parts = [part for part in dealt if not known.isdisjoint(part)]
+    test_ids = [[id for id in part if id in known] for part in parts]
     outside = [set(part) for part in parts]
     if len(labelled) < len(ids):  # a row without a label teaches in every fold that it is not near
-        known = set(labelled)
         apart = ({e.id for e in disjoint_from(rows, part & known, clusters)} for part in outside)
         outside = [set(ids) - own for own in apart]
     return Division("cross-fit", rows, test_ids, outside, clusters, findings)
-
-
-def _unused(available: int, used: int) -> Iterator[str]:
-    """Say how many labelled rows the limit on test rows leaves out."""
-    if used < available:
-        yield (
-            f"{used:,} of {available:,} labelled rows are evaluated, as data.test_rows says; "
-            f"evaluating the other {available - used:,} needs no labelling."
-        )
 
 
 def _leaks(removed: Sequence[Example], concerned: int, test_rows: int) -> Iterator[str]:

@@ -69,7 +69,6 @@ class DataSection(Settings):
         "Column of the documents, or spans of them, that hold the answer or are relevant. Default: "
         "one with a usual name, else the places of the answer's text."
     )
-    test_rows: int | None = option("Use only N test rows, a stratified sample.", ge=2)
     folds: int | None = option(
         "Number of cross-validation folds where there is no test file.", ge=2, le=20
     )

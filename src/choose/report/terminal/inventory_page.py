@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from inspect import Parameter
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import PurePath
 
@@ -23,59 +22,24 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
     rows = sorted(strategies, key=lambda d: order.get(d.family, len(order)) if d.family else 9)
     blocks: list[Block] = []
     for family, group in groupby(rows, key=lambda d: d.family):
-        facts = [_of_strategy(one, one.good_for) for one in group]
+        facts = [*map(_of_strategy, group)]
         blocks += [Heading(family or "cannot be loaded"), Facts(facts)]
     note = (
         "compare runs all for your kind of task, except those with *, which run only if named "
-        "(-s all -s NAME). More of one: choose strategies NAME. Fewer: --for labels."
+        "(-s all -s NAME). More of one: choose explain NAME. Fewer: --for labels."
     )
     return Page([*blocks, Paragraph(note, "note")])
 
 
-def _of_strategy(strategy: Description, good_for: str = "", *more: str) -> Fact:
+def _of_strategy(strategy: Description) -> Fact:
     """Return a strategy with what it is, and where it is from if that is elsewhere."""
     if strategy.error is not None:
         return Fact(strategy.name, f"{strategy.error} (from {strategy.origin})", "fail")
     text = strategy.title or strategy.summary
     elsewhere = not strategy.origin.startswith(f"{FIRST_PARTY} ")
-    lines = [f"{text}: {good_for}" if good_for else text, *more]
+    lines = [f"{text}: {strategy.good_for}" if strategy.good_for else text]
     lines += [f"from {strategy.origin}"] * elsewhere
     return Fact(f"{strategy.name}{'*' * strategy.only_if_named}", "\n".join(lines))
-
-
-def strategy_page(strategy: Description) -> Page:
-    """Return one strategy with its hyperparameters, their defaults and its variants."""
-    said = {"good for": strategy.good_for, "needs": strategy.needs, "takes": strategy.takes}
-    said["tasks"] = ", ".join(strategy.kinds)
-    told = [f"{key}: {text}" for key, text in said.items() if text]
-    told += [f"runs only if named: -s {strategy.name}"] * strategy.only_if_named
-    variants = {
-        name: ", ".join(f"{key} = {_default(value)}" for key, value in changed.items())
-        for name, changed in strategy.variants.items()
-    }
-    defaults = {name: _default(value) for name, value in strategy.hyperparameters.items()}
-    return Page(
-        [
-            Facts([_of_strategy(strategy, "", *told)]),
-            *([Paragraph(strategy.summary)] if strategy.error is None else []),
-            *_facts("Hyperparameters and defaults", defaults),
-            *_facts("Variants that compare measures as well", variants),
-            Paragraph("Set them in the study file: [[candidates]] params = { ... }.", "note"),
-        ]
-    )
-
-
-def _facts(title: str, texts: Mapping[str, str]) -> Iterator[Block]:
-    if texts:
-        yield from (Heading(title), Facts([Fact(name, text) for name, text in texts.items()]))
-
-
-def _default(value: object) -> str:
-    """Return a default as text; a model in a wheel by its package name."""
-    if isinstance(value, str) and value.startswith("pypi:"):
-        return value.removeprefix("pypi:").split("==")[0]
-    usual = {None: "automatic", Parameter.empty: "(must be given)"}
-    return usual[value] if value is None or value is Parameter.empty else repr(value)
 
 
 def models_page(entries: Sequence[Entry], providers: Sequence[ProviderEntry] = ()) -> Page:
