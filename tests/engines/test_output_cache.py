@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,16 +60,18 @@ def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(spec, 
     assert min(second.seconds.values()) > 0
 
 
-def test_a_warm_probe_answers_the_same_and_costs_what_it_had_cost(spec: str) -> None:
+@pytest.mark.parametrize("name", ["probe", "knn"])
+def test_a_warm_fit_answers_the_same_and_costs_what_it_had_cost(name: str, spec: str) -> None:
     rows = pool(rows=24)
     runs = []
     for _ in ("cold", "warm"):
         load_encoder(spec).vectors.clear()
         load_encoder(spec).seconds.clear()
-        probe = build("probe", seed=0, encoder=spec)
+        strategy: Any = build(name, seed=0, encoder=spec)
         with caching():
-            probe.fit(TASK, rows)
-            runs.append((probe.predict([r.item() for r in rows]), probe.facts()["cached_seconds"]))
+            strategy.fit(TASK, rows)
+            answers = strategy.predict([row.item() for row in rows])
+            runs.append((answers, strategy.facts()["cached_seconds"]))
     (cold, before), (warm, after) = runs
     assert np.array_equal(cold.scores, warm.scores)
     assert after > before >= 0

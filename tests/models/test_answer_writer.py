@@ -96,6 +96,12 @@ def test_a_small_task_is_learnt_to_exact_answers(fitted: Any) -> None:
     assert "no early stopping" in facts["notes"][0]
 
 
+def test_fields_whose_values_are_dropped_are_named(base: str) -> None:
+    strategy = lora(base, epochs=1)
+    strategy.fit(TASK, rows(24))
+    assert "Values of n that the text does not hold are dropped." in strategy.facts()["notes"]
+
+
 def test_saved_and_loaded_it_answers_the_same(fitted: Any, base: str, tmp_path: Path) -> None:
     fitted.save(tmp_path / "kept")
     assert sorted(p.name for p in (tmp_path / "kept").iterdir()) == [

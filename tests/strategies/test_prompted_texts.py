@@ -33,6 +33,7 @@ from choose.models.prompting.prompts import (
     instruction,
     judged_answer,
     lines_of,
+    single_line,
     turn_messages,
     wording_of,
 )
@@ -159,7 +160,9 @@ def test_the_form_is_chosen_on_the_pool_and_said(models: dict[str, str]) -> None
     """A random model writes no JSON, so keys that are given win."""
     strategy = fitted("prompt", models)
     assert strategy.prompter.skeleton is not None
-    assert "filled into given keys: field-f1 on 24 training rows" in strategy.facts()["notes"][0]
+    notes = strategy.facts()["notes"]
+    assert "filled into given keys: field-f1 on 24 training rows" in notes[0]
+    assert "Values of goods, who that the text does not hold are dropped." in notes
     answers = strategy.predict(NEW)
     assert set(answers.status) == {"ok"}
     assert fitted("prompt", models, calibrate=False).prompter.skeleton is None
@@ -183,6 +186,20 @@ def test_long_prompts_are_calibrated_on_fewer_rows(models, monkeypatch):
     some = re.search(r"on (\d+) training rows", calibrated(4_200))
     assert 12 < int(some[1]) < 24
     assert "on 12 training rows" in calibrated(1), "a few rows, however long they are"
+
+
+def test_a_field_is_what_the_model_writes_for_it_alone_up_to_the_quote(models):
+    prompter = fitted("prompt", models, calibrate=False).prompter
+    skeleton = Skeleton(prompter.generator, 6, {"who": 1e9, "day": -1e9})
+    prompts = prompter._prompts(NEW, ())
+    filled = skeleton.filled(prompter.generator.write(*skeleton.questions(prompts)))
+    tokens = prompter.lm.template.tokenizer
+    key = tokens('{"who":')["input_ids"] + tokens(' "')["input_ids"]
+    for prompt, (who, _) in zip(prompts, filled.values, strict=True):
+        alone = [prompt._replace(rest=(*prompt.rest, *key))]
+        [told] = prompter.generator.write(alone, StopRule(6, "quote")).texts
+        assert who in (single_line(told), single_line(json.loads(f'"{told}"', strict=False)))
+    assert all(set(json.loads(record)) <= {"who"} for record in skeleton.records(filled))
 
 
 class Scripted:

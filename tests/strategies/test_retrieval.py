@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from choose.conformance import TASK, pool, questions
+from choose.engines.embeddings import load_encoder
 from choose.strategy import build
 from choose.types import Item
 
@@ -59,6 +60,12 @@ def test_demonstrations_of_its_own_are_not_cached(models: dict[str, str]) -> Non
     many, few = fitted(models, k=8).predict(questions()), fitted(models, k=1).predict(questions())
     assert (many.tokens_in > few.tokens_in).all()
     assert (many.tokens_cached == few.tokens_cached).all()
+
+
+def test_vectors_that_were_cached_count_as_the_time_they_took(models: dict[str, str]) -> None:
+    first, vectors = fitted(models), load_encoder(models["encoder"])
+    vectors.seconds.update(dict.fromkeys(vectors.seconds, 100.0))
+    assert fitted(models).facts()["cached_seconds"] > 100 > first.facts()["cached_seconds"]
 
 
 def test_the_digest_covers_both_models(models: dict[str, str]) -> None:
