@@ -153,7 +153,6 @@ def evidence(occasion: Occasion) -> Evidence:
         candidates=tuple(info(name, answered.kinds[name]) for name in occasion.draws),
         pool_rows=(whole,),
         runs=tuple(_runs(occasion, ids, targets)),
-        dated=0,
     )
 
 

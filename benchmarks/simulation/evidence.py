@@ -124,7 +124,6 @@ def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:
         candidates=tuple(c.info for c in setting.candidates),
         pool_rows=(setting.pool,) * setting.folds,
         runs=runs,
-        dated=0,
     )
 
 

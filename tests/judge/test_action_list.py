@@ -325,9 +325,6 @@ def test_recall_of_a_rare_label_is_said_first():
     assert typed(first.command) == "choose continue STUDY --metric balanced"
     name = found.verdict.use_meanwhile
     assert next(iter(rare.found)) == name
-    gate = next(g for g in found.gates if g.name == "task closed and measurable")
-    assert gate.status == "unknown"
-    assert gate.code == "rare-label"
 
 
 def test_a_rare_label_that_was_hardly_evaluated_is_not_spoken_of():

@@ -323,18 +323,16 @@ def test_figures_of_an_endpoint_are_those_of_the_clean_rows():
         served(
             status=("ok",) * 6 + ("refused", "empty", "cut", "off-list"),
             latency=np.array([*np.linspace(0.1, 0.9, 9), np.nan]),
-            tokens_in=np.full(10, 100),
-            tokens_cached=np.array([0] * 5 + [80] * 5),
         )
     )
     assert found.behind == "m at host"
     assert (found.latency_p50, found.latency_p95) == pytest.approx((0.5, 0.86))
-    assert (found.cached_share, found.unusable) == pytest.approx((0.4, 0.4))
+    assert found.unusable == pytest.approx(0.4)
 
 
 def test_what_was_not_measured_of_an_endpoint_is_null():
     found = service(served())
-    assert found.latency_p50 is found.latency_p95 is found.cached_share is None
+    assert found.latency_p50 is found.latency_p95 is None
     assert service(served(), replace(BIG, behind=None)) is None
 
 

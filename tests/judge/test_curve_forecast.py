@@ -30,6 +30,7 @@ from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.words import forecast_lines
 from choose.schema.decision import Decision
+from choose.schema.scorecard import CurveForecast
 from choose.stats import Estimate
 from choose.types import Floats
 from replay.answers import read_all
@@ -161,19 +162,14 @@ FOUR = {25: 0.5, 50: 0.57, 100: 0.64, 200: 0.7}
 
 
 @pytest.mark.parametrize(
-    ("player", "reason"),
-    [
-        (grown({100: 0.6}, 0.7), "few-sizes"),
-        (grown(FOUR, 0.75, seeds=2), "few-sizes"),
-        (worlds.majority(), "few-sizes"),
-    ],
+    "player", [grown({100: 0.6}, 0.7), grown(FOUR, 0.75, seeds=2), worlds.majority()]
 )
-def test_too_few_sizes_or_draws_are_refused_with_the_reason(player, reason):
+def test_nothing_is_foretold_of_too_few_sizes_or_draws(player):
     laid = study_scores(worlds.study([player], 200, 1))
-    assert points_of(laid.candidates[0]) == reason
-    forecast = forecasts_of(laid, Rule())[player.name]
-    assert forecast.refused == reason
-    assert forecast.margin is None
+    assert points_of(laid.candidates[0]) is None
+    assert forecasts_of(laid, Rule(target=0.9))[player.name] == CurveForecast(
+        candidate=player.name, labels=laid.candidates[0].pool
+    )
 
 
 def test_a_forecast_reaches_four_times_the_labels():

@@ -130,7 +130,7 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
         remark = Remark(code=code, names=names, what="rouge-l", share=0.8, value=LEAD, rows=400)
         yield code, " ".join(words.remarks(changed(base, remarks=(remark,))))
     for code in get_args(CaveatCode):
-        names = ("prompting", base.gates[0].name) if code == "check-failed" else ("prompting",)
+        names = ("prompting", base.gates[-1].name) if code == "check-failed" else ("prompting",)
         caveat = Caveat(code=code, names=names, rows=12, whole=90, shares=(0.4, 0.1))
         yield code, " ".join(words.caveats(changed(base, caveats=(caveat,))))
     for code in get_args(GateCode):

@@ -122,7 +122,6 @@ class Evidence:
         pool_rows: size of the whole pool of each fold; a trial with fewer rows was drawn.
         taught_rows: rows of each pool that a teacher answered; none without one.
         pool: training rows that are never test rows; none in a cross-fit study.
-        dated: labelled rows with a timestamp; None if not counted.
         runs: every finished or failed trial of the grid, in any order.
         findings: problems in the data, most serious first.
         unseen: labels of which no training row was there for the test rows, and how many these are.
@@ -142,7 +141,6 @@ class Evidence:
     pool_rows: tuple[int, ...]
     runs: tuple[Run, ...]
     pool: Items = Items(ids=(), targets=(), clusters=())
-    dated: int | None = None
     findings: tuple[str, ...] = ()
     unseen: Mapping[str, int] = field(default_factory=dict)
     leaked: int = 0

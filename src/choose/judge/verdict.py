@@ -90,7 +90,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
         caveats=tuple(caveats_of(case, gates, looks)),
         families=families_of(case),
         remarks=tuple(remarks_of(case)),
-        steps=steps_of(case, gates, kind),
+        steps=steps_of(case, kind),
         rare=rare_labels(case),
     )
 

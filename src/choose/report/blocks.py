@@ -714,7 +714,6 @@ def _served(service: Service | None) -> dict[str, str]:
     return {
         "seconds, median": figure(service.latency_p50),
         "seconds, 95th percentile": figure(service.latency_p95),
-        "% of tokens cached": percent(service.cached_share),
         "% unusable": percent(service.unusable),
     }
 

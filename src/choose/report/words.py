@@ -1099,9 +1099,9 @@ def silent(audit: Audit | None) -> str:
 def shared_errors(decision: Decision) -> Iterator[str]:
     if (overlap := decision.overlap) is None:
         return
-    wrong, both, right = "are wrong", "are both wrong", "is right"
+    wrong, right = "are wrong", "is right"
     if teacher := decision.goal.get("agreement"):
-        wrong = both = f"disagree with {teacher}"
+        wrong = f"disagree with {teacher}"
         right = f"agrees with {teacher}"
     count = len(overlap.candidates)
     everyone = "Both candidates" if count == 2 else f"All {count} candidates"
@@ -1109,20 +1109,12 @@ def shared_errors(decision: Decision) -> Iterator[str]:
         f"{everyone} {wrong} on {overlap.wrong_in_all:,} of {overlap.rows:,} rows; at least one "
         f"{right} on {percent_interval(overlap.oracle)}."
     )
-    if overlap.both_wrong is not None and overlap.both_expected is not None:
-        yield (
-            f"{overlap.cheap} and {overlap.strong} {both} on {overlap.both_wrong:,} rows "
-            f"({overlap.both_expected:,.0f} expected if their errors were independent); "
-            f"only {overlap.cheap} on {overlap.only_cheap_wrong:,}, only {overlap.strong} on "
-            f"{overlap.only_strong_wrong:,}."
-        )
 
 
 # What a check of the verdict was judged on.
 
 _EVIDENCE: dict[GateCode, str] = {
     "alone": "Only one candidate was measured.",
-    "ahead-of-references": "{first} beats {others}.",
     "decided": "{count} test rows decided between {first} and {second}.",
     "detects": "{count} test rows detect differences of {share} or more between {first} and "
     "{second} (80 % power); the margin is {limit}.",
@@ -1132,40 +1124,14 @@ _EVIDENCE: dict[GateCode, str] = {
     "the margin is {limit}.",
     "sources": "Trained without rows of the source that it is tested on, {first} changes by "
     "{change} on {count} rows; the margin is {limit}.",
-    "embedders": "These embedders were measured: {models}.",
-    "enough-rows": "All {total} labels have at least {count} test rows.",
-    "few-rows": "{count} of {total} labels have too few test rows for figures of their own.",
-    "no-dates": "The rows have no timestamps, so drift over time cannot be measured.",
-    "no-embedder": "No embedder was measured.",
-    "no-time-split": "Drift of {first} is unknown: the time ran out before it was measured.",
-    "none-prompted": "No prompted model was measured.",
-    "not-ahead": "{told}. The model may not have understood the task.",
-    "one-embedder": "The only embedder is {models}; a larger one (--set encoder=SPEC) may do "
-    "better.",
-    "one-label": "All test rows have the same label.",
-    "small-models": "Prompting and retrieval used {models} only; a model with {billions} billion "
-    "parameters or more, or an endpoint, may do better.",
-    "some-dates": "Drift of {first} is unknown: {count} of {total} rows have a timestamp.",
 }
 
 
 def evidence(decision: Decision, gate: Gate) -> str:
-    if gate.code == "rare-label":
-        return rare_sentence(decision.verdict.rare[0])
     if gate.code == "labels":
         return " ".join(_labels_clean(decision, gate))
-    facts, value = _facts(gate), gate.value
-    first, second = facts["first"], facts["second"]
-    return _EVIDENCE[gate.code].format_map(
-        facts
-        | {
-            "others": listed(gate.names[1:]) or "no reference, as none ran",
-            "share": measured(gate.share or 0.0),
-            "limit": points(gate.limit or 0.0),
-            "billions": number(gate.limit or 0.0),
-            "told": gain(first, second, value) if value else f"{first} and {second} share no row",
-        }
-    )
+    share, limit = measured(gate.share or 0.0), points(gate.limit or 0.0)
+    return _EVIDENCE[gate.code].format_map(_facts(gate) | {"share": share, "limit": limit})
 
 
 def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:

@@ -84,26 +84,12 @@ class Pair(Record):
 
 GateCode = Literal[
     "alone",
-    "ahead-of-references",
     "decided",
     "detects",
     "detects-none",
     "drift",
-    "embedders",
-    "enough-rows",
-    "few-rows",
     "labels",
-    "no-dates",
-    "no-embedder",
-    "no-time-split",
-    "none-prompted",
-    "not-ahead",
-    "one-embedder",
-    "one-label",
-    "rare-label",
-    "some-dates",
     "sources",
-    "small-models",
 ]
 
 
@@ -112,9 +98,8 @@ class Gate(Record):
 
     Attributes:
         code: what was found.
-        names: candidates, the first of which it is about; models of ``small-models`` and
-            ``embedders``.
-        count: rows or labels; for ``labels``, rows whose text has two labels.
+        names: candidates, the first of which it is about.
+        count: rows; for ``labels``, rows whose text has two labels.
         total: of which `count` are a part.
         share: a gain that is detected.
         limit: what it is held against.

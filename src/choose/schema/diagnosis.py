@@ -138,8 +138,6 @@ class ErrorOverlap(Record):
         candidates: those compared, without any that gives every row the same answer.
         wrong_in_all: rows that all get wrong; `doubtful` lists them, most agreed first.
         oracle: share of the rows that at least one gets right.
-        both_wrong: rows that the best cheap and the best strong candidate both get wrong.
-        both_expected: how many that would be if their errors had nothing to do with each other.
     """
 
     candidates: tuple[str, ...]
@@ -147,12 +145,6 @@ class ErrorOverlap(Record):
     wrong_in_all: int
     doubtful: tuple[Doubtful, ...] = ()
     oracle: Estimate
-    cheap: str | None = None
-    strong: str | None = None
-    both_wrong: int | None = None
-    both_expected: float | None = None
-    only_cheap_wrong: int | None = None
-    only_strong_wrong: int | None = None
 
 
 # A gap is named as the largest if it is so in this share of resamples of the documents.

@@ -192,14 +192,12 @@ class Service(Record):
         latency_p50: seconds from a request to its answer, half of them; waits for one's turn and
             repeated requests left out.
         latency_p95: the same for 95 of 100.
-        cached_share: of the tokens read, those that a prefix cache served.
         unusable: share of the rows that got no answer, a part of one, or what is no label.
     """
 
     behind: str
     latency_p50: float | None = None
     latency_p95: float | None = None
-    cached_share: float | None = None
     unusable: float = 0.0
 
 
@@ -387,18 +385,14 @@ class Needed(Record):
     labels: Estimate | None = None
 
 
-Refused = Literal["few-sizes", "few-draws", "given", "learns-nothing", "not-measured"]
-
-
 class CurveForecast(Record):
     """How many labels a candidate needs for the target and for the margin, by its learning curve.
 
-    `refused` says why there is no forecast: it was measured at too few sizes, or with too few draws
-    of each; its answers were given; it was not measured with all training rows.
+    Both are null where nothing is foretold: it was measured at too few sizes, or with too few draws
+    of each, or it does not learn here.
     """
 
     candidate: str
     labels: int
     target: Needed | None = None
     margin: Needed | None = None
-    refused: Refused | None = None

@@ -6,12 +6,13 @@ not measured, with the reason.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from choose.judge.decision.candidates import Candidates
 from choose.judge.decision.rule import Case
-from choose.judge.evidence import BILLIONS, strong
+from choose.judge.evidence import strong
 from choose.judge.measures.scorecard import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
 from choose.schema.decision import (
@@ -36,7 +37,7 @@ CONFLICTS = 0.05
 # Wrong labels in public test sets average above 3 % (Northcutt et al. 2021); more than this is bad.
 WRONG = 0.05
 
-LABELS_CLEAN_ENOUGH = "labels clean enough"
+LABELS_CLEAN_ENOUGH, TASK_STABLE = "labels clean enough", "task stable"
 
 # Of rows flagged in ten public sets, people found this share to be wrong (Northcutt et al. 2021).
 CONFIRMED = 0.51
@@ -44,25 +45,6 @@ CONFIRMED = 0.51
 # Share of labels that may be wrong without an audit: far above the 3.3 % that public
 # test sets average (Northcutt et al. 2021).
 UNCHECKED = 0.2
-
-
-def measurable(case: Case) -> Gate:
-    """Judge whether the test rows have several labels, enough rows of each, and a metric for each.
-
-    Accuracy hardly counts a rare label, so with one the gate is UNKNOWN and says what was found.
-    """
-    rows = case.candidates.scores.rows
-    support = np.bincount(rows.targets, minlength=len(rows.labels))
-    few = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
-    name, count = "task closed and measurable", len(rows.labels)
-    if (support > 0).sum() < 2:
-        return Gate(name=name, status="fail", code="one-label")
-    if rare_labels(case):
-        return Gate(name=name, status="unknown", code="rare-label")
-    if few:
-        return Gate(name=name, status="unknown", code="few-rows", count=len(few), total=count)
-    least = int(support.min())
-    return Gate(name=name, status="pass", code="enough-rows", count=least, total=count)
 
 
 def rare_labels(case: Case) -> tuple[RareLabel, ...]:
@@ -117,28 +99,26 @@ def rare_label_missed(case: Case) -> bool:
     return any(wilson(one.found[case.named], one.answered)[1] < least for one in rarest)
 
 
-def task_stable(scores: StudyScores, name: str, margin: float) -> Gate:
-    """Judge one candidate's loss over time, or else on other sources, against the margin."""
-    # What gives every row the same answer cannot change by training on other rows.
-    floor = scores[name].info.floor
-    over_time = None if floor else drop_of(scores[name])
-    drop = over_time or (None if floor else drop_of(scores[name], "source"))
-    facts: dict[str, Any] = {"name": "task stable", "names": (name,)}
-    if drop is not None:
-        return Gate(
-            status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
-            code="drift" if over_time else "sources",
-            count=drop.rows,
-            value=drop.negated().estimate(),
-            limit=margin,
-            **facts,
-        )
-    if scores.dated == 0:
-        return Gate(status="unknown", code="no-dates", **facts)
-    if scores.dated is not None and scores.dated < scores.labelled:
-        facts |= {"count": scores.dated, "total": scores.labelled}
-        return Gate(status="unknown", code="some-dates", **facts)
-    return Gate(status="unknown", code="no-time-split", **facts)
+def task_stable(scores: StudyScores, name: str, margin: float) -> Gate | None:
+    """Judge one candidate's loss over time, or else on other sources, against the margin.
+
+    None where neither was measured, and for what reads nothing, which no training rows change.
+    """
+    if scores[name].info.floor:
+        return None
+    over_time = drop_of(scores[name])
+    drop = over_time or drop_of(scores[name], "source")
+    if drop is None:
+        return None
+    return Gate(
+        name=TASK_STABLE,
+        status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
+        code="drift" if over_time else "sources",
+        names=(name,),
+        count=drop.rows,
+        value=drop.negated().estimate(),
+        limit=margin,
+    )
 
 
 def conflicts_fail(conflicting: int, rows: int) -> bool:
@@ -243,14 +223,17 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
 
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
-    rows = case.candidates.scores.rows
-    conflicting, labels = int(rows.conflicting.sum()), bool(rows.labels)
+    scores, rows = case.candidates.scores, case.rows
+    conflicting = int(rows.conflicting.sum())
+    stable = task_stable(scores, case.named, case.margin)
     return (
-        *((measurable(case),) if labels else ()),
         _adequate(case),
-        candidates_credible(case),
-        *((labels_clean_enough(case.audit, conflicting, len(rows.targets)),) if labels else ()),
-        task_stable(case.candidates.scores, case.named, case.margin),
+        *(
+            (labels_clean_enough(case.audit, conflicting, len(rows.targets)),)
+            if rows.labels
+            else ()
+        ),
+        *((stable,) if stable else ()),
     )
 
 
@@ -275,37 +258,19 @@ def _adequate(case: Case) -> Gate:
     )
 
 
-def candidates_credible(case: Case) -> Gate:
-    """Judge whether a prompted model was strong enough to represent prompting.
+def credible(candidates: Candidates) -> bool:
+    """Return whether a prompted model was strong enough to represent prompting.
 
-    Where documents are ranked, judge whether more than one embedder was tried.
+    It beats every reference by the margin. Where documents are ranked, more than one embedder was
+    tried.
     """
-    name, candidates = "candidates credible", case.candidates
     if candidates.ranks:
-        specs = tuple(sorted({m.info.model for m in candidates.order if m.info.model}))
-        status: GateStatus = "pass" if len(specs) > 1 else "unknown"
-        codes: tuple[GateCode, ...] = ("no-embedder", "one-embedder", "embedders")
-        return Gate(name=name, status=status, code=codes[min(len(specs), 2)], names=specs)
-    prompted = [m for m in candidates.order if m.info.family in ("prompting", "retrieval")]
-    if not prompted:
-        return Gate(name=name, status="unknown", code="none-prompted")
-    credible = [m.info.name for m in prompted if strong(m.info)]
-    if not credible:
-        models = tuple(sorted({m.info.model for m in prompted if m.info.model}))
-        return Gate(name=name, status="unknown", code="small-models", names=models, limit=BILLIONS)
-    best = max(credible, key=lambda n: candidates.accuracies[n].value)
-    floors = tuple(n for n in candidates.names if candidates.scores[n].info.floor)
-    leads = {n: candidates.gain(best, n) for n in floors}
-    short_of = [
-        n for n, d in leads.items() if d is None or d.low <= 0 or d.value < candidates.rule.margin
-    ]
-    if short_of:
-        lead = leads[short_of[0]]
-        return Gate(
-            name=name,
-            status="unknown",
-            code="not-ahead",
-            names=(best, short_of[0]),
-            value=lead.estimate() if lead else None,
-        )
-    return Gate(name=name, status="pass", code="ahead-of-references", names=(best, *floors))
+        return len({m.info.model for m in candidates.order if m.info.model}) > 1
+    prompted = [m.info for m in candidates.order if m.info.family in ("prompting", "retrieval")]
+    able = [info.name for info in prompted if strong(info)]
+    if not able:
+        return False
+    best = max(able, key=lambda name: candidates.accuracies[name].value)
+    leads = [candidates.gain(best, floor) for floor in candidates.floors]
+    margin = candidates.rule.margin
+    return all(lead is not None and lead.low > 0 and lead.value >= margin for lead in leads)

@@ -68,11 +68,8 @@ def flattens(candidates: Candidates, name: str) -> bool:
 
 def without_forecast(candidates: Candidates) -> tuple[str, ...]:
     """Return the candidates that train on labels but have no fitted curve."""
-    return tuple(
-        c.info.name
-        for c in candidates.order
-        if c.info.learns and not c.info.constant and candidates.forecasts[c.info.name].refused
-    )
+    able = [c.info.name for c in candidates.order if c.info.learns and not c.info.constant]
+    return tuple(name for name in able if candidates.forecasts[name].margin is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from math import ceil
 import numpy as np
 
 from choose.judge.decision.candidates import Candidates
-from choose.judge.decision.gates import LABELS_CLEAN_ENOUGH, may_hide_success
+from choose.judge.decision.gates import LABELS_CLEAN_ENOUGH, TASK_STABLE, may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
@@ -76,7 +76,7 @@ FEW_CLUSTERS = 2
 LEAKED = 0.05
 
 # Where one of these gates fails, a right comparison may still be the wrong decision.
-_SOUND = (LABELS_CLEAN_ENOUGH, "task stable")
+_SOUND = (LABELS_CLEAN_ENOUGH, TASK_STABLE)
 
 PROMPTED = ("prompting", "retrieval")
 

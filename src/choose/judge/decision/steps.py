@@ -16,6 +16,7 @@ from choose.judge.decision.candidates import best_of
 from choose.judge.decision.chance import Outlook, chances_of
 from choose.judge.decision.gates import (
     conflicts_fail,
+    credible,
     labels_limit,
     rare_label_missed,
     rare_labels,
@@ -36,7 +37,7 @@ from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.base import Command
-from choose.schema.decision import SMALL_LOSS, Gate, Step, StepKind
+from choose.schema.decision import SMALL_LOSS, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
 from choose.schema.scorecard import CurveForecast, Needed
@@ -90,14 +91,14 @@ START, SPARE, FIT_SHARE, LONGER, UNKNOWN, OTHERS = 20, 4 / 3, 2, 4, 15, 30
 A_MINUTE = 20
 
 
-def steps_of(case: Case, gates: tuple[Gate, ...], kind: Kind) -> tuple[Step, ...]:
+def steps_of(case: Case, kind: Kind) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
     metric, missed = list(_metric(case)), rare_label_missed(case)
     if case.candidates.nearest is not None:
         return ()
     if case.done:
         return tuple(metric if missed else ())
-    steps = [*metric, *_every_step(case, gates, kind)]
+    steps = [*metric, *_every_step(case, kind)]
     own = ANSWERED.get(kind, ())
     if "label-more" in own and not any(step.kind in own for step in steps):
         steps.append(_why_more(case))
@@ -114,7 +115,7 @@ def steps_of(case: Case, gates: tuple[Gate, ...], kind: Kind) -> tuple[Step, ...
     return tuple(sorted(kept, key=order))
 
 
-def _every_step(case: Case, gates: tuple[Gate, ...], kind: Kind) -> list[Step]:
+def _every_step(case: Case, kind: Kind) -> list[Step]:
     check = list(_check_labels(case))
     worth_most = bool(check) and (
         labels_limit(case) is not None
@@ -137,7 +138,7 @@ def _every_step(case: Case, gates: tuple[Gate, ...], kind: Kind) -> list[Step]:
         *(check if worth_most else ()),
         *_evaluate(case, unfinished, further),
         *(() if again else _repeat(case, planned, further)),
-        *_stronger(case, gates),
+        *_stronger(case),
         *_cascade(case),
         *(() if worth_most else check),
         *(_finish(case, further) if not (unfinished or waiting or planned) else ()),
@@ -475,13 +476,11 @@ def _add_families(case: Case) -> Iterator[Step]:
         yield Step(kind="add-candidate", code="add", names=names, command=every)
 
 
-def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
-    gate = next(gate for gate in gates if gate.name == "candidates credible")
+def _stronger(case: Case) -> Iterator[Step]:
     beaten = (case.named,) if case.usable else case.candidates.floors
     needed = max(case.candidates.accuracies[name].value for name in beaten) + case.margin
     prompts = case.usable and case.candidates.family(case.named) in PROMPTED
-    enough = gate.status != "unknown" or prompts
-    if enough or needed > 1 or _all_given(case):
+    if prompts or needed > 1 or _all_given(case) or credible(case.candidates):
         return
     prompted = best_of(case.candidates, PROMPTED)
     families = {candidate.info.family for candidate in case.candidates.scores.candidates}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,6 @@ def overlap_of(candidates: Candidates) -> ErrorOverlap | None:
         wrong_in_all=int(common.wrong_in_all.sum()),
         doubtful=_doubtful(candidates, common),
         oracle=replace(reached, estimand=ARTEFACT, row_set=rows.row_set(common.complete)),
-        **_pair(common),
     )
 
 
@@ -82,32 +81,6 @@ def _row_scores(candidate: CandidateScores) -> Floats:
     table = candidate.main
     exact = table.outputs == table.rows.targets[:, None]
     return row_means(np.where(table.outputs == MISSING, np.nan, exact.astype(np.float64)))
-
-
-def _pair(common: _Common) -> dict[str, Any]:
-    """Return how the errors of the best cheap and the best other candidate overlap."""
-    cheap, strong = (_best(common, is_cheap) for is_cheap in (True, False))
-    if cheap is None or strong is None:
-        return {}
-    names = [c.info.name for c in common.among]
-    first, second = (~common.right[names.index(name)] for name in (cheap, strong))
-    return {
-        "cheap": cheap,
-        "strong": strong,
-        "both_wrong": int((first & second).sum()),
-        "both_expected": float(first.sum() * second.sum() / len(first)),
-        "only_cheap_wrong": int((first & ~second).sum()),
-        "only_strong_wrong": int((second & ~first).sum()),
-    }
-
-
-def _best(common: _Common, is_cheap: bool) -> str | None:
-    right = {
-        c.info.name: int(right.sum())
-        for c, right in zip(common.among, common.right, strict=True)
-        if c.info.cheap is is_cheap
-    }
-    return max(right, key=lambda name: right[name], default=None)
 
 
 def _doubtful(candidates: Candidates, common: _Common) -> tuple[Doubtful, ...]:

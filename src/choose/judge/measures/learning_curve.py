@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, ScoreTable, StudyScores
-from choose.schema.scorecard import CurveForecast, Needed, Refused
+from choose.schema.scorecard import CurveForecast, Needed
 from choose.stats import Estimate
 from choose.stats.two_way import Mask
 from choose.types import Floats
@@ -140,19 +140,15 @@ class CurvePoints:
         return 0.75 * repetitions
 
 
-def points_of(candidate: CandidateScores) -> CurvePoints | Refused:
-    """Return a candidate's points, or why no curve may be fitted to them."""
-    if candidate.main is None:
-        return "not-measured"
-    if candidate.info.given:
-        return "given"
-    if not candidate.info.learns:
-        return "learns-nothing"
+def points_of(candidate: CandidateScores) -> CurvePoints | None:
+    """Return a candidate's points; None where no curve may be fitted to them."""
+    if candidate.main is None or candidate.info.given or not candidate.info.learns:
+        return None
     smaller = {n: t for n, t in sorted(candidate.sizes.items()) if t.whole.sum() >= DRAWS}
     tables = [*smaller.items(), (candidate.pool, candidate.main)]
     if len(tables) < SIZES:
-        return "few-sizes"
-    return _on_common_rows(tables, candidate.drawn, candidate.main.rows) or "few-draws"
+        return None
+    return _on_common_rows(tables, candidate.drawn, candidate.main.rows)
 
 
 def _on_common_rows(
@@ -355,8 +351,8 @@ def forecasts_of(scores: StudyScores, rule: Rule) -> dict[str, CurveForecast]:
 
 def _forecast(candidate: CandidateScores, rule: Rule, resamples: Resamples) -> CurveForecast:
     name, points = candidate.info.name, points_of(candidate)
-    if isinstance(points, str):
-        return CurveForecast(candidate=name, labels=candidate.pool, refused=points)
+    if points is None:
+        return CurveForecast(candidate=name, labels=candidate.pool)
     ahead = members(points, name, resamples, horizon(points))
     target, gained = rule.target, ahead - ahead[:, :1]
     return CurveForecast(

@@ -51,7 +51,6 @@ from choose.stats.intervals import wilson
 from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
-from choose.types import Answers
 
 
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
@@ -260,18 +259,8 @@ def service_of(candidate: CandidateScores) -> Service | None:
         behind=info.behind,
         latency_p50=p50,
         latency_p95=p95,
-        cached_share=_cached(answers),
         unusable=(counts["refused"] + counts["empty"] + counts["cut"] + counts["off-list"]) / rows,
     )
-
-
-def _cached(answers: Sequence[Answers]) -> float | None:
-    """Return the share of tokens read from a cache; None where a server does not report it."""
-    known = [(a.tokens_cached, a.tokens_in) for a in answers]
-    pairs = [(c.sum(), r.sum()) for c, r in known if c is not None and r is not None]
-    if len(pairs) < len(known) or not (read := sum(r for _, r in pairs)):
-        return None
-    return float(sum(c for c, _ in pairs) / read)
 
 
 def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:

@@ -1,4 +1,4 @@
-"""Figures beside the score of answers that are texts: metrics, format gap, fields."""
+"""Figures beside the score of answers that are texts: metrics and fields."""
 
 from __future__ import annotations
 

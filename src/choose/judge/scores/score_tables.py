@@ -290,16 +290,12 @@ class StudyScores:
     Attributes:
         rows: the test rows.
         candidates: their score tables.
-        labelled: labelled rows in all.
-        dated: labelled rows with a timestamp; None if not counted.
         training_rows: training rows of the compared fits, the largest of the folds.
         pool: rows of the training pool of these fits, the largest of the folds.
     """
 
     rows: ScoredRows
     candidates: tuple[CandidateScores, ...]
-    labelled: int = 0
-    dated: int | None = None
     training_rows: int = 0
     pool: int = 0
 
@@ -333,8 +329,6 @@ def study_scores(evidence: Evidence, metric: str = "accuracy") -> StudyScores:
     return StudyScores(
         rows,
         tuple(_with_known(candidate, measured) for candidate in measured),
-        labelled=evidence.rows,
-        dated=evidence.dated,
         training_rows=max((candidate.pool for candidate in measured), default=0),
         pool=max((*evidence.pool_rows, *evidence.taught_rows), default=0),
     )
