@@ -102,13 +102,12 @@ def test_volumes(text: object, expected: float) -> None:
 
 def test_any_key_can_be_set_by_type() -> None:
     texts = ["seeds=2", "grid.noise=0,10%,0.2", "margin=2%", "noise = 0", "wordings=true"]
-    texts += ["tune=hf:a/b=c", "fields=date, sender", 'names={a = "Alpha"}', "separator=;"]
+    texts += ["tune=hf:a/b=c", "fields=date, sender", 'names={a = "Alpha"}']
     study = load_study(None, overrides_of(settings_of(texts)))
     assert (study.grid.seeds, study.grid.noise, study.grid.wordings) == (2, (0.0,), True)
     assert study.goal.margin == 0.02
     assert study.models.tune == "a/b=c"
     assert study.data.fields == ("date", "sender")
-    assert study.data.separator == ";"
     assert study.task.names == {"a": "Alpha"}
     shares = overrides_of(settings_of(["noise=0,10%,0.2"]))
     assert load_study(None, shares).grid.noise == (0.0, 0.1, 0.2)

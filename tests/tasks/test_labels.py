@@ -164,29 +164,21 @@ def test_lists_json_cells_and_cells_with_a_separator_make_the_same_sets(tmp_path
         assert "The task is multilabel: the targets are lists of labels." in data.findings[0]
         found[name] = [e.target for e in data.examples.values()]
     assert set(map(tuple, found.values())) == {tuple(e.target for e in ROWS)}
-    data = load(tmp_path / "cells.csv", {"kind": "multilabel"}, separator=";")
+    data = load(tmp_path / "cells.csv", {"kind": "multilabel"})
     assert [e.target for e in data.examples.values()] == found["a.jsonl"]
     assert data.task.facts()["choices"] == list(LABELS)
 
 
-def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> None:
+def test_a_separator_is_found_and_said(tmp_path: Path) -> None:
     cells = ["|".join(labels) or "other" for labels in SETS]
     path = written(tmp_path / "a.csv", cells)
     data = load(path)
     assert data.task.kind == "multilabel"
     assert "cells hold several labels, separated by '|'" in data.findings[0]
-    assert "'|' parts the labels in cells of 'labels'. To confirm: " in data.findings[1]
-    assert data.findings[1].endswith("--set separator='|'")
-    stated = load(path, {"kind": "multilabel"}, separator="|")
+    assert data.findings[1] == "'|' parts the labels in cells of 'labels'."
+    stated = load(path, {"kind": "multilabel"})
     assert stated.fingerprint == data.fingerprint
     assert not any("multilabel" in finding for finding in stated.findings)
-    assert load(path, separator="|").task.kind == "multilabel"
-    with pytest.raises(StudyError, match=r"kind is classification. Leave the separator out"):
-        load(path, {"kind": "classification"}, separator="|")
-    with pytest.raises(
-        StudyError, match=r"^The separator '#' is in no cell of 'labels', .* hold '\|'"
-    ):
-        load(path, separator="#")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +236,7 @@ def test_a_cell_that_is_no_set_is_named_with_what_to_write(tmp_path, cell, why):
     cells = [";".join(labels) or "other" for labels in SETS]
     cells[4] = cells[9] = cell
     with pytest.raises(DataError) as error:
-        load(written(tmp_path / "a.csv", cells), {"kind": "multilabel"}, separator=";")
+        load(written(tmp_path / "a.csv", cells), {"kind": "multilabel"})
     assert f"In '{tmp_path / 'a.csv'}': Row 6, column 'labels': " in str(error.value)
     assert why in str(error.value)
     assert "Row 11 cannot be read either." in str(error.value)
@@ -269,12 +261,6 @@ def test_what_makes_no_multi_label_task_is_refused(tmp_path: Path) -> None:
     refused("Row 60 has a text and no set of labels: an empty cell may be", cells)
     names = {"names": {"iron": "the iron"}}
     refused(r"\[task.names\] has a label 'iron' that no row has", SETS, task=names)
-    refused(
-        "A separator is for cells with several",
-        [["a"]] * 60,
-        separator=";",
-        task={"kind": "writing"},
-    )
 
 
 def test_example_f1_is_that_of_scikit_learn_and_defined_for_empty_sets() -> None:

@@ -23,7 +23,7 @@ from choose.answers.files import (
     read_answers,
 )
 from choose.data.columns import GROUP, Roles
-from choose.data.dataset import Rows, Tables, with_separator
+from choose.data.dataset import Rows, Tables
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.examples import examples_from, kind_of
 from choose.data.readers.column_guess import QUESTION, TEXT, TIME, column_named, usual
@@ -381,8 +381,6 @@ def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
     roles = roles_of(file, section, columns, gold)
     check_ids(file, roles.id)
     kind = SCORES if file.scores else study.task.kind or kind_of(file.table, section, roles)[0]
-    section, _ = with_separator(file.table, section, roles, kind)
-    study = study.model_copy(update={"data": section})
     rows = _examples(file, study, roles, kind)
     task = make_task(kind, rows, (), study.task)
     reader = AnswerReader(with_metric(task, study.goal.metric, rows[0].target))

@@ -89,6 +89,7 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     elif section.test is not None:
         test = read_source(section.test)
     table, tested = pool.table, None if test is None else test.table
+    files = (*pool.notes, *(test.notes if test else ()))
     check_headed(table, section.path, section)
     if tested is not None:
         check_headed(tested, section.test, section)
@@ -100,22 +101,16 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
         name = dataset_name(section.path)
     instruction, said = shared_instruction(table, roles)
     kind, why = ("ranking", ranked) if kind == "ranking" else _kind(table, section, roles, kind)
-    section, parted = with_separator(table, section, roles, kind)
+    cells = target_values(table, section, roles) if kind == "multilabel" else ()
+    if (parted := separator_of(cells, stated=True)) is not None:
+        why = [*why, f"{quoted(parted)} parts the labels in cells of {quoted(roles.label)}."]
     rows = Rows(
         name=name,
-        pool=_examples(section.path, table, section, kind, roles),
-        test=None if tested is None else _test_examples(tested, section, kind, roles),
+        pool=_examples(section.path, table, section, kind, roles=roles, separator=parted),
+        test=None if tested is None else _test_examples(tested, section, kind, roles, parted),
         roles=roles,
         hint=group_hint(table),
-        notes=(
-            *pool.notes,
-            *(test.notes if test else ()),
-            *said,
-            *guess_notes(roles),
-            *roles.told,
-            *why,
-            *parted,
-        ),
+        notes=(*files, *said, *guess_notes(roles), *roles.told, *why),
         instruction=instruction,
         kind=kind,
     )
@@ -154,8 +149,6 @@ def _kind(
             raise no_questions(stated)
         said = "The task is answering: its questions are answered from documents."
         return "answering", [] if stated else [said]
-    if section.separator is not None and stated is None:
-        stated = "multilabel"
     kind, why = kind_of(table, section, roles)
     notes = []
     if stated is None and kind != USUAL:
@@ -167,35 +160,6 @@ def _kind(
             f"holds the passage of each question, name it: --set fields={quote(passage)}"
         )
     return kind, notes
-
-
-def with_separator(
-    table: pl.DataFrame, section: DataSection, roles: Roles, kind: str
-) -> tuple[DataSection, list[str]]:
-    """Return the section with what parts labels in cells, and a sentence about it."""
-    if kind != "multilabel":
-        if section.separator is not None:
-            raise StudyError(
-                f"A separator is for cells with several labels, and the task's kind is {kind}. "
-                "Leave the separator out, or state --kind multilabel."
-            )
-        return section, []
-    cells = target_values(table, section, roles)
-    found, given = separator_of(cells, stated=True), section.separator
-    if given is not None:
-        if found is not None and not any(given in cell for cell in cells if isinstance(cell, str)):
-            raise StudyError(
-                f"The separator {given!r} is in no cell of {quoted(roles.label)}, and some hold "
-                f"{found!r}. Name that, or leave the separator out."
-            )
-        return section, []
-    if found is None:
-        return section, []
-    said = (
-        f"{quoted(found)} parts the labels in cells of {quoted(roles.label)}. To confirm: --set "
-        f"separator={quote(found)}"
-    )
-    return section.model_copy(update={"separator": found}), [said]
 
 
 def _with_documents(
@@ -223,11 +187,11 @@ def _with_documents(
 
 
 def _test_examples(
-    table: pl.DataFrame, section: DataSection, kind: str, roles: Roles
+    table: pl.DataFrame, section: DataSection, kind: str, roles: Roles, separator: str | None
 ) -> list[Example]:
-    """Return the test rows, with the text and the label in the columns of the pool."""
+    """Return the test rows, with text and label in the columns of the pool, parted as there."""
     section = _without_teacher(table, roles.named_in(section))
-    return _examples(section.test, table, section, kind)
+    return _examples(section.test, table, section, kind, separator=separator)
 
 
 def _examples(
@@ -235,10 +199,12 @@ def _examples(
     table: pl.DataFrame,
     section: DataSection,
     kind: str,
+    *,
     roles: Roles | None = None,
+    separator: str | None,
 ) -> list[Example]:
     with told_of(f"In {_named(path)}: "):
-        return examples_from(table, section, roles, kind)
+        return examples_from(table, section, roles, kind, separator)
 
 
 def _pool(section: DataSection, given: Tables) -> Source:

@@ -36,12 +36,17 @@ def kind_of(table: pl.DataFrame, section: DataSection, roles: Roles) -> tuple[st
 
 
 def examples_from(
-    table: pl.DataFrame, section: DataSection, roles: Roles | None = None, kind: str | None = None
+    table: pl.DataFrame,
+    section: DataSection,
+    roles: Roles | None = None,
+    kind: str | None = None,
+    separator: str | None = None,
 ) -> list[Example]:
     """Return every row as an example, those without text or target included.
 
     Dates that cannot be read are refused only in a column that was named. Ids come from a column
-    ``id`` with unique cells, or else are row numbers. The `kind` is by default that of the targets.
+    ``id`` with unique cells, or else are row numbers. The `kind`, and the `separator` of labels in
+    a cell, are by default those of the targets.
     """
     roles = roles or roles_of(table, section)
     table = with_paths(origin(section), table, roles.named)
@@ -50,12 +55,10 @@ def examples_from(
     columns = (
         _ids(table, roles.id, rows),
         _texts(table, roles.text, rows),
-        read_targets(kind, table[roles.label].to_list(), rows, roles.label, section.separator),
+        read_targets(kind, table[roles.label].to_list(), rows, roles.label, separator),
         _further(table, roles.fields, rows),
         _times(table, roles.time, rows, strict="time" not in roles.by_content),
-        _optional(table, roles.group, rows),
-        _optional(table, roles.source, rows),
-        _optional(table, roles.teacher, rows),
+        *(_optional(table, name, rows) for name in (roles.group, roles.source, roles.teacher)),
     )
     return [
         Example(

@@ -45,11 +45,6 @@ class DataSection(Settings):
     teacher_column: Annotated[str | None, Flag("COLUMN")] = option(
         "Column of an LLM's answers: candidates learn from them, and are scored on the labels."
     )
-    separator: str | None = option(
-        "What separates several labels in a cell, such as ';'. Default: guessed.",
-        min_length=1,
-        max_length=5,
-    )
     fields: Several[str] = option(
         "Further input columns, such as the date of an e-mail.", default=()
     )

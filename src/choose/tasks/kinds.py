@@ -35,6 +35,7 @@ from choose.tasks.multilabel import (
     check_sets,
     label_dropped_or_added,
     multilabel_from,
+    separator_of,
     set_cell,
     sets_in,
 )
@@ -191,11 +192,15 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 def read_targets(
     kind: str, values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None
 ) -> list[tuple[str, ...]]:
-    """Return the right answers in each cell of a column; a separator parts the labels of a set."""
+    """Return the right answers in each cell of a column.
+
+    A separator parts the labels of a set; by default the one that most of the cells hold.
+    """
     cell = KINDS[kind].cell
     if cell is None:
         return label_cells(values, rows, column)
     if cell is set_cell:
+        separator = separator or separator_of(values, stated=True)
         cell = partial(set_cell, separator=separator)
     found: list[tuple[str, ...]] = []
     wrong: dict[int, str] = {}

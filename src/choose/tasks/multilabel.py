@@ -145,8 +145,7 @@ def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
         raise DataError(
             f"There are {len(known):,} different labels in {len(pool):,} rows, which name "
             f"{labels:,} in all: they look like free text. There must be at least two rows a label "
-            "on average. Name the right column with --label-column, or the right separator with "
-            "--set separator=SIGN."
+            "on average. Name the right column with --label-column, or write each set as a list."
         )
     if test is not None and not known & tested:
         raise DataError(
