@@ -149,3 +149,10 @@ def test_f19_a_family_without_an_answer_has_no_figure() -> None:
     }  # fmt: skip
     percent = [int(row["chance"].removesuffix(" %")) for row in cells]
     assert sum(percent) == pytest.approx(100, abs=1)
+
+
+def test_f14_test_rows_that_are_in_the_training_file_are_said() -> None:
+    """135 of 400 test rows were in the pool too, and only decision.json said so."""
+    found = judge(replace(study([majority(), probe(0.8)], 400, 1), leaked=135), Rule())
+    said = "135 of 400 test rows are also in the training file, and were removed from it."
+    assert said in words.caveats(found)
