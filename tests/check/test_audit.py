@@ -126,11 +126,12 @@ def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
     overrides = {"data": {"test": str(folder / "test.csv")}}
     from choose.check.measurements import Facts
     from choose.data.dataset import dataset_from, read_rows
+    from choose.data.duplicates import count_duplicates
 
     study = resolve(folder / "train.csv", None, overrides)
     rows = read_rows(study.data)
     facts = Facts(rows, dataset_from(rows, study.data, study.task))
-    within, across = facts.duplicate_counts
+    within, across = map(count_duplicates, (facts.duplicates, facts.leaks))
     assert across.exact == 6
     assert within.exact == 2 * (4 + 1)
     # As many as the division itself concerns itself with.

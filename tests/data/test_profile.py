@@ -39,7 +39,7 @@ def test_each_row_counts_once_under_its_closest_likeness() -> None:
         ("r3", "near"),
         ("r4", "near"),
     ]
-    counts = count_duplicates(repeats, chain=3)
+    counts = count_duplicates(repeats)
     assert (counts.exact, counts.normalised, counts.near, counts.all) == (2, 1, 2, 5)
     assert {r.id: r.of for r in repeats}["r4"] == "r3"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from choose.check.measurements import Facts, hardly_counted, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
-from choose.data.duplicates import count_conflicts
+from choose.data.duplicates import count_conflicts, count_duplicates
 from choose.data.examples import dropped_rows
 from choose.formatting import plural
 from choose.judge.decision.gates import CONFIRMED, WRONG
@@ -55,7 +55,7 @@ def lines_of(check: Check) -> Iterator[Line]:
         yield line("test-file", check.across.all > REPEATED * (check.test_file or 0))
     exact = repeats.exact + repeats.normalised > REPEATED * rows
     many = exact or repeats.all > NEARLY_REPEATED * rows
-    yield line("duplicates", repeats.all and (many or check.broken_chain))
+    yield line("duplicates", many)
     if balance is not None:
         yield line("balance", balance.few or check.hidden or balance.dominant)
     if check.foreign >= FOREIGN:
@@ -250,8 +250,6 @@ def compare_command(study: Study) -> Command:
 
 def _record(facts: Facts, study: Study) -> Check:
     data, test, rows = facts.dataset, facts.test, facts.all
-    within, across = facts.duplicate_counts
-    largest = len(data.examples) // (len(data.folds) if data.division == "cross-fit" else 2)
     clusters = [data.clusters.get(id, f"alone {id}") for id in data.asked]
     own = _about_labels(facts, study.goal.metric) if data.task.labels else {}
     return Check(
@@ -266,9 +264,8 @@ def _record(facts: Facts, study: Study) -> Check:
         compare=compare_command(study),
         reach=detectable_gains(clusters, margin_or_usual(study.goal.margin)),
         test_file=None if test is None else len(test),
-        within=within,
-        across=across,
-        broken_chain=test is None and within.chain > largest,
+        within=count_duplicates(facts.duplicates),
+        across=None if facts.leaks is None else count_duplicates(facts.leaks),
         group=None if any(e.group for e in rows) else facts.rows.hint,
         notes=facts.rows.notes,
         dropped=tuple(dropped_rows(facts.rows.pool, facts.rows.test, KINDS[facts.rows.kind])),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 from typing import Any
@@ -16,9 +16,7 @@ from choose.data.dataset import Rows
 from choose.data.duplicates import (
     Duplicate,
     TextIndex,
-    clusters_of,
     conflicting_texts,
-    count_duplicates,
     duplicates_among,
     index_texts,
 )
@@ -26,7 +24,7 @@ from choose.data.examples import usable_rows
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, items_of
-from choose.schema.check import FEW, Balance, Count, Repeats
+from choose.schema.check import FEW, Balance, Count
 from choose.schema.decision import PART_OF_EVEN, RARE
 from choose.schema.diagnosis import Audit
 from choose.strategy import build, find
@@ -107,14 +105,6 @@ class Facts:
         if self.test is None:
             return None
         return duplicates_among(self.test, self.pool, self.text_index)
-
-    @cached_property
-    def duplicate_counts(self) -> tuple[Repeats, Repeats | None]:
-        ungrouped = [replace(e, group=None) for e in self.all]
-        sizes = Counter(clusters_of(ungrouped, self.text_index).values())
-        chain = max(sizes.values(), default=0)
-        across = None if self.leaks is None else count_duplicates(self.leaks, chain)
-        return count_duplicates(self.duplicates, chain), across
 
     @cached_property
     def conflicts(self) -> list[list[Example]]:

@@ -199,10 +199,9 @@ class Duplicate(NamedTuple):
     of: str
 
 
-def count_duplicates(duplicates: Sequence[Duplicate], chain: int) -> Repeats:
-    """Count duplicates by likeness; `chain` is the size of the largest cluster."""
+def count_duplicates(duplicates: Sequence[Duplicate]) -> Repeats:
     by = Counter(duplicate.likeness for duplicate in duplicates)
-    return Repeats(exact=by["exact"], normalised=by["normalised"], near=by["near"], chain=chain)
+    return Repeats(exact=by["exact"], normalised=by["normalised"], near=by["near"])
 
 
 def duplicates_among(

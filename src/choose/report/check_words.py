@@ -105,13 +105,8 @@ def _duplicates(check: Check) -> Iterator[str]:
         return
     yield (
         f"Rows that repeat another row: {repeats.all:,} of {check.rows:,} "
-        f"({_likeness(repeats)}). Repeated rows are never split between training and test."
+        f"({_likeness(repeats)}). Such rows stay on one side of the split, unless too many are alike."
     )
-    if check.broken_chain:
-        yield (
-            f"{plural(repeats.chain, 'row')} form one chain of near-duplicates (a template?), too "
-            "many to keep together: accuracies are optimistic."
-        )
 
 
 def _likeness(repeats: Repeats) -> str:

@@ -79,13 +79,11 @@ class Repeats(Record):
         exact: the text is another row's to the letter.
         normalised: the words are, case, spaces and punctuation set aside.
         near: the cosine of the words, weighted by rarity, is at least 0.9.
-        chain: size of the largest cluster of near-duplicates.
     """
 
     exact: int
     normalised: int
     near: int
-    chain: int
 
     @property
     def all(self) -> int:
@@ -208,7 +206,6 @@ class Check(File):
     Attributes:
         compare: the command that compares on these rows.
         test_file: usable rows of a test file.
-        broken_chain: whether the longest chain of near-duplicates is too long to keep together.
         hidden: labels that the metric hardly counts, the rarest first.
         sampled: whether labels of a sample were audited.
         unseen: labels of the test file that no training row has.
@@ -229,7 +226,6 @@ class Check(File):
     lines: tuple[Line, ...] = ()
     reach: DetectableGains
     test_file: int | None = None
-    broken_chain: bool = False
     hidden: tuple[Count, ...] = ()
     sampled: bool = False
     unseen: tuple[str, ...] = ()
