@@ -220,8 +220,7 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     choose, tmp_path, monkeypatch, respond, says
 ):
     monkeypatch.setenv("MY_KEY", KEY)
-    fast = RetryPolicy(initial=0.001)
-    monkeypatch.setattr("choose.models.endpoints.command_session.RetryPolicy", lambda: fast)
+    monkeypatch.setattr(RetryPolicy, "pause", lambda *_: 0.001)
     with serving(respond) as server:
         text = study_file(server.url, endpoint='api_key_env = "MY_KEY"')
         (tmp_path / "choose.toml").write_text(text)

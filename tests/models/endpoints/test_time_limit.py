@@ -140,15 +140,6 @@ def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None
         assert len(asked) == 4
 
 
-def test_an_outer_stop_holds() -> None:
-    with endpoint_session(RIGHT) as session:
-        session.transport.handler = Slow(0.2)
-        with time_limit(60):
-            assert right(fitted().predict(rows(8)), 8)
-        with pytest.raises(TimeLimitReached), time_limit(0.3), time_limit(60):
-            tried().predict(rows(200))
-
-
 def test_what_is_wrong_is_said_even_where_the_time_is_over() -> None:
     class Refusing(Slow):
         async def __call__(self, request: Any) -> Any:

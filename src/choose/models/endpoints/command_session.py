@@ -369,22 +369,13 @@ def connect_endpoints(
     endpoints: Mapping[str, Endpoint],
     *,
     max_usd: float | None = None,
-    study: str = "",
-    retry_policy: RetryPolicy | None = None,
-    transport: Any = None,
+    **options: Any,
 ) -> Iterator[Session]:
     """Make endpoints available to every strategy that is built or run inside the block.
 
-    `max_usd` is its spending limit in dollars; the others are those of a `Session`.
+    `max_usd` is its spending limit in dollars; `options` are attributes of a `Session`.
     """
-    session = Session(
-        dict(endpoints),
-        cache_dir() / "paid",
-        Ledger(limit=max_usd),
-        study=study,
-        retry_policy=retry_policy or RetryPolicy(),
-        transport=transport,
-    )
+    session = Session(dict(endpoints), cache_dir() / "paid", Ledger(limit=max_usd), **options)
     token = _CURRENT.set(session)
     try:
         yield session

@@ -46,16 +46,12 @@ def label_format(names: Sequence[str]) -> AnswerFormat:
     return AnswerFormat(_object({"label": {"type": "string", "enum": list(names)}}), longest)
 
 
-# JSON types of the fields of records; all fields are required, so null is allowed.
-_FIELD_TYPES: Mapping[str, Mapping[str, Any]] = {
-    "number": {"type": ["number", "null"]},
-    "list": {"type": ["array", "null"], "items": {"type": "string"}},
-}
-
-
 def record_format(fields: Mapping[str, str], max_tokens: int) -> AnswerFormat:
+    # All fields are required, so null is allowed.
+    types: dict[str, Any] = {"number": {"type": ["number", "null"]}}
+    types["list"] = {"type": ["array", "null"], "items": {"type": "string"}}
     text = {"type": ["string", "null"]}
-    named = {name: dict(_FIELD_TYPES.get(kind, text)) for name, kind in fields.items()}
+    named = {name: types.get(kind, text) for name, kind in fields.items()}
     return AnswerFormat(_object(named), max_tokens)
 
 

@@ -77,13 +77,7 @@ _RESERVED = ("model", "messages", "stream", "n", "response_format", "logprobs", 
 LIMITS = ("max_tokens", "max_completion_tokens")
 
 # Settings that can change an answer; the others are about keys, prices and speed.
-_IDENTITY = {
-    "base_url",
-    "model",
-    "extra_body",
-    "structured",
-    "max_output_tokens",
-}
+_IDENTITY = {"base_url", "model", "extra_body", "structured", "max_output_tokens"}
 
 # Letters and digits mixed without an underscore: a key pasted where a variable name belongs.
 _PASTED_KEY = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{16,}")
