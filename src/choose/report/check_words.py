@@ -104,9 +104,9 @@ def _duplicates(check: Check) -> Iterator[str]:
         yield "No text repeats another."
         return
     yield (
-        f"Rows that repeat another row: {repeats.all:,} of {check.rows:,} "
-        f"({_likeness(repeats)}). Such rows stay on one side of the split, unless too many are alike."
+        f"Rows that repeat another row: {repeats.all:,} of {check.rows:,} ({_likeness(repeats)})."
     )
+    yield "Such rows stay on one side of the split, unless too many are alike."
 
 
 def _likeness(repeats: Repeats) -> str:
