@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from choose.corpus import Corpus, Document
 from choose.data.dataset import Rows, read_rows
 from choose.data.readers.document_files import read_documents
-from choose.data.readers.evidence_columns import evidence_cells
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
@@ -576,13 +575,6 @@ def test_the_fingerprint_depends_on_evidence_and_documents(tmp_path: Path, offic
     named = lines(tmp_path / "b.jsonl", with_cells("evidence", {"a0": [["d0", 0, 6]]}))
     prints = {load(path, documents=office).fingerprint, load(path, documents=more).fingerprint}
     assert len({*prints, load(named, documents=office).fingerprint}) == 3
-
-
-def test_cells_of_numbers_are_ids() -> None:
-    corpus = Corpus((Document(id="7", text="seven"), Document(id="8", text="eight")))
-    table = pl.DataFrame({"__row__": [1, 2], "evidence": [[7, 8], [8]]})
-    cells = evidence_cells(table, "evidence", corpus)
-    assert [[place.document for place in cell] for cell in cells] == [["7", "8"], ["8"]]
 
 
 @pytest.mark.parametrize(("name", "rows", "whole"), [("xquad_en", 1_190, 1), ("covid_qa", 729, 41)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,11 +139,22 @@ def _unknown(id: str, corpus: Corpus, flag: str) -> str:
     )
 
 
-def _cells_of(part: Part, column: str, corpus: Corpus, several: bool) -> list[tuple[Place, ...]]:
+def _cells_of(
+    part: Part, column: str, corpus: Corpus, several: bool
+) -> Iterator[tuple[Place, ...]]:
+    """Yield the places that each cell of a column names; none of an empty one."""
+    table = part.table
     with told_of(f"In {part.path!r}: " if several and part.path else ""):
-        if column not in part.table.columns:
+        if column not in table.columns:
             raise DataError(f"There is no column {column!r}, which names evidence elsewhere.")
-        return evidence_cells(part.table, column, corpus)
+        for number, cell in zip(table[ROW].to_list(), table[column].to_list(), strict=True):
+            try:
+                places = tuple(_places(cell, corpus))
+                for place in places:
+                    _check(place, corpus)
+            except ValueError as error:
+                raise DataError(f"Row {number}, column {column!r}: {error}") from error
+            yield places
 
 
 def _said(rows: Sequence[Example], column: str | None) -> str:
@@ -187,20 +198,6 @@ def _known(cell: Any, corpus: Corpus) -> bool:
         return any(place.document in corpus.by_id for place in _places(cell, corpus))
     except ValueError:
         return False
-
-
-def evidence_cells(table: pl.DataFrame, column: str, corpus: Corpus) -> list[tuple[Place, ...]]:
-    """Return the places that each cell names; none of an empty one."""
-    found = []
-    for number, cell in zip(table[ROW].to_list(), table[column].to_list(), strict=True):
-        try:
-            places = _places(cell, corpus)
-            for place in places:
-                _check(place, corpus)
-        except ValueError as error:
-            raise DataError(f"Row {number}, column {column!r}: {error}") from error
-        found.append(tuple(places))
-    return found
 
 
 def _places(cell: Any, corpus: Corpus) -> list[Place]:
