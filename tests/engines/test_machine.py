@@ -302,6 +302,20 @@ def test_a_single_slow_step_and_longer_texts_change_nothing(machine):
     for n in range(60):
         made.seconds = {1: 1.9, 2: 5.0 if n % 10 == 1 else 1.0 + n / 200}
         assert made.run(steps, 1) == [2]
+    made.seconds = {1: 1.9, 2: 500.0}  # the machine slept
+    assert made.run(steps, 1) == [2]
+    made.seconds = {1: 1.9, 2: 1.3}
+    assert made.run(steps, 200) == [2] * 200
+
+
+def test_steps_that_are_slow_on_average_are_taken_on_fewer_threads(machine):
+    """A third of them takes five times as long: 2.4 a step, and 1.9 on one thread."""
+    made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
+    made.run(steps, 20)
+    for n in range(600):
+        made.seconds = {1: 1.9, 2: 5.0 if n % 6 in (1, 5) else 1.0 + n % 6 / 30}
+        made.run(steps, 1)
+    assert made.used[-400:].count(1) > 300
 
 
 def test_steps_that_are_now_fast_and_now_slow_lose_to_steady_ones(machine):

@@ -26,8 +26,9 @@ SLOW_STEPS, MUCH_SLOWER = 2, 1.5
 SHARE_OF_TRIALS = 0.01
 
 # All threads may look fastest by chance. Fewer are used once the average step is this much slower
-# than a step on fewer was.
-UNLUCKY = 1.1
+# than a step on fewer was. A single step that something else stops, for however long, counts as so
+# many usual ones at most.
+UNLUCKY, STOPPED = 1.1, 4.0
 
 # Weight of the newest step in the usual pace, and in the average.
 NEWEST, NEWEST_OF_ALL = 0.2, 0.1
@@ -45,7 +46,7 @@ class TimedSteps:
         self._counts = thread_counts()
         self._chosen = self._counts[0]
         self._warm_up, self._slow_steps = WARM_UP, 0
-        self._usual = self._average = self._worked = self._lost = 0.0
+        self._usual = self._average = self._worked = self._lost = self._cost = 0.0
         self._begin_trial()
 
     @contextmanager
@@ -100,27 +101,30 @@ class TimedSteps:
     def _settle(self, count: int, paces: dict[int, float]) -> None:
         self._chosen, self._paces = count, paces
         self._usual = self._average = paces[count]
-        self._worked, self._slow_steps = 0.0, 0
+        self._worked = self._cost = 0.0
+        self._slow_steps = 0
 
     def _watch(self, seconds: float, work: float) -> None:
         """Begin a trial where steps became much slower, or a better number may be found again."""
         self._worked += seconds
         pace = seconds / work
-        self._average += NEWEST_OF_ALL * (pace - self._average)
+        other = min((n for n in self._paces if n != self._chosen), key=self._paces.__getitem__)
+        counted = min(pace, STOPPED * self._usual)
+        self._average += NEWEST_OF_ALL * (counted - self._average)
+        self._cost += (counted - self._paces[other]) * work
         if pace > MUCH_SLOWER * self._usual:
             self._slow_steps += 1
         else:
             self._slow_steps = 0
             self._usual += NEWEST * (pace - self._usual)
         fewer = self._chosen != self._counts[0]
-        other = min((n for n in self._paces if n != self._chosen), key=self._paces.__getitem__)
         if self._slow_steps == SLOW_STEPS or (
             fewer and self._lost < SHARE_OF_TRIALS * self._worked
         ):
             self._begin_trial()
         elif not fewer and self._average > UNLUCKY * self._paces[other]:
             # The next trial waits until what this choice has cost is a small share again.
-            self._lost += (1 - self._paces[other] / self._average) * self._worked
+            self._lost += max(0.0, self._cost)
             self._settle(other, self._paces)
 
 
