@@ -56,14 +56,18 @@ def plain(encoder: Encoder, texts: list[str]) -> np.ndarray:
     return found
 
 
+def assert_alike(encoder: Encoder, skips: bool, texts: list[str] = TEXTS) -> None:
+    """Vectors are those of sentence-transformers, padding skipped or not."""
+    with unpadded(encoder.model) as skipped:
+        assert skipped is skips
+    assert np.abs(encoder.embed(texts) - plain(encoder, texts)).max() < 2e-6
+
+
 @pytest.mark.parametrize("family", [*ENCODERS])
 def test_vectors_are_those_of_sentence_transformers(family: str, tmp_path: Path) -> None:
     encoder = fresh(str(ENCODERS[family].save(tmp_path / "encoder", head=False)))
     encoder.model.max_seq_length = 60
-    with unpadded(encoder.model) as skips:
-        assert skips is (family in ("BERT", "RoBERTa"))
-    apart = np.abs(encoder.embed(LONG_AND_SHORT) - plain(encoder, LONG_AND_SHORT))
-    assert apart.max() < 2e-6
+    assert_alike(encoder, family in ("BERT", "RoBERTa"), LONG_AND_SHORT)
 
 
 @pytest.mark.parametrize("pooling", ["cls_token", "max_tokens", "lasttoken"])
@@ -71,16 +75,10 @@ def test_other_poolings_see_no_padding(pooling: str, tmp_path: Path) -> None:
     folder = tiny.encoder(tmp_path / "encoder")
     first = {"word_embedding_dimension": 32, f"pooling_mode_{pooling}": True}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(first))
-    encoder = fresh(str(folder))
-    with unpadded(encoder.model) as skips:
-        assert skips
-    apart = np.abs(encoder.embed(LONG_AND_SHORT) - plain(encoder, LONG_AND_SHORT))
-    assert apart.max() < 2e-6
+    assert_alike(fresh(str(folder)), True, LONG_AND_SHORT)
 
 
 def test_weights_that_were_trained_in_place_count(spec: str) -> None:
-    import torch
-
     encoder = Encoder(untuned(spec))
     before = encoder.embed(TEXTS)
     with torch.no_grad():
@@ -93,8 +91,6 @@ def test_weights_that_were_trained_in_place_count(spec: str) -> None:
 
 
 def test_padding_is_computed_where_gradients_are_asked_for(spec: str) -> None:
-    import torch
-
     model = untuned(spec)
     with unpadded(model) as skips, torch.enable_grad():
         assert skips
@@ -104,22 +100,15 @@ def test_padding_is_computed_where_gradients_are_asked_for(spec: str) -> None:
 
 
 def test_layers_that_compute_otherwise_keep_their_padding(spec: str) -> None:
-    import torch
-
     encoder = Encoder(untuned(spec))
     layer = encoder.model[0].model.encoder.layer[1]
     layer.intermediate.intermediate_act_fn = torch.nn.SiLU()
-    with unpadded(encoder.model) as skips:
-        assert not skips
-    assert np.abs(encoder.embed(TEXTS) - plain(encoder, TEXTS)).max() < 2e-6
+    assert_alike(encoder, False)
 
 
 def test_without_packed_weights_padding_is_skipped_too(spec, monkeypatch):
     monkeypatch.setattr(linear_layers, "can_pack", lambda _: False)
-    encoder = Encoder(untuned(spec))
-    with unpadded(encoder.model) as skips:
-        assert skips
-    assert np.abs(encoder.embed(TEXTS) - plain(encoder, TEXTS)).max() < 2e-6
+    assert_alike(Encoder(untuned(spec)), True)
 
 
 def test_a_text_is_embedded_once(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +147,6 @@ def test_a_folder_that_pools_otherwise_by_now_is_loaded_again(tmp_path: Path) ->
 
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_a_checkpoint_in_half_precision_is_computed_in_whole(half: str, tmp_path: Path) -> None:
-    import torch
     from transformers import BertModel
 
     folder = tiny.encoder(tmp_path / "encoder")

@@ -16,15 +16,21 @@ from choose.engines.causal.label_scoring import LabelTrie
 from choose.engines.causal.loading import load_causal, load_generator
 from choose.engines.causal.stop_rules import StopRule, prompt_key
 from choose.engines.hardware import compute_settings
-from choose.engines.lora.answer_tuning import AnswerRow, AnswerRun, untrained_answers
+from choose.engines.lora.answer_tuning import AnswerRow, AnswerRun
 from choose.engines.lora.batching import tokenise
 from choose.engines.lora.classifier import ClassifierRun, untrained_model
-from choose.engines.lora.fit import training_step
-from choose.engines.lora.fused.training_step import FusedEngine, supports
+from choose.engines.lora.fused.training_step import supports
 from choose.engines.lora.model import AdapterSpec, load_base, seeded
 from choose.engines.lora.training_run import Schedule, TrainingRun
 from support import families
 from support.families import DECODERS, ENCODERS
+from support.tiny_models import (
+    autograd_gradients,
+    fused_gradients,
+    gradients_of_answers,
+    taken,
+    tuned,
+)
 
 LABELS = ("pear", "pear tree", "plum", "exchange rate")
 TEXTS = ("ripe", "", "the rate of exchange of pears and  apples\nis low " * 3, "a plum? <s> [SEP]")
@@ -112,42 +118,9 @@ def test_labels_and_texts_are_those_of_transformers(name: str, folders: Any) -> 
         assert [int(token) for token in row[4:]] == written[0, ids.shape[1] :].tolist()
 
 
-def stirred(model: Any) -> Any:
-    """Let an adapter do something, so that every gradient is there."""
-    for name, parameter in model.adapter.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
-    return model
-
-
 def gradients(run: TrainingRun) -> dict[str, torch.Tensor]:
-    """Return the gradients of one step over all rows, by the engine that a fit would choose."""
-    with training_step([run]) as step:
-        step([(run, list(range(len(run.rows))))])
-        owner = getattr(step, "__self__", None)
-        if owner is not None:  # autograd
-            return taken(run.model)
-        engine = next(
-            cell.cell_contents
-            for cell in step.__closure__ or ()
-            if isinstance(cell.cell_contents, FusedEngine)
-        )
-        flat = engine._adapters[id(run)]
-        names = {id(p): n for n, p in run.model.adapter.named_parameters()}
-        found, start = taken(run.model), 0
-        for weight in flat._weights:
-            part = flat.flat.grad[start : start + weight.numel()]
-            found[names[id(weight)]] = part.view(weight.shape).clone()
-            start += weight.numel()
-        return found
-
-
-def taken(model: Any) -> dict[str, torch.Tensor]:
-    parts = dict(model.adapter.named_parameters()) | model.head_parameters
-    found = {n: p.grad.clone() for n, p in parts.items() if p.grad is not None}
-    for parameter in parts.values():
-        parameter.grad = None
-    return found
+    """Return the gradients of a step by the engine that a fit chooses."""
+    return (fused_gradients if supports(run.model.base.model) else autograd_gradients)(run)
 
 
 def agree(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
@@ -163,30 +136,22 @@ def agree(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
 def test_an_adapter_learns_to_write_from_the_gradients_of_transformers(name, targets, folders):
     base = load_base(str(folders(name)), writes=True)
     assert supports(base.model) is (name in FUSED)
-    with seeded(5, "cpu"):
-        model = stirred(untrained_answers(base, AdapterSpec(3, targets, 0.0), name))
+    model = tuned(base, targets)
     prompts = asked(model.template)
     rows = [
         AnswerRow(p.rest, (*model.template.content(label), model.template.end))
         for p, label in zip(prompts, LABELS, strict=True)
     ]
-    prefix, whole = prompts[0].prefix, sum(len(row.answer) for row in rows)
+    prefix = prompts[0].prefix
     found = gradients(AnswerRun(model, prefix, rows, Schedule(5, len(rows), 1e-2, 0), 0))
-    for row in rows:
-        ids = [*prefix, *row.prompt, *row.answer]
-        labels = [-100] * (len(ids) - len(row.answer)) + list(row.answer)
-        loss = model.lm(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
-        (loss * len(row.answer) / whole).backward()
-    agree(found, taken(model))
+    agree(found, gradients_of_answers(model, rows, prefix))
 
 
 @pytest.mark.parametrize("name", some([*DECODERS, *ENCODERS]))
 def test_an_adapter_learns_labels_from_the_gradients_of_transformers(name, folders):
     base = load_base(str(folders(name)))
     assert base.causal is (name in DECODERS)
-    with seeded(5, "cpu"):
-        model = stirred(untrained_model(base, AdapterSpec(3, "attention", 0.0), 3, name))
-        torch.nn.init.normal_(model.head.weight)
+    model = tuned(base, "attention")
     texts = [text for text in TEXTS if text]
     rows, targets = tokenise(base.tokenizer, texts, min(40, base.max_tokens)).ids, [0, 1, 2]
     run = ClassifierRun(model, rows, targets, Schedule(5, 3, 1e-2, 0), 0)

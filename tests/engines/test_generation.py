@@ -236,14 +236,6 @@ def test_answers_under_unlike_rules_are_written_in_one_pass(generator: Generator
         assert together.tokens_out[number] <= rule.limit
 
 
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 64,
-}
-
 TURNING = {"rope_theta": 10_000.0, "rope_type": "longrope",
            "short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 30.0]}  # fmt: skip
 
@@ -252,14 +244,8 @@ TURNING = {"rope_theta": 10_000.0, "rope_type": "longrope",
     ("name", "settings", "packed"),
     [
         ("GPT2", {"n_positions": 512, "n_embd": 32, "n_layer": 2, "n_head": 4}, True),
-        ("Qwen3", {**SMALL, "head_dim": 8}, True),
-        ("Mistral", {**SMALL, "sliding_window": 24}, True),
-        ("Gemma3", {**SMALL, "head_dim": 8, "sliding_window": 24, "tie_word_embeddings": False,
-                    "layer_types": ["sliding_attention", "full_attention"]}, True),
-        ("Phi3", {**SMALL, "max_position_embeddings": 2048, "pad_token_id": 0,
+        ("Phi3", {**tiny.SMALL, "max_position_embeddings": 2048, "pad_token_id": 0,
                   "original_max_position_embeddings": 96, "rope_parameters": TURNING}, True),
-        ("Gemma2", {**SMALL, "head_dim": 8, "sliding_window": 24,
-                    "tie_word_embeddings": False}, True),
         ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
         ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
     ],

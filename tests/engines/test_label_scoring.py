@@ -61,15 +61,6 @@ def prompts(lm: CausalLM) -> list[Prompt]:
     return [lm.template.prompt([told, ("user", text)], 1) for text in texts]
 
 
-def test_one_pass_over_the_tree_agrees_with_one_pass_a_label(lm: CausalLM) -> None:
-    grown = trie(lm)
-    assert len(grown.tokens) < sum(grown.lengths - 1), "shared beginnings must be shared"
-    for prompt in prompts(lm):
-        fast, slow = lm.tree_pass([prompt], grown)[0], lm.plain(prompt, grown)
-        assert np.abs(fast - slow).max() < 1e-3
-        assert fast.argmax() == slow.argmax()
-
-
 def test_the_slow_way_agrees_with_the_definition(lm: CausalLM) -> None:
     import torch
 
@@ -85,18 +76,11 @@ def test_the_slow_way_agrees_with_the_definition(lm: CausalLM) -> None:
 
 def test_a_label_that_begins_another_is_closed(lm: CausalLM) -> None:
     grown = trie(lm, ("a pear", "a pear tree"))
+    assert len(grown.tokens) < sum(grown.lengths - 1), "shared beginnings must be shared"
     assert (grown.step_token == lm.template.end).sum() == 2
     open_ended = grown.step_token != lm.template.end
     short, long = (grown.step_position[(grown.step_label == i) & open_ended] for i in (0, 1))
     assert long[: len(short)].tolist() == short.tolist()
-
-
-def test_a_label_token_in_the_wrong_place_would_be_seen(lm: CausalLM) -> None:
-    grown = trie(lm)
-    flat = replace(grown, depth=np.ones_like(grown.depth))
-    for prompt in prompts(lm):
-        wrong, slow = lm.tree_pass([prompt], flat)[0], lm.plain(prompt, grown)
-        assert np.abs(wrong - slow).max() > 0.05
 
 
 @pytest.mark.parametrize("split", [0, 1, 7])
@@ -121,20 +105,13 @@ def test_company_changes_nothing(folder: Path, dtype: str) -> None:
 
 
 def test_an_answer_is_computed_once_and_remembers_its_cost(lm, monkeypatch):
-    first = lm.score(prompts(lm), trie(lm))
+    asked = prompts(lm)
+    first = lm.score([*asked, asked[0]], trie(lm))
     monkeypatch.setattr(lm, "tree_pass", lambda *_: pytest.fail("it was computed again"))
-    again = lm.score(prompts(lm), trie(lm))
+    again = lm.score([*asked, asked[0]], trie(lm))
     assert (again.logprobs == first.logprobs).all()
     assert first.cached_seconds == 0
-    assert again.cached_seconds == pytest.approx(first.latency.sum())
-
-
-def test_equal_prompts_had_cost_what_one_does(lm: CausalLM) -> None:
-    one = prompts(lm)[:1]
-    lm.answers.clear()
-    cold = lm.score(one * 10, trie(lm))
-    warm = lm.score(one * 10, trie(lm))
-    assert warm.cached_seconds == cold.latency[0] > 0
+    assert again.cached_seconds == pytest.approx(first.latency[:-1].sum())
 
 
 def test_a_pass_holds_no_more_logits_than_there_is_room_for(lm, monkeypatch):
@@ -410,15 +387,6 @@ def test_characters_of_several_tokens_are_cut_whole(lm: CausalLM, limit: int) ->
     assert len(lm.template.content(short)) <= limit
 
 
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 64,
-}
-
-
 ROPES: dict[str, dict[str, Any]] = {
     "longrope": {"short_factor": [1.0] * 4, "long_factor": [4.0, 8.0, 16.0, 30.0]},
     "dynamic": {"factor": 4.0},
@@ -428,24 +396,16 @@ ROPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(("name", "rope"), [("Phi3", "longrope"), ("Llama", "dynamic")])
 def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path):
     """Such models may turn their keys by the longest text in a pass."""
-    import torch
-    import transformers
-
     turning = {"rope_type": rope, "rope_theta": 10_000.0}
-    config = getattr(transformers, f"{name}Config")(
-        **SMALL,
-        vocab_size=len(lm.template.tokenizer),
-        initializer_range=0.5,
-        max_position_embeddings=2048,
-        original_max_position_embeddings=512,
-        rope_parameters={**turning, **ROPES[rope]},
-        sliding_window=4096,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        getattr(transformers, f"{name}ForCausalLM")(config).save_pretrained(tmp_path)
-    lm.template.tokenizer.save_pretrained(tmp_path)
+    settings = {
+        **tiny.SMALL,
+        "max_position_embeddings": 2048,
+        "original_max_position_embeddings": 512,
+        "rope_parameters": {**turning, **ROPES[rope]},
+        "sliding_window": 4096,
+        "pad_token_id": 0,
+    }
+    tiny.random_lm(tmp_path, name, settings, lm.template.tokenizer)
     other = load_causal(str(tmp_path))
     assert other.tree, "prompts of the usual length are asked the fast way"
     other.model.float()

@@ -11,7 +11,6 @@ the results.
 
 import random
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +121,16 @@ def check_devices(operator: Any, args: Any, tensors: list[torch.Tensor]) -> None
         raise RuntimeError(f"{operator}: tensors are on two devices: {', '.join(shapes)}")
 
 
+def copy(source: torch.Tensor, target: torch.Tensor, _: bool = False) -> torch.Tensor:
+    """Copy from one device to the other."""
+    on_processor(target).copy_(on_processor(source))
+    return target
+
+
+# How torch's own code gets memory on the card, and fills it.
+LIBRARY = torch.library.Library("aten", "IMPL")
+
+
 def pretend(folder: Path) -> None:
     """Let `choose` find a card, and the model of a folder without another load: files are on disk.
 
@@ -151,34 +160,15 @@ def pretend(folder: Path) -> None:
     torch.tensor = lambda *a, device=None, **k: tensor(*a, **k).to(device or "cpu")
     torch.Generator = Generator
     torch.inference_mode = torch.no_grad
-    library = torch.library.Library("aten", "IMPL")
-    for name in ("empty_strided", "empty.memory_format"):
-        library.impl(name, getattr(Empty, name.partition(".")[0]), "PrivateUse1")
-    library.impl("_copy_from", Empty.copy, "PrivateUse1")
-    Empty.library = library  # it holds as long as it lives
+    for name, function in {
+        "empty_strided": lambda size, stride, dtype=None, **_: OnCard(
+            torch.empty_strided(size, stride, dtype=dtype)
+        ),
+        "empty.memory_format": lambda size, dtype=None, **_: OnCard(torch.empty(size, dtype=dtype)),
+        "_copy_from": copy,
+    }.items():
+        LIBRARY.impl(name, function, "PrivateUse1")
     Card().__enter__()
-
-
-class Empty:
-    """How torch's own code gets memory on the card, and fills it."""
-
-    library: Any = None
-
-    @staticmethod
-    def empty_strided(size: Any, stride: Any, dtype: Any = None, **_: Any) -> torch.Tensor:
-        """Return memory."""
-        return OnCard(torch.empty_strided(size, stride, dtype=dtype))
-
-    @staticmethod
-    def empty(size: Any, dtype: Any = None, **_: Any) -> torch.Tensor:
-        """Return memory."""
-        return OnCard(torch.empty(size, dtype=dtype))
-
-    @staticmethod
-    def copy(source: torch.Tensor, target: torch.Tensor, _: bool = False) -> torch.Tensor:
-        """Copy from one device to the other."""
-        on_processor(target).copy_(on_processor(source))
-        return target
 
 
 def results(folder: str) -> dict[str, Any]:
@@ -201,45 +191,31 @@ def results(folder: str) -> dict[str, Any]:
     scores = lm.score(prompts, trie).logprobs
     found = {"fast": np.array([lm.tree, generator.packed]), "scores": scores}
     found["answers"] = generator.write(prompts, StopRule(6)).logprobs
-    rows = [tokens(length) for length in range(3, 27)]
-    return found | {f"trained {n}": one for n, one in enumerate(trained(folder, rows))}
+    return found | trained(folder, [tokens(length) for length in range(3, 27)])
 
 
-def trained(folder: str, rows: list[tuple[int, ...]]) -> Iterator[Any]:
-    """Yield gradients of single and joint steps, and logits after whole fits with dropout."""
+def trained(folder: str, rows: list[tuple[int, ...]]) -> dict[str, Any]:
+    """Return the gradients of a step, and logits after whole fits."""
     from choose.engines.lora import fit
-    from choose.engines.lora.classifier import ClassifierRun, untrained_model
-    from choose.engines.lora.fit import train_together, training_step
-    from choose.engines.lora.model import AdapterSpec, load_base, seeded
+    from choose.engines.lora.classifier import ClassifierRun
+    from choose.engines.lora.model import load_base
     from choose.engines.lora.training_run import Schedule
+    from support.tiny_models import autograd_gradients, tuned
 
     fit.trains_together = lambda _: False  # as on a card
     base = load_base(folder)
-    targets = [len(row) % 3 for row in rows]
 
-    def run(seed: int, dropout: float) -> ClassifierRun:
-        with seeded(seed, "cpu"):
-            model = untrained_model(base, AdapterSpec(4, "attention", dropout), 3, "tiny")
-        for name, parameter in model.adapter.named_parameters():
-            if parameter.requires_grad:  # known numbers: a card draws others
-                drawn = np.random.default_rng(len(name)).normal(0, 0.05, parameter.shape)
-                parameter.data.copy_(torch.from_numpy(drawn).float().to(base.device))
+    def run(seed: int, dropout: float = 0.0) -> ClassifierRun:
+        model = tuned(base, "attention", dropout)
+        targets = [len(row) % 3 for row in rows]
         return ClassifierRun(model, rows, targets, Schedule(10, 8, 1e-2, 0), seed)
 
-    for count in (1, 3):
-        runs = [run(seed, 0.0) for seed in range(count)]
-        with training_step(runs) as step:
-            for _ in range(3):
-                step([(one, one.next_batch()) for one in runs])
-                gradients = [one._parameters[0].grad.cpu().clone() for one in runs]
-                for one in runs:
-                    one.apply_gradients()
-        yield from (gradient.numpy() for gradient in gradients)
-    train_together([run(0, 0.1)])  # a card draws other masks, so its logits differ
-    runs = [run(seed, 0.0) for seed in range(2)]
-    train_together(runs)
-    for one in runs:
-        yield one.model.predict_logits(rows).detach().cpu().numpy()
+    gradients = {name: grad.cpu().numpy() for name, grad in autograd_gradients(run(0)).items()}
+    fit.train_together([run(0, 0.1)])  # a card draws other masks, so its logits differ
+    runs = [run(seed) for seed in range(2)]
+    fit.train_together(runs)
+    logits = [one.model.predict_logits(rows).detach().cpu().numpy() for one in runs]
+    return gradients | {f"trained {n}": one for n, one in enumerate(logits)}
 
 
 if __name__ == "__main__":

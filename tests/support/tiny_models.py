@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,25 @@ import numpy as np
 
 from choose.conformance import HOSTILE, pool
 from choose.engines.causal.stop_rules import Written
+from choose.engines.lora.answer_tuning import AnswerRow, untrained_answers
 from choose.engines.lora.classifier import untrained_model
+from choose.engines.lora.fit import AutogradEngine
+from choose.engines.lora.fused.training_step import FusedEngine
 from choose.engines.lora.model import AdapterSpec, seeded
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+# The shape of a small decoder.
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
 
 
 def texts() -> list[str]:
@@ -69,12 +82,8 @@ def causal_lm(folder: Path, spread: float = 0.02) -> Path:
     fast.chat_template = CHAT
     fast.save_pretrained(folder)
     config = LlamaConfig(
+        **SMALL,
         vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         max_position_embeddings=2048,
         bos_token_id=fast.bos_token_id,
         eos_token_id=fast.eos_token_id,
@@ -192,21 +201,62 @@ def tuned(base, targets="all", dropout=0.0, classes=3):
     """Return an adapter that already does something, so that every gradient is there."""
     import torch
 
+    spec = AdapterSpec(4, targets, dropout)
     with seeded(5, "cpu"):
-        found = untrained_model(base, AdapterSpec(4, targets, dropout), classes, "tiny")
+        writes = base.lm is not None
+        found = (
+            untrained_answers(base, spec, "tiny")
+            if writes
+            else untrained_model(base, spec, classes, "tiny")
+        )
         for name, parameter in found.adapter.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)
-        torch.nn.init.normal_(found.head.weight, std=0.3)
+        if not writes:
+            torch.nn.init.normal_(found.head.weight, std=0.3)
     return found
 
 
-def named_gradients(flat: Any, adapter: Any) -> dict[str, Any]:
-    """Return the gradients of the fused engine's flat adapters by PEFT's names."""
-    names = {id(p): name for name, p in adapter.named_parameters()}
+def taken(model: Any) -> dict[str, Any]:
+    """Return the gradients of an adapter and its head by name, and leave none of them."""
+    parts = dict(model.adapter.named_parameters()) | model.head_parameters
+    found = {name: p.grad.clone() for name, p in parts.items() if p.grad is not None}
+    for parameter in parts.values():
+        parameter.grad = None
+    return found
+
+
+def autograd_gradients(run: Any) -> dict[str, Any]:
+    """Return the gradients of a step of autograd over all rows."""
+    AutogradEngine([run]).step([(run, [*range(len(run.rows))])])
+    return taken(run.model)
+
+
+def fused_gradients(run: Any) -> dict[str, Any]:
+    """Return the gradients of a step of the fused engine over all rows."""
+    engine = FusedEngine([run])
+    with ThreadPoolExecutor(1) as pool:
+        engine.step([(run, [*range(len(run.rows))])], pool)
+    [flat] = engine._adapters.values()
+    names = {id(p): name for name, p in run.model.adapter.named_parameters()}
     parts = flat.flat.grad.split([weight.numel() for weight in flat._weights])
     pairs = zip(flat._weights, parts, strict=True)
-    return {names[id(weight)]: part.view(weight.shape).clone() for weight, part in pairs}
+    found = {names[id(weight)]: part.view(weight.shape).clone() for weight, part in pairs}
+    engine.detach_memory()
+    return found | taken(run.model)
+
+
+def gradients_of_answers(model: Any, rows: Sequence[AnswerRow], prefix: Any) -> dict[str, Any]:
+    """Return gradients by transformers, a row at a time, with its own loss over masked labels."""
+    import torch
+
+    whole = sum(len(row.answer) for row in rows)
+    for row in rows:
+        ids = [*prefix, *row.prompt, *row.answer]
+        labels = [-100] * (len(ids) - len(row.answer)) + list(row.answer)
+        loss = model.lm(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
+        (loss * len(row.answer) / whole).backward()
+    return taken(model)
 
 
 def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:

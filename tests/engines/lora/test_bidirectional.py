@@ -10,33 +10,19 @@ from choose.engines.lora.fused.training_step import supports
 from choose.engines.lora.model import AdapterSpec, Base, is_causal, load_base, seeded
 from support import tiny_models as tiny
 
-SMALL: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 SWITCHED: dict[str, dict[str, Any]] = {
-    "Gemma3Text": {"use_bidirectional_attention": True, "head_dim": 8, "initializer_range": 0.5},
-    "Llama": {"is_causal": False, "initializer_range": 0.2},
+    "Gemma3": {"use_bidirectional_attention": True, "head_dim": 8},
+    "Llama": {"is_causal": False},
 }
 
 
 @pytest.fixture(params=SWITCHED)
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> Base:
-    import torch
-    import transformers
     from transformers import AutoTokenizer
 
-    name = request.param
-    words = len(AutoTokenizer.from_pretrained(tiny.causal_lm(tmp_path)))
-    settings = {**SMALL, **SWITCHED[name], "vocab_size": words}
-    config = getattr(transformers, f"{name}Config")(**settings)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        getattr(transformers, f"{name}Model")(config).save_pretrained(tmp_path)
-    return load_base(str(tmp_path))
+    tokenizer = AutoTokenizer.from_pretrained(tiny.causal_lm(tmp_path / "other"))
+    settings = {**tiny.SMALL, **SWITCHED[request.param]}
+    return load_base(str(tiny.random_lm(tmp_path / "lm", request.param, settings, tokenizer)))
 
 
 def test_answers_do_not_depend_on_their_company(base: Base) -> None:

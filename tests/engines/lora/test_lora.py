@@ -15,8 +15,14 @@ from choose.engines.lora.batching import (
     special_tokens_around,
     tokenise,
 )
-from choose.engines.lora.classifier import ClassifierRun, class_weights, schedule_for
+from choose.engines.lora.classifier import (
+    ClassifierRun,
+    class_weights,
+    schedule_for,
+    untrained_model,
+)
 from choose.engines.lora.fit import train
+from choose.engines.lora.model import AdapterSpec, load_base, seeded
 from choose.engines.lora.training_run import Schedule
 from choose.errors import StrategyError
 from choose.strategy import Saves, build
@@ -94,23 +100,6 @@ def test_an_adapter_of_other_weights_is_refused(bases: dict[str, str], tmp_path:
     (tmp_path / "fitted.json").write_text(json.dumps(about | {"weights": "0" * 64}))
     with pytest.raises(StrategyError, match="other weights"):
         lora(bases["causal"]).load(tmp_path)
-
-
-@pytest.mark.slow
-def test_the_shared_base_keeps_no_trace(bases: dict[str, str]) -> None:
-    from choose.engines.lora.model import load_base
-
-    base = load_base(bases["causal"])
-    before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
-    modules = [type(module) for module in base.model.modules()]
-    first, second = fitted(bases["causal"], seed=1), fitted(bases["causal"], seed=2)
-    assert [type(module) for module in base.model.modules()] == modules
-    after = base.model.state_dict()
-    assert before.keys() == after.keys()
-    assert all(bool((before[name] == after[name]).all()) for name in before)
-    # Two fitted adapters live side by side over one copy of the weights.
-    assert first._model.base is second._model.base
-    assert not np.array_equal(first.predict(questions()).scores, second.predict(questions()).scores)
 
 
 def test_torch_randomness_is_left_alone(bases: dict[str, str]) -> None:
@@ -215,9 +204,6 @@ def test_one_of_a_group_that_learns_nothing_is_named(bases: dict[str, str]) -> N
 
 @pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
-    from choose.engines.lora.classifier import untrained_model
-    from choose.engines.lora.model import AdapterSpec, load_base, seeded
-
     base = load_base(bases["causal"])
     examples = pool(rows=90)
     chooser = random.Random(0)
@@ -246,8 +232,6 @@ def test_batches_hold_every_row_once_and_little_padding() -> None:
 
 
 def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
-    from choose.engines.lora.model import load_base
-
     causal, encoder = (load_base(bases[k]) for k in ("causal", "encoder"))
     assert causal.causal
     assert not encoder.causal

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +18,9 @@ from choose.engines.lora.answer_tuning import (
     answer_schedule,
     untrained_answers,
 )
-from choose.engines.lora.fit import AutogradEngine
 from choose.engines.lora.fused import attention
 from choose.engines.lora.fused import training_step as fused
-from choose.engines.lora.model import AdapterSpec, Base, load_base, seeded
+from choose.engines.lora.model import AdapterSpec, Base, load_base
 from choose.engines.lora.training_run import Schedule
 from choose.models.prompting.answer_writer import AnswerPrompts
 from choose.models.prompting.prompts import lay_out_question
@@ -30,7 +28,12 @@ from choose.tasks.extraction import Extraction
 from choose.tasks.writing import Writing
 from choose.types import Example, Item
 from support import tiny_models as tiny
-from support.tiny_models import named_gradients
+from support.tiny_models import (
+    autograd_gradients,
+    fused_gradients,
+    gradients_of_answers,
+    tuned,
+)
 
 TASK = Extraction(
     fields={"colour": "text"}, instruction="Find it.", descriptions={"colour": "of the thing"}
@@ -57,17 +60,6 @@ def prompts_of(base: Base, task: Any = TASK, limit: int = 100, longest: int = 40
     return AnswerPrompts(ChatTemplate(base.tokenizer), task, limit, longest)
 
 
-def tuned(base: Base, targets: str = "all") -> AnsweringModel:
-    """An adapter that already does something, so that every gradient is there."""
-    with seeded(5, "cpu"):
-        spec = AdapterSpec(4, targets, 0.0)
-        model = untrained_answers(base, spec, "tiny")
-        for name, parameter in model.adapter.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1)
-    return model
-
-
 def some_rows(sizes: Sequence[tuple[int, int]]) -> list[AnswerRow]:
     chooser = random.Random(3)
 
@@ -83,24 +75,6 @@ PREFIX = (1, 40, 41, 42, 43)
 
 def run_of(model: AnsweringModel, rows: Sequence[AnswerRow], prefix: Any = PREFIX) -> AnswerRun:
     return AnswerRun(model, prefix, rows, Schedule(5, len(rows), 1e-2, 0), 0)
-
-
-def expected(model: AnsweringModel, rows: Sequence[AnswerRow], prefix: Any) -> dict[str, Any]:
-    """Gradients by transformers, a row at a time, with its own loss over masked labels."""
-    whole = sum(len(row.answer) for row in rows)
-    for row in rows:
-        ids = [*prefix, *row.prompt, *row.answer]
-        labels = [-100] * (len(ids) - len(row.answer)) + list(row.answer)
-        loss = model.lm(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
-        (loss * len(row.answer) / whole).backward()
-    return taken(model)
-
-
-def taken(model: AnsweringModel) -> dict[str, Any]:
-    found = {n: p.grad for n, p in model.adapter.named_parameters() if p.requires_grad}
-    for parameter in model.adapter.parameters():
-        parameter.grad = None
-    return found
 
 
 @pytest.mark.slow
@@ -191,47 +165,21 @@ def test_questions_on_one_passage_share_its_tokens(base: Base) -> None:
 @pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])
 @pytest.mark.parametrize("targets", ["all", "attention"])
 def test_both_engines_give_the_gradients_of_transformers(base, targets, rows, prefix, monkeypatch):
-    found = tuned(base, targets)
-    run = run_of(found, rows, prefix)
-    batch = list(range(len(rows)))
-    wanted = expected(found, run.answered, prefix)
+    """In one pass or many, and where rows are long, some positions at a time."""
+    model = tuned(base, targets)
+    run = run_of(model, rows, prefix)
+    wanted = gradients_of_answers(model, run.answered, prefix)
     assert any(bool(grad.any()) for grad in wanted.values())
-    found.adapter.train()
-    AutogradEngine([run]).step([(run, batch)])
-    for name, grad in taken(found).items():
-        torch.testing.assert_close(grad, wanted[name], rtol=1e-4, atol=1e-6)
-    # Where rows are long, some positions are computed at a time.
-    for long in (attention.LONG, 4):
+    for tokens, long in ((640, attention.LONG), (30, 4)):
         monkeypatch.setattr(attention, "LONG", long)
         monkeypatch.setattr(attention, "POSITIONS", 3)
-        engine = fused.FusedEngine([run])
-        with ThreadPoolExecutor(1) as pool:
-            engine.step([(run, batch)], pool)
-        ours = named_gradients(engine._adapters[id(run)], found.adapter)
-        assert ours.keys() == wanted.keys()
-        for name, grad in ours.items():
-            torch.testing.assert_close(grad, wanted[name], rtol=1e-4, atol=1e-6)
-        engine.detach_memory()
-
-
-@pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])
-def test_the_gradient_does_not_depend_on_packing(base, rows, monkeypatch):
-    found, batch = tuned(base), list(range(len(rows)))
-    run = run_of(found, rows)
-    passes = []
-    for tokens in (640, 30):
         monkeypatch.setattr(fused, "max_part_tokens", lambda *_, most=tokens: most)
         small = replace(memory.limits_of("cpu"), training_tokens=tokens)
         monkeypatch.setitem(memory._LIMITS, "cpu", small)
-        engine = fused.FusedEngine([run])
-        with ThreadPoolExecutor(1) as pool:
-            engine.step([(run, batch)], pool)
-        flat = engine._adapters[id(run)].flat.grad
-        engine.detach_memory()
-        AutogradEngine([run]).step([(run, batch)])
-        passes.append((flat.clone(), torch.cat([g.flatten() for g in taken(found).values()])))
-    for one, other in zip(*passes, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        for found in (autograd_gradients(run), fused_gradients(run)):
+            assert found.keys() == wanted.keys()
+            for name, grad in found.items():
+                torch.testing.assert_close(grad, wanted[name], rtol=1e-4, atol=1e-6)
 
 
 def test_questions_on_one_passage_are_scored_as_alone(base: Base) -> None:

@@ -46,11 +46,8 @@ def engine_notes(base: Base, targets: str) -> list[str]:
     """Return how a base is held and what about it is trained in a slower or another way."""
     kind = type(base.model).__name__
     notes = memory_notes(base.device)
-    supported = trains_together(base)
-    if base.causal and not supported:
+    if base.causal and not trains_together(base):
         notes.append(f"{kind} is trained by autograd, which is slower than layers written by hand.")
-    elif supported and base.device == "cpu" and not fused.is_compiled():
-        notes.append("torch could not compile the layers: steps take up to 1.6 times as long.")
     if targets == "attention" and attention_layers(base) is None:
         notes.append(f"PEFT knows no query and value layers of {kind}: all layers have adapters.")
     return notes

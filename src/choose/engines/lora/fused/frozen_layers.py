@@ -54,11 +54,6 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return compiled
 
 
-def is_compiled() -> bool:
-    """Return whether torch compiles the layers on a CPU; without, a step takes longer."""
-    return _compiled(layers_forward) is not layers_forward
-
-
 class PackedLayers(ABC):
     """A base's layers, packed; built once a process and number type.
 

@@ -34,9 +34,6 @@ from choose.engines.lora.fused.frozen_layers import (
     PackedLayers,
     is_encoder,
 )
-from choose.engines.lora.fused.frozen_layers import (
-    is_compiled as is_compiled,
-)
 from choose.engines.lora.fused.linear_layers import (
     FlatAdapters,
     LoraMatrices,
