@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoTokenizer
 
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.label_scoring import LabelTrie
@@ -20,9 +21,10 @@ from choose.engines.lora.answer_tuning import AnswerRow, AnswerRun
 from choose.engines.lora.batching import tokenise
 from choose.engines.lora.classifier import ClassifierRun, untrained_model
 from choose.engines.lora.fused.training_step import supports
-from choose.engines.lora.model import AdapterSpec, load_base, seeded
+from choose.engines.lora.model import AdapterSpec, is_causal, load_base, seeded
 from choose.engines.lora.training_run import Schedule, TrainingRun
 from support import families
+from support import tiny_models as tiny
 from support.families import DECODERS, ENCODERS
 from support.tiny_models import (
     autograd_gradients,
@@ -181,6 +183,40 @@ def test_an_encoder_reads_the_tokens_that_its_tokenizer_makes(name: str, folders
     with seeded(0, "cpu"):
         model = untrained_model(base, AdapterSpec(3, "all", 0.0), 2, name)
     assert torch.isfinite(model.predict_logits([longest])).all(), "positions suffice"
+
+
+@pytest.mark.parametrize(
+    ("name", "switch"),
+    [
+        ("Gemma3", {"use_bidirectional_attention": True, "head_dim": 8}),
+        ("Llama", {"is_causal": False}),
+    ],
+)
+def test_a_decoder_that_a_switch_makes_an_encoder_answers_alike_in_any_company(
+    name, switch, tmp_path
+):
+    tokenizer = AutoTokenizer.from_pretrained(tiny.causal_lm(tmp_path / "other"))
+    folder = tiny.random_lm(tmp_path / "lm", name, {**tiny.SMALL, **switch}, tokenizer)
+    model = tuned(base := load_base(str(folder)), "attention")
+    short, long = [5, 9, 7], [11, 3, 8, 40, 6, 21, 9, 30, 2, 17, 33]
+    alone, together = model.predict_logits([short]), model.predict_logits([short, long])
+    torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-4)
+    # The last token does not stand for all: those before have read it too.
+    assert not base.causal
+    assert base.pooling == "mean"
+    # Autograd, which trains them, sees both ways.
+    assert not supports(base.model)
+
+
+def test_a_plain_decoder_sees_what_came_before() -> None:
+    def causal(kind: str, **more: Any) -> bool:
+        return is_causal(AutoConfig.for_model(kind, **more))
+
+    assert causal("llama")
+    assert causal("gemma3_text")
+    assert not causal("gemma3_text", use_bidirectional_attention=True)
+    assert not causal("llama", is_causal=False)
+    assert not causal("bert")
 
 
 def test_every_family_of_the_docs_is_here() -> None:

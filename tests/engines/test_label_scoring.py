@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import AddedToken
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from choose.conformance import HOSTILE
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
@@ -15,6 +19,7 @@ from choose.engines.causal.label_scoring import CausalLM, LabelTrie, added_lengt
 from choose.engines.causal.loading import load_causal, supports_tree_attention
 from choose.engines.causal.packed_attention import pass_work
 from choose.engines.hardware import memory
+from choose.engines.lora.batching import special_tokens_around, tokenise
 from choose.engines.weights.resolve import resolve
 from choose.engines.weights.spec import DEFAULT_LM
 from choose.errors import ModelError
@@ -26,9 +31,6 @@ LABELS = ("a", "a pear", "a pear tree", "pear", "apple", "apple pie", "exchange 
 
 
 def loaded(folder: Path, dtype: str = "float32") -> CausalLM:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     return CausalLM(model.eval(), ChatTemplate(AutoTokenizer.from_pretrained(folder)), "tiny")
 
@@ -62,8 +64,6 @@ def prompts(lm: CausalLM) -> list[Prompt]:
 
 
 def test_the_slow_way_agrees_with_the_definition(lm: CausalLM) -> None:
-    import torch
-
     prompt, grown = prompts(lm)[0], trie(lm)
     label = [*lm.template.content("a pear"), lm.template.end]
     with torch.inference_mode():
@@ -192,9 +192,6 @@ MARKS = [f"bad {MARK} pear", MARK, f"{MARK * 3}x{OTHER}", f"a{' ' * 40}{OTHER}{'
 @pytest.fixture(scope="module")
 def marked(folder: Path) -> ChatTemplate:
     """As DeepSeek's distilled models: a role is an added token that is not flagged special."""
-    from tokenizers import AddedToken
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(folder)
     greedy = AddedToken(OTHER, special=False, lstrip=True, rstrip=True)
     words = [AddedToken(word, special=False) for word in ("COVID-19", "   ", "🍐")]
@@ -205,8 +202,6 @@ def marked(folder: Path) -> ChatTemplate:
 
 @pytest.mark.parametrize("text", MARKS)
 def test_marks_that_are_not_special_stay_text(marked: ChatTemplate, text: str) -> None:
-    from choose.engines.lora.batching import tokenise
-
     tokenizer = marked.tokenizer
     marks = {tokenizer.convert_tokens_to_ids(mark) for mark in (MARK, OTHER)}
     assert marks & set(tokenizer(text, split_special_tokens=True)["input_ids"]), "it would match"
@@ -244,8 +239,6 @@ def test_a_text_cannot_become_layout(lm, marked, way, text):
 
 
 def test_padding_side_and_bos_change_nothing(folder: Path, lm: CausalLM) -> None:
-    from transformers import AutoTokenizer
-
     other = AutoTokenizer.from_pretrained(folder, padding_side="left", add_bos_token=True)
     chat = [("system", "s"), ("user", "q")]
     assert ChatTemplate(other).prompt(chat, 1) == lm.template.prompt(chat, 1)
@@ -254,11 +247,6 @@ def test_padding_side_and_bos_change_nothing(folder: Path, lm: CausalLM) -> None
 @pytest.mark.parametrize("template", ["none", "writes it", "leaves it out"])
 def test_a_text_begins_once_where_the_tokenizer_begins_texts(folder: Path, template: str) -> None:
     """As Llama's and Gemma's do; a chat begins as its template says."""
-    from tokenizers.processors import TemplateProcessing
-    from transformers import AutoTokenizer
-
-    from choose.engines.lora.batching import special_tokens_around, tokenise
-
     tokenizer = AutoTokenizer.from_pretrained(folder)
     bos = tokenizer.bos_token_id
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
@@ -278,17 +266,10 @@ def test_a_text_begins_once_where_the_tokenizer_begins_texts(folder: Path, templ
     assert tokenise(tokenizer, ["", "x"], 8).ids[0] == (bos,)
 
 
-def test_templates_that_refuse_a_system_message(folder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-        "{% for m in messages %}<|im_start|>{{ m['content'] | trim }}<|im_end|>{% endfor %}"
-    )
-    assert not ChatTemplate(tokenizer).system
-    assert ChatTemplate(tokenizer).chat
-
+REFUSES = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m['content'] | trim }}<|im_end|>{% endfor %}"
+)
 
 # As Mistral-7B-Instruct-v0.3's, which says the system's message before the last question.
 MISTRAL = """{%- if messages[0]["role"] == "system" %}
@@ -314,26 +295,29 @@ MISTRAL = """{%- if messages[0]["role"] == "system" %}
 {%- endfor %}"""
 
 
-def test_templates_that_tell_a_system_message_last(folder: Path) -> None:
-    from transformers import AutoTokenizer
-
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (REFUSES, "<|im_start|>Sort.<|im_end|><|im_start|>Understood.<|im_end|>"
+                  "<|im_start|>x<|im_end|><|im_start|>a<|im_end|><|im_start|>y<|im_end|>"),
+        (MISTRAL, "<|im_start|>[INST] Sort.[/INST] Understood.<|im_end|>"
+                  "[INST] x[/INST] a<|im_end|>[INST] y[/INST]"),
+    ],
+    ids=["refused", "last"],
+)  # fmt: skip
+def test_templates_that_refuse_a_system_message_or_tell_it_last(folder, written, text):
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.chat_template = MISTRAL
+    tokenizer.chat_template = written
     template = ChatTemplate(tokenizer)
     assert template.chat
     assert not template.system
     assert template.end == tokenizer.eos_token_id
     chat = [("user", "Sort."), ("assistant", "Understood."), ("user", "x"), ("assistant", "a")]
     prompt = template.prompt([*chat, ("user", "y")], 4)
-    assert tokenizer.decode(prompt.prefix + prompt.rest) == (
-        "<|im_start|>[INST] Sort.[/INST] Understood.<|im_end|>"
-        "[INST] x[/INST] a<|im_end|>[INST] y[/INST]"
-    )
+    assert tokenizer.decode(prompt.prefix + prompt.rest) == text
 
 
 def test_a_base_model_is_prompted_without_a_chat(folder: Path) -> None:
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = None
     template = ChatTemplate(tokenizer)
@@ -360,31 +344,22 @@ def test_a_tokenizer_that_opens_every_text_does_not_open_the_scaffold() -> None:
 
 
 def test_a_tokenizer_that_cannot_end_an_answer_is_refused(tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(tiny.encoder(tmp_path / "encoder"))
     with pytest.raises(ModelError, match="end an answer"):
         ChatTemplate(tokenizer)
 
 
-def test_long_texts_are_cut_at_a_token(lm: CausalLM) -> None:
-    text = "how does the exchange work " * 50
-    short, cut = lm.template.cut(text, 20)
-    assert cut
-    assert text.startswith(short)
-    assert len(lm.template.content(short)) <= 20
-    assert lm.template.cut("fine", 20) == ("fine", False)
-
-
-@pytest.mark.parametrize("limit", [1, 3, 4, 9, 10])
-def test_characters_of_several_tokens_are_cut_whole(lm: CausalLM, limit: int) -> None:
-    pears = "🍐" * 50
+@pytest.mark.parametrize("limit", [1, 3, 4, 9, 10, 20])
+def test_texts_are_cut_at_a_token_and_characters_whole(lm: CausalLM, limit: int) -> None:
     each = len(lm.template.content("🍐"))
     assert each > 1
-    short, cut = lm.template.cut(pears, limit)
-    assert cut
+    for text in ("how does the exchange work " * 50, "🍐" * 50):
+        short, cut = lm.template.cut(text, limit)
+        assert cut
+        assert text.startswith(short)
+        assert len(lm.template.content(short)) <= limit
     assert short == "🍐" * (limit // each)
-    assert len(lm.template.content(short)) <= limit
+    assert lm.template.cut("fine", 20) == ("fine", False)
 
 
 ROPES: dict[str, dict[str, Any]] = {

@@ -207,6 +207,9 @@ def trained(folder: str, rows: list[tuple[int, ...]]) -> dict[str, Any]:
 
     def run(seed: int, dropout: float = 0.0) -> ClassifierRun:
         model = tuned(base, "attention", dropout)
+        for parameter in model.adapter.parameters():
+            if parameter.requires_grad:  # rounding grows with what adapters do
+                parameter.data.mul_(0.5)
         targets = [len(row) % 3 for row in rows]
         return ClassifierRun(model, rows, targets, Schedule(10, 8, 1e-2, 0), seed)
 
