@@ -113,8 +113,7 @@ def beside(executor: Any, jobs: Sequence[Job]) -> float:
 @contextmanager
 def on_ray(data: Dataset) -> Iterator[Any]:
     """Start a cluster of two nodes as a user does, and yield an executor on it."""
-    from choose.run.cluster.node_worker import Question, resources_of
-    from choose.run.cluster.ray_cluster import connect
+    from choose.run.cluster.ray_cluster import connect, sizes_of
     from choose.run.cluster.ray_executor import RayExecutor
     from choose.schema.study_sections import RunSection
     from choose.types import Candidate
@@ -129,8 +128,8 @@ def on_ray(data: Dataset) -> Iterator[Any]:
         section = RunSection(executor="ray", address=nodes.address)
         joined = connect(section, data_may_leave=True)
         candidates = [Candidate(name=name, strategy=name) for name in ("majority", "tfidf")]
-        resources = resources_of(candidates, joined.nodes(), nodes.address)
-        executor = RayExecutor(joined, Pools(data), resources, Question.about(candidates), print)
+        sizes = sizes_of(candidates, joined.nodes(), nodes.address)
+        executor = RayExecutor(joined, Pools(data), sizes, candidates, print)
         try:
             executor.begin()
             yield executor

@@ -90,23 +90,25 @@ def nodes(installed: Path) -> Iterator[Nodes]:
 
 @pytest.fixture
 def compare(nodes: Nodes, tmp_path: Path) -> Start:
+    return partial(start, tmp_path, nodes)
+
+
+def start(
+    folder: Path, nodes: Nodes, out: str, study: str = SLOW, on: bool = True, **environment: str
+) -> subprocess.Popen[str]:
     """Start `choose compare` with a study, on the cluster or in one process."""
-    write_csv(tmp_path / "words.csv", ROWS)
-
-    def start(out, study=SLOW, on=True, **environment):
-        (tmp_path / "study.toml").write_text(study)
-        place = ("--set", f"address={nodes.address}") if on else ("--set", "executor=local")
-        return subprocess.Popen(
-            [*COMPARE, "--out", out, *place],
-            cwd=tmp_path,
-            env={**nodes.environment, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )
-
-    return start
+    write_csv(folder / "words.csv", ROWS)
+    (folder / "study.toml").write_text(study)
+    place = f"address={nodes.address}" if on else "executor=local"
+    return subprocess.Popen(
+        [*COMPARE, "--out", out, "--set", place],
+        cwd=folder,
+        env={**nodes.environment, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
@@ -148,19 +150,7 @@ def some_trials(store: Path, count: int, process: subprocess.Popen[str]) -> dict
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, nodes: Nodes) -> Known:
     """The study in one process: its decision and its store."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    write_csv(folder / "words.csv", ROWS)
-    (folder / "study.toml").write_text(SLOW)
-    record = finish(
-        subprocess.Popen(
-            [*COMPARE, "--out", "st"],
-            cwd=folder,
-            env=nodes.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    )
-    return decided(record), folder / "st"
+    return decided(finish(start(folder, nodes, "st", on=False))), folder / "st"
 
 
 def test_a_cluster_gives_the_answers_of_one_process(compare, undisturbed, tmp_path):
@@ -267,7 +257,8 @@ def test_another_version_is_a_line(compare, nodes):
     with other_version(nodes.address):
         said = finish(compare("st", STUDY), code=2).splitlines()
     assert len(said) == 1
-    assert "The cluster runs another version: Ray: 2.9.0" in said[0]
+    assert "The cluster runs another version. " in said[0]
+    assert "was started with: Ray: 2.9.0 Python: 3" in said[0]
 
 
 @contextmanager

@@ -5,8 +5,9 @@ The cluster here is a table of nodes; tests/run/test_ray_cluster.py starts a rea
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,16 +16,8 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
 from choose.run.cluster import ray_cluster, ray_executor
-from choose.run.cluster.node_worker import (
-    ClusterWorker,
-    Node,
-    NodeFacts,
-    Question,
-    Resources,
-    resources_of,
-    why_not,
-)
-from choose.run.cluster.ray_cluster import Cluster, connect
+from choose.run.cluster.node_worker import ClusterWorker, settings_of, why_not
+from choose.run.cluster.ray_cluster import FAST, Cluster, Node, Size, connect, sizes_of
 from choose.run.cluster.ray_executor import RayExecutor
 from choose.run.records import GroupRequest, GroupResult
 from choose.schema.study_sections import RunSection
@@ -33,7 +26,7 @@ from support.studies import dataset, jobs_of, study
 
 DATA = dataset(rows=60)
 JOBS = jobs_of(study("tfidf", "knn", "probe"), DATA)
-FACTS = NodeFacts(versions={"numpy": "2.1.0"}, code="a", dtype="float32")
+FACTS = {"numpy": "2.1.0", "the source of choose": "a", "the strategy 'mine'": "b"}
 
 
 class Ended(Exception):
@@ -47,7 +40,7 @@ class Method:
     worker: "Worker"
     name: str
 
-    def remote(self, *arguments: Any) -> tuple["Worker", str, Any]:
+    def remote(self, *arguments: Any, **_: Any) -> tuple["Worker", str, Any]:
         self.worker.calls.append((self.name, *arguments))
         return (self.worker, self.name, id(arguments))
 
@@ -55,7 +48,7 @@ class Method:
 @dataclass(eq=False)
 class Worker:
     node: Node
-    asked: Resources
+    size: Size
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     alive: bool = True
 
@@ -82,11 +75,8 @@ class Nodes(Cluster):
     def alive(self) -> list[Node]:
         return self.there
 
-    def here(self) -> Node:
-        return self.there[0]
-
-    def start(self, node: Node, asked: Resources) -> Worker:
-        self.workers.append(Worker(node, asked))
+    def start(self, node: Node, size: Size, settings: Mapping[str, str]) -> Worker:
+        self.workers.append(Worker(node, size))
         return self.workers[-1]
 
     def end(self, handle: Worker) -> None:
@@ -98,26 +88,24 @@ class Nodes(Cluster):
 
     def get(self, ref: tuple[Worker, str, int]) -> Any:
         worker, name, _ = ref
-        value = {"facts": lambda: self.facts(worker.node), "begin": lambda: None}.get(
-            name, lambda: self.outcome(worker)
-        )()
+        value = self.outcome(worker) if name == "run" else self.facts(worker.node)
         if isinstance(value, Exception):
             raise value
+        if name == "begin":
+            return why_not(FACTS, value)
         lost = "other weights" if worker.node.id in self.lacking else ""
-        return GroupResult(number=value.number, lost=lost) if name == "run" else value
+        return GroupResult(number=value.number, lost=lost)
 
 
 def node(id: str, cores: float = 1.0, gpus: float = 0.0) -> Node:
     return Node(id, f"10.0.0.{id}", cores, gpus)
 
 
-def executor(cluster: Nodes, said: list[str] | None = None, **resources: Resources) -> RayExecutor:
-    names = {job.trial.candidate for job in JOBS}
-    asked = {name: resources.get(name, Resources(cores=1.0, gpus=0.0)) for name in names}
+def executor(cluster: Nodes, said: list[str] | None = None, **sizes: Size) -> RayExecutor:
+    asked = {job.trial.candidate: FAST for job in JOBS} | sizes
     say = (said if said is not None else []).extend
-    made = RayExecutor(cluster, Pools(DATA), asked, Question(()), say)
+    made = RayExecutor(cluster, Pools(DATA), asked, (), say)
     made.begin()
-    made.here = FACTS
     return made
 
 
@@ -126,9 +114,13 @@ def request(number: int, candidate: str = "tfidf", **more: Any) -> GroupRequest:
     return GroupRequest(number=number, jobs=(job,), **more)
 
 
+def drain(made: RayExecutor) -> list[GroupResult]:
+    return [result for _ in range(5) for result in made.results()]
+
+
 @pytest.fixture(autouse=True)
 def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Question, "facts", lambda self: FACTS)
+    monkeypatch.setattr(ray_executor, "facts_of", lambda strategies: FACTS)
 
 
 def test_every_request_is_run_once_by_workers_that_fit_the_nodes() -> None:
@@ -151,11 +143,13 @@ def test_every_request_is_run_once_by_workers_that_fit_the_nodes() -> None:
 def test_a_request_goes_where_its_model_is_loaded() -> None:
     cluster = Nodes(node("1", cores=2.0))
     made = executor(cluster)
-    for number in range(6):
-        made.submit(request(number, "knn" if number % 2 else "tfidf"))
-        list(made.results())
-    sent = [{c[1].candidate for c in w.calls if c[0] == "run"} for w in cluster.workers]
-    assert sum("knn" in names for names in sent) == 1
+    for number, candidate in enumerate(("tfidf", "knn")):  # one for each worker
+        made.submit(request(number, candidate))
+    drain(made)
+    made.submit(request(2, "knn"))
+    drain(made)
+    sent = [[c[1].candidate for c in w.calls if c[0] == "run"] for w in cluster.workers]
+    assert sent == [["tfidf"], ["knn", "knn"]]
 
 
 def test_a_fit_that_a_worker_kept_is_gone_on_with_there() -> None:
@@ -191,12 +185,15 @@ def test_a_request_that_has_waited_has_less_time_left(monkeypatch: pytest.Monkey
     assert sent.fit_seconds == 35.0
 
 
-def test_an_idle_worker_makes_room_for_one_with_other_resources() -> None:
-    cluster = Nodes(node("1", cores=2.0))
-    made = executor(cluster, knn=Resources(cores=2.0))
-    made.submit(request(1, "knn"))
-    assert [r.number for _ in range(5) for r in made.results()] == [1]
-    assert [w.asked.cores for w in cluster.workers if w.alive] == [2.0]
+def test_a_request_goes_to_the_smallest_worker_that_is_large_enough() -> None:
+    cluster = Nodes(node("1", cores=4.0, gpus=1.0))
+    made = executor(cluster, knn=Size(gpus=1, cores=2))
+    for number, candidate in enumerate(("tfidf", "knn")):
+        made.submit(request(number, candidate))
+        list(made.results())
+    sent = [[c[1].candidate for c in w.calls if c[0] == "run"] for w in cluster.workers]
+    assert [w.size.cores for w in cluster.workers] == [2.0, 1.0, 1.0]
+    assert sent == [["knn"], ["tfidf"], []]
 
 
 def ending(cluster: Nodes, *errors: Exception) -> None:
@@ -210,11 +207,11 @@ def test_what_is_lost_says_why_and_what_to_do() -> None:
     ending(cluster, Ended("x\nValueError: a\nbug"))
     made = executor(cluster)
     made.submit(request(1))
-    (result,) = [r for _ in range(5) for r in made.results()]
+    (result,) = drain(made)
     assert result.number == 1
     assert result.lost.startswith("On the node 10.0.0.1: bug. If its memory ran out, name")
     made.submit(request(2))  # the study goes on with another worker
-    assert [(r.number, r.lost) for _ in range(5) for r in made.results()] == [(2, "")]
+    assert [(r.number, r.lost) for r in drain(made)] == [(2, "")]
 
 
 @pytest.mark.parametrize("head", [(), (node("9", cores=0.0),)])
@@ -234,7 +231,7 @@ def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(monkeypatch, head
     assert made.free == 1  # nothing is under way, and nodes may come
     made.submit(request(2))
     with pytest.raises(StudyError, match=r"lost its last usable node\. What has finished is kept"):
-        [list(made.results()) for _ in range(5)]
+        drain(made)
 
 
 def test_what_was_lost_on_a_node_is_tried_on_another() -> None:
@@ -244,9 +241,9 @@ def test_what_was_lost_on_a_node_is_tried_on_another() -> None:
     first = request(1, "knn")
     made.submit(first)
     cluster.lacking = {a.node.id for a in made.actors if a.request}
-    (lost,) = [r for _ in range(5) for r in made.results()]
+    (lost,) = drain(made)
     made.submit(replace(first, number=2))
-    (again,) = [r for _ in range(5) for r in made.results()]
+    (again,) = drain(made)
     assert (lost.lost, again.lost) == ("other weights", "")
     assert len({w.node.id for w in cluster.workers if w.calls[-1][0] == "run"}) == 2
 
@@ -254,16 +251,15 @@ def test_what_was_lost_on_a_node_is_tried_on_another() -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"versions": {"numpy": "2.2.0"}}, "numpy is 2.2.0 there and 2.1.0 here"),
-        ({"versions": {"numpy": "2.1.0", "torch": "2.6"}}, "torch is 2.6 there and missing here"),
-        ({"code": "b"}, "the source of choose or of a strategy is another there"),
-        ({"dtype": "bfloat16"}, "compute in bfloat16 there and in float32 elsewhere"),
-        ({"lacks": ("mine",)}, "it lacks the strategies mine"),
+        ({**FACTS, "numpy": "2.2.0"}, "numpy is 2.2.0 there and 2.1.0 here. Install the same"),
+        ({**FACTS, "torch": "2.6"}, "torch is 2.6 there and missing here"),
+        ({**FACTS, "the source of choose": "b"}, "the source of choose is b there and a here"),
+        ({"numpy": "2.1.0", "the source of choose": "a"}, "the strategy 'mine' is missing there"),
     ],
 )
 def test_a_node_that_would_answer_differently_is_refused_in_a_line(changed, says):
     cluster, said = Nodes(node("1"), node("2")), list[str]()
-    cluster.facts = lambda node: replace(FACTS, **changed) if node.id == "2" else FACTS
+    cluster.facts = lambda node: changed if node.id == "2" else {**FACTS, "numpy": "2.1.0+cu1"}
     made = executor(cluster, said)
     (line,) = said
     assert line.startswith("The node 10.0.0.2 of the Ray cluster is not used: ")
@@ -274,37 +270,17 @@ def test_a_node_that_would_answer_differently_is_refused_in_a_line(changed, says
     assert {w.node.id for w in cluster.workers if w.alive} == {"1"}
 
 
-def test_a_build_for_gpus_is_the_same_version_and_a_stated_number_type_holds_everywhere(
-    monkeypatch,
-):
-    gpu = replace(FACTS, versions={"torch": "2.6.0+cu124"})
-    cpu = replace(FACTS, versions={"torch": "2.6.0+cpu"})
-    assert why_not(cpu, gpu) is None
-    other = replace(FACTS, dtype="bfloat16")
-    assert "float32" in (why_not(FACTS, other) or "")
-    monkeypatch.setenv("CHOOSE_DTYPE", "float32")
-    assert why_not(FACTS, other) is None
-
-
-@pytest.mark.parametrize(
-    ("decided", "able", "computes"),
-    [("float32", True, "float32"), ("bfloat16", True, "bfloat16"), ("bfloat16", False, None)],
-)
-def test_a_worker_computes_in_the_number_type_of_the_study_where_its_hardware_can(
-    monkeypatch, decided, able, computes
-):
-    monkeypatch.setattr("choose.engines.hardware.compute_settings.has_bfloat16", lambda: able)
-    monkeypatch.setattr(ray_executor, "why_not", lambda here, there: None)
-    cluster = Nodes(node("1"))
-    monkeypatch.setattr(Question, "facts", lambda self: replace(FACTS, dtype=decided))
-    executor(cluster)
-    (asked,) = [c[1] for c in cluster.workers[0].calls if c[0] == "facts"]
-    assert asked.dtype == decided
-    with monkeypatch.context() as changed:
-        changed.setattr(os, "environ", {})
-        ClusterWorker({}, 3).facts(asked)
-        assert os.environ.get("CHOOSE_DTYPE") == computes
-        assert os.environ["CHOOSE_THREADS"] == "3"
+def test_models_compute_in_the_number_type_of_this_machine_on_every_node(monkeypatch):
+    monkeypatch.setattr("choose.engines.hardware.compute_settings.dtype", lambda: "torch.bfloat16")
+    monkeypatch.setenv("CHOOSE_KEEP_GB", "2")
+    probe = Candidate(name="a", strategy="probe", params={"encoder": "x/y"})
+    settings = settings_of([probe])
+    assert settings == {"CHOOSE_KEEP_GB": "2", "CHOOSE_DTYPE": "bfloat16"}
+    remote = Candidate(name="b", strategy="zero-shot", params={"model": "endpoint:big"})
+    assert "CHOOSE_DTYPE" not in settings_of([remote, Candidate(name="c", strategy="tfidf")])
+    monkeypatch.setattr(os, "environ", {})
+    ClusterWorker(settings, 3)
+    assert os.environ == {**settings, "CHOOSE_THREADS": "3"}
 
 
 def test_without_a_usable_node_nothing_begins() -> None:
@@ -326,23 +302,21 @@ def test_a_node_whose_workers_end_as_they_begin_is_given_up() -> None:
     assert len(said) == 1
 
 
-def candidates() -> list[Candidate]:
-    return [Candidate(name="tfidf", strategy="tfidf"), Candidate(name="lora", strategy="lora")]
-
-
 def test_a_slow_candidate_gets_cores_and_a_gpu_where_a_node_has_one() -> None:
+    both = [Candidate(name=name, strategy=name) for name in ("tfidf", "lora")]
     nodes = [node("1", cores=2.0), node("2", cores=16.0, gpus=2.0)]
-    usual = resources_of(candidates(), nodes, "a:1")
-    assert usual == {"tfidf": Resources(cores=1.0), "lora": Resources(cores=4.0, gpus=1.0)}
-    assert resources_of(candidates(), nodes[:1], "a:1")["lora"] == Resources(cores=2.0)
+    assert sizes_of(both, nodes, "a:1") == {"tfidf": FAST, "lora": Size(gpus=1, cores=4)}
+    assert sizes_of(both, nodes[:1], "a:1")["lora"] == Size(gpus=0, cores=2)
     with pytest.raises(StudyError, match="No node of the Ray cluster 'a:1' has a core"):
-        resources_of(candidates(), [node("1", cores=0.0)], "a:1")
+        sizes_of(both, [node("1", cores=0.0)], "a:1")
 
 
-def test_how_many_workers_a_node_holds() -> None:
-    assert node("1", cores=4.0).count(Resources(cores=1.5)) == 2
-    assert node("1", cores=4.0, gpus=1.0).count(Resources(cores=1.0, gpus=0.5)) == 2
-    assert node("1", cores=4.0).count(Resources(cores=1.0, gpus=1.0)) == 0
+@pytest.mark.parametrize(
+    ("cores", "gpus", "slow", "fast"), [(0, 0, 0, 0), (4, 0, 0, 4), (5, 2, 2, 1), (64, 1, 1, 15)]
+)
+def test_workers_for_slow_candidates_come_first_and_others_fill_the_node(cores, gpus, slow, fast):
+    large = Size(gpus=1, cores=2)
+    assert node("1", cores, gpus).layout([FAST, large, FAST]) == [large] * slow + [FAST] * fast
 
 
 @pytest.mark.parametrize(
@@ -371,7 +345,7 @@ def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
             os.write(2, b"[2026-01-01 E 1 1] gcs_rpc_client: Failed to connect\n" * 20)
             raise ConnectionError("no cluster")
 
-    monkeypatch.setattr(ray_cluster, "_listens", lambda address: True)
+    monkeypatch.setattr(ray_cluster.socket, "create_connection", lambda *_: StringIO())
     with pytest.raises(StudyError, match="No Ray cluster answers at '10\\.0\\.0\\.1:6379'"):
         ray_cluster._join(Ray(), "10.0.0.1:6379", ())
     os.write(2, b"ours")
@@ -379,20 +353,26 @@ def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
 
 
 def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
-    monkeypatch.setattr(ray_cluster, "_join", lambda *_: None)
-    here, elsewhere = node("1"), node("2")
-    monkeypatch.setattr(Cluster, "alive", lambda self: [here, elsewhere])
-    monkeypatch.setattr(Cluster, "here", lambda self: here)
+    nodes = [
+        {"NodeID": id, "NodeManagerAddress": f"10.0.0.{id}", "Alive": id != "3", "Resources": {}}
+        for id in "123"
+    ]
+    there = nodes[:]
+    ray = SimpleNamespace(
+        is_initialized=lambda: True,
+        nodes=lambda: there,
+        get_runtime_context=lambda: SimpleNamespace(get_node_id=lambda: "1"),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
     section = RunSection(address="10.0.0.1:6379")
     with pytest.raises(StudyError) as error:
         connect(section, data_may_leave=False)
     assert "has nodes on other machines (10.0.0.2)" in str(error.value)
-    assert connect(section, data_may_leave=True).nodes() == [here, elsewhere]
-    monkeypatch.setattr(Cluster, "alive", lambda self: [here])
+    assert [n.id for n in connect(section, data_may_leave=True).nodes()] == ["1", "2"]
+    del there[1]
     alone = connect(section, data_may_leave=False)
-    monkeypatch.setattr(Cluster, "alive", lambda self: [here, elsewhere])
-    assert alone.nodes() == [here], "a node that comes later gets no rows"
+    there.append(nodes[1])
+    assert [n.id for n in alone.nodes()] == ["1"], "a node that comes later gets no rows"
 
 
 def test_workers_see_no_key_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:

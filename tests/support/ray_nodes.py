@@ -21,17 +21,13 @@ STARTED = b"Ray runtime started"
 STORE = 80_000_000
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 class Nodes:
-    """A cluster on this machine; `stop` ends what was started here, and nothing else."""
+    """The nodes of a cluster on this machine."""
 
     def __init__(self, folder: Path, paths: tuple[Path, ...] = (), **environment: str) -> None:
-        self.folder, self.port = folder, free_port()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.folder, self.port = folder, int(free.getsockname()[1])
         self.address = f"127.0.0.1:{self.port}"
         self.nodes: list[subprocess.Popen[bytes]] = []
         self.environment = {
@@ -44,22 +40,22 @@ class Nodes:
         }
         self.of_nodes = environment  # only theirs
 
-    def head(self, cores: int = 1) -> subprocess.Popen[bytes]:
+    def head(self) -> subprocess.Popen[bytes]:
         port = ("--head", f"--port={self.port}", "--include-dashboard=false")
-        return self._start(*port, f"--num-cpus={cores}", f"--temp-dir={self.folder / 'ray'}")
+        return self._start(*port, f"--temp-dir={self.folder / 'ray'}")
 
-    def worker(self, cores: int = 1, **environment: str) -> subprocess.Popen[bytes]:
-        return self._start(f"--address={self.address}", f"--num-cpus={cores}", **environment)
+    def worker(self) -> subprocess.Popen[bytes]:
+        return self._start(f"--address={self.address}")
 
-    def _start(self, *options: str, **environment: str) -> subprocess.Popen[bytes]:
+    def _start(self, *options: str) -> subprocess.Popen[bytes]:
         log = self.folder / f"node-{len(self.nodes)}.log"
-        common = ("--node-ip-address=127.0.0.1", f"--object-store-memory={STORE}", "--block")
-        lean = ("--include-log-monitor=false",)
+        common = ("--node-ip-address=127.0.0.1", "--num-cpus=1", "--block")
+        lean = (f"--object-store-memory={STORE}", "--include-log-monitor=false")
         for _ in range(3):  # a busy machine may not start one within Ray's 30 seconds
             with log.open("wb") as out:
                 node = subprocess.Popen(
                     [*RAY, "start", *options, *common, *lean],
-                    env={**self.environment, **self.of_nodes, **environment},
+                    env={**self.environment, **self.of_nodes},
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
@@ -78,23 +74,19 @@ class Nodes:
                 os.kill(process, signal.SIGKILL)
         node.wait()
 
-    def stop(self) -> None:
-        for node in reversed(self.nodes):
-            if node.poll() is None:
-                self.kill(node)
-
 
 @contextmanager
-def cluster(folder: Path, *paths: Path, workers: int = 1, **environment: str) -> Iterator[Nodes]:
-    """Start a head and worker nodes of one core each; the environment is theirs alone."""
+def cluster(folder: Path, *paths: Path, **environment: str) -> Iterator[Nodes]:
+    """Start a head and a worker node of one core each; the environment is theirs alone."""
     nodes = Nodes(folder, paths, **environment)
     try:
         nodes.head()
-        for _ in range(workers):
-            nodes.worker()
+        nodes.worker()
         yield nodes
     finally:
-        nodes.stop()
+        for node in reversed(nodes.nodes):
+            if node.poll() is None:
+                nodes.kill(node)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:

@@ -1,4 +1,4 @@
-"""A Ray cluster: connecting to it, its nodes, and the workers on them.
+"""A Ray cluster: connecting to it, its nodes, and what a worker on them gets.
 
 Nothing here imports Ray before it is asked for.
 """
@@ -8,53 +8,76 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from choose.errors import StudyError
 from choose.models.endpoints.providers import PROVIDERS
-from choose.run.cluster.node_worker import ClusterWorker, Node, Resources
-from choose.run.records import GroupRequest
+from choose.run.cluster.node_worker import ClusterWorker
 from choose.schema.study_sections import RunSection
+from choose.strategy import find
+from choose.types import Candidate
 
 # Seconds to wait for the head of a cluster before it counts as absent.
 CONNECT_TIMEOUT = 5.0
 
-# Settings of this process that hold for workers too; folders are those of each node.
-SETTINGS = ("CHOOSE_DTYPE", "CHOOSE_KEEP_GB")
+# Cores of a worker for a candidate that is not fast, at most.
+MOST_CORES = 4
+
+# Workers of a node, at most.
+MOST_WORKERS = 16
 
 
-@dataclass(eq=False)
-class Actor:
-    """A worker as the driver sees it.
+@dataclass(frozen=True, slots=True, order=True)
+class Size:
+    """What a worker has; one for a slow candidate is larger in both than one for a fast one."""
 
-    Attributes:
-        handle: Ray's.
-        node: where it is.
-        asked: its resources.
-        pending: Ray's reference to what it does; None where it waits for a request.
-        used: when it was last given something to do.
-        step: what it does or has done last: first facts of its node, then the labelled set.
-        request: what it runs.
-        models: specs that it has loaded.
-        fits: keys of trials whose fits it keeps.
+    gpus: float
+    cores: float
+
+
+FAST = Size(gpus=0.0, cores=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of a cluster."""
+
+    id: str
+    address: str
+    cores: float
+    gpus: float = 0.0
+
+    def layout(self, sizes: Iterable[Size]) -> list[Size]:
+        """Return the workers that fill it, the largest first; each can run what smaller ones do."""
+        found, cores, gpus = list[Size](), self.cores, self.gpus
+        for size in sorted(set(sizes), reverse=True):
+            while len(found) < MOST_WORKERS and cores >= size.cores and gpus >= size.gpus:
+                found.append(size)
+                cores, gpus = cores - size.cores, gpus - size.gpus
+        return found
+
+
+def sizes_of(
+    candidates: Sequence[Candidate], nodes: Sequence[Node], address: str
+) -> dict[str, Size]:
+    """Return what a worker has at least for each candidate, by name.
+
+    Fast ones get a core, others up to four, and a GPU where a node has one.
+
+    Raises:
+        StudyError: if no node has a core.
     """
-
-    handle: Any
-    node: Node
-    asked: Resources
-    pending: Any
-    used: float
-    step: Literal["facts", "begin", "run"] = "facts"
-    request: GroupRequest | None = None
-    models: set[str] = field(default_factory=set)
-    fits: set[str] = field(default_factory=set)
-
-    @property
-    def idle(self) -> bool:
-        return self.pending is None
+    able = [node for node in nodes if node.cores >= 1]
+    if not able:
+        raise StudyError(
+            f"No node of the Ray cluster {address!r} has a core for a trial. Add a node."
+        )
+    top = max(able, key=lambda node: (node.gpus >= 1, node.cores))
+    slow = Size(gpus=float(top.gpus >= 1), cores=min(MOST_CORES, top.cores))
+    return {c.name: FAST if find(c.strategy).cheap else slow for c in candidates}
 
 
 @dataclass
@@ -78,10 +101,10 @@ class Cluster:
     def alive(self) -> list[Node]:
         return [
             Node(
-                str(node["NodeID"]),
-                str(node["NodeManagerAddress"]),
-                float(node["Resources"].get("CPU", 0.0)),
-                float(node["Resources"].get("GPU", 0.0)),
+                node["NodeID"],
+                node["NodeManagerAddress"],
+                cores=node["Resources"].get("CPU", 0.0),
+                gpus=node["Resources"].get("GPU", 0.0),
             )
             for node in self.ray.nodes()
             if node["Alive"]
@@ -92,26 +115,21 @@ class Cluster:
         alive = self.alive()
         if not self.alone:
             return alive
-        own = self.here().address
-        return [node for node in alive if node.address == own]
-
-    def here(self) -> Node:
-        """Return the node that this process is connected to."""
         id = self.ray.get_runtime_context().get_node_id()
-        return next(node for node in self.alive() if node.id == id)
+        here = {node.address for node in alive if node.id == id}
+        return [node for node in alive if node.address in here]
 
-    def start(self, node: Node, asked: Resources) -> Any:
-        """Start a worker on a node, with these resources, and return Ray's handle of it."""
+    def start(self, node: Node, size: Size, settings: Mapping[str, str]) -> Any:
+        """Start a worker of a size on a node, and return Ray's handle of it."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
         actor = self.ray.remote(ClusterWorker).options(
-            num_cpus=asked.cores,
-            num_gpus=asked.gpus,
+            num_cpus=size.cores,
+            num_gpus=size.gpus,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
             max_restarts=0,
         )
-        return actor.remote(settings, max(1, int(asked.cores)), self.withheld)
+        return actor.remote(settings, int(size.cores), self.withheld)
 
     def end(self, handle: Any) -> None:
         """End a worker, whatever it does."""
@@ -177,18 +195,23 @@ def _join(ray: Any, address: str, keys: Iterable[str]) -> None:
             f"run.address {address!r} is not HOST:PORT, such as 10.0.0.1:6379; auto and local are "
             "allowed too."
         )
-    if address != "local" and not _listens(address):
-        raise absent
-    _keep_quiet()
     try:
+        if host:  # Ray itself tries for a minute
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
         started = {"include_dashboard": False} if address == "local" else {}
+        with suppress(AttributeError):
+            # Else Ray writes to stdout, which is the record, that a worker has ended.
+            ray._private.worker.print_to_stdstream = lambda *_, **__: None
         with _without(keys), _silent():
             ray.init(address=address, log_to_driver=False, logging_level=logging.FATAL, **started)
     except Exception as error:
         with suppress(Exception):
             ray.shutdown()
         if "ersion mismatch" in str(error):
-            raise StudyError(_other_version(str(error))) from error
+            raise StudyError(
+                f"The cluster runs another version. {' '.join(str(error).split())}. Install the "
+                "cluster's versions of Python and of ray here, or this one's there."
+            ) from error
         raise absent from error
 
 
@@ -213,40 +236,6 @@ def _silent() -> Iterator[None]:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(nothing)
-
-
-def _keep_quiet() -> None:
-    """Keep Ray from writing to stdout that a worker has ended: it has no setting for that.
-
-    A study says so itself, and its stdout is the record.
-    """
-    with suppress(Exception):
-        from ray._private import worker
-
-        if callable(worker.print_to_stdstream):
-            worker.print_to_stdstream = lambda *_, **__: None
-
-
-def _listens(address: str) -> bool:
-    """Return whether a server listens there: Ray asks for 20 s or more."""
-    if address == "auto":
-        return True
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
-    except (OSError, OverflowError):
-        return False
-    return True
-
-
-def _other_version(message: str) -> str:
-    """Return one line of Ray's message about two versions, which has them one below another."""
-    named = [line.strip() for line in message.splitlines() if line.startswith("    ")]
-    there, here = " and ".join(named[:2]), " and ".join(named[2:4])
-    return (
-        f"The cluster runs another version: {there} there, {here} here. Install the cluster's "
-        "versions of Python and of ray here, or this one's there."
-    )
 
 
 def last_line(error: Exception) -> str:

@@ -1,9 +1,9 @@
 """Run requests on the nodes of a Ray cluster.
 
-The driver keeps the store, the ledger of money and what goes to endpoints. Each worker is an actor:
-it gets the labelled set once, from the object store of its node, keeps the models that it has
-loaded, and sends back runs and the results that it cached. A request goes to a worker that has its
-models loaded, else to a new worker, else to any that is free.
+The driver keeps the store, the ledger of money and what goes to endpoints. Each worker is an actor
+of Ray's: it gets the labelled set once, from the object store of its node, keeps the models and
+fits that it has, and sends back runs. A request goes to the worker that keeps its fit, else to the
+idle one that has least to load.
 """
 
 from __future__ import annotations
@@ -12,24 +12,15 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic, sleep
-from typing import cast
+from typing import Any
 
 from choose.data.scenarios import Pools
 from choose.engines.weights.spec import names_endpoint
 from choose.errors import StudyError
-from choose.run.cluster.node_worker import (
-    LIBRARIES,
-    Node,
-    NodeFacts,
-    Question,
-    Resources,
-    models_of,
-    resources_of,
-    why_not,
-)
-from choose.run.cluster.ray_cluster import Actor, Cluster, connect, last_line
+from choose.run.cluster.node_worker import facts_of, models_of, settings_of
+from choose.run.cluster.ray_cluster import Cluster, Node, Size, connect, last_line, sizes_of
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import ThreadExecutor, Worker
 from choose.study.config import Study
@@ -44,12 +35,35 @@ FIRST_ANSWERS = 120.0
 # Seconds without any node after which a study gives up.
 STRANDED = 60.0
 
-# Seconds after which a worker that has not started counts as held up: others use its node.
-SLOW_START = 20.0
-
 # Workers of a node that end before they begin, after which the node is not used; one is enough
-# where none has begun.
+# where there are no others.
 UNSTARTED = 3
+
+# Libraries that load slowly: a worker loads those that the driver has loaded.
+LIBRARIES = ("sklearn.feature_extraction.text", "sklearn.linear_model", "torch", "transformers")
+
+
+@dataclass(eq=False)
+class Actor:
+    """A worker as the driver sees it.
+
+    Attributes:
+        handle: Ray's.
+        node: where it is.
+        size: its resources.
+        pending: Ray's reference to what it does; None where it waits for a request.
+        request: what it runs; None while it starts, too.
+        models: specs that it has loaded.
+        fits: keys of trials whose fits it keeps.
+    """
+
+    handle: Any
+    node: Node
+    size: Size
+    pending: Any
+    request: GroupRequest | None = None
+    models: set[str] = field(default_factory=set)
+    fits: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -59,51 +73,44 @@ class RayExecutor:
     Attributes:
         cluster: the connection.
         pools: the pools of the study.
-        resources: what a worker gets, by candidate.
-        question: what nodes are asked before they take part.
+        sizes: what a worker has at least, by candidate.
+        candidates: those of the study.
         say: called with sentences about nodes.
-        local: runs what goes to endpoints, in a thread.
-        here: the answer of this machine.
         actors: the workers.
         waiting: requests that no worker has begun, each with when it came.
         refused: node -> why it takes no part.
         lost_on: trial key -> the node where it was lost, which is not the next to try it.
+        unstarted: node -> how many workers ended before they began.
     """
 
     cluster: Cluster
     pools: Pools
-    resources: Mapping[str, Resources]
-    question: Question
+    sizes: Mapping[str, Size]
+    candidates: Sequence[Candidate]
     say: Callable[[Sequence[str]], None]
-    local: ThreadExecutor = field(init=False)
-    here: NodeFacts = field(init=False)
     actors: list[Actor] = field(init=False, default_factory=list)
     waiting: deque[tuple[GroupRequest, float]] = field(init=False, default_factory=deque)
     refused: dict[str, str] = field(init=False, default_factory=dict)
     lost_on: dict[str, str] = field(init=False, default_factory=dict)
-    _never_began: Counter[str] = field(init=False, default_factory=Counter)
+    unstarted: Counter[str] = field(init=False, default_factory=Counter)
 
     def begin(self) -> None:
-        """Start a worker on each node and wait until the nodes have answered.
+        """Start the workers and wait until each node has answered.
 
         Raises:
             StudyError: if none can take part.
         """
         self.local = ThreadExecutor(Worker(self.pools))
-        self.here = self.question.facts()
-        # The number type that models compute in, without a GPU and with one. Workers without a GPU
-        # do not see that of their node, so where this machine has one the first worker decides.
-        self.dtypes = {} if self.cluster.here().gpus else {False: self.here.dtype}
-        self.data = self.cluster.ray.put(self.pools.dataset)
-        self.least = min(self.resources.values(), key=lambda r: (r.gpus, r.cores))
-        self.nodes, self.looked, self.seen = self.cluster.nodes(), monotonic(), monotonic()
-        for node in self.nodes:
-            if node.count(self.least):
-                self._start(node, self.least)
-        end = monotonic() + FIRST_ANSWERS
-        while (starting := [a for a in self.actors if a.pending]) and monotonic() < end:
-            self._wait(starting, 1.0)
-        if not any(actor.idle for actor in self.actors):
+        self.here = facts_of([candidate.strategy for candidate in self.candidates])
+        self.settings = settings_of(self.candidates)
+        self.data, self.seen = self.cluster.ray.put(self.pools.dataset), monotonic()
+        self._look()
+        end = self.seen + FIRST_ANSWERS
+        ready = set[Node]()
+        while monotonic() < end and {a.node for a in self.actors} - ready:
+            self._wait(1.0)
+            ready = {a.node for a in self.actors if not a.pending}
+        if not ready:
             raise StudyError(
                 next(iter(self.refused.values()), "")
                 or f"No node of the Ray cluster {self.cluster.address!r} started a worker within "
@@ -113,11 +120,9 @@ class RayExecutor:
     @property
     def free(self) -> int:
         """Return how many further requests could begin at once."""
-        rooms = sum(self._room(node).count(self.least) for node in self._usable())
-        ready = sum(actor.idle or self._starts(actor) for actor in self.actors)
         # Where all nodes have gone, a request waits for others to come.
         least = 0 if self._runs_elsewhere else 1
-        return max(least, ready + rooms - len(self.waiting))
+        return max(least, sum(a.request is None for a in self.actors) - len(self.waiting))
 
     def submit(self, request: GroupRequest) -> None:
         """Take a request; what goes to endpoints stays in this process."""
@@ -137,7 +142,7 @@ class RayExecutor:
         while (there := self._runs_elsewhere) or self.local.busy:
             results = self.local.ready()
             wait = 0.0 if results else SHORT if self.local.busy else LOOK
-            results += self._wait([a for a in self.actors if a.pending], wait)
+            results += self._wait(wait)
             if monotonic() - self.looked > LOOK:
                 self._look()
             if not results and there and self.looked - self.seen > STRANDED:
@@ -163,151 +168,96 @@ class RayExecutor:
             self._end(actor)
         self.cluster.close()
 
-    def _wait(self, actors: Sequence[Actor], seconds: float) -> list[GroupResult]:
+    def _wait(self, seconds: float) -> list[GroupResult]:
         """Wait for something to end, at most some seconds; return the results of requests."""
-        if not actors:
+        by_ref = {a.pending: a for a in self.actors if a.pending}
+        if not by_ref:
             sleep(min(seconds, 0.5))
             return []
-        ray, by_ref = self.cluster.ray, {actor.pending: actor for actor in actors}
-        ready, others = ray.wait(list(by_ref), num_returns=1, timeout=seconds)
-        if ready and others:
-            ready += ray.wait(others, num_returns=len(others), timeout=0)[0]
-        return [r for ref in ready if (r := self._go_on(by_ref[ref])) is not None]
+        ready, _ = self.cluster.ray.wait([*by_ref], timeout=seconds)
+        return [result for ref in ready if (result := self._go_on(by_ref[ref])) is not None]
 
     def _go_on(self, actor: Actor) -> GroupResult | None:
         """Take what a worker has done; return the result if it was a request."""
+        request, node = actor.request, actor.node
         try:
-            value = self.cluster.ray.get(actor.pending)
+            done = self.cluster.ray.get(actor.pending)
+            actor.pending = actor.request = None
         except Exception as error:
-            return self._lost(actor, error)
-        actor.pending = None
-        if actor.step == "facts":
-            self._admit(actor, value)
-        elif actor.step == "begin":
-            actor.step = "run"
-        else:
-            result, request = value, cast(GroupRequest, actor.request)
-            actor.request = None
-            actor.fits |= set(result.kept)
-            self.lost_on |= dict.fromkeys(request.keys if result.lost else (), actor.node.id)
-            return cast(GroupResult, result)
-        return None
+            self._end(actor)
+            self.looked, why = 0.0, last_line(error)  # another starts at once
+            if request is None:
+                self._count_unstarted(node, why)
+                return None
+            why = f"On the node {node.address}: {why}. If its memory ran out, name a smaller model."
+            done = GroupResult(number=request.number, lost=why)
+        if isinstance(done, str):  # why the node cannot take part
+            self._end(actor)
+            self._refuse(node, done)
+        if request is None or not isinstance(done, GroupResult):
+            return None
+        self.lost_on |= dict.fromkeys(request.keys if done.lost else (), node.id)
+        actor.fits |= set(done.kept)
+        return done
 
-    def _admit(self, actor: Actor, facts: NodeFacts) -> None:
-        """Let a worker begin if its node answers as this machine does."""
-        dtype = self.dtypes.setdefault(bool(actor.asked.gpus), facts.dtype)
-        why = why_not(replace(self.here, dtype=dtype), facts)
-        if why is None:
-            loaded = [name for name in LIBRARIES if name in sys.modules]
-            actor.step, actor.pending = "begin", actor.handle.begin.remote(self.data, loaded)
-        else:
-            self._refuse(actor, why)
+    def _count_unstarted(self, node: Node, why: str) -> None:
+        """Refuse a node whose workers end before they begin, unless it has ended itself."""
+        self.unstarted[node.id] += 1
+        given_up = self.unstarted[node.id] >= UNSTARTED
+        if not given_up and any(actor.node == node for actor in self.actors):
+            return
+        if node in self.cluster.nodes():
+            install = "Install choose-llm[ray] and the strategies of the study there, as here"
+            self._refuse(node, f"no worker could start ({why}). {install}")
 
-    def _refuse(self, actor: Actor, why: str) -> None:
-        self._end(actor)
-        if actor.node.id not in self.refused:
-            sentence = f"The node {actor.node.address} of the Ray cluster is not used: {why}."
-            self.refused[actor.node.id] = sentence
+    def _refuse(self, node: Node, why: str) -> None:
+        if node.id not in self.refused:
+            sentence = f"The node {node.address} of the Ray cluster is not used: {why}."
+            self.refused[node.id] = sentence
             self.say([sentence])
 
-    def _lost(self, actor: Actor, error: Exception) -> GroupResult | None:
-        """Forget a worker that has ended, and report its request as lost."""
-        self._end(actor)
-        if (request := actor.request) is None:
-            self._never_began[actor.node.id] += 1
-            begun = any(other.step == "run" for other in self._on([actor.node]))
-            if not begun or self._never_began[actor.node.id] >= UNSTARTED:
-                install = "Install choose-llm[ray] and the strategies of the study there, as here"
-                self._refuse(actor, f"no worker could start ({last_line(error)}). {install}")
-            return None
-        self.lost_on |= dict.fromkeys(request.keys, actor.node.id)
-        why = (
-            f"On the node {actor.node.address}: {last_line(error)}. If its memory ran out, "
-            "name a smaller model."
-        )
-        return GroupResult(number=request.number, lost=why)
-
-    def _usable(self, key: str = "", asked: Resources | None = None) -> list[Node]:
-        """Return the nodes that take part; for a lost trial other ones, if some hold it."""
-        usable = [node for node in self.nodes if node.id not in self.refused]
-        others = [node for node in usable if node.id != self.lost_on.get(key)]
-        return others if asked and any(node.count(asked) for node in others) else usable
-
-    def _on(self, nodes: Sequence[Node]) -> list[Actor]:
-        return [a for a in self.actors if a.node.id in {node.id for node in nodes}]
-
-    def _room(self, node: Node, without: Actor | None = None) -> Node:
-        """Return the resources that the workers on a node leave free (all, or all but one)."""
-        return node.room(a.asked for a in self._on([node]) if a is not without)
-
-    def _starts(self, actor: Actor) -> bool:
-        """Return whether a worker will soon be ready."""
-        return actor.step != "run" and monotonic() - actor.used < SLOW_START
-
     def _look(self) -> None:
-        """See which nodes have come or gone."""
-        self.looked, self.nodes = monotonic(), self.cluster.nodes()
-        # A head without cores never leaves, and runs nothing.
-        asked = [self.resources[request.candidate] for request, _ in self.waiting] or [self.least]
-        usable = self._usable()
-        running = any(actor.request for actor in self._on(usable))
-        if running or any(node.count(resources) for node in usable for resources in asked):
+        """See which nodes have come or gone, and start the workers that they lack."""
+        self.looked = monotonic()
+        nodes = [node for node in self.cluster.nodes() if node.id not in self.refused]
+        for actor in [a for a in self.actors if not a.pending and a.node not in nodes]:
+            self._end(actor)
+        known = {
+            "strategies": [candidate.strategy for candidate in self.candidates],
+            "libraries": [name for name in LIBRARIES if name in sys.modules],
+        }
+        for node in nodes:
+            lacking = node.layout(self.sizes.values())
+            for actor in self.actors:
+                if actor.node == node:
+                    lacking.remove(actor.size)
+            for size in lacking:
+                handle = self.cluster.start(node, size, self.settings)
+                begun = handle.begin.remote(self.here, [self.data], **known)
+                self.actors.append(Actor(handle, node, size, begun))
+        running = not self.waiting or any(actor.request for actor in self.actors)
+        if running or any(self._able(request) for request, _ in self.waiting):
             self.seen = self.looked
 
+    def _able(self, request: GroupRequest) -> list[Actor]:
+        return [actor for actor in self.actors if actor.size >= self.sizes[request.candidate]]
+
     def _assign(self) -> None:
-        """Give waiting requests to workers, and start workers where there is room."""
-        starting = [a.asked for a in self.actors if self._starts(a)]
+        """Give waiting requests to idle workers: the smallest one that has least to load."""
         for _ in range(len(self.waiting)):
             request, since = self.waiting.popleft()
-            asked, key = self.resources[request.candidate], request.jobs[0].trial.key
-            holder = next((a for a in self.actors if key in a.fits), None)
-            actor = holder if holder is not None else self._least_to_load(request, asked)
-            if actor is not None and actor.idle:
-                self._run(actor, request, since)
-                continue
-            self.waiting.append((request, since))
-            if asked in starting:
-                starting.remove(asked)
-            elif holder is None:
-                self._make_room(asked, key)
-
-    def _least_to_load(self, request: GroupRequest, asked: Resources) -> Actor | None:
-        """Return the idle worker that loads least for a request; None if a new one is better."""
-        usable = self._usable(request.jobs[0].trial.key, asked)
-        idle = [a for a in self._on(usable) if a.idle and a.asked == asked]
-        ready = [a for a in idle if models_of(request) <= a.models] or [
-            a for a in idle if not a.models
-        ]
-        held_up = any(a.step != "run" and not self._starts(a) for a in self.actors)
-        if not ready and (held_up or not any(self._room(n).count(asked) for n in usable)):
-            ready = idle
-        return min(ready, key=lambda a: (len(a.models), -a.used), default=None)
-
-    def _run(self, actor: Actor, request: GroupRequest, since: float) -> None:
-        actor.request, actor.used = request, monotonic()
-        actor.models |= models_of(request)
-        actor.fits -= request.keys
-        actor.pending = actor.handle.run.remote(request.after(actor.used - since))
-
-    def _make_room(self, asked: Resources, key: str) -> None:
-        """Start a worker on the node with most room; end an idle one of other resources for it."""
-        usable = sorted(self._usable(key, asked), key=lambda n: -self._room(n).cores)
-        for node in usable:
-            if self._room(node).count(asked):
-                self._start(node, asked)
-                return
-        others = [a for a in self._on(usable) if a.idle and a.asked != asked]
-        for actor in sorted(others, key=lambda a: (len(a.fits), a.used)):
-            if self._room(actor.node, without=actor).count(asked):
-                self._end(actor)
-                self._start(actor.node, asked)
-                return
-
-    def _start(self, node: Node, asked: Resources) -> None:
-        handle = self.cluster.start(node, asked)
-        dtype = self.dtypes.get(bool(asked.gpus))
-        pending = handle.facts.remote(replace(self.question, dtype=dtype))
-        self.actors.append(Actor(handle, node, asked, pending, monotonic()))
+            trial = request.jobs[0].trial
+            holders = [a for a in self.actors if trial.key in a.fits]
+            able, models = self._able(request), models_of(trial.params)
+            others = [a for a in able if a.node.id != self.lost_on.get(trial.key)]
+            if idle := [a for a in holders or others or able if not a.pending]:
+                actor = min(idle, key=lambda a: (len(models - a.models), a.size))
+                actor.request = request
+                actor.models |= models
+                actor.fits -= request.keys
+                actor.pending = actor.handle.run.remote(request.after(monotonic() - since))
+            else:
+                self.waiting.append((request, since))
 
     def _end(self, actor: Actor) -> None:
         self.cluster.end(actor.handle)
@@ -332,8 +282,7 @@ def on_cluster(
         return
     keys = [e.api_key_env for e in study.endpoints.values() if e.api_key_env]
     with closing(connect(study.run, study.constraints.data_may_leave, keys)) as cluster:
-        resources = resources_of(local, cluster.nodes(), cluster.address)
-        made = RayExecutor(cluster, pools, resources, Question.about(candidates), say)
-        with closing(made) as executor:
+        sizes = sizes_of(local, cluster.nodes(), cluster.address)
+        with closing(RayExecutor(cluster, pools, sizes, candidates, say)) as executor:
             executor.begin()
             yield executor
