@@ -26,10 +26,11 @@ from choose.answers.given import (
     remarks,
     with_files,
 )
-from choose.api.plan import ReadStudy, TrialPlan, plan_nothing, plan_trials, read_study
+from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
 from choose.api.study_evidence import own_decision, state_of
 from choose.data.dataset import Tables
 from choose.data.readers.json_and_parquet import ROW
+from choose.data.scenarios import Pools
 from choose.engines.hardware.compute_settings import check_compute
 from choose.engines.output_cache import caching
 from choose.errors import StudyError
@@ -338,7 +339,7 @@ def score_answers(
     path = Path(out) if out else folder_of(study, found.dataset, None)
     check_store(path, study, found.dataset)
     watch.noted(found.notes)
-    given, plan = given_runs(found.given, found.dataset), plan_nothing(study, found.dataset)
+    given, plan = given_runs(found.given, found.dataset), TrialPlan(study, Pools(found.dataset))
     with Store.create(path).held() as store:
         _write_plan(store, plan, given, None)
         store.leave_out(())

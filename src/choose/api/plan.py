@@ -98,9 +98,9 @@ class TrialPlan:
 
     study: Study
     pools: Pools
-    candidates: tuple[Candidate, ...]
-    refusals: tuple[LeftOut, ...]
-    rounds: list[Round]
+    candidates: tuple[Candidate, ...] = ()
+    refusals: tuple[LeftOut, ...] = ()
+    rounds: Sequence[Round] = ()
 
     @property
     def jobs(self) -> list[Job]:
@@ -139,13 +139,6 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
-
-
-def plan_nothing(study: Study, dataset: Dataset) -> TrialPlan:
-    """Return the plan of a study that runs no candidate, such as one of answers that exist."""
-    from choose.data.scenarios import Pools
-
-    return TrialPlan(study, Pools(dataset), (), (), [])
 
 
 def plan_study(

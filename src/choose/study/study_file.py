@@ -14,7 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError, did_you_mean
+from choose.files import read_regular
 from choose.models.endpoints.providers import endpoint_settings, is_usual, with_providers
+from choose.models.endpoints.settings import Endpoint
 from choose.schema.study_sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
 from choose.tasks.scoring import is_function
@@ -213,19 +215,10 @@ def check(settings: Mapping[str, Any], origin: str, overrides: Overrides | None 
 def _read(path: Path) -> dict[str, Any]:
     name = str(path)
     check_text(name, "The name of the study file")
+    if path.is_dir():
+        raise StudyError(f"The study file {name!r} is a folder. Name a TOML file with -c.")
     try:
-        # Devices and pipes may never end.
-        if path.exists() and not path.is_file():
-            what = "a folder" if path.is_dir() else "not a regular file"
-            raise StudyError(f"The study file {name!r} is {what}. Name a TOML file with -c.")
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise StudyError(
-                f"The study file {name!r} has more than {LARGEST:,} bytes. It holds settings; "
-                "name the rows under [data] path."
-            )
-        return _toml(content.decode("utf-8-sig"))
+        return _toml(read_regular(path, LARGEST).decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise StudyError(f"No study file {name!r}. Name one with -c, or leave -c out.") from error
     except RecursionError as error:
@@ -279,24 +272,12 @@ def _as_flag(section: str, key: str, value: Any) -> str:
     return f"--{flag} {given}" if key in flags_of(section) else f"--set {key}={given}"
 
 
-def _keys(where: list[str]) -> list[str]:
-    model: type[BaseModel] = Study
-    for part in where:
-        field = model.model_fields.get(part)
-        inner = _model_in(field.annotation) if field else None
-        if inner is None:
-            break
-        model = inner
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        if isinstance(argument, type) and issubclass(argument, BaseModel):
-            return argument
-    return None
+def _keys(where: Sequence[str]) -> list[str]:
+    """Return the keys that a study file may have in a place."""
+    parts: dict[str, type[BaseModel]] = {"candidates": CandidateSection, "endpoints": Endpoint}
+    if where and where[0] in parts:
+        return list(parts[where[0]].model_fields)
+    return list(fields_of(where[0]) if where else Study.model_fields)
 
 
 # Arguments of `choose.compare` that no study file has.
