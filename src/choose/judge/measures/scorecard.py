@@ -123,45 +123,37 @@ def on_rows(table: ScoreTable, rows: Mask | None) -> ScoreTable:
 
 @dataclass(frozen=True)
 class CommonRows:
-    """Of all candidates: the rows with label noise, by view and after smaller pools."""
+    """Of all candidates: the rows with label noise, after smaller pools, and by view."""
 
     noise: Mask | None
     sizes: Mask | None
     views: dict[str, Mask | None]
 
-    def with_noise(self, candidate: CandidateScores) -> CandidateScores:
-        """Return a candidate's clean and noised answers on the common rows."""
-        noise = {key: on_rows(table, self.noise) for key, table in candidate.noise.items()}
-        return replace(candidate, noise=noise, main=_clean(candidate, noise, self.noise))
+    def on(self, candidate: CandidateScores, part: Literal["noise", "sizes"]) -> CandidateScores:
+        """Return a candidate's clean answers and those of a part on the common rows.
 
-    def with_sizes(self, candidate: CandidateScores) -> CandidateScores:
-        """Return a candidate's answers after every pool on the common rows."""
-        sizes = {size: on_rows(table, self.sizes) for size, table in candidate.sizes.items()}
-        return replace(candidate, sizes=sizes, main=_clean(candidate, sizes, self.sizes))
+        The clean ones are on the rows of the others where none of these has the common rows.
+        """
+        rows = getattr(self, part)
+        others = {key: on_rows(table, rows) for key, table in getattr(candidate, part).items()}
+        if rows is not None and not any((t.complete == rows).all() for t in others.values()):
+            rows = shared_rows(others.values())
+        main = candidate.main and on_rows(candidate.main, rows)
+        return replace(candidate, main=main, **{part: others})
 
-    def views_of(self, candidate: CandidateScores) -> dict[str, ScoreTable]:
-        tables = view_tables(candidate.main) if candidate.main is not None else {}
-        return {view: on_rows(table, self.views.get(view)) for view, table in tables.items()}
-
-
-def _clean(
-    candidate: CandidateScores, others: Mapping[Any, ScoreTable], common: Mask | None
-) -> ScoreTable | None:
-    """Return the clean answers on the common rows, or on those of the others if none has these."""
-    if candidate.main is None or common is None:
-        return candidate.main
-    if not any((table.complete == common).all() for table in others.values()):
-        common = shared_rows(others.values())
-    return on_rows(candidate.main, common)
+    def views_of(self, table: ScoreTable) -> dict[str, ScoreTable]:
+        return {view: on_rows(t, self.views.get(view)) for view, t in view_tables(table).items()}
 
 
 def common_rows(candidates: Sequence[CandidateScores]) -> CommonRows:
-    scored = [c for c in candidates if c.main is not None]
-    noise = [t for c in scored if c.noise for t in (c.main, *c.noise.values()) if t]
-    sizes = [t for c in scored if c.sizes for t in (c.main, *c.sizes.values()) if t]
-    seen = [view_tables(c.main) for c in scored if c.main is not None]
-    names = sorted({view for tables in seen for view in tables})
-    views = {n: shared_rows(tables[n] for tables in seen if n in tables) for n in names}
+    scored = [(c, c.main) for c in candidates if c.main is not None]
+    noise = [t for c, main in scored if c.noise for t in (main, *c.noise.values())]
+    sizes = [t for c, main in scored if c.sizes for t in (main, *c.sizes.values())]
+    seen: dict[str, list[ScoreTable]] = {}
+    for _, main in scored:
+        for view, table in view_tables(main).items():
+            seen.setdefault(view, []).append(table)
+    views = {view: shared_rows(tables) for view, tables in seen.items()}
     return CommonRows(shared_rows(noise), shared_rows(sizes), views)
 
 
@@ -303,10 +295,10 @@ def scorecard(
         macro_f1=_macro_f1(table),
         per_class=_per_class(table),
         variance=_variance(candidate, table, settings),
-        noise=noise_of(common.with_noise(candidate)),
-        stability=stability(candidate, common.views_of(candidate)),
+        noise=noise_of(common.on(candidate, "noise")),
+        stability=stability(candidate, common.views_of(table)),
         format_valid=float((table.answers != UNUSABLE).mean()),
-        curve=curve_of(common.with_sizes(candidate)),
+        curve=curve_of(common.on(candidate, "sizes")),
         settings=settings,
         cost=cost,
         service=service_of(candidate),
