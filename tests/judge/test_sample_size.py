@@ -144,15 +144,3 @@ def test_rows_at_hand_are_not_labelled_again() -> None:
     assert more.even == needed.even - 200
     assert needed.likely is None or more.likely == needed.likely - 200
     assert more_rows(found, MARGIN, labelled=needed.even) is None
-
-
-def test_rows_that_were_not_asked_come_before_rows_that_are_not_labelled() -> None:
-    chooser = np.random.default_rng(5)
-    better = (chooser.random(25) < 0.84).astype(float)[:, None]
-    worse = (chooser.random(25) < 0.72).astype(float)[:, None]
-    found = paired_difference(better, worse)
-    assert found.run_share < 0.5
-    assert more_rows(found, 0.02, labelled=5_000) is None
-    more = more_rows(found, 0.02, labelled=25)
-    assert more is not None
-    assert more_rows(found, 0.02, labelled=26) is None, "one labelled row was not asked"
