@@ -98,16 +98,6 @@ def pickled_module(folder: Path) -> None:
     (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "pytorch_model.bin")
 
 
-def tokenizer_elsewhere(folder: Path) -> None:
-    settings = {"max_seq_length": 64, "tokenizer_name_or_path": "/somewhere"}
-    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
-
-
-def gguf_weights(folder: Path) -> None:
-    settings = {"max_seq_length": 64, "model_args": {"gguf_file": "x.gguf"}}
-    (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
-
-
 def pickle_beside_other_weights(folder: Path) -> None:
     """N9: any safetensors beside it let the pickle through, which is what a Dense module reads."""
     pickled_module(folder)
@@ -163,8 +153,6 @@ def dense_module(folder: Path) -> None:
         (module_that_is_none, "importlib"),
         (pickled_module, "pickled weights"),
         (pickle_beside_other_weights, "pickled weights"),
-        (tokenizer_elsewhere, "tokenizer_name_or_path"),
-        (gguf_weights, "gguf_file"),
         (adapter, "adapter"),
         (modules_of_another_shape, "no list of modules"),
     ],
@@ -206,6 +194,8 @@ SETTINGS = [
     ("sentence_bert_config.json", {"processor_kwargs": {"subfolder": ".."}}),
     ("sentence_bert_config.json", {"model_kwargs": "use_kernels"}),
     ("sentence_bert_config.json", {"backend": "onnx"}),
+    ("sentence_bert_config.json", {"tokenizer_name_or_path": "/somewhere"}),
+    ("sentence_bert_config.json", {"model_args": {"gguf_file": "x.gguf"}}),
 ]
 
 
