@@ -119,8 +119,6 @@ def test_no_answer_is_right_where_there_is_none_and_only_there() -> None:
     for said in ("Paris", "no answer is known", "answer"):
         assert set(TASK.score(said, [NO_ANSWER]).values()) == {0.0}
     assert set(TASK.score(None, [NO_ANSWER]).values()) == {0.0}  # cut or refused, not abstaining
-    assert TASK.abstains("no answer")
-    assert not TASK.abstains("A")
 
 
 def test_answers_of_marks_only_count_if_they_are_alone_as_in_squad() -> None:

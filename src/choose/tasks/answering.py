@@ -121,9 +121,6 @@ class Answering(Task):
             return f"{said} If the passage does not hold the answer, write: {NO_ANSWER}"
         return f"{said} If the question has no answer, write: {NO_ANSWER}"
 
-    def abstains(self, output: str) -> bool:
-        return abstains(output)
-
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         # As the script of SQuAD 2.0: an answer of articles or marks only counts if it is alone.
         accepted = [text for text in targets if squad_normal(text)] or targets

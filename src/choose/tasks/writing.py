@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
@@ -57,7 +56,9 @@ def text_cell(value: Any) -> tuple[str, ...]:
 
 def chrf(output: str, target: str) -> float:
     """Return the character n-gram F-score in [0, 1], as sacrebleu computes it."""
-    return float(_chrf().sentence_score(output, [target]).score) / 100
+    from sacrebleu import sentence_chrf
+
+    return float(sentence_chrf(output, [target]).score) / 100
 
 
 def rouge_l(output: str, target: str) -> float:
@@ -84,10 +85,3 @@ def _longest_common(a: Sequence[str], b: Sequence[str]) -> int:
         matched = unmatched & places.get(word, 0)
         unmatched = ((unmatched + matched) | (unmatched - matched)) & every
     return len(a) - unmatched.bit_count()
-
-
-@cache
-def _chrf() -> Any:
-    from sacrebleu.metrics.chrf import CHRF
-
-    return CHRF()

@@ -30,7 +30,7 @@ from choose.schema.diagnosis import DocumentDrill, DrillOutcome, Gap, GapName, L
 from choose.stats import Estimate
 from choose.stats.intervals import skewed_interval, two_way_interval
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
-from choose.tasks.answering import Answering
+from choose.tasks.answering import Answering, abstains
 from choose.tasks.exchanged_facts import Drill
 from choose.types import Floats, Run
 
@@ -86,11 +86,11 @@ def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Estimate | No
 
     The share is of the questions with an answer; null where no evidence is known at all.
     """
-    items, task = evidence.items, evidence.task
-    if not items.evidence or not isinstance(task, Answering):
+    items = evidence.items
+    if not items.evidence or not isinstance(evidence.task, Answering):
         return (), None
     pairs = zip(items.ids, items.targets, strict=True)
-    asked = [id for id, target in pairs if not task.abstains(target)]
+    asked = [id for id, target in pairs if not abstains(target)]
     missing = [id not in items.evidence for id in asked]
     if not asked:
         return (), None
