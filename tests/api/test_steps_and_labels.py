@@ -3,7 +3,9 @@
 import contextlib
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -252,15 +254,18 @@ def test_a_printed_decision_leaves_a_command_as_it_is_typed(tmp_path: Path) -> N
 
 
 def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp_path):
-    command = Command(verb="compare", study="STUDY", options={"set": "seeds=3"})
-    step = Step(kind="more-runs", code="repeat", command=command)
-    verdict = decision().verdict.model_copy(update={"steps": (step,)})
+    def shown(data: dict[str, str], folder: Path, grid: Mapping[str, Any], **options: str) -> str:
+        command = Command(verb="compare", study="STUDY", options=options)
+        step = Step(kind="more-runs", code="repeat", command=command)
+        verdict = decision().verdict.model_copy(update={"steps": (step,)})
+        placed = with_commands(verdict, {"data": data, "grid": grid}, folder)
+        return typed(placed.steps[0].command)
 
-    def shown(data: dict[str, str], folder: Path) -> str:
-        return typed(with_commands(verdict, data, folder).steps[0].command)
-
-    data = {"path": "a.csv"}
-    assert shown(data, tmp_path / "s") == "choose continue s --set seeds=3"
+    data, here = {"path": "a.csv"}, tmp_path / "s"
+    assert shown(data, here, {}, set="seeds=3") == "choose continue s --set seeds=3"
     away = tmp_path.parent / "elsewhere" / "the study"
-    assert shown(data, away) == "choose continue 'the study' --set seeds=3"
-    assert shown({}, tmp_path / "s") == "choose.compare(rows, study='s', seeds=3)"
+    assert shown(data, away, {}, set="seeds=3") == "choose continue 'the study' --set seeds=3"
+    assert shown({}, here, {}, set="seeds=3") == "choose.compare(rows, study='s', seeds=3)"
+    # More minutes alone would ask the same few rows.
+    more = "choose continue s --budget 2m --set rounds=30"
+    assert shown(data, here, study_file.QUICK, budget="2m") == more

@@ -228,7 +228,7 @@ def decide(store: Store) -> Decision:
     decision = judged.model_copy(
         update={
             "method": method_of(store, evidence.runs),
-            "verdict": with_commands(judged.verdict, settings(study).get("data", {}), store.path),
+            "verdict": with_commands(judged.verdict, settings(study), store.path),
         }
     )
     if store.writable:

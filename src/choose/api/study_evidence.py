@@ -22,6 +22,7 @@ from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
 from choose.judge.evidence import CandidateInfo, Evidence, items_of
 from choose.judge.goal import Rule
+from choose.schema.base import Command
 from choose.schema.decision import Decision, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import FILES
@@ -178,23 +179,33 @@ def settings(study: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "data": data} if data else shown
 
 
-def with_commands(verdict: Verdict, data: Mapping[str, Any], folder: Path) -> Verdict:
+# More than any study has, where a first look asked for a few.
+ALL_ROUNDS = "rounds=30"
+
+
+def with_commands(verdict: Verdict, study: Mapping[str, Any], folder: Path) -> Verdict:
     """Put the folder of a study into the commands of its next steps.
 
     Args:
         verdict: its commands name the study `STUDY`.
-        data: the section of the settings; without a path the rows were passed in Python.
+        study: its settings. Without a path the rows were passed in Python; where its rounds are
+            few, a command with a longer budget asks for the others too.
         folder: of the study; outside the working folder it is named by its last part, since the
             record is meant to be shared.
     """
     here = Path.cwd()
     inside = not folder.is_absolute() or folder.is_relative_to(here)
     home = os.path.relpath(folder, here) if inside else folder.name
-    found = {"study": home, "in_python": not data.get("path")}
+    found = {"study": home, "in_python": not study.get("data", {}).get("path")}
+    few = study.get("grid", {}).get("rounds") is not None
+
+    def placed(command: Command) -> Command:
+        on = few and "budget" in command.options
+        options = {**command.options, **({"set": ALL_ROUNDS} if on else {})}
+        return command.model_copy(update={**found, "options": options})
+
     steps = tuple(
-        step.model_copy(update={"command": step.command.model_copy(update=found)})
-        if step.command
-        else step
+        step.model_copy(update={"command": step.command and placed(step.command)})
         for step in verdict.steps
     )
     return verdict.model_copy(update={"steps": steps})

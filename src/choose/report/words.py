@@ -367,9 +367,10 @@ def _missing(decision: Decision) -> str:
         said = again if rest.kind == "more-runs" else _lacking(decision, rest)
     elif not names:
         said = "the answers so far do not tell"
-    if rest is None or rest.minutes is None:
+    if rest is None or rest.minutes is None or (names and rest.code != "begin"):
         return said
-    return f"{said}; {_surer(decision, rest) or f'that takes {rest.minutes:.0f} more minutes'}"
+    takes = f"that takes {plural(round(rest.minutes), 'more minute')}"
+    return f"{said}; {_surer(decision, rest) or takes}"
 
 
 def _rest(decision: Decision) -> Step | None:
@@ -856,7 +857,8 @@ def _surer(decision: Decision, step: Step) -> str:
     now, then, minutes = decision.chance, step.chance, step.minutes
     if now is None or then is None or minutes is None or then < now + SURER:
         return ""
-    return f"{minutes:.0f} more minutes should make it about {chance(then)} sure"
+    more = plural(round(minutes), "more minute")
+    return f"{more} should make it about {chance(then)} sure"
 
 
 def _by_family(decision: Decision, names: Sequence[str]) -> str:

@@ -122,8 +122,9 @@ def _every_step(case: Case, kind: Kind) -> list[Step]:
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
     waiting, planned = case.unbegun, case.planned_runs
-    # Candidates that have not begun come first; of the others, no rows are named beside them.
-    unfinished = {} if waiting else case.unfinished
+    # Candidates that have not begun come first; of the others, no rows are named beside them. Nor
+    # are rows that would not change what is said.
+    unfinished = {} if waiting or (case.sure and not case.would_tell) else case.unfinished
     again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
     further = budget_for(case, unfinished, {} if again else planned)
     if again and planned and not waiting:
