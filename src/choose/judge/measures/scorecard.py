@@ -138,8 +138,9 @@ class CommonRows:
         others = {key: on_rows(table, rows) for key, table in getattr(candidate, part).items()}
         if rows is not None and not any((t.complete == rows).all() for t in others.values()):
             rows = shared_rows(others.values())
-        main = candidate.main and on_rows(candidate.main, rows)
-        return replace(candidate, main=main, **{part: others})
+        main = None if candidate.main is None else on_rows(candidate.main, rows)
+        found: dict[str, Any] = {"main": main, part: others}
+        return replace(candidate, **found)
 
     def views_of(self, table: ScoreTable) -> dict[str, ScoreTable]:
         return {view: on_rows(t, self.views.get(view)) for view, t in view_tables(table).items()}
