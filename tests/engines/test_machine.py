@@ -33,6 +33,14 @@ from support import tiny_models as tiny
 from support.studies import small_study, write_csv
 
 
+def test_a_processor_without_avx2_is_said_once(monkeypatch, capsys):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    monkeypatch.setattr(runtime.platform, "machine", lambda: "x86_64")
+    runtime.device.cache_clear()
+    assert [runtime.device() for _ in range(3)] == ["cpu"] * 3
+    assert capsys.readouterr().err.count("no AVX2") == 1
+
+
 def test_cache_keys_name_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cards = {0: "Tesla T4", 1: "NVIDIA A100"}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: cards[device.index])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import platform
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
@@ -40,6 +42,9 @@ def device() -> str:
             f"it can be {' or '.join(here)}. Leave it unset, or install the driver and a torch "
             "that is built for the card."
         )
+    plain = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+    if wanted == "cpu" and plain and platform.machine() in ("x86_64", "AMD64"):
+        sys.stderr.write("This processor has no AVX2, so models take several times as long.\n")
     return wanted
 
 
