@@ -111,21 +111,16 @@ def test_without_packed_weights_padding_is_skipped_too(spec, monkeypatch):
     assert_alike(Encoder(untuned(spec)), True)
 
 
-def test_a_text_is_embedded_once(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_is_embedded_once_and_its_cost_is_remembered(spec, monkeypatch):
     encoder = fresh(spec)
+    assert encoder.cached_seconds(TEXTS) == 0
     first = encoder.embed([*TEXTS, *TEXTS])
     assert len(encoder.vectors) == len(set(TEXTS))
+    whole = encoder.cached_seconds(TEXTS)
+    assert whole > 0
+    assert encoder.cached_seconds([*TEXTS, *TEXTS]) == pytest.approx(whole)
     monkeypatch.setattr(encoder.model, "encode", lambda *_, **__: pytest.fail("made again"))
     assert (encoder.embed(TEXTS) == first[: len(TEXTS)]).all()
-
-
-def test_what_it_had_cost_is_remembered(spec: str) -> None:
-    texts = [f"{text} remembered" for text in TEXTS]
-    assert load_encoder(spec).cached_seconds(texts) == 0
-    load_encoder(spec).embed(texts)
-    whole = load_encoder(spec).cached_seconds(texts)
-    assert whole > 0
-    assert load_encoder(spec).cached_seconds([*texts, *texts]) == pytest.approx(whole)
 
 
 def test_nothing_in_nothing_out(spec: str) -> None:
