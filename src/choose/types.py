@@ -342,8 +342,8 @@ SHARE_READ = "share of its rows that were read"
 class Run:
     """The answers and facts of one trial.
 
-    `answers` and `asked` (row ids in the order of the answers) are by view and repeat. `scores` are
-    (n,) by view and repeat, then by metric, where answers are no labels. `fit_seconds`,
+    `answers` and `asked` (row ids in the order of the answers) are by view and 0. `scores` are
+    (n,) by view and 0, then by metric, where answers are no labels. `fit_seconds`,
     `predict_seconds` (clean rows), `reread_seconds` (an index of changed documents) and
     `seconds_alone` exclude gains from caches and shared work, `seconds_spent` does not.
     `artefact_mb` is the fitted model; `unasked` rows had no time left.
