@@ -44,7 +44,7 @@ def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
     record = json.loads(result.out)
     assert record["kind"] == "answering"
     assert record["compare"]["options"]["documents"] == "handbook"
-    assert record["targets"]["answers"]["corpus"]["documents"] == 10
+    assert record["targets"]["corpus"]["documents"] == 10
     notes = " ".join(record["notes"])
     assert "Evidence is in the column 'doc': 20 of 20 questions" in notes
     assert "Figures are about new questions on these documents" in notes
