@@ -183,7 +183,7 @@ def test_list_and_estimate_have_one_floor():
             assert not (found.suspects and found.noise is None)
 
 
-def test_wrong_labels_alone_do_not_silence_the_auditor():
+def test_f8_wrong_labels_alone_do_not_silence_the_auditor():
     """With 15 % wrong labels nobody gets 85 % right as given; what counts is net of them."""
     features, given, _ = world(0, "symmetric", 0.15, rows=1500)
     found = audited(features, given)
