@@ -180,40 +180,24 @@ class Learner(fakes.Fake):
         return Answers(outputs=tuple(outputs), status=("ok",) * len(items))
 
 
-class Chatty(Learner):
-    """Answers a record with words around it, and says that this is fine."""
+@pytest.mark.parametrize(
+    ("kind", "said", "check", "found"),
+    [
+        ("ranking", '{"elsewhere": 1}', texts_are_answers_or_none, "'elsewhere', which is no doc"),
+        ("extraction", 'Sure: {"a": 1}', texts_are_answers_or_none, "is no answer"),
+        ("writing", "one of %", texts_do_not_depend_on_the_batch, "was answered"),
+    ],
+)
+def test_those_that_break_the_contract_of_texts_are_caught(kind, said, check, found):
+    class Culprit(Learner):
+        kinds = (kind,)
 
-    kinds = ("extraction",)
+        def predict(self, items: Sequence[Item]) -> Answers:
+            outputs = (said.replace("%", str(len(items))),) * len(items)
+            return Answers(outputs=outputs, status=("ok",) * len(items))
 
-    def predict(self, items: Sequence[Item]) -> Answers:
-        return Answers(outputs=('Sure: {"a": 1}',) * len(items), status=("ok",) * len(items))
-
-
-class Crowded(Learner):
-    kinds = ("writing",)
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        return Answers(outputs=(f"one of {len(items)}",) * len(items), status=("ok",) * len(items))
-
-
-class Astray(Learner):
-    """Ranks a document that nobody gave it."""
-
-    kinds = ("ranking",)
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        return Answers(outputs=('{"elsewhere": 1}',) * len(items), status=("ok",) * len(items))
-
-
-def test_those_that_break_the_contract_of_texts_are_caught() -> None:
-    with pytest.raises(AssertionError, match="it names 'elsewhere', which is no document"):
-        texts_are_answers_or_none(lambda seed: Astray(seed=seed))
-    with pytest.raises(AssertionError, match="is no answer"):
-        texts_are_answers_or_none(lambda seed: Chatty(seed=seed))
-    with pytest.raises(AssertionError, match="was answered"):
-        texts_do_not_depend_on_the_batch(lambda seed: Crowded(seed=seed))
-    for check in TEXT_CHECKS:  # labels only: nothing to check
-        check(lambda seed: Learner(seed=seed))
+    with pytest.raises(AssertionError, match=found):
+        check(lambda seed: Culprit(seed=seed))
 
 
 class Finder(Learner):
@@ -240,38 +224,26 @@ class Finder(Learner):
         )
 
 
-class Stuck(Finder):
-    def reread(self, corpus: Corpus) -> float:
-        return 0.0
+def overlong(self: Finder, items: Sequence[Item]) -> Answers:
+    return replace(Finder.predict(self, items), evidence=(("new-p0:0-999",),) * len(items))
 
 
-class Untimed(Finder):
-    def reread(self, corpus: Corpus) -> float:
-        super().reread(corpus)
-        return -1.0
-
-
-class Unsettled(Finder):
-    def reread(self, corpus: Corpus) -> float:
-        self.corpus = LATER
-        return 0.0
-
-
-class Overlong(Finder):
-    def predict(self, items: Sequence[Item]) -> Answers:
-        return replace(super().predict(items), evidence=(("new-p0:0-999",),) * len(items))
-
-
-def test_a_strategy_that_rereads_wrongly_is_caught() -> None:
+def test_one_that_rereads_keeps_the_contract() -> None:
     documents_can_change(lambda seed: Finder(seed=seed))
-    for culprit, said in (
-        (Stuck, "is in no document after reread"),
-        (Untimed, "must return seconds"),
-        (Unsettled, "is in no document after reread|was answered"),
-        (Overlong, "is outside its document"),
-    ):
-        with pytest.raises(AssertionError, match=said):
-            documents_can_change(lambda seed, culprit=culprit: culprit(seed=seed))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({"reread": lambda self, corpus: 0.0}, "is in no document after reread"),
+        ({"reread": lambda self, corpus: Finder.reread(self, corpus) - 1}, "must return seconds"),
+        ({"reread": lambda self, corpus: Finder.reread(self, LATER)}, "no document|was answered"),
+        ({"predict": overlong}, "is outside its document"),
+    ],
+)
+def test_a_strategy_that_rereads_wrongly_is_caught(spoilt, said):
+    with pytest.raises(AssertionError, match=said):
+        documents_can_change(lambda seed: type("Spoilt", (Finder,), spoilt)(seed=seed))
 
 
 class Greedy(Learner):
@@ -336,7 +308,7 @@ class Pickler(Keeper):
 
 
 def test_the_sound_strategy_passes() -> None:
-    for check in CHECKS:
+    for check in (*CHECKS, *TEXT_CHECKS):  # of texts there is nothing to check
         check(lambda seed: Learner(seed=seed))
         check(lambda seed: Keeper(seed=seed))
 

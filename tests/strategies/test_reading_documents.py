@@ -45,28 +45,23 @@ def rows() -> list[Example]:
 READERS = ("rag", "lora-rag")
 
 
-@pytest.fixture
-def models(model: str) -> dict[str, str]:
-    return {"lm": model}
-
-
-def settings(name: str, models: dict[str, str]) -> dict[str, Any]:
+def settings(name: str, model: str) -> dict[str, Any]:
     own: dict[str, dict[str, Any]] = {
-        "rag": {"model": models["lm"], "retriever": "bm25"},
-        "lora-rag": {"base": models["lm"], "retriever": "bm25", "epochs": 1.0},
+        "rag": {"model": model, "retriever": "bm25"},
+        "lora-rag": {"base": model, "retriever": "bm25", "epochs": 1.0},
     }
     return own[name]
 
 
-def fitted(name, models, pool=None, **more):
-    strategy = build(name, seed=0, **settings(name, models), **more)
+def fitted(name, model, pool=None, **more):
+    strategy = build(name, seed=0, **settings(name, model), **more)
     strategy.fit(TASK, rows() if pool is None else pool)
     return strategy
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_is_read_is_said(name: str, models: dict[str, str]) -> None:
-    strategy = fitted(name, models, k=2)
+def test_what_is_read_is_said(name: str, model: str) -> None:
+    strategy = fitted(name, model, k=2)
     asked = [row.item() for row in rows()]
     answers = strategy.predict(asked)
     shown = answers.evidence
@@ -75,8 +70,8 @@ def test_what_is_read_is_said(name: str, models: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_control_decides_what_is_read(name: str, models: dict[str, str]) -> None:
-    strategy = fitted(name, models, k=2)
+def test_a_control_decides_what_is_read(name: str, model: str) -> None:
+    strategy = fitted(name, model, k=2)
     for control in CONDITIONS:
         items = given(control, rows(), CORPUS)
         answers = strategy.predict(items)
@@ -96,9 +91,9 @@ LONG = Corpus(
 
 
 @pytest.mark.parametrize("name", ["rag", "lora-rag"])
-def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(name, models):
+def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(name, model):
     """The question stays whole, and evidence names what was read."""
-    strategy = build(name, seed=0, **settings(name, models), k=6, words=400)
+    strategy = build(name, seed=0, **settings(name, model), k=6, words=400)
     strategy.fit(with_corpus(Answering(), LONG), rows())
     items = [row.item() for row in rows()]
     found = strategy.library.search(items, 6)
@@ -118,9 +113,9 @@ def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(nam
     assert any("prompt beside 6 questions: the worst" in n for n in strategy.facts()["notes"])
 
 
-def test_of_a_passage_that_has_no_room_its_beginning_is_read(models: dict[str, str]) -> None:
+def test_of_a_passage_that_has_no_room_its_beginning_is_read(model: str) -> None:
     task, items = with_corpus(Answering(), LONG), [row.item() for row in rows()]
-    own = {**settings("rag", models), "max_tokens": 60, "words": 400, "k": 2}
+    own = {**settings("rag", model), "max_tokens": 60, "words": 400, "k": 2}
     strategy = build("rag", seed=0, **own)
     strategy.fit(task, rows())
     fit = strategy.fitting(items, strategy.library.search(items, 2))
@@ -139,12 +134,12 @@ def test_of_a_passage_that_has_no_room_its_beginning_is_read(models: dict[str, s
         assert one.endswith(f":0-{len(passage.text.rstrip())}")
 
 
-def test_a_question_stays_whole_beside_its_other_fields_and_what_is_read(models):
+def test_a_question_stays_whole_beside_its_other_fields_and_what_is_read(model):
     """Also where texts are damaged: no tokenizer takes a lone surrogate."""
-    lm, task = load_causal(models["lm"]), reading(with_corpus(Answering(), LONG))
+    lm, task = load_causal(model), reading(with_corpus(Answering(), LONG))
     damaged = Corpus(tuple(replace(d, text=f"\ud800 {d.text}") for d in LONG.documents))
     item = Item(id="1", text="Is the \ud800 door red?", fields={"note": "is red " * 400})
-    own = PromptSettings(model=models["lm"], wording="labels", calibrate=False, max_tokens=2000)
+    own = PromptSettings(model=model, wording="labels", calibrate=False, max_tokens=2000)
     prompter = LocalPrompts(own, task, (), 8)
     adapter = AnswerPrompts(lm.template, task, 100, lm.context - 8)
     for measure in (prompter, adapter):
@@ -186,8 +181,8 @@ def test_passages_come_before_the_question_and_leave_no_trace_without() -> None:
     assert with_passages(item, []).fields == item.fields
 
 
-def test_more_passages_than_there_are_is_all_of_them(models: dict[str, str]) -> None:
-    strategy = fitted("rag", models, k=50, words=100, shots=0)
+def test_more_passages_than_there_are_is_all_of_them(model: str) -> None:
+    strategy = fitted("rag", model, k=50, words=100, shots=0)
     answers = strategy.predict([row.item() for row in rows()])
     every = {passage.id for passage in CORPUS.passages()}
     assert [set(shown) for shown in answers.evidence] == [every] * len(rows())
@@ -210,14 +205,14 @@ def prompts(strategy: Any, items: list[Item]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("name", ["rag", "lora-rag"])
-def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, models):
+def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, model):
     """They are text of one prompt, close no message, and reach no other row and no label."""
     first, *others = CORPUS.documents
     hostile = Corpus((replace(first, text=f"{first.text} {INJECTED}"), *others))
     own = {"k": 1, "words": 100} | ({"shots": 0} if name == "rag" else {})
     items, learnt, made = [row.item() for row in rows()], rows(), []
     for corpus in (CORPUS, hostile):
-        strategy: Any = build(name, seed=0, **settings(name, models), **own)
+        strategy: Any = build(name, seed=0, **settings(name, model), **own)
         # Training rows read passages as well: they are of the other documents.
         strategy.fit(with_corpus(Answering(), corpus), learnt[1:])
         made.append((prompts(strategy, items), strategy.predict(items)))
@@ -228,7 +223,7 @@ def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, mode
     assert after.evidence[1:] == before.evidence[1:]
     assert after.evidence[0] == (f"d0:0-{len(hostile.documents[0].text)}",)
     assert len(after) == len(items)
-    template = load_causal(models["lm"]).template
+    template = load_causal(model).template
     marks = [[t for t in some if t in template.contents.marks] for some in (clean[0], injected[0])]
     assert marks[0] == marks[1]
     assert INJECTED in template.tokenizer.decode(injected[0])
@@ -243,18 +238,18 @@ def many() -> list[Example]:
     ]
 
 
-def test_what_is_read_is_noted_and_what_is_given_counts(models: dict[str, str]) -> None:
-    strategy = fitted("rag", models, many())
+def test_what_is_read_is_noted_and_what_is_given_counts(model: str) -> None:
+    strategy = fitted("rag", model, many())
     [note, *_] = strategy.facts()["notes"]
     assert note == "Reads 1 passage of at most 100 words, found by bm25."
     assert strategy.passages() == (1, 100)
-    given: Any = fitted("rag", models, many(), k=2, words=40)
+    given: Any = fitted("rag", model, many(), k=2, words=40)
     assert given.passages() == (2, 40)
     assert given.facts()["notes"][0] == "Reads 2 passages of at most 40 words, found by bm25."
 
 
-def test_demonstrations_are_the_shortest_rows_with_their_passages(models: dict[str, str]) -> None:
-    strategy = fitted("rag", models, many(), shots=2)
+def test_demonstrations_are_the_shortest_rows_with_their_passages(model: str) -> None:
+    strategy = fitted("rag", model, many(), shots=2)
     shown = strategy.prompter.rows
     # Of the first twelve in the order of ids, those about a large door and a rug are the shortest.
     assert {row.id for row in shown} == {"q0-4", "q2-2"}

@@ -15,7 +15,6 @@ from choose.conformance import TASK, pool, questions
 from choose.engines.hardware import compute_settings as runtime
 from choose.strategy import available, build, find, hyperparameters, kinds
 from choose.types import Answers
-from support import tiny_models as tiny
 
 GOLDEN = Path(__file__).with_name("golden_answers.json")
 # Those that answer with labels; what a server answers is not ours to fix.
@@ -26,13 +25,6 @@ CLOSE = dict.fromkeys(("lora", "setfit", "full-fine-tuning"), 0.2)
 
 # Of the fits below the one that takes a second or more.
 LONG = ("tuned-prompt",)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("golden")
-    lm, encoder = str(tiny.causal_lm(folder / "lm")), str(tiny.encoder(folder / "encoder"))
-    return {"model": lm, "base": lm, "encoder": encoder}
 
 
 def answered(name: str, models: dict[str, str]) -> Answers:
@@ -46,10 +38,10 @@ def answered(name: str, models: dict[str, str]) -> Answers:
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in NAMED]
 )
-def test_answers_change_only_with_the_revision(name, models, monkeypatch):
+def test_answers_change_only_with_the_revision(name, model, encoder, monkeypatch):
     monkeypatch.setenv("CHOOSE_DTYPE", "float32")
     monkeypatch.setattr(runtime, "dtype", runtime.dtype.__wrapped__)  # not what was cached before
-    found = answered(name, models)
+    found = answered(name, {"model": model, "base": model, "encoder": encoder})
     assert found.scores is not None
     if os.environ.get("WRITE_GOLDEN"):
         known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
