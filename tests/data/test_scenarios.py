@@ -27,7 +27,7 @@ from choose.data.scenarios import (
     timeline,
 )
 from choose.data.splits import build_dataset
-from choose.data.stratify import stratified_folds, training_pool
+from choose.data.stratify import training_pool
 from choose.errors import StudyError
 from choose.files import digest_rows
 from choose.judge.diagnosis.doubted_labels import out_of_fold
@@ -38,7 +38,6 @@ from choose.run.trial import run_trial
 from choose.schema.decision import Decision
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
-from choose.strategy import find
 from choose.study.config import CandidateSection, Grid, Study
 from choose.types import STANDARD, Dataset, Example, Scenario
 from support.studies import compare, dataset, jobs_of, load_dataset, planned, study, write_csv
@@ -351,28 +350,6 @@ def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: P
     assert [p.examples for p in new.points] == [0, 1, 5, 20]
     assert new.points[0].recall.value == 0
     assert new.points[-1].recall.value > 0
-    assert np.mean([recall_of_the_new_class(seed) for seed in range(1, 5)]) > 0.1
-
-
-def recall_of_the_new_class(seed: int) -> float:
-    """Return the recall after 20 examples, the tickets divided anew: one division varies much."""
-    rows = load_dataset(DataSection(path="sample:tickets"), TaskSection())
-    classes = {id: (row.target,) for id, row in rows.examples.items()}
-    parts = stratified_folds(classes, rows.clusters, 5, seed)
-    folds = tuple(
-        replace(rows.folds[0], pool=tuple(id for id in classes if id not in part), questions=part)
-        for part in map(tuple, parts)
-    )
-    divided, hits, asked = replace(rows, folds=folds), 0, 0
-    scenario = Scenario(kind="new-class", label="frontdesk", examples=20)
-    for fold in range(len(folds)):
-        split = make_split(divided, SplitSpec(fold, 0, None, scenario))
-        strategy = find("tfidf")(seed=0, characters=False)
-        strategy.fit(divided.task, split.pool)
-        questions = [id for id in split.questions if classes[id] == ("frontdesk",)]
-        answers = strategy.predict([divided.examples[id].item() for id in questions])
-        hits, asked = hits + list(answers.outputs).count("frontdesk"), asked + len(questions)
-    return hits / asked
 
 
 @pytest.fixture

@@ -356,24 +356,6 @@ def test_a_possible_group_column_is_pointed_out() -> None:
     assert load(path="a.csv", group_column="user_id").examples["2"].group == "0"
 
 
-def test_banking77(shared_data: Path) -> None:
-    folder = shared_data / "banking77"
-    dataset = load(path=str(folder / "train.csv"), test=str(folder / "test.csv"))
-    assert (dataset.name, len(dataset.task.labels)) == ("banking77", 77)
-    assert len(dataset.asked) == 3_080
-    assert 9_300 < len(dataset.folds[0].pool) < 9_500
-    check_no_straddling(dataset)
-
-
-@pytest.mark.slow
-def test_gh_issues_is_cross_fitted_with_its_timestamps(shared_data: Path) -> None:
-    dataset = load(path=str(shared_data / "gh_issues" / "train.csv"))
-    assert dataset.division == "cross-fit"
-    assert all(e.timestamp is not None for e in dataset.examples.values())
-    assert len({len(fold.questions) for fold in dataset.folds}) == 1
-    check_no_straddling(dataset)
-
-
 Sets = Mapping[str, Sequence[str]]
 
 

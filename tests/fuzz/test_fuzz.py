@@ -65,21 +65,6 @@ def test_a_damaged_file_is_accepted_or_refused(template, name, edits) -> None:
     check([Case("edited", name, ("plan", name, *PLAN[2:]), (), {name: content})], template)
 
 
-def test_a_case_that_names_nothing_fails(template: Path) -> None:
-    def outcome(*names: str) -> str:
-        case = Case("t", "n", ("report", "nowhere"), names)
-        return run(case, template, template.parent / "work").why
-
-    assert "names none of" in outcome("somewhere")
-    assert outcome("nowhere") == ""
-
-
-def test_a_changed_file_fails(template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz.runner.main", lambda: Path("words.csv").write_bytes(b""))
-    found = run(Case("t", "n", ()), template, template.parent / "work")
-    assert found.why == "changed ['words.csv']"
-
-
 ROWS = 12
 
 # Types of dates and times over numbers, of which few are dates of a calendar.

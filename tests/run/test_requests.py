@@ -6,16 +6,19 @@ from dataclasses import replace
 from threading import Event
 from time import monotonic
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from choose.data.scenarios import Pools
-from choose.errors import MoneySpent, StudyError
+from choose.errors import MoneySpent, StrategyError, StudyError
 from choose.progress import seconds_left, time_limit
+from choose.run.predict_test_rows import predict
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import LocalExecutor, ThreadExecutor, Worker
 from choose.schema.plan import Job
-from choose.types import Dataset, Run
+from choose.tasks.answering import Answering
+from choose.types import Answers, Dataset, Item, Run
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study
 
@@ -196,3 +199,21 @@ def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(m
     executor.close()
     assert stopped
     waits.set()
+
+
+def read_from(*ids: str) -> Answers:
+    """Return the answer of a strategy that says which places it read."""
+    found = Answers(outputs=("a",), status=("ok",), evidence=(ids,))
+    strategy: Any = SimpleNamespace(reads=True, predict=lambda items: found)
+    return predict(strategy, [Item(id="1", text="What?")], Answering())
+
+
+@pytest.mark.parametrize("ids", [("a.md:0-10", "b:c:5-9"), ()])
+def test_places_in_documents_are_taken(ids: tuple[str, ...]) -> None:
+    assert read_from(*ids).evidence == (ids,)
+
+
+@pytest.mark.parametrize("id", ["row 7", "a.md", "a:1", "a:x-y", ""])
+def test_other_places_fail_with_what_is_wrong(id: str) -> None:
+    with pytest.raises(StrategyError, match="is no place in a document"):
+        read_from("a.md:0-10", id)

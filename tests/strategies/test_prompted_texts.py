@@ -20,7 +20,6 @@ from choose.models.prompting.local_writer import (
     Skeleton,
     answers_of,
     best_threshold,
-    most_values,
 )
 from choose.models.prompting.prompt_search import (
     Parts,
@@ -242,14 +241,6 @@ def test_a_list_has_as_many_values_as_the_model_writes(models: dict[str, str]) -
     opened = [prompter.lm.template.tokenizer.decode(p.rest[-20:]) for p in scripted.asked[:2]]
     assert opened[0].endswith('{"who": "')
     assert opened[1].endswith('{"goods": ["')
-
-
-def test_most_values_come_from_the_pool() -> None:
-    targets = [as_text({"who": "A", "goods": ["x"] * n} if n else {"goods": "y"}) for n in range(5)]
-    assert most_values({"who": "text", "goods": "list", "never": "list"}, targets) == {
-        "goods": 6,
-        "never": 2,
-    }
 
 
 def test_thresholds_part_what_to_keep_from_what_to_drop() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from choose.conformance import HOSTILE
 from choose.corpus import Corpus, Document, Passage, Span, span_of
 from choose.models.retrieval import passage_search
 from choose.strategy import build
@@ -57,22 +56,6 @@ def test_passages_that_are_given_are_read_instead(fitted: Any) -> None:
     assert "1812" in answers.outputs[0]
     assert "1812" not in answers.outputs[1]
     assert (answers.outputs[2], answers.status[2]) == (None, "empty")
-
-
-def test_no_item_influences_another(fitted: Any) -> None:
-    hostile = [Item(id=f"h{n}", text=text) for n, text in enumerate(HOSTILE)]
-    odd = [
-        replace(ITEMS[0], id=f"g{n}", passages=(replace(GIVEN, text=text), GIVEN))
-        for n, text in enumerate(HOSTILE)
-    ]
-    items = [*ITEMS, *hostile, *odd, replace(ITEMS[3], passages=())]
-    together = fitted.predict(items)
-    for n, item in enumerate(items):
-        alone = fitted.predict([item])
-        assert together.outputs[n] == alone.outputs[0]
-        assert together.evidence[n] == alone.evidence[0]
-    backwards = fitted.predict(items[::-1])
-    assert backwards.outputs == together.outputs[::-1]
 
 
 @pytest.mark.parametrize("name", ["sentence", "rag", "lora-rag"])

@@ -68,14 +68,6 @@ def test_bm25_scores_are_those_of_the_formula() -> None:
     assert scores == pytest.approx(list(expected.values()), rel=1e-5)
 
 
-def test_a_passage_without_a_word_of_the_question_is_no_hit() -> None:
-    index = by_words(["one two", "three four", "two five"])
-    assert documents(index, "two") == ["d0", "d2"]
-    assert documents(index, "six") == documents(index, "") == documents(index, "?!") == []
-    assert documents(index, "two", 1) == ["d0"]
-    assert documents(index, "two", 0) == []
-
-
 def test_equal_scores_are_ordered_by_place_whatever_k_is() -> None:
     index = by_words(["same words here"] * 40 + ["same", "other"])
     whole = documents(index, "same", 99)

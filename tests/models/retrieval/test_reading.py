@@ -29,15 +29,6 @@ def test_questions_about_one_document_are_held_out_together() -> None:
     assert held_apart(shuffled, 0.25) == (learnt, held, apart)
 
 
-def test_documents_linked_in_a_chain_are_one_group() -> None:
-    chain = [row(f"q{n}", f"d{n}", f"d{n + 1}") for n in range(0, 10, 2)]
-    links = [row(f"l{n}", f"d{n + 1}", f"d{n + 2}") for n in range(0, 8, 2)]
-    others = [row(f"o{n}", f"e{n}") for n in range(20)]
-    learnt, held, apart = held_apart([*chain, *links, *others], 0.5)
-    assert apart
-    assert not documents(learnt) & documents(held)
-
-
 def test_rows_about_one_document_are_divided_all_the_same() -> None:
     rows = [row(f"q{n}", "only") for n in range(20)]
     learnt, held, apart = held_apart(rows, 0.25)
