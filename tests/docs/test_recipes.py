@@ -21,8 +21,8 @@ from choose.models.endpoints.providers import PROVIDERS
 from choose.types import Kind
 from support import tiny_models as tiny
 from support.chat_server import by_words, counting, serving
-from support.endpoint_studies import KEY_VARIABLE, ONCE, bench, words_rule
-from support.studies import write_csv
+from support.endpoint_studies import KEY_VARIABLE, bench, words_rule
+from support.studies import ONCE, write_csv
 
 ROOT = Path(__file__).parents[2]
 SKILL = (ROOT / "skills" / "choose" / "SKILL.md").read_text(encoding="utf-8")

@@ -23,7 +23,6 @@ from choose.engines.lora.classifier import ClassifierRun, untrained_model
 from choose.engines.lora.fused.training_step import supports
 from choose.engines.lora.model import AdapterSpec, is_causal, load_base, seeded
 from choose.engines.lora.training_run import Schedule, TrainingRun
-from support import families
 from support import tiny_models as tiny
 from support.families import DECODERS, ENCODERS
 from support.tiny_models import (
@@ -217,14 +216,3 @@ def test_a_plain_decoder_sees_what_came_before() -> None:
     assert not causal("gemma3_text", use_bidirectional_attention=True)
     assert not causal("llama", is_causal=False)
     assert not causal("bert")
-
-
-def test_every_family_of_the_docs_is_here() -> None:
-    assert {family.vocabulary for family in (*DECODERS.values(), *ENCODERS.values())} == {
-        "byte-level",
-        "metaspace",
-        "metaspace without opening",
-        "unigram",
-        "word-piece",
-    }
-    assert families.SIZE["initializer_range"] > 0.1, "positions and caps change what is written"

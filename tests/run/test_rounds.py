@@ -26,7 +26,7 @@ from choose.strategy import find
 from choose.study.config import Study
 from choose.types import Dataset, Run
 from support import fake_strategies as fakes
-from support.studies import dataset, study
+from support.studies import ONCE, dataset, study
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,7 @@ class Set:
     """A small study with its store."""
 
     def __init__(self, folder: Path, *names: str, rows: int = 700, **grid: Any) -> None:
-        grid = {"wordings": False, "views": (), "scenarios": (), "seeds": 1, **grid}
-        self.study: Study = study(*names, **grid)
+        self.study: Study = study(*names, **{**ONCE, **grid})
         self.data: Dataset = dataset(rows=rows)
         self.pools = Pools(self.data)
         self.rounds: list[Round] = plan_trials(self.study, self.pools).rounds

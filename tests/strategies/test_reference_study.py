@@ -20,7 +20,7 @@ from choose.api.plan import plan_trials, read_study, resolve
 from choose.conformance import pool
 from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.run.trial import run_trial
-from support.studies import write_csv
+from support.studies import ONCE, write_csv
 
 pytestmark = pytest.mark.slow(seconds=62)
 
@@ -33,13 +33,7 @@ SHORT = {"max_tokens": 48}
 ROUNDED, TRAINED = 0.05, 0.5
 
 STUDY = {
-    "grid": {
-        "seeds": 1,
-        "noise": [],
-        "views": [],
-        "scenarios": [],
-        "wordings": False,
-    },
+    "grid": {**ONCE, "noise": []},
     "models": {"tune": DEFAULT_ENCODER},
     "candidates": [
         {"strategy": "tfidf"},

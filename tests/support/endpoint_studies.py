@@ -18,20 +18,10 @@ import tomli_w
 from choose.cli import main
 from choose.conformance import TASK, pool
 from choose.store.store import Store
-from support.studies import write_csv
+from support.studies import ONCE, write_csv
 
 KEY_VARIABLE = "BIG_MODEL_KEY"
 PRICES = {"usd_per_million_in": 3.0, "usd_per_million_cached": 0.3, "usd_per_million_out": 15.0}
-
-# One pass over the rows and nothing else, so that each row is one question.
-ONCE = {
-    "seeds": 1,
-    "noise": [0.0],
-    "views": [],
-    "scenarios": [],
-    "wordings": False,
-    "budget": 3600,
-}
 
 # The words of each label's toy rows.
 WORDS = {
@@ -118,7 +108,7 @@ def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None):
     study = {
         "data": {"path": "rows.csv"},
         "models": {"model": "endpoint:big"},
-        "grid": {**ONCE, **(grid or {})},
+        "grid": {**ONCE, "budget": 3600, **(grid or {})},
         "candidates": [{"strategy": "prompt"}],
         "endpoints": {"big": described},
     }

@@ -4,9 +4,9 @@ Weights are random and large, so that positions, windows, caps and norms change 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _word_piece(marks: tuple[str, ...]) -> str:
 
 
 @cache
-def _metaspace(marks: tuple[str, ...], opens: bool) -> str:
+def _metaspace(marks: tuple[str, ...], opens: bool = True) -> str:
     """Return a BPE over blanks as letters, in the manner of Llama 2, or of Gemma (`opens` no)."""
     written = json.loads(sentencepiece().backend_tokenizer.to_str())
     vocabulary = written["model"]["vocab"]
@@ -126,7 +126,7 @@ class Family:
     Attributes:
         config: transformers' class of its configuration.
         settings: what differs from SIZE.
-        vocabulary: which kind of tokenizer it has.
+        vocabulary: what makes its kind of tokenizer of marks.
         named: its special tokens by their part.
         marks: further marks of its template.
         around: special tokens that the tokenizer puts before and after a text.
@@ -136,7 +136,7 @@ class Family:
     """
 
     config: str
-    vocabulary: str
+    vocabulary: Callable[[tuple[str, ...]], str]
     named: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
     marks: Sequence[str] = ()
@@ -151,14 +151,7 @@ class Family:
         from transformers import PreTrainedTokenizerFast
 
         marks = tuple(dict.fromkeys([*self.named.values(), *self.marks]))
-        written = {
-            "byte-level": lambda: _byte_level(marks),
-            "unigram": lambda: _unigram(marks),
-            "word-piece": lambda: _word_piece(marks),
-            "metaspace": lambda: _metaspace(marks, True),
-            "metaspace without opening": lambda: _metaspace(marks, False),
-        }[self.vocabulary]()
-        tokenizer = Tokenizer.from_str(written)
+        tokenizer = Tokenizer.from_str(self.vocabulary(marks))
         before, after = self.around
         if before or after:
             known = [(mark, tokenizer.token_to_id(mark)) for mark in {*before, *after}]
@@ -206,62 +199,55 @@ class Family:
         return folder
 
 
-_QWEN = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
-_GEMMA = {
-    "bos_token": "<bos>",
-    "eos_token": "<eos>",
-    "pad_token": "<pad>",
-    "unk_token": "<unk>",
+_QWEN: dict[str, Any] = {
+    "vocabulary": _byte_level,
+    "named": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
+    "marks": ("<|im_start|>",),
+    "template": "chatml",
+    "ends": ("<|endoftext|>",),
 }
-_GEMMA_MORE: dict[str, Any] = {
-    "vocabulary": "metaspace without opening",
-    "named": _GEMMA,
+_GEMMA: dict[str, Any] = {
+    "vocabulary": partial(_metaspace, opens=False),
+    "named": {f"{part}_token": f"<{part}>" for part in ("bos", "eos", "pad", "unk")},
     "marks": ("<start_of_turn>", "<end_of_turn>"),
     "around": (("<bos>",), ()),
     "ends": ("<end_of_turn>",),
 }
-_GEMMA_3 = {
-    **{"head_dim": 16, "sliding_window": 24, "query_pre_attn_scalar": 16},
-    "layer_types": ["sliding_attention", "full_attention"],
+_GEMMA_2 = {"head_dim": 16, "sliding_window": 24, "query_pre_attn_scalar": 16}
+_GEMMA_3 = {**_GEMMA_2, "layer_types": ["sliding_attention", "full_attention"]}
+_PHI: dict[str, Any] = {
+    "marks": ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
+    "template": "phi3",
+    "ends": ("<|end|>",),
 }
 _LLAMA = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 DECODERS = {
     "Qwen2": Family(
         "Qwen2Config",
-        "byte-level",
-        _QWEN,
-        {"tie_word_embeddings": True, "use_sliding_window": False, "bos_token_id": 0},
-        marks=("<|im_start|>",),
-        template="chatml",
-        ends=("<|endoftext|>",),
+        settings={"tie_word_embeddings": True, "use_sliding_window": False, "bos_token_id": 0},
+        **_QWEN,
     ),
     "Qwen3": Family(
         "Qwen3Config",
-        "byte-level",
-        _QWEN,
-        {"head_dim": 16, "tie_word_embeddings": True},
-        marks=("<|im_start|>",),
-        template="chatml",
-        ends=("<|endoftext|>",),
+        settings={"head_dim": 16, "tie_word_embeddings": True},
+        **_QWEN,
     ),
     "Gemma 2": Family(
         "Gemma2Config",
         settings={
-            "head_dim": 16,
-            "sliding_window": 24,
-            "query_pre_attn_scalar": 16,
+            **_GEMMA_2,
             "attn_logit_softcapping": 5.0,
             "final_logit_softcapping": 4.0,
         },
         template="gemma2",
-        **_GEMMA_MORE,
+        **_GEMMA,
     ),
     "Gemma 3": Family(
         "Gemma3TextConfig",
         settings=_GEMMA_3,
         template="gemma3",
-        **_GEMMA_MORE,
+        **_GEMMA,
     ),
     "Gemma 3 with images": Family(
         "Gemma3Config",
@@ -275,21 +261,19 @@ DECODERS = {
             "image_size": 28,
             "patch_size": 14,
         },
-        **_GEMMA_MORE,
+        **_GEMMA,
     ),
     "Phi-3": Family(
         "Phi3Config",
-        "metaspace",
+        _metaspace,
         {"bos_token": "<s>", "eos_token": "<|endoftext|>", "unk_token": "<unk>",
          "pad_token": "<|endoftext|>"},
         {"sliding_window": 40, "partial_rotary_factor": 0.5},
-        marks=("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
-        template="phi3",
-        ends=("<|end|>",),
+        **_PHI,
     ),
     "Phi-4": Family(  # the small one; the large has the settings of Phi-3
         "Phi3Config",
-        "byte-level",
+        _byte_level,
         {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
          "unk_token": "<|endoftext|>"},
         {
@@ -305,13 +289,11 @@ DECODERS = {
                 "long_factor": [1.0, 2.0, 4.0],
             },
         },
-        marks=("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
-        template="phi3",
-        ends=("<|end|>",),
+        **_PHI,
     ),
     "Mistral": Family(
         "MistralConfig",
-        "metaspace",
+        _metaspace,
         _LLAMA,
         {"sliding_window": 24, "pad_token_id": None},
         around=(("<s>",), ()),
@@ -319,7 +301,7 @@ DECODERS = {
     ),
     "Granite": Family(
         "GraniteConfig",
-        "byte-level",
+        _byte_level,
         {"bos_token": "<|end_of_text|>", "eos_token": "<|end_of_text|>",
          "pad_token": "<|end_of_text|>", "unk_token": "<|end_of_text|>"},
         {
@@ -334,16 +316,15 @@ DECODERS = {
     ),
     "OLMo": Family(
         "OlmoConfig",
-        "byte-level",
+        _byte_level,
         {"eos_token": "<|endoftext|>", "pad_token": "<|padding|>"},
         {"clip_qkv": 8.0},
         around=((), ("<|endoftext|>",)),
     ),
     "OLMo 2": Family(
         "Olmo2Config",
-        "byte-level",
+        _byte_level,
         {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>"},
-        marks=(),
         template="olmo2",
     ),
 }  # fmt: skip
@@ -361,10 +342,10 @@ _BERT_AROUND = (("[CLS]",), ("[SEP]",))
 _CERTAIN = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 ENCODERS = {
-    "BERT": Family("BertConfig", "word-piece", _BERT, _CERTAIN, around=_BERT_AROUND),
+    "BERT": Family("BertConfig", _word_piece, _BERT, _CERTAIN, around=_BERT_AROUND),
     "RoBERTa": Family(
         "RobertaConfig",
-        "byte-level",
+        _byte_level,
         {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>",
          "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"},
         {**_CERTAIN, "max_position_embeddings": 66, "type_vocab_size": 1},
@@ -372,7 +353,7 @@ ENCODERS = {
     ),
     "DeBERTa-v3": Family(
         "DebertaV2Config",
-        "unigram",
+        _unigram,
         _BERT,
         {
             **_CERTAIN,
@@ -389,7 +370,7 @@ ENCODERS = {
     ),
     "ModernBERT": Family(
         "ModernBertConfig",
-        "byte-level",
+        _byte_level,
         _BERT,
         {
             "num_hidden_layers": 3,

@@ -36,6 +36,9 @@ wordings = false
 scenarios = []
 """
 
+# One pass over the rows and nothing else.
+ONCE: dict[str, Any] = {"seeds": 1, "noise": [0.0], "views": [], "scenarios": [], "wordings": False}
+
 
 def planned(name: str, strategy: str, **params: Any) -> dict[str, Any]:
     """Return what the plan of a study records of a candidate."""
@@ -151,13 +154,7 @@ def small_study(folder: Path, *strategies: str) -> Path:
         study_file={"candidates": candidates},
         overrides={
             "models": {"model": str(lm), "tune": str(lm), "encoder": str(encoder)},
-            "grid": {
-                "seeds": 1,
-                "noise": (0.0,),
-                "views": (),
-                "scenarios": (),
-                "wordings": False,
-            },
+            "grid": ONCE,
         },
         out=folder / "st",
     )

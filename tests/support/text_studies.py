@@ -19,6 +19,7 @@ from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.extraction import Extraction, as_text, fields_of
 from choose.types import Answers, Dataset, Example, Family, Fold, Item, Status
 from support.fake_strategies import Fake, entry_points
+from support.studies import ONCE
 
 NAMES = ("Ada Reyes", "Bo Lind", "Cem Aydin", "Dee O'Neil", "Eva Horn", "Finn Koch")
 TIMES = ("19:30", "8 pm", "noon", "20:15")
@@ -174,15 +175,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def compared(data, folder, *strategies, **grid):
     """Run a study of fakes into a folder and judge it."""
-    plain = {
-        "seeds": 3,
-        "noise": (0.0,),
-        "views": (),
-        "scenarios": (),
-    }
     study = Study(
         candidates=tuple(CandidateSection(strategy=s) for s in strategies),
-        grid=Grid.model_validate({**plain, **grid}),
+        grid=Grid.model_validate({**ONCE, "seeds": 3, **grid}),
     )
     store = Store.create(folder)
     plan, none = plan_trials(study, Pools(data)), GivenRuns((), ())

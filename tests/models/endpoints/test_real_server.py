@@ -22,7 +22,8 @@ import choose
 from choose.engines.environment_settings import cache_dir
 from choose.engines.weights.resolve import resolve
 from choose.engines.weights.spec import DEFAULT_LM
-from support.endpoint_studies import ONCE, Bench
+from support.endpoint_studies import Bench
+from support.studies import ONCE
 
 NAME = "smollm2"
 
