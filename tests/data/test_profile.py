@@ -2,12 +2,10 @@
 
 from choose.check.measurements import balance_of, hardly_counted
 from choose.data.duplicates import (
-    conflicting_texts,
     count_duplicates,
     duplicates_among,
     index_texts,
 )
-from choose.data.duplicates import count_conflicts as counted_conflicts
 from choose.types import Example
 
 
@@ -57,19 +55,6 @@ def test_across_counts_test_rows_only_and_names_the_pool_row() -> None:
         ("t0", "normalised", "r0"),
         ("t3", "near", "r2"),
     ]
-
-
-def test_conflicts_count_rows_that_no_model_can_get_right() -> None:
-    found = conflicting_texts(rows("a  b", "A b", "a B", "c", "c", "d", targets="xxyxyx"))
-    counts = counted_conflicts(found)
-    assert (counts.texts, counts.rows, counts.lost) == (2, 5, 2)
-
-
-def test_balance_golden() -> None:
-    found = balance_of(rows(*"abcdefgh", targets="xxxxyyyz"))
-    assert [(c.name, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
-    assert found.majority == 0.5
-    assert found.few == ("x", "y", "z")
 
 
 def test_labels_that_accuracy_hardly_counts() -> None:

@@ -300,14 +300,6 @@ def test_a_long_fit_is_followed_by_more_answers_where_these_take_little(tmp_path
         assert one.rows("tfidf")[0, 250] == most
 
 
-def test_a_budget_of_seconds_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.002)
-    monkeypatch.setattr(fakes.Steady, "ask_seconds", 0.02)
-    one, start = Set(tmp_path, "steady", rows=2_400), time.perf_counter()
-    one.run(seconds=3.0)
-    assert time.perf_counter() - start < 3.0 * 1.05 + 5.0
-
-
 def test_nothing_begins_after_the_end(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "steady")
     left = one.run(budget=Budget(1.0, started=time.perf_counter() - 2.0))

@@ -398,7 +398,7 @@ def test_demonstrations_that_do_not_fit_are_counted(models: dict[str, str]) -> N
     assert len(strategy.predict(NEW)) == len(NEW)
 
 
-def behind(task: Task, answers: list[Any], **params: Any) -> tuple[Any, list[dict[str, Any]]]:
+def behind(task: Task, answers: list[Any], items: list[Item] = NEW, name: str = "few-shot", **own):
     """Return a fitted strategy whose requests get these contents, and the requests."""
     asked: list[dict[str, Any]] = []
     contents = iter(answers)
@@ -407,11 +407,11 @@ def behind(task: Task, answers: list[Any], **params: Any) -> tuple[Any, list[dic
         given = next(contents)
         return given if isinstance(given, tuple) else sent(given)
 
-    strategy: Any = build("few-shot", seed=0, model="endpoint:toy", shots=1, **params)
+    strategy: Any = build(name, seed=0, model="endpoint:toy", **(own or {"shots": 1}))
     endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy", concurrency=1)}
     with connect_endpoints(endpoints, transport=transport(respond, asked)):
         strategy.fit(task, rows())
-        strategy.found = strategy.predict(NEW[: len(answers) - 1])
+        strategy.found = strategy.predict(items[: len(answers) - 1])
         strategy.said = strategy.facts()
     return strategy, asked
 
@@ -487,18 +487,9 @@ def test_an_answer_ends_with_its_line_and_an_empty_one_is_none(text, cut, answer
 
 
 def test_a_served_model_answers_with_its_passage_before_the_question() -> None:
-    asked: list[dict[str, Any]] = []
-    answers = iter(["ready", "1912\nas it says", ""])
-
-    def respond(body: dict[str, Any]) -> Any:
-        return sent(next(answers))
-
-    endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy", concurrency=1)}
-    with connect_endpoints(endpoints, transport=transport(respond, asked)):
-        strategy: Any = build("served", seed=0, model="endpoint:toy", system="You are Ann.")
-        strategy.fit(QUESTIONS, [])
-        items = [Item(id=n, text=f"When {n}?", fields={"received": f"on {n}"}) for n in "ab"]
-        found = strategy.predict(items)
+    items = [Item(id=n, text=f"When {n}?", fields={"received": f"on {n}"}) for n in "ab"]
+    answers = ["ready", "1912\nas it says", ""]
+    strategy, asked = behind(QUESTIONS, answers, items, "served", system="You are Ann.")
     assert [body["messages"] for body in asked[-2:]] == [
         [
             {"role": "system", "content": "You are Ann."},
@@ -506,5 +497,5 @@ def test_a_served_model_answers_with_its_passage_before_the_question() -> None:
         ]
         for n in "ab"
     ]
-    assert found.outputs == ("1912", NO_ANSWER)
+    assert strategy.found.outputs == ("1912", NO_ANSWER)
     assert kinds("served") == ("classification", "answering")

@@ -272,28 +272,3 @@ def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -
     assert result.stdout.count("\n") == 1 + len(rows()), "its own file needs no --text-column"
     card = (folder / "model/README.md").read_text("utf-8")
     assert "Ranks documents for a question." in card
-
-
-@pytest.mark.slow
-def test_with_the_embedded_encoder_both_ways_beat_one() -> None:
-    from choose.schema.study_sections import DataSection, TaskSection
-    from choose.study.study_file import sample_settings
-    from support.studies import load_dataset
-
-    section = DataSection(
-        path="sample:handbook",
-        **{k: v for k, v in sample_settings("sample:handbook")["data"].items() if k != "path"},
-    )
-    dataset = load_dataset(section, TaskSection(kind="ranking"), metric="ndcg@10")
-    rows, means = [*dataset.examples.values()], {}
-    for name in ("bm25", "dense", "hybrid"):
-        strategy = build(name, seed=0)
-        strategy.fit(dataset.task, rows)
-        given = strategy.predict([row.item() for row in rows]).outputs
-        scores = [
-            dataset.task.score(output, row.targets)["ndcg@10"]
-            for row, output in zip(rows, given, strict=True)
-        ]
-        means[name] = float(np.mean(scores))
-    assert means["hybrid"] > max(means["bm25"], means["dense"])
-    assert min(means.values()) > 0.6

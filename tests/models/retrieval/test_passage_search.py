@@ -49,25 +49,6 @@ def by_words(texts: list[str]) -> BM25Index:
     return BM25Index(corpus(texts).passages())
 
 
-def test_bm25_scores_are_those_of_the_formula() -> None:
-    texts = ["blue whale sings", "blue car", "the green car stops at the old bridge"]
-    index = by_words(texts)
-    lengths, mean = [3, 2, 8], 13 / 3
-
-    def term(count: int, holders: int, length: int) -> float:
-        rarity = np.log(1 + (3 - holders + 0.5) / (holders + 0.5))
-        return float(rarity * count / (count + 1.2 * (0.25 + 0.75 * length / mean)))
-
-    expected = {
-        "d1": term(1, 2, lengths[1]) * 2,
-        "d0": term(1, 2, lengths[0]),
-        "d2": term(1, 2, lengths[2]),
-    }
-    assert documents(index, "blue car") == ["d1", "d0", "d2"]
-    scores = [score for _, score in index.ranked(["blue car"], 3)[0]]
-    assert scores == pytest.approx(list(expected.values()), rel=1e-5)
-
-
 def test_equal_scores_are_ordered_by_place_whatever_k_is() -> None:
     index = by_words(["same words here"] * 40 + ["same", "other"])
     whole = documents(index, "same", 99)
