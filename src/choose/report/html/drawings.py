@@ -15,8 +15,8 @@ from choose.formatting import clean
 from choose.report.blocks import Bar, Chart
 from choose.schema.scorecard import CurvePoint
 
-# One colour and one dash a candidate, legible on white and on near-black; the first eight colours
-# stay apart for the colour-blind.
+# One colour and one dash a candidate, legible on white and on near-black; where two colours look
+# alike, the dashes tell them apart.
 COLOURS = (
     *("#2a78c8", "#d55e00", "#009e73", "#b8609a", "#a3790b"),
     *("#7a68c9", "#3a94b8", "#9a6a4f", "#c2464e", "#5f8a2e"),
