@@ -1,11 +1,9 @@
 """Documents change after training: from a file to the store, the decision and its reports."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 import choose
@@ -185,15 +183,6 @@ def test_every_form_of_the_report_says_it_and_escapes_it(studied: tuple[Decision
     for text in (render_markdown(shown), render_html(shown)):
         assert "\x1b" not in text
         assert "<script>|x" not in text
-
-
-def test_documents_that_are_lost_leave_the_study_readable(studied, tmp_path):
-    # With times of their own, or the stored decision would be read.
-    copied = {"copy_function": shutil.copyfile}
-    store = shutil.copytree(studied[1] / "study", tmp_path / "study", **copied)
-    (store / "documents.parquet").unlink()
-    assert decide(Store.open(store)).document_drill is None
-    assert pl.read_parquet(store / "data.parquet").height == 2 * len(PLACES)
 
 
 def test_a_fold_without_rows_with_evidence_is_stored_whole(tmp_path, monkeypatch):

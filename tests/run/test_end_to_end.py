@@ -18,19 +18,7 @@ from support.studies import write_csv
 
 pytestmark = pytest.mark.slow(seconds=14)
 
-CHOOSE = (sys.executable, "-m", "choose")
 GRID = ("-s", "tfidf", "--set", "seeds=3", "--set", "noise=0,0.1,0.2,0.3")
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    # A shell that runs tests in the background has Ctrl-C ignored, and children inherit that.
-    return subprocess.Popen(
-        [*CHOOSE, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
 
 
 def wait_for_trials(store: Path, count: int, process: subprocess.Popen[str]) -> list[Path]:
@@ -45,7 +33,14 @@ def wait_for_trials(store: Path, count: int, process: subprocess.Popen[str]) -> 
 
 def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose: Any, tmp_path: Path) -> None:
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
-    process = start("compare", data, *GRID, "--out", store)
+    # A shell that runs tests in the background has Ctrl-C ignored, and children inherit that.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "choose", "compare", data, *GRID, "--out", store],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     wait_for_trials(store, 12, process)
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()

@@ -14,7 +14,6 @@ from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.prompting.prompt_search import PART, TOO_SMALL, PromptSearch, parts_of
 from choose.models.prompting.prompts import OwnPrompt
-from choose.progress import TimeLimitReached, time_limit
 from choose.report.words import typed
 from choose.schema.plan import Spending
 from choose.strategy import build
@@ -286,17 +285,6 @@ def test_rows_of_a_few_groups_are_not_divided(groups: int, divided: bool) -> Non
 
 def lm(folder: Path) -> str:
     return str(folder / "lm" if (folder / "lm").exists() else tiny.causal_lm(folder / "lm"))
-
-
-@pytest.mark.slow
-def test_a_fit_that_is_stopped_tells_how_long_it_would_take(tmp_path: Path) -> None:
-    strategy: Any = build("tuned-prompt", seed=0, model=lm(tmp_path))
-    strategy.prepare()
-    with time_limit(0.2, 2) as progress, pytest.raises(TimeLimitReached):
-        strategy.fit(TASK, pool(rows=200))
-    assert progress.loop == "choosing a prompt"
-    assert progress.total == strategy.asks(TASK, 200)
-    assert progress.seconds_remaining > 0
 
 
 @pytest.mark.slow
