@@ -287,8 +287,6 @@ LEVEL, DAYS = each(["low", "high"], 60), [f"2024-01-{i % 28 + 1:02d}" for i in r
 @pytest.mark.parametrize(
     ("columns", "text", "label"),
     [
-        ({"message": TEXT, "team": TEAM}, "message", "team"),
-        ({"review": TEXT, "stars": STARS}, "review", "stars"),
         ({"text": TEXT, "tags": TEAM}, "text", "tags"),
         ({"a": TEAM, "b": TEXT}, "b", "a"),
         ({"x1": TEXT, "x2": STARS}, "x1", "x2"),
@@ -304,7 +302,6 @@ LEVEL, DAYS = each(["low", "high"], 60), [f"2024-01-{i % 28 + 1:02d}" for i in r
         ({"resolution": sentences(60, 1), "question": TEXT, "topic": TEAM}, "question", "topic"),
         ({"Customer": NAMES, "complaint": TEXT, "issueType": TEAM}, "complaint", "issueType"),
         ({"prompt": TEXT, "completion": TEAM}, "prompt", "completion"),
-        ({"本文": TEXT, "ラベル": TEAM}, "本文", "ラベル"),
         ({"name": [a + b for a in "ABCDEFGHIJ" for b in "lmnrst"], "sex": LEVEL}, "name", "sex"),
     ],
 )  # fmt: skip

@@ -1,5 +1,4 @@
 import random
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.duplicates import index_texts, similar_pairs
+from choose.data.duplicates import similar_pairs
 from choose.data.readers.table_file import dataset_name
 from choose.data.scenarios import Pools, SplitSpec
 from choose.data.splits import SplitOptions, build_dataset
@@ -290,20 +289,6 @@ def test_the_prefix_filter_finds_exactly_what_brute_force_finds(texts: list[str]
         assert sorted(map(tuple, similar_pairs(texts, threshold).tolist())) == sorted(
             map(tuple, near.tolist())
         )
-
-
-@pytest.mark.slow
-def test_ten_thousand_rows_are_compared_quickly() -> None:
-    random = np.random.default_rng(0)
-    vocabulary = np.array([f"word{i}" for i in range(3_000)])
-    weights = 1 / np.arange(1, 3_001)
-    texts = [
-        " ".join(random.choice(vocabulary, size=12, p=weights / weights.sum()))
-        for _ in range(10_000)
-    ]
-    start = time.perf_counter()
-    index_texts([Example(id=str(i), text=text, target="a") for i, text in enumerate(texts)])
-    assert time.perf_counter() - start < 10
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from choose.models.classical import (
     choose_strength,
     example_f1s,
     head_from,
-    members_of,
     merging_of,
     sample_rows,
 )
@@ -109,11 +108,6 @@ def test_sets_of_many_rows_are_those_of_each_and_rows_without_weight_do_not_coun
     for row in range(40):
         own = members[row, : 6 if row < 10 else 9]
         assert (found[row] == best_set(own, weights[row, : len(own)])).all()
-
-
-def test_members_follow_the_order_of_the_labels() -> None:
-    members = members_of(("b", "a"), ['["a", "b"]', "[]", '["a"]'])
-    assert members.tolist() == [[True, True], [False, False], [False, True]]
 
 
 def skewed(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
