@@ -15,18 +15,8 @@ from choose.engines.weights.spec import DEFAULT_LM
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
-from choose.models.prompting.local_writer import (
-    Filled,
-    Skeleton,
-    answers_of,
-    best_threshold,
-)
-from choose.models.prompting.prompt_search import (
-    Parts,
-    PromptSearch,
-    PromptSetting,
-    SearchBudget,
-)
+from choose.models.prompting.local_writer import Filled, Skeleton, answers_of, best_threshold
+from choose.models.prompting.prompt_search import Parts, PromptSearch, PromptSetting, SearchBudget
 from choose.models.prompting.prompts import (
     PromptSettings,
     instruction,

@@ -5,13 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choose.tasks.extraction import (
-    Extraction,
-    as_text,
-    fields_of,
-    in_text_order,
-    parse,
-)
+from choose.tasks.extraction import Extraction, as_text, fields_of, in_text_order, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.values import as_date, as_number, canonical
 

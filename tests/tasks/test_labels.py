@@ -16,11 +16,7 @@ from choose.files import digest
 from choose.schema.study_sections import TaskSection
 from choose.tasks.kinds import read_task
 from choose.tasks.labels import check_targets, readable, task_from
-from choose.tasks.multilabel import (
-    Multilabel,
-    separator_of,
-    set_text,
-)
+from choose.tasks.multilabel import Multilabel, separator_of, set_text
 from choose.types import Example
 from support.studies import LABELS, TASK, label_file, label_rows, load
 
