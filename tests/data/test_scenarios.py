@@ -35,7 +35,6 @@ from choose.judge.measures.scorecard import drop_of, losses_by_source
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import study_scores
 from choose.run.trial import run_trial
-from choose.schema.decision import Decision
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
@@ -324,27 +323,16 @@ def test_renamed_terms_are_drift_and_stable_data_is_not(tmp_path):
     assert drops["renamed"].low > 0.4
 
 
-def compared(path: Path, *scenarios: str) -> Decision:
-    file = path / "study.toml"
+@pytest.mark.slow(seconds=12)
+def test_the_sample_tickets_drift_and_the_product_launched_in_july_is_their_new_class(tmp_path):
+    file = tmp_path / "study.toml"
     file.write_text('[[candidates]]\nstrategy = "tfidf"\nparams = {characters = false}\n')
-    overrides = {"grid": {**BARE, "scenarios": scenarios}}
-    return compare("sample:tickets", study_file=file, overrides=overrides, out=path / "st").decision
-
-
-@pytest.mark.slow
-def test_the_sample_tickets_drift(tmp_path: Path) -> None:
-    found = compared(tmp_path, "time")
+    grid = {"grid": {**BARE, "scenarios": ("time", "new-class")}}
+    found = compare("sample:tickets", study_file=file, overrides=grid, out=tmp_path / "st").decision
     card = next(c for c in found.scorecards if c.candidate == "tfidf")
-    drop = card.stability.temporal_drop
-    assert drop.value > 0.02
+    assert card.stability.temporal_drop.value > 0.02
     gate = next(g for g in found.gates if g.name == "task stable")
     assert (gate.code, gate.count) == ("drift", 241)
-
-
-@pytest.mark.slow(seconds=12)
-def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: Path) -> None:
-    found = compared(tmp_path, "new-class")
-    card = next(c for c in found.scorecards if c.candidate == "tfidf")
     new = card.stability.new_class
     assert new.label == "frontdesk"
     assert [p.examples for p in new.points] == [0, 1, 5, 20]

@@ -99,16 +99,6 @@ def test_near_duplicates_share_a_cluster() -> None:
     check_no_straddling(dataset)
 
 
-def test_the_number_of_folds_can_be_chosen() -> None:
-    dataset = build_dataset("n", many(90, 3), options=SplitOptions(folds=3))
-    assert [len(f.pool) for f in dataset.folds] == [60, 60, 60]
-    assert len(dataset.asked) == 90
-
-
-def test_the_division_does_not_depend_on_chance() -> None:
-    assert build_dataset("n", many(60)) == build_dataset("n", many(60))
-
-
 def test_a_template_that_chains_most_rows_does_not_stop_the_study() -> None:
     words = [f"w{i}" for i in range(60)]
     rows = [row(i, f"l{i % 2}", " ".join(words[i : i + 40])) for i in range(20)]

@@ -14,21 +14,12 @@ from typing import Any
 
 import pytest
 
+from support.ray_nodes import wait_for
 from support.studies import write_csv
 
 pytestmark = pytest.mark.slow(seconds=14)
 
 GRID = ("-s", "tfidf", "--set", "seeds=3", "--set", "noise=0,0.1,0.2,0.3")
-
-
-def wait_for_trials(store: Path, count: int, process: subprocess.Popen[str]) -> list[Path]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        done = sorted(store.glob("trials/*/trial.json"))
-        if len(done) >= count or process.poll() is not None:
-            return done
-        time.sleep(0.01)
-    raise AssertionError("no trial was finished within a minute")
 
 
 def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose: Any, tmp_path: Path) -> None:
@@ -41,7 +32,7 @@ def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose: Any, tmp_path: P
         text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    wait_for_trials(store, 12, process)
+    wait_for(lambda: len([*store.glob("trials/*/trial.json")]) >= 12 or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     out, err = process.communicate(timeout=60)

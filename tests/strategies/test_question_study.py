@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import choose
@@ -12,7 +11,7 @@ from choose.api.study_evidence import evidence_of
 from choose.report.write import render_html
 from choose.schema.decision import Decision
 from choose.store.store import Store
-from choose.tasks.answering import NO_ANSWER, Answering
+from choose.tasks.answering import Answering
 
 TOWNS = ("Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn")
 CLEAN = ("clean", 0)
@@ -97,11 +96,3 @@ def test_an_export_answers_with_its_passage(studied: tuple[Decision, Path], tmp_
     page = {"page": "Riga bridge 4 opened. May is wet."}
     answers = model.predict(["When did Riga bridge 4 open?"], fields=[page])
     assert answers.tolist() == ["Riga bridge 4 opened."]
-
-
-def test_a_stored_study_reads_no_answer_as_it_was_written(studied: tuple[Decision, Path]) -> None:
-    _, folder = studied
-    examples = Store.open(folder).dataset.examples
-    assert examples["q0"].targets == (NO_ANSWER,)
-    assert examples["q1"].targets == ("1801", "in 1801")
-    assert np.mean([e.target == NO_ANSWER for e in examples.values()]) == pytest.approx(0.2)

@@ -1,6 +1,5 @@
 """Studies whose answers are records, with fake strategies: from rows to a decision on disk."""
 
-import json
 import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -184,10 +183,3 @@ def compared(data, folder, *strategies, **grid):
     _write_plan(store, plan, none, None)
     _run_rounds(plan, store, Silent(), budget=Budget(), executor=None, given=none)
     return decide(store), store
-
-
-def record(text: str) -> dict[str, Any]:
-    """Return the record in a text."""
-    found = json.loads(text)
-    assert isinstance(found, dict)
-    return found
