@@ -92,18 +92,16 @@ def test_f4_the_first_passage_whole_is_the_answer_where_that_scores_higher() -> 
     assert {len(ids) for ids in answers.evidence} == {1}
 
 
-def test_the_best_sentence_is_of_the_first_passage() -> None:
-    strategy: Any = build("sentence", seed=0)
-    strategy.fit(TASK, ROWS)
+def test_the_best_sentence_is_of_the_first_passage(fitted: Any) -> None:
     asked = [
         Item(id="a", text="When is a fair held in Rye?"),
         Item(id="b", text="In which year was its bridge opened, in York?"),
     ]
-    assert strategy.predict(asked).outputs == (
+    assert fitted.predict(asked).outputs == (
         "A fair is held in May.",
         "Its bridge opened in 1903.",
     )
-    assert strategy.predict(ITEMS[:1]).evidence == ((CORPUS.passages()[0].id,),)
+    assert fitted.predict(ITEMS[:1]).evidence == ((CORPUS.passages()[0].id,),)
 
 
 CHANGED = Corpus(

@@ -52,12 +52,6 @@ class Mute(Fake):
         return Answers(outputs=(None,) * len(items), status=("empty",) * len(items))
 
 
-class Slow(Fake):
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        super().fit(task, examples)
-        time.sleep(0.2)
-
-
 class Steady(Fake):
     """Takes a known time for every row it learns and is asked, and says how far it is."""
 
@@ -176,7 +170,7 @@ class Tiring(Fake):
 
 
 FAKES = (
-    *(Broken, Liar, Short, Mute, Slow, Impatient, Together, Apart),
+    *(Broken, Liar, Short, Mute, Impatient, Together, Apart),
     *(Steady, Sluggish, Certain, Late, Tiring, Halting),
 )
 

@@ -97,9 +97,9 @@ def two_pages(first: str, second: str = "Nothing is here.") -> Corpus:
     return Corpus((Document(id="a", text=first), Document(id="b", text=second, title="B")))
 
 
-def row(text: str, target: str, corpus: Corpus, *accepted: str, id: str = "q") -> Example:
-    start = corpus.documents[0].text.index(target)
-    span = Span("a", start, start + len(target))
+def row(text, target, corpus, *accepted, id="q", document="a"):
+    start = corpus.by_id[document].text.index(target)
+    span = Span(document, start, start + len(target))
     return Example(id=id, text=text, target=target, accepted=accepted, evidence=(span,))
 
 
@@ -205,16 +205,11 @@ def test_facts_in_a_book_are_left_and_those_of_other_documents_change() -> None:
         )
     )
 
-    def row(id: str, asks: str, target: str, document: str) -> Example:
-        start = corpus.by_id[document].text.index(target)
-        span = Span(document, start, start + len(target))
-        return Example(id=id, text=asks, target=target, evidence=(span,))
-
     rows = [
-        row("seats", "How many seats has the hall?", "51", "book"),
-        row("elm", "Which colour has the Elm door?", "red", "a"),
-        row("fir", "Which colour has the Fir door?", "blue", "b"),
-        row("closes", "When does it close?", "19", "b"),
+        row("How many seats has the hall?", "51", corpus, id="seats", document="book"),
+        row("Which colour has the Elm door?", "red", corpus, id="elm"),
+        row("Which colour has the Fir door?", "blue", corpus, id="fir", document="b"),
+        row("When does it close?", "19", corpus, id="closes", document="b"),
     ]
     began = process_time()
     found = exchanged(rows, corpus)
