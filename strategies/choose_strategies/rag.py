@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from choose.corpus import WORDS, Passage
 from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
-from choose.models.retrieval.passage_search import (
-    gold_passage,
-    library_for,
-    library_from,
-)
+from choose.models.retrieval.passage_search import gold_passage, library_for, library_from
 from choose.models.retrieval.reading import (
     Measures,
     ReadsDocuments,

@@ -13,15 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
-from choose.answers.files import (
-    FIGURES,
-    GOLD,
-    ID,
-    TEXTS,
-    AnswerFile,
-    as_text,
-    read_answers,
-)
+from choose.answers.files import FIGURES, GOLD, ID, TEXTS, AnswerFile, as_text, read_answers
 from choose.data.columns import GROUP, Roles
 from choose.data.dataset import Rows, Tables
 from choose.data.duplicates import clusters_of, index_texts

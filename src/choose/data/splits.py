@@ -11,13 +11,7 @@ import numpy as np
 
 from choose.data.duplicates import TextIndex, clusters_of, index_texts
 from choose.data.examples import check_filled, check_rows, dropped_rows, usable_rows
-from choose.data.stratify import (
-    disjoint_from,
-    folds_of,
-    hold_out,
-    sampling_order,
-    strata_of,
-)
+from choose.data.stratify import disjoint_from, folds_of, hold_out, sampling_order, strata_of
 from choose.errors import DataError, StudyError, quoted, rows_named
 from choose.formatting import plural
 from choose.schema.study_sections import TaskSection

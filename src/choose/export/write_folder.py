@@ -25,12 +25,7 @@ from choose.export.exported_model import (
     digests_of,
     load_strategy,
 )
-from choose.files import (
-    explained_errors,
-    temporary_name,
-    write_json,
-    write_text,
-)
+from choose.files import explained_errors, temporary_name, write_json, write_text
 from choose.formatting import clean, listed, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided

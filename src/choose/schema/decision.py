@@ -15,12 +15,7 @@ from choose.schema.diagnosis import (
     Takeover,
 )
 from choose.schema.plan import LeftOut
-from choose.schema.scorecard import (
-    ComparedRow,
-    CurveForecast,
-    Payback,
-    Scorecard,
-)
+from choose.schema.scorecard import ComparedRow, CurveForecast, Payback, Scorecard
 from choose.stats import Estimate
 from choose.types import Kind
 

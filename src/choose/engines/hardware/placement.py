@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from choose.engines.hardware.compute_settings import device, quiet_loading
-from choose.engines.hardware.memory import (
-    fit_limits,
-    free_bytes,
-    free_machine_bytes,
-)
+from choose.engines.hardware.memory import fit_limits, free_bytes, free_machine_bytes
 from choose.engines.weights.folder_checks import (
     check_complete,
     check_finite,

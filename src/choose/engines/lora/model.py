@@ -15,12 +15,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from choose.engines.causal.loading import load_causal
-from choose.engines.hardware.compute_settings import (
-    base_dtype,
-    device,
-    dtype,
-    quiet_loading,
-)
+from choose.engines.hardware.compute_settings import base_dtype, device, dtype, quiet_loading
 from choose.engines.hardware.placement import load_placed
 from choose.engines.hardware.timed_steps import TimedSteps
 from choose.engines.weights.folder_checks import loading_error

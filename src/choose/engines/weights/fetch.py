@@ -14,12 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.engines.environment_settings import cache_dir
-from choose.engines.weights.folder_checks import (
-    FILES,
-    check_folder,
-    content_files,
-    loading_reason,
-)
+from choose.engines.weights.folder_checks import FILES, check_folder, content_files, loading_reason
 from choose.engines.weights.spec import DEFAULTS, Wheel, parse_wheel
 from choose.errors import ModelError
 from choose.files import file_sha256

@@ -22,13 +22,7 @@ from choose.engines.weights.spec import endpoint_name
 from choose.errors import EndpointError, ModelError, did_you_mean
 from choose.files import digest
 from choose.models.endpoints.client import EndpointClient, RequestFault, Retries, RetryPolicy
-from choose.models.endpoints.ledger import (
-    AnswerCache,
-    Ledger,
-    PaidAnswer,
-    token_cost,
-    worst_case,
-)
+from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, token_cost, worst_case
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 from choose.progress import TimeLimitReached, seconds_left

@@ -26,12 +26,7 @@ from choose.models.endpoints.handshake import (
     request_body,
 )
 from choose.models.endpoints.ledger import PaidAnswer
-from choose.models.endpoints.responses import (
-    LabelParser,
-    RowAnswer,
-    collect_answers,
-    visible_text,
-)
+from choose.models.endpoints.responses import LabelParser, RowAnswer, collect_answers, visible_text
 from choose.models.prompting.prompts import Turn, judged_answer, lines_of, single_line
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Item, Status, Task

@@ -12,13 +12,7 @@ import numpy as np
 from choose.engines.causal.chat_template import Prompt
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.loading import load_causal, load_generator
-from choose.engines.causal.stop_rules import (
-    StopRule,
-    Written,
-    first_copy,
-    limit_for,
-    list_items,
-)
+from choose.engines.causal.stop_rules import StopRule, Written, first_copy, limit_for, list_items
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import (
     PromptSettings,
@@ -27,11 +21,7 @@ from choose.models.prompting.prompts import (
     lines_of,
     single_line,
 )
-from choose.models.records.values_in_text import (
-    dropped_note,
-    literal_fields,
-    without_inventions,
-)
+from choose.models.records.values_in_text import dropped_note, literal_fields, without_inventions
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import Answering
 from choose.tasks.extraction import as_text, parse

@@ -22,12 +22,7 @@ from choose.engines.lora.fused.attention import (
     AttentionLayout,
     attention_layout,
 )
-from choose.engines.lora.fused.layers import (
-    Layer,
-    layers_backward,
-    layers_forward,
-    layers_read,
-)
+from choose.engines.lora.fused.layers import Layer, layers_backward, layers_forward, layers_read
 from choose.engines.lora.fused.linear_layers import (
     ENCODER_PRODUCTS,
     PRODUCTS,

@@ -28,12 +28,7 @@ from choose.engines.lora.batching import (
     ragged_batch,
     split_batch,
 )
-from choose.engines.lora.fused.frozen_layers import (
-    Decoder,
-    Encoder,
-    PackedLayers,
-    is_encoder,
-)
+from choose.engines.lora.fused.frozen_layers import Decoder, Encoder, PackedLayers, is_encoder
 from choose.engines.lora.fused.linear_layers import (
     FlatAdapters,
     LoraMatrices,
