@@ -253,7 +253,7 @@ def test_a_printed_decision_leaves_a_command_as_it_is_typed(tmp_path: Path) -> N
     assert " x --candidate lora" in " ".join(repr(page).split())
 
 
-def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp_path):
+def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp_path, monkeypatch):
     def shown(data: dict[str, str], folder: Path, grid: Mapping[str, Any], **options: str) -> str:
         command = Command(verb="compare", study="STUDY", options=options)
         step = Step(kind="more-runs", code="repeat", command=command)
@@ -269,3 +269,14 @@ def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp
     # More minutes alone would ask the same few rows.
     more = "choose continue s --budget 2m --set rounds=30"
     assert shown(data, here, study_file.QUICK, budget="2m") == more
+    # Nor do more seeds: the rounds of a first look end before any is repeated.
+    seeds = {"budget": "2m", "set": "seeds=5"}
+    again = shown(data, here, study_file.QUICK, **seeds)
+    assert again == "choose continue s --budget 2m --set seeds=5 --set rounds=30"
+    here.mkdir()
+    (here / "study.toml").write_text('[data]\npath = "a.csv"\n[grid]\nrounds = 2\n')
+    monkeypatch.chdir(tmp_path)
+    grid = parsed(again)[1].grid
+    assert (grid.budget, grid.seeds, grid.rounds) == (120, 5, 30)
+    call = "choose.compare(rows, study='s', budget='2m', seeds=5, rounds=30)"
+    assert shown({}, here, study_file.QUICK, **seeds) == call

@@ -168,7 +168,8 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
             # Runs that the verdict did not need are no reason for a larger budget.
             for none in ((), (needless,), (late("lora", None, repetitions=10),)):
                 (other,) = steps_of(judge(world, Rule(), left_out=none), "more-runs")
-                assert typed(other.command) == "choose continue STUDY --set seeds=5"
+                on = f"choose continue STUDY --budget {other.minutes:.0f}m"
+                assert typed(other.command) == f"{on} --set seeds=5"
     assert told
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from choose.cli import SUBSTITUTED
 from choose.formatting import MINUS
 from choose.report import words
+from choose.report.blocks import Paragraph, decision_blocks, screen_blocks
 from choose.report.terminal.pages import PIPED, fold, render
 from choose.schema.base import Command
 from choose.schema.decision import Caveat, Decision, RareLabel, Step
@@ -108,9 +109,14 @@ def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
 def test_rows_that_are_missed_are_a_warning_and_their_label_no_broken_word() -> None:
     """ "misses 0 of 9" was one, under a column called "“abbreviatio n” found"."""
     for misses in (0, 3):
-        found = {"probe": 9 - misses, "lora": 8}
-        rare = RareLabel(label="abbreviation", rows=9, share=0.02, answered=9, found=found)
-        said = shown(decisions.changed(decisions.answered(), rare=(rare,)), 100)
+        right = {"probe": 9 - misses, "lora": 8}
+        rare = RareLabel(label="abbreviation", rows=9, share=0.02, answered=9, found=right)
+        found = decisions.changed(decisions.answered(), rare=(rare,))
+        said = shown(found, 100)
+        for whole in (screen_blocks(found), decision_blocks(found)):
+            doubts = [b.text for b in whole if isinstance(b, Paragraph) and b.tone == "doubt"]
+            warned = "2 % of the test rows are “abbreviation”: probe misses 3 of 9, lora 1."
+            assert (warned in doubts) == bool(misses)
         assert "“abbreviation”" in said
         assert ("misses" in said) == bool(misses)
 

@@ -200,8 +200,8 @@ def with_commands(verdict: Verdict, study: Mapping[str, Any], folder: Path) -> V
     few = study.get("grid", {}).get("rounds") is not None
 
     def placed(command: Command) -> Command:
-        on = few and "budget" in command.options
-        options = {**command.options, **({"set": ALL_ROUNDS} if on else {})}
+        on, own = few and "budget" in command.options, command.options.get("set", "")
+        options = {**command.options, **({"set": f"{own} {ALL_ROUNDS}".strip()} if on else {})}
         return command.model_copy(update={**found, "options": options})
 
     steps = tuple(

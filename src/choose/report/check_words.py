@@ -81,7 +81,7 @@ def _size(check: Check) -> Iterator[str]:
     margin = f"margin of {points(reach.margin)}"
     takes = f"{margin} is below what any number of rows shows"
     if reach.margin_rows is not None:
-        takes = f"{margin} takes about {rounded(reach.margin_rows):,}"
+        takes = f"{margin} takes about {rounded(reach.margin_rows):,} rows"
     yield f"{plural(check.test_rows, 'test row')} ({how}) {can}. Your {takes}."
     if check.crosses:
         yield f"All {check.rows:,} rows would show it: folds = 5 under [data], five training runs."
@@ -257,7 +257,7 @@ def _answers(check: Check) -> Iterator[str]:
     if none:
         yield f"Always answering nothing gets {per_100(none / facts.rows)} % right."
     if facts.few_unanswerable:
-        yield "They are too few to learn from, or to measure false answers on."
+        yield "They are too few to learn from."
     if facts.corpus is None and facts.passage is None:
         yield "No passage: questions are answered from what a model knows or was taught."
         yield "--set fields=COLUMN shows one with each question."

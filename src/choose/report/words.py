@@ -317,7 +317,8 @@ def _too_close(decision: Decision) -> str:
         use = f"take the cheaper ({decision.named})"
     elif (decision.chance or 0.0) >= LIKELY:
         return ""
-    return f"Too close to call: {use}, {score}. The difference is at most {_points(verdict.most)}."
+    most = f"In 95 of 100 cases this gives up at most {_points(verdict.most)}."
+    return f"Too close to call: {use}, {score}. {most}"
 
 
 def _nothing(decision: Decision, which: str = "here") -> str:
@@ -366,7 +367,7 @@ def _missing(decision: Decision) -> str:
         again = f"{listed(rest.names)} {'was' if len(rest.names) == 1 else 'were'} not repeated"
         said = again if rest.kind == "more-runs" else _lacking(decision, rest)
     elif not names:
-        said = "the answers so far do not tell"
+        said = "the answers so far do not tell which is better"
     if rest is None or rest.minutes is None or (names and rest.code != "begin"):
         return said
     takes = f"that takes {plural(round(rest.minutes), 'more minute')}"
@@ -796,7 +797,7 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
     took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
     spread = f"With so few runs, the variance between runs causes {100 * share:.0f} %"
     if step.count == 1:
-        spread = "One run cannot show how much runs vary; it is assumed to cause"
+        spread = "One run cannot show how much runs vary; their variance is assumed to cause"
         spread = f"{spread} {100 * share:.0f} %"
     return {
         "ids": rows_named(step.names, 8),
@@ -930,9 +931,14 @@ def parts_of(command: Command) -> list[str]:
     first += [command.path] if command.path else []
     flags = (
         [_SHORT.get(flag, f"--{flag}"), *([value] if value else [])]
-        for flag, value in command.options.items()
+        for flag, value in _flags(command)
     )
     return [shlex.join(words) for words in (first, *flags)]
+
+
+def _flags(command: Command) -> Iterator[tuple[str, str]]:
+    for flag, value in command.options.items():
+        yield from ((flag, one) for one in (value.split() if flag == "set" else [value]))
 
 
 def typed(command: Command) -> str:
@@ -945,7 +951,7 @@ def as_call(command: Command) -> str:
         return typed(command)
     given = ["rows"] if command.in_python else [repr(command.path)] if command.path else []
     given += [f"study={command.study!r}"] if command.study else []
-    for flag, value in command.options.items():
+    for flag, value in _flags(command):
         name = "strategies" if flag == "strategy" else flag.replace("-", "_")
         if flag == "set":
             name, _, value = value.partition("=")

@@ -37,7 +37,8 @@ class Command(Record):
         verb: such as ``compare``.
         study: the folder of the study that it reads or goes on with; null for none.
         path: the file of rows that it reads, or what it writes; null for none.
-        options: values by flag, such as ``budget``; an empty one is a flag alone.
+        options: values by flag, such as ``budget``; an empty one is a flag alone, and ``set`` may
+            hold several with spaces between them.
         in_python: whether the rows were passed in Python, so that it can be called alone.
     """
 

@@ -366,7 +366,8 @@ def _repeat(case: Case, planned: Mapping[str, int], further: Further) -> Iterato
         yield Step(kind="more-runs", code="repeat-late", **facts, **on)
     else:
         on = _go_on(case, [], budget_for(case, {}, case.extra_runs))
-        on["command"] = _command("compare", set=f"seeds={ENOUGH_RUNS}")
+        budget = f"{on['minutes']:.0f}m"
+        on["command"] = _command("compare", budget=budget, set=f"seeds={ENOUGH_RUNS}")
         yield Step(kind="more-runs", code="repeat", **facts, **on)
 
 
