@@ -59,7 +59,7 @@ def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose, refused
     ran = choose("compare", "questions.jsonl", *flags, *run)
     assert ran.code == 0, ran.err
     assert "The task is answering: its questions are answered from documents." in ran.err
-    assert "Figures are about new questions on these documents" in ran.err
+    assert "Figures are about" not in ran.err  # groups make it about new documents
     store = Store.open(Path("st"))
     assert store.study["data"]["documents"] == os.path.abspath("handbook")
     assert corpus_of(store.dataset.task) == read_documents("handbook").corpus
@@ -74,6 +74,15 @@ def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose, refused
     report = choose("report", "st", "--full")
     assert report.code == 0, report.err
     assert "documents.parquet cannot be read" in " ".join(report.out.split())
+
+
+@pytest.mark.parametrize("command", ["check", "compare"])
+def test_documents_left_out_are_said_once(choose: Choose, command: str) -> None:
+    Path("handbook/blank.md").write_text(" ")
+    run = ("-s", "nearest", "--quick", "--out", "st") if command == "compare" else ()
+    result = choose(command, "questions.jsonl", "--documents", "handbook", *run)
+    said = " ".join((result.out if command == "check" else result.err).split())
+    assert said.count("1 document without a text left out") == 1
 
 
 def test_paths_of_a_study_file_start_at_its_folder(choose: Choose) -> None:

@@ -494,7 +494,7 @@ def test_a_column_names_ids_and_spans_in(tmp_path, office):
         ([["d1", -2, 5]], "the characters -2 to 5 are outside of the document 'd1'"),
         ([["d1", "x"]], "names no document. Allowed: the id of a document"),
         ([["d1", 1.5, 2.5]], "names no document. Allowed: the id of a document"),
-        ({"document": "d1", "start": 3}, "a grade is no number. Allowed: the id of a document"),
+        ({"document": "d1"}, "names documents in no allowed form. Allowed: the id of"),
         (True, "names no document. Allowed: the id of a document"),
         ("\x1b[31md", "no document has the id '\\x1b[31md'."),
     ],

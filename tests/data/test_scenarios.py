@@ -39,6 +39,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.types import STANDARD, Dataset, Example, Scenario
+from support import fake_strategies as fakes
 from support.studies import compare, dataset, jobs_of, load_dataset, planned, study, write_csv
 from support.studies import dataset as words
 
@@ -78,6 +79,19 @@ def at(cut: float, learns_from: str = "past", parts: int = 1, **more: object) ->
 
 def withheld(examples: int, **more: object) -> Scenario:
     return Scenario(kind="new-class", label="violet", examples=examples, **more)
+
+
+def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch) -> None:
+    """Whatever part a strategy holds out of what it is given, a share of it is wrong."""
+    fakes.install(monkeypatch)
+    given, fit = [], fakes.Slow.fit
+    monkeypatch.setattr(fakes.Slow, "fit", lambda *a: given.extend(a[2]) or fit(*a))
+    what = words(rows=600)
+    jobs = jobs_of(study("slow", noise=(0.0, 0.3), wordings=False, views=()), what)
+    noised = [j for j in jobs if j.trial.scenario.kind == "noise" and j.trial.candidate == "slow"]
+    run_trial(noised[0], Pools(what))
+    flipped = [e.target != what.examples[e.id].target for e in given]
+    assert all(0.15 < np.mean(flipped[start::5]) < 0.45 for start in range(5))
 
 
 @pytest.mark.parametrize("per_day", [1, 7])

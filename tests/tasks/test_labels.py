@@ -89,25 +89,27 @@ def test_a_description_for_an_unknown_label_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "twin",
+    ("label", "twin"),
     [
-        "cafe\u0301",
-        "caf\u00e9\u200b",
-        "\u202ecaf\u00e9",
-        "caf\u00e9\U000e0041",
-        "\uff43\uff41\uff46\u00e9",
-        "\u0441\u0430f\u00e9",
-        "CAF\u00c9",
-        "c\u03b1f\u00e9",
-        "caf\u00e9\ufe0f",
+        ("caf\u00e9", "cafe\u0301"),
+        ("caf\u00e9", "caf\u00e9\u200b"),
+        ("caf\u00e9", "\u202ecaf\u00e9"),
+        ("caf\u00e9", "caf\u00e9\U000e0041"),
+        ("caf\u00e9", "\uff43\uff41\uff46\u00e9"),
+        ("caf\u00e9", "\u0441\u0430f\u00e9"),
+        ("caf\u00e9", "CAF\u00c9"),
+        ("caf\u00e9", "c\u03b1f\u00e9"),
+        ("caf\u00e9", "caf\u00e9\ufe0f"),
+        ("Возврат", "возврат"),
+        ("Τιμή", "τιμή"),
     ],
 )
-def test_labels_that_look_the_same_are_one_label(twin: str) -> None:
+def test_labels_that_look_the_same_are_one_label(label: str, twin: str) -> None:
     """L1: Unicode form, invisible characters, width and look-alikes, as case and blanks are."""
     with pytest.raises(StudyError, match="same name") as error:
-        task_from(labelled("caf\u00e9", twin))
+        task_from(labelled(label, twin))
     assert "\n" not in str(error.value)
-    task_from(labelled("caf\u00e9", twin), TaskSection(names={twin: "another"}))
+    task_from(labelled(label, twin), TaskSection(names={twin: "another"}))
 
 
 def test_labels_of_another_script_stay_apart() -> None:

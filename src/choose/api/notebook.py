@@ -184,7 +184,7 @@ def compare(
         name: of rows that come from no file.
         yes: send requests to endpoints; without it an error says what would be sent.
         progress: show progress on standard error.
-        settings: keys of a study file, such as ``target=0.9`` and ``budget="30m"``.
+        settings: keys of a study file (docs/generated/study-file.md), such as ``target=0.9``.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.

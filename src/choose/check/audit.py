@@ -11,7 +11,6 @@ from typing import Any
 from choose.check.measurements import Facts, hardly_counted, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts, count_duplicates
-from choose.data.examples import dropped_rows
 from choose.formatting import plural
 from choose.judge.decision.gates import CONFIRMED, WRONG
 from choose.judge.goal import margin_or_usual
@@ -28,7 +27,6 @@ from choose.schema.check import (
 )
 from choose.schema.diagnosis import Audit
 from choose.study.config import Study
-from choose.tasks.kinds import KINDS
 from choose.types import Dataset
 
 # A topic has the status "look" above these shares of the rows: repeated and nearly repeated texts;
@@ -268,7 +266,7 @@ def _record(facts: Facts, study: Study) -> Check:
         across=None if facts.leaks is None else count_duplicates(facts.leaks),
         group=None if any(e.group for e in rows) else facts.rows.hint,
         notes=facts.rows.notes,
-        dropped=tuple(dropped_rows(facts.rows.pool, facts.rows.test, KINDS[facts.rows.kind])),
+        dropped=data.dropped,
         targets=None if data.task.labels else facts.targets.facts,
         foreign=facts.foreign,
         issues=tuple(issues_of(facts)),

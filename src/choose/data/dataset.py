@@ -176,11 +176,12 @@ def _with_documents(
     else:
         taken = [name for name in rows.roles.named if name != rows.roles.group]
         found = with_evidence(parts, read.corpus, section, taken)
+    about = "Figures are about new questions on these documents."
     return replace(
         rows,
         pool=found.rows[: len(rows.pool)],
         test=None if rows.test is None else found.rows[len(rows.pool) :],
-        notes=(*rows.notes, *read.notes, *read.dropped, *found.notes),
+        notes=(*rows.notes, *read.notes, *found.notes, *([] if section.group_column else [about])),
         corpus=read.corpus,
         dropped=read.dropped,
     )
@@ -235,7 +236,8 @@ def dataset_from(
     measured = with_metric(dataset.task, metric, first)
     if rows.corpus is not None:
         measured = with_corpus(measured, rows.corpus)
-    findings = [*rows.notes, *_source_notes(dataset, section.source_column), *dataset.findings]
+    alone = _source_notes(dataset, section.source_column)
+    findings = [*rows.notes, *rows.dropped, *alone, *dataset.findings]
     if rows.hint is not None and all(e.group is None for e in dataset.examples.values()):
         findings.append(
             f"Rows with the same {rows.hint!r} may belong together; if so, keep them on one side "

@@ -58,6 +58,18 @@ def is_store(folder: Path) -> bool:
         return False
 
 
+# Keys that studies of earlier versions hold, by section.
+_GONE = {"data": ("estimand", "separator", "test_rows"), "grid": ("repeats",)}
+
+
+def without_gone_keys(study: Mapping[str, Any]) -> dict[str, Any]:
+    kept = dict(study)
+    for name, gone in _GONE.items():
+        if isinstance(section := study.get(name), Mapping):
+            kept[name] = {key: value for key, value in section.items() if key not in gone}
+    return kept
+
+
 # How what is known of answers is stored, by name, if it was measured.
 _MEASURED: Mapping[str, Any] = {
     "raw": pl.String,
@@ -523,7 +535,7 @@ class Store:
             study = tomllib.loads(read_text(self.path / STUDY))
             if not all(isinstance(study.get(section), dict) for section in ("goal", "grid")):
                 raise ValueError("it lacks [goal] or [grid]")
-            return study
+            return without_gone_keys(study)
 
     def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
         """Return the candidates and the trials of the grid, in the order they were planned."""

@@ -166,9 +166,11 @@ def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:
                 f"The label {label!a} shows nothing: its characters are invisible. Write a "
                 "label that can be read."
             )
-        twin = seen.setdefault(look, label)
-        if twin == label:
+        # Signs that look like capitals alone hide case: it is folded before them as well.
+        twins = {seen.setdefault(one, label) for one in (look, skeleton(name.casefold()))} - {label}
+        if not twins:
             continue
+        twin = min(twins)
         # Where the names differ in look-alike characters alone, these are spelt out.
         same = names[twin].casefold() == name.casefold()
         spelt, nearly = (repr, "") if same else (ascii, " but for look-alike characters")

@@ -161,7 +161,7 @@ def read_places(value: Any) -> dict[Place, float]:
     if isinstance(value, Mapping):
         grades = {str(id).strip(): grade for id, grade in value.items() if grade is not None}
         if not all(map(_is_number, grades.values())):
-            raise ValueError("a grade is no number")
+            raise ValueError(f"{quoted(str(value), 60)} names documents in no allowed form")
         return {Place(id): float(grade) for id, grade in grades.items() if id}
     span = isinstance(value, list) and [type(one) for one in value] == [str, int, int]
     every = value if isinstance(value, list) and not span else [value]

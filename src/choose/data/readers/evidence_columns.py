@@ -38,9 +38,6 @@ RELEVANT = (
 EVIDENCE = ("evidence", "gold_passage_ids", "gold_passages", "supporting_facts", "spans")
 DOCUMENT = ("doc", "doc_id", "document_id", "document", "passage_id")
 
-# What figures are about.
-ABOUT = "Figures are about new questions on these documents."
-
 _FORMS = (
     "Allowed: the id of a document, a list of ids, or spans of characters such as "
     '[["handbook", 120, 135]].'
@@ -100,7 +97,7 @@ def with_evidence(
         cells = [cell for part in parts for cell in _cells_of(part, column, corpus, len(parts) > 1)]
         spans = [spans_of(e, cell, corpus, places) for e, cell in zip(rows, cells, strict=True)]
     every = [replace(e, evidence=found) for e, found in zip(rows, spans, strict=True)]
-    return Linked(every, (*filter(None, [unread]), _said(every, column), ABOUT))
+    return Linked(every, (*filter(None, [unread]), _said(every, column)))
 
 
 def with_relevance(parts: Sequence[Part], corpus: Corpus, column: str) -> Linked:
@@ -126,7 +123,7 @@ def with_relevance(parts: Sequence[Part], corpus: Corpus, column: str) -> Linked
         f"The documents that are relevant to a question are in the column {quoted(column)}: "
         f"{sum(bool(e.target) for e in every):,} of {plural(len(every), 'question')} have some."
     )
-    return Linked(every, (said, ABOUT))
+    return Linked(every, (said,))
 
 
 def _unknown(id: str, corpus: Corpus, flag: str) -> str:
