@@ -59,7 +59,11 @@ def is_store(folder: Path) -> bool:
 
 
 # Keys that studies of earlier versions hold, by section.
-_GONE = {"data": ("estimand", "separator", "test_rows"), "grid": ("repeats",)}
+_GONE = {
+    "data": ("estimand", "separator", "test_rows"),
+    "grid": ("repeats",),
+    "run": ("resources",),
+}
 
 
 def without_gone_keys(study: Mapping[str, Any]) -> dict[str, Any]:
