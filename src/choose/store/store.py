@@ -58,19 +58,15 @@ def is_store(folder: Path) -> bool:
         return False
 
 
-# Keys that studies of earlier versions hold, by section.
-_GONE = {
-    "data": ("estimand", "separator", "test_rows"),
-    "grid": ("repeats",),
-    "run": ("resources",),
-}
+# Keys that studies of earlier versions hold.
+_GONE = {"data.estimand", "data.separator", "data.test_rows", "grid.repeats", "run.resources"}
 
 
 def without_gone_keys(study: Mapping[str, Any]) -> dict[str, Any]:
     kept = dict(study)
-    for name, gone in _GONE.items():
-        if isinstance(section := study.get(name), Mapping):
-            kept[name] = {key: value for key, value in section.items() if key not in gone}
+    for name, own in study.items():
+        if isinstance(own, Mapping):
+            kept[name] = {key: own[key] for key in own if f"{name}.{key}" not in _GONE}
     return kept
 
 
