@@ -32,11 +32,14 @@ def fresh(spec: str) -> Encoder:
     return Encoder(load_encoder(spec).model)
 
 
-def test_vectors_have_length_one(spec: str) -> None:
-    vectors = load_encoder(spec).embed(TEXTS)
+def test_vectors_of_any_texts_have_length_one(spec: str) -> None:
+    texts = [*TEXTS, *HOSTILE, "\ud800 alone"]
+    vectors = load_encoder(spec).embed(texts)
     assert vectors.dtype == np.float32
-    assert vectors.shape == (len(TEXTS), 32)
+    assert vectors.shape == (len(texts), 32)
+    assert np.isfinite(vectors).all()
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert load_encoder(spec).embed([]).shape == (0, 32)
 
 
 def test_company_and_order_change_nothing(spec: str) -> None:
@@ -121,15 +124,6 @@ def test_a_text_is_embedded_once_and_its_cost_is_remembered(spec, monkeypatch):
     assert encoder.cached_seconds([*TEXTS, *TEXTS]) == pytest.approx(whole)
     monkeypatch.setattr(encoder.model, "encode", lambda *_, **__: pytest.fail("made again"))
     assert (encoder.embed(TEXTS) == first[: len(TEXTS)]).all()
-
-
-def test_nothing_in_nothing_out(spec: str) -> None:
-    assert load_encoder(spec).embed([]).shape == (0, 32)
-
-
-def test_hostile_texts_are_embedded(spec: str) -> None:
-    vectors = load_encoder(spec).embed([*HOSTILE, "\ud800 alone"])
-    assert np.isfinite(vectors).all()
 
 
 def test_a_folder_that_pools_otherwise_by_now_is_loaded_again(tmp_path: Path) -> None:

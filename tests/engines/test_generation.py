@@ -420,6 +420,8 @@ def test_answers_are_written_once_and_remembered(generator, monkeypatch, tmp_pat
     assert again.cached_seconds == pytest.approx(first.latency[:-1].sum())
     for name in ("logprobs", "tokens_in", "tokens_cached", "tokens_out", "latency"):
         assert (getattr(again, name) == getattr(first, name)).all()
+    none = generator.write([], rule)
+    assert (none.texts, none.logprobs.shape, none.confidence.shape) == ((), (0,), (0,))
 
 
 def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(generator, monkeypatch):
@@ -447,11 +449,6 @@ def test_progress_only_grows_and_reaches_its_end(generator, monkeypatch):
     done = [at for at, _ in seen]
     assert done == sorted(set(done))
     assert (done[0], done[-1]) == (0, seen[0][1])
-
-
-def test_nothing_asked_nothing_written(generator: Generator) -> None:
-    written = generator.write([], StopRule(5))
-    assert (written.texts, written.logprobs.shape, written.confidence.shape) == ((), (0,), (0,))
 
 
 def test_a_prompt_without_room_for_its_answer_is_refused(generator: Generator) -> None:

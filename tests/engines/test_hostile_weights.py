@@ -77,15 +77,14 @@ def foreign_module(folder: Path) -> None:
     (folder / "evil_mod.py").write_text("open('ran', 'w').close()\n")
 
 
-def router_of_modules(folder: Path) -> None:
-    """A router loads what its own configuration names."""
-    text = (folder / "modules.json").read_text()
-    (folder / "modules.json").write_text(text.replace("models.Pooling", "models.Router"))
+def renamed(old: str, new: str) -> Change:
+    """Return a change of a name in the list of modules."""
 
+    def change(folder: Path) -> None:
+        text = (folder / "modules.json").read_text()
+        (folder / "modules.json").write_text(text.replace(old, new))
 
-def module_outside(folder: Path) -> None:
-    text = (folder / "modules.json").read_text()
-    (folder / "modules.json").write_text(text.replace("1_Pooling", "../1_Pooling"))
+    return change
 
 
 def module_behind_a_link(folder: Path) -> None:
@@ -102,18 +101,6 @@ def pickle_beside_other_weights(folder: Path) -> None:
     """N9: any safetensors beside it let the pickle through, which is what a Dense module reads."""
     pickled_module(folder)
     shutil.copy(folder / "model.safetensors", folder / "2_Dense" / "unread.safetensors")
-
-
-def module_that_names_a_class(folder: Path) -> None:
-    """N12: WordEmbeddings imports the tokenizer class that its settings name."""
-    text = (folder / "modules.json").read_text()
-    (folder / "modules.json").write_text(text.replace("models.Pooling", "models.WordEmbeddings"))
-
-
-def module_that_is_none(folder: Path) -> None:
-    """N12: anything that could be imported from the package was taken for a module."""
-    text = (folder / "modules.json").read_text()
-    (folder / "modules.json").write_text(text.replace("models.Pooling", "util.misc.importlib"))
 
 
 def adapter(folder: Path) -> None:
@@ -146,11 +133,14 @@ def dense_module(folder: Path) -> None:
     ("change", "says"),
     [
         (foreign_module, "evil_mod.Evil"),
-        (router_of_modules, "Router"),
-        (module_outside, "leads out of the folder"),
+        # A router loads what its own configuration names.
+        (renamed("models.Pooling", "models.Router"), "Router"),
+        (renamed("1_Pooling", "../1_Pooling"), "leads out of the folder"),
         (module_behind_a_link, "leads out of the folder"),
-        (module_that_names_a_class, "WordEmbeddings"),
-        (module_that_is_none, "importlib"),
+        # N12: WordEmbeddings imports the tokenizer class that its settings name, and anything
+        # that could be imported from the package was taken for a module.
+        (renamed("models.Pooling", "models.WordEmbeddings"), "WordEmbeddings"),
+        (renamed("models.Pooling", "util.misc.importlib"), "importlib"),
         (pickled_module, "pickled weights"),
         (pickle_beside_other_weights, "pickled weights"),
         (adapter, "adapter"),

@@ -287,10 +287,15 @@ def test_a_step_that_fails_is_not_timed(machine: Callable[[dict[int, float]], Ma
     assert made.run(steps, 3) == [2] * 3
 
 
-def test_a_process_with_one_core_has_nothing_to_choose(machine, monkeypatch):
+def test_a_process_with_one_core_or_a_number_that_is_set_has_nothing_to_choose(
+    machine, monkeypatch
+):
     made = machine({1: 1.0, 2: 0.5})
     monkeypatch.setattr(timed_steps, "cores", lambda: 1)  # affinity, or half a core's quota
     assert made.run(TimedSteps(), 20) == [1] * 20
+    made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
+    monkeypatch.setenv("CHOOSE_THREADS", "1")
+    assert made.run(steps, 20) == [1] * 20
 
 
 def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,12 +309,6 @@ def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cores() == 3
     monkeypatch.setattr(timed_steps, "_threads_at_start", lambda: 8)
     assert thread_counts() == [3, 2, 1]
-
-
-def test_a_number_that_is_set_holds(machine, monkeypatch):
-    made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
-    monkeypatch.setenv("CHOOSE_THREADS", "1")
-    assert made.run(steps, 20) == [1] * 20
 
 
 def test_cards_have_higher_limits_and_others_those_of_a_cpu() -> None:

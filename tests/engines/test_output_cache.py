@@ -15,7 +15,6 @@ import pytest
 
 from choose.conformance import TASK, pool
 from choose.engines import output_cache as cache
-from choose.engines import output_cache as cache_file
 from choose.engines.embeddings import Encoder, load_encoder
 from choose.engines.output_cache import CacheFile, ResultCache, _file_at, caching
 from choose.errors import ModelError
@@ -77,12 +76,8 @@ def test_a_warm_fit_answers_the_same_and_costs_what_it_had_cost(name: str, spec:
     assert after > before >= 0
 
 
-def test_nothing_is_cached_outside_of_a_study(spec: str, folder: Path) -> None:
+def test_nothing_is_cached_outside_of_a_study_or_in_zero_gigabytes(spec, folder, monkeypatch):
     anew(spec).embed(TEXTS)
-    assert not folder.exists()
-
-
-def test_zero_gigabytes_switch_it_off(spec, folder, monkeypatch):
     monkeypatch.setenv("CHOOSE_KEEP_GB", "0")
     with caching():
         anew(spec).embed(TEXTS)
@@ -171,7 +166,7 @@ def test_an_error_that_is_not_of_the_file_deletes_nothing(code, tmp_path, monkey
 
     here = CacheFile(path, 10**9, told.append)
     with monkeypatch.context() as patched:
-        patched.setattr(cache_file, "_write", fails)
+        patched.setattr(cache, "_write", fails)
         here.put({b"later": (b"v", 1.0)})
     here.put({b"later": (b"v", 1.0)})
     assert told == ["an error"], "given up for this process"
@@ -183,7 +178,7 @@ def test_an_error_that_is_not_of_the_file_deletes_nothing(code, tmp_path, monkey
     [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ],
 )
 def test_an_error_of_the_file_itself_replaces_it(code, tmp_path, monkeypatch):
-    here, codes, write = file(tmp_path / "f.sqlite"), [code], cache_file._write
+    here, codes, write = file(tmp_path / "f.sqlite"), [code], cache._write
     here.put({b"k": (b"v", 1.0)})
 
     def fails_once(*arguments: object) -> None:
@@ -193,7 +188,7 @@ def test_an_error_of_the_file_itself_replaces_it(code, tmp_path, monkeypatch):
             raise error
         write(*arguments)
 
-    monkeypatch.setattr(cache_file, "_write", fails_once)
+    monkeypatch.setattr(cache, "_write", fails_once)
     here.put({b"later": (b"v", 1.0)})
     assert here.get([b"k", b"later"]) == {b"later": (b"v", 1.0)}
 
@@ -213,7 +208,7 @@ def test_a_full_disk_is_reported_once_and_computed_through(spec, monkeypatch, ca
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    monkeypatch.setattr(cache_file, "_write", full)
+    monkeypatch.setattr(cache, "_write", full)
     with caching():
         first = anew(spec).embed(TEXTS)
         again = anew(spec).embed(TEXTS)
@@ -225,7 +220,7 @@ def test_a_full_disk_is_reported_once_and_computed_through(spec, monkeypatch, ca
 
 
 def test_a_locked_file_is_not_waited_for_forever(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache_file, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(cache, "BUSY_TIMEOUT", 0.1)
     here = file(tmp_path / "f.sqlite")
     here.put({b"k": (b"v", 1.0)})
     other = sqlite3.connect(tmp_path / "f.sqlite", isolation_level=None)

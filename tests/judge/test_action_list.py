@@ -239,7 +239,7 @@ def doubtful(rate, rows=1500):
     return evidence([labels[g] for g in given], p, labels)
 
 
-def test_doubted_labels_come_first_where_they_are_worth_most():
+def test_doubted_labels_come_first_where_they_are_worth_most_and_clean_ones_do_not():
     found = judge(doubtful(0.08), Rule())
     # Where nothing was compared, comparing comes before everything else.
     comparing = ("add-candidate", "evaluate-rest")
@@ -250,12 +250,8 @@ def test_doubted_labels_come_first_where_they_are_worth_most():
     assert len(found.audit.doubted) == min(found.audit.suspected, 200)
     (timed,) = steps_of(judge(doubtful(0.08), Rule(minutes_per_label=0.5)), "check-labels")
     assert timed.minutes == pytest.approx(0.5 * found.audit.suspected)
-
-
-def test_clean_labels_are_not_to_be_checked_first():
-    found = judge(doubtful(0.0), Rule())
-    kinds = [step.kind for step in found.verdict.steps]
-    assert "check-labels" not in kinds[:2]
+    clean = judge(doubtful(0.0), Rule())
+    assert "check-labels" not in [step.kind for step in clean.verdict.steps[:2]]
 
 
 def fraud(hits=2, others=5):
@@ -286,6 +282,9 @@ def test_recall_of_a_rare_label_is_said_first():
     assert typed(first.command) == "choose continue STUDY --metric balanced"
     name = found.verdict.use_meanwhile
     assert next(iter(rare.found)) == name
+    balanced = judge(fraud(), Rule(metric="balanced"))  # this metric counts the rare label
+    assert balanced.verdict.rare == ()
+    assert not steps_of(balanced, "metric")
 
 
 def test_a_rare_label_that_was_hardly_evaluated_is_not_spoken_of():
@@ -322,12 +321,6 @@ def test_a_rare_label_that_is_found_as_well_as_others_does_not_come_first():
         found = judge(whole, Rule(), left_out=(late("tfidf"),))
         assert next(iter(found.verdict.rare[0].found.values())) == answered_right
         assert bool(steps_of(found, "metric")) is first
-
-
-def test_a_metric_that_counts_the_rare_label_needs_no_warning():
-    found = judge(fraud(), Rule(metric="balanced"))
-    assert found.verdict.rare == ()
-    assert not steps_of(found, "metric")
 
 
 def test_figures_of_a_rare_label_are_of_the_same_rows():

@@ -82,12 +82,15 @@ def flipped(count, to="z", start=0):
     return "".join(said)
 
 
-def test_accuracy_of_one_artefact_is_wilsons():
+def test_accuracy_of_one_artefact_is_wilsons_and_what_was_not_varied_is_null():
     found = card(run(flipped(6)))
     assert found.accuracy.value == pytest.approx(24 / 30)
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx(wilson(24, 30))
     assert found.accuracy.estimand == "artefact"
     assert (found.rows, found.repetitions) == (30, 1)
+    assert found.variance.test_rows > 0
+    assert (found.variance.seed, found.variance.draw, found.variance.wording) == (None,) * 3
+    assert found.noise == ()
 
 
 def test_unusable_answers_are_wrong_and_shown_as_invalid():
@@ -105,13 +108,6 @@ def test_estimand_follows_what_was_varied():
     assert card(runs[0], candidates=seeded).accuracy.estimand == "artefact"
 
 
-def test_sources_that_were_not_varied_are_null():
-    found = card(run(flipped(6)))
-    assert found.variance.test_rows > 0
-    assert (found.variance.seed, found.variance.draw, found.variance.wording) == (None,) * 3
-    assert found.noise == ()
-
-
 def test_seed_and_draw_are_two_things():
     runs = [run(flipped(n), draw=d) for d, n in enumerate((2, 8, 14))]
     whole = card(*runs, candidates=(info(seeded=True),)).variance
@@ -122,17 +118,13 @@ def test_seed_and_draw_are_two_things():
     assert drawn.seed is None
 
 
-def test_wordings_are_a_spread_never_a_maximum():
+def test_wordings_of_a_prompt_and_settings_of_others_are_a_spread_never_a_maximum():
     runs = [run(flipped(3)), run(TARGETS, variant="terse"), run(flipped(9), variant="long")]
     found = card(*runs, candidates=(info(family="prompting"),))
     assert found.variance.wording == pytest.approx(np.std([0.9, 1.0, 0.7], ddof=1))
     assert found.variance.settings is None
     assert found.accuracy.value == pytest.approx(0.9)
-
-
-def test_a_candidate_without_a_prompt_has_settings_and_no_wordings():
-    runs = [run(flipped(3)), run(TARGETS, variant="C=1")]
-    variance = card(*runs).variance
+    variance = card(runs[0], run(TARGETS, variant="C=1")).variance
     assert variance.wording is None
     assert variance.settings == pytest.approx(np.std([0.9, 1.0], ddof=1))
 

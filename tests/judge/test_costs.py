@@ -20,7 +20,7 @@ from choose.report.write import render_html, render_markdown
 from choose.schema.scorecard import Cost, TokenPrices, dollars
 from choose.study.candidates import describe_candidates
 from choose.study.study_file import load_study
-from choose.types import Answers, Candidate
+from choose.types import Candidate
 from support.simulated_studies import field, rule, world
 
 
@@ -28,20 +28,22 @@ def measured(name: str = "lora", evidence=None):
     return study_scores(evidence or world())[name]
 
 
-def test_a_year_is_a_fit_and_its_answers():
+def test_a_year_is_a_fit_and_its_answers_and_what_is_unpriced_is_null():
     # A fit of 200 s at a dollar a second, and 1,200 answers of 200 ms.
     assert cost_of(measured(), rule()).total_usd == pytest.approx(200 + 1200 * 0.2)
-
-
-def test_what_is_unpriced_is_null():
     cost = cost_of(measured(), Rule())
     assert (cost.usd_per_1k, cost.training_usd, cost.total_usd) == (None,) * 3
 
 
 def test_an_endpoint_costs_its_tokens_and_never_the_machines_hour():
     evidence = world()
+    counts = {
+        "tokens_in": np.tile([1000, 2000], 1000),
+        "tokens_cached": np.full(2000, 600),
+        "tokens_out": np.full(2000, 10),
+    }
     runs = tuple(
-        replace(run, answers={("clean", 0): _with_tokens(run.answers["clean", 0])})
+        replace(run, answers={("clean", 0): replace(run.answers["clean", 0], **counts)})
         for run in evidence.runs
     )
     lora = measured(evidence=replace(evidence, runs=runs))
@@ -53,14 +55,6 @@ def test_an_endpoint_costs_its_tokens_and_never_the_machines_hour():
     assert (cost.tokens_in, cost.tokens_out) == (1500, 10)
     unpriced = replace(lora, info=replace(lora.info, model="endpoint:x"))
     assert cost_of(unpriced, rule()).usd_per_1k is None
-
-
-def _with_tokens(answers: Answers) -> Answers:
-    n = len(answers.outputs)
-    read = np.where(np.arange(n) % 2, 2000, 1000)
-    return replace(
-        answers, tokens_in=read, tokens_cached=np.full(n, 600), tokens_out=np.full(n, 10)
-    )
 
 
 def test_throughput_is_the_median_of_the_runs():

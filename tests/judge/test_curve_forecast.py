@@ -241,7 +241,7 @@ def test_a_target_in_reach_asks_for_labels_with_interval_and_probability():
 def test_a_target_out_of_reach_is_said_to_be():
     flat = lora(0.74, at={25: 0.7, 50: 0.72, 100: 0.73, 200: 0.735})
     found = decide(Rule(target=0.95), flat)
-    assert found.verdict.kind == "none-works"
+    assert (found.verdict.kind, found.verdict.use_meanwhile) == ("none-works", "lora")
     assert all(f.target is None or f.target.probability < 0.5 for f in found.forecasts)
     assert any("95 % not within" in line for line in forecast_lines(found))
 

@@ -113,6 +113,9 @@ def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> N
         assert (points > 0.6745).mean(axis=0) == pytest.approx([0.25] * dimensions, abs=0.02)
     # Golden: the golden ratio's first step, 0.618, leads to the quantile of 0.118.
     assert normal_points(1)[0, 0] == pytest.approx(-1.185, abs=0.01)
+    few, many = (normal_points.__wrapped__(dimensions, 32) for dimensions in (8, 40))
+    assert (few.shape, many.shape) == ((32, 8), (160, 40)), "more points than candidates"
+    assert many.T @ many / len(many) == pytest.approx(np.eye(40), abs=1e-9)
     covariance = np.array([[0.04, 0.01], [0.01, 0.02]])
     law = JointDistribution(("a", "b"), (part(1.0, [0.6, 0.7], covariance),))
     points, weights = law.points
@@ -263,9 +266,3 @@ def test_rows_with_the_same_answers_missing_are_those_that_numpy_finds(candidate
     patterns, places = np.unique(known, axis=0, return_inverse=True)
     assert np.array_equal(known[first], patterns)
     assert np.array_equal(of_row, places.ravel())
-
-
-def test_there_are_more_points_than_candidates() -> None:
-    few, many = (normal_points.__wrapped__(dimensions, 32) for dimensions in (8, 40))
-    assert (few.shape, many.shape) == ((32, 8), (160, 40))
-    assert many.T @ many / len(many) == pytest.approx(np.eye(40), abs=1e-9)

@@ -53,11 +53,8 @@ def test_a_plan_without_data_golden() -> None:
     assert found.rows.usual == 1742  # the same rows are asked and learnt from
     assert found.hours.usual == pytest.approx(1742 / 30)
     assert found.usd.usual == pytest.approx(1742)
-
-
-def test_many_classes_need_rows_to_learn_from() -> None:
-    found = before_data(Wishes(classes=500, gain=0.05))
-    assert found.rows.usual == round(20 * 500 / TRAINING_SHARE)
+    many = before_data(Wishes(classes=500, gain=0.05))  # more rows to learn from than to test
+    assert many.rows.usual == round(20 * 500 / TRAINING_SHARE)
 
 
 def test_what_was_not_priced_is_null_and_what_was_guessed_is_said() -> None:
@@ -81,9 +78,7 @@ def test_rows_for_a_target_have_the_power_that_is_claimed() -> None:
     # exact where both variances agree.
     same = NormalIndPower(ddof=0).solve_power(0.1, alpha=0.05, power=0.8, ratio=0)
     assert rows_for_target(0.5, 0.05) == pytest.approx(same, rel=0.01)
-
-
-def test_a_target_near_1_leaves_a_tenth_of_the_errors() -> None:
+    # Near 1 a tenth of the errors is left.
     assert rows_for_target(0.99, 0.05) == rows_for_target(0.99, 0.009)
 
 

@@ -104,12 +104,9 @@ def test_what_is_sure_is_taken_over_and_dollars_follow_the_volume():
     assert "of $250 a month saved" in words.takeover(decision)
     [step] = [s for s in decision.verdict.steps if s.code == "takeover"]
     assert words.typed(step.command) == "choose export STUDY router --router"
-
-
-def test_without_a_price_nothing_is_said_of_dollars():
-    decision = judge(evidence(), Rule())
-    assert decision.takeover.saved_usd_per_1k is None
-    assert "$" not in words.takeover(decision)
+    unpriced = judge(evidence(), Rule())
+    assert unpriced.takeover.saved_usd_per_1k is None
+    assert "$" not in words.takeover(unpriced)
 
 
 def test_few_rows_show_no_share_to_be_safe():
@@ -123,14 +120,11 @@ def test_one_row_of_each_cluster_tests():
     assert decision.takeover.rows == 400
 
 
-def test_a_model_that_is_not_called_is_no_llm_to_save():
-    assert judge(evidence(model="local"), Rule()).takeover is None
-
-
-def test_what_is_beyond_a_limit_takes_over_nothing():
+def test_what_is_beyond_a_limit_takes_over_nothing_and_of_a_model_here_nothing_is_taken():
     assert judge(evidence(price=2.5), Rule(max_usd_per_1k=3)).takeover is not None
     assert judge(evidence(price=2.5), Rule(max_usd_per_1k=1)).takeover is None
     assert judge(evidence(price=2.5), Rule(max_ms=1e-9)).takeover is None, "all are beyond it"
+    assert judge(evidence(model="local"), Rule()).takeover is None, "no calls are saved"
 
 
 @pytest.mark.parametrize(

@@ -283,14 +283,7 @@ def test_models_compute_in_the_number_type_of_this_machine_on_every_node(monkeyp
     assert os.environ == {**settings, "CHOOSE_THREADS": "3"}
 
 
-def test_without_a_usable_node_nothing_begins() -> None:
-    cluster = Nodes(node("1"))
-    cluster.facts = lambda node: Ended("ModuleNotFoundError: No module named 'choose'")
-    with pytest.raises(StudyError, match=r"No module named 'choose'.*Install choose-llm"):
-        executor(cluster)
-
-
-def test_a_node_whose_workers_end_as_they_begin_is_given_up() -> None:
+def test_a_node_whose_workers_end_as_they_begin_is_given_up_and_without_another_nothing_begins():
     cluster, said = Nodes(node("1"), node("2")), list[str]()
     cluster.facts = lambda node: Ended("a fault") if node.id == "2" else FACTS
     made = executor(cluster, said)
@@ -300,6 +293,9 @@ def test_a_node_whose_workers_end_as_they_begin_is_given_up() -> None:
         list(made.results())
     assert sum(w.node.id == "2" for w in cluster.workers) == 1
     assert len(said) == 1
+    cluster.facts = lambda node: Ended("ModuleNotFoundError: No module named 'choose'")
+    with pytest.raises(StudyError, match=r"No module named 'choose'.*Install choose-llm"):
+        executor(cluster)
 
 
 def test_a_slow_candidate_gets_cores_and_a_gpu_where_a_node_has_one() -> None:

@@ -1,15 +1,19 @@
-"""The cheap baselines choose C and k on their own rows."""
+"""The cheap baselines choose C and k on their own rows; what they reach on all of BANKING77."""
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pytest
 
 from choose.conformance import TASK, pool
 from choose.strategy import build
 from choose.study.candidates import default_strategies
-from choose.types import Example
+from choose.tasks.labels import Classification
+from choose.types import Example, Item
 from choose_strategies.baselines import NEIGHBOURS, SHARPNESS
 from support.studies import TASK as SETS
 from support.studies import label_rows
@@ -66,3 +70,20 @@ def test_slow_ones_are_compared_on_request() -> None:
     names = {*default_strategies()}
     assert {"majority", "tfidf", "probe", "knn"} <= names
     assert not {"full-fine-tuning", "tuned-prompt"} & names
+
+
+@pytest.mark.slow(seconds=40)
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "least"), [("tfidf", 0.88), ("probe", 0.91)])
+def test_cheap_baselines_of_all_rows(shared_data: Path, name: str, least: float) -> None:
+    rows, asked = (
+        pl.read_csv(shared_data / "banking77" / part, infer_schema=False)
+        for part in ("train.csv", "test.csv")
+    )
+    labels = tuple(sorted({*rows["label"]}))
+    strategy = build(name, seed=0)
+    given = enumerate(rows.select("text", "label").iter_rows())
+    examples = [Example(id=f"t{n}", text=text, target=label) for n, (text, label) in given]
+    strategy.fit(Classification(labels=labels, names=labels), examples)
+    items = [Item(id=f"q{n}", text=text) for n, text in enumerate(asked["text"])]
+    assert np.mean(np.array(strategy.predict(items).outputs) == asked["label"].to_numpy()) >= least

@@ -192,7 +192,7 @@ def test_at_a_terminal_a_person_is_asked(agreed, monkeypatch, capsys):
     assert "\x1b[31m" not in said
 
 
-def test_data_that_may_not_leave_does_not(choose: Run, tmp_path: Path) -> None:
+def test_data_that_may_not_leave_goes_to_a_server_on_this_machine_alone(choose, server, tmp_path):
     rest = "[constraints]\ndata_may_leave = false"
     (tmp_path / "choose.toml").write_text(study_file("https://api.example/v1", rest=rest))
     code, _, err = choose("compare", "-c", "choose.toml", "--out", "st", "--yes")
@@ -200,10 +200,6 @@ def test_data_that_may_not_leave_does_not(choose: Run, tmp_path: Path) -> None:
     assert "data_may_leave = false forbids it" in err
     assert "api.example" in err
     assert not (tmp_path / "st").exists()
-
-
-def test_a_server_on_this_machine_may_have_it(choose: Run, server: Server, tmp_path: Path) -> None:
-    rest = "[constraints]\ndata_may_leave = false"
     (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest))
     assert choose("compare", "-c", "choose.toml", "--out", "st")[0] == 0
 
@@ -237,6 +233,8 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["-s", "served"], "needs model"),
+        (["-s", "served", "--model", "x/y"], "write endpoint:NAME"),
         (["--base-url", "http://x/v1"], "--base-url needs --model"),
         (["--set", "api_key_env=X"], "api_key_env needs --model PROVIDER:MODEL"),
         (["--model", "endpoint:nowhere"], "No endpoint 'nowhere'"),
@@ -254,9 +252,8 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     ],
 )
 def test_flags_that_make_no_endpoint(choose: Run, arguments: list[str], says: str) -> None:
-    code, _, err = choose(
-        "compare", "words.csv", "-s", "prompt", *arguments, "--out", "st", "--yes"
-    )
+    strategy = [] if "-s" in arguments else ["-s", "prompt"]
+    code, _, err = choose("compare", "words.csv", *strategy, *arguments, "--out", "st", "--yes")
     assert code == 2
     assert says in err
     assert KEY not in err
@@ -277,16 +274,10 @@ def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(choose, serve
     assert len(server.asked) == 61  # one to try the connection, and no row twice
     assert card(tmp_path / "st", "prompt-big")["rows"] == 60
     assert "max-usd" not in out
-
-
-def test_a_finished_study_asks_and_confirms_nothing(choose, server, tmp_path):
-    (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
-    assert choose("compare", "-c", "choose.toml", "--out", "st", "--yes")[0] == 0
-    count = len(server.asked)
     code, _, err = choose("compare", "-c", "choose.toml", "--out", "st")
-    assert code == 0
+    assert code == 0, "a finished study asks and confirms nothing"
     assert "requests" not in err
-    assert len(server.asked) == count
+    assert len(server.asked) == 61
 
 
 @pytest.mark.slow
@@ -308,15 +299,6 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(choose, server, tmp_
     )
     full = " ".join(choose("report", "st", "--full")[1].split())
     assert "may have been trained on these very rows" in full
-
-
-def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> None:
-    code, _, err = choose("compare", "words.csv", "-s", "served", "--out", "st")
-    assert code == 2
-    assert "needs model" in err
-    code, _, err = choose("compare", "words.csv", "-s", "served", "--model", "x/y", "--out", "st")
-    assert code == 2
-    assert "write endpoint:NAME" in err
 
 
 @pytest.mark.parametrize("status", [401, 200])

@@ -113,7 +113,10 @@ def test_a_key_refused_midway_ends_all_requests() -> None:
         with session_with(server, concurrency=2, **named):
             with pytest.raises(EndpointError, match="refuses the key in HOSTILE_KEY"):
                 fitted().predict(rows(200))
-            settled = settled_count(refused)
+            settled = -1
+            while settled != len(refused):  # until those under way have arrived
+                settled = len(refused)
+                time.sleep(0.3)
             for _ in range(3):
                 with pytest.raises(EndpointError, match="refuses the key"):
                     fitted().predict(rows(200))
@@ -121,15 +124,6 @@ def test_a_key_refused_midway_ends_all_requests() -> None:
             assert len([r for r in server.paid if r.usage]) == 20
         assert 1 <= settled <= 4  # those under way when the first refusal came
         assert len(refused) == settled
-
-
-def settled_count(refused: list[int]) -> int:
-    """Return the refusals once requests that were under way have arrived."""
-    before = -1
-    while before != len(refused):
-        before = len(refused)
-        time.sleep(0.3)
-    return before
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +41,12 @@ class Served:
         return told.count('"POST /v1/chat/completions HTTP/1.1" 200')
 
 
-@contextmanager
-def transformers_serve(model: Path, folder: Path) -> Iterator[Served]:
-    """Serve a local model folder with `transformers serve`, offline; its log is in `folder`."""
+@pytest.fixture
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """SmolLM2-135M behind `transformers serve`, offline."""
+    folder = tmp_path_factory.mktemp("server")
     # The server calls the model by the path it was given: a short one, relative to its folder.
-    (folder / NAME).symlink_to(model, target_is_directory=True)
+    (folder / NAME).symlink_to(resolve(DEFAULT_LM), target_is_directory=True)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         address, log = f"127.0.0.1:{listener.getsockname()[1]}", folder / "server.log"
@@ -79,13 +79,6 @@ pytestmark = pytest.mark.slow(seconds=60)
 
 ROWS = 12
 TICKETS = Path(choose.__file__).parent / "data" / "samples" / "tickets" / "tickets.csv"
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """SmolLM2-135M behind `transformers serve`."""
-    with transformers_serve(resolve(DEFAULT_LM), tmp_path_factory.mktemp("server")) as up:
-        yield up
 
 
 def tickets(folder: Path, served: Served) -> Bench:

@@ -25,21 +25,17 @@ def test_a_key_is_hidden_in_any_spelling(spelling: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["refund", "The answer is card_arrival.", "100 % é \\u00e9 &#233;"]
+    ("key", "text", "hidden"),
+    [
+        (KEY, "The answer is card_arrival.", "The answer is card_arrival."),
+        (KEY, "100 % é \\u00e9 &#233;", "100 % é \\u00e9 &#233;"),
+        (KEY, f"{KEY} and {KEY.lower()} or {KEY.upper()}", f"{HIDDEN} and {HIDDEN} or {HIDDEN}"),
+        # Local servers take words such as EMPTY for a key, which answers may hold.
+        ("EMPTY", "EMPTY or empty, e m p t y", f"{HIDDEN} or empty, e m p t y"),
+    ],
 )
-def test_other_texts_stay(text: str) -> None:
-    assert hide_keys(text, [KEY]) == text
-
-
-def test_a_short_key_hides_no_word_of_an_answer() -> None:
-    """Local servers take words such as EMPTY for a key, which answers may hold."""
-    assert hide_keys("e m p t y or empty", ["EMPTY"]) == "e m p t y or empty"
-    assert hide_keys("EMPTY or empty", ["EMPTY"]) == f"{HIDDEN} or empty"
-
-
-def test_every_occurrence_is_hidden_and_texts_between_stay() -> None:
-    text = f"{KEY} and {KEY.lower()} and {KEY.upper()}"
-    assert hide_keys(text, [KEY]) == f"{HIDDEN} and {HIDDEN} and {HIDDEN}"
+def test_every_occurrence_is_hidden_and_other_texts_stay(key: str, text: str, hidden: str) -> None:
+    assert hide_keys(text, [key]) == hidden
 
 
 def test_an_error_with_lone_surrogates_can_be_written() -> None:

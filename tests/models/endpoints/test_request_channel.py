@@ -164,24 +164,17 @@ def test_what_was_paid_for_is_not_asked_again_by_another_process() -> None:
         ({"base_url": "https://elsewhere.example/v1"}, True),
         ({"extra_body": {"seed": 1}}, True),
         ({"max_output_tokens": 50}, True),
+        ({"reuse_days": 0}, True),
         ({"api_key_env": "ANOTHER", "concurrency": 1, **PRICED}, False),
     ],
 )
-def test_another_model_url_or_parameter_is_asked_anew(changed, anew, monkeypatch):
+def test_another_model_url_or_parameter_and_old_answers_are_asked_anew(changed, anew, monkeypatch):
     asked: list[dict[str, Any]] = []
     monkeypatch.setenv("ANOTHER", "key")
     for more in ({}, changed):
         with endpoint_session(RIGHT, asked=asked, **more):
             fitted().predict(questions(3))
     assert len(asked) == (8 if anew else 4)
-
-
-def test_old_answers_are_asked_anew() -> None:
-    asked: list[dict[str, Any]] = []
-    for _ in range(2):
-        with endpoint_session(RIGHT, asked=asked, reuse_days=0):
-            fitted().predict(questions(3))
-    assert len(asked) == 8
 
 
 def journal(folder: Path) -> Path:

@@ -49,6 +49,10 @@ def refusing(*features: str, message: str = "Unsupported parameter: {}") -> Resp
     return respond
 
 
+def breaking(body: dict[str, Any]) -> Http:
+    return error(500, "KeyError") if "response_format" in body else RIGHT(body)
+
+
 def test_labels_are_held_to_a_schema_where_the_server_takes_one() -> None:
     with asked_of(RIGHT) as asked:
         answers = fitted().predict(questions())
@@ -65,6 +69,7 @@ def test_labels_are_held_to_a_schema_where_the_server_takes_one() -> None:
         (refusing("response_format", "temperature"), {"response_format", "temperature"}),
         (refusing("response_format", message="bad request"), {"response_format"}),
         (refusing("temperature", message="no"), {"temperature"}),
+        (breaking, {"response_format"}),
     ],
 )
 def test_what_a_server_refuses_is_left_out_from_then_on(respond: Respond, gone: set[str]) -> None:
@@ -73,15 +78,6 @@ def test_what_a_server_refuses_is_left_out_from_then_on(respond: Respond, gone: 
     assert set(answers.status) == {"ok"}
     assert not gone & set(asked[-1])
     assert sum("response_format" in body for body in asked[-15:]) in (0, 15)
-
-
-def test_a_server_that_breaks_on_a_schema_gets_none() -> None:
-    def respond(body: dict[str, Any]) -> Http:
-        return error(500, "KeyError") if "response_format" in body else RIGHT(body)
-
-    with asked_of(respond) as asked:
-        assert set(fitted().predict(questions()).status) == {"ok"}
-    assert "response_format" not in asked[-1]
 
 
 def test_a_server_that_ignores_the_schema_is_read_as_text() -> None:
@@ -138,14 +134,8 @@ def test_a_model_that_reasons_gets_room_and_its_hidden_tokens_are_counted() -> N
     assert answers.tokens_out.tolist() == [300, 300, 300]
 
 
-def test_reasoning_that_a_server_leaves_out_of_the_count_is_added() -> None:
-    usage = {"prompt_tokens": 50, "completion_tokens": 5, "total_tokens": 355,
-             "completion_tokens_details": {"reasoning_tokens": 300}}  # fmt: skip
-    with asked_of(lambda body: sent('{"label": "tool"}', usage=usage)):
-        assert fitted().predict(questions(1)).tokens_out.tolist() == [305]
-
-
 READ = {"prompt_tokens": 50, "completion_tokens": 5}
+THOUGHT = {"total_tokens": 355, "completion_tokens_details": {"reasoning_tokens": 300}}
 
 
 @pytest.mark.parametrize(
@@ -156,6 +146,8 @@ READ = {"prompt_tokens": 50, "completion_tokens": 5}
         (READ, ([50], None, [5])),
         ({**READ, "prompt_tokens_details": {"cached_tokens": 32}}, ([50], [32], [5])),
         ({**READ, "prompt_cache_hit_tokens": 999}, ([50], [50], [5])),
+        # Reasoning that the server leaves out of its count is added.
+        ({**READ, **THOUGHT}, ([50], None, [305])),
     ],
 )
 def test_counts_are_the_servers_or_missing(usage: Any, found: Any) -> None:
@@ -211,14 +203,11 @@ def small_context(body: dict[str, Any]) -> Http:
     return RIGHT(body) if few else error(400, "This model's maximum context length is 512 tokens.")
 
 
-def test_examples_that_do_not_fit_the_context_end_the_command_with_one_line() -> None:
+def test_examples_that_do_not_fit_end_a_command_and_are_passed_over_by_a_search() -> None:
     with asked_of(small_context), pytest.raises(EndpointError, match="fewer examples") as raised:
         fitted("few-shot", shots=12).predict(questions())
     assert "15 of 15 requests unanswered (HTTP 400: This model's maximum" in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_a_search_passes_over_examples_that_do_not_fit() -> None:
     with asked_of(small_context):
         strategy: Any = build("tuned-prompt", seed=0, model="endpoint:big", calls=102)
         strategy.fit(TASK, pool(rows=40))
