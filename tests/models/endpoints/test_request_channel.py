@@ -231,12 +231,9 @@ def test_the_limit_of_dollars_is_never_passed_and_what_is_paid_is_kept() -> None
         assert right(fitted().predict(rows(200)), 200)
     assert len(asked) == 201
     assert first > 20
-
-
-def test_the_worst_case_is_set_aside_before_a_request_goes() -> None:
     with endpoint_session(RIGHT, max_usd=0.000_1, **PRICED) as session:
-        with pytest.raises(MoneySpent):
-            fitted().predict(questions(1))
+        with pytest.raises(MoneySpent):  # the worst case is set aside before a request goes
+            fitted().predict(rows(201)[200:])
         assert session.ledger.requests == 0
 
 
@@ -455,7 +452,7 @@ TOOLS = [
 ]
 
 
-def test_the_worst_case_reads_everything_that_is_sent() -> None:
+def test_the_worst_case_reads_all_that_is_sent_and_writes_the_larger_limit_of_the_body() -> None:
     asked: list[dict[str, Any]] = []
     with endpoint_session(RIGHT, asked=asked, extra_body={"tools": TOOLS}):
         fitted().predict(rows(1))
@@ -463,9 +460,6 @@ def test_the_worst_case_reads_everything_that_is_sent() -> None:
         worst = worst_case(body)
         assert worst.read >= len(json.dumps(body, ensure_ascii=False).encode()) > 10_000
         assert worst.written == body["max_tokens"]
-
-
-def test_the_worst_case_writes_up_to_the_larger_limit_of_the_body() -> None:
     extra = {"max_tokens": 9, "max_completion_tokens": 700}
     end = Endpoint(base_url="https://h/v1", model="m", extra_body=extra)
     accepts = Capabilities.initial(end, label_format(TASK.names))
