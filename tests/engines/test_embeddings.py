@@ -102,14 +102,13 @@ def test_padding_is_computed_where_gradients_are_asked_for(spec: str) -> None:
     assert all("forward" not in module.__dict__ for module in model.modules())
 
 
-def test_layers_that_compute_otherwise_keep_their_padding(spec: str) -> None:
+def test_layers_that_compute_otherwise_keep_their_padding_and_unpacked_ones_do_not(
+    spec, monkeypatch
+):
     encoder = Encoder(untuned(spec))
     layer = encoder.model[0].model.encoder.layer[1]
     layer.intermediate.intermediate_act_fn = torch.nn.SiLU()
     assert_alike(encoder, False)
-
-
-def test_without_packed_weights_padding_is_skipped_too(spec, monkeypatch):
     monkeypatch.setattr(linear_layers, "can_pack", lambda _: False)
     assert_alike(Encoder(untuned(spec)), True)
 

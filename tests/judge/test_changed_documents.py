@@ -86,22 +86,19 @@ def outcome(drill: DocumentDrill, name: str) -> DrillOutcome:
     return next(found for found in drill.outcomes if found.candidate == name)
 
 
-def test_shares_are_those_counted_by_hand() -> None:
+def test_shares_are_those_counted_by_hand_and_intervals_are_by_documents() -> None:
     found = outcome(drilled(RAG, LORA), "rag")
     assert found.clean.value == pytest.approx(10 / 12)
     # 6 whole; "It is 56." shares one of three words with "56 days", "57" one of one, and so on.
     updated = [1.0] * 6 + [2 / 5, 2 / 3, 4 / 5, 1 / 2, 4 / 7, 0]
     assert found.updated.value == pytest.approx(sum(updated) / 12)
     assert found.stale.value == pytest.approx(1 / 12)
-
-
-def test_intervals_are_by_documents() -> None:
-    found = outcome(drilled(RAG, LORA), "rag").stale
     values = [[float(n == 9)] for n in range(12)]
     documents = [f"d{n // 3}" for n in range(12)]
     expected = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
-    assert (found.low, found.high) == (pytest.approx(max(0.0, expected.low)), expected.high)
-    assert found.row_set.startswith("12:")
+    assert found.stale.low == pytest.approx(max(0.0, expected.low))
+    assert found.stale.high == expected.high
+    assert found.stale.row_set.startswith("12:")
 
 
 def test_candidates_that_do_not_read_answer_as_before() -> None:

@@ -44,10 +44,13 @@ def decided(rule: Rule, **prompt: Any) -> Decision:
     return judge(evidence(**prompt), rule)
 
 
-def test_without_a_limit_the_best_is_named() -> None:
+def test_without_a_limit_or_a_known_price_the_best_is_named() -> None:
     decision = decided(Rule())
     assert decision.verdict.recommended == "prompt"
     assert not words.beyond_limits(decision)
+    unpriced = decided(Rule(max_usd_per_1k=1.0))
+    assert unpriced.named == "prompt"
+    assert any("price" in said for said in words.caveats(unpriced))
 
 
 @pytest.mark.parametrize(
@@ -115,12 +118,6 @@ def test_where_all_are_beyond_the_limits_the_nearest_is_said_and_none_is_named()
     said = list(words.caveats(decision))
     assert said[0] == "probe is nearest to your limits: 2 ms an answer, limit 1 ms."
     assert not decision.verdict.steps
-
-
-def test_a_price_that_is_not_known_breaks_no_limit_and_is_said() -> None:
-    decision = decided(Rule(max_usd_per_1k=1.0))
-    assert decision.named == "prompt"
-    assert any("price" in said for said in words.caveats(decision))
 
 
 @pytest.mark.parametrize(

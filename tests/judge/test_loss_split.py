@@ -41,6 +41,9 @@ def test_the_gaps_add_up_to_the_whole_loss() -> None:
     assert found.gaps[0].loss.value == max(gap.loss.value for gap in found.gaps)
     assert found.knowledge.value == pytest.approx(found.gold.value - found.nothing.value)
     assert (found.rows, found.documents) == (384, 48)
+    for rank in (1, 3):
+        again = split(scores, documents, rank)
+        assert (again.found.value, again.missed) == (1, ())
 
 
 def test_with_one_passage_distraction_is_not_measured_and_sums_stay_right() -> None:
@@ -106,13 +109,6 @@ def test_controls_are_no_perturbations_of_the_questions() -> None:
     assert table is not None
     assert view_tables(table) == {}
     assert set(view_tables(table, controls=True)) == set(CONDITIONS)
-
-
-@pytest.mark.parametrize("rank", [1, 3])
-def test_how_well_passages_were_retrieved(rank: int) -> None:
-    scores, documents = world(np.random.default_rng(5), MIXED)
-    found = split(scores, documents, rank)
-    assert (found.found.value, found.missed) == (1, ())
 
 
 def test_shares_of_resamples_follow_the_documents() -> None:

@@ -29,10 +29,9 @@ NAME = "smollm2"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server that is up: its base URL, the model's name there, and its log."""
+    """A server that is up: its base URL, and its log."""
 
     url: str
-    model: str
     log: Path
 
     def requests(self) -> int:
@@ -61,7 +60,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
                 assert process.poll() is None, f"the server did not come up:\n{told}"
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            yield Served(f"http://{address}/v1", NAME, log)
+            yield Served(f"http://{address}/v1", log)
         finally:
             process.kill()
 
@@ -97,7 +96,7 @@ def tickets(folder: Path, served: Served) -> Bench:
             {"strategy": "prompt", "name": "served", "params": {"model": "endpoint:small"}},
             {"strategy": "prompt", "name": "local"},
         ],
-        "endpoints": {"small": {"base_url": served.url, "model": served.model, "concurrency": 2}},
+        "endpoints": {"small": {"base_url": served.url, "model": NAME, "concurrency": 2}},
     }
     (folder / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
     return Bench(folder, {**os.environ, "CHOOSE_CACHE": str(cache), "OMP_NUM_THREADS": "1"})
