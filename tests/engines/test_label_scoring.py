@@ -168,18 +168,14 @@ def test_progress_is_in_work_that_takes_as_long_for_every_prompt(lm: CausalLM) -
     assert (long / 534) / (few / 97) == pytest.approx(1.069, abs=0.001)
 
 
-def test_tokens_are_counted(lm: CausalLM) -> None:
+def test_tokens_are_counted_and_too_many_are_refused(lm: CausalLM) -> None:
     asked = prompts(lm)
     scored = lm.score(asked, trie(lm))
     assert scored.tokens_in.tolist() == [len(p.prefix) + len(p.rest) for p in asked]
     assert set(scored.tokens_cached.tolist()) == {len(asked[0].prefix)}
     assert lm.score([], trie(lm)).logprobs.shape == (0, len(LABELS))
-
-
-def test_a_prompt_that_does_not_fit_is_refused(lm: CausalLM) -> None:
-    endless = Prompt((), (5,) * (lm.context + 1))
     with pytest.raises(ModelError, match="2,048 at most"):
-        lm.score([endless], trie(lm))
+        lm.score([Prompt((), (5,) * (lm.context + 1))], trie(lm))
 
 
 MARK, OTHER = "<|Assistant|>", "<|/think|>"

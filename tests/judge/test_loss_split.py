@@ -10,6 +10,7 @@ from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
 from choose.judge.diagnosis.documents import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import Rule
+from choose.judge.scores.paired_comparison import view_tables
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.diagnosis import LossSplit
@@ -44,6 +45,9 @@ def test_the_gaps_add_up_to_the_whole_loss() -> None:
     for rank in (1, 3):
         again = split(scores, documents, rank)
         assert (again.found.value, again.missed) == (1, ())
+    table = study_scores(evidence(scores, documents))["rag"].main
+    assert view_tables(table) == {}, "controls are no perturbations of the questions"
+    assert set(view_tables(table, controls=True)) == set(CONDITIONS)
 
 
 def test_with_one_passage_distraction_is_not_measured_and_sums_stay_right() -> None:
@@ -99,16 +103,6 @@ def test_without_every_control_nothing_is_split() -> None:
     for control in CONDITIONS:
         rest = {view: by for view, by in scores.items() if view != control}
         assert split(rest, documents) is None
-
-
-def test_controls_are_no_perturbations_of_the_questions() -> None:
-    from choose.judge.scores.paired_comparison import view_tables
-
-    scores, documents = world(np.random.default_rng(4), MIXED)
-    table = study_scores(evidence(scores, documents))["rag"].main
-    assert table is not None
-    assert view_tables(table) == {}
-    assert set(view_tables(table, controls=True)) == set(CONDITIONS)
 
 
 def test_shares_of_resamples_follow_the_documents() -> None:

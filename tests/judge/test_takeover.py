@@ -109,15 +109,13 @@ def test_what_is_sure_is_taken_over_and_dollars_follow_the_volume():
     assert "$" not in words.takeover(unpriced)
 
 
-def test_few_rows_show_no_share_to_be_safe():
+def test_few_rows_show_no_share_to_be_safe_and_one_of_each_cluster_tests():
     decision = judge(evidence(rows=120), Rule())
     assert decision.takeover.threshold is None
     assert words.takeover(decision).startswith("No share of the rows is shown to be safe")
-
-
-def test_one_row_of_each_cluster_tests():
-    decision = judge(evidence(clusters=[f"c{i // 2}" for i in range(1000)]), Rule())
-    assert decision.takeover.rows == 400
+    assert (
+        judge(evidence(clusters=[f"c{i // 2}" for i in range(1000)]), Rule()).takeover.rows == 400
+    )
 
 
 def test_what_is_beyond_a_limit_takes_over_nothing_and_of_a_model_here_nothing_is_taken():

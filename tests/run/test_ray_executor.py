@@ -196,9 +196,9 @@ def test_a_request_goes_to_the_smallest_worker_that_is_large_enough() -> None:
     assert sent == [["knn"], ["tfidf"], []]
 
 
-def ending(cluster: Nodes, *errors: Exception) -> None:
-    """Let the first requests end with errors."""
-    left = list(errors)
+def ending(cluster: Nodes, error: Exception) -> None:
+    """Let the first request end with an error."""
+    left = [error]
     cluster.outcome = lambda worker: left.pop(0) if left else worker.request
 
 
