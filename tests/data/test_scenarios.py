@@ -84,11 +84,11 @@ def withheld(examples: int, **more: object) -> Scenario:
 def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch) -> None:
     """Whatever part a strategy holds out of what it is given, a share of it is wrong."""
     fakes.install(monkeypatch)
-    given, fit = [], fakes.Slow.fit
-    monkeypatch.setattr(fakes.Slow, "fit", lambda *a: given.extend(a[2]) or fit(*a))
+    given, fit = [], fakes.Late.fit
+    monkeypatch.setattr(fakes.Late, "fit", lambda *a: given.extend(a[2]) or fit(*a))
     what = words(rows=600)
-    jobs = jobs_of(study("slow", noise=(0.0, 0.3), wordings=False, views=()), what)
-    noised = [j for j in jobs if j.trial.scenario.kind == "noise" and j.trial.candidate == "slow"]
+    jobs = jobs_of(study("late", noise=(0.0, 0.3), wordings=False, views=()), what)
+    noised = [j for j in jobs if j.trial.scenario.kind == "noise" and j.trial.candidate == "late"]
     run_trial(noised[0], Pools(what))
     flipped = [e.target != what.examples[e.id].target for e in given]
     assert all(0.15 < np.mean(flipped[start::5]) < 0.45 for start in range(5))
