@@ -137,7 +137,7 @@ def shop(n: int) -> dict[str, Any]:
         "id": f"shop-{name}",
         "title": f"Shop {name}",
         "text": f"This place sells {goods} beside {other}, number {n * 7919 % 10_007}. "
-        f"Whoever buys {n + 300} {goods} at once gets one more.",
+        f"An order of {n + 300} {goods} at once brings one more.",
     }
 
 

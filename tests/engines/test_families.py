@@ -200,7 +200,7 @@ def test_a_decoder_that_a_switch_makes_an_encoder_answers_alike_in_any_company(
     short, long = [5, 9, 7], [11, 3, 8, 40, 6, 21, 9, 30, 2, 17, 33]
     alone, together = model.predict_logits([short]), model.predict_logits([short, long])
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-4)
-    # The last token does not stand for all: those before have read it too.
+    # All tokens are compared, not the last alone: those before have read it too.
     assert not base.causal
     assert base.pooling == "mean"
     # Autograd, which trains them, sees both ways.

@@ -78,7 +78,7 @@ def rows_asked(store: Path) -> dict[str, int]:
 @pytest.mark.parametrize(("limit", "rows"), [(0.06, 50), (1.0, 200)])
 def test_dollars_buy_the_same_rows_of_every_candidate_at_any_price(server, limit, rows):
     """costly 8 x 55 tokens, cheap 55, wordy 400 a row: $0.06 pays for 67 rows of each, which is the
-    round of 50. What is left pays for further rows of the cheaper one alone."""
+    round of 50. The remaining dollars pay for further rows of the cheaper one alone."""
     write(server, limit)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
     asked = rows_asked(found.store)

@@ -258,7 +258,7 @@ class Case:
             found += [f for f in self.candidates.question if f not in asked]
         return tuple(dict.fromkeys(found))
 
-    # What is left to measure.
+    # What remains to be measured.
 
     @cached_property
     def unbegun(self) -> tuple[str, ...]:
@@ -314,7 +314,7 @@ class Case:
 
     @cached_property
     def would_tell(self) -> bool:
-        """Return whether what is left to measure may change what is said."""
+        """Return whether the remaining measurements may change what is said."""
         asked = dict.fromkeys((*self.unbegun, *self.unfinished), len(self.rows.targets))
         planned = self.whole_after(asked, self.planned_runs or self.extra_runs)
         return bool(planned) and chances_of(self.candidates, planned).worth_asking
