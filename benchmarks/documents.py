@@ -404,7 +404,7 @@ def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Name
     """Print a line for each retriever, means over the seeds for the tuned one."""
     from choose.engines.weights.spec import DEFAULT_ENCODER
     from choose.models.retrieval.passage_search import WAYS, Library, library_for
-    from choose.models.retrieval.tuned_encoder import tuned_retriever
+    from choose.models.retrieval.question_encoder_tuning import tuned_retriever
 
     def quality(library: Library) -> Figures:
         found = library.search([row.item() for row in test], 10)

@@ -32,9 +32,9 @@ from choose.conformance import pool  # noqa: E402
 from choose.data.scenarios import Pools  # noqa: E402
 from choose.data.splits import build_dataset  # noqa: E402
 from choose.run.loop import Loop  # noqa: E402
-from choose.run.records import GroupRequest  # noqa: E402
 from choose.run.spending_limit import Budget  # noqa: E402
 from choose.run.worker import LocalExecutor, Worker  # noqa: E402
+from choose.run.worker_messages import GroupRequest  # noqa: E402
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
 from choose.store.store import Store  # noqa: E402
 from choose.study.candidates import describe_candidates  # noqa: E402

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -48,10 +49,9 @@ def parsed(path: Path) -> ast.Module:
 
 @cache
 def imports(path: Path, top_only: bool) -> frozenset[str]:
-    tree = parsed(path)
-    nodes = tree.body if top_only else statements(tree.body)
+    nodes = parsed(path).body
     found = set()
-    for node in nodes:
+    for node in nodes if top_only else statements(nodes):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -93,7 +93,7 @@ def test_only_endpoints_weights_and_clusters_import_a_network_client() -> None:
 def test_heavy_libraries_load_lazily() -> None:
     for path in SOURCES + STRATEGIES:
         # What computes with torch alone is itself loaded late: by a fit, or a model's first use.
-        late = {"tuned_encoder", "packed_products", "unpadded_encoder"}
+        late = {"question_encoder_tuning", "packed_products", "unpadded_encoder"}
         if path.parent.name not in ("lora", "fused", "causal") and path.stem not in late:
             assert not packages(path, top_only=True) & HEAVY, path.name
 
@@ -115,12 +115,12 @@ def test_the_core_never_asks_which_strategy_it_has() -> None:
 # "sentence" and "prompt" of a column of texts, "prompt" of a key too (--prompt); "bm25", "dense"
 # and "hybrid" of ways to search.
 NAMED = {
-    ("measurements.py", "tfidf"),
+    ("audit_facts.py", "tfidf"),
     ("column_guess.py", "sentence"),
     ("columns.py", "prompt"),
     ("files.py", "prompt"),
-    *((file, "prompt") for file in ("config.py", "study_file.py", "options.py", "app.py")),
-    *((f"{one}.py", way) for one in ("passage_search", "tuned_encoder") for way in get_args(Way)),
+    *((file, "prompt") for file in ("config.py", "resolve_study.py", "options.py", "app.py")),
+    *product(("passage_search.py", "question_encoder_tuning.py"), get_args(Way)),
 }
 
 

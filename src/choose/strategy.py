@@ -20,11 +20,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from choose.corpus import Corpus
 from choose.errors import StrategyError, did_you_mean
+from choose.outside_values import number, shown, whole
 from choose.progress import TimeLimitReached as TimeLimitReached
 from choose.progress import as_part as as_part
 from choose.progress import report_progress as report_progress
 from choose.types import Answers, Example, Family, Item, Task
-from choose.untrusted import number, shown, whole
 
 GROUP = "choose.strategies"
 # Optional class attributes: what holds of a strategy, and words for readers.

@@ -12,7 +12,9 @@ import numpy as np
 from choose.engines.embeddings import load_encoder
 from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER
-from choose.models.classical import (
+from choose.models.retrieval.passage_search import Retriever, load_retriever
+from choose.models.saving import Learnt, read_learnt, write_learnt
+from choose.models.tfidf_and_logistic import (
     FLOOR,
     MOST_WEIGHTS,
     STRENGTHS,
@@ -28,8 +30,6 @@ from choose.models.classical import (
     sample_rows,
     set_answers,
 )
-from choose.models.retrieval.passage_search import Retriever, load_retriever
-from choose.models.saving import Learnt, read_learnt, write_learnt
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Counts, Example, Family, Floats, Item, Task
 

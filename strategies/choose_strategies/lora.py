@@ -13,10 +13,10 @@ import numpy as np
 from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.errors import StrategyError
-from choose.models.classical import Thresholds, members_of, set_answers
 from choose.models.prompting.base_strategy import PromptedStrategy
 from choose.models.records.values_in_text import dropped_note
 from choose.models.saving import read_fitted, write_fitted
+from choose.models.tfidf_and_logistic import Thresholds, members_of, set_answers
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import labels_and_choices
 

@@ -138,7 +138,7 @@ class TunedEncoder(Dense):
     learning_rate: float = 5e-5
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        from choose.models.retrieval.tuned_encoder import tuned_retriever
+        from choose.models.retrieval.question_encoder_tuning import tuned_retriever
 
         super().fit(task, examples)
         corpus = corpus_of(task)

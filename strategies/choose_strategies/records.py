@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from choose.models.classical import LogisticHead, SetHead, TfidfFeatures, head_from
 from choose.models.records.tagger import Tagger
 from choose.models.records.values_in_text import (
     Rewriting,
@@ -25,10 +24,11 @@ from choose.models.records.values_in_text import (
     written,
 )
 from choose.models.saving import Learnt, read_fitted, write_fitted
+from choose.models.tfidf_and_logistic import LogisticHead, SetHead, TfidfFeatures, head_from
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
-from choose.tasks.values import as_number, canonical
+from choose.tasks.value_parsing import as_number, canonical
 from choose.types import Answers, Example, Item, Task
 from choose_strategies.texts import TextBaseline, text_answers, whole
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER
-from choose.models.classical import head_for, head_from, members_of
 from choose.models.saving import read_fitted, write_fitted
+from choose.models.tfidf_and_logistic import head_for, head_from, members_of
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import KINDS, labels_and_choices
 from choose_strategies.lora import UNTRAINED, HeadTuning, thresholds_of

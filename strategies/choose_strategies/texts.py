@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from choose.corpus import Corpus, Passage
-from choose.models.classical import TfidfFeatures
 from choose.models.retrieval.passage_search import Library, libraries_for, library_from
 from choose.models.retrieval.reading import in_order
 from choose.models.saving import Learnt, read_fitted, row_facts, rows_from, write_fitted
+from choose.models.tfidf_and_logistic import TfidfFeatures
 from choose.tasks.answering import corpus_of, passage_field
 from choose.types import Answers, Example, Item, Task
 from choose_strategies.baselines import Baseline

@@ -12,7 +12,7 @@ from choose.data.dataset import Tables
 from choose.data.readers.json_and_parquet import table_of
 from choose.errors import DataError, StudyError
 from choose.report import words
-from choose.study.study_file import load_study
+from choose.study.resolve_study import load_study
 
 FINANCE = Path(__file__).resolve().parents[3] / "shared" / "verdicts" / "fin_sentiment"
 WORDS = {"red": "crimson scarlet ruby", "blue": "navy azure cobalt", "green": "olive lime jade"}

@@ -10,8 +10,8 @@ import pytest
 from choose.answers.given import Draw, Given, given_runs
 from choose.api.compare_studies import compare_stores
 from choose.errors import StoreError
-from choose.report.comparison_words import headline
-from choose.schema.study_changes import Versus
+from choose.report.study_comparison_words import headline
+from choose.schema.study_comparison import Versus
 from choose.stats.paired import mcnemar_midp
 from choose.store.store import Store
 from choose.tasks.labels import Classification

@@ -25,7 +25,7 @@ from choose.data.readers.json_and_parquet import table_of
 from choose.report import words
 from choose.store.store import Store
 from choose.study.config import Study
-from choose.study.study_file import keywords, load_study, overrides_of
+from choose.study.resolve_study import keywords, load_study, overrides_of
 from support import decisions
 from support.studies import write_csv
 

@@ -25,7 +25,7 @@ from choose.schema.base import Command
 from choose.schema.check import Check
 from choose.schema.decision import Decision, Step
 from choose.store.store import Store
-from choose.study import study_file
+from choose.study import resolve_study
 from choose.study.candidates import names_of
 from choose.study.config import Study
 from support.decisions import decision
@@ -46,7 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         other = labels[(labels.index(rows[i][1]) + 1) % len(labels)]
         rows[i] = (rows[i][0], other)
     data = write_csv(folder / "words.csv", rows)
-    settings = {"data": {"path": str(data)}, "grid": dict(study_file.QUICK)}
+    settings = {"data": {"path": str(data)}, "grid": dict(resolve_study.QUICK)}
     run_study(plan.resolve(None, settings, None, ["tfidf"]), out=folder / ".choose" / "st")
     return folder
 
@@ -268,10 +268,10 @@ def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp
     assert shown({}, here, {}, set="seeds=3") == "choose.compare(rows, study='s', seeds=3)"
     # More minutes alone would ask the same few rows.
     more = "choose continue s --budget 2m --set rounds=30"
-    assert shown(data, here, study_file.QUICK, budget="2m") == more
+    assert shown(data, here, resolve_study.QUICK, budget="2m") == more
     # Nor do more seeds: the rounds of a first look end before any is repeated.
     seeds = {"budget": "2m", "set": "seeds=5"}
-    again = shown(data, here, study_file.QUICK, **seeds)
+    again = shown(data, here, resolve_study.QUICK, **seeds)
     assert again == "choose continue s --budget 2m --set seeds=5 --set rounds=30"
     here.mkdir()
     (here / "study.toml").write_text('[data]\npath = "a.csv"\n[grid]\nrounds = 2\n')
@@ -279,4 +279,4 @@ def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp
     grid = parsed(again)[1].grid
     assert (grid.budget, grid.seeds, grid.rounds) == (120, 5, 30)
     call = "choose.compare(rows, study='s', budget='2m', seeds=5, rounds=30)"
-    assert shown({}, here, study_file.QUICK, **seeds) == call
+    assert shown({}, here, resolve_study.QUICK, **seeds) == call

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from check.test_targets import asked, booking, question, shop, summary
+from check.test_non_label_targets import asked, booking, question, shop, summary
 from choose.api import plan
 from choose.api.notebook_views import printed
 from choose.conformance import pool

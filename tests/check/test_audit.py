@@ -71,7 +71,7 @@ def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None
 def test_of_more_rows_a_sample_is_checked_and_named(tmp_path, monkeypatch):
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=400))]
     data = write_csv(tmp_path / "many.csv", rows)
-    monkeypatch.setattr("choose.check.measurements.MOST_ROWS", 200)
+    monkeypatch.setattr("choose.check.audit_facts.MOST_ROWS", 200)
     record = plan.check(data).record
     assert record.rows == 400
     assert record.audit.rows == 200
@@ -124,7 +124,7 @@ def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
     """Its card: 6 test texts occur in the pool to the letter, 4 texts repeat in the pool."""
     folder = shared_data / "banking77"
     overrides = {"data": {"test": str(folder / "test.csv")}}
-    from choose.check.measurements import Facts
+    from choose.check.audit_facts import Facts
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.duplicates import count_duplicates
 

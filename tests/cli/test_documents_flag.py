@@ -11,7 +11,7 @@ import pytest
 import choose as package
 from choose.data.readers.document_files import read_documents
 from choose.store.store import Store
-from choose.study.study_file import load_study
+from choose.study.resolve_study import load_study
 from choose.tasks.answering import corpus_of
 from support.studies import write_lines
 

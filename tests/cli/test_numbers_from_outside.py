@@ -10,14 +10,14 @@ import pytest
 from pydantic import BaseModel
 
 from choose.errors import StudyError
+from choose.outside_values import Settings
 from choose.study.config import Study
-from choose.study.study_file import load_study
-from choose.untrusted import Settings
+from choose.study.resolve_study import load_study
 
 SOURCE = Path(__file__).parents[2] / "src" / "choose"
 
 # What is read of the environment; a new variable adds itself here, with a test of its values in
-# tests/study/test_study_file.py.
+# tests/study/test_resolve_study.py.
 ENVIRONMENT = {
     "**os.environ",  # passed on to pip
     "SETTING",  # CHOOSE_KEEP_GB
@@ -94,4 +94,4 @@ def test_toml_is_read_by_the_study_file_and_the_store() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("loads", "load")
         if isinstance(node.value, ast.Name) and node.value.id == "tomllib"
     }
-    assert readers <= {"study/study_file.py", "store/store.py"}
+    assert readers <= {"study/resolve_study.py", "store/store.py"}

@@ -17,7 +17,7 @@ from choose.data.dataset import dataset_from, read_rows
 from choose.data.examples import examples_from
 from choose.data.readers.column_guess import column_of, looks_headerless, parse_dates
 from choose.data.readers.json_and_parquet import ROW, table_of
-from choose.data.readers.table_file import read_table
+from choose.data.readers.labelled_file import read_table
 from choose.errors import ChooseError, DataError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.corpus import Corpus, Document, Span
-from choose.data.readers.table_file import read_table
+from choose.data.readers.labelled_file import read_table
 from choose.data.scenarios import noisy, typos, with_typos
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.extraction import Extraction, as_text

@@ -1,6 +1,6 @@
 """Facts about rows: repeats and conflicts."""
 
-from choose.check.measurements import balance_of, hardly_counted
+from choose.check.audit_facts import balance_of, hardly_counted
 from choose.data.duplicates import count_duplicates, duplicates_among, index_texts
 from choose.types import Example
 

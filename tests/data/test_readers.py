@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from choose.data.readers import table_file as read
+from choose.data.readers import labelled_file as read
 from choose.data.readers.column_guess import parse_dates
 from choose.data.readers.json_and_parquet import ROW
-from choose.data.readers.table_file import read_source, read_table
+from choose.data.readers.labelled_file import read_source, read_table
 from choose.errors import DataError
 
 HOSTILE = [

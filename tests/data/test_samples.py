@@ -12,7 +12,7 @@ import pytest
 
 from choose.api.plan import resolve
 from choose.corpus import Corpus, Document, Span, holds
-from choose.data.readers.table_file import read_table
+from choose.data.readers.labelled_file import read_table
 from choose.data.scenarios import new_class, origins
 from choose.models.retrieval.passage_search import BM25Index
 from choose.types import Dataset

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.data.duplicates import similar_pairs
-from choose.data.readers.table_file import dataset_name
+from choose.data.readers.labelled_file import dataset_name
 from choose.data.scenarios import Pools, SplitSpec
 from choose.data.splits import SplitOptions, build_dataset
 from choose.data.stratify import (

@@ -17,7 +17,7 @@ import tomli_w
 
 from choose.conformance import WORDS_OF, pool
 from choose.engines.weights import spec
-from choose.models.endpoints.providers import PROVIDERS
+from choose.models.endpoints.provider_names import PROVIDERS
 from choose.types import Kind
 from support import tiny_models as tiny
 from support.chat_server import by_words, counting, serving

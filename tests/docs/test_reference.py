@@ -20,12 +20,12 @@ from choose.engines.lora import answer_tuning, classifier
 from choose.judge.decision.gates import TASK_STABLE
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.models import classical
+from choose.models import tfidf_and_logistic as logistic
 from choose.models.prompting import prompt_search
 from choose.models.retrieval import passage_search
 from choose.strategy import available, describe, find
 from choose.study.config import Study
-from choose.study.study_file import check
+from choose.study.resolve_study import check
 from choose.types import Kind
 from choose_strategies import baselines, prompting, rag, rankings
 from generate import FOLDER, pages
@@ -90,8 +90,8 @@ def stated() -> dict[str, list[str]]:
     return {
         "tfidf": [f"C = {default('tfidf', 'C'):g}"],
         "probe": [
-            f"C, {len(classical.STRENGTHS)} values, on {baselines.STRENGTH_ROWS:,} "
-            f"rows in {words[classical.PARTS]} parts; of sets C = {baselines.STRENGTHS[0]:g}"
+            f"C, {len(logistic.STRENGTHS)} values, on {baselines.STRENGTH_ROWS:,} "
+            f"rows in {words[logistic.PARTS]} parts; of sets C = {baselines.STRENGTHS[0]:g}"
         ],
         "knn": [
             f"k, {len(baselines.NEIGHBOURS)} values, on at most {baselines.NEIGHBOUR_ROWS:,} rows"
@@ -128,7 +128,7 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
     told, words = " ".join(text.split()), NUMBERS
     for figure in (
         f"fewer than {prompt_search.FEWEST_ROWS} rows",
-        f"at most {baselines.STRENGTH_ROWS:,} training rows into {words[classical.PARTS]} ",
+        f"at most {baselines.STRENGTH_ROWS:,} training rows into {words[logistic.PARTS]} ",
         f"at most {baselines.NEIGHBOUR_ROWS:,} training rows from the others",
         "C = 1, 3, 10, 30 and 100",
         "k = 1, 3, 5, 10, 15, 25 and 40",

@@ -16,7 +16,7 @@ from choose.engines.hardware import packed_products as products
 from choose.engines.hardware.packed_products import can_pack, packed_products
 from choose.engines.lora.fused import linear_layers
 from choose.engines.lora.fused.unpadded_encoder import unpadded
-from choose.models.retrieval.tuned_encoder import untuned
+from choose.models.retrieval.question_encoder_tuning import untuned
 from support import tiny_models as tiny
 from support.families import ENCODERS
 

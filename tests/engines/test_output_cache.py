@@ -232,7 +232,7 @@ def test_a_locked_file_is_not_waited_for_forever(tmp_path, monkeypatch):
     assert here.get([b"later"])
 
 
-@pytest.mark.parametrize("file", ["engines/lora/fused/linear_layers.py", "models/classical.py"])
+@pytest.mark.parametrize("file", ["engines/lora/fused/linear_layers.py", "models/saving.py"])
 def test_a_changed_file_of_engines_or_models_is_another_key(spec, tmp_path, monkeypatch, file):
     code = [tmp_path / folder.name for folder in cache.MODEL_CODE]
     for folder, copy in zip(cache.MODEL_CODE, code, strict=True):

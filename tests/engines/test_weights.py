@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save
 
 from choose.engines.environment_settings import cache_dir
-from choose.engines.weights import fetch as client
+from choose.engines.weights import fetch_wheel as client
 from choose.engines.weights import resolve as hub
 from choose.engines.weights.resolve import resolve, weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, parse_wheel

@@ -15,7 +15,7 @@ import polars as pl
 import typer.main
 
 from choose.cli.app import app
-from choose.study.study_file import fields_of, keywords
+from choose.study.resolve_study import fields_of, keywords
 from fuzz.runner import Case
 
 WORDS = [("alpha beta", "x"), ("gamma delta", "y"), ("epsilon zeta", "z")]

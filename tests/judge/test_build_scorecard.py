@@ -10,7 +10,7 @@ from choose.judge.goal import Rule
 from choose.judge.measures.costs import cheapest_first, cost_of
 from choose.judge.measures.scorecard import common_rows, scorecard, service_of
 from choose.judge.scores.score_tables import CLEAN, study_scores
-from choose.schema.scorecard import Failure
+from choose.schema.candidate_scorecard import Failure
 from choose.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario
 from support.answered_studies import laid_out

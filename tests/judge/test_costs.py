@@ -10,16 +10,16 @@ import pytest
 from rich.console import Console
 
 from choose.api.study_evidence import _candidate
-from choose.judge.decision.comparisons import payback_of
+from choose.judge.decision.candidate_comparisons import payback_of
 from choose.judge.goal import Rule
 from choose.judge.measures.costs import breakeven, cheapest_first, cost_of
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.terminal.pages import render_full
 from choose.report.write import render_html, render_markdown
-from choose.schema.scorecard import Cost, TokenPrices, dollars
+from choose.schema.candidate_scorecard import Cost, TokenPrices, dollars
 from choose.study.candidates import describe_candidates
-from choose.study.study_file import load_study
+from choose.study.resolve_study import load_study
 from choose.types import Candidate
 from support.simulated_studies import field, rule, world
 

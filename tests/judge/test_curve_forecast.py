@@ -29,8 +29,8 @@ from choose.judge.scores.promised_score import DRIFT, RATE_SD, promised_gain, pr
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report.words import forecast_lines
+from choose.schema.candidate_scorecard import CurveForecast
 from choose.schema.decision import Decision
-from choose.schema.scorecard import CurveForecast
 from choose.stats import Estimate
 from choose.types import Floats
 from replay.answers import read_all

@@ -16,9 +16,9 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.blocks import learning_curve, rows_noted
+from choose.schema.candidate_scorecard import Scorecard
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
-from choose.schema.scorecard import Scorecard
 from choose.stats import Estimate
 from choose.types import Answers, Run, Scenario
 from simulation.setting import SimulatedCandidate

@@ -25,9 +25,9 @@ from choose.report.blocks import (
 from choose.report.html.drawings import draw_bar, draw_chart, nice_ticks
 from choose.report.write import render_markdown
 from choose.schema.base import Command
+from choose.schema.candidate_scorecard import ComparedRow, GivenAnswer
 from choose.schema.decision import Decision, Step
 from choose.schema.diagnosis import Audit, WeakAuditor
-from choose.schema.scorecard import ComparedRow, GivenAnswer
 from choose.stats import Estimate
 from support import decisions
 from support.html import page_of, parsed

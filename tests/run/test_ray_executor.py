@@ -19,7 +19,7 @@ from choose.run.cluster import ray_cluster, ray_executor
 from choose.run.cluster.node_worker import ClusterWorker, settings_of, why_not
 from choose.run.cluster.ray_cluster import FAST, Cluster, Node, Size, connect, sizes_of
 from choose.run.cluster.ray_executor import RayExecutor
-from choose.run.records import GroupRequest, GroupResult
+from choose.run.worker_messages import GroupRequest, GroupResult
 from choose.schema.study_sections import RunSection
 from choose.types import Candidate
 from support.studies import dataset, jobs_of, study

@@ -16,10 +16,10 @@ from choose.judge.scores.joint_distribution import Whole
 from choose.run import forecast, predict_test_rows, spending_limit, trial
 from choose.run.forecast import Pace
 from choose.run.loop import Loop, Summary
-from choose.run.records import GroupRequest, GroupResult
 from choose.run.spending_limit import Budget
 from choose.run.trial import run_trial
 from choose.run.worker import LocalExecutor, Worker
+from choose.run.worker_messages import GroupRequest, GroupResult
 from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find

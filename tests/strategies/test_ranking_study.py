@@ -18,13 +18,13 @@ from choose.conformance import WORDS_OF
 from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
 from choose.export.exported_model import Model
-from choose.models.retrieval import tuned_encoder
+from choose.models.retrieval import question_encoder_tuning
 from choose.report import check_words
 from choose.schema.check import Check
 from choose.strategy import build
 from choose.tasks.answering import with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
-from choose.tasks.values import occurs
+from choose.tasks.value_parsing import occurs
 from choose.types import Example, Item
 
 # Words that the small encoder knows.
@@ -140,14 +140,14 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
     asked = [Example(id=f"q{n}", text=a, target='{"doc": 1}') for n, a in enumerate(FRUITS)]
     strategy = build("tuned-encoder", seed=0, encoder=encoder, epochs=0)
     seen: list[Example] = []
-    real = tuned_encoder.tuned_retriever
+    real = question_encoder_tuning.tuned_retriever
 
     def spied(library: Any, pool: Sequence[Example], **how: Any) -> Any:
         seen.extend(pool)
         return real(library, pool, **how)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuned_encoder, "tuned_retriever", spied)
+        patch.setattr(question_encoder_tuning, "tuned_retriever", spied)
         strategy.fit(task, asked)
     assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}

@@ -12,7 +12,7 @@ import tomli_w
 
 from choose.errors import StudyError
 from choose.store.store import MARK, Store
-from choose.study.study_file import load_study
+from choose.study.resolve_study import load_study
 from support.chat_server import serving
 from support.studies import write_lines
 

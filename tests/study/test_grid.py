@@ -8,7 +8,7 @@ from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
 from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Models, Study
-from choose.study.study_file import only
+from choose.study.resolve_study import only
 from support import text_studies
 from support.studies import dataset, jobs_of, study
 

@@ -19,7 +19,7 @@ from choose.tasks.answering import (
     token_f1,
 )
 from choose.tasks.kinds import KINDS, make_task, read_targets, read_task
-from choose.tasks.values import occurs
+from choose.tasks.value_parsing import occurs
 from choose.tasks.writing import Writing, chrf, rouge_l
 from choose.types import Example, Task
 

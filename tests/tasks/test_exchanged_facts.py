@@ -13,7 +13,7 @@ from choose.corpus import Corpus, Document, Span, is_drill
 from choose.tasks import exchanged_facts
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.exchanged_facts import drill_of, exchange_facts, form, renumbered
-from choose.tasks.values import as_date, occurs
+from choose.tasks.value_parsing import as_date, occurs
 from choose.types import Dataset, Example, Fold
 
 # Few of each, so that answers repeat in and across documents.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from choose.tasks.extraction import Extraction, as_text, fields_of, in_text_order, parse
 from choose.tasks.kinds import read_task
-from choose.tasks.values import as_date, as_number, canonical
+from choose.tasks.value_parsing import as_date, as_number, canonical
 
 TASK = Extraction(
     fields={"name": "text", "people": "number", "day": "date", "items": "list"},

@@ -12,7 +12,7 @@ from sklearn.metrics import ndcg_score
 from choose.corpus import Corpus, Document
 from choose.data.scenarios import noisy
 from choose.errors import DataError
-from choose.schema.scorecard import RANKING_METRICS
+from choose.schema.candidate_scorecard import RANKING_METRICS
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.kinds import read_targets, read_task
 from choose.tasks.ranking import (

@@ -7,7 +7,7 @@ import pytest
 
 from choose.errors import StudyError
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.study.study_file import load_study
+from choose.study.resolve_study import load_study
 from choose.tasks import scoring
 from choose.tasks.kinds import read_task
 from choose.types import Task

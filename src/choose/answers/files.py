@@ -21,11 +21,11 @@ import polars as pl
 
 from choose.data.readers.column_guess import LABEL, QUESTION, TEXT, usual
 from choose.data.readers.json_and_parquet import ROW
-from choose.data.readers.table_file import LARGEST, checked_file, read_source
+from choose.data.readers.labelled_file import LARGEST, checked_file, read_source
 from choose.errors import ChooseError, DataError
 from choose.formatting import plural
-from choose.tasks.values import scalar_text
-from choose.untrusted import finite
+from choose.outside_values import finite
+from choose.tasks.value_parsing import scalar_text
 
 _RIGHT = ("gold", "gold_label", "gold_answer", "expected", "expected_output", "ground_truth")
 GOLD = (*_RIGHT, "truth", *LABEL, "reference", "answer", "answers")

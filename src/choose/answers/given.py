@@ -20,7 +20,7 @@ from choose.data.duplicates import clusters_of, index_texts
 from choose.data.examples import examples_from, kind_of
 from choose.data.readers.column_guess import QUESTION, TEXT, TIME, column_named, usual
 from choose.data.readers.json_and_parquet import ROW
-from choose.data.readers.table_file import dataset_name
+from choose.data.readers.labelled_file import dataset_name
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.files import digest
 from choose.formatting import clean, listed, normalised, plural
@@ -28,12 +28,13 @@ from choose.judge.evidence import GIVEN, CandidateInfo
 from choose.models.endpoints.ledger import PaidAnswer
 from choose.models.endpoints.responses import LabelParser
 from choose.models.prompting.prompts import judged_answer
+from choose.outside_values import finite, shown
 from choose.schema.study_sections import AnswersSection, DataSection
 from choose.study.candidates import names_of
 from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
 from choose.tasks.multilabel import Multilabel
-from choose.tasks.scores import SCORES
+from choose.tasks.rated_answers import SCORES
 from choose.types import (
     FAMILIES,
     Answers,
@@ -47,7 +48,6 @@ from choose.types import (
     Task,
     Trial,
 )
-from choose.untrusted import finite, shown
 
 # Columns about answers, whose values may look like labels such as 0 and 1.
 NEITHER = (

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from choose.errors import ChooseError, DataError, StudyError
-from choose.study.study_file import keywords
+from choose.study.resolve_study import keywords
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables

@@ -35,21 +35,21 @@ from choose.engines.hardware.compute_settings import check_compute
 from choose.engines.output_cache import caching
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints, current_session
-from choose.run.records import Observer, Silent
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
+from choose.run.worker_messages import Observer, Silent
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
 from choose.store.store import PAGE, STUDY, Store, check_destination, reading
 from choose.strategy import available, kinds, traits
 from choose.study.candidates import describe_candidates, notes_on_prompts
 from choose.study.config import CandidateSection, Study
-from choose.study.study_folder import (
+from choose.study.find_study_folder import (
     check_same_study,
     folder_of,
     stored_in,
     take_over,
 )
-from choose.tasks.scores import SCORES
+from choose.tasks.rated_answers import SCORES
 
 if TYPE_CHECKING:
     from choose.export.write_folder import Exported

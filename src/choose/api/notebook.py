@@ -33,7 +33,7 @@ from choose.data.readers.json_and_parquet import is_pandas
 from choose.errors import ChooseError, StoreError
 from choose.run.spending_limit import refuse
 from choose.schema import decision as record
-from choose.study.study_file import overrides_of
+from choose.study.resolve_study import overrides_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -317,7 +317,7 @@ def read(store: str | Path | None = None) -> Decision:
     Raises:
         StoreError: if the folder is no study.
     """
-    from choose.study.study_folder import numbered_study
+    from choose.study.find_study_folder import numbered_study
 
     with keyword_errors():
         folder = numbered_study() if store is None else Path(store)

@@ -15,8 +15,8 @@ from choose.errors import StoreError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.schema.plan import Job, LeftOut, Planning, Round
 from choose.study.config import Study
-from choose.study.study_file import Overrides, load_study, only, sample_settings
-from choose.study.study_folder import folder_of, giving_stores, stored_in
+from choose.study.find_study_folder import folder_of, giving_stores, stored_in
+from choose.study.resolve_study import Overrides, load_study, only, sample_settings
 from choose.types import Candidate, Dataset, Run
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     """
     from choose.api.study_evidence import own_decision
     from choose.store.store import Store
-    from choose.study.study_folder import stored_studies
+    from choose.study.find_study_folder import stored_studies
 
     near = sorted(
         [*stored_studies(), *stored_studies(Path())], key=lambda one: one.written, reverse=True

@@ -23,8 +23,8 @@ from choose.files import read_text, write_atomic
 from choose.judge.evidence import CandidateInfo, Evidence, items_of
 from choose.judge.goal import Rule
 from choose.schema.base import Command
+from choose.schema.candidate_scorecard import TokenPrices
 from choose.schema.decision import Decision, Method, Note, PromptText, Verdict
-from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
-from choose.check.measurements import Facts, hardly_counted, sample_of
+from choose.check.audit_facts import Facts, hardly_counted, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts, count_duplicates
 from choose.formatting import plural

@@ -129,7 +129,7 @@ def _usage_error(error: Any) -> str:
     command = context.command_path if context is not None else "choose"
     key = (getattr(error, "option_name", None) or "").strip("-").replace("-", "_")
     if context is not None and any(param.name == "set" for param in context.command.params):
-        from choose.study.study_file import keywords
+        from choose.study.resolve_study import keywords
 
         if key in keywords():
             return f"No such option: {error.option_name}. Write --set {key}=VALUE."

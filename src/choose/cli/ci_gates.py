@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 import typer
 
 from choose.errors import StudyError, did_you_mean
+from choose.outside_values import number, share, shown
 from choose.schema.base import Expectation
-from choose.schema.scorecard import name_of
+from choose.schema.candidate_scorecard import name_of
 from choose.types import FAMILIES, Kind
-from choose.untrusted import number, share, shown
 
 if TYPE_CHECKING:
     from choose.schema.decision import Decision

@@ -25,7 +25,7 @@ from choose.cli.options import (
     takes,
 )
 from choose.errors import StudyError
-from choose.study.study_file import overrides_of
+from choose.study.resolve_study import overrides_of
 
 
 @takes({**STUDY_FLAGS, **GIVEN_FLAGS, **GATE_FLAGS})

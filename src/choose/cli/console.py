@@ -123,7 +123,7 @@ def show(
     from choose.api.compare import write_page
     from choose.errors import ChooseError
     from choose.report.terminal.pages import render, render_full
-    from choose.study.study_folder import stored_studies
+    from choose.study.find_study_folder import stored_studies
 
     checks = gates.evaluate(decision)
     if as_json:

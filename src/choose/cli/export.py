@@ -118,8 +118,8 @@ def _fill(path: Path, write: Callable[[TextIO], None]) -> None:
 
 def _check(folder: Path, file: str, output: Path | None, min_confidence: float | None) -> None:
     """Refuse what could not be done, before the model is loaded."""
+    from choose.outside_values import number
     from choose.store.store import check_destination
-    from choose.untrusted import number
 
     if min_confidence is not None:
         number(min_confidence, "--min-confidence", 0, 1)

@@ -37,8 +37,8 @@ def listing(
     if context.invoked_subcommand is not None:
         return
     from choose.cli.console import print_record, stdout
-    from choose.engines.weights.fetch import inventory
-    from choose.models.endpoints.providers import provider_entries
+    from choose.engines.weights.fetch_wheel import inventory
+    from choose.models.endpoints.provider_names import provider_entries
 
     entries, served = inventory(), provider_entries()
     if as_json:

@@ -15,8 +15,8 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 import typer
 
 from choose.schema.study_sections import Flag
-from choose.study import study_file
-from choose.study.study_file import SHORTCUTS
+from choose.study import resolve_study
+from choose.study.resolve_study import SHORTCUTS
 
 # Under this key of the context's meta lies whether help shows every option.
 ALL = "choose.all"
@@ -50,7 +50,7 @@ PANELS = {
 
 def flags_of(section: str) -> dict[str, Any]:
     found = {}
-    for name, field in study_file.flags_of(section).items():
+    for name, field in resolve_study.flags_of(section).items():
         types = (field.annotation, *get_args(field.annotation))
         several = any(get_origin(part) in (tuple, Mapping) for part in types)
         kind: Any = bool if bool in types else list[str] if several else str
@@ -194,9 +194,9 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
 
 def overrides(context: typer.Context, **more: Any) -> dict[str, dict[str, Any]]:
     """Return what the command's flags set in a study, by section; `more` adds keys."""
-    known, flags = study_file.keywords(), context.params
+    known, flags = resolve_study.keywords(), context.params
     # A repeatable flag that was not given is empty.
     given = {n: v for n, v in flags.items() if n in known and v not in (None, (), [])}
-    return study_file.overrides_of(
-        {**given, **study_file.settings_of(flags.get("set") or ()), **more}
+    return resolve_study.overrides_of(
+        {**given, **resolve_study.settings_of(flags.get("set") or ()), **more}
     )

@@ -14,7 +14,7 @@ from choose.errors import StudyError
 
 if TYPE_CHECKING:
     from choose.schema.plan import Round, Wishes
-    from choose.study.study_file import Overrides
+    from choose.study.resolve_study import Overrides
 
 PANEL = "Before there are data (--no-data)"
 
@@ -69,9 +69,9 @@ def plan(
 def wishes(flags: Mapping[str, str], prices: Sequence[str]) -> Wishes:
     from pydantic import ValidationError
 
-    from choose.models.endpoints.providers import token_prices
+    from choose.models.endpoints.provider_names import token_prices
+    from choose.outside_values import number, plain_reason, shown
     from choose.schema.plan import Wishes
-    from choose.untrusted import number, plain_reason, shown
 
     if len(prices) > 1:
         raise StudyError("--no-data compares one API: give --usd-per-million once.")

@@ -10,7 +10,7 @@ import typer
 from choose.cli.ci_gates import GATE_FLAGS, Gates
 from choose.cli.options import AsJson, NewestStore, Output, takes
 from choose.errors import StudyError
-from choose.untrusted import shown
+from choose.outside_values import shown
 
 
 @takes(GATE_FLAGS)
@@ -61,7 +61,7 @@ def open_(store: NewestStore = None) -> None:
 def study_named(store: Path | None) -> Path:
     """Return a study by its folder or number; by default the newest in `.choose`, and say so."""
     from choose.cli.console import say
-    from choose.study.study_folder import numbered_study
+    from choose.study.find_study_folder import numbered_study
 
     if store is not None and (store.exists() or not str(store).isdigit()):
         return store
@@ -78,7 +78,7 @@ def list_studies(folder: Path | None, as_json: bool) -> bool:
     from choose.cli.console import print_record, stdout
     from choose.report.terminal.inventory_page import studies_page
     from choose.store.store import is_store
-    from choose.study.study_folder import HOME, stored_studies
+    from choose.study.find_study_folder import HOME, stored_studies
 
     studies = [] if folder is not None and is_store(folder) else stored_studies(folder or HOME)
     if folder is None and (as_json or len(studies) < 2):

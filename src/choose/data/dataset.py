@@ -26,11 +26,11 @@ from choose.data.readers.evidence_columns import (
     with_evidence,
     with_relevance,
 )
-from choose.data.readers.table_file import Source, dataset_name, read_source
+from choose.data.readers.labelled_file import Source, dataset_name, read_source
 from choose.data.scenarios import SOURCE_ROWS, sources
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted, reading, told_of
-from choose.schema.scorecard import LABEL_METRICS
+from choose.schema.candidate_scorecard import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric

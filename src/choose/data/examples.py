@@ -18,7 +18,7 @@ from choose.formatting import plural
 from choose.schema.study_sections import DataSection
 from choose.tasks.answering import PASSAGES
 from choose.tasks.kinds import Kind, guess_kind, read_targets
-from choose.tasks.values import scalar_text, type_name
+from choose.tasks.value_parsing import scalar_text, type_name
 from choose.types import Example
 
 # Training rows; a verdict takes a few hundred.

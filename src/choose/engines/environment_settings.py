@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.untrusted import check_text, finite, shown
+from choose.outside_values import check_text, finite, shown
 
 DTYPES = ("float32", "bfloat16")
 DEVICES = ("cpu", "cuda", "mps")

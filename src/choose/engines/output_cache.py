@@ -28,7 +28,7 @@ import numpy.typing as npt
 from choose.engines.environment_settings import cache_dir, processor
 from choose.errors import ModelError
 from choose.formatting import clean
-from choose.untrusted import finite, shown
+from choose.outside_values import finite, shown
 
 T = TypeVar("T")
 

@@ -20,6 +20,7 @@ from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import ChooseError, DataError, StoreError, StrategyError, StudyError
 from choose.files import NotRegularError, csv_cell, file_sha256, read_text
 from choose.formatting import clean, plural
+from choose.outside_values import plain_reason
 from choose.run.predict_test_rows import predict
 from choose.strategy import Saves, Strategy, build, find
 from choose.tasks.extraction import Extraction
@@ -27,7 +28,6 @@ from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.ranking import Ranking
 from choose.types import Answers, Item, Task
-from choose.untrusted import plain_reason
 
 MANIFEST_FILE = "export.json"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from choose.corpus import Span
 from choose.formatting import normalised
-from choose.schema.scorecard import TokenPrices
+from choose.schema.candidate_scorecard import TokenPrices
 from choose.tasks.exchanged_facts import Drill
 from choose.types import Dataset, Family, Run, Task
 

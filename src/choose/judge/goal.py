@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.schema.scorecard import MONTHS
+from choose.schema.candidate_scorecard import MONTHS
 from choose.stats.metrics import Codes
 from choose.types import Floats
 

@@ -8,6 +8,7 @@ from math import ceil, sqrt
 import numpy as np
 from scipy.special import ndtri
 
+from choose.schema.candidate_scorecard import dollars
 from choose.schema.plan import (
     DISCORDANCES,
     TRAINING_SHARE,
@@ -18,7 +19,6 @@ from choose.schema.plan import (
     Three,
     Wishes,
 )
-from choose.schema.scorecard import dollars
 from choose.stats.paired import rows_needed, smallest_detectable_gain
 from choose.stats.two_way import independent_rows
 

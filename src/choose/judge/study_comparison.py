@@ -11,7 +11,7 @@ from choose.judge.evidence import GIVEN
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
 from choose.schema.decision import Decision
-from choose.schema.study_changes import Shift
+from choose.schema.study_comparison import Shift
 from choose.stats import Estimate
 from choose.stats.metrics import Codes
 from choose.stats.paired import Difference, aligned, holm, paired_difference

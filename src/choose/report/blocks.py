@@ -31,14 +31,21 @@ from choose.formatting import (
     short_models,
     span,
 )
-from choose.report import check_words, comparison_words, words
+from choose.report import check_words, study_comparison_words, words
 from choose.report.words import shorten
 from choose.schema.base import Command, Expectation
+from choose.schema.candidate_scorecard import (
+    NAMES,
+    CurvePoint,
+    GivenAnswer,
+    Scorecard,
+    Service,
+    TextFigures,
+)
 from choose.schema.check import Check
 from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import LossSplit
-from choose.schema.scorecard import NAMES, CurvePoint, GivenAnswer, Scorecard, Service, TextFigures
-from choose.schema.study_changes import Versus
+from choose.schema.study_comparison import Versus
 from choose.stats import Estimate
 
 Tone = Literal[
@@ -1006,14 +1013,14 @@ def comparison_blocks(versus: Versus) -> list[Block]:
             data=after,
             size=f"{plural(versus.rows.common, 'common row')}, "
             f"{plural(len(versus.shifts), 'candidate')}",
-            text=comparison_words.headline(versus),
+            text=study_comparison_words.headline(versus),
         ),
         Paragraph(f"Before: {versus.before.headline}", "because"),
         Paragraph(f"Now: {versus.after.headline}", "because"),
         Heading("Candidates on the common rows", "candidates"),
         *shifts(versus),
         Heading("Which rows are compared", "rows"),
-        Bullets(list(comparison_words.rows(versus))),
+        Bullets(list(study_comparison_words.rows(versus))),
         Heading("What changed in the study", "changes"),
         *changes(versus),
         Paragraph(f"Data: {prints}. Reproduce: choose report FIRST SECOND", "note"),
@@ -1032,9 +1039,9 @@ def shifts(versus: Versus) -> Iterator[Block]:
         "Bars: right of the line is better now, left of it worse. A range that contains zero shows "
         "no change; one inside the shaded band shows that no change matters."
     )
-    cells = map(comparison_words.cells, versus.shifts)
+    cells = map(study_comparison_words.cells, versus.shifts)
     yield from table(caption, cells, wide=True, bars=bars, drawn=drawn)
-    yield Paragraph(comparison_words.about(versus), "note")
+    yield Paragraph(study_comparison_words.about(versus), "note")
 
 
 def changes(versus: Versus) -> Iterator[Block]:

@@ -41,6 +41,17 @@ from choose.formatting import (
     span,
 )
 from choose.schema.base import Command
+from choose.schema.candidate_scorecard import (
+    LABEL_METRICS,
+    RANKING_METRICS,
+    SET_METRICS,
+    Beyond,
+    Failure,
+    Needed,
+    Payback,
+    Scorecard,
+    name_of,
+)
 from choose.schema.decision import (
     LIKELY,
     SMALL_LOSS,
@@ -59,17 +70,6 @@ from choose.schema.decision import (
 )
 from choose.schema.diagnosis import Audit, DocumentDrill, GapName, LossSplit, Takeover, best_first
 from choose.schema.plan import LeftOut, Reason
-from choose.schema.scorecard import (
-    LABEL_METRICS,
-    RANKING_METRICS,
-    SET_METRICS,
-    Beyond,
-    Failure,
-    Needed,
-    Payback,
-    Scorecard,
-    name_of,
-)
 from choose.stats import Estimate
 from choose.types import FAMILIES, Kind
 

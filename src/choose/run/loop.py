@@ -16,10 +16,10 @@ from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Needed, State, limits_of
-from choose.run.records import Executor, GroupRequest, GroupResult, Observer
 from choose.run.spending_limit import Budget
 from choose.run.trial import answers, failed_run
 from choose.run.worker import LocalExecutor, Worker
+from choose.run.worker_messages import Executor, GroupRequest, GroupResult, Observer
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find

@@ -19,8 +19,8 @@ from choose.engines.environment_settings import cores
 from choose.errors import MoneySpent
 from choose.models.endpoints.command_session import current_session
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import Fitted, run_trials
+from choose.run.worker_messages import GroupRequest, GroupResult
 from choose.types import STANDARD, Run
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from choose.schema.base import Command, File, Record
+from choose.schema.candidate_scorecard import ComparedRow, CurveForecast, Payback, Scorecard
 from choose.schema.diagnosis import (
     Audit,
     Confusion,
@@ -15,7 +16,6 @@ from choose.schema.diagnosis import (
     Takeover,
 )
 from choose.schema.plan import LeftOut
-from choose.schema.scorecard import ComparedRow, CurveForecast, Payback, Scorecard
 from choose.stats import Estimate
 from choose.types import Kind
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from choose.outside_values import Settings, per_month, share
 from choose.schema.base import Record
-from choose.schema.scorecard import TokenPrices
+from choose.schema.candidate_scorecard import TokenPrices
 from choose.types import Candidate, Dataset, Trial
-from choose.untrusted import Settings, per_month, share
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
 DISCORDANCES = (0.1, 0.2, 0.3)

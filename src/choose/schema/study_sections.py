@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from choose.untrusted import Settings, Several
+from choose.outside_values import Settings, Several
 
 # Keys of [data] that name files or folders.
 FILES = ("path", "test", "documents")

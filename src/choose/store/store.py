@@ -38,12 +38,12 @@ from choose.files import (
     write_text,
 )
 from choose.formatting import plural
+from choose.outside_values import check_text
 from choose.schema.plan import LeftOut
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.kinds import read_task
 from choose.tasks.scoring import scored, scoring_digest
 from choose.types import Answers, Dataset, Example, Floats, Fold, Run, Scenario, Status, Trial
-from choose.untrusted import check_text
 
 # Written first into a new store; the study follows.
 MARK, STUDY = ".choose-study", "study.toml"

@@ -12,7 +12,7 @@ from choose.engines.weights.spec import endpoint_name
 from choose.errors import StudyError
 from choose.formatting import short_models
 from choose.judge.evidence import CandidateInfo, billions_in
-from choose.models.endpoints.providers import provider_of
+from choose.models.endpoints.provider_names import provider_of
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting.prompts import LABELS
 from choose.schema.plan import LeftOut

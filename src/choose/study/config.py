@@ -13,7 +13,8 @@ from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting.prompts import OwnPrompt, read_prompt
-from choose.schema.scorecard import LABEL_METRICS
+from choose.outside_values import Settings, Several, per_month, seconds, share
+from choose.schema.candidate_scorecard import LABEL_METRICS
 from choose.schema.study_sections import (
     AnswersSection,
     DataSection,
@@ -25,7 +26,6 @@ from choose.schema.study_sections import (
 from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.scoring import is_function
 from choose.types import FAMILIES, Kind
-from choose.untrusted import Settings, Several, per_month, seconds, share
 
 # Verdicts and families, which --expect names as it does candidates.
 RESERVED: tuple[str, ...] = (*get_args(Kind), *FAMILIES)

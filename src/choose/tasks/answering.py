@@ -16,7 +16,7 @@ from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import TaskSection
 from choose.tasks.ranking import Ranking
-from choose.tasks.values import (
+from choose.tasks.value_parsing import (
     as_date,
     as_number,
     canonical,

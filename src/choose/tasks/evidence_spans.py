@@ -14,7 +14,7 @@ import numpy.typing as npt
 from choose.corpus import Corpus, Span
 from choose.tasks.answering import abstains
 from choose.tasks.ranking import Place
-from choose.tasks.values import UNSPACED
+from choose.tasks.value_parsing import UNSPACED
 from choose.types import Example
 
 # Places of a question's answers that are kept; brief ones, such as "two", occur in many.

@@ -17,7 +17,7 @@ from functools import cached_property
 from choose.corpus import IMPLIED, UPDATED, Corpus, Document, Span, sentences_around
 from choose.files import digest
 from choose.tasks.answering import Answering, abstains
-from choose.tasks.values import as_date, occurs, squad_normal
+from choose.tasks.value_parsing import as_date, occurs, squad_normal
 from choose.types import Dataset, Example
 
 # Share of the test rows whose facts are exchanged; at least so many if there are, and at most.

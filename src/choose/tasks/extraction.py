@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 from choose.errors import DataError, quoted
 from choose.schema.study_sections import FieldType, TaskSection
 from choose.tasks.base import check_differ, check_named
-from choose.tasks.values import (
+from choose.tasks.value_parsing import (
     canonical,
     distinct_keys,
     json_in,

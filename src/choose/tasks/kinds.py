@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from choose.errors import DataError, StudyError, did_you_mean, rows_named
 from choose.formatting import plural
-from choose.schema.scorecard import LABEL_METRICS
+from choose.schema.candidate_scorecard import LABEL_METRICS
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import (
     BRIEF,
@@ -40,9 +40,9 @@ from choose.tasks.multilabel import (
     sets_in,
 )
 from choose.tasks.ranking import Ranking, relevance_cell, relevant_swapped
-from choose.tasks.scores import Scores, check_scores
+from choose.tasks.rated_answers import Scores, check_scores
 from choose.tasks.scoring import read_metric, user_metric
-from choose.tasks.values import scalar_text
+from choose.tasks.value_parsing import scalar_text
 from choose.tasks.writing import Writing, text_cell
 from choose.types import Example, Task
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from choose.errors import DataError, StudyError, quoted, rows_named
 from choose.schema.study_sections import TaskSection
 from choose.tasks.base import check_named
-from choose.tasks.values import scalar_text, type_name
+from choose.tasks.value_parsing import scalar_text, type_name
 from choose.types import Example, Task
 
 # What may part several labels in a cell.

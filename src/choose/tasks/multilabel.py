@@ -19,7 +19,7 @@ from itertools import chain
 from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, quoted
-from choose.schema.scorecard import SET_METRICS
+from choose.schema.candidate_scorecard import SET_METRICS
 from choose.schema.study_sections import TaskSection
 from choose.tasks.base import Draw, check_differ
 from choose.tasks.labels import (
@@ -28,7 +28,7 @@ from choose.tasks.labels import (
     label_order,
     named_labels,
 )
-from choose.tasks.values import scalar_text, type_name
+from choose.tasks.value_parsing import scalar_text, type_name
 from choose.types import Example, Status, Task
 
 # Cells hold several labels only if so large a share of them is split by a separator, into parts

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from choose.corpus import Corpus, Span
 from choose.errors import quoted
-from choose.schema.scorecard import RANKING_METRICS
+from choose.schema.candidate_scorecard import RANKING_METRICS
 from choose.tasks.base import Draw
-from choose.tasks.values import distinct_keys, json_in, scalar_text
+from choose.tasks.value_parsing import distinct_keys, json_in, scalar_text
 from choose.types import Task
 
 # Ranks that count, and documents of an answer.

@@ -22,8 +22,8 @@ import numpy as np
 from choose.corpus import is_drill
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest
+from choose.outside_values import shown
 from choose.types import Answers, Dataset, Example, Floats, Run, Task
-from choose.untrusted import shown
 
 
 def scored(run: Run, dataset: Dataset) -> Run:

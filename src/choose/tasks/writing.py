@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
-from choose.tasks.values import json_in, scalar_text, type_name
+from choose.tasks.value_parsing import json_in, scalar_text, type_name
 from choose.types import Task
 
 _WORDS = re.compile(r"[^\W_]+")

@@ -7,7 +7,7 @@ import pytest
 from choose.errors import ModelError, StudyError
 from choose.models.endpoints.command_session import connect_endpoints, model_digest
 from choose.models.endpoints.settings import HIDDEN, Endpoint, api_key, redact
-from choose.study.study_file import check
+from choose.study.resolve_study import check
 
 KEY = "sk-do-not-print-me-123456"
 

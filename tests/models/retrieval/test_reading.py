@@ -3,8 +3,8 @@
 import random
 
 from choose.corpus import Passage, Span, reciprocal_rank
+from choose.models.retrieval.question_encoder_tuning import held_apart
 from choose.models.retrieval.reading import fitting, in_order
-from choose.models.retrieval.tuned_encoder import held_apart
 from choose.types import Example, Item
 
 

@@ -18,10 +18,10 @@ from typing import Literal
 import polars as pl
 
 from choose.data.readers.json_and_parquet import ROW
-from choose.data.readers.table_file import JSON, PARQUET
+from choose.data.readers.labelled_file import JSON, PARQUET
 from choose.errors import DataError, did_you_mean, quoted, quoted_list
 from choose.schema.study_sections import DataSection
-from choose.tasks.values import UNSPACED
+from choose.tasks.value_parsing import UNSPACED
 
 _NUMERIC = re.compile(
     r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ ,T]+(\d{1,2}):(\d\d)(?::(\d\d))?(?: ?([AP])M)?)?",

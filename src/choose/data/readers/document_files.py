@@ -16,7 +16,7 @@ from choose.corpus import Corpus, Document
 from choose.data.examples import cells_of
 from choose.data.readers.column_guess import TIME, parse_dates, usual
 from choose.data.readers.json_and_parquet import ROW, TOO_LONG
-from choose.data.readers.table_file import (
+from choose.data.readers.labelled_file import (
     JSON,
     LARGEST,
     PARQUET,
@@ -27,7 +27,7 @@ from choose.data.readers.table_file import (
 from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named, told_of
 from choose.files import NotRegularError, neighbours
 from choose.formatting import plural
-from choose.untrusted import check_text
+from choose.outside_values import check_text
 
 TEXTS = (".md", ".markdown", ".txt")
 TABLES = (".csv", ".tsv", ".tab", *JSON, *PARQUET)

@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from choose.errors import DataError, quoted
-from choose.tasks.values import scalar_text, type_name
-from choose.untrusted import check_text
+from choose.outside_values import check_text
+from choose.tasks.value_parsing import scalar_text, type_name
 
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
 ROW = "__row__"

@@ -15,7 +15,7 @@ from choose.data.readers.json_and_parquet import (
     json_records,
     value_at,
 )
-from choose.data.readers.table_file import JSON, checked_file, read_source, text_of
+from choose.data.readers.labelled_file import JSON, checked_file, read_source, text_of
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.types import Item
 

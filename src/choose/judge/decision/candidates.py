@@ -14,7 +14,7 @@ from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.schema.scorecard import RANKING_METRICS, Beyond, Cost, CurveForecast
+from choose.schema.candidate_scorecard import RANKING_METRICS, Beyond, Cost, CurveForecast
 from choose.stats import Estimate
 from choose.stats.paired import Difference
 from choose.types import FAMILIES, Family

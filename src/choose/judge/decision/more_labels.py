@@ -21,7 +21,7 @@ from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
 from choose.judge.scores.score_tables import CandidateScores
-from choose.schema.scorecard import CurveForecast
+from choose.schema.candidate_scorecard import CurveForecast
 from choose.stats.paired import Difference
 from choose.types import Floats
 

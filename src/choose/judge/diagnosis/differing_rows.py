@@ -13,8 +13,8 @@ from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import Evidence
 from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.score_tables import ARTEFACT, CLEAN, MISSING, CandidateScores
+from choose.schema.candidate_scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.schema.diagnosis import Confusion, Doubtful, ErrorOverlap
-from choose.schema.scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.stats.intervals import two_way_interval
 from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask, row_means

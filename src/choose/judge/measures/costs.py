@@ -11,7 +11,7 @@ import numpy as np
 from choose.judge.evidence import CandidateInfo
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
-from choose.schema.scorecard import Cost, TokenPrices, dollars
+from choose.schema.candidate_scorecard import Cost, TokenPrices, dollars
 from choose.types import FAMILIES, Floats, Run
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, ScoreTable, StudyScores
-from choose.schema.scorecard import CurveForecast, Needed
+from choose.schema.candidate_scorecard import CurveForecast, Needed
 from choose.stats import Estimate
 from choose.stats.two_way import Mask
 from choose.types import Floats

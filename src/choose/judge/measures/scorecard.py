@@ -31,7 +31,7 @@ from choose.judge.scores.paired_comparison import (
     view_tables,
 )
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores, ScoreTable
-from choose.schema.scorecard import (
+from choose.schema.candidate_scorecard import (
     Cost,
     CurvePoint,
     NewClass,

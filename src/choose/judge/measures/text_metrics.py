@@ -11,7 +11,7 @@ import numpy as np
 from choose.judge.evidence import Evidence
 from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_over
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
-from choose.schema.scorecard import PartRecord, TextFigures
+from choose.schema.candidate_scorecard import PartRecord, TextFigures
 from choose.stats import Estimate
 from choose.tasks.extraction import Extraction
 from choose.tasks.multilabel import Multilabel

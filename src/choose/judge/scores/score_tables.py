@@ -11,7 +11,7 @@ import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items, id_hash
 from choose.judge.goal import evened
-from choose.schema.scorecard import Failure
+from choose.schema.candidate_scorecard import Failure
 from choose.stats.metrics import UNUSABLE, Codes
 from choose.stats.two_way import Mask, answered, whole_rows
 from choose.types import Floats, Run

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from choose.models.endpoints.settings import Endpoint, header_in, redact
-from choose.untrusted import finite
+from choose.outside_values import finite
 
 Kind = Literal["wait", "unsure", "fatal", "rejected", "refused", "oversized"]
 

@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 
 from choose.errors import ModelError, MoneySpent
 from choose.models.endpoints.settings import LIMITS
+from choose.outside_values import count, finite
+from choose.schema.candidate_scorecard import TokenPrices, dollars
 from choose.schema.plan import Traffic
-from choose.schema.scorecard import TokenPrices, dollars
-from choose.untrusted import count, finite
 
 
 @dataclass(frozen=True, slots=True)

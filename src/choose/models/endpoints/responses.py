@@ -15,8 +15,8 @@ import numpy as np
 from choose.models.endpoints.client import Reply
 from choose.models.endpoints.ledger import PaidAnswer, Usage
 from choose.models.endpoints.settings import hide_keys_cut
+from choose.outside_values import count
 from choose.types import Answers, Counts, Status, Task
-from choose.untrusted import count
 
 # A label mentioned in a longer text is not counted as an answer.
 MAX_WORDS = 25

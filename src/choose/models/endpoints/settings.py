@@ -14,8 +14,8 @@ from pydantic import Field, field_validator
 
 from choose.errors import ModelError
 from choose.files import digest
-from choose.schema.scorecard import TokenPrices
-from choose.untrusted import Settings
+from choose.outside_values import Settings
+from choose.schema.candidate_scorecard import TokenPrices
 
 # API keys in what a server sends are replaced by this before anything is kept or shown: the key
 # itself, in any case, escaped for URLs, and with blanks between its characters. A server that wants

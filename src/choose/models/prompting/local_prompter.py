@@ -12,7 +12,6 @@ import numpy as np
 
 from choose.engines.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.engines.hardware.timed_steps import threads_in_use
-from choose.models.classical import Thresholds, members_of, set_answers
 from choose.models.prompting.prompts import (
     NO_LABEL,
     PromptSettings,
@@ -25,6 +24,7 @@ from choose.models.prompting.prompts import (
 )
 from choose.models.retrieval.reading import in_order
 from choose.models.saving import row_facts
+from choose.models.tfidf_and_logistic import Thresholds, members_of, set_answers
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import READ
 from choose.tasks.multilabel import Multilabel, names_of

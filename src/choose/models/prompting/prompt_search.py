@@ -33,7 +33,7 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.progress import as_part
-from choose.schema.scorecard import dollars, name_of
+from choose.schema.candidate_scorecard import dollars, name_of
 from choose.tasks.writing import Writing
 from choose.types import Answers, Counts, Example, Floats, Item, Status, Task
 

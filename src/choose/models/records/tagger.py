@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.classical import MAX_PASSES
 from choose.models.records.values_in_text import NUMBER_WORDS, Span, Word, month_of, weekday_of
+from choose.models.tfidf_and_logistic import MAX_PASSES
 from choose.progress import report_progress
 from choose.types import Floats
 

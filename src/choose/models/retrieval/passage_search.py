@@ -37,7 +37,7 @@ from choose.errors import StrategyError, did_you_mean
 from choose.models.saving import corpus_facts, corpus_from, row_facts, rows_from
 from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.tasks.answering import corpus_of
-from choose.tasks.values import occurs
+from choose.tasks.value_parsing import occurs
 from choose.types import Example, Item, Task
 
 # The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009).

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from choose.formatting import clean
 from choose.report.blocks import Bar, Chart
-from choose.schema.scorecard import CurvePoint
+from choose.schema.candidate_scorecard import CurvePoint
 
 # One colour and one dash a candidate, legible on white and on near-black; where two colours look
 # alike, the dashes tell them apart.

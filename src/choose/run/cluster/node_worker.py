@@ -15,9 +15,9 @@ from choose.data.scenarios import Pools
 from choose.engines.output_cache import caching, source_digest
 from choose.engines.weights.spec import names_endpoint
 from choose.errors import ChooseError
-from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import versions
 from choose.run.worker import Worker
+from choose.run.worker_messages import GroupRequest, GroupResult
 from choose.strategy import Weighted, available, build, find
 from choose.types import Candidate
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from choose.errors import StudyError
-from choose.models.endpoints.providers import PROVIDERS
+from choose.models.endpoints.provider_names import PROVIDERS
 from choose.run.cluster.node_worker import ClusterWorker
 from choose.schema.study_sections import RunSection
 from choose.strategy import find

@@ -21,8 +21,8 @@ from choose.engines.weights.spec import names_endpoint
 from choose.errors import StudyError
 from choose.run.cluster.node_worker import facts_of, models_of, settings_of
 from choose.run.cluster.ray_cluster import Cluster, Node, Size, connect, last_line, sizes_of
-from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import ThreadExecutor, Worker
+from choose.run.worker_messages import GroupRequest, GroupResult
 from choose.study.config import Study
 from choose.types import Candidate
 

@@ -15,12 +15,12 @@ from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError, did_you_mean
 from choose.files import read_regular
-from choose.models.endpoints.providers import endpoint_settings, is_usual, with_providers
+from choose.models.endpoints.provider_names import endpoint_settings, is_usual, with_providers
 from choose.models.endpoints.settings import Endpoint
+from choose.outside_values import check_text, check_values, plain_reason, shown
 from choose.schema.study_sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
 from choose.tasks.scoring import is_function
-from choose.untrusted import check_text, check_values, plain_reason, shown
 
 # Bytes of a study file; one that describes 1,000 labels has about 100,000.
 LARGEST = 1_000_000

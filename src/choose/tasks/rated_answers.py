@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from choose.errors import DataError
+from choose.outside_values import finite
 from choose.types import Example, Task
-from choose.untrusted import finite
 
 SCORES = "scores"
 

@@ -24,7 +24,7 @@ from choose.tasks.evidence_spans import is_reworded
 from choose.tasks.kinds import KINDS
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.ranking import Ranking, spans_of_relevant
-from choose.tasks.values import occurs
+from choose.tasks.value_parsing import occurs
 from choose.types import Dataset, Example
 
 # Characters of a longer document, which only repeats another to the letter: words take memory.

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from choose.conformance import TASK, pool
-from choose.models.classical import (
+from choose.models.tfidf_and_logistic import (
     STRENGTHS,
     LogisticHead,
     SetHead,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from choose.errors import ModelError, StudyError
-from choose.untrusted import LARGEST, count, finite, number, whole
+from choose.outside_values import LARGEST, count, finite, number, whole
 
 NO_NUMBERS = [
     "nan",

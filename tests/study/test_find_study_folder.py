@@ -14,7 +14,7 @@ from choose.api.plan import resolve
 from choose.schema.plan import LeftOut
 from choose.store.store import PAGE, Store
 from choose.strategy import find
-from choose.study.study_folder import settings_of, stored_studies
+from choose.study.find_study_folder import settings_of, stored_studies
 from support.studies import compare, write_csv
 
 ONCE = ("--set", "seeds=1", "--set", "noise=0")

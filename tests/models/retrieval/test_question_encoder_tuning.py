@@ -9,7 +9,7 @@ from choose.corpus import Corpus, Document
 from choose.engines.embeddings import Encoder, load_encoder
 from choose.errors import StrategyError
 from choose.models.retrieval.passage_search import passage_index
-from choose.models.retrieval.tuned_encoder import (
+from choose.models.retrieval.question_encoder_tuning import (
     Contrast,
     Pair,
     encoder_of,

@@ -37,10 +37,10 @@ from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.base import Command
+from choose.schema.candidate_scorecard import CurveForecast, Needed
 from choose.schema.decision import SMALL_LOSS, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
-from choose.schema.scorecard import CurveForecast, Needed
 from choose.stats import Estimate
 from choose.types import Kind
 

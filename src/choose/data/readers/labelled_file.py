@@ -25,7 +25,7 @@ from choose.data.readers.json_and_parquet import (
 )
 from choose.errors import DataError, did_you_mean, quoted
 from choose.files import neighbours, read_regular
-from choose.untrusted import check_text
+from choose.outside_values import check_text
 
 # Names of files that say nothing about what is in them; the folder then names the set.
 _GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})

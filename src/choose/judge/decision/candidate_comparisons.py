@@ -13,8 +13,8 @@ from choose.judge.measures.scorecard import common_rows, scorecard
 from choose.judge.measures.text_metrics import EQUAL, text_figures
 from choose.judge.scores.paired_comparison import common_pool, estimate_of, side_at
 from choose.judge.scores.score_tables import RETRAINING, CandidateScores
+from choose.schema.candidate_scorecard import Payback, Scorecard
 from choose.schema.decision import FamilyResult, Pair
-from choose.schema.scorecard import Payback, Scorecard
 from choose.stats.paired import holm
 from choose.stats.two_way import row_means
 from choose.types import Family

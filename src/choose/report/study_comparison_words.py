@@ -13,7 +13,7 @@ from choose.formatting import (
     signed_points,
 )
 from choose.report.words import covered_by, words_of
-from choose.schema.study_changes import Shift, Versus
+from choose.schema.study_comparison import Shift, Versus
 
 
 def headline(versus: Versus) -> str:

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from choose.errors import StoreError
 from choose.files import digest, read_text
 from choose.formatting import plural
+from choose.outside_values import shown, shown_key
 from choose.schema.inventory import StoredStudy
 from choose.store.store import STUDY, Store, is_store
 from choose.study.config import Study
 from choose.types import Dataset
-from choose.untrusted import shown, shown_key
 
 # The folder of all studies that have no --out.
 HOME = Path(".choose")

@@ -16,8 +16,8 @@ from choose.engines.weights.spec import HUB, PREFIX
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.models.endpoints.settings import key_in
+from choose.outside_values import finite, shown
 from choose.schema.inventory import ProviderEntry
-from choose.untrusted import finite, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

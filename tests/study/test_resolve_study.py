@@ -9,10 +9,10 @@ import pytest
 from choose.engines.environment_settings import cache_dir, dtype_setting, threads_setting
 from choose.engines.output_cache import size_limit
 from choose.errors import ChooseError, StrategyError, StudyError
+from choose.outside_values import check_values, per_month, seconds
 from choose.strategy import build
 from choose.study.config import RESERVED
-from choose.study.study_file import load_study, only, overrides_of, settings_of
-from choose.untrusted import check_values, per_month, seconds
+from choose.study.resolve_study import load_study, only, overrides_of, settings_of
 
 
 def write(path: Path, text: str) -> Path:

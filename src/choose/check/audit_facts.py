@@ -10,7 +10,7 @@ from functools import cached_property
 from random import Random
 from typing import Any
 
-from choose.check.targets import Targets
+from choose.check.non_label_targets import Targets
 from choose.corpus import UNSPACED
 from choose.data.dataset import Rows
 from choose.data.duplicates import (

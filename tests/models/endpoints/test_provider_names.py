@@ -8,8 +8,7 @@ import pytest
 
 from choose.conformance import WORDS_OF
 from choose.errors import StudyError
-from choose.models.endpoints import providers
-from choose.models.endpoints.providers import (
+from choose.models.endpoints.provider_names import (
     PROVIDERS,
     endpoint_settings,
     provider_of,
@@ -17,7 +16,7 @@ from choose.models.endpoints.providers import (
     with_providers,
 )
 from choose.models.endpoints.settings import Endpoint
-from choose.study.study_file import check, load_study
+from choose.study.resolve_study import check, load_study
 from support.chat_server import Server, by_words, serving
 from support.studies import write_csv
 
@@ -30,7 +29,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Point the whole table at a local server."""
     with serving(by_words(WORDS_OF)) as running:
         for name, provider in PROVIDERS.items():
-            monkeypatch.setitem(providers.PROVIDERS, name, replace(provider, base_url=running.url))
+            monkeypatch.setitem(PROVIDERS, name, replace(provider, base_url=running.url))
         yield running
 
 
@@ -163,7 +162,7 @@ def test_prices_and_an_address_go_with_a_shorthand_on_the_command_line() -> None
 
 def test_a_refused_connection_asks_whether_the_server_runs(choose, tmp_path, monkeypatch):
     closed = replace(PROVIDERS["ollama"], base_url="http://127.0.0.1:9/v1")
-    monkeypatch.setitem(providers.PROVIDERS, "ollama", closed)
+    monkeypatch.setitem(PROVIDERS, "ollama", closed)
     write_csv(tmp_path / "words.csv")
     code, _, err = choose("compare", "words.csv", "-s", "prompt", *QUICK, "--model", "ollama:m")
     assert code == 2
