@@ -571,7 +571,7 @@ def _said(decision: Decision, given: GivenAnswer) -> str:
 
 def prompts(decision: Decision) -> Iterator[Block]:
     cards = [card for card in decision.scorecards if card.accuracy]
-    used = {(c.candidate, setting) for c in cards for setting in ("", *_settings(c))}
+    used = {(c.candidate, s) for c in cards for s in ["", *(p.setting for p in c.settings)]}
     every = decision.method.prompts if decision.method else ()
     told = [
         Listing(one.text, ", ".join(filter(None, (one.candidate, one.setting))))
@@ -582,10 +582,6 @@ def prompts(decision: Decision) -> Iterator[Block]:
     finding = "What each candidate says to its model."
     closing = [Paragraph(note, "note")] if told else []
     yield from part("Prompts", told, closing, id="prompts", finding=finding)
-
-
-def _settings(card: Scorecard) -> list[str]:
-    return [point.setting for point in card.settings]
 
 
 def labels(decision: Decision, texts: Mapping[str, str]) -> Iterator[Block]:

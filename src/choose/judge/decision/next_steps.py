@@ -245,7 +245,7 @@ def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
 
 def _may_catch_up(case: Case, name: str) -> bool:
     """Return whether a candidate may be used, or as large a gain from labels would level it."""
-    if _in_question(case, name):
+    if name in (case.named, *case.rivals, *case.near):
         return True
     growth = gain_from_labels(case.candidates.scores[name])
     behind = case.candidates.gain(case.named, name)
@@ -525,7 +525,3 @@ def _documents(case: Case) -> Iterator[Step]:
         value = split.gap("retrieval").loss
         names = (split.candidate,)
         yield Step(kind="fix-retrieval", code="retrieval", names=names, value=value)
-
-
-def _in_question(case: Case, name: str) -> bool:
-    return name in (case.named, *case.rivals, *case.near)
