@@ -69,16 +69,8 @@ def test_markdown_says_what_the_build_expected() -> None:
 def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:
     rows = [(e.text, e.target) for e in pool(seed=3, rows=600)]
     data = write_csv(tmp_path / "words.csv", rows)
-    result = choose(
-        "compare",
-        data,
-        *QUICK,
-        "--expect",
-        "fine-tuning",
-        "--fail-under",
-        "0.5",
-        "--json",
-    )
+    gates = ("--expect", "fine-tuning", "--fail-under", "0.5")
+    result = choose("compare", data, *QUICK, *gates, "--json")
     assert result.code == 3
     assert json.loads(result.out)["schema"] == 1
     *_, last, page = result.err.strip().splitlines()

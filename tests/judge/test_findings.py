@@ -50,18 +50,26 @@ def test_f2_what_guesses_is_never_advised() -> None:
 def test_u3_a_family_that_was_not_measured_makes_a_guesser_no_more_usable() -> None:
     """ "For now, use prompting: 9 % of words shared": a reference had 20, its chance was 2 %."""
     seen = study([majority(0.1), prompt(0.05), retrieval(0.3), lora(0.4)], 300, 4)
-    known = tuple(r for r in seen.runs if r.trial.candidate in ("majority", "prompt"))
-    found = judge(replace(seen, runs=known), Rule())
+    found = judge(decisions.without("retrieval", "lora")(seen), Rule())
     assert sum(found.verdict.chance.values()) >= 0.5
     assert not found.verdict.usable
     assert "use" not in words.answer(found).replace("usable", "")
 
 
+def test_a_reference_is_never_to_be_repeated() -> None:
+    """ "Repeat sentence with more seeds", where nothing but references had answered."""
+    guess = decisions.candidate("nearest", "baseline", 0.22, 0.01, seeds=1, run_spread=1.0)
+    seen = decisions.without("lora")(study([majority(0.01), guess, lora(0.2)], 200, 0))
+    infos = tuple(replace(one, floor=one.name != "lora") for one in seen.candidates)
+    found = judge(replace(seen, candidates=infos), Rule())
+    assert found.named == "nearest"
+    assert "repeat" not in [step.code for step in found.verdict.steps]
+
+
 def test_f3_enough_is_not_said_while_families_are_open() -> None:
     """ "A cheap baseline is enough for now; retrieval and fine-tuning are open." """
     seen = study([majority(), probe(0.7), prompt(0.3), lora(0.8)], 300, 2)
-    part = replace(seen, runs=tuple(r for r in seen.runs if r.trial.candidate != "lora"))
-    found = judge(part, Rule())
+    found = judge(decisions.without("lora")(seen), Rule())
     assert (found.verdict.kind, found.verdict.unmeasured) == ("incomplete", ("fine-tuning",))
     assert "enough" not in words.headline(found)
 
@@ -140,8 +148,7 @@ def test_f18_milliseconds_decide_no_order() -> None:
 
 def test_f19_a_family_without_an_answer_has_no_figure() -> None:
     seen = study([majority(), probe(0.7), lora(0.8)], 300, 2)
-    runs = tuple(r for r in seen.runs if r.trial.candidate != "lora")
-    table = next(families(judge(replace(seen, runs=runs), Rule())))
+    table = next(families(judge(decisions.without("lora")(seen), Rule())))
     assert [row[0] for row in table.rows][:2] == ["baseline: probe", "fine-tuning"]
     cells = [dict(zip(table.heads, row, strict=True)) for row in table.rows]
     assert {**cells[1], "chance": ""} == dict.fromkeys(table.heads, DASH) | {

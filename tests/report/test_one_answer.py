@@ -58,5 +58,5 @@ def test_a_reference_is_never_what_to_use() -> None:
     """A copy of the input was what to use for now, where no model had answered."""
     families = (FamilyResult(family="prompting"),)
     said = words.answer(decisions.changed(decisions.alone(), families=families))
-    assert "(best reference: " in said
+    assert ". The best reference is " in said
     assert "use" not in said

@@ -211,7 +211,8 @@ _LETTERS = re.compile(r"\b(?!(?:to|of|under|s|min|h)\b)[^\W\d_]+")
 
 def is_figure(cell: str) -> bool:
     """Return whether a cell holds a figure, a range, a dash or nothing."""
-    return cell in (DASH, "") or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
+    known = cell in (DASH, words.TOO_FEW, "")
+    return known or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
 
 
 def table(caption: str, rows: Iterable[Mapping[str, str]], **how: Any) -> Iterator[Block]:
@@ -357,8 +358,9 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
     member, own = shorten(card.candidate, NAME), _place(decision, card)
     if decision.goal.get("volume"):
         del own["$ per 1,000"]
-    if card.difference and not card.chosen:
-        own[_against(decision)] = plus_minus(card.difference)
+    if (gap := card.difference) and not card.chosen:
+        wide = (gap.high or 1) - (gap.low or -1) > words.TOLD
+        own[_against(decision)] = words.TOO_FEW if wide else plus_minus(gap)
     shared = own.pop("shared rows")
     del own["rows"], own["state"]
     named = {"family": family if member == family else f"{family}: {member}"}

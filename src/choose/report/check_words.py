@@ -94,7 +94,7 @@ def _test_file(check: Check) -> Iterator[str]:
     yield (
         f"{check.across.all:,} of {plural(check.test_file or 0, 'test row')} repeat training "
         f"rows ({_likeness(check.across)}). choose excludes these training rows; accuracies "
-        "measured on this file elsewhere are optimistic."
+        "measured on this file elsewhere may mislead."
     )
 
 
@@ -312,7 +312,7 @@ _STEPS: Mapping[StepCode, str] = {
     "fields=COLUMN.",
     "doubted-labels": "Review the {doubted}, starting with {ids}. {worth}",
     "leaks": "Replace the test rows that repeat training rows ({rows}: {ids}), or split the data "
-    "by group. They can inflate accuracies measured elsewhere by up to {points}.",
+    "by group. They can change accuracies measured elsewhere by up to {points}.",
     "metric": "Judge by a metric that counts {hidden}; accuracy hardly does: always answering "
     "{most} is right for {share} % of rows. Run: {command} (every label counts the same).",
     "not-in-documents": "Find the documents of {questions} whose answer occurs in none "

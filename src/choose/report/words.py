@@ -258,8 +258,8 @@ def _longest_prefix(text: str, width: int) -> str:
 # A family with less chance than this has no row, or no sentence; and a loss below this is none.
 POSSIBLE, SPOKEN_OF, NO_LOSS = 0.02, 0.05, 0.0005
 
-# Below so many rows, a share of rows is told as a count; a range as wide as this is not told.
-FEW, TOLD = 30, 0.5
+# Below so many rows, a share of rows is told as a count; what is told of a range as wide as this.
+FEW, TOLD, TOO_FEW = 30, 0.5, "too few rows"
 
 # How an answer is meant.
 Mood = Literal["", "good", "bad", "wait"]
@@ -301,7 +301,7 @@ def _until_then(decision: Decision) -> str:
     """Say what to use while the question is open, or that nothing is usable."""
     score = _own_score(decision)
     if only_references(decision):
-        return f" (best reference: {decision.named}, {score})"
+        return f". The best reference is {decision.named}: {score}"
     if not decision.verdict.usable:
         return f". {_nothing(decision, 'else')[:-1]}"
     return f". For now, use {_named(decision, decision.family, decision.named)}: {score}"
@@ -364,13 +364,14 @@ def _missing(decision: Decision) -> str:
     families = listed([called(decision, family) for family in names])
     said = f"{families} {'was' if len(names) == 1 else 'were'} not measured"
     if not names and rest is not None:
-        again = f"{listed(rest.names)} {'was' if len(rest.names) == 1 else 'were'} not repeated"
+        often = "once" if rest.count == 1 else plural(rest.count or 0, "time")
+        again = f"{_by_family(decision, rest.names)} ran only {often}"
         said = again if rest.kind == "more-runs" else _lacking(decision, rest)
     elif not names:
         said = "the answers so far do not tell which is better"
     if rest is None or rest.minutes is None or (names and rest.code != "begin"):
         return said
-    takes = f"that takes {plural(round(rest.minutes), 'more minute')}"
+    takes = f"allow {plural(round(rest.minutes), 'more minute')}"
     return f"{said}; {_surer(decision, rest) or takes}"
 
 
@@ -401,7 +402,7 @@ def doubts(decision: Decision) -> Iterator[str]:
     verdict, score = decision.verdict, decision.card.accuracy if decision.card else None
     if verdict.done:
         left = 1 - score.middle if score else 0.0
-        yield f"About {points(left)} are left to gain; nothing else is worth trying."
+        yield f"On new rows, about {points(left)} are left to gain; nothing else is worth trying."
         return
     stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
     if score and score.value < 0.5 and verdict.usable and not stated:
@@ -472,9 +473,9 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     odds, lead = verdict.chance[family], verdict.leads.get(family, 0.0)
     who = upper(_named(decision, family, best))
     if odds > (decision.chance or 0.0):
-        why = f": it is enough within {points(margin)}" * (family == "baseline")
-        told = f"{chance(odds)}{why}"
-        yield f"{who} is likelier to be the right choice ({told}), but loses more if it is not."
+        told = f"is likelier to be the right choice ({chance(odds)})"
+        why = f", as {points(margin)} less would do" * (family == "baseline" and margin > 0)
+        yield f"{who} {told}{why}, but gives up more if it is not."
     elif lead >= NO_LOSS:
         stated = odds >= LONG_ODDS and not _too_close(decision)
         by = f", by about {_points(lead)} if so" * stated
@@ -504,12 +505,12 @@ _CAVEATS: dict[CaveatCode, str] = {
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} meets --max-ms is unknown: none of its answers was timed.",
     "no-evidence": "{Families} with a small model {was} not shown to beat guessing, which "
-    "says nothing about a larger {stronger} ({flag}).",
+    "says nothing about a larger {stronger}.",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
     "part-of-labels": "{names} learned from {rows} of {whole} rows{promised}.",
     "shift": "“{names}” is {shares}.",
-    "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
+    "small-model": "As the {stronger}, only {models} {was} tried; a larger one may do better.",
     "target-open": "Whether it reaches the target is not settled.",
     "host-unknown": "Whether {names} meets --on-premises is unknown: its answers were given, "
     "and its name does not say who serves it.",
@@ -728,16 +729,13 @@ SURER = 0.02
 # Row ids that a sentence lists.
 NAMED = 5
 
-_FINISH = "Finish what was left out"
+_FINISH, _KEPT = "Finish what was left out", "The results so far are kept"
 _STEPS: dict[StepCode, tuple[str, ...]] = {
-    "add": (
-        "Compare it with the other families: so far only {names} ran.",
-        "-s all adds them and keeps these results.",
-    ),
+    "add": ("Compare it with the other families: so far only {names} ran.", f"{_KEPT}."),
     "add-baseline": ("See what a cheap baseline gets on the same rows; it needs the texts.",),
-    "begin": ("{more_time}: the budget ended before {families} had answered anything.", "{on}"),
+    "begin": ("{more_time}: no answer yet from {families}.", "{on}"),
     "begin-paid": (
-        "Allow more money: --max-usd was used up before {families} had answered anything.",
+        "Allow more money: no answer yet from {families}, as --max-usd was used up.",
         "{on}",
     ),
     "conflicts": ("Decide on one label for each text that has two ({texts}).",),
@@ -767,8 +765,8 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "{unread}",
     ),
     "separate": (
-        "Label more test rows: separating {first} from {second} needs about {count} more for a "
-        "50 % chance{likely}.",
+        "Label more test rows: about {count} more tell {first} from {second} with a chance of "
+        "50 %{likely}.",
         "{effort}",
     ),
     "still-rising": (
@@ -795,10 +793,9 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
         about = f"about {needed.value:,.0f} ({needed.low:,.0f} {most}) more {words.labels}"
     price = f" and {dollars(step.usd)}" if step.usd is not None else ""
     took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
-    spread = f"With so few runs, the variance between runs causes {100 * share:.0f} %"
+    spread = "With so few runs, how much scores differ from run to run is"
     if step.count == 1:
-        spread = "One run cannot show how much runs vary; their variance is assumed to cause"
-        spread = f"{spread} {100 * share:.0f} %"
+        spread = "One run cannot show how much scores differ from run to run, which is taken to be"
     return {
         "ids": rows_named(step.names, 8),
         "items": listed(step.names) or plural(step.count or 0, "part"),
@@ -809,9 +806,9 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
         "score": amount(share, score_noun(decision.goal)),
         "gain": points(share),
         "gained": size_in_points(step.gained) if step.gained else "",
-        "likely": f", {step.total:,} for 80 %" if step.total is not None else "",
+        "likely": f", {step.total:,} with 80 %" if step.total is not None else "",
         "effort": f"{took}{price}." if took else "",
-        "spread": f"{spread} of the uncertainty.",
+        "spread": f"{spread} {100 * share:.0f} % of the uncertainty.",
     }
 
 
@@ -878,21 +875,21 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
 def _lacking(decision: Decision, step: Step) -> str:
     """Return how many answers the members in the table lack, or else who lacks some."""
     shown = {family.best for family in decision.verdict.families}
-    own = [f"{name} lacks {rows:,}" for name, rows in step.rows.items() if name in shown]
+    own = [f"{_by_family(decision, [n])} lacks {k:,}" for n, k in step.rows.items() if n in shown]
     of = f" of {decision.dataset.test_rows:,} answers"
     return f"{listed(own)}{of}" if own else f"some rows of {_by_family(decision, [*step.rows])}"
 
 
 def _on(step: Step) -> str:
-    """Say how the same command goes on: with more time, or more money."""
+    """Say that the command of a step goes on from here, and what it needs besides."""
     if step.minutes is None:
         return (
             "The same command with a higher --max-usd continues from here and pays for no answer "
             "twice; choose plan says what the rest costs."
         )
-    more = " and a higher --max-usd" if step.paid else ""
+    more = " It needs a higher --max-usd, too." if step.paid else ""
     rest = f"; all of it takes about {duration(60 * step.whole)}" if step.whole else ""
-    return f"The same command with --budget {step.minutes:.0f}m{more} continues from here{rest}."
+    return f"{_KEPT}{rest}.{more}"
 
 
 def _worth_trying(decision: Decision, step: Step) -> str:

@@ -375,7 +375,7 @@ class Loop:
                 named=chances.named if chances else None,
                 chances=by_member,
                 scores=chances.scores if chances else {},
-                unanswered=[state.name for state in self.states.values() if not state.last],
+                rows={state.name: state.rows for state in self.states.values()},
                 ended=ended,
             )
         )

@@ -71,7 +71,7 @@ class Standing:
         named: the candidate to use by now; None where the judge names none.
         chances: by the member of a family to use, that its family is the one to use.
         scores: by candidate, the mean on the rows that it answered after learning from most.
-        unanswered: candidates without an answer.
+        rows: by candidate, the test rows that it answered.
         ended: whether the round has ended.
     """
 
@@ -79,7 +79,7 @@ class Standing:
     scores: Mapping[str, float]
     named: str | None = None
     chances: Mapping[str, float] = field(default_factory=dict)
-    unanswered: Sequence[str] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
     ended: bool = True
 
 

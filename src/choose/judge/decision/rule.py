@@ -297,7 +297,7 @@ class Case:
         if self.sure or self.lead is None or self.lead.run_share < 0.5:
             return ()
         few = (c for c in self.candidates.order if c.repeats and c.repetitions < ENOUGH_RUNS)
-        names = (self.named, *self.rivals)
+        names = {self.named, *self.rivals}.difference(self.candidates.floors)
         return tuple(c for c in few if c.info.name in names and not c.info.given)
 
     @cached_property

@@ -119,7 +119,7 @@ class LiveProgress:
             self._say(round_line(standing, self._scores))
             self._scores = dict(standing.scores)
             self._round, self._current = standing.round.number + 1, None
-        silent = ", ".join(standing.unanswered)
+        silent = ", ".join(name for name, rows in standing.rows.items() if not rows)
         if silent and silent != self._silent:
             self._say(f"No answer yet from {silent}.")
         self._silent = silent
@@ -167,14 +167,15 @@ def chances_line(standing: Standing) -> str:
 
 
 def round_line(standing: Standing, before: Mapping[str, float] | None = None) -> str:
-    """Return ``round 3: 1,000 training rows, 100 test rows; probe 62, lora 63``.
+    """Return ``round 3: 1,000 training rows, 100 test rows; probe 62, lora 63 (25 rows)``.
 
     Candidates whose score is that of `before` have answered no more rows, and are left out.
     """
     one, known = standing.round, standing.scores
     new = [name for name in known if known[name] != (before or {}).get(name)] or [*known]
     order = sorted(new, key=lambda name: -known[name])
-    scores = ", ".join(f"{shorten(n, NAME)} {100 * standing.scores[n]:.0f}" for n in order)
+    part = {n: f" ({plural(rows, 'row')})" for n, rows in standing.rows.items() if rows < one.ask}
+    scores = ", ".join(f"{shorten(n, NAME)} {100 * known[n]:.0f}{part.get(n, '')}" for n in order)
     return (
         f"round {one.number}: {plural(one.rows, 'training row')}, {plural(one.ask, 'test row')}; "
         f"{scores}"

@@ -72,11 +72,11 @@ MOODS = {"good": "bold green", "bad": "bold red", "wait": "bold yellow"}
 
 # What the first screen shows at most: paragraphs of a tone, steps, sentences and commands of each,
 # and what it is about; then, one after the other, what is cut until it fits.
-GENEROUS = {"because": 4, "doubt": 4, "steps": 3, "sentences": 2, "commands": 1, "about": 1}
+GENEROUS = {"because": 4, "doubt": 4, "steps": 3, "sentences": 2, "commands": 3, "about": 1}
 CUTS = (
     *(("doubt", 2), ("because", 3), ("doubt", 1), ("because", 2), ("sentences", 1), ("more", 0)),
-    *(("aside", 1), ("steps", 2), ("aside", 0), ("commands", 0), ("steps", 1), ("because", 1)),
-    *(("about", 0), ("doubt", 0), ("because", 0)),
+    *(("aside", 1), ("commands", 1), ("about", 0), ("steps", 2), ("aside", 0), ("steps", 1)),
+    *(("commands", 0), ("because", 1), ("doubt", 0), ("because", 0)),
 )
 
 
@@ -165,9 +165,9 @@ def cut(blocks: Iterable[Block], limits: Mapping[str, int]) -> Iterator[Block]:
                     [
                         step._replace(
                             sentences=step.sentences[: limits["sentences"]],
-                            command=step.command if limits["commands"] else (),
+                            command=step.command if n < limits["commands"] else (),
                         )
-                        for step in items[: limits["steps"]]
+                        for n, step in enumerate(items[: limits["steps"]])
                     ]
                 )
             case _:
