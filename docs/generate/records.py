@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from choose.schema.decision import Decision
 from choose.study.config import Study
+from choose.tasks.metrics import METRICS
 from generate.commands import flag_names
 from generate.markdown import code, table
 from generate.schemas import Schema, schema_of
@@ -19,6 +20,12 @@ resolved, to `study.toml` in the store. A key without a default may be left out,
 `strategy`.
 
 The same as a JSON Schema, for editors: [study.schema.json](study.schema.json).
+
+"""
+METRICS_INTRO = """## Metrics
+
+What `--metric` names; the first of a kind is its default. Each is a mean over rows from 0 to 1, of
+which more is better. [Your own](../your-own-strategy.md#a-metric-of-your-own) counts as well.
 
 """
 DECISION_INTRO = """# decision.json
@@ -61,7 +68,12 @@ def study_page() -> str:
             for key, prop in definition["properties"].items()
         ]
         parts.append(table(("key", "meaning", "takes"), rows))
-    return "\n".join(parts)
+    return "\n".join([*parts, METRICS_INTRO, _metrics()])
+
+
+def _metrics() -> str:
+    told = [(m.kind, code(m.key), m.name, m.help) for m in METRICS.values() if m.help]
+    return table(("kind of task", "`--metric`", "in reports", "what it is"), told)
 
 
 def decision_page() -> str:

@@ -18,6 +18,7 @@ Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abst
 Noise = Literal["symmetric"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
 

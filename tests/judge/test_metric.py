@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from choose.judge.goal import Rule, evened
+from choose.judge.goal import Rule
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, shifts
@@ -16,6 +16,7 @@ from choose.judge.verdict import judge
 from choose.report.words import headline
 from choose.stats.intervals import two_way_interval
 from choose.stats.paired import paired_difference
+from choose.tasks.metrics import evened
 from support import answered_studies as answered
 
 LABELS = "abc"
@@ -64,7 +65,7 @@ def test_the_measure_decides_who_is_better() -> None:
     by_rows, by_labels = (judge(evidence, Rule(metric=m)) for m in (ACCURACY, BALANCED))
     assert by_rows.verdict.use_meanwhile == "common"
     assert by_labels.verdict.use_meanwhile == "even"
-    assert "Every label counts the same" in headline(by_labels)
+    assert "every label counts the same" in headline(by_labels)
     assert "% mean recall" in headline(by_labels)
     assert "label" not in headline(by_rows)
     assert by_labels.goal["metric"] == "balanced"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from choose.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval, wilson
-from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import (
     holm,
     imaginary,
@@ -18,6 +17,7 @@ from choose.stats.paired import (
     smallest_detectable_gain,
 )
 from choose.stats.two_way import BehrensFisher, moderated, two_way
+from choose.tasks.metrics import UNUSABLE, macro_f1, per_label
 
 
 @pytest.mark.parametrize("graded", [True, False])

@@ -12,7 +12,6 @@ from sklearn.metrics import ndcg_score
 from choose.corpus import Corpus, Document
 from choose.data.scenarios import noisy
 from choose.errors import DataError
-from choose.schema.candidate_scorecard import RANKING_METRICS
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.kinds import read_targets, read_task
 from choose.tasks.ranking import (
@@ -32,12 +31,10 @@ TASK = with_corpus(Ranking(), SHELF)
 
 
 def test_scores_of_nothing_and_below_the_tenth_rank() -> None:
-    assert rank_scores(["a"], {"a": 1}) == dict.fromkeys(RANKING_METRICS, 1.0)
-    assert (
-        rank_scores([], {"a": 1}) == rank_scores(["a"], {}) == dict.fromkeys(RANKING_METRICS, 0.0)
-    )
+    assert rank_scores(["a"], {"a": 1}) == dict.fromkeys(Ranking.own, 1.0)
+    assert rank_scores([], {"a": 1}) == rank_scores(["a"], {}) == dict.fromkeys(Ranking.own, 0.0)
     # What stands below the tenth rank counts for nothing.
-    assert rank_scores([*"bcdefghijk", "a"], {"a": 1}) == dict.fromkeys(RANKING_METRICS, 0.0)
+    assert rank_scores([*"bcdefghijk", "a"], {"a": 1}) == dict.fromkeys(Ranking.own, 0.0)
 
 
 def test_scores_are_those_of_trec_eval_and_scikit_learn() -> None:

@@ -1,4 +1,4 @@
-"""A user's own metric: found, tried before anything runs, and refused in one line."""
+"""The metrics, and a user's own: found, tried before anything runs, and refused in one line."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,14 @@ from choose.errors import StudyError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.resolve_study import load_study
 from choose.tasks import scoring
-from choose.tasks.kinds import read_task
+from choose.tasks.answering import Answering
+from choose.tasks.extraction import Extraction
+from choose.tasks.kinds import KINDS, read_task
+from choose.tasks.metrics import LABELS, METRICS, WEIGHTS, metrics_of
+from choose.tasks.multilabel import Multilabel
+from choose.tasks.ranking import Ranking
+from choose.tasks.rated_answers import Scores
+from choose.tasks.writing import Writing
 from choose.types import Task
 from support.studies import load_dataset, write_lines
 
@@ -23,21 +30,6 @@ def both(output, targets):
 def raises(output, targets):
     raise RuntimeError("no\\nluck")
 
-def large(output, targets):
-    return 3.2
-
-def nan(output, targets):
-    return float("nan")
-
-def text(output, targets):
-    return "0.5"
-
-def nothing(output, targets):
-    return None
-
-def empty(output, targets):
-    return {}
-
 def moody(output, targets):
     return {"a": 1} if output == targets[0] else {"b": 0}
 
@@ -46,6 +38,9 @@ def one(output):
 
 number = 3
 """
+# What is no score, by the name of the function that returns it.
+BAD = {"large": "3.2", "nan": "float('nan')", "text": "'0.5'", "nothing": "None", "empty": "{}"}
+CODE += "".join(f"def {name}(output, targets): return {value}\n" for name, value in BAD.items())
 
 
 @pytest.fixture
@@ -88,16 +83,28 @@ def test_a_function_counts_first_and_the_usual_scores_stand_beside_it(scores: st
 
 
 @pytest.mark.parametrize(
-    ("kind", "own"),
+    ("task", "right"),
     [
-        ("extraction", ("field-f1", "exact-record")),
-        ("writing", ("chrf", "rouge-l")),
-        ("answering", ("token-f1", "exact-match", "value-match")),
+        (Multilabel(choices=("a",), choice_names=("a",)), '["a"]'),
+        (Extraction(fields={"day": "text"}), '{"day": "d1"}'),
+        (Writing(), "a text"),
+        (Answering(), "1912"),
+        (Ranking(), '{"d1": 1}'),
+        (Scores(), "1"),
     ],
 )
-def test_the_digests_know_the_metric_and_its_code(kind, own, scores):
+def test_a_right_answer_scores_1_by_each_metric_of_its_kind(task: Task, right: str) -> None:
+    assert task.score(right, [right]) == pytest.approx(dict.fromkeys(metrics_of(task.kind), 1.0))
+
+
+def test_metrics_are_of_kinds_that_exist_and_only_those_of_labels_weigh_rows() -> None:
+    assert {metric.kind for metric in METRICS.values()} == KINDS.keys()
+    assert WEIGHTS.keys() < {*metrics_of(LABELS)}
+
+
+@pytest.mark.parametrize("kind", sorted(NAMED))
+def test_the_digests_know_the_metric_and_its_code(kind, scores):
     plain, task = task_with("accuracy", kind), task_with(f"{scores}:{NAMED[kind]}", kind)
-    assert plain.metrics == own
     assert len({plain.digest, task.digest}) == len({plain.scoring, task.scoring}) == 2
     file = Path(scores)
     file.write_text(f"{CODE}\n# changed\n", "utf-8")
@@ -108,11 +115,7 @@ def test_the_digests_know_the_metric_and_its_code(kind, own, scores):
     ("function", "why"),
     [
         ("raises", "failed: no luck .runtime error.. The answer was"),
-        ("large", "returned 3.2 for the answer"),
-        ("nan", "returned nan for the answer"),
-        ("text", "returned '0.5' for the answer"),
-        ("nothing", "returned None for the answer"),
-        ("empty", "returned {} for the answer"),
+        *((name, f"returned {eval(value)!r} for the answer") for name, value in BAD.items()),
         ("number", "is no function"),
         ("one", "takes 1 positional argument but 2 were given"),
         ("exakt", "is no function.*Did you mean 'exact'"),

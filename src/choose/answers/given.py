@@ -33,8 +33,8 @@ from choose.schema.study_sections import AnswersSection, DataSection
 from choose.study.candidates import names_of
 from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
+from choose.tasks.metrics import SCORES
 from choose.tasks.multilabel import Multilabel
-from choose.tasks.rated_answers import SCORES
 from choose.types import (
     FAMILIES,
     Answers,

@@ -49,7 +49,7 @@ from choose.study.find_study_folder import (
     stored_in,
     take_over,
 )
-from choose.tasks.rated_answers import SCORES
+from choose.tasks.metrics import SCORES
 
 if TYPE_CHECKING:
     from choose.export.write_folder import Exported

@@ -87,7 +87,7 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
     goal, limits = study.get("goal", {}), study.get("constraints", {})
     return Rule(
         target=goal.get("target"),
-        metric=task.metrics[0] if task and not task.labels else goal.get("metric", "accuracy"),
+        metric=task.metrics[0] if task and not task.labels else goal.get("metric", Rule().metric),
         margin=goal.get("margin", Rule().margin),
         agreement=agreement(study),
         **study.get("costs", {}),

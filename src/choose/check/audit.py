@@ -27,6 +27,7 @@ from choose.schema.check import (
 )
 from choose.schema.diagnosis import Audit
 from choose.study.config import Study
+from choose.tasks.metrics import FOR_RARE_LABELS, metric_of
 from choose.types import Dataset
 
 # A topic has the status "look" above these shares of the rows: repeated and nearly repeated texts;
@@ -99,7 +100,7 @@ def steps_of(check: Check) -> tuple[Step, ...]:
     costly.sort(key=lambda step: -step.points)
     first = []
     if check.hidden:
-        options = {**check.compare.options, "metric": "balanced"}
+        options = {**check.compare.options, "metric": FOR_RARE_LABELS}
         command = check.compare.model_copy(update={"options": options})
         first.append(Step(code="metric", command=command))
     return (*first, *costly, *_rare(check))
@@ -279,7 +280,7 @@ def _about_labels(facts: Facts, metric: str) -> dict[str, Any]:
     return {
         "balance": facts.balance,
         "conflicts": count_conflicts(facts.conflicts),
-        "hidden": hardly_counted(facts.balance) if metric == "accuracy" else (),
+        "hidden": hardly_counted(facts.balance) if metric_of(metric).by_rows else (),
         "unseen": tuple(sorted(unseen)),
         "audit": facts.audit,
         "audited_in": facts.study[0] if facts.study else None,

@@ -11,7 +11,6 @@ import typer
 from choose.errors import StudyError, did_you_mean
 from choose.outside_values import number, share, shown
 from choose.schema.base import Expectation
-from choose.schema.candidate_scorecard import name_of
 from choose.types import FAMILIES, Kind
 
 if TYPE_CHECKING:
@@ -118,8 +117,10 @@ def expect(decision: Decision, wanted: str) -> Expectation:
 
 def not_under(decision: Decision, least: float) -> Expectation:
     """Hold the estimate of the candidate to use against a smallest score by the study's metric."""
+    from choose.tasks.metrics import DEFAULT, metric_of
+
     score = decision.card.accuracy.value if decision.card and decision.card.accuracy else None
-    name = name_of(decision.goal.get("metric", "accuracy"))
+    name = metric_of(decision.goal.get("metric", DEFAULT)).name
     return Expectation(
         expected=f"{name} of at least {least:g}",
         found=f"{'none' if score is None else f'{score:.4g}'} ({decision.named})",

@@ -75,21 +75,27 @@ _SAME = {
     **dict.fromkeys(("95 % ci", "ci", "confidence interval"), "range"),
     **dict.fromkeys(("baseline", "classifier", "cheap classifier"), "cheap baseline"),
     **{"floor": "reference", "label noise": "noise", "likely": "sure"},
-    **{"hit@1": "hit@k", "hit@5": "hit@k", "ndcg@10": "ndcg", "p (holm)": "holm"},
+    "p (holm)": "holm",
 }
 
 
 def glossary() -> dict[str, str]:
     """Return the words of the reports, each explained in a sentence or two."""
+    from choose.tasks.metrics import METRICS
+
     lines = (files("choose.report") / "glossary.txt").read_text("utf-8").splitlines()
-    return {name: text for name, _, text in (line.partition(": ") for line in lines)}
+    words = {name: text for name, _, text in (line.partition(": ") for line in lines)}
+    metrics = [metric for metric in METRICS.values() if metric.help]
+    return words | {m.name: f"{m.help[:1].upper()}{m.help[1:]}." for m in metrics}
 
 
 def meaning(word: str) -> str | None:
     """Return what a word means, however it is written; None for one that is not known."""
+    from choose.tasks.metrics import metric_of
+
     plain = " ".join(word.lower().replace("_", " ").split())
     column = plain.startswith(("against ", "rows of "))
-    plain = plain.split()[0] if column else _SAME.get(plain, plain)
+    plain = plain.split()[0] if column else metric_of(_SAME.get(plain, plain)).name.lower()
     known = {name.lower(): text for name, text in glossary().items()}
     spellings = (plain, plain.removesuffix("s"), f"{plain}s", plain.replace(" ", "-"))
     return next((known[spelling] for spelling in spellings if spelling in known), None)

@@ -20,7 +20,7 @@ from choose.cli.options import (
     overrides,
     takes,
 )
-from choose.tasks.rated_answers import SCORES
+from choose.tasks.metrics import SCORES
 
 Answers = Annotated[
     str | None,

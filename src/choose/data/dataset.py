@@ -30,10 +30,10 @@ from choose.data.readers.labelled_file import Source, dataset_name, read_source
 from choose.data.scenarios import SOURCE_ROWS, sources
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted, reading, told_of
-from choose.schema.candidate_scorecard import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
+from choose.tasks.metrics import DEFAULT
 from choose.tasks.multilabel import separator_of
 from choose.types import Dataset, Example
 
@@ -222,7 +222,7 @@ def _pool(section: DataSection, given: Tables) -> Source:
 
 
 def dataset_from(
-    rows: Rows, section: DataSection, task: TaskSection, metric: str = LABEL_METRICS[0]
+    rows: Rows, section: DataSection, task: TaskSection, metric: str = DEFAULT
 ) -> Dataset:
     """Check and split rows that were read; `metric` is that of the study's goal."""
     options = SplitOptions(

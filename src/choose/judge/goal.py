@@ -4,25 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from choose.schema.candidate_scorecard import MONTHS
-from choose.stats.metrics import Codes
-from choose.types import Floats
-
-
-def evened(targets: Codes) -> Floats | None:
-    """Return (n,) weights that balance the labels; None if they are balanced already.
-
-    Intervals treat the weights as fixed, so part of the variance between labels counts as chance.
-    """
-    totals = np.bincount(targets).astype(np.float64)
-    occurs = totals[totals > 0]
-    if np.allclose(occurs, occurs[0]):
-        return None
-    balanced: Floats = 1.0 / totals[targets] * len(targets) / len(occurs)
-    return balanced
-
+from choose.tasks.metrics import DEFAULT, metric_of
 
 # Raise whenever the same evidence can lead to another verdict.
 RULE = "17"
@@ -43,9 +26,8 @@ class Rule:
 
     Attributes:
         target: accuracy that must be reached, or None.
-        metric: what "right" means in every figure: ``accuracy``; ``balanced``, the mean of the
-            labels' recalls (Brodersen et al. 2010); or, for answers that are no labels, the
-            headline metric of the task.
+        metric: what "right" means in every figure, by its key in `METRICS`; for answers that are
+            no labels, the headline metric of the task.
         margin: the smallest gain that matters.
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
@@ -58,7 +40,7 @@ class Rule:
     """
 
     target: float | None = None
-    metric: str = "accuracy"
+    metric: str = DEFAULT
     margin: float = USUAL_MARGIN
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
@@ -76,4 +58,4 @@ class Rule:
 
     @property
     def by_rows(self) -> bool:
-        return self.metric == "accuracy"
+        return metric_of(self.metric).by_rows

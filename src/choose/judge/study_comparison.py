@@ -13,10 +13,9 @@ from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyS
 from choose.schema.decision import Decision
 from choose.schema.study_comparison import Shift
 from choose.stats import Estimate
-from choose.stats.metrics import Codes
 from choose.stats.paired import Difference, aligned, holm, paired_difference
 from choose.stats.two_way import Mask, answered, row_means
-from choose.types import Floats
+from choose.types import Codes, Floats
 
 
 @dataclass(frozen=True, slots=True)

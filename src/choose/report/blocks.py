@@ -35,7 +35,6 @@ from choose.report import check_words, study_comparison_words, words
 from choose.report.words import shorten
 from choose.schema.base import Command, Expectation
 from choose.schema.candidate_scorecard import (
-    NAMES,
     CurvePoint,
     GivenAnswer,
     Scorecard,
@@ -47,6 +46,7 @@ from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import LossSplit
 from choose.schema.study_comparison import Versus
 from choose.stats import Estimate
+from choose.tasks.metrics import metric_of
 
 Tone = Literal[
     "", "because", "doubt", "warning", "aside", "note", "caption", "fail", "more"
@@ -792,7 +792,7 @@ def _of_texts(text: TextFigures | None) -> dict[str, str]:
     if text is None:
         return {}
     return {
-        **{f"% {NAMES.get(name, name)}": score_cell(found) for name, found in text.metrics.items()},
+        **{f"% {metric_of(name).name}": score_cell(found) for name, found in text.metrics.items()},
         "micro F1": percent(text.micro_f1),
         "macro F1": percent(text.macro_f1),
     }

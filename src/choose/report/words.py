@@ -42,15 +42,11 @@ from choose.formatting import (
 )
 from choose.schema.base import Command
 from choose.schema.candidate_scorecard import (
-    LABEL_METRICS,
-    RANKING_METRICS,
-    SET_METRICS,
     Beyond,
     Failure,
     Needed,
     Payback,
     Scorecard,
-    name_of,
 )
 from choose.schema.decision import (
     LIKELY,
@@ -71,60 +67,24 @@ from choose.schema.decision import (
 from choose.schema.diagnosis import Audit, DocumentDrill, GapName, LossSplit, Takeover, best_first
 from choose.schema.plan import LeftOut, Reason
 from choose.stats import Estimate
+from choose.tasks.metrics import DEFAULT, LABELS, METRICS, RANKING, metric_of
 from choose.types import FAMILIES, Kind
 
 # Scores and their names.
 
-# What "right" means where it is not that each row counts the same, by the study's metric.
-COUNTED = {
-    "balanced": "Every label counts the same, however many rows it has.",
-    "field-f1": "The score is field F1, the mean over rows; a field is right if its value matches.",
-    "example-f1": "The score is example F1: how far predicted and right labels of a row overlap.",
-    "exact-set": "The score is the share of rows with all the right labels and no other.",
-    "exact-record": "The score is the share of records that are right as a whole.",
-    "chrf": "The score is chrF, the overlap of short character sequences with the right text.",
-    "token-f1": "The score is token F1: how far the words of an answer and a right one overlap.",
-    "value-match": "An answer is right if it equals an accepted one, as text, number or date.",
-    "rouge-l": "The score is ROUGE-L, the longest sequence of words in common with the right text.",
-    "ndcg@10": "The score is nDCG@10: how high relevant documents rank among the first ten.",
-    "mrr@10": "The score is MRR@10, the mean of 1 / the rank of the first relevant document.",
-    "hit@1": "The score is the share of questions whose first document is relevant.",
-    "hit@5": "The score is the share of questions with a relevant document among the first five.",
-    "recall@10": "The score is the share of relevant documents that are among the first ten.",
-}
-
-# What a score is a percentage of, by the study's metric: 79 % right, 79 % mean recall.
-SCORED = {
-    "accuracy": "right",
-    "balanced": "mean recall",
-    "field-f1": "of fields right",
-    "example-f1": "of labels right",
-    "exact-set": "of label sets right",
-    "exact-record": "of records right",
-    "token-f1": "of words shared",
-    "exact-match": "exactly right",
-    "value-match": "of values right",
-    "hit@1": "with a relevant document first",
-    "hit@5": "with a relevant document among five",
-    "recall@10": "of relevant documents found",
-}
-
 # What a score is of where a model's answers are taken for right ones.
 AGREEMENT = "agreement with"
 
-
-def noun_of(metric: str) -> str:
-    """Return what a score is a percentage of; the name of a metric that is no percentage."""
-    return SCORED.get(metric) or name_of(metric)
+_UNITS = {metric.unit for metric in METRICS.values()} - {""}
 
 
 def is_share(noun: str) -> bool:
-    """Return whether a score is shown as a percentage of something, by `noun_of` the metric."""
-    return noun in SCORED.values() or noun.startswith(AGREEMENT)
+    """Return whether a score is shown as a percentage of something, by its `score_noun`."""
+    return noun in _UNITS or noun.startswith(AGREEMENT)
 
 
 def scored(value: float, noun: str) -> str:
-    """Return ``82 % right``, ``86 % of fields right`` or ``chrF 0.31``, by `noun_of` the metric."""
+    """Return ``82 % right``, ``86 % of fields right`` or ``chrF 0.31``, by its `score_noun`."""
     return f"{in_percent(value)} {noun}" if is_share(noun) else f"{noun} {value:.2f}"
 
 
@@ -144,9 +104,11 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
 
 
 def score_noun(goal: Mapping[str, Any]) -> str:
+    """Return what a score is a percentage of; the name of a metric that is no percentage."""
     if teacher := goal.get("agreement"):
         return f"{AGREEMENT} {teacher}"
-    return noun_of(goal.get("metric", "accuracy"))
+    metric = metric_of(goal.get("metric", DEFAULT))
+    return metric.unit or metric.name
 
 
 def score_head(goal: Mapping[str, Any]) -> str:
@@ -205,19 +167,23 @@ class Words:
         return upper(self.score) if self.score.split(" ", 1)[0].islower() else self.score
 
 
+# The label, target and new of `Words`, by kind of task.
+_NOUNS = {
+    LABELS: ("label", "label", "label"),
+    "multilabel": ("row", "label set", "label"),
+    RANKING: ("question", "relevant document", "field"),
+}
+
+
 def words_of(metric: str) -> Words:
     """Return the words for a study by its metric."""
-    if metric in LABEL_METRICS:
-        return Words("accuracy", "label", "label", "label")
-    if metric in SET_METRICS:
-        return Words(name_of(metric), "row", "label set", "label")
-    if metric in RANKING_METRICS:
-        return Words(name_of(metric), "question", "relevant document", "field", ranks=True)
-    return Words(name_of(metric), "row", "target", "field")
+    found = metric_of(metric)
+    nouns = _NOUNS.get(found.kind, ("row", "target", "field"))
+    return Words(found.name, *nouns, ranks=found.kind == RANKING)
 
 
 def words_in(decision: Decision) -> Words:
-    words = words_of(decision.goal.get("metric", "accuracy"))
+    words = words_of(decision.goal.get("metric", DEFAULT))
     if decision.goal.get("agreement"):
         words = replace(words, score=score_noun(decision.goal))
     return replace(words, local=bool(decision.goal.get("on_premises")))
@@ -413,8 +379,9 @@ def doubts(decision: Decision) -> Iterator[str]:
         only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
         yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
     yield from _others(decision)
-    if (counted := COUNTED.get(decision.goal.get("metric", ""))) is not None:
-        yield counted
+    metric = metric_of(decision.goal.get("metric", DEFAULT))
+    if metric.help and metric.key != DEFAULT:
+        yield f"The score is {metric.name}: {metric.help}."
 
 
 def members(decision: Decision) -> list[Scorecard]:

@@ -153,37 +153,6 @@ class ComparedRow(Record):
     text: str | None = None
 
 
-# Metrics of answers that are labels.
-LABEL_METRICS = ("accuracy", "balanced")
-
-# Usual metrics of answers that are sets of labels.
-SET_METRICS = ("example-f1", "exact-set")
-
-# Usual metrics of rankings of documents.
-RANKING_METRICS = ("ndcg@10", "mrr@10", "hit@1", "hit@5", "recall@10")
-
-# What a score is called, by the study's metric.
-NAMES = {
-    "accuracy": "accuracy",
-    "balanced": "balanced accuracy",
-    "field-f1": "field F1",
-    "example-f1": "example F1",
-    "exact-set": "exact set",
-    "exact-record": "exact match",
-    "chrf": "chrF",
-    "rouge-l": "ROUGE-L",
-    "token-f1": "token F1",
-    "exact-match": "exact match",
-    "value-match": "same text, number or date",
-    "ndcg@10": "nDCG@10",
-    "mrr@10": "MRR@10",
-}
-
-
-def name_of(metric: str) -> str:
-    return NAMES.get(metric, metric)
-
-
 class Service(Record):
     """What was seen of a model behind an endpoint, on the clean rows.
 

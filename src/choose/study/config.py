@@ -14,7 +14,6 @@ from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting.prompts import OwnPrompt, read_prompt
 from choose.outside_values import Settings, Several, per_month, seconds, share
-from choose.schema.candidate_scorecard import LABEL_METRICS
 from choose.schema.study_sections import (
     AnswersSection,
     DataSection,
@@ -23,7 +22,7 @@ from choose.schema.study_sections import (
     TaskSection,
     option,
 )
-from choose.tasks.kinds import TEXT_METRICS
+from choose.tasks.metrics import DEFAULT, METRICS, metrics_of
 from choose.tasks.scoring import is_function
 from choose.types import FAMILIES, Kind
 
@@ -34,6 +33,12 @@ Rate = Annotated[float, BeforeValidator(share), Field(ge=0, lt=1)]
 View = Literal["typos"]
 ScenarioKind = Literal["inner", "time", "source", "new-class"]
 
+# The metrics with their kinds of task; one whose name says what it is has no kind to choose in.
+_BY_KIND = "; ".join(
+    f"{kind}: {', '.join(metrics_of(kind))}"
+    for kind in dict.fromkeys(metric.kind for metric in METRICS.values() if metric.help)
+)
+
 
 class Goal(Settings):
     """What counts as good enough, fixed before the run; fractions, so 0.02 is two points."""
@@ -42,11 +47,9 @@ class Goal(Settings):
         "What is good enough, such as 90%.", gt=0, le=1
     )
     metric: Annotated[str, Flag("NAME")] = option(
-        "Score to decide by; the first is the default. Labels: accuracy, balanced (every label "
-        "counts the same). Sets of labels: example-f1, exact-set. Records: field-f1, exact-record. "
-        "Texts: chrf, rouge-l. Questions: token-f1, exact-match, value-match. Yours: "
+        f"Score to decide by; the first of a kind is its default. {_BY_KIND}. Yours: "
         "FILE.py:FUNCTION, which takes (output, targets).",
-        default="accuracy",
+        default=DEFAULT,
     )
     margin: Annotated[float | None, BeforeValidator(share)] = option(
         "Smallest gain that matters, such as 0.02 or 2%; with 0 any gain that is shown does. "
@@ -58,12 +61,10 @@ class Goal(Settings):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, name: str) -> str:
-        known = [*LABEL_METRICS, *TEXT_METRICS]
-        if name not in known and not is_function(name):
+        if name not in METRICS and not is_function(name):
             raise ValueError(
-                f"labels have {', '.join(LABEL_METRICS)} (macro-F1 is shown, not optimised); other "
-                f"kinds {', '.join(known[len(LABEL_METRICS) :])}; a function of yours is "
-                f"FILE.py:FUNCTION.{did_you_mean(name, known)}".removesuffix(".")
+                f"{_BY_KIND} (macro-F1 is shown, not optimised); a function of yours is "
+                f"FILE.py:FUNCTION.{did_you_mean(name, METRICS)}".removesuffix(".")
             )
         return name
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import TaskSection
+from choose.tasks.metrics import metrics_of
 from choose.tasks.ranking import Ranking
 from choose.tasks.value_parsing import (
     as_date,
@@ -35,10 +36,6 @@ NO_ANSWER = "no answer"
 # Words of a brief answer. Token F1 was made for these, such as spans. Longer ones are texts, which
 # can say the same in other words.
 BRIEF = 20.0
-
-# The scores of every answer, the usual headline first.
-OWN = ("token-f1", "exact-match", "value-match")
-
 
 # Names of columns that hold what is to be read for an answer.
 PASSAGES = ("passage", "context", "paragraph", "passages", "contexts", "document", "article")
@@ -100,13 +97,13 @@ class Answering(Task):
     is read has to be found first.
     """
 
-    own: ClassVar[tuple[str, ...]] = OWN
+    own: ClassVar[tuple[str, ...]] = metrics_of("answering")
     unanswerable: bool = False
     passage: str | None = None
     documents: str = ""
     corpus: Corpus | None = field(default=None, compare=False, repr=False)
     day_first: bool = True
-    headline: str = OWN[0]
+    headline: str = own[0]
     kind: Literal["answering"] = "answering"
 
     def scored_by(self) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 from choose.errors import DataError, quoted
 from choose.schema.study_sections import FieldType, TaskSection
 from choose.tasks.base import check_differ, check_named
+from choose.tasks.metrics import metrics_of
 from choose.tasks.value_parsing import (
     canonical,
     distinct_keys,
@@ -30,9 +31,6 @@ from choose.tasks.value_parsing import (
 from choose.types import Example, Item, Task
 
 Record = Mapping[str, Any]
-
-# The scores of every answer.
-OWN = ("field-f1", "exact-record")
 
 # Characters of JSON that are read of one answer.
 LONGEST = 1_000_000
@@ -45,10 +43,10 @@ class Extraction(Task):
     `day_first` says how 3/4/2025 is read.
     """
 
-    own: ClassVar[tuple[str, ...]] = OWN
+    own: ClassVar[tuple[str, ...]] = metrics_of("extraction")
     fields: Mapping[str, FieldType]
     day_first: bool = True
-    headline: str = OWN[0]
+    headline: str = own[0]
     kind: Literal["extraction"] = "extraction"
 
     def scored_by(self) -> tuple[Any, ...]:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from choose.errors import DataError, StudyError, did_you_mean, rows_named
 from choose.formatting import plural
-from choose.schema.candidate_scorecard import LABEL_METRICS
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import (
     BRIEF,
@@ -30,6 +29,7 @@ from choose.tasks.extraction import (
     record_cell,
 )
 from choose.tasks.labels import Classification, check_targets, label_cells, task_from
+from choose.tasks.metrics import DEFAULT, METRICS, metrics_of
 from choose.tasks.multilabel import (
     Multilabel,
     check_sets,
@@ -86,11 +86,6 @@ class Kind:
     record: Callable[[str], Mapping[str, Any]] | None = None
     reads_passages: bool = False
     has_documents: Literal["no", "may", "must"] = "no"
-
-    @property
-    def scores(self) -> tuple[str, ...]:
-        """The usual scores of an answer that is no label, the headline first."""
-        return () if self.task is Classification else self.task.own
 
 
 KINDS: Mapping[str, Kind] = {
@@ -175,9 +170,6 @@ KINDS: Mapping[str, Kind] = {
 
 USUAL = next(iter(KINDS))
 
-# The usual scores of answers that are no labels.
-TEXT_METRICS = tuple(score for kind in KINDS.values() for score in kind.scores)
-
 
 # How fields of a stored task are read; others are taken as they are.
 _READERS: Mapping[str, Callable[[Any], Any]] = {
@@ -256,13 +248,13 @@ def check_kind(kind: str | None) -> None:
 
 def with_metric(task: Task, metric: str, target: str) -> Task:
     """Return a task that is scored by a metric first; `target` is a right answer to try it on."""
-    labels, kind = metric in LABEL_METRICS, KINDS[task.kind]
-    if metric == LABEL_METRICS[0] or (labels and task.labels):
+    own = metrics_of(task.kind)
+    if metric == DEFAULT or (metric in own and task.labels):
         return task
-    if metric in kind.scores:
+    if metric in own:
         return replace(task, headline=metric)
-    if labels or task.labels or metric in TEXT_METRICS:
-        own = LABEL_METRICS if task.labels else (*kind.scores, "FILE.py:FUNCTION")
+    if metric in METRICS or task.labels:
+        own = own if task.labels else (*own, "FILE.py:FUNCTION")
         raise StudyError(
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(own)}."

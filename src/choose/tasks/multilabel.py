@@ -19,7 +19,6 @@ from itertools import chain
 from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, quoted
-from choose.schema.candidate_scorecard import SET_METRICS
 from choose.schema.study_sections import TaskSection
 from choose.tasks.base import Draw, check_differ
 from choose.tasks.labels import (
@@ -28,6 +27,7 @@ from choose.tasks.labels import (
     label_order,
     named_labels,
 )
+from choose.tasks.metrics import metrics_of
 from choose.tasks.value_parsing import scalar_text, type_name
 from choose.types import Example, Status, Task
 
@@ -175,10 +175,10 @@ class Multilabel(Task):
     `choice_names` are aligned with `choices`; `descriptions` are by label.
     """
 
-    own: ClassVar[tuple[str, ...]] = SET_METRICS
+    own: ClassVar[tuple[str, ...]] = metrics_of("multilabel")
     choices: tuple[str, ...]
     choice_names: tuple[str, ...]
-    headline: str = SET_METRICS[0]
+    headline: str = own[0]
     kind: Literal["multilabel"] = "multilabel"
 
     def __post_init__(self) -> None:
@@ -201,7 +201,7 @@ class Multilabel(Task):
         # Two empty sets are equal; of an empty one and another the F1 is 0.
         f1 = [2 * len(given & one) / (len(given) + len(one) or 1) for one in right]
         exact = float(given in right)
-        return {SET_METRICS[0]: exact or max(f1), SET_METRICS[1]: exact}
+        return {"example-f1": exact or max(f1), "exact-set": exact}
 
     def parts(self, text: str) -> list[str]:
         return list(read_set(text))

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from choose.corpus import Corpus, Span
 from choose.errors import quoted
-from choose.schema.candidate_scorecard import RANKING_METRICS
 from choose.tasks.base import Draw
+from choose.tasks.metrics import RANKING, metrics_of
 from choose.tasks.value_parsing import distinct_keys, json_in, scalar_text
 from choose.types import Task
 
@@ -38,10 +38,10 @@ class Place(NamedTuple):
 class Ranking(Task):
     """A task whose answers are documents of `corpus`, of which `documents` is the digest."""
 
-    own: ClassVar[tuple[str, ...]] = RANKING_METRICS
+    own: ClassVar[tuple[str, ...]] = metrics_of(RANKING)
     documents: str = ""
     corpus: Corpus | None = field(default=None, compare=False, repr=False)
-    headline: str = RANKING_METRICS[0]
+    headline: str = own[0]
     kind: Literal["ranking"] = "ranking"
 
     def problem_with(self, output: str) -> str | None:
@@ -81,7 +81,7 @@ def rank_scores(ids: Sequence[str], grades: Mapping[str, float]) -> dict[str, fl
     document of grade g at rank r adds g / log2(r + 1). All are 0 where nothing is relevant.
     """
     if not grades:
-        return dict.fromkeys(RANKING_METRICS, 0.0)
+        return dict.fromkeys(Ranking.own, 0.0)
     gains = [grades.get(id, 0.0) for id in ids[:DEPTH]]
     ideal = sorted(grades.values(), reverse=True)[:DEPTH]
     first = next((rank for rank, gain in enumerate(gains, 1) if gain > 0), None)

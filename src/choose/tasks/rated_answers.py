@@ -8,27 +8,23 @@ from typing import ClassVar, Literal
 
 from choose.errors import DataError
 from choose.outside_values import finite
+from choose.tasks.metrics import SCORES, metrics_of
 from choose.types import Example, Task
-
-SCORES = "scores"
-
-# The one score of an answer.
-OWN = ("score",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores(Task):
     """A task of which scores of answers are known: an output is its score, from 0 to 1."""
 
-    own: ClassVar[tuple[str, ...]] = OWN
-    headline: str = OWN[0]
+    own: ClassVar[tuple[str, ...]] = metrics_of(SCORES)
+    headline: str = own[0]
     kind: Literal["scores"] = "scores"
 
     def problem_with(self, output: str) -> str | None:
         return None if _number_in(output) is not None else "it is no number from 0 to 1"
 
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
-        return {OWN[0]: _number_in(output) or 0.0}
+        return {"score": _number_in(output) or 0.0}
 
 
 def _number_in(text: str) -> float | None:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
+from choose.tasks.metrics import metrics_of
 from choose.tasks.value_parsing import json_in, scalar_text, type_name
 from choose.types import Task
 
 _WORDS = re.compile(r"[^\W_]+")
-
-# The scores of every answer.
-OWN = ("chrf", "rouge-l")
 
 # Words of a text that ROUGE-L compares: its time grows with the product of both lengths.
 MOST_WORDS = 3_000
@@ -24,8 +22,8 @@ MOST_WORDS = 3_000
 class Writing(Task):
     """A task whose answers are free texts, with what to do in the user's words."""
 
-    own: ClassVar[tuple[str, ...]] = OWN
-    headline: str = OWN[0]
+    own: ClassVar[tuple[str, ...]] = metrics_of("writing")
+    headline: str = own[0]
     kind: Literal["writing"] = "writing"
 
     def scored_by(self) -> tuple[Any, ...]:

@@ -14,9 +14,10 @@ from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.schema.candidate_scorecard import RANKING_METRICS, Beyond, Cost, CurveForecast
+from choose.schema.candidate_scorecard import Beyond, Cost, CurveForecast
 from choose.stats import Estimate
 from choose.stats.paired import Difference
+from choose.tasks.metrics import RANKING, metric_of
 from choose.types import FAMILIES, Family
 
 
@@ -38,7 +39,7 @@ class Candidates:
     @property
     def ranks(self) -> bool:
         """Return whether answers are rankings of documents, for which none is prompted."""
-        return not self.scores.rows.labels and self.rule.metric in RANKING_METRICS
+        return not self.scores.rows.labels and metric_of(self.rule.metric).kind == RANKING
 
     @property
     def question(self) -> tuple[Family, ...]:

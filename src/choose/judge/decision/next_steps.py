@@ -42,6 +42,7 @@ from choose.schema.decision import SMALL_LOSS, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
 from choose.stats import Estimate
+from choose.tasks.metrics import FOR_RARE_LABELS, SCORES, metric_of
 from choose.types import Kind
 
 
@@ -159,7 +160,7 @@ def _removes(case: Case, step: Step) -> float:
 
 def _metric(case: Case) -> Iterator[Step]:
     if case.candidates.families and rare_labels(case):
-        again = _command("score" if _all_given(case) else "compare", metric="balanced")
+        again = _command("score" if _all_given(case) else "compare", metric=FOR_RARE_LABELS)
         yield Step(kind="metric", code="rare-label", command=again)
 
 
@@ -470,7 +471,7 @@ def _add_families(case: Case) -> Iterator[Step]:
     """
     names, families = case.candidates.names, case.candidates.families
     if _all_given(case):
-        if "baseline" not in families and case.candidates.rule.metric != "score":
+        if "baseline" not in families and metric_of(case.candidates.rule.metric).kind != SCORES:
             command = _command("score", baseline="")
             yield Step(kind="add-candidate", code="add-baseline", names=names, command=command)
     elif len(families) == 1:

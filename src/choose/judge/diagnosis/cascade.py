@@ -13,9 +13,8 @@ from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoredRows
 from choose.schema.diagnosis import Takeover
 from choose.stats import Estimate
 from choose.stats.intervals import clopper_pearson
-from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
-from choose.types import Floats, Run
+from choose.types import Codes, Floats, Run
 
 # One part of the rows chooses what the others test.
 PARTS = 5

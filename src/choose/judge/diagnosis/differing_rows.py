@@ -16,10 +16,9 @@ from choose.judge.scores.score_tables import ARTEFACT, CLEAN, MISSING, Candidate
 from choose.schema.candidate_scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.schema.diagnosis import Confusion, Doubtful, ErrorOverlap
 from choose.stats.intervals import two_way_interval
-from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask, row_means
 from choose.tasks.ranking import Ranking
-from choose.types import Floats
+from choose.types import Codes, Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200

@@ -18,9 +18,8 @@ from choose.judge.scores.score_tables import CLEAN
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, WeakAuditor
 from choose.stats import Estimate
 from choose.stats.intervals import wilson
-from choose.stats.metrics import Codes
 from choose.stats.two_way import Mask
-from choose.types import Floats, Run
+from choose.types import Codes, Floats, Run
 
 # What no row is counted as.
 NONE = -1

@@ -48,9 +48,9 @@ from choose.schema.candidate_scorecard import (
 )
 from choose.stats import Estimate
 from choose.stats.intervals import wilson
-from choose.stats.metrics import UNUSABLE, macro_f1, per_label
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
+from choose.tasks.metrics import UNUSABLE, evened, macro_f1, per_label
 
 
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
@@ -317,7 +317,8 @@ def accuracy(candidate: CandidateScores) -> Estimate | None:
     right, rows = table.block, table.rows
     even = rows.weights_of(table.complete) is None
     alike = rows.clusters is None and even and bool(np.isin(right, (0, 1)).all())
-    if rows.even and candidate.info.constant and len(np.unique(table.answers)) == 1:
+    constant = candidate.info.constant and len(np.unique(table.answers)) == 1
+    if constant and rows.metric.weigh is evened:
         # One label for every row: its recall is 1, that of every other label 0, on any rows.
         recall = 1 / len(np.unique(rows.targets[table.complete]))
         point = Estimate(value=recall, low=recall, high=recall)

@@ -10,11 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items, id_hash
-from choose.judge.goal import evened
 from choose.schema.candidate_scorecard import Failure
-from choose.stats.metrics import UNUSABLE, Codes
 from choose.stats.two_way import Mask, answered, whole_rows
-from choose.types import Floats, Run
+from choose.tasks.metrics import DEFAULT, UNUSABLE, Metric, metric_of
+from choose.types import Codes, Floats, Run
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,8 @@ class ScoredRows:
         clusters: of each row; None if every row is its own cluster, or all are of one: then figures
             are about that one, of which rows are drawn.
         one_cluster: whether all are of one.
-        weights: (rows,) of the balanced metric, or None if all count the same.
         conflicting: rows whose input has two targets.
-        even: whether every label gets the same total weight, in any subset of the rows too.
+        metric: what the study decides by.
         codes: code by answer; texts get one as they occur, so that equal texts have equal codes.
         fields: what each record fills; none where answers are labels.
     """
@@ -40,9 +38,8 @@ class ScoredRows:
     targets: Codes
     labels: tuple[str, ...]
     clusters: tuple[str, ...] | None
-    weights: Floats | None
     conflicting: Mask
-    even: bool = False
+    metric: Metric
     codes: dict[str, int] = field(default_factory=dict)
     fields: tuple[frozenset[str], ...] = ()
     one_cluster: bool = False
@@ -85,8 +82,13 @@ class ScoredRows:
             return None
         return [self.clusters[i] for i in np.flatnonzero(mask).tolist()]
 
+    @cached_property
+    def weights(self) -> Floats | None:
+        """Return the (rows,) weights of all rows, or None if all count the same."""
+        return self.weights_of(np.ones(len(self.targets), dtype=np.bool_))
+
     def weights_of(self, mask: Mask) -> Floats | None:
-        return evened(self.targets[mask]) if self.even else None
+        return self.metric.weigh(self.targets[mask]) if self.metric.weigh else None
 
     def weights_on(self, mask: Mask) -> Floats | None:
         """Return (rows,) the weights of the rows in the mask, 0 elsewhere."""
@@ -105,15 +107,13 @@ def rows_of(evidence: Evidence, items: Items, metric: str) -> ScoredRows:
     if not evidence.labels:
         codes = {text: i for i, text in enumerate(dict.fromkeys(items.targets))}
     targets = np.array([codes[target] for target in items.targets], dtype=np.int64)
-    even = metric == "balanced"
     return ScoredRows(
         index={id: i for i, id in enumerate(items.ids)},
         targets=targets,
         labels=evidence.labels,
         clusters=None if one or clusters == len(items.ids) else items.clusters,
-        weights=evened(targets) if even else None,
         conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
-        even=even,
+        metric=metric_of(metric),
         codes=codes,
         fields=items.fields,
         one_cluster=one,
@@ -307,7 +307,7 @@ class StudyScores:
         return tuple(c for c in self.candidates if c.main is not None)
 
 
-def study_scores(evidence: Evidence, metric: str = "accuracy") -> StudyScores:
+def study_scores(evidence: Evidence, metric: str = DEFAULT) -> StudyScores:
     rows = rows_of(evidence, evidence.items, metric)
     all_rows = rows_of(evidence, _joined(evidence), metric)
     by_candidate: dict[str, list[Run]] = defaultdict(list)

@@ -33,7 +33,8 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.progress import as_part
-from choose.schema.candidate_scorecard import dollars, name_of
+from choose.schema.candidate_scorecard import dollars
+from choose.tasks.metrics import DEFAULT, metric_of
 from choose.tasks.writing import Writing
 from choose.types import Answers, Counts, Example, Floats, Item, Status, Task
 
@@ -327,7 +328,7 @@ class PromptSearch:
                 f" The model rewrote the prompt {times} from rows that it got wrong; {self.kept} "
                 "gained on others."
             )
-        metric = "accuracy" if self.task.labels else name_of(self.task.metrics[0])
+        metric = metric_of(DEFAULT if self.task.labels else self.task.metrics[0]).name
         return [
             f"Prompt: {described}.",
             f"The search compared {len(self.known)} settings on {len(self.parts.asked)} training "
