@@ -6,8 +6,6 @@ not measured, with the reason.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from choose.judge.decision.candidates import Candidates
@@ -142,28 +140,6 @@ def labels_clean_enough(audit: Audit | None, conflicting: int, rows: int) -> Gat
         total=rows,
         limit=WRONG,
     )
-
-
-def labels_limit(case: Case) -> Literal["target", "short", "errors"] | None:
-    """Return in which way the labels limit the best candidate, if they do.
-
-    ``target``: the target lies above the whole band of what such labels allow, and the best
-    candidate already reaches that band. ``short``: no candidate reaches the target with these
-    labels, and the best one would if the fewest possible wrong labels were corrected. ``errors``:
-    wrong labels are more than half of the errors of the best candidate, at conservative bounds.
-    """
-    noise = case.audit.noise if case.audit else None
-    # A share of wrong labels counts rows: it bounds no other metric.
-    if noise is None or not case.candidates.rule.by_rows:
-        return None
-    best, target = case.candidates.accuracies[case.candidates.leader], case.candidates.rule.target
-    assert best.low is not None
-    assert best.high is not None
-    if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
-        return "target"
-    if not case.reachable and target is not None and best.value + noise.low >= target:
-        return "short"
-    return "errors" if noise.low > (1 - best.low) / 2 else None
 
 
 def may_hide_success(case: Case) -> bool:

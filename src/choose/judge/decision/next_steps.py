@@ -17,7 +17,6 @@ from choose.judge.decision.chance import Outlook, chances_of
 from choose.judge.decision.gates import (
     conflicts_fail,
     credible,
-    labels_limit,
     rare_label_missed,
     rare_labels,
     relabelling_gain,
@@ -31,7 +30,7 @@ from choose.judge.decision.more_labels import (
     steepest_gain,
 )
 from choose.judge.decision.rule import ENOUGH_RUNS, Case
-from choose.judge.decision.verdict_kind import documents_limit, target_met
+from choose.judge.decision.verdict_kind import documents_limit, doubted_labels_limit, target_met
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import Whole
@@ -119,7 +118,7 @@ def steps_of(case: Case, kind: Kind) -> tuple[Step, ...]:
 def _every_step(case: Case, kind: Kind) -> list[Step]:
     check = list(_check_labels(case))
     worth_most = bool(check) and (
-        labels_limit(case) is not None
+        doubted_labels_limit(case)
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
     waiting, planned = case.unbegun, case.planned_runs

@@ -1,4 +1,8 @@
-"""The kind of a verdict: adopt, baseline is enough, none works, and the rest."""
+"""The kind of a verdict: adopt, baseline is enough, none works, and the rest.
+
+`kind_of` tries the conditions in order; each is a function below it, such as
+`doubted_labels_limit`, which makes it ``fix-labels``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from choose.judge.decision.gates import labels_limit
 from choose.judge.decision.more_labels import (
     forecast_nearest_target,
     steepest_gain,
@@ -26,9 +29,8 @@ DOUBLINGS = 2
 def kind_of(case: Case) -> Kind:
     if case.candidates.nearest is not None:
         return "none-works"
-    limited = conflicts_limit(case) is not None or labels_limit(case) is not None
     satisfied = case.sure and case.target in ("met", "none")
-    if limited and not satisfied:
+    if (conflicts_limit(case) or doubted_labels_limit(case)) and not satisfied:
         return "fix-labels"
     if not case.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
@@ -64,19 +66,39 @@ def target_met(case: Case) -> bool:
     return case.sure and case.target == "met"
 
 
-def conflicts_limit(case: Case) -> tuple[int, int] | None:
-    """Return (errors on texts with two labels, errors) if those are most errors for certain."""
+def doubted_labels_limit(case: Case) -> bool:
+    """Return whether wrong labels limit the best candidate, in one of three ways.
+
+    The target lies above the whole band of what such labels allow, and the best candidate already
+    reaches that band. Or no candidate reaches the target with these labels, and the best one would
+    if the fewest possible wrong labels were corrected. Or wrong labels are more than half of the
+    errors of the best candidate, at conservative bounds.
+    """
+    noise = case.audit.noise if case.audit else None
+    # A share of wrong labels counts rows: it bounds no other metric.
+    if noise is None or not case.candidates.rule.by_rows:
+        return False
+    best, target = case.candidates.accuracies[case.candidates.leader], case.candidates.rule.target
+    assert best.low is not None
+    assert best.high is not None
+    if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
+        return True
+    if not case.reachable and target is not None and best.value + noise.low >= target:
+        return True
+    return noise.low > (1 - best.low) / 2
+
+
+def conflicts_limit(case: Case) -> bool:
+    """Return whether most errors are on texts that have two labels, for certain."""
     table = case.candidates.scores[case.named].main
     assert table is not None
     if not table.rows.labels:
-        return None
+        return False
     exact = table.answers == table.rows.targets[table.complete][:, None]
     wrong = exact.mean(axis=1) < 0.5
     errors = int(wrong.sum())
     conflicting = int((wrong & table.rows.conflicting[table.complete]).sum())
-    if not errors or wilson(conflicting, errors)[0] <= 0.5:
-        return None
-    return conflicting, errors
+    return errors > 0 and wilson(conflicting, errors)[0] > 0.5
 
 
 def may_grow(case: Case) -> bool:
