@@ -1,4 +1,7 @@
-"""Baselines without a language model: majority, tfidf, probe, knn."""
+"""Baselines of labels and sets of labels: majority, tfidf, probe, knn.
+
+Those of texts are in `texts`, of records in `records`, of rankings in `rankings`.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,11 @@ SHARPNESS = 5.0
 
 
 class Baseline:
-    """What strategies without a language model have in common."""
+    """The base of strategies without a language model.
+
+    Another one states `title`, `good_for`, `needs` and `takes`, gives `fit` and `predict`, and has
+    a line among the entry points of pyproject.toml.
+    """
 
     family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 1
