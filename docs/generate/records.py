@@ -26,7 +26,6 @@ METRICS_INTRO = """## Metrics
 
 What `--metric` names; the first of a kind is its default. Each is a mean over rows from 0 to 1, of
 which more is better. [Your own](../your-own-strategy.md#a-metric-of-your-own) counts as well.
-
 """
 DECISION_INTRO = """# decision.json
 

@@ -230,13 +230,13 @@ def thin_study(seed: int) -> Evidence:
 
 def test_weights_and_the_order_of_candidates_do_not_change_the_law() -> None:
     scores = study_scores(thin_study(3))
-    order = select_candidates(scores, Rule()).order
-    law = joint_distribution(order, scores.rows)
-    tripled = replace(scores.rows, weights=np.full(600, 3.0))
-    again = joint_distribution(order, tripled)
+    order, rows = select_candidates(scores, Rule()).order, scores.rows
+    law = joint_distribution(order, rows)
+    thrice = replace(rows.metric, weigh=lambda _: np.full(600, 3.0))
+    again = joint_distribution(order, replace(rows, metric=thrice))
     assert again.mean == pytest.approx(law.mean)
     assert again.covariance == pytest.approx(law.covariance)
-    turned = joint_distribution(order[::-1], scores.rows)
+    turned = joint_distribution(order[::-1], rows)
     assert turned.mean[::-1] == pytest.approx(law.mean)
     assert np.all(np.linalg.eigvalsh(law.covariance) > 0)
 

@@ -205,5 +205,5 @@ def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):
     reader = card(decision, "reader")
     assert reader.accuracy.value == pytest.approx(mean)
     assert "% of records right. " in headline(decision)
-    assert "The score is the share of records that are right as a whole." in headline(decision)
+    assert "the share of records that are right as a whole." in headline(decision)
     assert 0.5 < mean < reader.text.metrics["field-f1"].value
