@@ -56,6 +56,14 @@ def test_u3_a_family_that_was_not_measured_makes_a_guesser_no_more_usable() -> N
     assert "use" not in words.answer(found).replace("usable", "")
 
 
+def test_what_always_gives_one_label_is_not_usable() -> None:
+    """ "Use a cheap baseline (tfidf): 93 % right", where tfidf missed 17 of 17 of the other."""
+    seen = study([majority(0.6), tfidf(0.6), probe(0.6)], 300, 4)
+    answers = next(run.answers for run in seen.runs if run.trial.candidate == "majority")
+    runs = tuple(replace(run, answers=answers) for run in seen.runs)
+    assert not judge(replace(seen, runs=runs), Rule()).verdict.usable
+
+
 def test_a_reference_is_never_to_be_repeated() -> None:
     """ "Repeat sentence with more seeds", where nothing but references had answered."""
     guess = decisions.candidate("nearest", "baseline", 0.22, 0.01, seeds=1, run_spread=1.0)

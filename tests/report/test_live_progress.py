@@ -31,9 +31,11 @@ def test_a_round_is_said_in_these_words() -> None:
     """A prompt that had answered 25 rows stood in the line of 602."""
     said = "round 3: 2,000 training rows, 200 test rows; lora 63"
     assert round_line(standing()) == f"{said}, probe 62, retrieval 51"
-    assert round_line(standing(), {**SCORES, "lora": 0.6}) == said, "only lora took part"
-    assert round_line(standing(), SCORES) == round_line(standing())
-    assert round_line(standing(rows={"lora": 5}), {**SCORES, "lora": 0.6}) == f"{said} (5 rows)"
+    before = standing(scores={**SCORES, "lora": 0.6})
+    assert round_line(standing(), before) == said, "only lora took part"
+    assert round_line(standing(), standing()) == round_line(standing())
+    assert round_line(standing(rows={"lora": 5}), before) == f"{said} (5 rows)"
+    assert round_line(standing(rows={"lora": 200}), standing()) == said, "as good on more rows"
 
 
 def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgotten() -> None:
@@ -100,13 +102,8 @@ def test_what_is_left_out_and_what_the_budget_reaches_is_said_first() -> None:
     reach = Reach(learned={"tfidf": 481}, asked={"tfidf": 60}, seconds=())
     jobs = (Job(plain_trial("tfidf"), part=COMPARISON),)
     with watch:
-        watch.planned(
-            dataset(),
-            [Round(0, COMPARISON, 250, 25, jobs)],
-            [LeftOut(candidate="copy", reason="refused", text="it answers writing.")],
-            600.0,
-            reach,
-        )
+        left = LeftOut(candidate="copy", reason="refused", text="it answers writing.")
+        watch.planned(dataset(), [Round(0, COMPARISON, 250, 25, jobs)], [left], 600.0, reach)
     assert out.getvalue().splitlines() == [
         "Forecast for 10 min: cheap baselines on all rows.",
         "Left out: copy: it answers writing.",

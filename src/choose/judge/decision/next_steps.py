@@ -142,7 +142,7 @@ def _every_step(case: Case, kind: Kind) -> list[Step]:
         *_stronger(case),
         *_cascade(case),
         *(() if worth_most else check),
-        *(_finish(case, further) if not (unfinished or waiting or planned) else ()),
+        *(() if unfinished or waiting or planned or case.missing else _finish(case, further)),
         *_more_labels(case),
         *_separate(case, kind),
     ]

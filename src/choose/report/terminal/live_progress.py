@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Self
 
@@ -42,7 +42,7 @@ class LiveProgress:
         self._start = started or perf_counter()
         self._traffic: Traffic | None = None
         self._verdict = self._silent = ""
-        self._scores: dict[str, float] = {}
+        self._before: Standing | None = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -116,8 +116,8 @@ class LiveProgress:
     def standing(self, standing: Standing) -> None:
         """Say the scores after a round, and the verdict so far."""
         if standing.ended:
-            self._say(round_line(standing, self._scores))
-            self._scores = dict(standing.scores)
+            self._say(round_line(standing, self._before))
+            self._before = standing
             self._round, self._current = standing.round.number + 1, None
         silent = ", ".join(name for name, rows in standing.rows.items() if not rows)
         if silent and silent != self._silent:
@@ -166,14 +166,15 @@ def chances_line(standing: Standing) -> str:
     return "; ".join(filter(None, (first, ", ".join(told[1:]))))
 
 
-def round_line(standing: Standing, before: Mapping[str, float] | None = None) -> str:
+def round_line(standing: Standing, before: Standing | None = None) -> str:
     """Return ``round 3: 1,000 training rows, 100 test rows; probe 62, lora 63 (25 rows)``.
 
-    Candidates whose score is that of `before` have answered no more rows, and are left out.
+    Candidates with the rows and the score of `before` took no part, and are left out.
     """
     one, known = standing.round, standing.scores
-    new = [name for name in known if known[name] != (before or {}).get(name)] or [*known]
-    order = sorted(new, key=lambda name: -known[name])
+    now = {(n, score, standing.rows.get(n)) for n, score in known.items()}
+    old = {(n, score, before.rows.get(n)) for n, score in before.scores.items()} if before else {}
+    order = sorted({name for name, *_ in now.difference(old) or now}, key=lambda n: (-known[n], n))
     part = {n: f" ({plural(rows, 'row')})" for n, rows in standing.rows.items() if rows < one.ask}
     scores = ", ".join(f"{shorten(n, NAME)} {100 * known[n]:.0f}{part.get(n, '')}" for n in order)
     return (
