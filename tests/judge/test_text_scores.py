@@ -74,7 +74,7 @@ def test_stored_scores_are_read_not_computed(stored, monkeypatch):
     trial = store.grid()[1][0]
     monkeypatch.setattr(Extraction, "score", None)
     run = Store.open(store.path).get(trial)
-    assert {"field-f1", "exact-record"} == run.scores[CLEAN].keys()
+    assert {*Extraction.own} == run.scores[CLEAN].keys()
 
 
 @pytest.mark.parametrize("damage", ["absent", "zeros", "others"])

@@ -84,7 +84,7 @@ def test_its_metric_decides_a_comparison(installed: dict[str, str], tmp_path: Pa
     [copy] = [card for card in record["scorecards"] if card["candidate"] == "copy"]
     shares = [len(set(r["target"].lower().split())) / 8 for r in rows]
     assert copy["accuracy"]["value"] == pytest.approx(sum(shares) / len(shares))
-    assert set(copy["text"]["metrics"]) == {"same-length", "chrf", "rouge-l"}
+    assert {"same-length", "chrf", "rouge-l"} <= copy["text"]["metrics"].keys()
     assert copy["text"]["metrics"]["same-length"]["value"] == 0
     again = subprocess.run(
         [sys.executable, "-m", "choose", "report", tmp_path / "st", "--fail-under", "0.9"],

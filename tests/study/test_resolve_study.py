@@ -41,7 +41,7 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("[task.fields]\npeople = 'integer'", "task.fields.people.*'text', 'number', 'date' or"),
         ("[grid]\nviews = ['shouting']", "views"),
         ("[goal]\ntarget = 'x'", r"write a share such as 0\.85, or 85%\."),
-        ("[goal]\nmetric = 'x'", "classification: accuracy, balanced;"),
+        ("[goal]\nmetric = 'x'", "classification: accuracy, balanced"),
         ("[[candidates]]\nname = 'x'", "Field required"),
         ("candidates = 7", "input should be a valid tuple"),
         ("[costs]\nhourly_rate = -1", "hourly_rate"),

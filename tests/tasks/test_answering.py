@@ -60,7 +60,8 @@ def test_an_accepted_answer_scores_1_and_the_order_of_answers_is_nothing(text, o
 
 def test_the_nearest_accepted_answer_counts_for_each_score() -> None:
     found = TASK.score("in 1912", ["the year 1912", "1912"])
-    assert found == {"token-f1": pytest.approx(2 / 3), "exact-match": 0.0, "value-match": 0.0}
+    assert found["token-f1"] == pytest.approx(2 / 3)
+    assert found["exact-match"] == found["value-match"] == 0
     assert TASK.score("1912", ["the year 1912", "1912"])["exact-match"] == 1
 
 
@@ -219,7 +220,7 @@ def test_identity_scores_1_where_there_is_a_character(text: str) -> None:
 
 def test_an_empty_answer_scores_0_and_is_a_problem() -> None:
     task = Writing()
-    assert task.score("", ["a text"]) == task.score(None, ["a text"]) == {"chrf": 0, "rouge-l": 0}
+    assert task.score("", ["a text"]) == task.score(None, ["a text"]) == dict.fromkeys(task.own, 0)
     assert task.problem_with(" \n") == "it is empty"
 
 

@@ -41,7 +41,8 @@ def test_two_of_three_fields() -> None:
     target = {"name": "Ann Lee", "people": 4, "items": ["2 rolls", "3 boxes"]}
     output = {"name": "ann lee", "people": "4", "items": ["3 boxes", "2 rolls", "1 box"]}
     found = TASK.score(json.dumps(output), [json.dumps(target)])
-    assert found == {"field-f1": pytest.approx(2 * 4 / (5 + 4)), "exact-record": 0.0}
+    assert found["field-f1"] == pytest.approx(2 * 4 / (5 + 4))
+    assert found["exact-record"] == 0
     assert TASK.counts(json.dumps(output), json.dumps(target))["items"] == (2, 3, 2)
 
 
@@ -49,7 +50,7 @@ def test_empty_against_empty_is_right_and_absent_is_null_is_empty() -> None:
     assert score({}, {}) == 1
     assert score({"name": None, "items": [], "day": ""}, {}) == 1
     assert score({"name": "x"}, {}) == score({}, {"name": "x"}) == 0
-    assert TASK.score(None, ["{}"]) == {"field-f1": 0.0, "exact-record": 0.0}
+    assert TASK.score(None, ["{}"]) == dict.fromkeys(TASK.own, 0.0)
 
 
 def test_the_best_of_several_right_records_counts() -> None:

@@ -272,7 +272,7 @@ def test_example_f1_is_that_of_scikit_learn_and_defined_for_empty_sets() -> None
     assert np.mean([score["example-f1"] for score in ours]) == pytest.approx(theirs, abs=1e-12)
     exact = (given == right).all(axis=1).mean()
     assert np.mean([score["exact-set"] for score in ours]) == pytest.approx(exact)
-    assert TASK.score(None, ["[]"]) == {"example-f1": 0.0, "exact-set": 0.0}
+    assert TASK.score(None, ["[]"]) == dict.fromkeys(TASK.own, 0.0)
 
 
 def test_an_answer_is_a_sorted_list_of_known_labels() -> None:
@@ -306,7 +306,7 @@ def test_names_are_labels_too_and_facts_make_the_task_again() -> None:
     task = Multilabel(choices=("a_1", "b"), choice_names=("first one", "B"), headline="exact-set")
     assert task.named("First  one") == task.named('"a-1"') == "a_1"
     assert task.named("c") is None
-    assert task.metrics == ("exact-set", "example-f1")
+    assert task.metrics[:2] == ("exact-set", "example-f1")
     stored = json.loads(json.dumps(task.facts()))
     assert read_task(stored) == task
     assert read_task(stored).digest == task.digest != TASK.digest == digest(TASK.facts())
