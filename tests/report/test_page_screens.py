@@ -91,6 +91,14 @@ def test_names_are_readable_and_fewer_rows_are_marked() -> None:
     assert {row[-1] for row in cells.values()} == {"open", "use for now", "behind", "reference"}
 
 
+@pytest.mark.parametrize("form", [render_markdown, page_of])
+def test_u7_a_pair_has_one_range_on_a_page(form):
+    """One pair had four ranges, and two of them contradicted each other."""
+    told = re.findall(r"\+0\.4 \([^)]*\)", form(answered()))
+    assert told == [f"+0.4 ({MINUS}7.6 to +8.4)"] * 2
+    assert "Chances without an answer: fine-tuning 25 %." in form(decisions.decision("incomplete"))
+
+
 def test_rows_are_marked_where_every_candidate_answered_a_part() -> None:
     """The chart said "290" of 1,451 rows: all candidates had answered the same part."""
     few = tuple(c.model_copy(update={"common": 121, "rows": 121}) for c in answered().scorecards)

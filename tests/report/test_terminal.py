@@ -79,15 +79,8 @@ def test_colour_adds_nothing_but_colour() -> None:
     plain = shown(decision, no_color=True, force_terminal=True, height=999)
     plain = re.sub(r"\x1b\[[0124;]*m", "", plain)  # bold, dim and underlined are no colours
     assert "\x1b" not in plain
-    coloured = Console(
-        file=io.StringIO(),
-        record=True,
-        width=80,
-        force_terminal=True,
-        height=999,
-        color_system="truecolor",
-        highlight=False,
-    )
+    screen = {"width": 80, "height": 999, "force_terminal": True, "highlight": False}
+    coloured = Console(file=io.StringIO(), record=True, color_system="truecolor", **screen)
     coloured.print(render_full(decision, STORE))
     assert [line.rstrip() for line in coloured.export_text().splitlines()] == plain.splitlines()
 

@@ -387,6 +387,9 @@ def candidates(decision: Decision) -> Iterator[Block]:
     others = listed([s.candidate for s in decision.scorecards if s not in placed])
     compared = words.compared_on(decision, [s.candidate for s in placed])
     left = f"Not measured or not compared: {others}." if others else ""
+    verdict = decision.verdict
+    new = [f"{f} {chance_cell(decision, verdict.chance.get(f))}" for f in verdict.unmeasured]
+    left += f" Chances without an answer: {listed(new)}." * (bool(new) and bool(decision.chance))
     yield from paragraphs((compared, words.beyond_limits(decision), left), "note")
 
 
