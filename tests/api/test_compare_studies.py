@@ -10,8 +10,8 @@ import pytest
 from choose.answers.given import Draw, Given, given_runs
 from choose.api.compare_studies import compare_stores
 from choose.errors import StoreError
-from choose.report.study_comparison_words import headline
-from choose.schema.study_comparison import Versus
+from choose.report.words import what_changed
+from choose.schema.decision import Versus
 from choose.stats.paired import mcnemar_midp
 from choose.store.store import Store
 from choose.tasks.labels import Classification
@@ -207,7 +207,7 @@ def test_the_headline_counts_the_rows_of_the_comparisons(pair: tuple[Path, Path]
     versus = compare_stores(*pair)
     shift = versus.shifts[0].model_copy(update={"rows": 20, "p_holm": 0.5})
     alone = versus.model_copy(update={"shifts": (shift,)})
-    assert headline(alone).endswith("No candidate changed significantly on the 20 common rows.")
+    assert what_changed(alone).endswith("No candidate changed significantly on the 20 common rows.")
     other = shift.model_copy(update={"rows": 50})
     both = versus.model_copy(update={"shifts": (shift, other)})
-    assert "on the 20 to 50 common rows" in headline(both)
+    assert "on the 20 to 50 common rows" in what_changed(both)

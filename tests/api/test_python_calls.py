@@ -16,9 +16,8 @@ import polars as pl
 import pytest
 
 import choose
-from choose.api.arguments import in_keywords, names_of
 from choose.api.compare import report
-from choose.api.notebook import Decision
+from choose.api.notebook import Decision, in_keywords, names_of
 from choose.api.plan import resolve
 from choose.conformance import pool
 from choose.data.readers.json_and_parquet import table_of

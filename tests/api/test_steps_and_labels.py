@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from choose.api import plan
 from choose.api.compare import report, run_study
-from choose.api.notebook_views import first_screen
+from choose.api.notebook import first_screen
 from choose.api.study_evidence import with_commands
 from choose.cli.app import app
 from choose.cli.options import overrides
@@ -66,10 +66,10 @@ def wrong_labels(record: Check) -> str:
 @pytest.mark.slow
 def test_another_set_and_a_damaged_record_have_an_audit_of_their_own(studied: Decision) -> None:
     rows = [(e.text, e.target) for e in pool(seed=2, rows=90)]
-    assert plan.check(write_csv(Path("others.csv"), rows)).record.audited_in is None
+    assert plan.check(plan.resolve(write_csv(Path("others.csv"), rows))).record.audited_in is None
     (folder,) = Path(".choose").iterdir()
     (folder / "decision.json").write_text("{", encoding="utf-8")
-    assert plan.check("words.csv").record.audited_in is None
+    assert plan.check(plan.resolve("words.csv")).record.audited_in is None
 
 
 @pytest.mark.parametrize("named", ["home", "folder", "file", "beside"])
@@ -78,11 +78,12 @@ def test_check_shows_the_list_of_the_study_wherever_it_lies(studied, tmp_path, m
     (folder,) = Path(".choose").iterdir()
     mine = folder if named == "home" else folder.rename(tmp_path / "mine")
     if named in ("home", "beside"):
-        record = plan.check("words.csv").record
+        record = plan.check(plan.resolve("words.csv")).record
     else:
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
-        record = plan.check(study_file=mine if named == "folder" else mine / "study.toml").record
+        file = mine if named == "folder" else mine / "study.toml"
+        record = plan.check(plan.resolve(None, file), file).record
     assert Path(record.audited_in).resolve() == mine.resolve()
     assert record.audit.doubted == studied.audit.doubted
     assert len(record.audit.doubted) >= 1
@@ -97,7 +98,7 @@ def test_check_shows_the_list_of_the_study_wherever_it_lies(studied, tmp_path, m
 def test_without_a_study_check_says_whose_list_it_is(tmp_path: Path) -> None:
     rows = [(e.text, e.target) for e in pool(seed=1, rows=90)]
     rows[4] = (rows[4][0], next(label for _, label in rows if label != rows[4][1]))
-    record = plan.check(write_csv(tmp_path / "my words.csv", rows)).record
+    record = plan.check(plan.resolve(write_csv(tmp_path / "my words.csv", rows))).record
     wrong = wrong_labels(record)
     assert " tfidf (" in wrong
     assert wrong.endswith(f"A study makes a better list: choose compare '{tmp_path}/my words.csv'")

@@ -7,7 +7,7 @@ import pytest
 
 from check.test_non_label_targets import asked, booking, question, shop, summary
 from choose.api import plan
-from choose.api.notebook_views import printed
+from choose.api.notebook import printed
 from choose.conformance import pool
 from choose.report.blocks import check_blocks
 from choose.report.terminal.pages import Page

@@ -27,7 +27,7 @@ def line(check: Check, topic: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def tickets() -> Checked:
-    return plan.check("sample:tickets")
+    return plan.check(plan.resolve("sample:tickets"))
 
 
 def planted() -> set[str]:
@@ -53,7 +53,7 @@ def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
 
 def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
     data = write_csv(tmp_path / "clean.csv", [(e.text, e.target) for e in pool(seed=1, rows=60)])
-    record = plan.check(data, overrides={"goal": {"margin": 0.25}}).record
+    record = plan.check(plan.resolve(data, None, {"goal": {"margin": 0.25}})).record
     assert record.first == ()
     assert words.headline(record).startswith("Nothing needs fixing first.")
 
@@ -61,7 +61,7 @@ def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None:
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=5100))]
-    record = plan.check(write_csv(tmp_path / "many.csv", rows)).record
+    record = plan.check(plan.resolve(write_csv(tmp_path / "many.csv", rows))).record
     assert record.division == "held-out"
     assert record.rows == 5100 > record.test_rows
     assert line(record, "Size")[1].endswith("folds = 5 under [data], five training runs.")
@@ -72,12 +72,12 @@ def test_of_more_rows_a_sample_is_checked_and_named(tmp_path, monkeypatch):
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=400))]
     data = write_csv(tmp_path / "many.csv", rows)
     monkeypatch.setattr("choose.check.audit_facts.MOST_ROWS", 200)
-    record = plan.check(data).record
+    record = plan.check(plan.resolve(data)).record
     assert record.rows == 400
     assert record.audit.rows == 200
     assert "on a sample of 200 rows" in line(record, "Wrong labels")[1]
     monkeypatch.setattr("choose.check.audit.MOST_ROWS", 300)
-    record = plan.check(data).record
+    record = plan.check(plan.resolve(data)).record
     assert record.rows == 300
     assert line(record, "Reading")[1].startswith("Checked: a random sample of 300 of 400 rows.")
 

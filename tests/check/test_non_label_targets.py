@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from choose.api.plan import check
+from choose.api.plan import check, resolve
 from choose.report import check_words as words
 from choose.schema.check import Check
 from support.studies import write_lines as lines
@@ -30,7 +30,7 @@ def summary(i: int) -> dict[str, Any]:
 def checked(folder: Path, rows: list[dict[str, Any]], **more: Any) -> Check:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return check(str(path), overrides=more).record
+    return check(resolve(str(path), None, more)).record
 
 
 def says(record: Check, topic: str) -> str:
@@ -149,7 +149,7 @@ def asked(n: int) -> dict[str, Any]:
 
 def with_documents(folder, rows, documents, **data):
     data["documents"] = lines(folder / "documents.jsonl", documents)
-    return check(lines(folder / "questions.jsonl", rows), overrides={"data": data}).record
+    return check(resolve(lines(folder / "questions.jsonl", rows), None, {"data": data})).record
 
 
 def test_answers_in_other_words_are_told_from_missing_documents(tmp_path: Path) -> None:
@@ -175,6 +175,6 @@ def test_real_sets_have_the_gaps_that_are_known_of_them(shared_data: Path) -> No
     for name, documents, reworded in (("xquad_en", 240, 1), ("pubmedqa_l", 740, 740)):
         folder = shared_data / name
         data = {"documents": str(folder / "passages.jsonl")}
-        record = check(str(folder / "questions.jsonl"), overrides={"data": data}).record
+        record = check(resolve(str(folder / "questions.jsonl"), None, {"data": data})).record
         assert record.targets.corpus.documents == documents
         assert len(record.named("reworded")) == reworded

@@ -25,7 +25,7 @@ def audited(name: str, folder: Path, **goal: str) -> Check:
     text, label = Path(file).read_text("utf-8").splitlines()[0].split(",")
     columns = {"text_column": text, "label_column": label}
     overrides = {"data": columns, **({"goal": goal} if goal else {})}
-    return plan.check(file, overrides=overrides).record
+    return plan.check(plan.resolve(file, None, overrides)).record
 
 
 def line(check: Check, topic: str) -> tuple[str, str]:
@@ -93,7 +93,7 @@ def test_a_check_of_the_tickets_takes_seconds() -> None:
     On one thread of its own, since threads that wait for each other count as processor time.
     """
     code = "from time import process_time as t; from choose.api import plan; start = t(); "
-    code += 'plan.check("sample:tickets"); print(t() - start)'
+    code += 'plan.check(plan.resolve("sample:tickets")); print(t() - start)'
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     told = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

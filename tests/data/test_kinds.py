@@ -11,7 +11,7 @@ import pytest
 
 from choose.data.dataset import read_rows
 from choose.data.scenarios import SplitSpec, make_split, new_class, with_typos
-from choose.data.splits import SplitOptions, build_dataset
+from choose.data.splits import build_dataset
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import DataSection
 from choose.tasks.extraction import Extraction, as_text
@@ -190,7 +190,7 @@ def orders(rows: int = 240) -> list[Example]:
 
 
 def test_a_field_is_the_new_class_of_records() -> None:
-    data = build_dataset("orders", orders(), options=SplitOptions(kind="extraction"))
+    data = build_dataset("orders", orders(), kind="extraction")
     assert new_class(data) == "po"  # the one that appears late
     for examples in (0, 1, 5, 20):
         scenario = Scenario(kind="new-class", label="po", examples=examples)
@@ -199,10 +199,10 @@ def test_a_field_is_the_new_class_of_records() -> None:
         assert [len(ids) for ids in filled] == [examples, examples]
         assert rows[0].questions == data.folds[0].questions
     undated = [replace(e, timestamp=None) for e in orders()]
-    data = build_dataset("orders", undated, options=SplitOptions(kind="extraction"))
+    data = build_dataset("orders", undated, kind="extraction")
     assert new_class(data) in ("po", "day")  # `items` and `customer` are in every record
     texts = [replace(e, target=f"Send a {WORDS[i % 12]} to {i}") for i, e in enumerate(orders())]
-    assert new_class(build_dataset("texts", texts, options=SplitOptions(kind="writing"))) is None
+    assert new_class(build_dataset("texts", texts, kind="writing")) is None
 
 
 def test_a_view_leaves_the_values_of_a_record_as_they_stand() -> None:

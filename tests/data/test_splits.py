@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from choose.data.duplicates import similar_pairs
 from choose.data.readers.labelled_file import dataset_name
 from choose.data.scenarios import Pools, SplitSpec
-from choose.data.splits import SplitOptions, build_dataset
+from choose.data.splits import build_dataset
 from choose.data.stratify import (
     sampling_order,
     strata_of,
@@ -81,7 +81,7 @@ ROWS = st.lists(st.tuples(TEXTS, st.sampled_from("ab"), GROUPS), min_size=12, ma
 def test_groups_and_repeated_texts_never_straddle(drawn, folds):
     rows = [Example(id=str(i), text=t, target=y, group=g) for i, (t, y, g) in enumerate(drawn)]
     try:
-        dataset = build_dataset("any", rows, options=SplitOptions(folds=folds))
+        dataset = build_dataset("any", rows, folds=folds)
     except DataError:
         return  # one label only, or rows that hang together too much to be divided
     check_no_straddling(dataset)
@@ -113,7 +113,7 @@ def test_from_5000_rows_on_a_stratified_part_is_held_out() -> None:
     assert dataset.division == "held-out"
     assert (len(fold.pool), len(fold.questions)) == (4_000, 1_000)
     assert set(Counter(dataset.examples[id].target for id in fold.questions).values()) == {250}
-    assert len(build_dataset("big", many(5_000), options=SplitOptions(folds=2)).folds) == 2
+    assert len(build_dataset("big", many(5_000), folds=2).folds) == 2
 
 
 def test_the_held_out_part_is_capped() -> None:
@@ -152,7 +152,7 @@ def test_labels_of_the_test_file_join_the_task() -> None:
 
 def test_what_contradicts_a_test_file_is_refused() -> None:
     with pytest.raises(StudyError, match=r"data\.folds"):
-        build_dataset("t", many(20), many(20), SplitOptions(folds=3))
+        build_dataset("t", many(20), many(20), folds=3)
     with pytest.raises(DataError, match="20 of 20 training rows"):
         build_dataset("t", many(20), many(20))
     with pytest.raises(DataError, match="No label of the test file occurs"):
@@ -186,7 +186,7 @@ def test_rows_that_cannot_be_divided_are_refused(rows: list[Example], says: str)
 def test_a_fold_without_choice_is_refused() -> None:
     rows = [row(i, f"l{i // 6}", f"t{i} u{i}", group=f"{i // 6}") for i in range(12)]
     with pytest.raises(DataError, match="only one label"):
-        build_dataset("bad", rows, options=SplitOptions(folds=2))
+        build_dataset("bad", rows, folds=2)
 
 
 def test_rows_without_a_text_or_a_label_are_left_out_and_counted() -> None:
@@ -390,7 +390,7 @@ def test_clusters_stay_whole_and_no_fold_is_empty() -> None:
 def test_a_study_of_sets_is_divided_label_by_label() -> None:
     rows = label_rows(150)
     rows = [replace(e, group="g" if n < 12 else None) for n, e in enumerate(rows)]
-    data = build_dataset("m", rows, None, SplitOptions(kind="multilabel"))
+    data = build_dataset("m", rows, kind="multilabel")
     assert len({data.clusters.get(e.id) for e in rows[:12]}) == 1
     for label in TASK.choices:
         counts = [
@@ -411,7 +411,7 @@ def test_a_study_of_sets_is_divided_label_by_label() -> None:
 
 
 def test_label_noise_drops_and_adds_in_the_pool_alone_and_is_nested() -> None:
-    data = build_dataset("m", label_rows(400), None, SplitOptions(kind="multilabel"))
+    data = build_dataset("m", label_rows(400), kind="multilabel")
 
     def changed(rate: float) -> dict[str, tuple[set[str], set[str]]]:
         scenario = Scenario(kind="noise", rate=rate)
@@ -438,7 +438,7 @@ def test_label_noise_drops_and_adds_in_the_pool_alone_and_is_nested() -> None:
 
 
 def test_a_new_label_is_withheld_from_the_pool_with_all_rows_that_have_it() -> None:
-    data = build_dataset("m", label_rows(200), None, SplitOptions(kind="multilabel"))
+    data = build_dataset("m", label_rows(200), kind="multilabel")
     scenario = Scenario(kind="new-class", label="pin", examples=5)
     split = Pools(data).at(SplitSpec(0, 0, None, scenario))
     assert sum("pin" in data.task.classes(e.target) for e in split.pool) == 5

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
-from choose.api.notebook_views import printed
+from choose.api.notebook import printed
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.report import words

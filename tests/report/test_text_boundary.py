@@ -263,7 +263,7 @@ PRINTERS = {
     "print": set(),
     "sys.stderr.write": {"compute_settings.py", "output_cache.py"},
     # The last two show a bar.
-    "Console": {"notebook_views.py", "console.py", "fetch_wheel.py", "live_progress.py"},
+    "Console": {"notebook.py", "console.py", "fetch_wheel.py", "live_progress.py"},
 }
 
 

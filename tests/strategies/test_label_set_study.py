@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 import choose
-from choose.api.plan import check
+from choose.api.plan import check, resolve
 from choose.export.exported_model import Model
 from choose.store.store import Store
 from choose.tasks.multilabel import Multilabel, read_set, set_text
@@ -102,5 +102,5 @@ def test_an_export_writes_lists(study: tuple[choose.Decision, Path]) -> None:
 
 def test_check_says_what_sets_hold(study: tuple[choose.Decision, Path]) -> None:
     _, folder = study
-    record = check(str(folder / "sets.jsonl")).record
+    record = check(resolve(str(folder / "sets.jsonl"))).record
     assert {label for label, _ in record.targets.labels} == {*LABELS}

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import choose
 from choose.api.plan import check as check_set
+from choose.api.plan import resolve
 from choose.cli.app import app
 from choose.conformance import WORDS_OF
 from choose.corpus import Corpus, Document
@@ -180,7 +181,7 @@ def write(folder: Path, with_answers: bool = False) -> tuple[str, str]:
 
 def check(path: str, documents: str | None = None, **task: str) -> Check:
     settings: dict[str, dict[str, Any]] = {"data": {"documents": documents}, "task": {**task}}
-    return check_set(path, overrides=settings).record
+    return check_set(resolve(path, None, settings)).record
 
 
 def test_the_kind_is_found_by_a_column_of_documents(tmp_path: Path) -> None:

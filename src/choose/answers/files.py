@@ -325,7 +325,8 @@ def _lm_eval(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
         if line.get("filter") != first:
             continue
         choices, answer = _choices(line), line["filtered_resps"][0]
-        target = as_text(line["target"]) or ""
+        target, doc = as_text(line["target"]) or "", line.get("doc") or {}
+        question = usual(list(doc), TEXTS)
         if choices:
             likeliest = [float(pair[0]) for pair in line["filtered_resps"]]
             answer = choices[likeliest.index(max(likeliest))]
@@ -336,7 +337,7 @@ def _lm_eval(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
             row=str(line["doc_id"]),
             candidate=name,
             answer=as_text(answer),
-            text=_question(line),
+            text=str(doc[question]) if question else None,
             gold=target.strip() or None,
             score=next((m for m in metrics if isinstance(m, int | float)), None),
         )
@@ -368,15 +369,12 @@ def _choices(line: Mapping[str, Any]) -> list[str]:
     return [str(p["arg_1"] if isinstance(p, Mapping) else p[1]).strip() for p in parts]
 
 
-def _question(line: Mapping[str, Any]) -> str | None:
-    doc = line.get("doc") or {}
-    key = usual(list(doc), TEXTS)
-    return str(doc[key]) if key else None
-
-
 def _batch(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
     """Yield the answers of a file; requests that failed or expired have none."""
-    bodies = {str(line.get("custom_id")): _body(line) for line in _lines(path)}
+    bodies: dict[str, Mapping[str, Any]] = {}
+    for line in _lines(path):
+        response, result = line.get("response") or {}, line.get("result") or {}
+        bodies[str(line.get("custom_id"))] = result.get("message") or response.get("body") or {}
     # A request that failed names no model.
     model = next((str(body["model"]) for body in bodies.values() if body.get("model")), "batch")
     for row, body in bodies.items():
@@ -389,11 +387,6 @@ def _batch(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
             tokens_in=usage.get("prompt_tokens", usage.get("input_tokens")),
             tokens_out=usage.get("completion_tokens", usage.get("output_tokens")),
         )
-
-
-def _body(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    response, result = line.get("response") or {}, line.get("result") or {}
-    return result.get("message") or response.get("body") or {}
 
 
 def _text_of_batch(body: Mapping[str, Any]) -> str | None:

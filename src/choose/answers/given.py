@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from choose.answers.files import FIGURES, GOLD, ID, TEXTS, AnswerFile, as_text, read_answers
-from choose.data.columns import GROUP, Roles
+from choose.data.columns import GROUP, Roles, text_columns
 from choose.data.dataset import Rows, Tables
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.examples import examples_from, kind_of
@@ -231,18 +231,13 @@ def roles_of(file: AnswerFile, section: DataSection, answers: Sequence[str], gol
     text, id = section.text_column or usual(columns, TEXTS), usual(columns, ID)
     id = None if id is None or None in cells_of(file.table[id]) else id
     return Roles(
-        text=tuple(_texts(columns, text)) if text else (id or ROW,),
+        text=text_columns(columns, text) or (id or ROW,),
         label=gold,
         time=column_named(columns, section.time_column, "time") or usual(columns, TIME),
         group=column_named(columns, section.group_column, "group") or usual(columns, GROUP),
         id=id,
         by_content=frozenset({"time"}),
     )
-
-
-def _texts(columns: Sequence[str], named: str) -> list[str]:
-    parts = [named] if named in columns else [part.strip() for part in named.split(",")]
-    return [found for part in parts if (found := column_named(columns, part, "text"))]
 
 
 def answer_columns(
@@ -267,7 +262,6 @@ def drawn(column: str) -> tuple[str, int]:
 
 
 def check_ids(file: AnswerFile, key: str | None) -> None:
-    """Refuse a file that names a question twice."""
     if key is None or not file.table[key].is_duplicated().any():
         return
     id = file.table.filter(file.table[key].is_duplicated())[key][0]
@@ -650,7 +644,24 @@ def runs_of(given: Given, dataset: Dataset, reader: AnswerReader) -> Iterator[Ru
             ids = [id for id in division.questions if id in place and id not in unasked]
             if ids:
                 answers = _answers(draw, [place[id] for id in ids], reader)
-                yield _run(given.name, number, fold, ids, answers, reader.task)
+                trial = Trial(
+                    candidate=given.name,
+                    strategy=GIVEN,
+                    revision=1,
+                    fold=fold,
+                    draw=number,
+                    seed=number,
+                    weights=digest([answers.outputs, answers.raw]),
+                    task=reader.task.digest,
+                    questions=digest(ids),
+                )
+                took = None if answers.latency is None else float(answers.latency.sum())
+                yield Run(
+                    trial=trial,
+                    answers={CLEAN: answers},
+                    asked={CLEAN: tuple(ids)},
+                    predict_seconds=took,
+                )
 
 
 def _answers(draw: Draw, rows: Sequence[int], reader: AnswerReader) -> Answers:
@@ -672,24 +683,6 @@ def _measured(draw: Draw, figure: str, rows: Sequence[int]) -> Floats | None:
     values = draw.figures.get(figure)
     known = [found for row in rows if values and (found := values[row]) is not None]
     return np.array(known, dtype=np.float64) if known and len(known) == len(rows) else None
-
-
-def _run(name: str, draw: int, fold: int, ids: Sequence[str], answers: Answers, task: Task) -> Run:
-    trial = Trial(
-        candidate=name,
-        strategy=GIVEN,
-        revision=1,
-        fold=fold,
-        draw=draw,
-        seed=draw,
-        weights=digest([answers.outputs, answers.raw]),
-        task=task.digest,
-        questions=digest(ids),
-    )
-    took = None if answers.latency is None else float(answers.latency.sum())
-    return Run(
-        trial=trial, answers={CLEAN: answers}, asked={CLEAN: tuple(ids)}, predict_seconds=took
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from choose.judge.evidence import GIVEN
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, metric_of, same_verdict, shifts
 from choose.report.words import answer, headline
-from choose.schema.decision import Decision
-from choose.schema.study_comparison import Change, CommonRows, Side, Versus
+from choose.schema.decision import Change, CommonRows, Decision, Side, Versus
 from choose.store.store import Store
 from choose.study.find_study_folder import flat
 from choose.types import Dataset

@@ -1,47 +1,339 @@
-"""The Python interface for notebooks and programs: `choose.compare`, `read`, `load`, `Decision`."""
+"""The Python interface for notebooks and programs: `choose.compare`, `read`, `load`, `Decision`.
+
+First its arguments, and errors that speak of keywords, not of flags; then what a notebook shows:
+tables of a decision, and pages of decisions, audits and plans.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 from html import escape
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from warnings import warn
 
+import polars as pl
 from pydantic import PrivateAttr
+from rich.console import Console
 
-from choose.api.arguments import (
-    in_keywords,
-    keyword_errors,
-    names_of,
-    tables_of,
-)
 from choose.api.compare import export as export_candidate
 from choose.api.compare import report as judge_store
 from choose.api.compare import run_study, texts, write_page
-from choose.api.notebook_views import (
-    Audited,
-    Page,
-    answers_frame,
-    candidates_frame,
-    first_screen,
-    labels_frame,
-)
 from choose.api.plan import check as check_rows
 from choose.api.plan import plan_study, resolve
 from choose.data.readers.json_and_parquet import is_pandas
-from choose.errors import ChooseError, StoreError
-from choose.run.spending_limit import refuse
+from choose.errors import ChooseError, DataError, StoreError, StudyError
+from choose.report.blocks import Todo, check_blocks
+from choose.report.terminal import pages as terminal
+from choose.report.words import as_call
+from choose.run.spending_limit import Approve, refuse
 from choose.schema import decision as record
-from choose.study.resolve_study import overrides_of
+from choose.schema.diagnosis import Audit
+from choose.store.store import Store
+from choose.study.resolve_study import keywords, overrides_of
+from choose.types import STANDARD, Run
 
 if TYPE_CHECKING:
-    import polars as pl
-
+    from choose.check.audit import Checked
     from choose.data.dataset import Tables
     from choose.export.exported_model import Model
     from choose.export.write_folder import Exported
-    from choose.schema.plan import Spending
+    from choose.study.config import Study
+
+
+# Flags with another form in Python.
+_FLAGS = {"strategy": "strategies=", "yes": "yes=True"}
+
+# Keywords that no study file has.
+_OWN = {"out", "test", "name", "study", "candidate", "gold", "scores", "baseline"}
+
+# A flag, and the blank before what is its value.
+_FLAG = re.compile(
+    r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]|[a-z]+:|\S+ cannot be used))?"
+)
+
+
+@contextmanager
+def keyword_errors() -> Iterator[None]:
+    """Let errors of the calls inside name keywords (``out=``) where they name flags (``--out``)."""
+    try:
+        yield
+    except ChooseError as error:
+        error.args = tuple(in_keywords(a) if isinstance(a, str) else a for a in error.args)
+        raise
+
+
+def in_keywords(message: str) -> str:
+    """Return a message with keywords in place of the flags that they are called on a terminal."""
+    known = {name: f"{name}=" for name in _OWN | set(keywords())} | _FLAGS
+
+    def keyword(flag: re.Match[str]) -> str:
+        return known.get(flag[1].replace("-", "_"), flag[0])
+
+    message = re.sub(r"(?<![\w-])--set\s+(?=[a-z_]+=)", "", message)
+    message = re.sub(r"(?<![\w-])-s (?=NAME|all\b)", "strategies=", message)
+    message = re.sub(r"(?<![\w-])-c (?=[A-Z])|(?<![\w-])-c\b", "study=", message)
+    return _FLAG.sub(keyword, message)
+
+
+def names_of(strategies: object) -> tuple[str, ...]:
+    """Return the names of candidates; one text is one name.
+
+    Raises:
+        StudyError: for anything but a text or a list of texts.
+    """
+    if isinstance(strategies, str):
+        return (strategies,)
+    names = tuple(strategies) if isinstance(strategies, Sequence | set | frozenset) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise StudyError(
+            f"strategies is {strategies!r}; it must be a list of names, such as "
+            '["tfidf", "prompt"], or one name.'
+        )
+    return tuple(map(str, names))
+
+
+def tables_of(data: Any, labels: Any, test: Any, name: str) -> Tables:
+    """Return rows that were passed in memory; None for files.
+
+    Raises:
+        DataError: if texts and labels do not fit together, or the objects hold no rows.
+    """
+    from choose.data.dataset import Tables
+    from choose.data.readers.json_and_parquet import is_rows, table_of
+
+    if labels is not None:
+        data = _pairs(data, labels)
+    if isinstance(test, tuple) and len(test) == 2 and not isinstance(test[0], str | Mapping):
+        test = _pairs(*test)
+    return Tables(
+        pool=table_of(data) if is_rows(data) else None,
+        test=table_of(test) if is_rows(test) else None,
+        name=name,
+    )
+
+
+def _pairs(texts: Any, labels: Any) -> list[dict[str, Any]]:
+    """Return rows of aligned texts and labels: lists, arrays, Series of pandas or polars."""
+    for what, given in (("texts", texts), ("labels", labels)):
+        if isinstance(given, str | Mapping) or not hasattr(given, "__len__"):
+            raise DataError(
+                f"The {what} are {type(given).__name__}; they must be a list, an array or a "
+                "Series, as long as the other."
+            )
+    if getattr(texts, "ndim", 1) != 1 or hasattr(texts, "columns"):
+        raise DataError(
+            "The texts are a table. Name its columns, as in compare(table, "
+            'text_column="body", label_column="team"), or give one column.'
+        )
+    if len(texts) != len(labels):
+        raise DataError(
+            f"There are {len(texts):,} texts and {len(labels):,} labels. Give one label a text."
+        )
+    return [
+        {"text": _cell(text), "label": _cell(label)}
+        for text, label in zip(texts, labels, strict=True)
+    ]
+
+
+def _cell(value: Any) -> Any:
+    """Return a value; None for what pandas and numpy have for missing ones."""
+    if type(value).__name__ in ("NAType", "NaTType") or (
+        isinstance(value, float) and value != value
+    ):
+        return None
+    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+
+
+# Columns of `answers_frame` besides those of the candidates.
+_ROW = ("id", "text", "label", "target")
+
+
+# Columns of `candidates_frame` that hold no share or other real number.
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("candidate", "title", "strategy", "family", "model"), pl.String),
+    **dict.fromkeys(("recommended", "chosen"), pl.Boolean),
+    **dict.fromkeys(("rows", "repetitions", "errors", "common"), pl.Int64),
+}
+
+
+def candidates_frame(decision: record.Decision) -> pl.DataFrame:
+    """Return one row a candidate, the most accurate first; null means not measured.
+
+    Where answers are no labels, the column ``accuracy`` is called ``score``. A ``difference`` is
+    the score minus that of the chosen candidate, on the ``common`` rows that both answered.
+    """
+    score = "accuracy" if decision.dataset.labels else "score"
+    rows = [
+        {
+            "candidate": card.candidate,
+            "title": card.title or card.candidate,
+            "strategy": card.strategy,
+            "family": card.family,
+            "model": card.model,
+            "chosen": card.chosen,
+            "recommended": card.candidate == decision.verdict.recommended,
+            score: card.accuracy and card.accuracy.value,
+            "low": card.accuracy and card.accuracy.low,
+            "high": card.accuracy and card.accuracy.high,
+            "rows": card.rows,
+            "difference": card.difference and card.difference.value,
+            "difference_low": card.difference and card.difference.low,
+            "difference_high": card.difference and card.difference.high,
+            "common": card.common,
+            "macro_f1": card.macro_f1,
+            "repetitions": card.repetitions,
+            "noise_loss": card.noise[-1].loss.value if card.noise else None,
+            "format_valid": card.format_valid,
+            "fit_seconds": card.cost.fit_seconds,
+            "ms_per_item": card.cost.ms_per_item,
+            "usd_per_1k": card.cost.usd_per_1k,
+            "errors": len(card.errors),
+        }
+        for card in decision.scorecards
+    ]
+    # Columns that are null throughout keep their types.
+    schema = {name: _TYPES.get(name, pl.Float64) for name in rows[0]}
+    table = pl.DataFrame(rows, schema=schema)
+    return table.sort(score, descending=True, nulls_last=True, maintain_order=True)
+
+
+def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:
+    """Return the labels that are worth a look, the most doubtful first.
+
+    Args:
+        audit: of the record; None where nothing was audited.
+        texts: the texts by row id.
+    """
+    columns = {
+        "id": pl.String,
+        "text": pl.String,
+        "label": pl.String,
+        "suggested": pl.String,
+        "score": pl.Float64,
+    }
+    rows = [
+        (s.id, texts.get(s.id), s.label, s.suggested, s.score)
+        for s in (audit.doubted if audit else ())
+    ]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def answers_frame(folder: Path) -> pl.DataFrame:
+    """Return a row for each test row: its text, its label or target, and each candidate's answer.
+
+    The answers are those of the first repetition on all training rows, each of a fit that had not
+    seen the row; null where a candidate was not asked or gave no usable answer.
+
+    Raises:
+        StoreError: if the study cannot be read.
+    """
+    store = Store.open(folder)
+    dataset = store.dataset
+    candidates, trials = store.grid()
+    main: dict[str, dict[int, list[Any]]] = {}
+    for trial in trials:
+        if not trial.variant and trial.scenario == STANDARD and trial.draw == 0:
+            sizes = main.setdefault(trial.candidate, {})
+            sizes.setdefault(trial.fold, []).append(trial)
+    table: dict[str, list[str | None]] = {
+        "id": list(dataset.asked),
+        "text": [dataset.examples[id].text for id in dataset.asked],
+        "label" if dataset.task.labels else "target": [
+            dataset.examples[id].target for id in dataset.asked
+        ],
+    }
+    for name in (str(each["name"]) for each in candidates):
+        largest = [max(f, key=lambda t: t.train_size) for f in main.get(name, {}).values()]
+        answers = _outputs(filter(None, map(store.get, largest)))
+        column = f"answer of {name}" if name in _ROW else name
+        table[column] = [answers.get(id) for id in dataset.asked]
+    return pl.DataFrame(table, schema=dict.fromkeys(table, pl.String))
+
+
+def _outputs(runs: Any) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    run: Run
+    for run in runs:
+        if ("clean", 0) in run.answers:
+            outputs = run.answers["clean", 0].outputs
+            found.update(zip(run.asked["clean", 0], outputs, strict=True))
+    return found
+
+
+def printed(page: Any) -> str:
+    """Return a page of the terminal as text, for a screen of 80 columns and 40 lines."""
+    text = StringIO()
+    # Pages draw for a terminal only.
+    size: dict[str, Any] = {"width": 80, "height": 40, "force_terminal": True}
+    Console(file=text, color_system=None, highlight=False, **size).print(page)
+    return text.getvalue().rstrip("\n")
+
+
+def _with_keywords(part: Any) -> Any:
+    """Return blocks, or a part of them, with keywords of Python in place of flags."""
+    if isinstance(part, str):
+        return in_keywords(part)
+    if isinstance(part, Todo):  # its command is as it has to be typed or called
+        return Todo([*map(in_keywords, part.sentences)], part.command)
+    if is_dataclass(part) and not isinstance(part, type):
+        own = {one.name: _with_keywords(getattr(part, one.name)) for one in fields(part)}
+        return replace(part, **own)
+    if isinstance(part, list | tuple):
+        told = [*map(_with_keywords, part)]
+        return type(part)(*told) if hasattr(part, "_fields") else told
+    return part
+
+
+class Page:
+    """A record that a notebook shows as HTML and `print` as the page of the terminal.
+
+    Attributes:
+        record: what it holds; its fields are attributes of the page too.
+    """
+
+    def __init__(self, record: Any, page: terminal.Page) -> None:
+        self.record, self._page = record, replace(page, blocks=_with_keywords(page.blocks))
+
+    def __repr__(self) -> str:
+        return printed(self._page)
+
+    def _repr_html_(self) -> str:
+        from choose.report.html.page import html_fragment
+
+        return html_fragment(self._page.blocks)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.record, name)
+
+    def __dir__(self) -> list[str]:
+        own = [name for name in vars(type(self)) if not name.startswith("_")]
+        return sorted({"record", *own, *(n for n in dir(self.record) if not n.startswith("_"))})
+
+
+def first_screen(decision: record.Decision, store: Path) -> Page:
+    """Return the first screen of a decision, with calls in Python for commands."""
+    page = terminal.render(decision, store, say=lambda command: [as_call(command)])
+    return Page(decision, page)
+
+
+class Audited(Page):
+    """The audit of a labelled set."""
+
+    def __init__(self, checked: Checked) -> None:
+        blocks = check_blocks(checked.record, "the field issues", as_call)
+        super().__init__(checked.record, terminal.Page(blocks))
+        self._texts = checked.texts
+
+    def labels_to_check(self) -> pl.DataFrame:
+        """Return the labels worth a look, the most doubtful first, with the suggested ones."""
+        return labels_frame(self.record.audit, self._texts)
 
 
 class Decision(record.Decision):
@@ -190,11 +482,12 @@ def compare(
         ChooseError: on bad input, before anything is run or written.
     """
     with keyword_errors():
-        file, overrides, rows = _settings(data, labels, test, name, settings)
-        resolved = resolve(file, study, overrides, names_of(strategies))
+        stated, rows = _resolved(
+            data, labels, settings, test=test, strategies=strategies, study=study, name=name
+        )
         with _shown(progress) as watch:
-            send = _send if yes else refuse
-            done = run_study(resolved, study, rows=rows, out=out, observer=watch, approve=send)
+            send: Approve = (lambda spending: None) if yes else refuse
+            done = run_study(stated, study, rows=rows, out=out, observer=watch, approve=send)
     for left in done.dropped:  # missing values in a table are often meant to be some
         warn(left, stacklevel=2)
     return Decision.of(done.decision, done.store, data)
@@ -233,8 +526,7 @@ def score(
 
     with keyword_errors():
         settings |= {"label_column": gold, **({"kind": "scores"} if scores else {})}
-        file, overrides, rows = _settings(data, None, None, name, settings)
-        stated = resolve(file, study, overrides)
+        stated, rows = _resolved(data, None, settings, study=study, name=name)
         with _shown(progress) as watch:
             done = score_answers(stated, rows=rows, out=out, baseline=baseline, observer=watch)
     return Decision.of(done.decision, done.store, data)
@@ -258,8 +550,8 @@ def check(
         ChooseError: if the rows cannot be read, used or divided.
     """
     with keyword_errors():
-        file, overrides, rows = _settings(data, labels, test, name, settings)
-        return Audited(check_rows(file, study_file=study, overrides=overrides, rows=rows))
+        stated, rows = _resolved(data, labels, settings, test=test, study=study, name=name)
+        return Audited(check_rows(stated, study, rows))
 
 
 def plan(
@@ -282,25 +574,24 @@ def plan(
     from choose.report.terminal.plan_page import grid_page
 
     with keyword_errors():
-        file, overrides, rows = _settings(data, labels, test, name, settings)
-        planned = plan_study(
-            file,
-            study_file=study,
-            overrides=overrides,
-            strategies=names_of(strategies),
-            rows=rows,
+        stated, rows = _resolved(
+            data, labels, settings, test=test, strategies=strategies, study=study, name=name
         )
+        planned = plan_study(stated, study, rows)
         return Page(planned, grid_page(planned))
 
 
-def _send(spending: Spending) -> None:
-    """Consent to what would be sent."""
-
-
-def _settings(
-    data: Any, labels: Any, test: Any, name: str, settings: Mapping[str, Any]
-) -> tuple[str | Path | None, dict[str, dict[str, Any]], Tables]:
-    """Return the file, the sections of the study, and rows in memory, of a call's arguments."""
+def _resolved(
+    data: Any,
+    labels: Any,
+    settings: Mapping[str, Any],
+    *,
+    test: Any = None,
+    strategies: str | Sequence[str] = (),
+    study: str | Path | Mapping[str, Any] | None,
+    name: str,
+) -> tuple[Study, Tables]:
+    """Return the study that a call's arguments make, and the rows that are in memory."""
     overrides = overrides_of(settings)
     if isinstance(labels, str):  # names their column
         overrides.setdefault("data", {})["label_column"] = labels
@@ -308,7 +599,8 @@ def _settings(
     rows = tables_of(data, labels, test, name)
     if test is not None and rows.test is None:
         overrides.setdefault("data", {})["test"] = str(test)
-    return (None if rows.pool is not None else data), overrides, rows
+    file = None if rows.pool is not None else data
+    return resolve(file, study, overrides, names_of(strategies)), rows
 
 
 def read(store: str | Path | None = None) -> Decision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.data.scenarios import Pools
     from choose.schema.diagnosis import Audit
-    from choose.store.store import Store
 
 
 def resolve(
@@ -47,26 +46,19 @@ def resolve(
     return only(study, strategies) if strategies else study
 
 
-def check(
-    data: str | Path | None = None,
-    *,
-    study_file: str | Path | Mapping[str, Any] | None = None,
-    overrides: Overrides | None = None,
-    rows: Tables | None = None,
-) -> Checked:
-    """Audit a labelled set before any model runs; arguments as for `compare`.
+def check(study: Study, file: object = None, rows: Tables | None = None) -> Checked:
+    """Audit a labelled set before any model runs; `rows` are data that come from no file.
 
-    `rows` are data that come from no file. The audit of the labels is that of a finished study of
-    the same rows, so that there is one list of doubted labels: of the study that `study_file` names
-    or, the newest first, of those in ``.choose`` and in the working folder.
+    The audit of the labels is that of a finished study of the same rows, so that there is one list
+    of doubted labels: of the study whose settings come from `file` or, the newest first, of those
+    in ``.choose`` and in the working folder.
 
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
     """
     from choose.check.audit import check_set
 
-    audits = partial(audit_of_study, home=stored_in(study_file))
-    return check_set(resolve(data, study_file, overrides), rows, audits)
+    return check_set(study, rows, partial(audit_of_study, home=stored_in(file)))
 
 
 def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Audit] | None:
@@ -141,15 +133,10 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 
 
-def plan_study(
-    data: str | Path | None = None,
-    *,
-    study_file: str | Path | Mapping[str, Any] | None = None,
-    overrides: Overrides | None = None,
-    strategies: Sequence[str] = (),
-    rows: Tables | None = None,
-) -> Planning:
-    """Read the rows and lay out the rounds; nothing is run or downloaded; arguments as `compare`.
+def plan_study(study: Study, file: object = None, rows: Tables | None = None) -> Planning:
+    """Read the rows and lay out the rounds; nothing is run or downloaded.
+
+    `rows` are data that come from no file; `file` is the study file, or the folder of a study.
 
     Trials that an earlier command has stored are counted and do not run again. Seconds are what
     these took, or rough constants.
@@ -161,15 +148,16 @@ def plan_study(
     from choose.study.candidates import check_constraints
 
     check_compute()
-    study, home = resolve(data, study_file, overrides, strategies), stored_in(study_file)
-    read = read_study(study, rows)
+    read, home = read_study(study, rows), stored_in(file)
     study, pools = read.study, read.pools
     folder = folder_of(study, pools.dataset, home)
     with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)
         check_constraints(study, plan.candidates)
-    runs = list(_stored_runs(plan, [Store(folder), *giving_stores(folder, home)]))
-    return _planning(plan, runs)
+    stores = [Store(folder), *giving_stores(folder, home)]
+    trials = {job.trial.key: job.trial for job in plan.jobs}.values()
+    found = (next((run for store in stores if (run := store.get(t))), None) for t in trials)
+    return _planning(plan, [run for run in found if run is not None and run.error is None])
 
 
 def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
@@ -192,10 +180,3 @@ def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
         stored=len(stored),
         measured=bool(paces),
     )
-
-
-def _stored_runs(plan: TrialPlan, stores: Sequence[Store]) -> Iterator[Run]:
-    for trial in {job.trial.key: job.trial for job in plan.jobs}.values():
-        run = next((run for store in stores if (run := store.get(trial))), None)
-        if run is not None and run.error is None:
-            yield run

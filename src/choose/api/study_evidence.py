@@ -33,7 +33,6 @@ from choose.types import Dataset, Run, Task
 
 
 def evidence_of(store: Store) -> Evidence:
-    """Read all measurements of a study's grid."""
     trials = store.grid()[1]
     # A trial that answers views after the clean rows is in the grid twice. Two scenarios with the
     # same rows share a key and still count as two.

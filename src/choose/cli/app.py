@@ -75,13 +75,11 @@ class Commands(TyperGroup):
     """Lists the commands by what they are for."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write lines to copy and the commands; the two options are in the usage."""
         write_examples("", formatter)
         self.format_commands(ctx, formatter)
         formatter.write("\nOptions: --version, --help. All of a command: COMMAND --help-all.\n")
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each group; no line is cut."""
         width = max(map(len, self.commands))
         for title, names in GROUPS.items():
             with formatter.section(title):
@@ -94,7 +92,6 @@ class Command(TyperCommand):
     """Lists lines to copy and the everyday options of a command, or all of them by panel."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the examples, then the options: of each for every day the first sentence."""
         write_examples(str(self.name), formatter)
         everyday = EVERYDAY.get(str(self.name))
         if everyday is None or ctx.meta.get(ALL):

@@ -41,10 +41,10 @@ def check(
     from choose.cli.console import check_outputs, inputs_of, print_record, say, stdout, working
     from choose.report.write import write
 
-    settings = overrides(context)
-    check_outputs("check", output, inputs_of(resolve(data, config, settings), config))
+    study = resolve(data, config, overrides(context))
+    check_outputs("check", output, inputs_of(study, config))
     with working("Auditing the rows"):
-        result = audit(data, study_file=config, overrides=settings)
+        result = audit(study, config)
     if as_json:
         print_record(result.record.model_dump_json(by_alias=True, indent=1))
     else:

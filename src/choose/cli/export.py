@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from choose.types import Item
 
 
-Routes = Annotated[
-    bool,
-    typer.Option(
-        "--router",
-        help="The fast candidate that takes over rows from an LLM; predict marks the others.",
-    ),
-]
-
-
 def export(
     store: Store,
     folder: Annotated[Path, typer.Argument(help="New folder to write.")],
@@ -33,7 +24,13 @@ def export(
         str | None,
         typer.Option(help="Candidate to train. Default: what the study says to use."),
     ] = None,
-    router: Routes = False,
+    router: Annotated[
+        bool,
+        typer.Option(
+            "--router",
+            help="The fast candidate that takes over rows from an LLM; predict marks the others.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a candidate on all rows and write it to a folder."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from importlib.resources import files
 from inspect import Parameter
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -155,11 +155,8 @@ def strategies(
     descriptions = [d for d in descriptions if task is None or TASKS[task] in d.kinds]
     if as_json:
         record = {"schema": 1, "strategies": [asdict(each) for each in descriptions]}
-        print_record(json.dumps(record, indent=1, ensure_ascii=False, default=_jsonable))
+        options: dict[str, Any] = {"indent": 1, "ensure_ascii": False}
+        options["default"] = lambda v: None if v is Parameter.empty else str(v)
+        print_record(json.dumps(record, **options))
     else:
         stdout().print(strategies_page(descriptions))
-
-
-def _jsonable(value: object) -> str | None:
-    """Return a default as text; null for a parameter without one."""
-    return None if value is Parameter.empty else str(value)

@@ -108,12 +108,12 @@ def print_rounds(
 ) -> None:
     import json
 
-    from choose.api.plan import plan_study
+    from choose.api.plan import plan_study, resolve
     from choose.cli.console import print_record, stdout, working
     from choose.report.terminal.plan_page import grid_page, sending_record
 
     with working("Listing the rounds"):
-        grid = plan_study(data, study_file=config, overrides=settings, strategies=strategies)
+        grid = plan_study(resolve(data, config, settings, strategies), config)
     if not as_json:
         stdout().print(grid_page(grid))
         return

@@ -216,7 +216,7 @@ def _text_and_label(
     known: Sequence[str], section: DataSection
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns that a flag or a usual name determines."""
-    text = _text_columns(known, section.text_column)
+    text = text_columns(known, section.text_column)
     label = column_named(known, section.label_column, "label")
     asks = section.documents is not None
     usual_text = usual(known, (*QUESTION, *TEXT) if asks else TEXT)
@@ -306,7 +306,7 @@ def text_and_id_columns(
     # Rows come one at a time, so that a dotted path is known by its column alone.
     parts = [part.strip() for part in (text_column or "").split(",")]
     paths = [part for part in parts if any(part.startswith(f"{root}.") for root in columns)]
-    text = _text_columns([*columns, *paths], text_column) or ((name,) if name else ())
+    text = text_columns([*columns, *paths], text_column) or ((name,) if name else ())
     others = tuple(name for name in columns if name != id)
     if not text and len(others) == 1:
         text = others
@@ -323,15 +323,12 @@ def group_hint(table: pl.DataFrame) -> str | None:
     return usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
 
 
-def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]:
-    if wanted is None:
-        return ()
-    if wanted in columns:
-        return (wanted,)
-    named = [
-        column_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()
-    ]
-    return tuple(name for name in named if name is not None)
+def text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]:
+    """Return the columns that are named: one, or several between commas."""
+    if wanted is None or wanted in columns:
+        return (wanted,) if wanted else ()
+    parts = [part.strip() for part in wanted.split(",")]
+    return tuple(found for part in parts if part and (found := column_named(columns, part, "text")))
 
 
 def _share_of_dates(column: pl.Series) -> float:

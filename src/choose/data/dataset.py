@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from choose.data.readers.evidence_columns import (
 )
 from choose.data.readers.labelled_file import Source, dataset_name, read_source
 from choose.data.scenarios import SOURCE_ROWS, sources
-from choose.data.splits import SplitOptions, build_dataset
+from choose.data.splits import build_dataset
 from choose.errors import DataError, StudyError, quoted, reading, told_of
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import no_questions, with_corpus
@@ -213,11 +214,12 @@ def _pool(section: DataSection, given: Tables) -> Source:
         return Source(given.pool)
     if section.path is None:
         raise StudyError("No labelled set is named (DATA). Give a file, or sample:tickets.")
-    if section.test is not None and _same(section.path, section.test):
-        raise DataError(
-            f"{section.test!r} is both the labelled set and the test file. Leave out --test, "
-            "and choose splits it."
-        )
+    with suppress(OSError):  # a file that is not there is refused where it is read
+        if section.test is not None and Path(section.path).samefile(section.test):
+            raise DataError(
+                f"{section.test!r} is both the labelled set and the test file. Leave out --test, "
+                "and choose splits it."
+            )
     return read_source(section.path)
 
 
@@ -225,13 +227,11 @@ def dataset_from(
     rows: Rows, section: DataSection, task: TaskSection, metric: str = DEFAULT
 ) -> Dataset:
     """Check and split rows that were read; `metric` is that of the study's goal."""
-    options = SplitOptions(
-        folds=section.folds,
-        kind=rows.kind,
-        task=task.model_copy(update={"instruction": task.instruction or rows.instruction}),
-    )
+    told = task.model_copy(update={"instruction": task.instruction or rows.instruction})
     with reading(_named(section.path)):
-        dataset = build_dataset(rows.name, rows.pool, rows.test, options)
+        dataset = build_dataset(
+            rows.name, rows.pool, rows.test, folds=section.folds, kind=rows.kind, told=told
+        )
     first = dataset.examples[dataset.asked[0]].target
     measured = with_metric(dataset.task, metric, first)
     if rows.corpus is not None:
@@ -243,13 +243,12 @@ def dataset_from(
             f"Rows with the same {rows.hint!r} may belong together; if so, keep them on one side "
             f"of the split with --set group_column={rows.hint!r}."
         )
-    teacher = rows.roles.teacher or ""
     return replace(
         dataset,
         task=measured,
         findings=tuple(findings),
         dropped=(*rows.dropped, *dataset.dropped),
-        teacher=teacher,
+        teacher=rows.roles.teacher or "",
     )
 
 
@@ -263,10 +262,3 @@ def _source_notes(dataset: Dataset, named: str | None) -> list[str]:
             "column with two values or more, or leave it out."
         )
     return [f"No source has {SOURCE_ROWS} rows beside others, so none is left out in turn."]
-
-
-def _same(path: str, test: str) -> bool:
-    try:
-        return Path(path).samefile(test)
-    except OSError:
-        return False

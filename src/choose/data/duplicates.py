@@ -113,11 +113,11 @@ def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
     by_rarity = np.argsort(-vectorizer.idf_, kind="stable")
     vectors = vectors[:, by_rarity].tocsr()
     vectors.sort_indices()
-    prefixes = _prefixes(vectors, threshold)
-    similar = [
-        pairs[_cosines(vectors, pairs) >= threshold - 1e-9] for pairs in _candidates(prefixes)
-    ]
-    return np.concatenate(similar) if similar else np.empty((0, 2), dtype=np.int32)
+    similar = [np.empty((0, 2), dtype=np.int32)]
+    for pairs in _candidates(_prefixes(vectors, threshold)):
+        products = vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]])
+        similar.append(pairs[np.asarray(products.sum(axis=1)).ravel() >= threshold - 1e-9])
+    return np.concatenate(similar)
 
 
 def clusters_of(examples: Sequence[Example], index: TextIndex) -> dict[str, str]:
@@ -184,11 +184,6 @@ def _candidates(prefixes: Any) -> Iterator[Pairs]:
         pairs = np.stack([first, second], axis=1, dtype=np.int32)[first < second]
         for portion in range(0, len(pairs), _PAIRS):
             yield pairs[portion : portion + _PAIRS]
-
-
-def _cosines(vectors: Any, pairs: Pairs) -> npt.NDArray[np.float64]:
-    products = vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]])
-    return np.asarray(products.sum(axis=1), dtype=np.float64).ravel()
 
 
 class Duplicate(NamedTuple):

@@ -66,20 +66,14 @@ def _disturbed(
     follows = corpus_of(task) if kind.reads_passages else None
     for row in rows:
         draw = partial(_uniform, seed=seed, id=row.id)
-        target = kind.disturb(row.target, _in_ring(ring, places, seed, row), draw)
+        start = bisect_right(places, draw("donor"))
+        others = (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
+        target = kind.disturb(row.target, others, draw)
         if target != row.target:
             row = replace(row, target=target, accepted=())
             if row.evidence and follows is not None:
                 row = replace(row, evidence=evidence_of_another(row, follows))
         yield row
-
-
-def _in_ring(
-    ring: Sequence[Example], places: Sequence[float], seed: int, row: Example
-) -> Iterator[str]:
-    """Yield the targets of the rows after a row's place in an order that the seed decides."""
-    start = bisect_right(places, _uniform("donor", seed, row.id))
-    return (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
 
 
 def _uniform(purpose: str, seed: int, id: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,44 +40,39 @@ class Division:
     leaked: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitOptions:
-    """How to split, the kind of the task, and what is said of it; None means the default."""
-
-    folds: int | None = None
-    kind: str = USUAL
-    task: TaskSection = field(default_factory=TaskSection)
-
-
 def build_dataset(
     name: str,
     pool: Sequence[Example],
     test: Sequence[Example] | None = None,
-    options: SplitOptions | None = None,
+    *,
+    folds: int | None = None,
+    kind: str = USUAL,
+    told: TaskSection | None = None,
 ) -> Dataset:
     """Split labelled rows by the given test rows, a held-out part, or folds.
 
+    `kind` is that of the task, `told` what a study says of it.
     With test rows, or from 5,000 rows on unless `folds` is given, there is one fold. Otherwise
     every row is tested once. Rows of one group and near-duplicates are never on both sides of a
     split; with a test file, the pool rows are removed.
     """
-    options = options or SplitOptions()
-    if test is not None and options.folds is not None:
+    if test is not None and folds is not None:
         raise StudyError(
             "data.folds cannot be combined with a test file, which needs no folds. Leave one out."
         )
-    kind = KINDS[options.kind]
-    check_filled(kind, [*pool, *(test or ())])
+    known = KINDS[kind]
+    check_filled(known, [*pool, *(test or ())])
     usable, usable_test = usable_rows(pool, test)
-    check_rows(usable, usable_test, kind)
-    kind.check(usable, usable_test)
-    task = make_task(options.kind, usable, usable_test or (), options.task)
+    check_rows(usable, usable_test, known)
+    known.check(usable, usable_test)
+    task = make_task(kind, usable, usable_test or (), told or TaskSection())
     if usable_test is not None:
         division = split_by_test_file(usable, usable_test, task)
-    elif options.folds is None and sum(e.labelled for e in usable) >= HOLD_OUT_FROM:
+    elif folds is None and sum(e.labelled for e in usable) >= HOLD_OUT_FROM:
         division = hold_out_part(usable, task)
     else:
-        division = cross_fit(usable, task, options.folds or FOLDS)
+        division = cross_fit(usable, task, folds or FOLDS)
+    dropped = dropped_rows(pool, test, known)
     return Dataset(
         name=name,
         task=task,
@@ -85,8 +80,8 @@ def build_dataset(
         folds=_folds(division, task),
         division=division.kind,
         clusters=division.clusters,
-        findings=(*division.findings, *dropped_rows(pool, test, kind)),
-        dropped=tuple(dropped_rows(pool, test, kind)),
+        findings=(*division.findings, *dropped),
+        dropped=tuple(dropped),
         leaked=division.leaked,
     )
 

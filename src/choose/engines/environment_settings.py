@@ -38,7 +38,6 @@ def cache_dir() -> Path:
 
 
 def threads_setting() -> int | None:
-    """Return the value of CHOOSE_THREADS, or None."""
     value = os.environ.get("CHOOSE_THREADS")
     if not value:
         return None
@@ -57,7 +56,6 @@ def device_setting() -> str | None:
 
 
 def _one_of(variable: str, known: Sequence[str]) -> str | None:
-    """Return the value of a variable, or None."""
     value = os.environ.get(variable) or None
     if value is not None and value not in known:
         listed = f"{', '.join(known[:-1])} or {known[-1]}"

@@ -229,7 +229,6 @@ class ResultCache:
 
 
 def size_limit() -> int:
-    """Return the most bytes of the cache."""
     setting = os.environ.get(SETTING)
     size = finite(setting) if setting else DEFAULT_GB
     if size is None or not 0 <= size <= MOST_GB:

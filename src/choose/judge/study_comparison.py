@@ -10,8 +10,7 @@ import numpy as np
 from choose.judge.evidence import GIVEN
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
-from choose.schema.decision import Decision
-from choose.schema.study_comparison import Shift
+from choose.schema.decision import Decision, Shift
 from choose.stats import Estimate
 from choose.stats.paired import Difference, aligned, holm, paired_difference
 from choose.stats.two_way import Mask, answered, row_means

@@ -53,7 +53,7 @@ def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, 
     Raises:
         StrategyError: if a hyperparameter or an array holds what none may hold.
     """
-    facts = read_json(folder / FACTS)
+    facts = json.loads((folder / FACTS).read_text("utf-8"))
     settings = {name: facts["settings"][name] for name in _names(strategy)}
     try:
         check_hyperparameters(type(strategy).__name__, type(strategy), settings)
@@ -113,10 +113,6 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _damaged(path: Path, why: str) -> StrategyError:
     return StrategyError(f"Cannot read {str(path)!r}: {why}. Export it again.")
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))
 
 
 def row_facts(rows: Sequence[Example]) -> list[list[Any]]:

@@ -418,7 +418,6 @@ def head_for(task: Task, C: float) -> LogisticHead | SetHead:
 
 
 def head_from(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead | SetHead:
-    """Return a head from what its `state` returned."""
     labels, C = tuple(facts["labels"]), float(facts["C"])
     head: LogisticHead | SetHead
     if "never_empty" in facts:

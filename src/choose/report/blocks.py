@@ -31,7 +31,7 @@ from choose.formatting import (
     short_models,
     span,
 )
-from choose.report import check_words, study_comparison_words, words
+from choose.report import check_words, words
 from choose.report.words import shorten
 from choose.schema.base import Command, Expectation
 from choose.schema.candidate_scorecard import (
@@ -42,9 +42,8 @@ from choose.schema.candidate_scorecard import (
     TextFigures,
 )
 from choose.schema.check import Check
-from choose.schema.decision import Decision, FamilyResult
+from choose.schema.decision import Decision, FamilyResult, Versus
 from choose.schema.diagnosis import LossSplit
-from choose.schema.study_comparison import Versus
 from choose.stats import Estimate
 from choose.tasks.metrics import metric_of
 
@@ -549,7 +548,6 @@ NO_ANSWER = "no usable answer"
 
 
 def text_of(decision: Decision, texts: Mapping[str, str], id: str) -> str:
-    """Return the text of a row, if it was stored."""
     text = texts.get(id, DASH)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
@@ -1014,14 +1012,14 @@ def comparison_blocks(versus: Versus) -> list[Block]:
             data=after,
             size=f"{plural(versus.rows.common, 'common row')}, "
             f"{plural(len(versus.shifts), 'candidate')}",
-            text=study_comparison_words.headline(versus),
+            text=words.what_changed(versus),
         ),
         Paragraph(f"Before: {versus.before.headline}", "because"),
         Paragraph(f"Now: {versus.after.headline}", "because"),
         Heading("Candidates on the common rows", "candidates"),
         *shifts(versus),
         Heading("Which rows are compared", "rows"),
-        Bullets(list(study_comparison_words.rows(versus))),
+        Bullets(list(words.common_rows(versus))),
         Heading("What changed in the study", "changes"),
         *changes(versus),
         Paragraph(f"Data: {prints}. Reproduce: choose report FIRST SECOND", "note"),
@@ -1040,9 +1038,9 @@ def shifts(versus: Versus) -> Iterator[Block]:
         "Bars: right of the line is better now, left of it worse. A range that contains zero shows "
         "no change; one inside the shaded band shows that no change matters."
     )
-    cells = map(study_comparison_words.cells, versus.shifts)
+    cells = map(words.shift_cells, versus.shifts)
     yield from table(caption, cells, wide=True, bars=bars, drawn=drawn)
-    yield Paragraph(study_comparison_words.about(versus), "note")
+    yield Paragraph(words.about_shifts(versus), "note")
 
 
 def changes(versus: Versus) -> Iterator[Block]:

@@ -58,7 +58,6 @@ def code(text: object) -> str:
 
 
 def markdown_page(blocks: Iterable[Block]) -> str:
-    """Return blocks as Markdown."""
     parts = ("\n".join(_lines(block)) for block in blocks)
     return "\n\n".join(filter(None, parts)) + "\n"
 

@@ -78,7 +78,6 @@ def check_output(kind: Kind, path: Path) -> Path:
 
 
 def render_issues(check: Check, texts: Mapping[str, str]) -> str:
-    """Return CSV with a line for each issue."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)

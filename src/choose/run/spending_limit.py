@@ -45,7 +45,6 @@ class Budget:
 
     @property
     def elapsed(self) -> float:
-        """Return the seconds since the command began."""
         return perf_counter() - self.started - self.waited
 
     def left(self) -> float:
@@ -74,7 +73,6 @@ class Budget:
 
 
 def refuse(spending: Spending) -> None:
-    """Refuse to send anything without consent."""
     hosts = ", ".join(sorted({bill.host for bill in spending.bills}))
     requests = sum(bill.requests for bill in spending.bills)
     cost = "at unknown cost" if spending.usd is None else f"for about {money(spending.usd)}"

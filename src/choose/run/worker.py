@@ -142,15 +142,12 @@ class LocalExecutor:
 
     @property
     def free(self) -> int:
-        """Return 1 while nothing waits, else 0."""
         return 0 if self._waiting else 1
 
     def submit(self, request: GroupRequest) -> None:
-        """Take a request."""
         self._waiting.append(request)
 
     def results(self) -> Generator[GroupResult]:
-        """Run what waits, and yield each run as it ends."""
         while self._waiting:
             yield from self.worker.parts(self._waiting.popleft())
 

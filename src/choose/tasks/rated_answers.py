@@ -35,7 +35,6 @@ def _number_in(text: str) -> float | None:
 
 
 def check_scores(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse to learn from scores."""
     raise DataError(
         "Scores can be compared and not learnt from. Use choose score --scores, or state another "
         "--kind."

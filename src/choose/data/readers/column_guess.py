@@ -183,6 +183,11 @@ class Column:
     words: float = 0.0
     repeats: bool = False
 
+    @property
+    def parts(self) -> list[str]:
+        """Return the words of its name: those of ``createdAt`` are ``created`` and ``at``."""
+        return re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.name).casefold())
+
 
 def column_of(series: pl.Series) -> Column:
     """Return what a column holds; it must be of strings, or of nested or mixed values."""
@@ -399,20 +404,14 @@ def _best(columns: Sequence[Column], rank: Callable[[Column], float]) -> list[Co
 
 def _is(column: Column, words: Iterable[str]) -> bool:
     """Return whether a column's name, or a word in it, is one of these."""
-    name = column.name.strip().casefold()
-    return name in words or not set(re.split(r"[\W_]+", _split_case(column.name))).isdisjoint(words)
-
-
-def _split_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+    return column.name.strip().casefold() in words or not set(column.parts).isdisjoint(words)
 
 
 def guess_time(columns: Sequence[Column]) -> tuple[str, ...]:
     """Return the columns of dates, the one that says when a row came to be first."""
 
     def place(column: Column) -> int:
-        words = re.split(r"[\W_]+", _split_case(column.name))
-        return next((i for i, word in enumerate(_DATED) if word in words), len(_DATED))
+        return next((i for i, word in enumerate(_DATED) if word in column.parts), len(_DATED))
 
     return tuple(c.name for c in sorted(columns, key=place) if c.kind == "date")
 

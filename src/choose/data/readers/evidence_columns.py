@@ -51,7 +51,6 @@ def reserved(columns: Sequence[str]) -> list[str]:
 
 
 def relevant_column(columns: Sequence[str]) -> str | None:
-    """Return the column that names the documents which are relevant to a question, if one does."""
     return usual(columns, (*RELEVANT, *EVIDENCE, *DOCUMENT))
 
 
@@ -73,7 +72,6 @@ class Linked:
 
 
 def check_documents(section: DataSection) -> None:
-    """Refuse a column of evidence where there are no documents."""
     if section.documents is None and section.evidence_column is not None:
         raise StudyError(
             "[data] evidence_column is for questions that are answered from "

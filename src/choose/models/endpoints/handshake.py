@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -187,14 +188,10 @@ def _as_answered(channel: RequestChannel, accepts: Capabilities, paid: PaidAnswe
     short = paid.usage.hidden and accepts.max_tokens < OUTPUT_LIMITS[0]
     if longer and (short or (reasons and paid.finish == "length")):
         return replace(accepts, max_tokens=longer[0])
-    return replace(accepts, schema=accepts.schema and _is_json(paid.content))
-
-
-def _is_json(content: str) -> bool:
-    try:
-        return isinstance(json.loads(content), dict)
-    except ValueError:
-        return False
+    is_object = False
+    with suppress(ValueError):
+        is_object = isinstance(json.loads(paid.content), dict)
+    return replace(accepts, schema=accepts.schema and is_object)
 
 
 def fault_message(channel: RequestChannel, fault: RequestFault) -> str:

@@ -166,7 +166,6 @@ class AnswerCache:
         self._lock.release()
 
     def refresh(self) -> None:
-        """Read what this command and others have written."""
         try:
             lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:

@@ -223,11 +223,11 @@ def what_to_type(spec: str) -> str | None:
         if provider.looks and re.fullmatch(provider.looks, spec, re.IGNORECASE):
             return f"To prompt it at {provider.name}, write {name}:{spec}."
     match = _SHORTHAND.fullmatch(spec)
-    if match and match["provider"] not in _OTHER_KINDS:
-        providers = [*PROVIDERS, "hf"]
-        hint = did_you_mean(match["provider"], providers)
-        return f"No provider is called {match['provider']!r}.{hint} Known: {', '.join(providers)}."
-    return None
+    if not match or match["provider"] in _OTHER_KINDS:
+        return None
+    providers = [*PROVIDERS, "hf"]
+    hint = did_you_mean(match["provider"], providers)
+    return f"No provider is called {match['provider']!r}.{hint} Known: {', '.join(providers)}."
 
 
 def endpoint_settings(

@@ -123,7 +123,6 @@ class LocalPrompts:
         return facts, {}
 
     def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """Take over what `state` says was chosen."""
         self.note = str(facts["note"])
 
     def _prompts(

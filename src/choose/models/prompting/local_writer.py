@@ -299,16 +299,17 @@ class LocalWriter(LocalPrompts):
             records = skeleton.records(filled)
             given |= {place: records[place] for place in targets if place % 2 == half}
         guided = self._kept(filled.answers([given[place] for place in targets]), examples)
-        means = [
-            float(np.mean([self._score(outputs[place], row) for place, row in enumerate(examples)]))
-            for outputs in (free.outputs, guided.outputs)
-        ]
+        metric = self.task.metrics[0]
+        means = []
+        for outputs in (free.outputs, guided.outputs):
+            pairs = zip(outputs, examples, strict=True)
+            means.append(np.mean([self.task.score(o, e.targets)[metric] for o, e in pairs]))
         if means[1] > means[0]:
             skeleton.choose_thresholds(self.task, filled, targets)
             self.skeleton = skeleton
         way = "filled into given keys" if self.skeleton else "written as a whole"
         self.note += (
-            f" Records are {way}: {self.task.metrics[0]} on {len(examples)} training rows "
+            f" Records are {way}: {metric} on {len(examples)} training rows "
             f"{means[1]:.2f} with given keys, {means[0]:.2f} without."
         )
 
@@ -346,9 +347,6 @@ class LocalWriter(LocalPrompts):
         # A base model's turns are separated by blank lines, and its demonstrations have one line.
         line = isinstance(self.task, Answering) or not self.lm.template.chat
         return StopRule(self.limit, "line" if line else "end")
-
-    def _score(self, output: str | None, example: Example) -> float:
-        return self.task.score(output, example.targets)[self.task.metrics[0]]
 
 
 def rows_in_time() -> int:

@@ -45,11 +45,9 @@ class LiveProgress:
         self._before: Standing | None = None
 
     def __enter__(self) -> Self:
-        """Start."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
         if self._jobs and self._console.is_terminal:

@@ -161,7 +161,6 @@ class RayExecutor:
         return bool(self.waiting) or any(actor.request for actor in self.actors)
 
     def close(self) -> None:
-        """End all workers and disconnect."""
         self.waiting.clear()
         self.local.close()
         for actor in list(self.actors):
