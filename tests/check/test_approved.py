@@ -28,12 +28,12 @@ def labels() -> Check:
     test = [(e.text, e.target) for e in pool(seed=9, rows=30)] + [(rows[0][0].upper(), rows[0][1])]
     write_csv(Path("asked.csv"), test)
     data = {"data": {"test": "asked.csv"}}
-    return plan.check(write_csv(Path("words.csv"), rows), overrides=data).record
+    return plan.check(plan.resolve(write_csv(Path("words.csv"), rows), None, data)).record
 
 
 def rare() -> Check:
     rows = [(f"note {i} on {i % 7}", "fraud" if i % 33 == 0 else "fine") for i in range(400)]
-    return plan.check(write_csv(Path("rare.csv"), rows)).record
+    return plan.check(plan.resolve(write_csv(Path("rare.csv"), rows))).record
 
 
 def records() -> Check:
@@ -41,19 +41,19 @@ def records() -> Check:
     rows[10]["target"]["people"], rows[20]["target"]["tree"] = "six", "willow"
     rows[30]["target"]["name"] = "Ann"
     rows.append({**rows[40], "target": {"people": 9}})
-    return plan.check(write("records.jsonl", rows)).record
+    return plan.check(plan.resolve(write("records.jsonl", rows))).record
 
 
 def texts() -> Check:
     rows = [summary(i) for i in range(60)]
-    return plan.check(write("texts.jsonl", rows)).record
+    return plan.check(plan.resolve(write("texts.jsonl", rows))).record
 
 
 def answers() -> Check:
     rows = [question(i) for i in range(120)]
     rows[4]["answers"], rows[5]["answers"] = [], ["plenty", "lots of them"]
     data = {"data": {"fields": ["passage"]}}
-    return plan.check(write("answers.jsonl", rows), overrides=data).record
+    return plan.check(plan.resolve(write("answers.jsonl", rows), None, data)).record
 
 
 def documents() -> Check:
@@ -62,7 +62,7 @@ def documents() -> Check:
     pages = [shop(n) for n in range(70)]
     pages.append({**pages[2], "id": "copy"})
     data = {"data": {"documents": write("documents.jsonl", pages)}}
-    return plan.check(write("asked.jsonl", rows), overrides=data).record
+    return plan.check(plan.resolve(write("asked.jsonl", rows), None, data)).record
 
 
 @pytest.mark.parametrize("of", [labels, rare, records, texts, answers, documents])

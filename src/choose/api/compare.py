@@ -27,13 +27,23 @@ from choose.answers.given import (
     with_files,
 )
 from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
-from choose.api.study_evidence import own_decision, state_of
+from choose.api.study_evidence import (
+    evidence_of,
+    method_of,
+    nothing_measured,
+    own_decision,
+    rule_of,
+    settings,
+    state_of,
+    with_commands,
+)
 from choose.data.dataset import Tables
 from choose.data.readers.json_and_parquet import ROW
 from choose.data.scenarios import Pools
 from choose.engines.hardware.compute_settings import check_compute
 from choose.engines.output_cache import caching
 from choose.errors import StudyError
+from choose.judge.goal import RULE
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
 from choose.run.worker_messages import Observer, Silent
@@ -170,7 +180,6 @@ def _run_rounds(
     given: GivenRuns,
 ) -> None:
     """Run the rounds until the verdict is sure or the budget ends; `given` are known answers."""
-    from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.decision.chance import chances
     from choose.run.forecast import reach
     from choose.run.loop import Loop
@@ -204,17 +213,8 @@ def _run_rounds(
 
 def decide(store: Store) -> Decision:
     """Judge what the store holds and write the decision into it, unless that was done before."""
-    from choose.judge.goal import RULE
-
     if (known := own_decision(store)) is not None:
         return known
-    from choose.api.study_evidence import (
-        evidence_of,
-        method_of,
-        rule_of,
-        settings,
-        with_commands,
-    )
     from choose.judge.verdict import judge
 
     study, task = store.study, store.dataset.task

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, is_dataclass, replace
 from html import escape
 from io import StringIO
@@ -22,10 +22,11 @@ from rich.console import Console
 
 from choose.api.compare import export as export_candidate
 from choose.api.compare import report as judge_store
-from choose.api.compare import run_study, texts, write_page
+from choose.api.compare import run_study, score_answers, texts, write_page
 from choose.api.plan import check as check_rows
 from choose.api.plan import plan_study, resolve
-from choose.data.readers.json_and_parquet import is_pandas
+from choose.data.dataset import Tables
+from choose.data.readers.json_and_parquet import is_pandas, is_rows, table_of
 from choose.errors import ChooseError, DataError, StoreError, StudyError
 from choose.report.blocks import Todo, check_blocks
 from choose.report.terminal import pages as terminal
@@ -33,13 +34,13 @@ from choose.report.words import as_call
 from choose.run.spending_limit import Approve, refuse
 from choose.schema import decision as record
 from choose.schema.diagnosis import Audit
-from choose.store.store import Store
+from choose.store.store import Store, check_destination
+from choose.study.find_study_folder import numbered_study
 from choose.study.resolve_study import keywords, overrides_of
 from choose.types import STANDARD, Run
 
 if TYPE_CHECKING:
     from choose.check.audit import Checked
-    from choose.data.dataset import Tables
     from choose.export.exported_model import Model
     from choose.export.write_folder import Exported
     from choose.study.config import Study
@@ -103,9 +104,6 @@ def tables_of(data: Any, labels: Any, test: Any, name: str) -> Tables:
     Raises:
         DataError: if texts and labels do not fit together, or the objects hold no rows.
     """
-    from choose.data.dataset import Tables
-    from choose.data.readers.json_and_parquet import is_rows, table_of
-
     if labels is not None:
         data = _pairs(data, labels)
     if isinstance(test, tuple) and len(test) == 2 and not isinstance(test[0], str | Mapping):
@@ -411,7 +409,6 @@ class Decision(record.Decision):
     def write(self, path: str | Path) -> Path:
         """Write the report as .html, .md or .json, by the ending of the path."""
         from choose.report.write import write
-        from choose.store.store import check_destination
 
         with keyword_errors():
             check_destination(Path(path), flag="The file")
@@ -481,13 +478,12 @@ def compare(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    with keyword_errors():
+    send: Approve = (lambda spending: None) if yes else refuse
+    with keyword_errors(), _shown(progress) as watch:
         stated, rows = _resolved(
             data, labels, settings, test=test, strategies=strategies, study=study, name=name
         )
-        with _shown(progress) as watch:
-            send: Approve = (lambda spending: None) if yes else refuse
-            done = run_study(stated, study, rows=rows, out=out, observer=watch, approve=send)
+        done = run_study(stated, study, rows=rows, out=out, observer=watch, approve=send)
     for left in done.dropped:  # missing values in a table are often meant to be some
         warn(left, stacklevel=2)
     return Decision.of(done.decision, done.store, data)
@@ -522,13 +518,10 @@ def score(
     Raises:
         ChooseError: on bad input, before anything is written.
     """
-    from choose.api.compare import score_answers
-
-    with keyword_errors():
+    with keyword_errors(), _shown(progress) as watch:
         settings |= {"label_column": gold, **({"kind": "scores"} if scores else {})}
         stated, rows = _resolved(data, None, settings, study=study, name=name)
-        with _shown(progress) as watch:
-            done = score_answers(stated, rows=rows, out=out, baseline=baseline, observer=watch)
+        done = score_answers(stated, rows=rows, out=out, baseline=baseline, observer=watch)
     return Decision.of(done.decision, done.store, data)
 
 
@@ -609,8 +602,6 @@ def read(store: str | Path | None = None) -> Decision:
     Raises:
         StoreError: if the folder is no study.
     """
-    from choose.study.find_study_folder import numbered_study
-
     with keyword_errors():
         folder = numbered_study() if store is None else Path(store)
         return Decision.of(judge_store(folder), folder)
@@ -629,7 +620,6 @@ def load(folder: str | Path) -> Model:
 
 
 def _shown(progress: bool) -> Any:
-    from contextlib import nullcontext
 
     from choose.report.terminal.live_progress import LiveProgress
 

@@ -14,8 +14,9 @@ from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import StoreError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.schema.plan import Job, LeftOut, Planning, Round
+from choose.store.store import Store
 from choose.study.config import Study
-from choose.study.find_study_folder import folder_of, giving_stores, stored_in
+from choose.study.find_study_folder import folder_of, giving_stores, stored_in, stored_studies
 from choose.study.resolve_study import Overrides, load_study, only, sample_settings
 from choose.types import Candidate, Dataset, Run
 
@@ -68,8 +69,6 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     audit, or without a decision by this version for this user, are passed over.
     """
     from choose.api.study_evidence import own_decision
-    from choose.store.store import Store
-    from choose.study.find_study_folder import stored_studies
 
     near = sorted(
         [*stored_studies(), *stored_studies(Path())], key=lambda one: one.written, reverse=True
@@ -144,7 +143,6 @@ def plan_study(study: Study, file: object = None, rows: Tables | None = None) ->
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
-    from choose.store.store import Store
     from choose.study.candidates import check_constraints
 
     check_compute()

@@ -21,7 +21,7 @@ from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
 from choose.judge.evidence import CandidateInfo, Evidence, items_of
-from choose.judge.goal import Rule
+from choose.judge.goal import RULE, Rule
 from choose.schema.base import Command
 from choose.schema.candidate_scorecard import TokenPrices
 from choose.schema.decision import Decision, Method, Note, PromptText, Verdict
@@ -252,8 +252,6 @@ def state_of(store: Store) -> str:
     A key of this user is part of it: a decision that came with a folder is judged again, so that
     none of its sentences and commands is shown.
     """
-    from choose.judge.goal import RULE
-
     state = f"{_own_key()} {version('choose-llm')} {RULE} {RECORD} {store.state()}"
     if not store.dataset.task.labels:  # the rule by which answers are scored may have changed
         state += f" {store.dataset.task.scoring}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version as installed
 from typing import Any
 
 import typer
@@ -143,7 +144,5 @@ def root(
 ) -> None:
     """Prompt, retrieve or fine-tune? Compare them on your labelled data."""
     if version:
-        from importlib.metadata import version as installed
-
         typer.echo(f"choose {installed('choose-llm')}")
         raise typer.Exit

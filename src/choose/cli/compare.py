@@ -24,7 +24,7 @@ from choose.cli.options import (
     overrides,
     takes,
 )
-from choose.errors import StudyError
+from choose.errors import StudyError, did_you_mean
 from choose.study.resolve_study import overrides_of
 
 
@@ -135,8 +135,6 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run every strategy on a bundled set: tickets, orders by e-mail, or a handbook's questions."""
-    from choose.errors import did_you_mean
-
     if sample not in SAMPLES:
         raise StudyError(
             f"No bundled set {sample!r}.{did_you_mean(sample, SAMPLES)} Allowed: "

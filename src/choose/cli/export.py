@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +12,10 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from choose.cli.options import AsJson, Store
+from choose.cli.report import study_named
+from choose.errors import StudyError
+from choose.files import write_atomic
+from choose.outside_values import number
 
 if TYPE_CHECKING:
     from choose.export.write_folder import Exported
@@ -34,12 +39,8 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Train a candidate on all rows and write it to a folder."""
-    import json
-
     from choose.api.compare import export as export_candidate
     from choose.cli.console import print_record, say, working
-    from choose.cli.report import study_named
-    from choose.errors import StudyError
 
     if candidate is not None and router:
         raise StudyError("--candidate and --router both determine what is exported. Leave one out.")
@@ -95,7 +96,6 @@ def predict(
     ok, or why it has no label. With --json, records, sets and rankings are objects and lists.
     """
     from choose.export.exported_model import Model
-    from choose.files import write_atomic
 
     _check(folder, file, output, min_confidence)
     items = _items(file, text_column, as_json, folder)
@@ -115,7 +115,6 @@ def _fill(path: Path, write: Callable[[TextIO], None]) -> None:
 
 def _check(folder: Path, file: str, output: Path | None, min_confidence: float | None) -> None:
     """Refuse what could not be done, before the model is loaded."""
-    from choose.outside_values import number
     from choose.store.store import check_destination
 
     if min_confidence is not None:
@@ -126,7 +125,6 @@ def _check(folder: Path, file: str, output: Path | None, min_confidence: float |
 
 def _items(file: str, text_column: str | None, as_json: bool, folder: Path) -> Iterator[Item]:
     from choose.data.readers.unlabelled_texts import file_items, json_items, line_items
-    from choose.errors import StudyError
     from choose.export.exported_model import read_manifest
 
     manifest = read_manifest(folder)

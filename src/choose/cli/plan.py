@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from choose.cli.options import STUDY_FLAGS, AsJson, Config, Data, overrides, takes
 from choose.errors import StudyError
+from choose.models.endpoints.provider_names import token_prices
+from choose.outside_values import number, plain_reason, shown
 
 if TYPE_CHECKING:
     from choose.schema.plan import Round, Wishes
@@ -67,10 +71,6 @@ def plan(
 
 
 def wishes(flags: Mapping[str, str], prices: Sequence[str]) -> Wishes:
-    from pydantic import ValidationError
-
-    from choose.models.endpoints.provider_names import token_prices
-    from choose.outside_values import number, plain_reason, shown
     from choose.schema.plan import Wishes
 
     if len(prices) > 1:
@@ -106,7 +106,6 @@ def print_rounds(
     strategies: Sequence[str],
     as_json: bool,
 ) -> None:
-    import json
 
     from choose.api.plan import plan_study, resolve
     from choose.cli.console import print_record, stdout, working

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -73,8 +74,6 @@ def study_named(store: Path | None) -> Path:
 
 def list_studies(folder: Path | None, as_json: bool) -> bool:
     """Print the studies in a folder that is none itself, or several in `.choose`; say whether."""
-    import json
-
     from choose.cli.console import print_record, stdout
     from choose.report.terminal.inventory_page import studies_page
     from choose.store.store import is_store

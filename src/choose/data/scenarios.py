@@ -67,8 +67,8 @@ def _disturbed(
     for row in rows:
         draw = partial(_uniform, seed=seed, id=row.id)
         start = bisect_right(places, draw("donor"))
-        others = (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
-        target = kind.disturb(row.target, others, draw)
+        donated = (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
+        target = kind.disturb(row.target, donated, draw)
         if target != row.target:
             row = replace(row, target=target, accepted=())
             if row.evidence and follows is not None:

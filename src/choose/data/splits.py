@@ -56,22 +56,13 @@ def build_dataset(
     every row is tested once. Rows of one group and near-duplicates are never on both sides of a
     split; with a test file, the pool rows are removed.
     """
-    if test is not None and folds is not None:
-        raise StudyError(
-            "data.folds cannot be combined with a test file, which needs no folds. Leave one out."
-        )
     known = KINDS[kind]
     check_filled(known, [*pool, *(test or ())])
     usable, usable_test = usable_rows(pool, test)
     check_rows(usable, usable_test, known)
     known.check(usable, usable_test)
     task = make_task(kind, usable, usable_test or (), told or TaskSection())
-    if usable_test is not None:
-        division = split_by_test_file(usable, usable_test, task)
-    elif folds is None and sum(e.labelled for e in usable) >= HOLD_OUT_FROM:
-        division = hold_out_part(usable, task)
-    else:
-        division = cross_fit(usable, task, folds or FOLDS)
+    division = _divide(usable, usable_test, task, folds=folds)
     dropped = dropped_rows(pool, test, known)
     return Dataset(
         name=name,
@@ -84,6 +75,20 @@ def build_dataset(
         dropped=tuple(dropped),
         leaked=division.leaked,
     )
+
+
+def _divide(
+    rows: Sequence[Example], test: Sequence[Example] | None, task: Task, *, folds: int | None
+) -> Division:
+    if test is not None and folds is not None:
+        raise StudyError(
+            "data.folds cannot be combined with a test file, which needs no folds. Leave one out."
+        )
+    if test is not None:
+        return split_by_test_file(rows, test, task)
+    if folds is None and sum(e.labelled for e in rows) >= HOLD_OUT_FROM:
+        return hold_out_part(rows, task)
+    return cross_fit(rows, task, folds or FOLDS)
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
