@@ -33,8 +33,11 @@ from choose.data.scenarios import Pools  # noqa: E402
 from choose.data.splits import build_dataset  # noqa: E402
 from choose.run.loop import Loop  # noqa: E402
 from choose.run.spending_limit import Budget  # noqa: E402
-from choose.run.worker import LocalExecutor, Worker  # noqa: E402
-from choose.run.worker_messages import GroupRequest  # noqa: E402
+from choose.run.worker import (  # noqa: E402
+    GroupRequest,
+    LocalExecutor,
+    Worker,
+)
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
 from choose.store.store import Store  # noqa: E402
 from choose.study.candidates import describe_candidates  # noqa: E402
@@ -113,8 +116,7 @@ def beside(executor: Any, jobs: Sequence[Job]) -> float:
 @contextmanager
 def on_ray(data: Dataset) -> Iterator[Any]:
     """Start a cluster of two nodes as a user does, and yield an executor on it."""
-    from choose.run.cluster.ray_cluster import connect, sizes_of
-    from choose.run.cluster.ray_executor import RayExecutor
+    from choose.run.cluster import RayExecutor, connect, sizes_of
     from choose.schema.study_sections import RunSection
     from choose.types import Candidate
     from support.ray_nodes import cluster

@@ -15,8 +15,7 @@ from choose.report.words import after_changes
 from choose.report.write import render_html, render_markdown
 from choose.run.predict_test_rows import asking_order
 from choose.run.trial import run_trial
-from choose.run.worker import Worker
-from choose.run.worker_messages import GroupRequest
+from choose.run.worker import GroupRequest, Worker
 from choose.schema.decision import Decision
 from choose.schema.plan import Job
 from choose.store.store import Store

@@ -15,11 +15,20 @@ import pytest
 
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
-from choose.run.cluster import ray_cluster, ray_executor
-from choose.run.cluster.node_worker import ClusterWorker, settings_of, why_not
-from choose.run.cluster.ray_cluster import FAST, Cluster, Node, Size, connect, sizes_of
-from choose.run.cluster.ray_executor import RayExecutor
-from choose.run.worker_messages import GroupRequest, GroupResult
+from choose.run import cluster as module
+from choose.run.cluster import (
+    FAST,
+    Cluster,
+    ClusterWorker,
+    Node,
+    RayExecutor,
+    Size,
+    connect,
+    settings_of,
+    sizes_of,
+    why_not,
+)
+from choose.run.worker import GroupRequest, GroupResult
 from choose.schema.study_sections import RunSection
 from choose.types import Candidate
 from support.studies import dataset, jobs_of, study
@@ -120,7 +129,7 @@ def drain(made: RayExecutor) -> list[GroupResult]:
 
 @pytest.fixture(autouse=True)
 def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_executor, "facts_of", lambda strategies: FACTS)
+    monkeypatch.setattr(module, "facts_of", lambda strategies: FACTS)
 
 
 def test_every_request_is_run_once_by_workers_that_fit_the_nodes() -> None:
@@ -173,7 +182,7 @@ def test_a_fit_that_a_worker_kept_is_gone_on_with_there() -> None:
 
 def test_a_request_that_has_waited_has_less_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(ray_executor, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     cluster = Nodes(node("1"))
     made = executor(cluster)
     made.submit(request(1))
@@ -217,10 +226,10 @@ def test_what_is_lost_says_why_and_what_to_do() -> None:
 @pytest.mark.parametrize("head", [(), (node("9", cores=0.0),)])
 def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(monkeypatch, head):
     """A head without cores never leaves, and is no usable node."""
-    monkeypatch.setattr(ray_executor, "LOOK", 0.0)
-    monkeypatch.setattr(ray_executor, "STRANDED", 0.0)
+    monkeypatch.setattr(module, "LOOK", 0.0)
+    monkeypatch.setattr(module, "STRANDED", 0.0)
     looks = iter(range(50))
-    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: next(looks))
+    monkeypatch.setattr(module, "sleep", lambda seconds: next(looks))
     cluster = Nodes(*head, node("1"))
     ending(cluster, Ended("gone"))
     made = executor(cluster)
@@ -341,9 +350,9 @@ def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
             os.write(2, b"[2026-01-01 E 1 1] gcs_rpc_client: Failed to connect\n" * 20)
             raise ConnectionError("no cluster")
 
-    monkeypatch.setattr(ray_cluster.socket, "create_connection", lambda *_: StringIO())
+    monkeypatch.setattr(module.socket, "create_connection", lambda *_: StringIO())
     with pytest.raises(StudyError, match="No Ray cluster answers at '10\\.0\\.0\\.1:6379'"):
-        ray_cluster._join(Ray(), "10.0.0.1:6379", ())
+        module._join(Ray(), "10.0.0.1:6379", ())
     os.write(2, b"ours")
     assert capfd.readouterr().err == "ours"
 

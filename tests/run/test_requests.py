@@ -14,8 +14,7 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StrategyError, StudyError
 from choose.progress import seconds_left, time_limit
 from choose.run.predict_test_rows import predict
-from choose.run.worker import LocalExecutor, ThreadExecutor, Worker
-from choose.run.worker_messages import GroupRequest, GroupResult
+from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, ThreadExecutor, Worker
 from choose.schema.plan import Job
 from choose.tasks.answering import Answering
 from choose.types import Answers, Dataset, Item, Run

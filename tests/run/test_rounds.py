@@ -18,8 +18,7 @@ from choose.run.forecast import Pace
 from choose.run.loop import Loop, Summary
 from choose.run.spending_limit import Budget
 from choose.run.trial import run_trial
-from choose.run.worker import LocalExecutor, Worker
-from choose.run.worker_messages import GroupRequest, GroupResult
+from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find

@@ -12,7 +12,7 @@ from choose.api.compare import _run_rounds, _write_plan, decide
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.run.spending_limit import Budget
-from choose.run.worker_messages import Silent
+from choose.run.worker import Silent
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.extraction import Extraction, as_text, fields_of

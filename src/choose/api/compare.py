@@ -46,7 +46,7 @@ from choose.errors import StudyError
 from choose.judge.goal import RULE
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
-from choose.run.worker_messages import Observer, Silent
+from choose.run.worker import Observer, Silent
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
 from choose.store.store import PAGE, STUDY, Store, check_destination, reading
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from choose.export.write_folder import Exported
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
-    from choose.run.cluster.ray_executor import RayExecutor
+    from choose.run.cluster import RayExecutor
     from choose.types import Dataset, Run
 
 
@@ -107,7 +107,7 @@ def run_study(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    from choose.run.cluster.ray_executor import on_cluster
+    from choose.run.cluster import on_cluster
 
     check_compute()
     watch, home, most = observer or Silent(), stored_in(file), study.grid.max_usd

@@ -47,7 +47,7 @@ def listing(
         record = {
             "schema": 1,
             "models": [asdict(entry) for entry in entries],
-            "providers": [asdict(entry) for entry in served],
+            "providers": served,
         }
         print_record(json.dumps(record, indent=1, ensure_ascii=False))
         return

@@ -18,8 +18,7 @@ from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Needed, State, limits_of
 from choose.run.spending_limit import Budget
 from choose.run.trial import answers, failed_run
-from choose.run.worker import LocalExecutor, Worker
-from choose.run.worker_messages import Executor, GroupRequest, GroupResult, Observer
+from choose.run.worker import Executor, GroupRequest, GroupResult, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find

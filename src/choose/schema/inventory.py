@@ -1,4 +1,4 @@
-"""What is on this machine: models, providers and stored studies."""
+"""What is on this machine: models and stored studies."""
 
 from __future__ import annotations
 
@@ -44,15 +44,3 @@ class StoredStudy:
 
     def record(self) -> dict[str, Any]:
         return {**asdict(self), "written": self.written.isoformat(timespec="seconds")}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderEntry:
-    """A provider of models behind an API; `key` is the variable that holds its key, or None."""
-
-    name: str
-    title: str
-    base_url: str
-    example: str
-    key: str | None
-    key_is_set: bool

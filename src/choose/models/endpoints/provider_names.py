@@ -17,7 +17,6 @@ from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.models.endpoints.settings import key_in
 from choose.outside_values import finite, shown
-from choose.schema.inventory import ProviderEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,17 +201,17 @@ def is_usual(name: object, section: Mapping[str, Any]) -> bool:
     )
 
 
-def provider_entries() -> list[ProviderEntry]:
-    """Return the table for display, with the variable whose key would be sent."""
+def provider_entries() -> list[dict[str, Any]]:
+    """Return the table for display; `key` is the variable whose key would be sent, or None."""
     return [
-        ProviderEntry(
-            name=name,
-            title=provider.name,
-            base_url=provider.base_url,
-            example=f"{name}:{provider.example}",
-            key=provider.key,
-            key_is_set=provider.key is not None and bool(key_in(provider.key)),
-        )
+        {
+            "name": name,
+            "title": provider.name,
+            "base_url": provider.base_url,
+            "example": f"{name}:{provider.example}",
+            "key": provider.key,
+            "key_is_set": provider.key is not None and bool(key_in(provider.key)),
+        }
         for name, provider in PROVIDERS.items()
     ]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import PurePath
+from typing import Any
 
 from choose.formatting import chance, figure, in_percent
 from choose.report.blocks import Block, Fact, Facts, Heading, Paragraph, table
 from choose.report.terminal.pages import Page
 from choose.report.words import shorten
-from choose.schema.inventory import Entry, ProviderEntry, StoredStudy
+from choose.schema.inventory import Entry, StoredStudy
 from choose.strategy import Description
 from choose.types import FAMILIES
 
@@ -42,8 +43,8 @@ def _of_strategy(strategy: Description) -> Fact:
     return Fact(f"{strategy.name}{'*' * strategy.only_if_named}", "\n".join(lines))
 
 
-def models_page(entries: Sequence[Entry], providers: Sequence[ProviderEntry] = ()) -> Page:
-    """Return the embedded and cached weights, and the providers."""
+def models_page(entries: Sequence[Entry], providers: Sequence[Mapping[str, Any]] = ()) -> Page:
+    """Return the embedded and cached weights, and the providers (see `provider_entries`)."""
     cached = sum(entry.cached_mb or 0.0 for entry in entries)
     note = (
         f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
@@ -60,10 +61,10 @@ def models_page(entries: Sequence[Entry], providers: Sequence[ProviderEntry] = (
     )
 
 
-def _of_provider(entry: ProviderEntry) -> Fact:
-    key = f"{entry.key} is {'set' if entry.key_is_set else 'not set'}" if entry.key else "no key"
-    text = f"{entry.title}, such as {entry.example}\n{key}"
-    return Fact(f"{entry.name}:", text, "good" if entry.key_is_set else "")
+def _of_provider(one: Mapping[str, Any]) -> Fact:
+    key = f"{one['key']} is {'set' if one['key_is_set'] else 'not set'}" if one["key"] else "no key"
+    text = f"{one['title']}, such as {one['example']}\n{key}"
+    return Fact(f"{one['name']}:", text, "good" if one["key_is_set"] else "")
 
 
 def _of_model(entry: Entry) -> Fact:

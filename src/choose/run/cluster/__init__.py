@@ -1,1 +1,0 @@
-"""Run trials on the nodes of a Ray cluster."""
