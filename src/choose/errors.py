@@ -41,11 +41,7 @@ class StoreError(ChooseError):
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn an unexpected error, within a block that reads an input, into one line.
-
-    Args:
-        what: the input, as the subject of a sentence has it, such as ``'tickets.csv'``.
-    """
+    """Turn an unexpected error, within a block that reads `what`, into one line."""
     try:
         yield
     except (ChooseError, KeyboardInterrupt, SystemExit, GeneratorExit):

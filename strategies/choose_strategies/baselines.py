@@ -144,7 +144,7 @@ class Tfidf(Baseline):
 
 
 class Encoded(Baseline):
-    """The base of `probe` and `knn`: a frozen sentence encoder."""
+    """The base of what has a frozen sentence encoder."""
 
     encoder: str
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from choose.corpus import WORDS
 from choose.engines.embeddings import Encoder, load_encoder
-from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.errors import StrategyError
 from choose.models.retrieval.passage_search import (
@@ -18,13 +17,12 @@ from choose.models.retrieval.passage_search import (
     Way,
     libraries_for,
     library_from,
-    load_retriever,
 )
 from choose.models.saving import Learnt, read_fitted, write_fitted
 from choose.tasks.answering import corpus_of
 from choose.tasks.ranking import DEPTH, ranking_text, spans_of_relevant
 from choose.types import Answers, Example, Family, Item, Task
-from choose_strategies.baselines import Baseline
+from choose_strategies.baselines import Baseline, Encoded
 from choose_strategies.texts import text_answers
 
 # The folder of an export that holds a tuned encoder.
@@ -68,7 +66,7 @@ class Bm25(Baseline):
         return {"cached_seconds": library.cached_seconds, "index_seconds": library.index.seconds}
 
 
-class Dense(Bm25):
+class Dense(Encoded, Bm25):
     """Rank documents by the similarity of their meaning to the question's, as an encoder sees it.
 
     The index is exact: the cosine of a question's vector and that of each passage.
@@ -86,12 +84,6 @@ class Dense(Bm25):
 
     def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, words: int = WORDS) -> None:
         self.seed, self.encoder, self.words = seed, encoder, words
-
-    def weights(self) -> str:
-        return weights_digest(self.encoder)
-
-    def prepare(self) -> None:
-        load_retriever(self.encoder)
 
 
 class Hybrid(Dense):

@@ -125,10 +125,7 @@ class SetFit(_TunedEncoder):
         tokens = self._tokens([item.text for item in items])
         return self.head.answers(self._model.embed(tokens.ids, "predicting"))
 
-    def facts(self) -> Mapping[str, Any]:
-        from choose.engines.lora.training_run import training_facts
-
-        return {**training_facts(self._model), "notes": self._notes}
+    facts: Any = HeadTuning.facts
 
     def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         head, weights = self.head.state()
@@ -149,7 +146,6 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
     good_for: ClassVar[str] = "hundreds of rows and more; a small model that answers fast"
     needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (encoder)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
-    revision: ClassVar[int] = 2
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, sets the head's bias and nothing else."""

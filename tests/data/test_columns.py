@@ -17,7 +17,7 @@ from choose.data.dataset import dataset_from, read_rows
 from choose.data.examples import examples_from
 from choose.data.readers.column_guess import column_of, looks_headerless, parse_dates
 from choose.data.readers.json_and_parquet import ROW, table_of
-from choose.data.readers.labelled_file import read_table
+from choose.data.readers.labelled_file import read_source
 from choose.errors import ChooseError, DataError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example
@@ -26,7 +26,7 @@ from support.studies import write_lines
 
 def rows(content: str, name: str = "a.csv", **columns: str) -> list[Example]:
     Path(name).write_text(content, encoding="utf-8")
-    return examples_from(read_table(name), DataSection(**columns))
+    return examples_from(read_source(name).table, DataSection(**columns))
 
 
 def refused(content: str, name: str = "a.csv", **columns: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.corpus import Corpus, Document, Span
-from choose.data.readers.labelled_file import read_table
+from choose.data.readers.labelled_file import read_source
 from choose.data.scenarios import noisy, typos, with_typos
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.extraction import Extraction, as_text
@@ -171,7 +171,7 @@ def test_items_differ() -> None:
 
 
 def test_most_real_texts_are_changed(shared_data: Path) -> None:
-    texts = read_table(shared_data / "banking77" / "test.csv")["text"].to_list()
+    texts = read_source(shared_data / "banking77" / "test.csv").table["text"].to_list()
     items = [Item(id=str(i), text=text) for i, text in enumerate(texts)]
     changed = sum(a.text != b.text for a, b in zip(items, with_typos(items), strict=True))
     assert changed / len(items) >= 0.97

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from choose.data.readers import labelled_file as read
 from choose.data.readers.column_guess import parse_dates
 from choose.data.readers.json_and_parquet import ROW
-from choose.data.readers.labelled_file import read_source, read_table
+from choose.data.readers.labelled_file import read_source
 from choose.errors import DataError
 
 HOSTILE = [
@@ -34,14 +34,14 @@ def write(name: str, content: str | bytes) -> Path:
 
 def refused(path: Path | str) -> str:
     with pytest.raises(DataError) as caught:
-        read_table(path)
+        read_source(path)
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
 def test_a_csv_gives_strings_and_the_rows_a_spreadsheet_shows() -> None:
-    table = read_table(write("a.csv", 'text,label\n"two\nlines",007\n\nx,true\n'))
+    table = read_source(write("a.csv", 'text,label\n"two\nlines",007\n\nx,true\n')).table
     assert table["text"].to_list() == ["two\nlines", "x"]
     assert table["label"].to_list() == ["007", "true"]
     assert table[ROW].to_list() == [2, 4]
@@ -70,7 +70,7 @@ def test_a_csv_gives_strings_and_the_rows_a_spreadsheet_shows() -> None:
     ],
 )
 def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
-    table = read_table(write(name, content))
+    table = read_source(write(name, content)).table
     assert table.select("text", "label").rows() == [("ä", "b")]
 
 
@@ -201,11 +201,11 @@ def test_samples_are_found_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None
     Path("samples/tiny").mkdir(parents=True)
     write("samples/tiny/tiny.csv", "text,label\na,b\n")
     monkeypatch.setattr(read, "files", lambda _: Path())
-    assert read_table("sample:tiny")["text"].to_list() == ["a"]
+    assert read_source("sample:tiny").table["text"].to_list() == ["a"]
     Path("samples/read").mkdir()
     write("samples/read/documents.jsonl", '{"id": "d", "text": "Lime is wet."}\n')
     write("samples/read/questions.jsonl", '{"question": "Wet?", "answers": ["Lime"]}\n')
-    assert read_table("sample:read")["question"].to_list() == ["Wet?"]
+    assert read_source("sample:read").table["question"].to_list() == ["Wet?"]
     assert "Did you mean 'tiny'?" in refused("sample:tinny")
     assert "No bundled sample" in refused("sample:../tiny")
 
@@ -227,7 +227,7 @@ def test_a_field_of_10_mb_is_refused_in_little_memory(ending: str, newline_every
 
 def test_jsonl_keeps_mixed_and_nested_columns_as_they_are() -> None:
     lines = [{"text": "a", "n": 1, "meta": {"x": 1}}, {"text": "b", "n": "1"}, {"n": None}]
-    table = read_table(write("a.jsonl", "\n".join(map(json.dumps, lines))))
+    table = read_source(write("a.jsonl", "\n".join(map(json.dumps, lines)))).table
     assert table["text"].to_list() == ["a", "b", None]
     assert table["n"].to_list() == [1, "1", None]
     assert table["meta"].to_list() == [{"x": 1}, None, None]
@@ -237,7 +237,7 @@ def test_numbers_and_truth_values_read_the_same_in_every_format() -> None:
     pl.DataFrame({"i": [1, None], "f": [1.0, 2.5], "b": [True, None]}).write_parquet("a.parquet")
     write("a.jsonl", '{"i": 1, "f": 1.0, "b": true}\n{"i": null, "f": 2.5}\n')
     for name in ("a.parquet", "a.jsonl"):
-        rows = read_table(name).select("i", "f", "b").rows()
+        rows = read_source(name).table.select("i", "f", "b").rows()
         assert rows == [("1", "1", "true"), (None, "2.5", None)]
 
 
@@ -247,7 +247,7 @@ def test_class_labels_of_hugging_face_become_names() -> None:
     pl.DataFrame({"text": ["a", "b"], "label": [1, 0]}).write_parquet(
         "a.parquet", metadata=metadata
     )
-    assert read_table("a.parquet")["label"].to_list() == ["found", "lost"]
+    assert read_source("a.parquet").table["label"].to_list() == ["found", "lost"]
 
 
 # Lone surrogates are not text and NUL is refused; everything else must come back as it was.
@@ -262,7 +262,7 @@ def test_any_text_comes_back_as_it_was_written(texts: list[str]) -> None:
     write("a.jsonl", "\n".join(json.dumps({"text": t}) for t in texts))
     pl.DataFrame({"text": texts}).write_parquet("a.parquet")
     for name in ("a.csv", "a.jsonl", "a.parquet"):
-        assert read_table(name)["text"].to_list() == texts
+        assert read_source(name).table["text"].to_list() == texts
 
 
 def test_a_header_is_checked_in_one_pass() -> None:
@@ -271,7 +271,7 @@ def test_a_header_is_checked_in_one_pass() -> None:
     assert "100,000 columns" in refused(write("a.csv", ",".join(names) + "\n"))
     wide = ["text", "label", *names[:1_900]]
     lines = [",".join(wide), ",".join("x" for _ in wide), ",".join("y" for _ in wide)]
-    assert read_table(write("b.csv", "\n".join(lines))).height == 2
+    assert read_source(write("b.csv", "\n".join(lines))).table.height == 2
     twice = ",".join([*wide, "c7"])
     assert "more than one column 'c7'" in refused(write("c.csv", f"{twice}\n{twice}\n"))
 
@@ -300,7 +300,7 @@ def test_lines_with_keys_of_their_own_are_read_in_steps_that_grow_as_their_value
 
         sys.setprofile(count)
         try:
-            table = read_table(path)
+            table = read_source(path).table
         finally:
             sys.setprofile(None)
         assert table["k1"].to_list() == [None, "1", *[None] * (lines - 2)]
@@ -313,7 +313,7 @@ def test_lines_with_keys_of_their_own_are_read_in_steps_that_grow_as_their_value
 def test_columns_of_json_are_in_the_order_of_the_file() -> None:
     """New keys of a line were in the order of their hashes, which each process draws."""
     names = [f"key {n * 7919 % 1009}" for n in range(30)]
-    table = read_table(write("a.jsonl", json.dumps(dict.fromkeys(names, "x")) + "\n"))
+    table = read_source(write("a.jsonl", json.dumps(dict.fromkeys(names, "x")) + "\n")).table
     assert table.columns == [ROW, *names]
 
 
@@ -330,7 +330,7 @@ def test_dates_and_decimals_are_text_also_beyond_the_calendar_and_within_records
         }
     )
     table.write_parquet("a.parquet")
-    assert read_table("a.parquet").drop(ROW).to_dict(as_series=False) == {
+    assert read_source("a.parquet").table.drop(ROW).to_dict(as_series=False) == {
         "day": ["1970-01-01", "2147483647 days since 1970"],
         "at": ["1970-01-01 00:00:00.000", f"{2**60} ms since 1970"],
         "within": [
@@ -348,7 +348,7 @@ def test_values_nested_too_deeply_are_refused(deep: int) -> None:
     line = f'{{"text": "a", "label": "b", "more": {"[" * deep}{"]" * deep}}}\n'
     assert "Line 1 of 'a.jsonl' is not JSON: it is nested" in refused(write("a.jsonl", line))
     shallow = line.replace("[" * deep, "[" * 90).replace("]" * deep, "]" * 90)
-    assert read_table(write("a.jsonl", shallow)).height == 1
+    assert read_source(write("a.jsonl", shallow)).table.height == 1
 
 
 @given(st.lists(st.sampled_from(["Jan", "1", "2024", "9" * 30, ":", "+", " ", ",", "Z", "1.5"])))

@@ -12,7 +12,7 @@ import pytest
 
 from choose.api.plan import resolve
 from choose.corpus import Corpus, Document, Span, holds
-from choose.data.readers.labelled_file import read_table
+from choose.data.readers.labelled_file import read_source
 from choose.data.scenarios import new_class, origins
 from choose.models.retrieval.passage_search import BM25Index
 from choose.types import Dataset
@@ -32,7 +32,7 @@ def rows(name: str) -> Rows:
 
 @pytest.mark.parametrize("name", ["tickets", "handbook", "orders"])
 def test_ids_are_unique_and_times_sorted(name: str) -> None:
-    rows = read_table(f"sample:{name}")
+    rows = read_source(f"sample:{name}").table
     assert rows["id"].is_unique().all()
     assert rows["timestamp"].is_sorted()
 

@@ -518,14 +518,9 @@ def _given(
     asked: Wanted,
     name: str = "",
 ) -> Iterator[Given]:
-    """Yield the candidates in columns of a file.
+    """Yield the candidates in columns of a file; `name` is that of the only one, if it has one.
 
-    Args:
-        file: of answers.
-        columns: that hold them.
-        places: the ids of the rows that each row of the file answers.
-        asked: prices by candidate.
-        name: of the only candidate, if the user gave it one.
+    `places` are the ids of the rows that each row of the file answers.
     """
     by_name = defaultdict[str, dict[int, Draw]](dict)
     for column in columns:

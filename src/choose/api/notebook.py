@@ -201,12 +201,7 @@ def candidates_frame(decision: record.Decision) -> pl.DataFrame:
 
 
 def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:
-    """Return the labels that are worth a look, the most doubtful first.
-
-    Args:
-        audit: of the record; None where nothing was audited.
-        texts: the texts by row id.
-    """
+    """Return the labels that are worth a look, the most doubtful first; `texts` are by row id."""
     columns = {
         "id": pl.String,
         "text": pl.String,

@@ -64,7 +64,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Tables in memory, as `read_table` returns them, that replace the files of a study."""
+    """Tables in memory, as of a `Source`, that replace the files of a study."""
 
     pool: pl.DataFrame | None = None
     test: pl.DataFrame | None = None

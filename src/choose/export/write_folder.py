@@ -208,15 +208,7 @@ def select(store: Store, decision: Decision, name: str | None) -> Selection:
 def export_candidate(
     store: Store, decision: Decision, folder: Path, *, candidate: str | None, router: bool
 ) -> Exported:
-    """Fit a candidate of a study on all its labels, and write it to a new folder.
-
-    Args:
-        store: the study.
-        decision: on it.
-        folder: to write.
-        candidate: by default the one that the study says to use.
-        router: export the fast candidate that takes over rows from a language model.
-    """
+    """Fit a candidate on all labels of a study, and write it (see `choose.api.compare.export`)."""
     routes = _router_of(decision) if router else None
     if router and decision.takeover:
         candidate = decision.takeover.cheap

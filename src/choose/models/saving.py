@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.corpus import Corpus, Document
+from choose.engines.weights.folder_checks import unlike
 from choose.errors import StrategyError
 from choose.strategy import check_hyperparameters
 from choose.types import Example
@@ -58,7 +59,7 @@ def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, 
     try:
         check_hyperparameters(type(strategy).__name__, type(strategy), settings)
     except StrategyError as error:
-        raise _damaged(folder / FACTS, str(error).rstrip(".")) from error
+        raise unlike(folder / FACTS, str(error).rstrip(".")) from error
     for name, value in settings.items():
         setattr(strategy, name, value)
     if facts["weights"] != _weights(strategy):
@@ -105,14 +106,10 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = load_file(path)
     for name, array in arrays.items():
         if array.dtype.kind != "f" and array.dtype not in (np.int64, np.bool_):
-            raise _damaged(path, f"{name} holds {array.dtype}")
+            raise unlike(path, f"{name} holds {array.dtype}")
         if not np.isfinite(array).all():
-            raise _damaged(path, f"{name} holds NaN or infinity")
+            raise unlike(path, f"{name} holds NaN or infinity")
     return arrays
-
-
-def _damaged(path: Path, why: str) -> StrategyError:
-    return StrategyError(f"Cannot read {str(path)!r}: {why}. Export it again.")
 
 
 def row_facts(rows: Sequence[Example]) -> list[list[Any]]:

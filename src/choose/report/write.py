@@ -36,12 +36,8 @@ def write(
 ) -> None:
     """Write a record to a file, atomically.
 
-    Args:
-        kind: what the record is.
-        record: a `Decision`, a `Check` or a `Versus`.
-        path: its ending names the form.
-        texts: row id -> text, for forms that show rows.
-        checks: the gates of a build, for forms that list them.
+    The ending of `path` names the form. The record is a `Decision`, a `Check` or a `Versus`;
+    `texts` of rows, by id, and the gates of a build are for forms that show them.
 
     Raises:
         StudyError: if the ending names no form.

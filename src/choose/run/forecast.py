@@ -207,12 +207,7 @@ def limits_of(
     The first verdict waits for a candidate of every slow family: these share its seconds, and rows
     that take longer are answered after it. All other candidates share the remaining time.
 
-    Args:
-        state: of the candidate.
-        fits: the seconds that its fits should take.
-        others: candidates that wait, and the seconds that they need.
-        budget: of the command.
-        unanswered: families without an answer.
+    Its `fits` should take so many seconds; `others` wait, and need so many.
     """
     left, slow = budget.left(), {other for other in (state, *others) if other.slow}
     families = {other.family for other in slow}

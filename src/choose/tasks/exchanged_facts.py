@@ -82,11 +82,8 @@ def exchange_facts(
     document has its sentence. The new one occurs nowhere else in the document. Questions that share
     the place of an answer all get its new one.
 
-    Args:
-        rows: all rows; answers of some are drawn for others.
-        corpus: their documents.
-        asked: ids of the test rows.
-        seed: another one draws other rows and facts.
+    Answers of some of all `rows` are drawn for others; `asked` are the ids of the test rows.
+    Another seed draws other rows and facts.
     """
     ids = _answerable(rows, asked, corpus)
     wanted = min(MOST, max(round(SHARE * len(ids)), min(len(ids), LEAST)))

@@ -407,7 +407,7 @@ def is_rows(data: object) -> bool:
 
 
 def table_of(data: object) -> pl.DataFrame:
-    """Return rows in memory as `read_table` returns those of a file."""
+    """Return rows in memory as `read_source` returns those of a file."""
     if isinstance(data, pl.LazyFrame):
         data = data.collect()
     if isinstance(data, pl.DataFrame):

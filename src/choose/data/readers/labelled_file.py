@@ -72,16 +72,11 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def read_table(path: str | Path) -> pl.DataFrame:
-    """Read a file, or ``sample:NAME``, as columns of strings, and `ROW`.
+def read_source(path: str | Path, least: int = 1) -> Source:
+    """Read a file, or ``sample:NAME``, of so many rows or more as columns of strings, and `ROW`.
 
     A JSON or Parquet column of nested or mixed values keeps them, since it may not be needed.
     """
-    return read_source(path).table
-
-
-def read_source(path: str | Path, least: int = 1) -> Source:
-    """Read a file of so many rows or more as `read_table` does, with notes such as its encoding."""
     name = str(path)
     with checked_file(name, LARGEST) as file:
         try:

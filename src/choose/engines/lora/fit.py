@@ -110,10 +110,7 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
 def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
     """Shorten schedules that would end after what is aimed at.
 
-    Args:
-        runs: that are trained together.
-        pace: seconds of a step.
-        rest: forecast seconds of the steps that are left.
+    `pace` are the seconds of a step, `rest` those of the steps that are left, as forecast.
     """
     step, left = max(run.step for run in runs), seconds_to_aim()
     last = whole = max(run.schedule.steps for run in runs)

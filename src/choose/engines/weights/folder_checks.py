@@ -323,17 +323,17 @@ def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
         check_regular(path)
         tensors = dict(load_file(path))
     except Exception as error:  # damaged files can raise anything
-        raise _unlike(path, " ".join(str(error).split())) from error
+        raise unlike(path, " ".join(str(error).split())) from error
     if different := sorted(tensors.keys() ^ expected.keys()):
         what = "lacks" if different[0] in expected else "should not hold"
-        raise _unlike(path, f"it {what} {different[0]}")
+        raise unlike(path, f"it {what} {different[0]}")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape or not tensor.is_floating_point():
-            raise _unlike(path, f"{name} has the shape {tuple(tensor.shape)} or type of another")
+            raise unlike(path, f"{name} has the shape {tuple(tensor.shape)} or type of another")
         if not is_finite(tensor):
-            raise _unlike(path, f"{name} holds NaN or infinity")
+            raise unlike(path, f"{name} holds NaN or infinity")
     return tensors
 
 
-def _unlike(path: Path, why: str) -> StrategyError:
+def unlike(path: Path, why: str) -> StrategyError:
     return StrategyError(f"Cannot read {str(path)!r}: {why}. Export it again.")

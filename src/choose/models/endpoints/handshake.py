@@ -145,13 +145,9 @@ async def handshake(
     messages: Callable[[Capabilities], list[Message]],
     first: Capabilities,
 ) -> Capabilities:
-    """Return what a server accepts; it is asked once in a session.
+    """Return what a server accepts, of which `first` is tried first; it is asked once in a session.
 
-    Args:
-        channel: the connection.
-        answer: what an answer may be.
-        messages: lays out a request without a row of the data.
-        first: what is tried first.
+    `messages` lays out a request without a row of the data.
     """
     key = digest([asdict(first), messages(first)])
     if (known := channel.accepted.get(key)) is not None:

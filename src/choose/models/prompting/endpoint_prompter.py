@@ -41,14 +41,8 @@ class EndpointPrompter:
 
     There is no calibration: it needs the probability of every label, which servers do not give.
 
-    Args:
-        model: its spec, ``endpoint:NAME``.
-        task: what is answered.
-        shown: demonstrations of every prompt.
-        messages: lays out a prompt: demonstrations, each with its label, and the test row last.
-        max_tokens: longest text; the rest is cut.
-        plain: whether to request no JSON schema.
-        answer: what an answer may be.
+    Its spec is ``endpoint:NAME``. `messages` lays out a prompt: demonstrations, each with its
+    label, and the test row last. `plain` requests no JSON schema.
 
     Attributes:
         cut_ids: texts that were cut.

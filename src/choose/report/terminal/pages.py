@@ -191,11 +191,8 @@ def render(
 ) -> Page:
     """Return the first screen.
 
-    Args:
-        decision: the record.
-        store: the folder of the study, which its commands then name.
-        newest: whether it needs no folder to go on.
-        say: the parts of commands as they are written.
+    Commands name the folder of the study, `store`, which the `newest` one does not need; `say`
+    returns the parts of a command as they are written.
     """
     more = "" if store is None else f"More: choose report {clean(shlex.quote(str(store)))} --full"
     if newest:

@@ -147,11 +147,7 @@ NAME = 24
 def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: float) -> str:
     """Return ``Forecast for 10 min: prompting on about 100 test rows, retrieval not at all.``.
 
-    Args:
-        reach: of the budget.
-        families: by candidate.
-        rows: test rows in all.
-        budget: seconds.
+    `families` are by candidate, `rows` all test rows; the `budget` is in seconds.
     """
     parts = dict[str, list[str]]()
     for family in FAMILIES:
