@@ -227,39 +227,34 @@ def test_variables_are_refused_by_name(monkeypatch, name, value, read):
     assert len(str(error.value)) < 300
 
 
-def test_an_address_belongs_to_ray() -> None:
-    """N13: it was ignored without a word."""
-    with pytest.raises(StudyError, match=r"run\.address is for executor = 'ray'"):
-        load_study({"run": {"executor": "local", "address": "10.0.0.1:6379"}})
-    assert load_study({"run": {"address": "10.0.0.1:6379"}}).run.on_ray
-
-
-@pytest.mark.parametrize("url", ["http://a/v1\r\nHost: b", "http://a b/v1", "http://a/v1\x1b[31m"])
-def test_an_address_of_a_server_has_no_blanks_and_line_breaks(url: str) -> None:
-    """N17: it was accepted until no request could be sent."""
-    with pytest.raises(StudyError, match="without blanks and line breaks"):
-        load_study({"endpoints": {"e": {"base_url": url, "model": "m"}}})
-
-
 # U4: names in another case or width, long ones, and parts of paths.
 NAMES = ["", "  ", "\u200b", " knn", "a\nb", *RESERVED, *map(str.title, RESERVED)]
 NAMES += ["\uff50rompting", "x" * 101, "../x", "a\\b"]
+URLS = ["http://a/v1\r\nHost: b", "http://a b/v1", "http://a/v1\x1b[31m"]
+AWAY = {"executor": "local", "address": "10.0.0.1:6379"}
+SEEDED = {"strategy": "tfidf", "params": {"seed": 1}}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_candidate_has_a_name_that_can_be_told_from_verdicts(name: str) -> None:
-    with pytest.raises(StudyError, match=r"candidates\.0\.name"):
-        load_study({"candidates": [{"strategy": "knn", "name": name}]})
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"run": AWAY}, r"run\.address is for executor = 'ray'"),  # N13: it was ignored
+        *(({"endpoints": {"e": {"base_url": u, "model": "m"}}}, "without blanks") for u in URLS),
+        *(
+            ({"candidates": [{"strategy": "knn", "name": n}]}, r"candidates\.0\.name")
+            for n in NAMES
+        ),
+        ({"candidates": [SEEDED]}, r"grid\.seeds"),  # C7: a TypeError
+    ],
+)
+def test_what_a_study_cannot_use_is_refused_by_name(settings, says):
+    with pytest.raises(StudyError, match=says):
+        load_study(settings)
 
 
-def test_a_candidate_may_bear_the_name_of_its_strategy() -> None:
+def test_what_looks_like_it_is_taken() -> None:
+    assert load_study({"run": {"address": "10.0.0.1:6379"}}).run.on_ray
     load_study({"candidates": [{"strategy": "retrieval", "name": "retrieval"}]})
-
-
-def test_the_seed_is_no_hyperparameter() -> None:
-    """C7: a TypeError."""
-    with pytest.raises(StudyError, match=r"grid\.seeds"):
-        load_study({"candidates": [{"strategy": "tfidf", "params": {"seed": 1}}]})
 
 
 @pytest.mark.parametrize(
