@@ -47,8 +47,8 @@ class Goal(Settings):
         "What is good enough, such as 90%.", gt=0, le=1
     )
     metric: Annotated[str, Flag("NAME")] = option(
-        f"Score to decide by; the first of a kind is its default. {_BY_KIND}. Yours: "
-        "FILE.py:FUNCTION, which takes (output, targets).",
+        f"Score to decide by; the first of a kind is its default. {_BY_KIND}. What "
+        "each is: choose explain NAME. Yours: FILE.py:FUNCTION, which takes (output, targets).",
         default=DEFAULT,
     )
     margin: Annotated[float | None, BeforeValidator(share)] = option(
