@@ -333,7 +333,7 @@ class Generator(PromptedModel):
                 under_way += joining
                 progress.done += own  # reported with the first tokens that are written
                 self._advance(rows, under_way, cache, progress)
-            if under_way:
+            else:
                 start = perf_counter()
                 with self.writing.step(len(under_way)):
                     rows = cache.logits(self.model, [answer.tokens[-1] for answer in under_way])
@@ -354,7 +354,8 @@ class Generator(PromptedModel):
 
     def _next(self, waiting: deque[Answer], free: int) -> list[Answer]:
         """Take the next answers whose prompts are read in one pass."""
-        most, tokens, taken = limits_of(self.model.device.type).scoring_tokens, 0, list[Answer]()
+        most = self.reading.most(limits_of(self.model.device.type).scoring_tokens)
+        tokens, taken = 0, list[Answer]()
         while waiting and len(taken) < free:
             tokens += len(waiting[0].parts[-1])
             if taken and tokens > most:

@@ -224,7 +224,7 @@ class CausalLM(PromptedModel):
         limits, rows = limits_of(self.model.device.type), 1 + len(trie.tokens)
         size = self.model.config.get_text_config().vocab_size
         most_rows = limits.scoring_rows(size, self.model.dtype.itemsize)
-        most_tokens = limits.scoring_tokens
+        most_tokens = self.steps.most(limits.scoring_tokens)
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():

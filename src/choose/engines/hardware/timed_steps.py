@@ -13,6 +13,10 @@ from choose.engines.environment_settings import cores, threads_setting
 # First steps that are not counted: they pack weights and compile layers.
 WARM_UP = 2
 
+# Until each of two numbers had a step, steps hold this share of the usual work, so that slow ones
+# cost little. What is found changes nothing about it: answers depend a little on their batch.
+SMALL_STEPS, SMALL = WARM_UP + 2, 0.25
+
 # Numbers of threads are compared by this many steps of each, or by fewer where one is clearly
 # slower. Fewer threads than all win by a single step only where all take far longer: if all threads
 # win by chance, slow steps soon tell, but no step tells that all would be faster.
@@ -45,9 +49,13 @@ class TimedSteps:
     def __init__(self) -> None:
         self._counts = thread_counts()
         self._chosen = self._counts[0]
-        self._warm_up, self._slow_steps = WARM_UP, 0
+        self._warm_up, self._slow_steps, self._small_steps = WARM_UP, 0, SMALL_STEPS
         self._usual = self._average = self._worked = self._lost = self._cost = 0.0
         self._begin_trial()
+
+    def most(self, usual: int) -> int:
+        """Return the most work of the next step, of what is usual."""
+        return max(1, int(SMALL * usual)) if self._small_steps else usual
 
     @contextmanager
     def step(self, work: float) -> Iterator[int]:
@@ -58,6 +66,7 @@ class TimedSteps:
         torch.set_num_threads(count)
         start = perf_counter()
         yield count
+        self._small_steps = max(0, self._small_steps - 1)
         self._record(count, perf_counter() - start, max(work, 1))
 
     def _record(self, count: int, seconds: float, work: float) -> None:

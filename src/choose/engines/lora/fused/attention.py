@@ -63,10 +63,10 @@ class AttentionLayout(NamedTuple):
     All fields but `groups` and the rotations are index vectors over rows of head size. `spread`
     gathers the groups' vectors from the projections, and `spread_inverse` their gradients back.
     `collect` gathers tokens' outputs from the groups', `collect_inverse` the gradients there, and
-    `padding` are the places where these are zero. `rotation` (2, tokens, 1, head size)
-    has the cosines and signed sines that rotate queries and keys, and `unrotation` those that
-    rotate their gradients back. `shared` has, for each prefix and group, projected
-    vectors of the prefix (n,) and their places in the group, a row of n for each row after it.
+    `padding` are the places where these are zero. `rotation` (tokens, rotated heads * half a head)
+    has the complex numbers that rotate queries and keys, and `unrotation` those that rotate their
+    gradients back. `shared` has, for each prefix and group, projected vectors of the prefix (n,)
+    and their places in the group, a row of n for each row after it.
     """
 
     groups: list[GroupLayout]
@@ -110,7 +110,7 @@ def attention_layout(
         output.clamp(min=0),
         (output < 0).nonzero()[:, 0],
         rotation,
-        torch.stack([rotation[0], -rotation[1]]) if len(rotation) else rotation,
+        rotation.conj().resolve_conj(),
         shared,
     )
 
@@ -120,10 +120,9 @@ def _rotation(
 ) -> torch.Tensor:
     if rotations is None:
         return torch.empty(0, device=batch.ids.device)
-    cosine, sine = rotations
-    half = heads.head_size // 2
-    signed = torch.cat([-sine[:, :half], sine[:, half:]], 1)
-    return torch.stack([cosine, signed])[:, batch.positions, None]
+    cosine, sine = (each[:, : heads.head_size // 2] for each in rotations)
+    turns = torch.complex(cosine, sine)[batch.positions]
+    return turns.repeat(1, heads.query_heads + heads.key_heads)
 
 
 def _mask(group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
@@ -309,13 +308,9 @@ def _positions(vectors: torch.Tensor, group: GroupLayout, start: int, stop: int)
 
 def _rotate(projected: torch.Tensor, heads: AttentionHeads, rotation: torch.Tensor) -> None:
     """Rotate queries and keys among vectors (tokens, all heads * head size), but not both ways."""
-    if heads.both_ways:
-        return
-    every = projected.view(len(projected), -1, heads.head_size)
-    rotated = every[:, : heads.query_heads + heads.key_heads]
-    one, other = rotated.chunk(2, 2)
-    swapped = torch.cat([other, one], 2)
-    rotated.mul_(rotation[0]).addcmul_(swapped, rotation[1])
+    if not heads.both_ways:
+        every = torch.view_as_complex(projected.view(len(projected), -1, 2))
+        every[:, : rotation.shape[1]].mul_(rotation)
 
 
 def _split_group(

@@ -10,8 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import takewhile
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -22,12 +21,14 @@ from choose.engines.lora.fused.attention import (
     AttentionLayout,
     attention_layout,
 )
-from choose.engines.lora.fused.layers import Layer, layers_backward, layers_forward, layers_read
+from choose.engines.lora.fused.layers import Layer, layers_backward, layers_forward
 from choose.engines.lora.fused.linear_layers import (
     ENCODER_PRODUCTS,
     PRODUCTS,
+    Outputs,
     PackedLinear,
     RunAdapters,
+    in_order,
     layers_of,
     products_of,
 )
@@ -93,43 +94,25 @@ class PackedLayers(ABC):
         product = self.layers[0].products[name]
         return product.inputs, product.outputs
 
-    def first_column(self, name: str, path: str) -> int:
-        """Return where the outputs of a linear begin among those of its product."""
-        layer = layers_of(self.model)[0]
-        before = takewhile(lambda other: other != path, products_of(layer)[name])
-        return sum(layer.get_submodule(other).out_features for other in before)
-
-    def factor(self, name: str, path: str) -> float:
-        """Return what the outputs of a linear are multiplied by: queries, for attention."""
-        queries = name == "qkv" and path == products_of(layers_of(self.model)[0])[name][0]
-        return self.layers[0].heads.scaling if queries else 1.0
+    def outputs(self, name: str) -> dict[str, Outputs]:
+        """Return the outputs of a product's linears by their paths."""
+        return outputs_of(layers_of(self.model)[0], name, self.layers[0].heads)
 
     def forward(
         self,
         hidden: torch.Tensor,
         layout: AttentionLayout,
         runs: Sequence[Mapping[str, RunAdapters]],
-        recompute: bool = False,
+        keeps: Literal["all", "stream", "nothing"] = "all",
     ) -> tuple[torch.Tensor, Any]:
         """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
-        `hidden` is the float32 stream that enters the first of the layers, and is overwritten. With
-        `recompute` only this is kept of each layer, and `backward` computes the rest again.
+        `hidden` is the float32 stream that enters the first of the layers, and is overwritten. If
+        only this is kept of each layer, `backward` computes the rest again.
         """
         adapters = {name: [run[name] for run in runs if name in run] for name in PRODUCTS}
-        stream, *saved = _compiled(layers_forward)(hidden, self.layers, layout, adapters, recompute)
+        stream, *saved = _compiled(layers_forward)(hidden, self.layers, layout, adapters, keeps)
         return stream, (adapters, *saved)
-
-    def read(
-        self,
-        hidden: torch.Tensor,
-        layout: AttentionLayout,
-        adapters: Mapping[str, RunAdapters],
-    ) -> torch.Tensor:
-        """Return what `forward` does, where nothing goes backward."""
-        by_product = {name: [adapters[name]] if name in adapters else [] for name in PRODUCTS}
-        found: torch.Tensor = _compiled(layers_read)(hidden, self.layers, layout, by_product)
-        return found
 
     def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
@@ -167,23 +150,40 @@ def _decoder_layer(layer: Any, dtype: torch.dtype) -> Layer:
     norms = {
         name: [layer.get_submodule(path).weight.detach().float()] for name, path in NORMS.items()
     }
-    products = _products(layer, dtype, heads.scaling)
+    products = _products(layer, dtype, heads)
     return Layer(products, norms, heads, layer.input_layernorm.variance_epsilon)
 
 
 def _products(
-    layer: Any, dtype: torch.dtype, scaling: float, trains: bool = True
+    layer: Any, dtype: torch.dtype, heads: AttentionHeads, trains: bool = True
 ) -> dict[str, PackedLinear]:
-    """Pack a layer's linears; queries are multiplied by the scaling of attention."""
+    """Pack a layer's linears."""
     return {
         name: PackedLinear.of(
             [layer.get_submodule(path) for path in paths],
             dtype,
             trains,
-            first_factor=scaling if name == "qkv" else 1.0,
+            [*outputs_of(layer, name, heads).values()],
         )
         for name, paths in products_of(layer).items()
     }
+
+
+def outputs_of(layer: Any, name: str, heads: AttentionHeads) -> dict[str, Outputs]:
+    """Return the outputs of a product's linears by their paths.
+
+    Queries are times the scaling of attention. Of queries and keys that are rotated, both halves of
+    a head alternate, as real and imaginary parts.
+    """
+    paths = products_of(layer)[name]
+    found = dict(zip(paths, in_order([*map(layer.get_submodule, paths)]), strict=True))
+    for path in paths[:2] if name == "qkv" else ():
+        places = found[path].places
+        if not heads.both_ways:
+            every = torch.arange(places.start, places.stop)
+            places = every.view(-1, heads.head_size // 2, 2).mT.flatten()
+        found[path] = Outputs(places, heads.scaling if path == paths[0] else 1.0)
+    return found
 
 
 # The norm before a product of a decoder.
@@ -252,5 +252,5 @@ def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype, trains: bool) ->
     count = config.num_attention_heads
     size = config.hidden_size // count
     heads = AttentionHeads(count, count, size, size**-0.5, both_ways=True)
-    products = _products(layer, dtype, heads.scaling, trains)
+    products = _products(layer, dtype, heads, trains)
     return Layer(products, norms, heads, config.layer_norm_eps)

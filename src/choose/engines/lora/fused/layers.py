@@ -54,33 +54,22 @@ def layers_forward(
     layers: list[Layer],
     layout: AttentionLayout,
     adapters: dict[str, list[RunAdapters]],
-    recompute: bool,
+    keeps: str,
 ) -> tuple[torch.Tensor, list[torch.Tensor], list[SavedLayer]]:
     """Return the stream after some layers, and what backward needs of each.
 
-    With `recompute` that is the stream before it only.
+    It `keeps` "all" of that, the "stream" before each layer only, or "nothing".
     """
     entered: list[torch.Tensor] = []
     saved: list[SavedLayer] = []
     for index, layer in enumerate(layers):
-        if recompute:
+        if keeps == "stream":
             entered.append(hidden.clone())
-        hidden, of_layer = _layer_forward(hidden, layer, index, layout, adapters)
-        if not recompute:
+        reads = keeps == "nothing"
+        hidden, of_layer = _layer_forward(hidden, layer, index, layout, adapters, reads)
+        if keeps == "all":
             saved.append(of_layer)
     return hidden, entered, saved
-
-
-def layers_read(
-    hidden: torch.Tensor,
-    layers: list[Layer],
-    layout: AttentionLayout,
-    adapters: dict[str, list[RunAdapters]],
-) -> torch.Tensor:
-    """Return the stream after some layers, of which nothing is kept."""
-    for index, layer in enumerate(layers):
-        hidden, _ = _layer_forward(hidden, layer, index, layout, adapters, reads=True)
-    return hidden
 
 
 def layers_backward(
@@ -267,11 +256,7 @@ def adapted_product(
         if mask is not None:
             inputs = inputs * mask[index]
         reduced = inputs @ run.a[index].t()
-        own, rank = outputs[run.start : run.stop], 0
-        for b, column in zip(run.b, run.columns):  # noqa: B905
-            ranks = reduced[:, rank : rank + b.shape[2]]
-            own[:, column : column + b.shape[1]].addmm_(ranks, b[index].t())
-            rank += b.shape[2]
+        outputs[run.start : run.stop].addmm_(reduced, run.b[index].t())
         of_runs.append((inputs, reduced))
     kept[name] = of_runs
     return outputs
@@ -309,13 +294,8 @@ def adapters_backward(
     to_reduced: list[torch.Tensor] = []
     for run, (inputs, reduced) in zip(adapters[name], kept[name]):  # noqa: B905
         own = gradient[run.start : run.stop]
-        towards, rank = torch.empty_like(reduced), 0
-        for b, to_b, column in zip(run.b, run.to_b, run.columns):  # noqa: B905
-            of_linear = own[:, column : column + b.shape[1]]
-            stop = rank + b.shape[2]
-            torch.mm(of_linear, b[index], out=towards[:, rank:stop])
-            torch.mm(of_linear.t(), reduced[:, rank:stop], out=to_b[index])
-            rank = stop
+        towards = own @ run.b[index]
+        torch.mm(own.t(), reduced, out=run.to_b[index])
         torch.mm(towards.t(), inputs, out=run.to_a[index])
         to_reduced.append(towards)
     return to_reduced

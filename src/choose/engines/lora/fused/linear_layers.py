@@ -6,6 +6,7 @@ LoRA matrices are one flat vector, with PEFT's matrices as views of it.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -41,6 +42,19 @@ def products_of(layer: Any) -> Mapping[str, tuple[str, ...]]:
     return ENCODER_PRODUCTS if hasattr(layer, "attention") else PRODUCTS
 
 
+class Outputs(NamedTuple):
+    """The places of a linear's outputs among those of its product, and what they are times."""
+
+    places: torch.Tensor | slice
+    factor: float
+
+
+def in_order(linears: Sequence[Any]) -> list[Outputs]:
+    """Return the outputs of linears one after another."""
+    ends = accumulate((one.out_features for one in linears), initial=0)
+    return [Outputs(slice(start, stop), 1.0) for start, stop in pairwise(ends)]
+
+
 class PackedLinear(NamedTuple):
     """Stacked frozen matrices: ``x @ W.T + b`` forward and ``g @ W`` backward.
 
@@ -60,20 +74,18 @@ class PackedLinear(NamedTuple):
         linears: Sequence[Any],
         dtype: torch.dtype,
         trains: bool = True,
-        first_factor: float = 1.0,
+        outputs: Sequence[Outputs] = (),
     ) -> Self:
-        """Stack linear layers, of which the first is multiplied by a factor."""
-        factors = [first_factor, *[1.0] * (len(linears) - 1)]
-        scaled = list(zip(linears, factors, strict=True))
+        """Stack linear layers with their outputs in these places, else in order."""
         with torch.no_grad():
-            whole = torch.cat([one.weight.detach() * by for one, by in scaled]).to(dtype)
-            bias = None
-            if any(one.bias is not None for one in linears):
-                parts = [
-                    one.weight.new_zeros(len(one.weight)) if one.bias is None else one.bias * by
-                    for one, by in scaled
-                ]
-                bias = torch.cat(parts).to(dtype)
+            whole = torch.cat([one.weight for one in linears])
+            biases = whole.new_zeros(len(whole))
+            for one, of in zip(linears, outputs or in_order(linears), strict=True):
+                whole[of.places] = one.weight * of.factor
+                if one.bias is not None:
+                    biases[of.places] = one.bias * of.factor
+            whole, biased = whole.to(dtype), any(one.bias is not None for one in linears)
+            bias = biases.to(dtype) if biased else None
             if not can_pack(dtype):
                 return cls(whole, whole.t(), bias, packed=False)
             to_outputs = pack(whole)
@@ -122,16 +134,14 @@ ADAPTER_NAME = "default"
 
 
 class LoraMatrices(NamedTuple):
-    """The LoRA matrices of one product in every adapted layer, those of its linears side by side.
+    """The LoRA matrices of one product in every layer, as its frozen matrix reads and writes.
 
-    `a` is (layers, ranks, inputs), with the ranks of one linear after the other; `b` has for each
-    linear (layers, outputs, rank), multiplied by LoRA's scaling; its outputs begin at `columns` in
-    the product's.
+    `a` is (layers, ranks, inputs), with the ranks of one linear after the other; `b` is (layers,
+    outputs, ranks), zero where outputs and ranks are of different linears.
     """
 
     a: torch.Tensor
-    b: list[torch.Tensor]
-    columns: list[int]
+    b: torch.Tensor
 
 
 class RunAdapters(NamedTuple):
@@ -144,10 +154,9 @@ class RunAdapters(NamedTuple):
     start: int
     stop: int
     a: torch.Tensor
-    b: list[torch.Tensor]
-    columns: list[int]
+    b: torch.Tensor
     to_a: torch.Tensor
-    to_b: list[torch.Tensor]
+    to_b: torch.Tensor
     mask: torch.Tensor | None
 
 
@@ -174,13 +183,8 @@ class FlatAdapters:
         self._gradient = torch.zeros_like(self.flat.detach())
         self._views = self._stacked(self.flat.detach())
         self._gradients = self._stacked(self._gradient)
-        # Frozen queries are multiplied by the scaling of attention, so adapters over them are too.
-        self._scalings = {
-            name: [
-                float(self._layers[0].get_submodule(path).scaling[ADAPTER_NAME])
-                * decoder.factor(name, path)
-                for path in paths
-            ]
+        self._outputs = {
+            name: [self._scaled(path, decoder.outputs(name)[path]) for path in paths]
             for name, paths in self._paths.items()
         }
         start = 0
@@ -188,8 +192,12 @@ class FlatAdapters:
             weight.data = self.flat.data[start : start + weight.numel()].view(weight.shape)
             start += weight.numel()
 
-    def _stacked(self, flat: torch.Tensor) -> dict[str, LoraMatrices]:
-        """Return views of a flat vector, in the order in which it was filled."""
+    def _scaled(self, path: str, outputs: Outputs) -> Outputs:
+        by = float(self._layers[0].get_submodule(path).scaling[ADAPTER_NAME])
+        return outputs._replace(factor=by * outputs.factor)
+
+    def _stacked(self, flat: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+        """Return views of a flat vector by product: A of all its linears, and B of each."""
         stacked, start, layers = {}, 0, len(self._layers)
 
         def view(*shape: int) -> torch.Tensor:
@@ -200,8 +208,7 @@ class FlatAdapters:
         for name, paths in self._paths.items():
             shapes = [_matrix(self._layers[0], path, "B").shape for path in paths]
             a = view(layers, sum(rank for _, rank in shapes), self.decoder.shape(name)[0])
-            columns = [self.decoder.first_column(name, path) for path in paths]
-            stacked[name] = LoraMatrices(a, [view(layers, *shape) for shape in shapes], columns)
+            stacked[name] = [a, *(view(layers, *shape) for shape in shapes)]
         return stacked
 
     @property
@@ -212,28 +219,28 @@ class FlatAdapters:
     @property
     def ranks(self) -> dict[str, int]:
         """Return the summed ranks of all adapters of each product."""
-        return {name: matrices.a.shape[1] for name, matrices in self._views.items()}
+        return {name: a.shape[1] for name, (a, *_) in self._views.items()}
 
     def matrices(self) -> dict[str, LoraMatrices]:
         """Return the present matrices by product, in the decoder's number type."""
-        dtype = self.decoder.dtype
-        return {
-            name: LoraMatrices(
-                a.to(dtype),
-                [(one * by).to(dtype) for one, by in zip(b, self._scalings[name], strict=True)],
-                columns,
-            )
-            for name, (a, b, columns) in self._views.items()
-        }
+        dtype, found = self.decoder.dtype, {}
+        for name, (a, *every) in self._views.items():
+            b = torch.zeros(len(a), self.decoder.shape(name)[1], a.shape[1], dtype=dtype)
+            blocks = zip(_blocks(b, every), every, self._outputs[name], strict=True)
+            for block, one, (places, factor) in blocks:
+                block[:, places] = (one * factor).to(dtype)
+            found[name] = LoraMatrices(a.to(dtype), b)
+        return found
 
     def set_gradients(self, parts: Sequence[Mapping[str, RunAdapters]]) -> None:
         """Set the flat gradient to the sum over the parts of a batch."""
         self.flat.grad = self._gradient
         with torch.no_grad():
-            for name, (a, b, _) in self._gradients.items():
+            for name, (a, *every) in self._gradients.items():
                 a.copy_(_sum(part[name].to_a for part in parts))
-                for n, by in enumerate(self._scalings[name]):
-                    torch.mul(_sum(part[name].to_b[n] for part in parts), by, out=b[n])
+                blocks = [_blocks(part[name].to_b, every) for part in parts]
+                for n, (places, factor) in enumerate(self._outputs[name]):
+                    torch.mul(_sum(some[n][:, places] for some in blocks), factor, out=every[n])
 
     def detach_memory(self) -> None:
         """Give PEFT's matrices memory of their own again."""
@@ -244,6 +251,11 @@ class FlatAdapters:
 
 def _matrix(layer: Any, path: str, kind: str) -> Any:
     return getattr(layer.get_submodule(path), f"lora_{kind}")[ADAPTER_NAME].weight
+
+
+def _blocks(b: torch.Tensor, every: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Return the columns of a product's B that are the ranks of each of its linears."""
+    return b.split([one.shape[2] for one in every], 2)
 
 
 def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -225,12 +225,13 @@ class Reader:
         """
         batch = ragged_batch(rows, "cpu", prefixes)
         run = {  # without a backward pass no gradient is filled
-            name: RunAdapters(0, len(batch.ids), *matrices, matrices.a, matrices.b, None)
+            name: RunAdapters(0, len(batch.ids), *matrices, *matrices, None)
             for name, matrices in self._matrices.items()
         }
         with torch.no_grad():
             hidden, layout = self._layers.embed(batch), self._layers.layout(batch)
-            return self._layers.final_norm(self._layers.read(hidden, layout, run))
+            stream, _ = self._layers.forward(hidden, layout, [run], "nothing")
+            return self._layers.final_norm(stream)
 
     def states_by_row(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Return the last states (tokens, width) of each row.
@@ -329,8 +330,8 @@ def forward_backward(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[Ru
     batch = ragged_batch(rows, "cpu", prefixes)
     with torch.no_grad():
         layout, runs = decoder.layout(batch), _adapters_of(decoder, parts)
-        recompute = any(part.recompute for part in parts)
-        stream, saved = decoder.forward(decoder.embed(batch), layout, runs, recompute)
+        keeps = "stream" if any(part.recompute for part in parts) else "all"
+        stream, saved = decoder.forward(decoder.embed(batch), layout, runs, keeps)
         places = _places(batch, parts)
         every = torch.cat(places)
         to_read, heads = _head_gradients(decoder, places, stream.index_select(0, every), parts)
@@ -346,7 +347,7 @@ def _adapters_of(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[dict[s
         stop, masks = start + sum(map(len, part.rows)), _dropout_masks(decoder, part)
         run = {}
         for name, own in part.matrices.items():
-            empty = torch.empty_like(own.a), [torch.empty_like(b) for b in own.b]
+            empty = map(torch.empty_like, own)
             run[name] = RunAdapters(start, stop, *own, *empty, masks.get(name))
         runs.append(run)
         start = stop
