@@ -846,9 +846,12 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
 def _lacking(decision: Decision, step: Step) -> str:
     """Return how many answers the members in the table lack, or else who lacks some."""
     shown = {family.best for family in decision.verdict.families}
-    own = [f"{_by_family(decision, [n])} lacks {k:,}" for n, k in step.rows.items() if n in shown]
-    of = f" of {decision.dataset.test_rows:,} answers"
-    return f"{listed(own)}{of}" if own else f"some rows of {_by_family(decision, [*step.rows])}"
+    own = {name: rows for name, rows in step.rows.items() if name in shown}
+    if not own:
+        return f"some rows of {_by_family(decision, [*step.rows])}"
+    lack = "lack up to" if len(own) > 1 else "lacks"
+    most, total = max(own.values()), decision.dataset.test_rows
+    return f"{_by_family(decision, [*own])} {lack} {most:,} of {total:,} answers"
 
 
 def _on(step: Step) -> str:
