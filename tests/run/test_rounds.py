@@ -262,6 +262,20 @@ def test_a_slower_member_waits_until_a_faster_one_can_answer_all_rows(tmp_path, 
     assert sum(n for (_, size), n in one.rows("sluggish").items() if size > 500) == 700
 
 
+@pytest.mark.parametrize(("chance", "few"), [(0.1, [50]), (0.4, [])])
+def test_a_long_fit_waits_and_is_a_short_one_where_it_is_unlikely(
+    tmp_path, now, monkeypatch, chance, few
+):
+    monkeypatch.setattr("choose.study.rounds.FIRST_ROWS", 25)
+    one = Set(tmp_path, "tfidf", "sluggish", "steady", rows=300)
+    judge = only({"tfidf": 0.5, "sluggish": 0.5, "steady": chance})
+    paces = {"steady": (1.0, 0.0), "sluggish": (0.0, 0.1)}
+    clocked(one, now, 100_000.0, paces=paces, judged=judge)
+    slow = [(name, size) for name, size in one.fitted if name in paces]
+    assert [size for name, size in slow if name == "steady"] == [25, *few, *[240] * 5]
+    assert "sluggish" not in dict(slow[-5 - len(few) :]), "it has answered all rows"
+
+
 def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeypatch):
     """Rows that take long are answered after it, and before other members of a family."""
     monkeypatch.setattr(forecast, "FIRST_SECONDS", 0.0)
@@ -272,18 +286,9 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     one.rounds = one.rounds[:1]
     one.run(seconds=600.0)
     ended = [(job.trial.candidate, run) for job, run in one.seen.jobs if run is not None]
-    rows = [
-        (name, len(run.asked["clean", 0]))
-        for name, run in ended
-        if name not in ("tfidf", "majority")
-    ]
-    assert rows == [
-        ("sluggish", 5),
-        ("certain", 5),
-        ("sluggish", 25),
-        ("certain", 25),
-        ("steady", 25),
-    ]
+    fast = ("tfidf", "majority")
+    rows = [f"{name} {len(run.asked['clean', 0])}" for name, run in ended if name not in fast]
+    assert rows == ["sluggish 5", "certain 5", "sluggish 25", "certain 25", "steady 25"]
     first = one.seen.standings[0]
     assert not first.ended
     assert [name for name, rows in first.rows.items() if not rows] == ["steady"]

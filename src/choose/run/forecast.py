@@ -149,11 +149,6 @@ class State:
         run = self.runs.get(job.trial.key)
         return len(run.asked.get(CLEAN, ())) if run else 0
 
-    def has_answered(self, job: Job) -> bool:
-        """Return whether all that a job asks is answered."""
-        run = self.runs.get(job.trial.key)
-        return run is not None and answers(job, run)
-
     def has_ended(self, job: Job) -> bool:
         """Return whether all that a job asks is answered, or it failed."""
         run = self.runs.get(job.trial.key)

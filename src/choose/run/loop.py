@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from math import inf
 from typing import Any
 
@@ -90,24 +91,25 @@ class Loop:
     def __post_init__(self) -> None:
         trials = [job.trial for round in self.rounds for job in round.jobs]
         self.states = {t.candidate: State(t.candidate, find(t.strategy)) for t in trials}
-        compared = [round for round in self.rounds if round.part == COMPARISON]
-        self._last_round = compared[-1] if compared else Round(0, COMPARISON, 0, 0, ())
+        self._compared = [round for round in self.rounds if round.part == COMPARISON]
+        self._last_round = (self._compared or [Round(0, COMPARISON, 0, 0, ())])[-1]
         self._whole = self._last_round.rows
         self._runner = self.executor or LocalExecutor(Worker(self.pools))
         self._aims: dict[str, float] = {}
+        self._waiting, self._patient = set[State](), True
         self._flying: dict[int, tuple[GroupRequest, int]] = {}  # with the number of the attempt
         self._numbers, self._has_run, self._reported = 0, False, False
 
     def run(self) -> Summary:
         """Run all rounds; return what was left out."""
-        done = 0
+        left = [*self.rounds]
         try:
-            for round in self.rounds:
-                self._run_round(round)
-                done += 1
+            while left:
+                self._run_round(left[0])
+                left[:1] = self._rounds_again() if left[0] is self._last_round else ()
         except KeyboardInterrupt:
             self.summary.interrupted = True
-            for job in (job for round in self.rounds[done:] for job in round.jobs):
+            for job in (job for round in left for job in round.jobs):
                 if job.trial.key not in self._state_of(job).runs:
                     self.summary.leave(job.trial.candidate, None, [job])
         finally:
@@ -115,24 +117,29 @@ class Loop:
         return self.summary
 
     def _run_round(self, round: Round) -> None:
-        self._reported, self._has_run = bool(round.number), False
-        self._execute(round, self._take_part(round))
-        if round.part in (COMPARISON, REPETITIONS) and self._has_run:
-            if round.part == COMPARISON:
-                self._execute(round, self._answer_alike())
-            self._report_chances(round, ended=round.part == COMPARISON)
-            self._drop_candidates()
+        """Run a round; who is repeated comes one by one, as that may tell who need not be."""
+        turns, self._reported = [round.jobs], bool(round.number)
+        if round.part == REPETITIONS and self._runner.free == 1:
+            turns = [tuple(own) for _, own in groupby(round.jobs, lambda j: j.trial.candidate)]
+        for jobs in sorted(turns, key=lambda jobs: self._forecast(jobs).seconds):
+            self._has_run = False
+            self._execute(round, self._take_part(jobs))
+            if round.part in (COMPARISON, REPETITIONS) and self._has_run:
+                if round.part == COMPARISON:
+                    self._execute(round, self._answer_alike())
+                self._report_chances(round, ended=round.part == COMPARISON)
+                self._drop_candidates()
 
     # Which jobs a round has.
 
-    def _take_part(self, round: Round) -> Iterator[Job]:
+    def _take_part(self, jobs: Sequence[Job]) -> Iterator[Job]:
         """Yield the jobs of candidates that take part; leave the others out."""
-        for job in round.jobs:
+        for job in jobs:
             state = self._state_of(job)
             last = state.last.get(0)
             if state.out:
                 self.summary.leave(state.name, state.why, [job])
-            elif round.part != COMPARISON:
+            elif job.part != COMPARISON:
                 yield from self._follow(state, job)
             elif last is None or not (state.held or self._waits(state, last, job)):
                 yield job
@@ -140,12 +147,42 @@ class Loop:
                 yield replace(last, ask=max(job.ask, last.ask))
 
     def _waits(self, state: State, last: Job, job: Job) -> bool:
-        """Return whether a slow candidate keeps its last fit, as a later one on more rows fits."""
+        """Return whether a slow candidate keeps its last fit, as a later one on more rows fits.
+
+        A fit also waits while another candidate has less left than it takes: by then its own may be
+        behind for certain.
+        """
         size, before = job.trial.train_size, last.trial.train_size
-        most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
-        if not state.slow or not before < size < most:
+        if not (self._patient and state.slow and before < min(size, self._whole)):
             return False
-        return (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left()
+        most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
+        if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
+            return True
+        rests = [self._rest(other) for other in self.states.values()]
+        shorter = any(0 < rest < (state.pace.fit(size) or 0.0) for rest in rests)
+        alone = self._runner.free == 1 and not self.store.get(job.trial)
+        if shorter and alone and self.budget.fits(sum(rests), reserve=RESERVE):
+            self._waiting.add(state)
+        return state in self._waiting
+
+    def _rounds_again(self) -> Iterator[Round]:
+        """Yield the rounds on all rows again for candidates whose fits have waited.
+
+        One that is unlikely learns from a part before, which costs little and may be enough.
+        """
+        self._patient, chance = False, self.chances.candidates if self.chances else {}
+        few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
+        for round in self._compared:
+            own = [job for job in round.jobs if self._state_of(job) in self._waiting]
+            if round.rows == few:
+                own = [
+                    replace(job, ask=last.ask)
+                    for job in own
+                    if (last := self._state_of(job).last[0]).trial.train_size < few
+                    and chance.get(job.trial.candidate, 1.0) * GROWTH < 1
+                ]
+            if own and round.rows in (few, self._whole):
+                yield replace(round, jobs=tuple(own))
 
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
@@ -184,7 +221,7 @@ class Loop:
         left: dict[str, list[Job]] = {}
         for job in {(j.trial.key, j.ask, j.views): j for j in jobs}.values():
             state = self._state_of(job)
-            if state.has_answered(job):
+            if state.has_ended(job):
                 continue
             run = self.store.get(job.trial)
             if run is not None and run.error is None:
@@ -242,13 +279,17 @@ class Loop:
 
     def _owed(self, state: State) -> float:
         """Return the seconds of cheaper members of a family, which answer all their rows first."""
-        rests = dict[State, float]()
-        for other in self.states.values():
-            if other.slow and other.last and not other.out and other.family == state.family:
-                every = (j for j in self._last_round.jobs if j.trial.candidate == other.name)
-                more = [job for job in every if not (other.held or other.has_ended(job))]
-                rests[other] = self._forecast(more).seconds if more else 0.0
-        return sum(rest for rest in rests.values() if rest < rests.get(state, 0.0))
+        own = self._rest(state)
+        rests = (self._rest(s) for s in self.states.values() if s.family == state.family)
+        return sum(rest for rest in rests if rest < own)
+
+    def _rest(self, state: State) -> float:
+        """Return the seconds that a slow candidate needs for all rows of the comparison."""
+        if not state.slow or not state.last or state.out or state.held:
+            return 0.0
+        every = (j for j in self._last_round.jobs if j.trial.candidate == state.name)
+        more = [job for job in every if not state.has_ended(job)]
+        return self._forecast(more).seconds if more else 0.0
 
     def _begin(self, round: Round, jobs: Sequence[Job], waiting: Sequence[Sequence[Job]]) -> None:
         """Send some jobs to the executor; leave them out where they would not end in time."""
@@ -396,7 +437,7 @@ class Loop:
         """Drop slow candidates that cannot be the one to use any more.
 
         All stop once no round that is left could move a chance across a word, but the named one
-        where it has learned from all rows: its repetitions tell how much its runs vary. The
+        where it has learned from all rows or can: its repetitions tell how much its runs vary. The
         likeliest of each family answers some rows first, and so do all prompts and models of the
         named family that may be its best: which of them to use is asked too.
         """
@@ -413,7 +454,8 @@ class Loop:
             behind = chance <= LEAST_CHANCE  # one beyond a limit has none
             open_yet = state.family == chances.family != "fine-tuning" and not behind
             most = max(job.trial.train_size for job in state.last.values())
-            stays = chances.worth_asking or (state.name == chances.named and most >= self._whole)
+            whole = most >= self._whole or state in self._waiting
+            stays = chances.worth_asking or (state.name == chances.named and whole)
             if rows < ROWS_OF_A_FAMILY and (open_yet or state is best.get(state.family)):
                 continue
             if behind or not stays:
