@@ -156,7 +156,7 @@ def issues_of(facts: Facts) -> Iterator[Issue]:
     label = {e.id: e.target if labelled else "" for e in facts.all}
     for r in facts.leaks or ():
         yield Issue(row=r.id, kind="leak", label=label[r.id], other=r.of, detail=r.likeness)
-    yield from _label_issues(facts) if labelled else facts.targets.issues()
+    yield from _label_issues(facts) if labelled else facts.target_issues()
     for r in facts.duplicates:
         yield Issue(
             row=r.id,
@@ -268,7 +268,7 @@ def _record(facts: Facts, study: Study) -> Check:
         group=None if any(e.group for e in rows) else facts.rows.hint,
         notes=facts.rows.notes,
         dropped=data.dropped,
-        targets=None if data.task.labels else facts.targets.facts,
+        targets=None if data.task.labels else facts.targets,
         foreign=facts.foreign,
         issues=tuple(issues_of(facts)),
         **own,

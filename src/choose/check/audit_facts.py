@@ -1,4 +1,4 @@
-"""Compute the facts of the audit, before they are described: of other targets, then of labels."""
+"""Compute the facts of the audit, before they are described: of labels and of other targets."""
 
 from __future__ import annotations
 
@@ -60,154 +60,6 @@ TAKEN = 0.95
 
 # A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
 RARE_FIELD = 0.01
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The rows to learn from, the test rows if there is a file of them, and what both hold."""
-
-    dataset: Dataset
-    pool: Sequence[Example]
-    test: Sequence[Example] | None
-    index: TextIndex
-    unspaced: bool
-
-    @cached_property
-    def rows(self) -> list[Example]:
-        return [*self.pool, *(self.test or ())]
-
-    @cached_property
-    def records(self) -> dict[str, Mapping[str, Any]]:
-        """Return the record of each row by id; none where targets have no fields."""
-        read = KINDS[self.dataset.task.kind].record
-        return {} if read is None else {e.id: read(e.target) for e in self.rows}
-
-    @cached_property
-    def absent(self) -> dict[str, list[str]]:
-        """Return by field the ids of rows in which a value of it does not occur."""
-        found: dict[str, list[str]] = defaultdict(list)
-        edge = "" if self.unspaced else " "
-        for e in self.rows:
-            text = f" {normalised(e.input)} "
-            for name, value in self.records.get(e.id, {}).items():
-                values = value if isinstance(value, list) else [value]
-                if not all(f"{edge}{normalised(str(one))}{edge}" in text for one in values):
-                    found[name].append(e.id)
-        return found
-
-    @cached_property
-    def fields(self) -> tuple[FieldFacts, ...]:
-        filled = Counter(name for record in self.records.values() for name in record)
-        stated: Mapping[str, str] = self.dataset.task.facts().get("fields", {})
-        found = [
-            FieldFacts(
-                name=name,
-                type=stated.get(name, "text"),
-                filled=rows,
-                in_text=1 - len(self.absent.get(name, ())) / rows,
-            )
-            for name, rows in filled.items()
-        ]
-        return tuple(sorted(found, key=lambda field: (-field.filled, field.name)))
-
-    @cached_property
-    def invented(self) -> dict[str, set[str]]:
-        """Return by field the ids of rows with a value that is not in the text, where most are."""
-        taken = {f.name for f in self.fields if TAKEN <= (f.in_text or 0.0) < 1}
-        return {name: set(ids) for name, ids in self.absent.items() if name in taken}
-
-    def _unlike(self) -> Iterator[Issue]:
-        """Yield rows that are asked nearly the same and whose targets are unlike.
-
-        Records of inputs that differ in a word may differ in a value: only their fields count.
-        """
-        for a, b in self._alike():
-            if (score := self._agreement(a, b)) < UNLIKE:
-                yield Issue(row=a, kind="unlike target", other=b, detail=f"{score:.2f}")
-
-    def _agreement(self, a: str, b: str) -> float:
-        task, row, other = self.dataset.task, self._by_id[a], self._by_id[b]
-        if self.records and self.index.text_of[a] != self.index.text_of[b]:
-            one, two = self.records[a].keys(), self.records[b].keys()
-            return 2 * len(one & two) / (len(one) + len(two)) if one or two else 1.0
-        return max(task.score(t, other.targets)[task.metrics[0]] for t in row.targets)
-
-    @cached_property
-    def _by_id(self) -> dict[str, Example]:
-        return {e.id: e for e in self.rows}
-
-    def _alike(self) -> Iterator[tuple[str, str]]:
-        """Yield pairs of rows with the same or nearly the same input, up to `PAIRS`.
-
-        Another value of a further field, such as the day, makes another input.
-        """
-        same: dict[int, list[str]] = defaultdict(list)
-        for e in self.rows:
-            same[self.index.text_of[e.id]].append(e.id)
-        left = PAIRS
-        for ids in same.values():
-            yield from ((ids[0], id) for id in ids[1 : max(left, 0) + 1])
-            left -= len(ids) - 1
-        for a, b in self.index.pairs[: max(left, 0)].tolist():
-            if a in same and b in same and self._fields_of(same[a]) == self._fields_of(same[b]):
-                yield same[a][0], same[b][0]
-
-    def _fields_of(self, ids: Sequence[str]) -> list[str]:
-        return [normalised(value) for value in self._by_id[ids[0]].fields.values()]
-
-    @cached_property
-    def answered(self) -> list[Example]:
-        """Return the rows that have an answer; of rankings, with whole documents as evidence."""
-        task = self.dataset.task
-        if isinstance(task, Answering):
-            return [e for e in self.rows if not abstains(e.target)]
-        if isinstance(task, Ranking) and (corpus := task.corpus) is not None:
-            return [replace(e, evidence=spans_of_relevant(e.target, corpus)) for e in self.rows]
-        return self.rows
-
-    @cached_property
-    def facts(self) -> TargetFacts:
-        task, corpus = self.dataset.task, corpus_of(self.dataset.task)
-        parted = bool(self.records) or isinstance(task, Multilabel)
-        filled = sum(bool(task.classes(e.target)) for e in self.rows)
-        taught = {name for e in self.pool for name in task.classes(e.target)}
-        named = dict.fromkeys(name for e in self.test or () for name in task.classes(e.target))
-        least = max(FEW, RARE_FIELD * len(self.rows))
-        return TargetFacts(
-            rows=len(self.rows),
-            empty=len(self.rows) - filled if parted else None,
-            fields=self.fields,
-            rare=tuple(f.name for f in self.fields if f.filled < least),
-            unseen=tuple(name for name in named if name not in taught),
-            labels=self._labels() if isinstance(task, Multilabel) else (),
-            unanswerable=None
-            if not isinstance(task, Answering)
-            else len(self.rows) - len(self.answered),
-            passage=passage_field(task),
-            corpus=None if corpus is None else _about(corpus, self.answered),
-        )
-
-    def _labels(self) -> tuple[tuple[str, int], ...]:
-        rows = Counter(label for e in self.rows for label in self.dataset.task.classes(e.target))
-        return tuple(sorted(rows.items(), key=lambda count: (-count[1], count[0])))
-
-    def issues(self) -> Iterator[Issue]:
-        yield from self._unlike()
-        for e in self.rows:
-            names = (name for name, ids in self.invented.items() if e.id in ids)
-            yield from (Issue(row=e.id, kind="not in text", label=name) for name in names)
-        task = self.dataset.task
-        if not isinstance(task, Answering):
-            return
-        if (corpus := corpus_of(task)) is not None:
-            rows = self.answered
-            yield from (Issue(row=e.id, kind="not in documents") for e in rows if not e.evidence)
-            reworded = (e for e in rows if is_reworded(e, corpus))
-            yield from (Issue(row=e.id, kind="reworded") for e in reworded)
-        if (passage := task.passage) is not None:
-            for e in self.answered:
-                if not occurs(e.targets, e.fields.get(passage, "")):
-                    yield Issue(row=e.id, kind="not in passage")
 
 
 def _about(corpus: Corpus, answered: Sequence[Example]) -> CorpusFacts:
@@ -324,10 +176,6 @@ class Facts:
         return 2 * len(_UNSPACED.findall(text)) > sum(map(str.isalpha, text))
 
     @cached_property
-    def targets(self) -> Targets:
-        return Targets(self.dataset, self.pool, self.test, self.text_index, self.unspaced)
-
-    @cached_property
     def audited(self) -> dict[str, Example]:
         """Return the rows that the baseline predicts by id: all, or a sample."""
         return {e.id: e for e in sample_of(list(self.dataset.examples.values()), MOST_ROWS)}
@@ -340,6 +188,138 @@ class Facts:
         long = sum(len(e.text) for e in self.audited.values()) > MAX_CHARACTERS
         settings = {"pairs": False, "characters": self.unspaced} if long else {}
         return audit_by_baseline(self.dataset, self.audited, settings)
+
+    @cached_property
+    def records(self) -> dict[str, Mapping[str, Any]]:
+        """Return the record of each row by id; none where targets have no fields."""
+        read = KINDS[self.dataset.task.kind].record
+        return {} if read is None else {e.id: read(e.target) for e in self.all}
+
+    @cached_property
+    def absent(self) -> dict[str, list[str]]:
+        """Return by field the ids of rows in which a value of it does not occur."""
+        found: dict[str, list[str]] = defaultdict(list)
+        edge = "" if self.unspaced else " "
+        for e in self.all:
+            text = f" {normalised(e.input)} "
+            for name, value in self.records.get(e.id, {}).items():
+                values = value if isinstance(value, list) else [value]
+                if not all(f"{edge}{normalised(str(one))}{edge}" in text for one in values):
+                    found[name].append(e.id)
+        return found
+
+    @cached_property
+    def fields(self) -> tuple[FieldFacts, ...]:
+        filled = Counter(name for record in self.records.values() for name in record)
+        stated: Mapping[str, str] = self.dataset.task.facts().get("fields", {})
+        found = [
+            FieldFacts(
+                name=name,
+                type=stated.get(name, "text"),
+                filled=rows,
+                in_text=1 - len(self.absent.get(name, ())) / rows,
+            )
+            for name, rows in filled.items()
+        ]
+        return tuple(sorted(found, key=lambda field: (-field.filled, field.name)))
+
+    @cached_property
+    def invented(self) -> dict[str, set[str]]:
+        """Return by field the ids of rows with a value that is not in the text, where most are."""
+        taken = {f.name for f in self.fields if TAKEN <= (f.in_text or 0.0) < 1}
+        return {name: set(ids) for name, ids in self.absent.items() if name in taken}
+
+    def _unlike(self) -> Iterator[Issue]:
+        """Yield rows that are asked nearly the same and whose targets are unlike.
+
+        Records of inputs that differ in a word may differ in a value: only their fields count.
+        """
+        for a, b in self._alike():
+            if (score := self._agreement(a, b)) < UNLIKE:
+                yield Issue(row=a, kind="unlike target", other=b, detail=f"{score:.2f}")
+
+    def _agreement(self, a: str, b: str) -> float:
+        task, row, other = self.dataset.task, self._by_id[a], self._by_id[b]
+        if self.records and self.text_index.text_of[a] != self.text_index.text_of[b]:
+            one, two = self.records[a].keys(), self.records[b].keys()
+            return 2 * len(one & two) / (len(one) + len(two)) if one or two else 1.0
+        return max(task.score(t, other.targets)[task.metrics[0]] for t in row.targets)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Example]:
+        return {e.id: e for e in self.all}
+
+    def _alike(self) -> Iterator[tuple[str, str]]:
+        """Yield pairs of rows with the same or nearly the same input, up to `PAIRS`.
+
+        Another value of a further field, such as the day, makes another input.
+        """
+        same: dict[int, list[str]] = defaultdict(list)
+        for e in self.all:
+            same[self.text_index.text_of[e.id]].append(e.id)
+        left = PAIRS
+        for ids in same.values():
+            yield from ((ids[0], id) for id in ids[1 : max(left, 0) + 1])
+            left -= len(ids) - 1
+        for a, b in self.text_index.pairs[: max(left, 0)].tolist():
+            if a in same and b in same and self._fields_of(same[a]) == self._fields_of(same[b]):
+                yield same[a][0], same[b][0]
+
+    def _fields_of(self, ids: Sequence[str]) -> list[str]:
+        return [normalised(value) for value in self._by_id[ids[0]].fields.values()]
+
+    @cached_property
+    def answered(self) -> list[Example]:
+        """Return the rows that have an answer; of rankings, with whole documents as evidence."""
+        task = self.dataset.task
+        if isinstance(task, Answering):
+            return [e for e in self.all if not abstains(e.target)]
+        if isinstance(task, Ranking) and (corpus := task.corpus) is not None:
+            return [replace(e, evidence=spans_of_relevant(e.target, corpus)) for e in self.all]
+        return self.all
+
+    @cached_property
+    def targets(self) -> TargetFacts:
+        task, corpus = self.dataset.task, corpus_of(self.dataset.task)
+        parted = bool(self.records) or isinstance(task, Multilabel)
+        filled = sum(bool(task.classes(e.target)) for e in self.all)
+        taught = {name for e in self.pool for name in task.classes(e.target)}
+        named = dict.fromkeys(name for e in self.test or () for name in task.classes(e.target))
+        rows = Counter(label for e in self.all for label in task.classes(e.target))
+        least = max(FEW, RARE_FIELD * len(self.all))
+        return TargetFacts(
+            rows=len(self.all),
+            empty=len(self.all) - filled if parted else None,
+            fields=self.fields,
+            rare=tuple(f.name for f in self.fields if f.filled < least),
+            unseen=tuple(name for name in named if name not in taught),
+            labels=tuple(sorted(rows.items(), key=lambda count: (-count[1], count[0])))
+            if isinstance(task, Multilabel)
+            else (),
+            unanswerable=None
+            if not isinstance(task, Answering)
+            else len(self.all) - len(self.answered),
+            passage=passage_field(task),
+            corpus=None if corpus is None else _about(corpus, self.answered),
+        )
+
+    def target_issues(self) -> Iterator[Issue]:
+        yield from self._unlike()
+        for e in self.all:
+            names = (name for name, ids in self.invented.items() if e.id in ids)
+            yield from (Issue(row=e.id, kind="not in text", label=name) for name in names)
+        task = self.dataset.task
+        if not isinstance(task, Answering):
+            return
+        if (corpus := corpus_of(task)) is not None:
+            rows = self.answered
+            yield from (Issue(row=e.id, kind="not in documents") for e in rows if not e.evidence)
+            reworded = (e for e in rows if is_reworded(e, corpus))
+            yield from (Issue(row=e.id, kind="reworded") for e in reworded)
+        if (passage := task.passage) is not None:
+            for e in self.answered:
+                if not occurs(e.targets, e.fields.get(passage, "")):
+                    yield Issue(row=e.id, kind="not in passage")
 
 
 def sample_of(rows: Sequence[Example], most: int) -> Sequence[Example]:

@@ -256,16 +256,6 @@ def fit_selection(choice: Selection, task: Task) -> Strategy:
             "figures do not apply to it. Run choose compare again."
         )
     strategy = build(about.strategy, seed=about.seed, **about.params)
-    _check_same(choice, strategy)
-    if isinstance(strategy, Prepares):
-        strategy.prepare()
-    with as_decided(choice.shortened):
-        strategy.fit(task, choice.rows)
-    return strategy
-
-
-def _check_same(choice: Selection, strategy: Strategy) -> None:
-    about = choice.about
     if not isinstance(strategy, Saves):
         raise StudyError(
             f"Strategy {about.strategy!r} cannot be exported: it has no save and load methods. "
@@ -276,6 +266,11 @@ def _check_same(choice: Selection, strategy: Strategy) -> None:
             f"The weights of {about.candidate!r} have changed since the study, so its figures do "
             "not apply to them. Restore the weights, or run choose compare again."
         )
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    with as_decided(choice.shortened):
+        strategy.fit(task, choice.rows)
+    return strategy
 
 
 def _all_rows(store: Store, taught: bool) -> list[Example]:
@@ -382,7 +377,16 @@ def write_export(
         manifest = manifest.model_copy(update={"files": files})
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
-        _describe(temporary, folder, decision, inside, manifest)
+        packages = requirements(manifest.strategy)
+        card = model_card(decision, manifest, packages=packages, inside=inside, folder=folder.name)
+        write_text(temporary / "README.md", card)
+        note = (
+            f"# Install choose {manifest.choose} first, from a checkout or a wheel (no package "
+            "index has it):\n#     pip install PATH-TO-CHOOSE\n"
+        )
+        write_text(temporary / "requirements.txt", note + "\n".join(packages) + "\n")
+        record = json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1)
+        write_text(temporary / "decision.json", record + "\n")
         write_json(temporary / MANIFEST_FILE, manifest.model_dump(mode="json", by_alias=True))
     return Exported(folder, manifest, inside)
 
@@ -397,18 +401,3 @@ def _verify(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[
             "rows differently, so nothing was exported. The save or load method of the strategy "
             f"{manifest.strategy!r} has a bug."
         )
-
-
-def _describe(
-    temporary: Path, folder: Path, decision: Decision, inside: int, about: Manifest
-) -> None:
-    packages = requirements(about.strategy)
-    record = json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1)
-    write_text(temporary / "decision.json", record + "\n")
-    note = (
-        f"# Install choose {about.choose} first, from a checkout or a wheel (no package index has "
-        "it):\n#     pip install PATH-TO-CHOOSE\n"
-    )
-    write_text(temporary / "requirements.txt", note + "\n".join(packages) + "\n")
-    card = model_card(decision, about, packages=packages, inside=inside, folder=folder.name)
-    write_text(temporary / "README.md", card)
