@@ -344,7 +344,10 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
     """
     kind = spec.scenario.kind
     if kind == "inner":
-        return _inner(dataset, spec)
+        # A part of the pool of draw 0 is asked, and the rest of it is trained on.
+        pool = _labelled(training_pool(dataset, 0, 0, spec.scenario.rows or None))
+        test = _parts(dataset, pool, spec.scenario)[spec.fold]
+        return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
     if kind == "time":
         return _apart(dataset, spec, time_split(dataset, spec.scenario.cut))
     if kind == "source":
@@ -385,13 +388,6 @@ def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
         whole = pool_rows(dataset, trial.taught)[trial.fold]
         size = trial.train_size if trial.train_size < whole else None
     return SplitSpec(trial.fold, trial.draw, size, trial.scenario, trial.taught)
-
-
-def _inner(dataset: Dataset, spec: SplitSpec) -> Split:
-    """Test on a part of the pool of draw 0, train on the rest of it."""
-    pool = _labelled(training_pool(dataset, 0, 0, spec.scenario.rows or None))
-    test = _parts(dataset, pool, spec.scenario)[spec.fold]
-    return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
 
 
 def _apart(dataset: Dataset, spec: SplitSpec, split: Apart) -> Split:

@@ -142,17 +142,13 @@ def _write(file: sqlite3.Connection, entries: Mapping[bytes, Entry], limit: int)
         "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)",
         ((key, *entry, _checksum(key, *entry)) for key, entry in entries.items()),
     )
-    if (size := _bytes(file)) > limit:
+    (pages,) = file.execute("PRAGMA page_count").fetchone()
+    (free,) = file.execute("PRAGMA freelist_count").fetchone()
+    if (size := int(pages - free) * PAGE_BYTES) > limit:
         (count,) = file.execute("SELECT count(*) FROM kept").fetchone()
         oldest = "SELECT rowid FROM kept ORDER BY rowid LIMIT ?"
         most = ceil(count * (1 - 0.9 * limit / size))
         file.execute(f"DELETE FROM kept WHERE rowid IN ({oldest})", (most,))
-
-
-def _bytes(file: sqlite3.Connection) -> int:
-    (pages,) = file.execute("PRAGMA page_count").fetchone()
-    (free,) = file.execute("PRAGMA freelist_count").fetchone()
-    return int(pages - free) * PAGE_BYTES
 
 
 def _checksum(key: bytes, value: bytes, seconds: float) -> int:

@@ -250,7 +250,9 @@ def _sentence(invalid: ValidationError, origin: str, overrides: Overrides) -> st
     where = [str(part) for part in error["loc"]]
     key, reason = ".".join(where), plain_reason(error)
     if error["type"] == "extra_forbidden":
-        known = _keys(where[:-1])
+        parts: dict[str, type[BaseModel]] = {"candidates": CandidateSection, "endpoints": Endpoint}
+        model = parts.get(where[0]) if where[1:] else Study
+        known = list(model.model_fields if model else fields_of(where[0]))
         hint = did_you_mean(where[-1], known)
         return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
     if "endpoints" in where:  # what is in the wrong place there can be a key
@@ -272,14 +274,6 @@ def _as_flag(section: str, key: str, value: Any) -> str:
     given = ", ".join(shown(re.sub(r"^endpoint:(?=\w+:)", "", str(one)))[1:-1] for one in each)
     flag = key.replace("_", "-")
     return f"--{flag} {given}" if key in flags_of(section) else f"--set {key}={given}"
-
-
-def _keys(where: Sequence[str]) -> list[str]:
-    """Return the keys that a study file may have in a place."""
-    parts: dict[str, type[BaseModel]] = {"candidates": CandidateSection, "endpoints": Endpoint}
-    if where and where[0] in parts:
-        return list(parts[where[0]].model_fields)
-    return list(fields_of(where[0]) if where else Study.model_fields)
 
 
 # Arguments of `choose.compare` that no study file has.

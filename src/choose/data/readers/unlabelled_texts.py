@@ -36,16 +36,12 @@ def file_items(
     records = zip(table[ROW], rows.iter_rows(named=True), strict=True)
     items = _items(rows.columns, records, text_column, fields, asks)
     if fields:
-        _check_fields(name, fields)
+        # Refuse a row of JSON without a further input: in a table its cell would look like null.
+        with checked_file(name) as path:
+            if path.suffix.lower() in JSON:
+                for number, record in json_records(path, text_of(path).text):
+                    fields_of_row(record, fields, number)
     return items
-
-
-def _check_fields(name: str, fields: Sequence[str]) -> None:
-    """Refuse a row of JSON without a further input: in a table its cell would look like null."""
-    with checked_file(name) as path:
-        if path.suffix.lower() in JSON:
-            for number, record in json_records(path, text_of(path).text):
-                fields_of_row(record, fields, number)
 
 
 def line_items(stream: BinaryIO) -> Iterator[Item]:

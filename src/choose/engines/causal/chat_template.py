@@ -208,7 +208,8 @@ class ChatTemplate:
             strings = self._split(roles, generate=True)
         tokens = [tuple(self._trusted(strings[0])), *map(self.continuation, strings[1:])]
         if not self.chat:
-            tokens[0] = tuple(self._beginning()) + tokens[0]
+            bos, encoded = self.tokenizer.bos_token_id, self.tokenizer("a")["input_ids"]
+            tokens[0] = (bos,) * (bos is not None and encoded[:1] == [bos]) + tokens[0]
         return tokens
 
     def _trusted(self, text: str) -> list[int]:
@@ -225,10 +226,6 @@ class ChatTemplate:
             if both[: len(before)] == before:
                 return tuple(both[len(before) :])
         return tuple(self._trusted(text))
-
-    def _beginning(self) -> list[int]:
-        bos, encoded = self.tokenizer.bos_token_id, self.tokenizer("a")["input_ids"]
-        return [bos] if bos is not None and encoded[:1] == [bos] else []
 
     def _split(self, roles: Roles, generate: bool) -> list[str]:
         """Return the scaffold's strings before, between and after the contents."""

@@ -75,19 +75,17 @@ class Ledger(Traffic):
         limit = inf if self.limit is None else self.limit * (1 + 1e-9)
         while self.committed + self.reserved + usd > limit:
             if not self.in_flight:
-                raise MoneySpent(self._no_room(usd))
+                held = f", up to ${self.maybe_billed:.4f} may be billed for failed requests"
+                raise MoneySpent(
+                    f"--max-usd {self.limit:g} leaves no room for another request: "
+                    f"${self.spent:.4f} is spent{held * (self.maybe_billed > 0)}, and the next one "
+                    f"could cost ${usd:.4f}."
+                )
             self._released.clear()
             await self._released.wait()
         self.reserved += usd
         self.in_flight += 1
         return usd
-
-    def _no_room(self, usd: float) -> str:
-        held = f", up to ${self.maybe_billed:.4f} may be billed for failed requests"
-        return (
-            f"--max-usd {self.limit:g} leaves no room for another request: ${self.spent:.4f} is "
-            f"spent{held * (self.maybe_billed > 0)}, and the next one could cost ${usd:.4f}."
-        )
 
     def book(self, reserved: float, usage: Usage, prices: TokenPrices | None) -> None:
         self.release(reserved)
