@@ -30,17 +30,16 @@ def tickets() -> Checked:
     return plan.check(plan.resolve("sample:tickets"))
 
 
-def planted() -> set[str]:
-    given = pl.read_csv((SAMPLE / "tickets.csv").read_bytes(), infer_schema=False)
-    truth = pl.read_csv((SAMPLE / "truth.csv").read_bytes(), infer_schema=False)
-    both = given.join(truth, on="id", suffix="_true")
-    return set(both.filter(pl.col("label") != pl.col("label_true"))["id"])
-
-
 @pytest.mark.slow
 def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     audit = tickets.record.audit
-    wrong, named = planted(), [s.id for s in audit.suspects]
+    given, truth = (
+        pl.read_csv((SAMPLE / file).read_bytes(), infer_schema=False)
+        for file in ("tickets.csv", "truth.csv")
+    )
+    both = given.join(truth, on="id", suffix="_true")
+    wrong = set(both.filter(pl.col("label") != pl.col("label_true"))["id"])
+    named = [s.id for s in audit.suspects]
     assert len(wrong) == 30
     # Half of the list is wrong, where 1 row in 20 is: that of a text baseline alone, and that of a
     # study of these rows, which `check` shows where there is one.

@@ -89,13 +89,10 @@ def test_tuning_that_the_machine_does_not_hold_is_refused(packing, copies, folde
     for free, refuses in ((copies * size * weights - 1, True), (copies * size * weights, False)):
         monkeypatch.setattr(placement, "free_machine_bytes", lambda free=free: free)
         says = r"Tuning LlamaModel needs .* this machine has 0 MB free"
-        with pytest.raises(ModelError, match=says) if refuses else nullcontext():
-            tuned_step(replace(load_base(folder), engine_state={}))
-
-
-def tuned_step(base: Base) -> None:
-    with training_step([a_run(base)]):
-        pass
+        run = a_run(replace(load_base(folder), engine_state={}))
+        with pytest.raises(ModelError, match=says) if refuses else nullcontext():  # noqa: SIM117
+            with training_step([run]):
+                pass
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections.abc import Iterable
 from html import unescape
 
 import pytest
@@ -14,7 +13,6 @@ from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.blocks import (
     PRICES,
-    Block,
     Table,
     candidates,
     contending,
@@ -36,10 +34,6 @@ from support.simulated_studies import rule, world
 
 def answered(**facts: object) -> Decision:
     return decisions.answered().model_copy(update=facts)
-
-
-def tables(blocks: Iterable[Block]) -> list[Table]:
-    return [block for block in blocks if isinstance(block, Table)]
 
 
 def text_of(html: str) -> str:
@@ -142,7 +136,7 @@ def test_ticks_are_round() -> None:
 def test_the_labels_to_check_are_one_list() -> None:
     """Nine of the fifteen rows that all get wrong stood in the list of doubted labels already."""
     decision = decisions.audited()
-    doubted, missed = tables(labels(decision, {}))[:2]
+    doubted, missed = [one for one in labels(decision, {}) if isinstance(one, Table)][:2]
     ids = {row[0] for row in doubted.rows}
     assert len(ids) == 20
     assert ids & {row.id for row in decision.overlap.doubtful}

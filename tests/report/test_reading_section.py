@@ -25,11 +25,6 @@ def two() -> Decision:
     return with_splits(tuned, own)
 
 
-def words(text: str) -> str:
-    """Return the text alone: no tags, no escapes, single spaces."""
-    return " ".join(re.sub(r"<[^>]+>", " ", text).replace("\\", "").split())
-
-
 def tables(decision: Decision) -> list[Table]:
     return [block for block in reading_losses(decision) if isinstance(block, Table)]
 
@@ -37,7 +32,8 @@ def tables(decision: Decision) -> list[Table]:
 @pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "Markdown"])
 def test_every_form_has_every_row(render) -> None:
     decision = two()
-    said = words(render(decision))
+    # The text alone: no tags, no escapes, single spaces.
+    said = " ".join(re.sub(r"<[^>]+>", " ", render(decision)).replace("\\", "").split())
     cells = [cell for table in tables(decision) for row in table.rows for cell in row]
     assert len(cells) == 26
     for cell in cells:

@@ -67,13 +67,6 @@ def write(server: Server, limit: float) -> None:
     Path("choose.toml").write_text(HELD_OUT + f"max_usd = {limit}\n" + "".join(ends))
 
 
-def rows_asked(store: Path) -> dict[str, int]:
-    kept = Store.open(store)
-    runs = [run for trial in kept.grid()[1] if (run := kept.get(trial)) is not None]
-    asked = {run.trial.candidate: len(run.asked["clean", 0]) for run in runs}
-    return {name: asked[name] for name in PRICES}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("limit", "rows"), [(0.06, 50), (1.0, 200)])
 def test_dollars_buy_the_same_rows_of_every_candidate_at_any_price(server, limit, rows):
@@ -81,6 +74,8 @@ def test_dollars_buy_the_same_rows_of_every_candidate_at_any_price(server, limit
     round of 50. The remaining dollars pay for further rows of the cheaper one alone."""
     write(server, limit)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
-    asked = rows_asked(found.store)
+    kept = Store.open(found.store)
+    runs = [run for trial in kept.grid()[1] if (run := kept.get(trial)) is not None]
+    asked = {run.trial.candidate: len(run.asked["clean", 0]) for run in runs}
     assert (asked["costly"], asked["wordy"]) == (rows, rows), asked
     assert rows <= asked["cheap"] <= 200

@@ -29,10 +29,6 @@ pytestmark = pytest.mark.slow(seconds=8)
 ASKED = ROWS_OF_A_FAMILY
 
 
-def prompt_card(record: dict[str, Any]) -> dict[str, Any]:
-    return next(card for card in record["scorecards"] if card["candidate"] == "prompt")
-
-
 def test_faults_change_no_answer_and_nothing_is_paid_twice(tmp_path: Path) -> None:
     with serving(counting(words_rule)) as quiet:
         calm = bench(tmp_path / "calm", quiet.url, rows=250)
@@ -51,7 +47,7 @@ def test_faults_change_no_answer_and_nothing_is_paid_twice(tmp_path: Path) -> No
 def same_tokens(record: dict[str, Any], server: Server, rows: int) -> None:
     """Compare what the report says with the server's account, but for the first request."""
     paid = [receipt for receipt in server.paid if PROBE_TEXT not in receipt.question]
-    cost = prompt_card(record)["cost"]
+    [cost] = [card["cost"] for card in record["scorecards"] if card["candidate"] == "prompt"]
     assert len(paid) == rows
     assert cost["tokens_in"] * rows == pytest.approx(sum(r.usage["prompt_tokens"] for r in paid))
     assert cost["tokens_out"] * rows == pytest.approx(
