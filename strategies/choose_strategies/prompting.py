@@ -159,13 +159,7 @@ MAY_DIFFER = (
 
 
 class Plan(NamedTuple):
-    """The questions of a search.
-
-    Attributes:
-        asked: rows that each setting is asked.
-        draws: draws of demonstrations.
-        rewrites: how often a prompt is rewritten.
-    """
+    """The questions of a search: rows of each setting, draws of demonstrations, new prompts."""
 
     asked: int
     draws: int

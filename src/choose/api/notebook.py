@@ -283,11 +283,7 @@ def _with_keywords(part: Any) -> Any:
 
 
 class Page:
-    """A record that a notebook shows as HTML and `print` as the page of the terminal.
-
-    Attributes:
-        record: what it holds; its fields are attributes of the page too.
-    """
+    """A record, whose attributes it has; a notebook shows it as HTML, `print` as the terminal does."""
 
     def __init__(self, record: Any, page: terminal.Page) -> None:
         self.record, self._page = record, replace(page, blocks=_with_keywords(page.blocks))

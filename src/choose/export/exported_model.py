@@ -203,12 +203,7 @@ class Prediction:
 
 
 class Model:
-    """An exported candidate, loaded for prediction.
-
-    Attributes:
-        folder: the exported folder.
-        manifest: its content.
-    """
+    """An exported candidate, loaded for prediction."""
 
     def __init__(self, folder: Path, manifest: Manifest, strategy: Strategy) -> None:
         self.folder, self.manifest, self._strategy = folder, manifest, strategy

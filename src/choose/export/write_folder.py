@@ -151,14 +151,7 @@ print(model.predict(["a text"]{beside}))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The fit to export.
-
-    Attributes:
-        about: what the folder says of it.
-        rows: to train on.
-        weights: those of the study's trials, which the installed ones must match.
-        shortened: what time decided in the study's fit, which is made again alike.
-    """
+    """The fit to export, of the `weights` of the study and `shortened` as time decided there."""
 
     about: Manifest
     rows: Sequence[Example]

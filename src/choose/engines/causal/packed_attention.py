@@ -361,8 +361,7 @@ def count_alike(first: Sequence[object], second: Sequence[object]) -> int:
 class SharedPast:
     """Keys and values of the parts that prompts share, each read once while it is in memory.
 
-    Attributes:
-        pasts: by the parts from the first on; the latest used come last.
+    The keys of `pasts` are the parts from the first on; the latest used come last.
     """
 
     model: Any

@@ -233,13 +233,7 @@ class Written:
 
 @dataclass(eq=False)
 class Answer:
-    """An answer under way.
-
-    Attributes:
-        parts: the prompt's tokens, the last part its own.
-        rule: where it ends.
-        visible: whether it has a character that is no blank.
-    """
+    """An answer under way; `visible` once it has a character that is no blank."""
 
     key: bytes
     parts: Parts

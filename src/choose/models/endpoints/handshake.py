@@ -28,12 +28,7 @@ OUTPUT_LIMITS = (1_024, 4_096, 16_384)
 
 
 class AnswerFormat(NamedTuple):
-    """What an answer may be.
-
-    Attributes:
-        schema: a JSON schema that holds the server to it; None for any text.
-        max_tokens: the longest answer in tokens.
-    """
+    """What an answer may be: held to a JSON `schema`, or else any text; of at most `max_tokens`."""
 
     schema: Mapping[str, Any] | None
     max_tokens: int

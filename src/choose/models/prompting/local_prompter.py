@@ -196,11 +196,9 @@ CALIBRATION_ROWS, FIRST_CALIBRATED = 64, 4
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A shift of label scores, estimated once and frozen (Zhou et al. 2023, arXiv 2309.17249).
+    """A shift of label scores (labels,), estimated once and frozen, and what was chosen and why.
 
-    Attributes:
-        shift: (labels,) subtracted from every row of log-probabilities.
-        note: what was chosen and why, as a sentence.
+    After Zhou et al. 2023, arXiv 2309.17249.
     """
 
     shift: Floats

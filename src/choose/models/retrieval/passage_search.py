@@ -51,12 +51,7 @@ Ranked = tuple[int, float]
 
 
 class PassageIndex(ABC):
-    """Passages in the order of the corpus, to be searched.
-
-    Attributes:
-        passages: what is searched.
-        seconds: how long building the index takes without any cache.
-    """
+    """Passages in the order of the corpus, indexed in so many seconds without any cache."""
 
     passages: Sequence[Passage]
     seconds: float
