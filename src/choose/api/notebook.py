@@ -283,7 +283,7 @@ def _with_keywords(part: Any) -> Any:
 
 
 class Page:
-    """A record, whose attributes it has; a notebook shows it as HTML, `print` as the terminal does."""
+    """A record with its attributes; a notebook shows it as HTML, `print` as a page of text."""
 
     def __init__(self, record: Any, page: terminal.Page) -> None:
         self.record, self._page = record, replace(page, blocks=_with_keywords(page.blocks))

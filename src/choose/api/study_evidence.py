@@ -38,11 +38,7 @@ def evidence_of(store: Store) -> Evidence:
     # same rows share a key and still count as two.
     places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
     runs = tuple(run for trial in places.values() if (run := store.get(trial)) is not None)
-    return replace(
-        nothing_measured(store),
-        runs=runs,
-        machine=_machine(runs),
-    )
+    return replace(nothing_measured(store), runs=runs, machine=_machine(runs))
 
 
 def nothing_measured(store: Store) -> Evidence:
@@ -183,14 +179,11 @@ ALL_ROUNDS = "rounds=30"
 
 
 def with_commands(verdict: Verdict, study: Mapping[str, Any], folder: Path) -> Verdict:
-    """Put the folder of a study into the commands of its next steps.
+    """Put the folder of a study with some settings into the commands of its next steps.
 
-    Args:
-        verdict: its commands name the study `STUDY`.
-        study: its settings. Without a path the rows were passed in Python; where its rounds are
-            few, a command with a longer budget asks for the others too.
-        folder: of the study; outside the working folder it is named by its last part, since the
-            record is meant to be shared.
+    Without a path the rows were passed in Python; where its rounds are few, a command with a longer
+    budget asks for the others too. A folder outside the working folder is named by its last part,
+    since the record is meant to be shared.
     """
     here = Path.cwd()
     inside = not folder.is_absolute() or folder.is_relative_to(here)
