@@ -725,7 +725,6 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     "labels-for-target": ("{first} would reach {score} with {needed}.", "{effort}"),
     "rare-label": (
         "Judge by a metric that counts {rare}: --metric balanced (every label equally).",
-        "{missed}",
     ),
     "repeat": ("{repeat} with more seeds.", "{spread}"),
     "repeat-late": ("{repeat}.", "{spread}", "{on}"),
@@ -805,7 +804,6 @@ def _more_of(decision: Decision, step: Step) -> dict[str, str]:
         if gain
         else "",
         "rare": quoted(rare[0].label) if rare else "",
-        "missed": rare_sentence(rare[0]) if rare else "",
         "whose": f", as measured with {name}" if name != decision.named else "",
         "unread": f"It misses the evidence of {rows_named(missed[0], 8)}." if any(missed) else "",
         "model": f"{'a stronger' if step.names else 'an'} {more['stronger']} ({more['flag']})",
