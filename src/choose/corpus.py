@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice, takewhile
 from typing import Any, Final, NamedTuple
@@ -94,7 +93,6 @@ class Document:
     id: str
     text: str
     title: str = ""
-    timestamp: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +130,7 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        return digest_rows([(d.id, d.title, d.text, str(d.timestamp)) for d in self.documents])
+        return digest_rows([(d.id, d.title, d.text) for d in self.documents])
 
     @cached_property
     def by_id(self) -> Mapping[str, Document]:

@@ -176,6 +176,14 @@ class Reports(Protocol):
 
 
 @runtime_checkable
+class Embeds(Protocol):
+    """Optional: a fit embeds all passages of the documents."""
+
+    def embeds(self) -> str:
+        """Return the spec of the encoder; empty where these settings embed nothing."""
+
+
+@runtime_checkable
 class Rereads(Protocol):
     """Optional: a fitted strategy can go on with other documents, as when they have changed."""
 

@@ -85,6 +85,9 @@ class Dense(Encoded, Bm25):
     def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, words: int = WORDS) -> None:
         self.seed, self.encoder, self.words = seed, encoder, words
 
+    def embeds(self) -> str:
+        return self.encoder
+
 
 class Hybrid(Dense):
     """Rank documents by both: the sum of the reciprocals of their ranks by words and by meaning."""

@@ -19,6 +19,7 @@ from choose.data.readers.column_guess import column_of, looks_headerless, parse_
 from choose.data.readers.json_and_parquet import ROW, table_of
 from choose.data.readers.labelled_file import read_source
 from choose.errors import ChooseError, DataError
+from choose.run.worker import Silent
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example
 from support.studies import write_lines
@@ -152,14 +153,8 @@ def test_common_dates_are_read_as_utc(written: str) -> None:
 
 
 def test_the_whole_column_says_whether_days_come_first() -> None:
-    assert [d and (d.day, d.month) for d in parse_dates(["05/03/2024", "25/03/2024"])] == [
-        (5, 3),
-        (25, 3),
-    ]
-    assert [d and (d.day, d.month) for d in parse_dates(["03/05/2024", "03/25/2024"])] == [
-        (5, 3),
-        (25, 3),
-    ]
+    for cells in (["05/03/2024", "25/03/2024"], ["03/05/2024", "03/25/2024"]):
+        assert [d and (d.day, d.month) for d in parse_dates(cells)] == [(5, 3), (25, 3)]
     assert parse_dates(["05/03/2024"]) == [None]
     assert parse_dates(["25/03/2024", "03/25/2024"]) == [None, None]
 
@@ -573,3 +568,12 @@ def test_labels_that_no_training_row_has_are_a_caveat_with_their_rows(tmp_path: 
     decision = choose.compare(table, noise=0, progress=False, **settings)
     [caveat] = [one for one in decision.verdict.caveats if one.code == "unseen-labels"]
     assert (caveat.rows, caveat.whole) == (200, 20)
+
+
+def test_labels_without_a_row_in_the_first_round_are_named(tmp_path: Path, monkeypatch) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(Silent, "noted", lambda _, said: heard.extend(said))
+    texts, labels = sentences(810), each([f"label {n:03}" for n in range(270)], 810)
+    choose.compare(texts, labels, strategies="majority", rounds=1, progress=False, out=tmp_path)
+    said = "20 labels without a row among the 250 training rows of the first round: 'label"
+    assert any(one.startswith(said) for one in heard)

@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from support.studies import load, load_dataset
 from support.studies import write_lines as lines
 
 ROWS: list[dict[str, Any]] = [
-    {"id": "refunds", "title": "Refunds", "text": "We refund within 14 days.", "updated": None},
-    {"id": "hours", "title": "Hours", "text": "We open at 9.", "updated": "2025-03-01"},
+    {"id": "refunds", "title": "Refunds", "text": "We refund within 14 days."},
+    {"id": "hours", "title": "Hours", "text": "We open at 9."},
 ]
 
 
@@ -70,18 +69,16 @@ def test_a_folder_is_read_with_its_folders_and_titles_are_headings_or_names(tmp_
 def test_line_ends_and_byte_order_marks_are_as_an_editor_shows_them(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree")
     (tmp_path / "b.txt").write_bytes("zwei Grüße".encode("utf-16"))
-    (tmp_path / "c.txt").write_bytes("zwei".encode("utf-16-le") * 10)
-    (tmp_path / "d.txt").write_bytes("Grüße aus Köln".encode("cp1252"))
+    (tmp_path / "c.txt").write_bytes("Grüße aus Köln".encode("cp1252"))
     read = read_documents(str(tmp_path))
     assert [d.text for d in read.corpus.documents] == [
         "one\ntwo\nthree",
         "zwei Grüße",
-        "zwei" * 10,
         "Grüße aus Köln",
     ]
     [note] = read.notes
     assert "b.txt' was read as UTF-16" in note
-    assert note.endswith("The same holds of 2 other files.")
+    assert note.endswith("The same holds of 1 other file.")
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".json", ".csv", ".tsv", ".parquet"])
@@ -100,8 +97,6 @@ def test_tables_of_every_format_make_the_same_documents(tmp_path: Path, ending: 
     assert corpus == read_documents(lines(tmp_path / "same.jsonl", ROWS)).corpus
     assert ids(corpus) == ["refunds", "hours"]
     assert [d.title for d in corpus.documents] == ["Refunds", "Hours"]
-    moments = [d.timestamp for d in corpus.documents]
-    assert moments == [None, datetime(2025, 3, 1, tzinfo=UTC)]
 
 
 def test_usual_names_of_columns_are_found_and_an_id_is_not_needed(tmp_path: Path) -> None:
@@ -119,12 +114,6 @@ def test_usual_names_of_columns_are_found_and_an_id_is_not_needed(tmp_path: Path
     whole = [{"id": "d1", "document": "one"}, {"id": "d2", "document": "two"}]
     corpus = read_documents(lines(tmp_path / "d.jsonl", whole)).corpus
     assert [d.text for d in corpus.documents] == ["one", "two"]
-
-
-def test_dates_that_cannot_be_read_are_said(tmp_path: Path) -> None:
-    rows = [{**row, "updated": "soon"} for row in ROWS]
-    read = read_documents(lines(tmp_path / "a.jsonl", rows))
-    assert read.notes == ("Dates of documents that cannot be read: rows 1 and 2.",)
 
 
 def test_one_document_is_read_and_said(tmp_path: Path) -> None:
@@ -465,15 +454,8 @@ def test_a_column_names_ids_and_spans_in(tmp_path, office):
     assert data.examples["a7"].evidence == data.examples["c1"].evidence == ()
     assert any("column 'evidence': 8 of 40 questions" in text for text in data.findings)
     table = pl.DataFrame(
-        [
-            {
-                **row,
-                "answers": json.dumps(row["answers"]),
-                "evidence": cell if isinstance(cell, str) else json.dumps(cell),
-            }
-            for row in with_cells("evidence", cells)
-            for cell in [row["evidence"]]
-        ]
+        {n: cell if isinstance(cell, str) else json.dumps(cell) for n, cell in row.items()}
+        for row in with_cells("evidence", cells)
     )
     table.write_csv(tmp_path / "a.csv")
     table.write_parquet(tmp_path / "a.parquet")

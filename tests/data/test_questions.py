@@ -39,11 +39,8 @@ def questions(rows: int = 60, **more: Any) -> list[dict[str, Any]]:
 def test_question_and_answers_are_found_and_the_passage_is_named(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", questions())
     read = read_rows(DataSection(path=path))
-    assert (read.kind, read.roles.text, read.roles.label) == (
-        "answering",
-        ("question",),
-        "answers",
-    )
+    assert read.kind == "answering"
+    assert (read.roles.text, read.roles.label) == (("question",), "answers")
     notes = " ".join(read.notes)
     assert "The task is answering: the columns are called question and answer" in notes
     assert "'context' is not read: questions are answered without it." in notes

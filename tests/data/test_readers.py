@@ -1,10 +1,10 @@
 import csv
 import json
 import os
-import sys
 import tracemalloc
+from cProfile import Profile
 from pathlib import Path
-from typing import Any
+from pstats import Stats
 
 import polars as pl
 import pytest
@@ -143,8 +143,6 @@ def test_what_cannot_be_read_is_named_with_its_row(name, content, says):
         ("utf-8", None),
         ("utf-8-sig", None),
         ("utf-16", "was read as UTF-16"),
-        ("utf-16-le", "was read as UTF-16"),
-        ("utf-16-be", "was read as UTF-16"),
         ("cp1252", "read as Windows-1252, with words such as 'Grüße'"),
     ],
 )
@@ -292,20 +290,11 @@ def test_lines_with_keys_of_their_own_are_read_in_steps_that_grow_as_their_value
 
     def steps(lines: int) -> int:
         rows = [{"text": "x", f"k{i}": 1, f"n{i}": [i]} for i in range(lines)]
-        path, found = write("a.jsonl", "\n".join(map(json.dumps, rows))), 0
-
-        def count(frame: Any, event: str, argument: Any) -> None:
-            nonlocal found
-            found += frame.f_code.co_filename.endswith("json_and_parquet.py")
-
-        sys.setprofile(count)
-        try:
-            table = read_source(path).table
-        finally:
-            sys.setprofile(None)
+        path, calls = write("a.jsonl", "\n".join(map(json.dumps, rows))), Profile()
+        table = calls.runcall(read_source, path).table
         assert table["k1"].to_list() == [None, "1", *[None] * (lines - 2)]
         assert table["n1"].to_list() == [None, [1], *[None] * (lines - 2)]
-        return found
+        return Stats(calls).total_calls
 
     assert steps(240) < 3 * steps(120)
 

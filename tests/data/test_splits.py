@@ -39,9 +39,8 @@ def many(count: int, labels: int = 2) -> list[Example]:
 
 
 def found(dataset: Dataset, word: str) -> str:
-    matching = [finding for finding in dataset.findings if word in finding]
-    assert len(matching) == 1, dataset.findings
-    return matching[0]
+    [matching] = [finding for finding in dataset.findings if word in finding]
+    return matching
 
 
 def check_no_straddling(dataset: Dataset) -> None:
@@ -241,13 +240,8 @@ def test_a_sample_is_stratified_and_keeps_the_order(targets: dict[str, str], lim
 
 def test_a_rare_class_is_sampled_at_its_rate() -> None:
     targets = {str(i): "rare" if i < 2 else "most" for i in range(100)}
-    hits = sum(
-        any(
-            targets[id] == "rare"
-            for id in stratified_order(sorted(targets), targets, f"s{seed}")[:10]
-        )
-        for seed in range(400)
-    )
+    orders = (stratified_order(sorted(targets), targets, f"s{seed}") for seed in range(400))
+    hits = sum("rare" in {targets[id] for id in order[:10]} for order in orders)
     assert 0.12 < hits / 400 < 0.28
 
 

@@ -467,7 +467,6 @@ def test_documents_and_evidence_come_back_as_they_were(tmp_path, files):
     place = stored(tmp_path / "st", data)
     back = Store.open(place).dataset
     assert corpus(back) == corpus(data)
-    assert corpus(back).documents[1].timestamp is not None
     assert [e.evidence for e in back.examples.values()] == [
         e.evidence for e in data.examples.values()
     ]
@@ -475,7 +474,7 @@ def test_documents_and_evidence_come_back_as_they_were(tmp_path, files):
     assert back.fingerprint == data.fingerprint == Store.open(place).fingerprint
     assert back.task.digest == data.task.digest
     columns = pl.read_parquet(place / DOCUMENTS).columns
-    assert columns == ["id", "title", "text", "timestamp"]
+    assert columns == ["id", "title", "text"]
 
 
 def test_other_tasks_have_no_such_file(tmp_path, files):

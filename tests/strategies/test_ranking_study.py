@@ -12,21 +12,24 @@ import pytest
 from typer.testing import CliRunner
 
 import choose
+from choose.api.compare import run_study
 from choose.api.plan import check as check_set
 from choose.api.plan import resolve
 from choose.cli.app import app
 from choose.conformance import WORDS_OF
 from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
+from choose.data.scenarios import with_some_documents
 from choose.export.exported_model import Model
-from choose.models.retrieval import question_encoder_tuning
+from choose.models.retrieval import passage_search, question_encoder_tuning
 from choose.report import check_words
 from choose.schema.check import Check
 from choose.strategy import build
-from choose.tasks.answering import with_corpus
+from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
 from choose.tasks.value_parsing import occurs
 from choose.types import Example, Item
+from support.studies import load, write_lines
 
 # Words that the small encoder knows.
 FRUITS, TOOLS, CODES = (WORDS_OF[kind] for kind in ("fruit", "tool", "weather"))
@@ -211,6 +214,46 @@ def test_bad_files_end_with_one_line(tmp_path: Path) -> None:
     bare.write_text('{"question": "a b c", "answers": ["d"]}\n' * 9, "utf-8")
     with pytest.raises(choose.ChooseError, match="No column of relevant documents"):
         check(str(bare), documents, kind="ranking")
+
+
+def large(folder: Path) -> dict[str, str]:
+    """Write 300 questions about every third of 1,200 documents of one passage."""
+    texts = [{"id": f"d{n}", "text": f"word{n} is in file {n % 7}."} for n in range(1_200)]
+    asked = [{"question": f"where word{n} ask{n}", "relevant": f"d{n}"} for n in range(0, 900, 3)]
+    files = {"path": asked, "documents": texts}
+    return {key: write_lines(folder / f"{key}.jsonl", lines) for key, lines in files.items()}
+
+
+def test_parts_of_documents_are_nested_and_hold_what_their_rows_need(tmp_path: Path) -> None:
+    data, kept = load(**large(tmp_path)), list[set[str]]()
+    few, more = (with_some_documents(data, most) for most in (300, 500))
+    for part, most in ((few, 300), (more, 500)):
+        needed = {id for e in part.examples.values() for id in read_scores(e.target)}
+        kept.append({*getattr(corpus_of(part.task), "by_id", ())})
+        assert needed < kept[-1], "others are searched too"
+        assert 0.9 * most < len(kept[-1]) <= most < 2.5 * len(needed)
+        assert {*part.examples} == {*part.asked}
+    assert kept[0] < kept[1]
+    assert few.folds[0].pool == tuple(id for id in more.folds[0].pool if id in few.examples)
+    assert with_some_documents(data, 100) is data, "too few rows ask about so few documents"
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(1_000, 300), (500, 600), (240, 1_200)])
+def test_a_part_of_the_passages_makes_no_choice_sure(
+    encoder: str, tmp_path: Path, monkeypatch, seconds: float, most: int
+) -> None:
+    monkeypatch.setattr(passage_search, "seconds_to_embed", lambda *_: seconds)
+    own = {"data": large(tmp_path), "models": {"encoder": encoder}, "grid": {"rounds": 1}}
+    study = resolve(overrides=own, strategies=("bm25", "dense"))
+    verdict = run_study(study, out=tmp_path / "st").decision.verdict
+    found = [c for c in verdict.caveats if c.code == "part-of-documents"]
+    assert [(round(c.rows or 0, -2), c.whole) for c in found] == [(most, 1_200)][: most < 1_200]
+    said = (verdict.kind, [step.code for step in verdict.steps][:1])
+    assert (said == ("incomplete", ["all-passages"])) == bool(found)
+    assert max(verdict.chance.values()) < 0.951 or not found
+    trials = (tmp_path / "st/trials").iterdir()
+    keys = {json.loads((one / "trial.json").read_text())["trial"]["task"] for one in trials}
+    assert len(keys) == 1 + (seconds == 240), "few passages are searched first, then all"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -26,7 +26,7 @@ from choose.answers.given import (
     remarks,
     with_files,
 )
-from choose.api.plan import ReadStudy, TrialPlan, plan_trials, read_study
+from choose.api.plan import ReadStudy, TrialPlan, plans_in_time, read_study
 from choose.api.study_evidence import (
     evidence_of,
     method_of,
@@ -42,7 +42,8 @@ from choose.data.readers.json_and_parquet import ROW
 from choose.data.scenarios import Pools
 from choose.engines.hardware.compute_settings import check_compute
 from choose.engines.output_cache import caching
-from choose.errors import StudyError
+from choose.errors import StudyError, quoted_list
+from choose.formatting import duration, plural
 from choose.judge.goal import RULE
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
@@ -53,12 +54,8 @@ from choose.store.store import PAGE, STUDY, Store, check_destination, reading
 from choose.strategy import available, kinds, traits
 from choose.study.candidates import describe_candidates, notes_on_prompts
 from choose.study.config import CandidateSection, Study
-from choose.study.find_study_folder import (
-    check_same_study,
-    folder_of,
-    stored_in,
-    take_over,
-)
+from choose.study.find_study_folder import check_same_study, folder_of, stored_in, take_over
+from choose.study.rounds import FIRST_ROWS
 from choose.tasks.metrics import SCORES
 
 if TYPE_CHECKING:
@@ -113,19 +110,19 @@ def run_study(
     watch, home, most = observer or Silent(), stored_in(file), study.grid.max_usd
     budget = Budget(study.grid.budget, most, CLOSING, started or perf_counter())
     read = read_study(study, rows)  # data: rows, columns, folds
-    path = Path(out) if out else folder_of(read.study, read.pools.dataset, home)
-    check_store(path, read.study, read.pools.dataset)
+    study, dataset = read.study, read.pools.dataset
+    path = Path(out) if out else folder_of(study, dataset, home)
+    check_store(path, study, dataset)
     known = _existing_answers(read, given, watch)
-    servers, dropped = read.study.endpoints, read.pools.dataset.dropped
-    with caching(), connect_endpoints(servers, max_usd=most, study=str(path.absolute())):
-        plan = plan_trials(read.study, read.pools)  # an ordered list of trials, in rounds
-        with on_cluster(plan.study, plan.candidates, plan.pools, watch.noted) as executor:
-            _ask_consent(plan, path, watch, approve=approve, budget=budget)
-            with Store.create(path).held() as store:
-                _write_plan(store, plan, known, home)
-                # Resumes and stops; the store keeps each trial as it ends.
-                _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
-                return Outcome(decision=decide(store), store=store.path, dropped=dropped)
+    with caching(), connect_endpoints(study.endpoints, max_usd=most, study=str(path.absolute())):
+        for plan in plans_in_time(study, read.pools):  # an ordered list of trials, in rounds
+            with on_cluster(plan.study, plan.candidates, plan.pools, watch.noted) as executor:
+                _ask_consent(plan, path, watch, approve=approve, budget=budget)
+                with Store.create(path).held() as store:
+                    _write_plan(store, plan, known, home, dataset)
+                    _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
+        with Store.create(path).held() as store:
+            return Outcome(decision=decide(store), store=store.path, dropped=dataset.dropped)
 
 
 def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
@@ -157,14 +154,18 @@ def _ask_consent(
         watch.sending(ledger)
 
 
-def _write_plan(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -> None:
+def _write_plan(
+    store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None, dataset: Dataset
+) -> None:
     """Write the study, its grid and the answers that exist.
 
-    `home` is the study that the settings come from, whose results are taken over.
+    `home` is the study that the settings come from, whose results are taken over. The `dataset` has
+    all rows and documents, of which the plan may have some.
     """
-    store.begin(plain(plan.study), plan.pools.dataset)
+    store.begin(plain(plan.study), dataset)
     trials = [*(run.trial for run in given.runs), *(job.trial for job in plan.jobs)]
-    store.plan(trials, [*given.candidates, *describe_candidates(plan.study, plan.candidates)])
+    candidates = [*given.candidates, *describe_candidates(plan.study, plan.candidates)]
+    store.plan(trials, candidates, plan.searched)
     for run in given.runs:
         store.add(run)
     take_over(store, home)
@@ -179,13 +180,14 @@ def _run_rounds(
     executor: RayExecutor | None,
     given: GivenRuns,
 ) -> None:
-    """Run the rounds until the verdict is sure or the budget ends; `given` are known answers."""
+    """Run or resume the rounds; the store keeps each trial that ends. `given` are known answers."""
     from choose.judge.decision.chance import chances
     from choose.run.forecast import reach
     from choose.run.loop import Loop
 
     dataset = plan.pools.dataset
     left = reach(plan.rounds, dataset, budget.left(), {})
+    watch.noted([*_notes_on(plan)])
     watch.planned(dataset, plan.rounds, plan.refusals, budget.seconds, left)
     rule, nothing = rule_of(store.study, dataset.task), nothing_measured(store)
 
@@ -209,6 +211,19 @@ def _run_rounds(
             "Interrupted. The finished trials are stored: choose report "
             f"{shlex.quote(str(store.path))} judges them, and the same command goes on."
         )
+
+
+def _notes_on(plan: TrialPlan) -> Iterator[str]:
+    """Yield what part of the passages is searched, and labels without a row in the first round."""
+    if (found := plan.searched) is not None:
+        some = f"Every candidate searches the same {found.passages:,} of {found.whole:,} passages"
+        yield f"{some}; a budget of {duration(found.budget)} allows for all."
+    dataset = plan.pools.dataset
+    task, first = dataset.task, dataset.folds[0].pool[:FIRST_ROWS]  # drawn first
+    known = {name for id in first for name in task.classes(dataset.examples[id].target)}
+    if none := [label for label in task.labels if label not in known]:
+        rows = f"among the {len(first)} training rows of the first round"
+        yield f"{plural(len(none), 'label')} without a row {rows}: {quoted_list(none, 5)}."
 
 
 def decide(store: Store) -> Decision:
@@ -341,7 +356,7 @@ def score_answers(
     watch.noted(found.notes)
     given, plan = given_runs(found.given, found.dataset), TrialPlan(study, Pools(found.dataset))
     with Store.create(path).held() as store:
-        _write_plan(store, plan, given, None)
+        _write_plan(store, plan, given, None, found.dataset)
         store.leave_out(())
     del found, given, plan  # the judge reads them again, and large files would be held twice
     return Outcome(decision=decide(store), store=store.path)

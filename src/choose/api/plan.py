@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
+from math import ceil, inf, log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from choose.engines.hardware.compute_settings import check_compute
 from choose.errors import StoreError
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.schema.plan import Job, LeftOut, Planning, Round
+from choose.schema.plan import Job, LeftOut, Planning, Round, Searched
 from choose.store.store import Store
+from choose.strategy import Embeds, build
 from choose.study.config import Study
 from choose.study.find_study_folder import folder_of, giving_stores, stored_in, stored_studies
 from choose.study.resolve_study import Overrides, load_study, only, sample_settings
@@ -83,15 +84,28 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     return None
 
 
+# Share of a budget in which the passages of the early rounds are embedded, its most seconds, and
+# the share for those of the others.
+EARLY_SHARE, EARLY_SECONDS, WHOLE_SHARE = 0.3, 60.0, 0.5
+
+# Rounds that search fewer passages than the rounds after them, of which so many times more must
+# then fit. Of fewer passages than the last, all are searched.
+EARLY_ROUNDS, MANY_MORE, FEW_PASSAGES = 2, 4, 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """A resolved study with its candidates, why others cannot take part, and its rounds."""
+    """A resolved study with its candidates, why others cannot take part, and its rounds.
+
+    `searched` are the passages that all candidates search, if those are not all.
+    """
 
     study: Study
     pools: Pools
     candidates: tuple[Candidate, ...] = ()
     refusals: tuple[LeftOut, ...] = ()
     rounds: Sequence[Round] = ()
+    searched: Searched | None = None
 
     @property
     def jobs(self) -> list[Job]:
@@ -130,6 +144,42 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
+
+
+def plans_in_time(study: Study, pools: Pools) -> list[TrialPlan]:
+    """Return the plan of a study, or two that run one after the other.
+
+    Where embedding all passages takes too much of the budget, every candidate searches the same
+    part of them, and is asked about these alone. Where many more fit later, the early rounds alone
+    search few. Passages are halved until they fit, so that their number seldom changes.
+    """
+    from choose.data.scenarios import Pools, with_some_documents
+    from choose.models.retrieval.passage_search import seconds_to_embed
+    from choose.tasks.answering import corpus_of
+
+    whole, budget = plan_trials(study, pools), study.grid.budget
+    corpus = corpus_of(pools.dataset.task)
+    total = len(corpus.passages()) if corpus else 0
+    built = [build(c.strategy, seed=0, **c.params) for c in whole.candidates]
+    encoders = {one.embeds() for one in built if isinstance(one, Embeds)} - {""}
+    if corpus is None or budget is None or total < FEW_PASSAGES or not encoders:
+        return [whole]
+    seconds = sum(seconds_to_embed(corpus, encoder) for encoder in encoders)
+
+    def within(limit: float) -> TrialPlan:
+        most = total >> max(0, ceil(log2(max(seconds, limit) / limit)))
+        part = pools.dataset if most == total else with_some_documents(pools.dataset, most)
+        if part is pools.dataset or (some := corpus_of(part.task)) is None:
+            return whole
+        number, needed = len(some.passages()), seconds / WHOLE_SHARE
+        searched = Searched(passages=number, whole=total, budget=needed)
+        return replace(plan_trials(study, Pools(part)), searched=searched)
+
+    early, last = within(min(EARLY_SHARE * budget, EARLY_SECONDS)), within(WHOLE_SHARE * budget)
+    few, many = (plan.searched.passages if plan.searched else total for plan in (early, last))
+    if many >= MANY_MORE * few:
+        return [replace(early, rounds=early.rounds[:EARLY_ROUNDS]), last]
+    return [early if early.searched and last.searched else last]
 
 
 def plan_study(study: Study, file: object = None, rows: Tables | None = None) -> Planning:

@@ -64,6 +64,7 @@ def nothing_measured(store: Store) -> Evidence:
         leaked=dataset.leaked,
         task=dataset.task,
         drill=drill_of(dataset),
+        searched=store.searched(),
     )
 
 

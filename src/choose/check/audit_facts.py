@@ -74,7 +74,6 @@ def _about(corpus: Corpus, answered: Sequence[Example]) -> CorpusFacts:
         documents=len(corpus.documents),
         passages=len(corpus.passages()),
         words=sum(len(p.text.split()) for p in corpus.passages()),
-        dated=sum(d.timestamp is not None for d in corpus.documents),
         touched=sum(any(s.document in twins for s in e.evidence) for e in answered),
         copies=copies,
     )

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice, zip_longest
 from random import Random
 
+from choose.corpus import Corpus
 from choose.data.stratify import (
     disjoint_from,
     folds_of,
@@ -20,10 +21,11 @@ from choose.data.stratify import (
     stratified_sample,
     training_pool,
 )
-from choose.tasks.answering import corpus_of
+from choose.tasks.answering import abstains, corpus_of, with_corpus
 from choose.tasks.evidence_spans import evidence_of_another
 from choose.tasks.kinds import KINDS
-from choose.types import Dataset, Example, Item, Scenario, Task, Trial
+from choose.tasks.ranking import read_scores
+from choose.types import Dataset, Example, Fold, Item, Scenario, Task, Trial
 
 # Other rows that are tried, in the order of a ring, for a target that differs.
 DONORS = 200
@@ -319,6 +321,54 @@ def to_learn_from(task: Task, rows: Iterable[Example], taught: bool) -> Iterator
                 yield row
         elif row.taught is not None and task.problem_with(row.taught) is None:
             yield replace(row, target=row.taught, accepted=(), taught=None)
+
+
+# Test rows of a fold without which a part of the documents answers too little.
+FEWEST_ASKED = 25
+
+
+def with_some_documents(dataset: Dataset, most: int) -> Dataset:
+    """Return a dataset with documents of at most so many passages, and the rows about these.
+
+    Documents about a test row, those about a training row, and others take turns, in an order that
+    ids decide: more passages only add documents and rows. Where a fold would have too few test
+    rows, all documents stay.
+    """
+    corpus, task, rows = corpus_of(dataset.task), dataset.task, dataset.examples
+    assert corpus is not None
+    about = {
+        id: {*read_scores(e.target)} if task.kind == "ranking" else {s.document for s in e.evidence}
+        for id, e in rows.items()
+    }
+    asked = {*dataset.asked}
+    parts = (asked, rows.keys() - asked)
+    turns = [
+        *([about[id] for id in _hashed(ids) if about[id]] for ids in parts),
+        [{id} for id in _hashed(corpus.by_id)],
+    ]
+    sizes = Counter(passage.span.document for passage in corpus.passages())
+    kept, left = set[str](), most
+    for some in filter(None, chain.from_iterable(zip_longest(*turns))):
+        left -= sum(sizes[id] for id in some - kept)
+        if left < 0:
+            break
+        kept |= some
+    known = {id for id in rows if about[id] <= kept and (about[id] or abstains(rows[id].target))}
+
+    def within(ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple(id for id in ids if id in known)
+
+    folds = tuple(Fold(pool=within(f.pool), questions=within(f.questions)) for f in dataset.folds)
+    for fold, whole in zip(folds, dataset.folds, strict=True):
+        if len(fold.questions) < min(FEWEST_ASKED, len(whole.questions)):
+            return dataset
+    documents = Corpus(tuple(d for d in corpus.documents if d.id in kept))
+    examples = {id: rows[id] for id in rows if id in known}
+    return replace(dataset, task=with_corpus(task, documents), examples=examples, folds=folds)
+
+
+def _hashed(ids: Iterable[str]) -> list[str]:
+    return sorted(ids, key=lambda id: (_uniform("documents", 0, id), id))
 
 
 def pool_rows(dataset: Dataset, taught: bool) -> tuple[int, ...]:

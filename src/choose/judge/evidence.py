@@ -12,6 +12,7 @@ from typing import Any
 from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.candidate_scorecard import TokenPrices
+from choose.schema.plan import Searched
 from choose.tasks.exchanged_facts import Drill
 from choose.types import Dataset, Family, Run, Task
 
@@ -129,6 +130,7 @@ class Evidence:
         machine: what the study ran on.
         task: what the answers are; None in studies without one, whose answers are labels.
         drill: facts that were exchanged in the documents after training, if any were.
+        searched: the passages that all candidates searched, if those are not all.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Evidence:
     task: Task | None = None
     drill: Drill | None = None
     taught_rows: tuple[int, ...] = ()
+    searched: Searched | None = None
 
     @property
     def targets(self) -> dict[str, str]:

@@ -266,10 +266,9 @@ def _answers(check: Check) -> Iterator[str]:
 def _documents(check: Check) -> Iterator[str]:
     facts = _targets(check).corpus
     assert facts is not None
-    dated = f"{facts.dated:,} have a date" if facts.dated else "none has a date"
     yield (
         f"{plural(facts.documents, 'document')} with {facts.words:,} words, in "
-        f"{plural(facts.passages, 'passage')} of at most {WORDS} words; {dated}."
+        f"{plural(facts.passages, 'passage')} of at most {WORDS} words."
     )
     if facts.documents == 1:
         yield "Whatever is retrieved comes from this one."

@@ -333,7 +333,9 @@ def _missing(decision: Decision) -> str:
     names, rest = decision.verdict.unmeasured, _rest(decision)
     families = listed([called(decision, family) for family in names])
     said = f"{families} {'was' if len(names) == 1 else 'were'} not measured"
-    if not names and rest is not None:
+    if not names and rest is not None and rest.code == "all-passages":
+        said = f"only a part of {rest.total:,} passages was searched"
+    elif not names and rest is not None:
         often = "once" if rest.count == 1 else plural(rest.count or 0, "time")
         again = f"{_by_family(decision, rest.names)} ran only {often}"
         said = again if rest.kind == "more-runs" else _lacking(decision, rest)
@@ -479,6 +481,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "says nothing about a larger {stronger}.",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
+    "part-of-documents": "All candidates searched the same {rows} of {whole} passages; finding is "
+    "easier among fewer.",
     "part-of-labels": "{names} learned from {rows} of {whole} rows{promised}.",
     "shift": "“{names}” is {shares}.",
     "small-model": "As the {stronger}, only {models} {was} tried; a larger one may do better.",
@@ -704,6 +708,7 @@ _FINISH, _KEPT = "Finish what was left out", "The results so far are kept"
 _STEPS: dict[StepCode, tuple[str, ...]] = {
     "add": ("Compare it with the other families: so far only {names} ran.", f"{_KEPT}."),
     "add-baseline": ("See what a cheap baseline gets on the same rows; it needs the texts.",),
+    "all-passages": ("Search all {total} passages.", "{on}"),
     "begin": ("{more_time}: no answer yet from {families}.", "{on}"),
     "begin-paid": (
         "Allow more money: no answer yet from {families}, as --max-usd was used up.",

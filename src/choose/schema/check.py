@@ -16,7 +16,6 @@ class CorpusFacts(Record):
 
     Attributes:
         passages: of at most 100 words, whole sentences of one document.
-        dated: documents with a date.
         copies: the ids of documents with the text of an earlier one.
         touched: questions that one of these, or the earlier one, answers.
     """
@@ -24,7 +23,6 @@ class CorpusFacts(Record):
     documents: int
     passages: int
     words: int
-    dated: int
     copies: tuple[str, ...] = ()
     touched: int = 0
 

@@ -144,6 +144,7 @@ CaveatCode = Literal[
     "agreement",
     "few-rows",
     "few-clusters",
+    "part-of-documents",
     "part-of-labels",
     "failed",
     "small-model",
@@ -169,6 +170,7 @@ class Caveat(Record):
 
     Attributes:
         code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
+            ``part-of-documents``: all searched `rows` of the `whole` passages;
             ``part-of-labels``: the members shown for families that learned from `rows` of the
             `whole` training rows; ``failed``; ``small-model``: models that were prompted;
             ``no-evidence``: families whose small model is not shown to beat guessing, which says
@@ -225,6 +227,7 @@ class FamilyResult(Record):
 StepCode = Literal[
     "add",
     "add-baseline",
+    "all-passages",
     "begin",
     "begin-paid",
     "conflicts",
@@ -259,6 +262,7 @@ class Step(Record):
         count: rows, answers or items that it is about; for ``separate``, rows for an even chance;
             for ``stronger``, rows that were answered, if not all; for ``repeat``, runs so far.
         total: of which `count` are a part; for ``separate``, rows for a chance of 80 %; for
+            ``all-passages``, all of them; for
             ``still-rising``, labels now.
         share: a score to reach, a gain, or the share of the uncertainty that is due to runs.
         labels: more labels that are needed; `high` is null where it is not known.

@@ -272,6 +272,15 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """The passages that all candidates search, of the `whole`; `budget` seconds allow for all."""
+
+    passages: int
+    whole: int
+    budget: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """What a budget reaches if no candidate is left behind; rows are by candidate.
 

@@ -39,7 +39,7 @@ from choose.files import (
 )
 from choose.formatting import plural
 from choose.outside_values import check_text
-from choose.schema.plan import LeftOut
+from choose.schema.plan import LeftOut, Searched
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.kinds import read_task
 from choose.tasks.scoring import scored, scoring_digest
@@ -296,7 +296,7 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
 def _example(row: Mapping[str, Any]) -> Example:
     return Example(
         **{name: row[name] for name in _PLAIN},
-        timestamp=_moment(row["timestamp"]),
+        timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
         fields=json.loads(row["fields"] or "{}"),
         accepted=tuple(json.loads(row["accepted"] or "[]")),
         evidence=tuple(Span(*one) for one in json.loads(row["evidence"] or "[]")),
@@ -304,16 +304,8 @@ def _example(row: Mapping[str, Any]) -> Example:
 
 
 def documents_table(corpus: Corpus) -> pl.DataFrame:
-    columns = dict.fromkeys(("id", "title", "text", "timestamp"), pl.String)
-    rows = [
-        {**asdict(d), "timestamp": d.timestamp and d.timestamp.isoformat()}
-        for d in corpus.documents
-    ]
-    return pl.DataFrame(rows, schema=columns)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    columns = dict.fromkeys(("id", "title", "text"), pl.String)
+    return pl.DataFrame([asdict(document) for document in corpus.documents], schema=columns)
 
 
 @contextmanager
@@ -439,9 +431,15 @@ class Store:
         (self.path / LEFT_OUT).unlink(missing_ok=True)  # written again as the run ends
         self.__dict__.pop("dataset", None)
 
-    def plan(self, trials: Iterable[Trial], candidates: Iterable[Mapping[str, Any]]) -> None:
+    def plan(
+        self,
+        trials: Iterable[Trial],
+        candidates: Iterable[Mapping[str, Any]],
+        searched: Searched | None = None,
+    ) -> None:
         grid = {"candidates": list(candidates), "trials": [asdict(trial) for trial in trials]}
-        write_json(self.path / "grid.json", grid)
+        part = {"searched": asdict(searched)} if searched else {}
+        write_json(self.path / "grid.json", grid | part)
 
     def add(self, run: Run, traceback: str | None = None) -> bool:
         """Write a run over an earlier attempt, and return whether it was written.
@@ -507,8 +505,7 @@ class Store:
             return dataset
         try:
             rows = read_table(file).iter_rows(named=True)
-            documents = (Document(**{**r, "timestamp": _moment(r["timestamp"])}) for r in rows)
-            corpus = Corpus(tuple(documents))
+            corpus = Corpus(tuple(Document(**row) for row in rows))
             if corpus.digest != digest:
                 raise ValueError("it holds other documents than those of this study")
         except UNREADABLE as error:
@@ -552,6 +549,12 @@ class Store:
             return [
                 {**candidate, "name": candidate["name"]} for candidate in grid["candidates"]
             ], trials
+
+    def searched(self) -> Searched | None:
+        """Return the passages that the trials of the grid search, if those are not all."""
+        with reading(self.path / "grid.json"):
+            found = json.loads(read_text(self.path / "grid.json")).get("searched")
+            return None if found is None else Searched(**found)
 
     def state(self) -> str:
         """Identify everything that a verdict depends on, by names, sizes and times of files.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from choose.corpus import Corpus, Document
 from choose.data.examples import cells_of
-from choose.data.readers.column_guess import TIME, parse_dates, usual
+from choose.data.readers.column_guess import usual
 from choose.data.readers.json_and_parquet import ROW, TOO_LONG
 from choose.data.readers.labelled_file import (
     JSON,
@@ -39,7 +39,6 @@ _ID = (
     "file",
 )
 _TITLE = ("title", "heading", "headline", "name", "subject")
-_DATED = (*TIME, "updated", "updated_at", "modified", "last_modified", "published")
 
 # Endings of documents that have a text, which other programs take out of them.
 _CONVERTIBLE = {
@@ -263,25 +262,18 @@ def _table(path: Path) -> tuple[list[Document], list[str]]:
             f"{', '.join(_TEXT)}. Rename one."
         )
     others = [name for name in columns if name != text]
-    id, title, time = (usual(others, names) for names in (_ID, _TITLE, _DATED))
+    id, title = (usual(others, names) for names in (_ID, _TITLE))
     with told_of(f"In {str(path)!r}: "):
-        cells = {name: cells_of(table, name, rows) for name in (text, id, title, time) if name}
-    times = parse_dates(cells[time]) if time else [None] * len(rows)
-    blank, notes = [""] * len(rows), [*source.notes]
-    written = cells[time] if time else blank
-    undated = [n for n, cell, at in zip(rows, written, times, strict=True) if cell and not at]
-    if undated:
-        notes.append(f"Dates of documents that cannot be read: {rows_named(undated)}.")
+        cells = {name: cells_of(table, name, rows) for name in (text, id, title) if name}
     ids = [cell.strip() for cell in cells[id]] if id else list(map(str, rows))
     if nameless := [row for row, own in zip(rows, ids, strict=True) if not own]:
         raise DataError(
             f"In {str(path)!r}, {rows_named(nameless)} have no id. Evidence names documents by "
             "their ids: write one, or leave the column out."
         )
-    titles = [
-        " ".join(head.split())[:_LONGEST_TITLE] for head in (cells[title] if title else blank)
+    heads = cells[title] if title else [""] * len(rows)
+    documents = [
+        Document(id=own, text=body, title=" ".join(head.split())[:_LONGEST_TITLE])
+        for own, body, head in zip(ids, cells[text], heads, strict=True)
     ]
-    return [
-        Document(id=own, text=body, title=head, timestamp=at)
-        for own, body, head, at in zip(ids, cells[text], titles, times, strict=True)
-    ], notes
+    return documents, [*source.notes]

@@ -100,7 +100,7 @@ def _read(file: Path) -> Source:
     return Source(table, read.notes)
 
 
-# Bytes from which UTF-16 without a mark is recognised, and from which Windows-1252 is judged.
+# Bytes of the head of a file, and those from which Windows-1252 is judged.
 _HEAD, _SAMPLE = 4_096, 4_000_000
 
 # Sequences of UTF-8 for two or three bytes, and the share of the bytes beyond ASCII that they may
@@ -129,9 +129,9 @@ def text_of(path: Path) -> FileText:
     content, name = read_regular(path, LARGEST), str(path)
     if content.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
         raise DataError(f"{name!r} is UTF-32 text. Save it again as UTF-8.")
-    if codec := _utf16(content[:_HEAD]):
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
-            return FileText(content.decode(codec), (f"{name!r} was read as UTF-16 text.",))
+            return FileText(content.decode("utf-16"), (f"{name!r} was read as UTF-16 text.",))
         except UnicodeDecodeError as error:
             again = "and damaged. Save it again as UTF-8."
             raise DataError(f"{name!r} is UTF-16 text, {again}") from error
@@ -152,16 +152,6 @@ def text_of(path: Path) -> FileText:
             "the file again as UTF-8 ('CSV UTF-8' in Excel), or convert it: iconv -f ITS-ENCODING "
             "-t UTF-8."
         ) from error
-
-
-def _utf16(head: bytes) -> str | None:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    zeros = [head[start::2].count(0) for start in (0, 1)]
-    half = len(head) // 2
-    if half < 2 or min(zeros) > 0.05 * half or max(zeros) < 0.7 * half:
-        return None
-    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
 
 def _western(content: bytes, name: str) -> FileText | None:

@@ -49,6 +49,10 @@ class Lost(NamedTuple):
 # On known worlds in which every recipe is such a one, a false "sure" stays rare with this share.
 LOST = Lost(0.12, 0.12)
 
+# Chance that a part of the passages, among which finding is easier, says nothing of all of them: a
+# choice made on a part is never sure.
+UNSEEN = 0.1
+
 # States of knowledge after further answers that are looked at, and points of the distribution of
 # scores in each.
 ENDS, POINTS = 128, 256
@@ -163,8 +167,7 @@ def chances_of(
     of = {name: found[candidates.family(name)] for name in named}
     use = least_loss(joint, named, candidates.rule.margin, chances=of) if named else None
     ahead = _ahead(best, one)
-    leads: dict[Family, float] = {}
-    most = 0.0
+    leads, most = dict[Family, float](), 0.0
     if use is not None:
         own = ahead[:, families.index(candidates.family(use))]
         most = _quantile(own.clip(0.0), weights)
@@ -184,7 +187,8 @@ def chances_of(
         unmeasured=tuple(f for f in families if f not in candidates.families),
         scores=marks,
     )
-    return replace(stated, later=question.outlook(stated)) if planned else stated
+    later = question.outlook(stated) if planned else None
+    return question.with_unseen(replace(stated, later=later))
 
 
 def _question(candidates: Candidates, planned: Mapping[str, Whole]) -> _Question:
@@ -288,6 +292,13 @@ class _Question:
             for j, name in enumerate(members):
                 found[name] = float(weights @ ((one == i) & (first == j)))
         return found
+
+    def with_unseen(self, stated: Chances) -> Chances:
+        """Return chances that count what a search of a part of the passages cannot tell of all."""
+        if self.candidates.scores.searched is None:
+            return stated
+        even, known = UNSEEN / len(stated.families), stated.families.items()
+        return replace(stated, families={f: even + (1 - UNSEEN) * own for f, own in known})
 
     def outlook(self, stated: Chances) -> Outlook:
         """Return what is expected to be said once all that is planned was measured.

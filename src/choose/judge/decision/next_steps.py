@@ -39,7 +39,7 @@ from choose.schema.base import Command
 from choose.schema.candidate_scorecard import CurveForecast, Needed
 from choose.schema.decision import SMALL_LOSS, Step, StepKind
 from choose.schema.diagnosis import best_first
-from choose.schema.plan import Reason
+from choose.schema.plan import Reason, Searched
 from choose.stats import Estimate
 from choose.tasks.metrics import FOR_RARE_LABELS, SCORES, metric_of
 from choose.types import Kind
@@ -99,6 +99,10 @@ def steps_of(case: Case, kind: Kind) -> tuple[Step, ...]:
     if case.done:
         return tuple(metric if missed else ())
     steps = [*metric, *_every_step(case, kind)]
+    if (searched := case.candidates.scores.searched) is not None:
+        # All that is left is answered again then.
+        steps = [s for s in steps if s.kind not in ("evaluate-rest", "more-runs")]
+        steps.append(_search_all(searched))
     own = ANSWERED.get(kind, ())
     if "label-more" in own and not any(step.kind in own for step in steps):
         steps.append(_why_more(case))
@@ -309,6 +313,18 @@ def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, An
         "command": _command("compare", budget=f"{further.minutes}m"),
         "paid": not case.unpaid.isdisjoint(names),
     }
+
+
+def _search_all(searched: Searched) -> Step:
+    """Return the search of all passages, where answers were found among a part of them."""
+    minutes = next((m for m in BUDGETS if 60 * m >= searched.budget), BUDGETS[-1])
+    return Step(
+        kind="evaluate-rest",
+        code="all-passages",
+        total=searched.whole,
+        minutes=float(minutes),
+        command=_command("compare", budget=f"{minutes}m"),
+    )
 
 
 def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[Step]:

@@ -160,8 +160,10 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
     """Yield which members shown for families learned from few rows, the likeliest first.
 
-    What one alone promises is said, too.
+    What one alone promises is said, too; before them, that a part of the passages was searched.
     """
+    if (found := case.candidates.scores.searched) is not None:
+        yield Caveat(code="part-of-documents", rows=found.passages, whole=found.whole)
     candidates, chance = case.candidates, case.chances.families
     likely = [family for family in candidates.best if chance.get(family, 1.0) >= UNLIKELY]
     likely.sort(key=lambda family: -chance.get(family, 0.0))

@@ -41,6 +41,8 @@ def kind_of(case: Case) -> Kind:
         return "collect-labels" if grows else "none-works"
     if (limit := documents_limit(case)) is not None:
         return limit
+    if case.candidates.scores.searched is not None:
+        return "incomplete"
     if not case.sure or case.target == "missed":
         return _undecided(case)
     return "baseline-is-enough" if case.family == "baseline" else "adopt"

@@ -11,6 +11,7 @@ import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items, id_hash
 from choose.schema.candidate_scorecard import Failure
+from choose.schema.plan import Searched
 from choose.stats.two_way import Mask, answered, whole_rows
 from choose.tasks.metrics import DEFAULT, UNUSABLE, Metric, metric_of
 from choose.types import Codes, Floats, Run
@@ -292,12 +293,14 @@ class StudyScores:
         candidates: their score tables.
         training_rows: training rows of the compared fits, the largest of the folds.
         pool: rows of the training pool of these fits, the largest of the folds.
+        searched: the passages that all candidates searched, if those are not all.
     """
 
     rows: ScoredRows
     candidates: tuple[CandidateScores, ...]
     training_rows: int = 0
     pool: int = 0
+    searched: Searched | None = None
 
     def __getitem__(self, name: str) -> CandidateScores:
         return next(c for c in self.candidates if c.info.name == name)
@@ -331,6 +334,7 @@ def study_scores(evidence: Evidence, metric: str = DEFAULT) -> StudyScores:
         tuple(_with_known(candidate, measured) for candidate in measured),
         training_rows=max((candidate.pool for candidate in measured), default=0),
         pool=max((*evidence.pool_rows, *evidence.taught_rows), default=0),
+        searched=evidence.searched,
     )
 
 

@@ -432,7 +432,7 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
     """Return the documents of a task with a retriever, or with each where `way` is ``auto``.
 
     Of more than `MOST_EMBEDDED` passages, or where embedding them would take more than the time of
-    a fit, ``auto`` is BM25 alone.
+    a fit that has one, ``auto`` is BM25 alone.
     """
     corpus = corpus_of(task)
     if corpus is None:
@@ -440,9 +440,13 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
     if way != "auto":
         check_way(way)
     ways: Sequence[Way] = [one for one in WAYS if way in ("auto", one)]
-    many = len(corpus.passages(words)) > MOST_EMBEDDED
-    if way == "auto" and (many or takes_too_long(corpus, words, encoder)):
+    if way == "auto" and len(corpus.passages(words)) > MOST_EMBEDDED:
         ways = WAYS[:1]
+    elif way == "auto":
+        limit = seconds_to_aim()
+        in_time = limit == inf or seconds_to_embed(corpus, encoder, words) <= limit
+        if not decided_in_time(f"embedding passages of {words} words", in_time, 1):
+            ways = WAYS[:1]
     return [Library.opened(corpus, one, words, encoder) for one in ways]
 
 
@@ -450,19 +454,14 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
 FORECAST_FROM = 64
 
 
-def takes_too_long(corpus: Corpus, words: int, encoder: str) -> bool:
-    """Return whether embedding all passages would take more than the time of a fit that has one.
-
-    An index that another fit has made is used. The forecast is from some passages.
-    """
-    key, in_time = _index_key(corpus, "dense", words, encoder), True
-    passages = corpus.passages(words)
-    if seconds_to_aim() < inf and key not in _INDEXES and len(passages) > FORECAST_FROM:
-        start, some = perf_counter(), passages[:: -(-len(passages) // FORECAST_FROM)]
-        DenseIndex(some, encoder)
-        seconds = (perf_counter() - start) * len(passages) / len(some)
-        in_time = seconds <= seconds_to_aim()
-    return not decided_in_time(f"embedding passages of {words} words", in_time, 1)
+def seconds_to_embed(corpus: Corpus, encoder: str, words: int = WORDS) -> float:
+    """Forecast from some passages what embedding those takes that are not cached."""
+    loaded, texts = load_encoder(encoder), [passage.shown for passage in corpus.passages(words)]
+    loaded.load_cached(texts)
+    some = texts[:: -(-len(texts) // FORECAST_FROM)]
+    loaded.embed(some)
+    new = sum(text not in loaded.vectors for text in texts)
+    return loaded.cached_seconds(some) / len(some) * new
 
 
 def library_for(

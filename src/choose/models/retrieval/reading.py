@@ -63,6 +63,9 @@ class ReadsDocuments:
         model = super().weights()  # type: ignore[misc]
         return f"{model} {digest}".strip()
 
+    def embeds(self) -> str:
+        return self.encoder if self.retriever in WAYS[1:] else ""
+
     def prepare(self) -> None:
         super().prepare()  # type: ignore[misc]
         if self.retriever != WAYS[0]:
