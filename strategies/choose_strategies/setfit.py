@@ -27,7 +27,7 @@ class _TunedEncoder:
 
     family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = KINDS
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False

@@ -27,7 +27,6 @@ from choose.engines.hardware.memory import (
 from choose.engines.hardware.placement import check_fits, count_weights
 from choose.engines.lora import model as adapters
 from choose.engines.lora.classifier import ClassifierRun
-from choose.engines.lora.encoder_tuning import TunedEncoder, own_copy
 from choose.engines.lora.fit import train, training_step
 from choose.engines.lora.fused import linear_layers
 from choose.engines.lora.fused import training_step as training_step_of_engine
@@ -254,21 +253,15 @@ def test_a_batch_is_trained_in_parts_where_memory_runs_out(family, room, tmp_pat
         torch.testing.assert_close(parts[name], grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["adapter", "encoder"])
-def test_reading_goes_on_where_memory_ran_out(kind, folder, tmp_path, monkeypatch):
-    base = load_base(folder if kind == "adapter" else str(tiny.encoder(tmp_path / "encoder")))
+def test_reading_goes_on_where_memory_ran_out(folder, monkeypatch):
     rows = [[5 + (i * j) % 20 for j in range(4 + i)] for i in range(20)]
     widths, reports = list[int](), list[tuple[float, float]]()
     monkeypatch.setattr(
         "choose.engines.lora.classifier.report_progress",
         lambda done, of, _: reports.append((done, of)),
     )
-    if kind == "adapter":
-        model = tuned(base)
-        layer, read = model.adapter.get_base_model().layers[0], model.predict_logits
-    else:
-        encoder = TunedEncoder(base, own_copy(base))
-        layer, read = encoder.adapter.encoder.layer[0], encoder.embed
+    model = tuned(load_base(folder))
+    layer, read = model.adapter.get_base_model().layers[0], model.predict_logits
     whole = read(rows)
     small = replace(limits_of("cpu"), prediction_tokens=200)
     monkeypatch.setitem(memory._LIMITS, "cpu", small)

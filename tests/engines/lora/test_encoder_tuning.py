@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,11 +12,16 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.engines.embeddings import load_encoder
+from choose.engines.hardware import memory
+from choose.engines.hardware.memory import limits_of
 from choose.engines.lora.encoder_tuning import (
+    ContrastiveRun,
+    TunedEncoder,
     balanced_batches,
     contrastive_loss,
     contrastive_schedule,
     overlaps,
+    own_copy,
 )
 from choose.engines.lora.model import load_base
 from choose.errors import StrategyError
@@ -93,6 +99,25 @@ def test_batches_hold_as_many_rows_of_each_label_and_use_all_rows() -> None:
     batch = next(balanced_batches(single[many], 16, random.Random(0)))
     assert set(Counter(many[i] for i in batch).values()) == {2}
     assert len(batch) == 16
+
+
+def test_rows_are_read_by_length_with_the_gradients_of_all_at_once(encoder, monkeypatch):
+    import torch
+
+    base, rows = load_base(encoder), [[5 + i * j % 20 for j in range(3 + i)] for i in range(12)]
+    model = TunedEncoder(base, own_copy(base))
+    members = np.eye(3, dtype=np.bool_)[[i % 3 for i in range(12)]]
+    run = ContrastiveRun(model, rows, members, contrastive_schedule(12, 1e-3, None), 0)
+    weights, usual = model.adapter.get_input_embeddings().weight, limits_of("cpu")
+    whole, parts = [], []
+    for tokens, found in ((10_000, whole), (30, parts)):
+        monkeypatch.setitem(memory._LIMITS, "cpu", replace(usual, training_tokens=tokens))
+        found.extend(torch.autograd.grad(next(run.losses(range(12))), weights))
+    torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-6)
+    with torch.no_grad():
+        weights.mul_(1.5)  # of the copy, which is read as it is now
+        plain = torch.nn.functional.normalize(model.pooled(rows), dim=1)
+    torch.testing.assert_close(torch.from_numpy(model.embed(rows)), plain, rtol=0, atol=1e-5)
 
 
 def test_the_number_of_steps_has_a_floor_and_a_ceiling_unless_epochs_are_given() -> None:

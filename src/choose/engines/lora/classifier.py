@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -66,66 +66,53 @@ class AdaptedModel(Adapted):
     def predict_logits(
         self, rows: Sequence[Sequence[int]], progress: str = "", adapted: bool = True
     ) -> torch.Tensor:
-        """Return (n, classes) logits in the order of the rows, in the base's number type.
+        """Return (n, classes) logits in the order of the rows; see `read_pooled`.
 
         If not `adapted`, the head is on the bare base.
-
-        On a CPU that is float32: bfloat16 would be faster, but its rounding depends on the batch's
-        shape, so an answer would depend on the other rows. Progress is reported under the name
-        `progress`, if there is one.
         """
-        reader, device = self._reader(adapted), self.base.device
-
-        def compute(texts: Sequence[Sequence[int]]) -> torch.Tensor:
-            return self.logits(*pad(texts, device)) if reader is None else reader(texts)
-
-        self.adapter.eval()
-        bare = not adapted and reader is None
-        with self.adapter.disable_adapter() if bare else nullcontext():
-            return compute_in_batches(self.base, rows, self.head.out_features, compute, progress)
-
-    def _reader(self, adapted: bool) -> Callable[[Sequence[Sequence[int]]], torch.Tensor] | None:
-        """Return what computes logits of rows without padding, where the engine has the layers."""
-        from choose.engines.lora.fused import training_step as fused
-
-        peft = hasattr(self.adapter, "peft_config")
-        if self.base.causal or not peft or not fused.supports(self.base.model):
-            return None
-        layers = fused.packed_layers(self.base, torch.float32)
-        reader = fused.Reader(layers, self.adapter if adapted else None)
-
-        def read(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-            lengths = torch.tensor([len(row) for row in rows], device=self.base.device)
-            states = torch.cat(reader.states_by_row(rows))
-            pooled = pool_rows(states, lengths, self.base.pooling)
-            return head_logits(pooled, self.head.weight, self.head.bias)
-
-        return read
+        states = read_pooled(self, rows, progress, adapted=adapted)
+        with torch.no_grad():
+            logits = head_logits(states.to(self.base.device), self.head.weight, self.head.bias)
+        return logits.float().cpu()
 
 
-def compute_in_batches(
-    base: Base,
-    rows: Sequence[Sequence[int]],
-    width: int,
-    compute: Callable[[Sequence[Sequence[int]]], torch.Tensor],
-    progress: str,
+def read_pooled(
+    model: Adapted, rows: Sequence[Sequence[int]], progress: str = "", adapted: bool = True
 ) -> torch.Tensor:
-    """Return (n, width) what is computed of rows, batches of similar lengths at a time."""
-    found, left, device = torch.zeros(len(rows), width), list(range(len(rows))), base.device
+    """Return pooled states (n, width) of rows of token ids, in their order.
+
+    They are read in batches of similar lengths, without padding where the engine has the layers,
+    and in the base's number type. On a CPU that is float32: bfloat16 would be faster, but its
+    rounding depends on the batch's shape, so an answer would depend on the other rows. Progress is
+    reported under the name `progress`, if there is one.
+    """
+    from choose.engines.lora.fused import training_step as fused
+
+    base = model.base
+    found, left = torch.zeros(len(rows), base.hidden_size), list(range(len(rows)))
+    reader = fused.reader_of(base, model.adapter if adapted else base.model)
+
+    def read(texts: Sequence[Sequence[int]]) -> torch.Tensor:
+        if reader is None:
+            return pooled_states(model.adapter, base, *pad(texts, base.device))
+        lengths = torch.tensor([len(text) for text in texts])
+        return pool_rows(torch.cat(reader.states_by_row(texts)), lengths, base.pooling)
 
     def work() -> None:
-        asked, most = [*left], limits_of(device).prediction_tokens
+        asked, most = [*left], limits_of(base.device).prediction_tokens
         for indices in batches_by_length([len(rows[i]) for i in asked], most):
             some = [asked[i] for i in indices]
             texts = [rows[i] for i in some]
             with base.steps["predicting"].step(sum(map(len, texts))):
-                found[some] = compute(texts).float().cpu()
+                found[some] = read(texts).cpu()
             left[:] = sorted({*left} - {*some})
             if progress:
                 report_progress(len(rows) - len(left), len(rows), progress)
 
-    with torch.inference_mode():
-        within_memory(device, work)
+    model.adapter.eval()
+    bare = not adapted and reader is None
+    with torch.inference_mode(), model.adapter.disable_adapter() if bare else nullcontext():
+        within_memory(base.device, work)
     return found
 
 

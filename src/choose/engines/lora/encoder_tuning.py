@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from choose.engines.lora.batching import pad
+from choose.engines.hardware.memory import limits_of
+from choose.engines.lora.batching import batches_by_length, pad
 from choose.engines.lora.classifier import (
     AdaptedModel,
     ClassifierRun,
-    compute_in_batches,
     pooled_states,
+    read_pooled,
 )
 from choose.engines.lora.model import Adapted, Base, LearningCheck
 from choose.engines.lora.training_run import Objective, Schedule, TrainingRun
@@ -45,18 +46,11 @@ class TunedEncoder(Adapted):
 
     def embed(self, rows: Sequence[Sequence[int]], progress: str = "") -> npt.NDArray[np.float32]:
         """Return (n, width) unit vectors of rows of token ids, in their order."""
-        device = self.base.device
-        self.adapter.eval()
+        return torch.nn.functional.normalize(read_pooled(self, rows, progress), dim=1).numpy()
 
-        def read(texts: Sequence[Sequence[int]]) -> torch.Tensor:
-            return self.vectors(*pad(texts, device))
-
-        return compute_in_batches(self.base, rows, self.base.hidden_size, read, progress).numpy()
-
-    def vectors(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return (B, width) unit vectors."""
-        states = pooled_states(self.adapter, self.base, ids, lengths)
-        return torch.nn.functional.normalize(states, dim=1)
+    def pooled(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return pooled states (rows, width); autograd follows them."""
+        return pooled_states(self.adapter, self.base, *pad(rows, self.base.device))
 
 
 def own_copy(base: Base) -> Any:
@@ -134,8 +128,13 @@ class ContrastiveRun(TrainingRun):
         raise TypeError("a contrastive loss is about a whole batch; autograd follows it")
 
     def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
-        ids, lengths = pad([self.rows[i] for i in batch], self.model.base.device)
-        yield self._loss(self.encoder.vectors(ids, lengths).float(), batch)
+        most = limits_of(self.model.base.device).training_tokens
+        # Rows of a batch are of all lengths: together, half of what is read would be padding.
+        parts = batches_by_length([len(self.rows[i]) for i in batch], most)
+        groups = [[batch[n] for n in part] for part in parts]
+        states = [self.encoder.pooled([self.rows[i] for i in group]) for group in groups]
+        vectors = torch.nn.functional.normalize(torch.cat(states), dim=1)
+        yield self._loss(vectors, [i for group in groups for i in group])
 
     def validation_loss(self) -> float:
         sample = next(balanced_batches(self._members, 2 * CONTRASTED_ROWS, random.Random("check")))

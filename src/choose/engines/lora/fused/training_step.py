@@ -261,6 +261,19 @@ class Reader:
         return [found[i] for i in range(len(rows))]
 
 
+def reader_of(base: Base, model: Any) -> Reader | None:
+    """Return what reads by a base: as it is, under an adapter, or by a copy with other weights.
+
+    None where the engine lacks its layers, or its tokens do not attend both ways.
+    """
+    if base.causal or not supports(base.model):
+        return None
+    adapter = model if hasattr(model, "peft_config") else None
+    if adapter is None and model is not base.model:
+        return Reader(Encoder(model, torch.float32, trains=False))
+    return Reader(packed_layers(base, torch.float32), adapter)
+
+
 def training_layers(base: Base) -> PackedLayers:
     """Return the base's packed layers in the number type of training."""
     return packed_layers(base, torch.bfloat16 if trains_in_bfloat16() else torch.float32)
