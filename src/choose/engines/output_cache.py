@@ -60,12 +60,8 @@ _TRUNCATED = sqlite3.SQLITE_IOERR_SHORT_READ
 class CacheFile:
     """A cache file; if it vanishes, is damaged, full or locked, lookups return nothing.
 
-    It is opened anew each time, so that threads and forked processes may share it.
-
-    Args:
-        path: created on first use, readable by its owner only.
-        limit: bytes of entries at most.
-        unusable: called once with the reason when the file cannot be used at all.
+    It is opened anew each time, so that threads and forked processes may share it; only its owner
+    may read it. `unusable` is called once, with the reason why it cannot be used at all.
     """
 
     def __init__(self, path: Path, limit: int, unusable: Callable[[str], None]) -> None:

@@ -140,15 +140,9 @@ def run_trials(
     """Yield each job's run, with a traceback where the strategy raised.
 
     A strategy that raises makes a failed run; interruptions and spent budgets propagate. Several
-    jobs are fitted together where their strategy can, else each alone.
-
-    Args:
-        jobs: of one strategy if there are several.
-        pools: the pools of the study.
-        end: `perf_counter` after which no further test rows are begun.
-        fit_seconds: after which a fit should have ended.
-        fits: strategies that are fitted already, by trial key.
-        earlier: by trial key, runs to go on with.
+    jobs, of one strategy, are fitted together where it can, else each alone. No further test rows
+    are begun after `end`, by `perf_counter`; a fit should have ended after `fit_seconds`. Earlier
+    `fits` are used, and `earlier` runs continued, by trial key.
     """
     # What a kept fit took is counted with its first answers.
     fits = {key: replace(fit, seconds=0.0) for key, fit in fits.items()}

@@ -145,12 +145,7 @@ class Silent(Observer):
 
 @dataclass
 class Worker:
-    """The labelled set, and the newest fit of each candidate in each fold.
-
-    Attributes:
-        pools: the pools of the study.
-        fits: trial key -> fit, which later requests of the trial go on with.
-    """
+    """The labelled set, and by trial key the newest fit of each candidate in each fold."""
 
     pools: Pools
     fits: dict[str, Fitted] = field(default_factory=dict)

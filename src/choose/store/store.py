@@ -353,13 +353,7 @@ LOCK = ".lock"
 
 
 class Store:
-    """The folder of one study.
-
-    Attributes:
-        path: the folder.
-        damage: file, relative to `path` -> why it could not be read; of files that the report and
-            the next run ignore.
-    """
+    """The folder of one study; `damage` says by file why it could not be read, and is ignored."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

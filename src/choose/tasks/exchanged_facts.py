@@ -35,12 +35,9 @@ LONGEST = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """Documents in which facts were exchanged after training, and the test rows on these facts.
+    """Documents in which so many facts were exchanged after training.
 
-    Attributes:
-        corpus: the documents after the change.
-        facts: how many places of the documents changed.
-        targets: the new answers of these test rows by id.
+    The `targets` are the new answers of the test rows on these facts, by id.
     """
 
     corpus: Corpus
