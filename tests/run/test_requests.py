@@ -72,6 +72,8 @@ def test_requests_and_results_travel_between_processes() -> None:
 def test_a_trial_goes_on_with_the_fit_that_was_kept_or_with_another(kept: bool) -> None:
     worker, job = Worker(Pools(DATA)), jobs("steady")[0]
     first = run_of(worker, replace(job, ask=50))
+    own = worker.fits[job.trial.key]
+    worker.fits[job.trial.key] = replace(own, seconds=own.seconds + 1_000)
     other = worker if kept else Worker(Pools(DATA))
     longer = result_of(other, replace(job, ask=75), first)
     run = longer.runs[0][0]
@@ -79,38 +81,26 @@ def test_a_trial_goes_on_with_the_fit_that_was_kept_or_with_another(kept: bool) 
     assert run.asked[CLEAN][:50] == first.asked[CLEAN]
     assert (len(run.asked[CLEAN]), run.unasked) == (75, 45)
     assert longer.kept == (job.trial.key,)
+    assert (run.fit_seconds == first.fit_seconds) is kept
+    assert first.seconds_spent < run.seconds_spent < 1_000, "those of a fit count once"
     whole = run_of(worker, replace(job, ask=0))
     by_id = dict(zip(whole.asked[CLEAN], whole.answers[CLEAN].outputs, strict=True))
     assert run.answers[CLEAN].outputs == tuple(by_id[id] for id in run.asked[CLEAN])
 
 
-def test_other_views_are_of_the_rows_that_are_answered() -> None:
+def test_other_views_are_of_the_rows_that_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     worker, job = Worker(Pools(DATA)), replace(jobs("steady")[0], ask=25, view_rows=10_000)
     few = run_of(worker, job)
     run = run_of(worker, replace(job, views=("typos",)), few)
     assert {view for view, _ in run.answers} == {"clean", "typos"}
     assert set(run.asked["typos", 0]) == set(few.asked[CLEAN])
 
-
-def test_the_seconds_of_a_kept_fit_count_once() -> None:
-    worker, job = Worker(Pools(DATA)), replace(jobs("steady")[0], ask=25)
-    few = run_of(worker, job)
-    kept = worker.fits[job.trial.key]
-    worker.fits[job.trial.key] = replace(kept, seconds=kept.seconds + 1_000)
-    run = run_of(worker, replace(job, ask=50), few)
-    assert run.fit_seconds == few.fit_seconds
-    assert few.seconds_spent < run.seconds_spent < 1_000
-
-
-def test_views_that_dollars_ended_are_not_called_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, job = Worker(Pools(DATA)), replace(jobs("steady")[0], ask=25)
-    few = run_of(worker, job)
-
     def spent(*_: object) -> None:
         raise MoneySpent
 
     monkeypatch.setattr(fakes.Steady, "predict", spent)
-    assert result_of(worker, replace(job, views=("typos",)), few).stopped == "money"
+    said = result_of(worker, replace(job, views=("typos",)), few).stopped
+    assert said == "money", "they are not called late"
 
 
 def test_the_newest_fit_of_the_comparison_is_kept_alone() -> None:
@@ -138,27 +128,35 @@ def test_the_local_executor_yields_each_run_as_it_ends() -> None:
     assert (executor.free, list(executor.results())) == (1, [])
 
 
-def test_a_thread_runs_requests_in_the_context_of_the_caller() -> None:
+class Slow(Worker):
+    """Waits, and notes the seconds that are left."""
+
+    def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
+        self.seen = seconds_left()
+        assert self.waits.wait(30)
+        yield from super().parts(request)
+
+
+@pytest.fixture
+def slow() -> Slow:
+    worker = Slow(Pools(DATA))
+    worker.waits = Event()
+    return worker
+
+
+def test_a_thread_runs_requests_in_the_context_of_the_caller(slow: Slow) -> None:
     """What an endpoint is asked must not keep the driver from results of the nodes."""
-    waits, seen = Event(), list[float]()
-
-    class Slow(Worker):
-        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
-            seen.append(seconds_left())
-            assert waits.wait(30)
-            yield from super().parts(request)
-
-    executor = ThreadExecutor(Slow(Pools(DATA)))
+    executor = ThreadExecutor(slow)
     with time_limit(100.0):
         executor.submit(GroupRequest(number=4, jobs=(jobs("tfidf")[0],)))
     assert (executor.busy, executor.ready()) == (True, [])
-    waits.set()
+    slow.waits.set()
     found = list[GroupResult]()
     end = monotonic() + 30
     while executor.busy and monotonic() < end:
         found += executor.ready()
     assert [(r.number, len(r.runs), r.last) for r in found] == [(4, 1, False), (4, 0, True)]
-    assert 50 < seen[0] <= 100
+    assert 50 < slow.seen <= 100
     executor.close()
 
 
@@ -179,25 +177,17 @@ def test_what_a_request_raises_in_a_thread_reaches_the_caller() -> None:
     executor.close()
 
 
-def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(monkeypatch):
+def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(monkeypatch, slow):
     stopped = list[int]()
     session = SimpleNamespace(stop=lambda: stopped.append(1))
     monkeypatch.setattr("choose.run.worker.current_session", lambda: session)
-    waits = Event()
-
-    class Slow(Worker):
-        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
-            assert waits.wait(30)
-            yield GroupResult(number=request.number)
-
-    executor = ThreadExecutor(Slow(Pools(DATA)))
-    executor.close()
+    ThreadExecutor(slow).close()
     assert not stopped
-    executor = ThreadExecutor(Slow(Pools(DATA)))
+    executor = ThreadExecutor(slow)
     executor.submit(GroupRequest(number=4, jobs=(jobs("tfidf")[0],)))
     executor.close()
     assert stopped
-    waits.set()
+    slow.waits.set()
 
 
 def read_from(*ids: str) -> Answers:

@@ -116,9 +116,13 @@ def test_without_limits_every_candidate_answers_everything(tmp_path: Path) -> No
 
 
 def test_a_candidate_that_is_behind_stays_where_it_is(tmp_path: Path) -> None:
-    one = Set(tmp_path, "tfidf", "steady", "sluggish")
+    one, told = Set(tmp_path, "tfidf", "steady", "sluggish", seeds=3), list[Mapping[str, Whole]]()
     chances = {"tfidf": 0.9, "majority": 0.0, "steady": 0.1, "sluggish": 0.01}
-    left = one.run(judged=only(chances))
+    left = one.run(judged=only(chances, told=told))
+    # What is planned is what the rounds that are left would answer.
+    assert told[0]["steady"] == Whole(700, 3, 560)
+    assert told[0]["tfidf"] == Whole(700, 1, 560)
+    assert "sluggish" not in told[-1], "it was left behind"
     assert sum(one.rows("sluggish").values()) == 25
     assert sum(one.rows("steady").values()) > 500
     (said,) = [x for x in left.all() if x.candidate == "sluggish"]
@@ -132,6 +136,7 @@ def test_it_stays_the_same_one_whoever_is_named_first_among_equals(tmp_path: Pat
     alike = {"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}
     one.run(judged=only(dict(reversed(alike.items())), alike, dict(reversed(alike.items())), alike))
     assert sorted(max(one.rows(n).values()) for n in ("steady", "sluggish")) == [25, 100]
+    assert {size for _, size in one.rows("steady") | one.rows("sluggish")} == {250}, "no new fit"
 
 
 def test_the_run_stops_where_what_is_left_changes_no_word(tmp_path) -> None:
@@ -167,14 +172,6 @@ def test_prompts_of_the_named_family_answer_some_rows_before_it_is_settled(
     other = Set(tmp_path / "other", "tfidf", "steady", "sluggish")
     other.run(judged=only({**chances, "sluggish": 0.01}, moved=0.05))
     assert max(other.rows("sluggish").values()) == 25, "it is behind for certain"
-
-
-def test_what_is_planned_is_what_the_rounds_that_are_left_would_answer(tmp_path: Path) -> None:
-    one, told = Set(tmp_path, "tfidf", "steady", "sluggish", seeds=3), list[Mapping[str, Whole]]()
-    one.run(judged=only({"tfidf": 0.9, "steady": 0.1, "sluggish": 0.0}, told=told))
-    assert told[0]["steady"] == Whole(700, 3, 560)
-    assert told[0]["tfidf"] == Whole(700, 1, 560)
-    assert "sluggish" not in told[-1], "it was left behind"
 
 
 def test_a_failing_candidate_is_tried_once_and_stops_no_other(tmp_path: Path) -> None:
@@ -389,6 +386,8 @@ def test_a_higher_budget_goes_on_at_the_next_round(tmp_path: Path, now: list[flo
     assert max(size for _, size in one.rows("steady")) == 250
     clocked(one, now, 3_000.0)
     assert {size for name, size in one.fitted if name == "steady"} == {1_920}
+    clocked(one, now, 60.0)
+    assert "steady" not in dict(one.fitted), "no fit between these two is made up for"
 
 
 def test_a_failure_is_tried_again_by_the_next_command(tmp_path, monkeypatch):
@@ -441,7 +440,7 @@ def test_folds_of_a_strategy_that_can_are_fitted_together(tmp_path: Path) -> Non
     fakes.Together.sizes.clear()
     one = Set(tmp_path, "together", rows=300)
     one.run()
-    assert max(fakes.Together.sizes) >= 2
+    assert fakes.Together.sizes[-1] == 4, "all that are left"
     assert sum(one.rows("together").values()) == 300
 
 

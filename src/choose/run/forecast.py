@@ -119,6 +119,7 @@ class State:
         pace: what they took.
         last: by fold, its latest job of the comparison.
         held: whether it keeps these fits, since others would not end in time.
+        behind: whether it cannot be the one to use, and answers on with these fits all the same.
         out: whether it takes part no more; `why` is None where it failed.
     """
 
@@ -128,6 +129,7 @@ class State:
     pace: Pace = field(default_factory=Pace)
     last: dict[int, Job] = field(default_factory=dict)
     held: bool = False
+    behind: bool = False
     out: bool = False
     why: Reason | None = None
 
