@@ -350,10 +350,6 @@ def test_digests_cover_every_vocabulary_that_transformers_reads() -> None:
     assert [n for n in names if not any(fnmatch(n, pattern) for pattern in FILES)] == []
 
 
-def without_weights(file: Path) -> None:
-    file.write_bytes((2).to_bytes(8, "little") + b"{}")
-
-
 def one_missing(file: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -371,26 +367,21 @@ def _with_number(file: Path, number: float, place: int) -> None:
     save_file(arrays, file, {"format": "pt"})
 
 
-def not_a_number(file: Path) -> None:
-    _with_number(file, float("nan"), 0)
-
-
-def infinite(file: Path) -> None:
-    _with_number(file, float("-inf"), -1)
-
-
 def truncated(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
 
-def garbage(file: Path) -> None:
-    file.write_bytes(b"\xff" * 200)
+SPOILS = {
+    "no weights": lambda file: file.write_bytes((2).to_bytes(8, "little") + b"{}"),
+    "one missing": one_missing,
+    "nan": lambda file: _with_number(file, float("nan"), 0),
+    "infinite": lambda file: _with_number(file, float("-inf"), -1),
+    "truncated": truncated,
+    "garbage": lambda file: file.write_bytes(b"\xff" * 200),
+}
 
 
-SPOILS = [without_weights, one_missing, not_a_number, infinite, truncated, garbage]
-
-
-@pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
 @pytest.mark.parametrize("kind", ["encoder", "causal", "base"])
 def test_missing_or_non_finite_weights_are_one_line(kind, spoil, tmp_path):
     """H6: nothing is computed with random, missing or broken weights."""

@@ -118,14 +118,6 @@ def every(function: Callable[[Any], Any]) -> Change:
     return lambda arrays: arrays.update({name: function(a) for name, a in arrays.items()})
 
 
-def with_one_bias(arrays: Any) -> None:
-    arrays["bias"] = arrays["bias"][:1]
-
-
-def with_more(arrays: Any) -> None:
-    arrays["more"] = np.zeros(1, np.float32)
-
-
 ARRAYS: dict[str, Change] = {
     "nan": with_first(np.nan),
     "infinite": with_first(np.inf),
@@ -142,9 +134,9 @@ SETTINGS: dict[str, Change] = {
 DAMAGES = [
     *(("tfidf", "fitted.safetensors", *change) for change in ARRAYS.items()),
     *(("lora", "fitted.safetensors", *change) for change in ARRAYS.items()),
-    ("lora", "fitted.safetensors", "one bias", with_one_bias),
+    ("lora", "fitted.safetensors", "one bias", lambda a: a.update(bias=a["bias"][:1])),
     *(("lora", "adapter_model.safetensors", *change) for change in ARRAYS.items()),
-    ("lora", "adapter_model.safetensors", "extra", with_more),
+    ("lora", "adapter_model.safetensors", "extra", lambda a: a.update(m=np.zeros(1, np.float32))),
     *(("lora", "fitted.json", *change) for change in SETTINGS.items()),
 ]
 
