@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import fmean, median
 from types import MappingProxyType, SimpleNamespace
@@ -158,7 +158,7 @@ class World:
     accuracies: Mapping[str, float] = field(default_factory=dict)
     now: float = 0.0
     stored: dict[str, Run] = field(default_factory=dict)
-    spent: Counter[tuple[str, str]] = field(default_factory=Counter)
+    spent: dict[tuple[str, str], float] = field(default_factory=dict)
     read: Counter[str] = field(default_factory=Counter)
 
     @cached_property
@@ -222,7 +222,8 @@ class World:
         self.now += seconds
         part = trial.train_size < self.sizes[-1] and self.families.get(trial.candidate)
         purpose = PURPOSES[2 if trial.draw else 0 if part else 1]
-        self.spent[trial.candidate, purpose] += seconds
+        place = trial.candidate, purpose
+        self.spent[place] = self.spent.get(place, 0.0) + seconds
         answers, scores = run.answers[CLEAN], run.scores.get(CLEAN)
         cut = Answers(outputs=answers.outputs[:ask], status=answers.status[:ask])
         return replace(
@@ -423,7 +424,7 @@ def play(source: str, number: int, *, once: bool = False) -> Study:
         least = {(r.trial.candidate, r.trial.train_size): r for r in reversed(world.evidence.runs)}
         world.evidence = replace(world.evidence, runs=tuple(reversed(least.values())))
     rounds, last = world.by_rounds()
-    purposes = Counter[tuple[str, str]]()
+    purposes = dict.fromkeys(product(PURPOSES, (OPEN, BEHIND)), 0.0)
     for (name, purpose), seconds in world.spent.items():
         open_yet = name == last.named or last.candidates.get(name, 0.0) > loop.LEAST_CHANCE
         purposes[purpose, OPEN if open_yet else BEHIND] += seconds
