@@ -99,7 +99,7 @@ def _roofline(runs: list[ClassifierRun], steps: int) -> dict[str, Any]:
     longest = max(len(row) for row in runs[0].rows)
     saved = sum(tokens) * token_bytes(adapters, longest)
     matrices = sum(
-        one.inputs * one.outputs
+        one.to_outputs.numel()
         for layer in adapters.decoder.layers
         for one in layer.products.values()
     )
@@ -146,12 +146,12 @@ def _multiply_again(passes: list[tuple[PackedLayers, int, int]]) -> None:
             for index, layer in layers:
                 for name, one in layer.products.items():
                     ends = index == len(layers) - 1 and name != "qkv"
-                    one.forward(ones(last if ends else tokens, one.inputs))
+                    one.forward(ones(last if ends else tokens, one.to_outputs.shape[1]))
             for index, layer in reversed(layers):
                 for name, one in reversed(layer.products.items()):
                     ends = index == len(layers) - 1 and name != "qkv"
                     if index or name != "qkv":  # nothing learns below the first layer
-                        one.backward(ones(last if ends else tokens, one.outputs))
+                        one.backward(ones(last if ends else tokens, one.to_outputs.shape[0]))
 
 
 def _dtype() -> torch.dtype:

@@ -196,7 +196,7 @@ class AnswerObjective:
     def gradients(
         self, states: torch.Tensor, vocabulary: Any
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        to_states, dtype = [], vocabulary.dtype
+        to_states, dtype = [], vocabulary.to_outputs.dtype
         for start in range(0, len(states), LOGIT_ROWS):
             some = slice(start, start + LOGIT_ROWS)
             targets = self.targets[some]

@@ -60,13 +60,14 @@ class GroupLayout(NamedTuple):
 class AttentionLayout(NamedTuple):
     """How a batch's projections become the groups' vectors and come back; the same in all layers.
 
-    All fields but `groups` and the rotations are index vectors over rows of head size. `spread`
+    Fields from `spread` to `padding` are index vectors over rows of head size. `spread`
     gathers the groups' vectors from the projections, and `spread_inverse` their gradients back.
     `collect` gathers tokens' outputs from the groups', `collect_inverse` the gradients there, and
     `padding` are the places where these are zero. `rotation` (tokens, rotated heads * half a head)
     has the complex numbers that rotate queries and keys, and `unrotation` those that rotate their
     gradients back. `shared` has, for each prefix and group, projected vectors of the prefix (n,)
-    and their places in the group, a row of n for each row after it.
+    and their places in the group, a row of n for each row after it. `ends` has, by layer, the only
+    tokens that go on after its attention, where these are not all.
     """
 
     groups: list[GroupLayout]
@@ -78,6 +79,7 @@ class AttentionLayout(NamedTuple):
     rotation: torch.Tensor
     unrotation: torch.Tensor
     shared: list[tuple[torch.Tensor, torch.Tensor]]
+    ends: dict[int, torch.Tensor]
 
 
 def attention_layout(
@@ -112,6 +114,7 @@ def attention_layout(
         rotation,
         rotation.conj().resolve_conj(),
         shared,
+        {},
     )
 
 

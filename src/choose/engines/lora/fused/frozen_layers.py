@@ -91,8 +91,8 @@ class PackedLayers(ABC):
 
     def shape(self, name: str) -> tuple[int, int]:
         """Return how wide a product's input and output are."""
-        product = self.layers[0].products[name]
-        return product.inputs, product.outputs
+        outputs, inputs = self.layers[0].products[name].to_outputs.shape
+        return inputs, outputs
 
     def outputs(self, name: str) -> dict[str, Outputs]:
         """Return the outputs of a product's linears by their paths."""

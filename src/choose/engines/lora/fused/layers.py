@@ -109,6 +109,9 @@ def _layer_forward(
     entering = hidden.to(dtype) if encoder else _rms_norm("qkv", hidden, layer, norms)
     projected = adapted_product("qkv", entering, products, adapters, index, kept)
     attended, of_attention = attention_forward(projected, layer.heads, layout)
+    if index in layout.ends:
+        attended = attended.index_select(0, layout.ends[index])
+        hidden = hidden.index_select(0, layout.ends[index])
     to_add = adapted_product("out", attended, products, adapters, index, kept)
     if encoder:
         hidden = _layer_norm("out", _added(hidden, to_add), layer, norms)
@@ -148,6 +151,11 @@ def _layer_backward(
     gradient = _feed_forward_backward(gradient, layer, index, adapters, saved)
     products, dtype = layer.products, layer.products["qkv"].to_outputs.dtype
     to_attended = product_backward("out", gradient.to(dtype), products, adapters, index, kept)
+    if index in layout.ends:
+        tokens = [len(layout.collect) // layer.heads.query_heads, gradient.shape[1]]
+        gradient = gradient.new_zeros(tokens).index_add_(0, layout.ends[index], gradient)
+        tokens[1] = to_attended.shape[1]
+        to_attended = to_attended.new_zeros(tokens).index_add_(0, layout.ends[index], to_attended)
     projected = attention_backward(to_attended, layer.heads, layout, of_attention)
     if index == 0:
         adapters_backward("qkv", projected, adapters, index, kept)

@@ -92,18 +92,6 @@ class PackedLinear(NamedTuple):
             to_inputs = pack(whole.t().contiguous()) if trains else to_outputs
             return cls(to_outputs, to_inputs, bias, packed=True)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.to_outputs.dtype
-
-    @property
-    def inputs(self) -> int:
-        return self.to_outputs.shape[1]
-
-    @property
-    def outputs(self) -> int:
-        return self.to_outputs.shape[0]
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (n, outputs) for inputs (n, inputs)."""
         return multiply(x, self.to_outputs, self.bias, self.packed)
