@@ -10,7 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -103,12 +103,12 @@ class PackedLayers(ABC):
         hidden: torch.Tensor,
         layout: AttentionLayout,
         runs: Sequence[Mapping[str, RunAdapters]],
-        keeps: Literal["all", "stream", "nothing"] = "all",
+        keeps: str = "all",
     ) -> tuple[torch.Tensor, Any]:
         """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
         `hidden` is the float32 stream that enters the first of the layers, and is overwritten. If
-        only this is kept of each layer, `backward` computes the rest again.
+        it `keeps` only this of each layer ("stream"), `backward` computes the rest again.
         """
         adapters = {name: [run[name] for run in runs if name in run] for name in PRODUCTS}
         stream, *saved = _compiled(layers_forward)(hidden, self.layers, layout, adapters, keeps)
@@ -179,7 +179,7 @@ def outputs_of(layer: Any, name: str, heads: AttentionHeads) -> dict[str, Output
     found = dict(zip(paths, in_order([*map(layer.get_submodule, paths)]), strict=True))
     for path in paths[:2] if name == "qkv" else ():
         places = found[path].places
-        if not heads.both_ways:
+        if isinstance(places, slice) and not heads.both_ways:
             every = torch.arange(places.start, places.stop)
             places = every.view(-1, heads.head_size // 2, 2).mT.flatten()
         found[path] = Outputs(places, heads.scaling if path == paths[0] else 1.0)

@@ -243,7 +243,7 @@ def _matrix(layer: Any, path: str, kind: str) -> Any:
 
 def _blocks(b: torch.Tensor, every: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """Return the columns of a product's B that are the ranks of each of its linears."""
-    return b.split([one.shape[2] for one in every], 2)
+    return torch.split(b, [one.shape[2] for one in every], 2)
 
 
 def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -366,8 +366,8 @@ def _adapters_of(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[dict[s
         stop, masks = start + sum(map(len, part.rows)), _dropout_masks(decoder, part)
         run = {}
         for name, own in part.matrices.items():
-            empty = map(torch.empty_like, own)
-            run[name] = RunAdapters(start, stop, *own, *empty, masks.get(name))
+            to_a, to_b = map(torch.empty_like, own)
+            run[name] = RunAdapters(start, stop, *own, to_a, to_b, masks.get(name))
         runs.append(run)
         start = stop
     return runs
