@@ -109,9 +109,7 @@ def _layer_forward(
     entering = hidden.to(dtype) if encoder else _rms_norm("qkv", hidden, layer, norms)
     projected = adapted_product("qkv", entering, products, adapters, index, kept)
     attended, of_attention = attention_forward(projected, layer.heads, layout)
-    if index in layout.ends:
-        attended = attended.index_select(0, layout.ends[index])
-        hidden = hidden.index_select(0, layout.ends[index])
+    attended, hidden = _kept_rows(attended, index, layout), _kept_rows(hidden, index, layout)
     to_add = adapted_product("out", attended, products, adapters, index, kept)
     if encoder:
         hidden = _layer_norm("out", _added(hidden, to_add), layer, norms)
@@ -191,6 +189,11 @@ def _feed_forward_backward(
         return _layer_norm_backward("out", gradient.add_(to_normed), layer, norms)
     _rms_norm_backward("rise", gradient, to_normed, layer, norms)
     return gradient
+
+
+def _kept_rows(rows: torch.Tensor, index: int, layout: AttentionLayout) -> torch.Tensor:
+    """Return the rows of the tokens that go on after a layer's attention."""
+    return rows.index_select(0, layout.ends[index]) if index in layout.ends else rows
 
 
 def _added(hidden: torch.Tensor, to_add: torch.Tensor) -> torch.Tensor:
