@@ -12,7 +12,7 @@ the others leave it: its chance is never silently zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -30,7 +30,8 @@ from choose.judge.scores.joint_distribution import (
     Whole,
     joint_distribution,
     least_loss,
-    normal_points,
+    losses_of,
+    points_of,
 )
 from choose.judge.scores.score_tables import study_scores
 from choose.schema.decision import LIKELY, SURE
@@ -53,9 +54,8 @@ LOST = Lost(0.12, 0.12)
 # choice made on a part is never sure.
 UNSEEN = 0.1
 
-# States of knowledge after further answers that are looked at, and points of the distribution of
-# scores in each.
-ENDS, POINTS = 128, 256
+# Points of the distribution of scores that are looked at for what may be said at an end.
+POINTS = 256
 
 # The rest of a study is worth its time if what is said changes in such a share of its ends.
 MOVED = 0.1
@@ -153,13 +153,14 @@ def chances_of(
     candidates: Candidates, planned: Mapping[str, Whole] = MappingProxyType({})
 ) -> Chances:
     """Return the chances of all candidates, with those that answered nothing; see `chances`."""
-    question = _question(candidates, planned)
-    joint = question.joint
+    unmeasured = candidates.unmeasured
+    joint = joint_distribution([*candidates.order, *unmeasured], candidates.scores.rows, planned)
+    question = _Question(candidates, [c.info.name for c in unmeasured], joint)
     marks = {name: found.value for name, found in candidates.accuracies.items()}
     if not question.families:
         none = dict.fromkeys(joint.names, 0.0)
         return Chances(named=None, families={}, candidates=none, scores=marks)
-    scores, weights = question.points()
+    scores, weights = question.with_lost(*joint.points)
     best, families = question.best(scores), question.families
     one = question.one(scores, best)
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
@@ -187,14 +188,8 @@ def chances_of(
         unmeasured=tuple(f for f in families if f not in candidates.families),
         scores=marks,
     )
-    later = question.outlook(stated) if planned else None
+    later = question.outlook(stated, planned) if planned else None
     return question.with_unseen(replace(stated, later=later))
-
-
-def _question(candidates: Candidates, planned: Mapping[str, Whole]) -> _Question:
-    unmeasured = candidates.unmeasured
-    joint = joint_distribution([*candidates.order, *unmeasured], candidates.scores.rows, planned)
-    return _Question(candidates, [c.info.name for c in unmeasured], joint)
 
 
 def _ahead(best: Floats, one: npt.NDArray[np.int64]) -> Floats:
@@ -231,10 +226,6 @@ class _Question:
                 later = [i for i, f in enumerate(found) if FAMILIES.index(f) > usual]
                 found.insert(later[0] if later else len(found), new)
         return found
-
-    def points(self) -> tuple[Floats, Floats]:
-        """Return (points, candidates) scores, and their weights."""
-        return self.with_lost(*self.joint.points)
 
     def with_lost(self, points: Floats, weights: Floats) -> tuple[Floats, Floats]:
         """Return (..., points, candidates) scores and weights, with those of fits that fail.
@@ -300,18 +291,16 @@ class _Question:
         even, known = UNSEEN / len(stated.families), stated.families.items()
         return replace(stated, families={f: even + (1 - UNSEEN) * own for f, own in known})
 
-    def outlook(self, stated: Chances) -> Outlook:
+    def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook:
         """Return what is expected to be said once all that is planned was measured.
 
-        What will be known then has the distribution of now less that which stays then, so that its
-        mean is that of now (the law of total variance). The mixture counts as one normal, which is
-        not quite what is stated: so what is calculated alike for now and then is the change.
+        Fewer points are looked at than for what is stated: so what is calculated alike for now and
+        then is the change.
         """
-        joint, size = self.joint, len(self.joint.names)
-        told = np.asarray(sum(part.share * (part.covariance - part.later) for part in joint.parts))
-        now = self._said(joint.mean[None], joint.covariance)
-        ends = joint.mean + normal_points(size, ENDS) @ _root(told).T
-        then = self._said(ends, joint.covariance - told)
+        now, then = (
+            self._said(stated, points_of(parts, POINTS), names)
+            for parts, names in ((self.joint.parts, ()), (self.joint.ends, planned))
+        )
         chances = np.array([stated.families[f] for f in self.families])
         words = _words(chances + then.shares - now.shares)
         moved = (then.family != now.family) | (words != _words(chances)).any(axis=-1)
@@ -320,17 +309,22 @@ class _Question:
         removed = float(now.loss[0]) - loss
         return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))
 
-    def _said(self, means: Floats, covariance: Floats) -> _Said:
-        """Return what is said of (ends, candidates) expected scores with a covariance."""
-        spread = normal_points(len(self.joint.names), POINTS) @ _root(covariance).T
-        even = np.full(len(spread), 1 / len(spread))
-        scores, weights = self.with_lost(means[:, None, :] + spread, even)
+    def _said(self, stated: Chances, points: Floats, asked: Collection[str]) -> _Said:
+        """Return what is said of (ends, points, candidates) scores once some were asked."""
+        even = np.full(points.shape[1], 1 / points.shape[1])
+        scores, weights = self.with_lost(points, even)
         best = self.best(scores)
         one = self.one(scores, best)
         losses = np.einsum("epf,p->ef", _ahead(best, one).clip(0.0), weights)
         shares = np.stack([(one == i) @ weights for i in range(len(self.families))], axis=-1)
-        near = losses <= losses.min(axis=-1, keepdims=True) + NEAR
-        use = np.where(near, shares, -1.0).argmax(axis=-1)
+        measured = self.candidates.families
+        known = [
+            i for i, f in enumerate(self.families) if f in measured or {*self.members(f)} & {*asked}
+        ]
+        own = self.columns([stated.members[self.families[i]] for i in known])
+        given_up = losses_of(points[..., own], self.candidates.rule.margin).mean(axis=1)
+        near = given_up <= given_up.min(axis=-1, keepdims=True) + NEAR
+        use = np.array(known)[np.where(near, shares[:, known], -1.0).argmax(axis=-1)]
         return _Said(use, shares, losses[np.arange(len(use)), use])
 
 
@@ -345,9 +339,3 @@ class _Said(NamedTuple):
 def _words(chances: Floats) -> npt.NDArray[np.int64]:
     """Return the words of chances as numbers: 0 is open, 1 likely, 2 sure."""
     return np.asarray(np.searchsorted((LIKELY, SURE), chances, side="right"))
-
-
-def _root(covariance: Floats) -> Floats:
-    """Return a root of a covariance; a direction that rounding made negative has no variance."""
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(values.clip(0.0)))

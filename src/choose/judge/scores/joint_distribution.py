@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
@@ -94,6 +94,9 @@ ROUNDING, NEAR = 1e-9, 0.002
 # many again lie opposite to them.
 POINTS = 1024
 
+# Ends of a study that are looked at.
+ENDS = 128
+
 # What is lost by paying for a gain of less than the margin, as a share of the margin: from nothing
 # to all of it, depending on the gain. More costs accuracy on replayed decisions on real sets, and
 # lets the family change more often as a budget grows; less is paid for nothing more often.
@@ -117,13 +120,12 @@ class Whole(NamedTuple):
 class Part(NamedTuple):
     """A normal distribution of true scores, and its share of a mixture.
 
-    `later` is its covariance once all that is planned was measured; as now where nothing is.
+    Of several ends of a study, `share` is (ends,) and `mean` (ends, candidates).
     """
 
-    share: float
+    share: Floats
     mean: Floats
     covariance: Floats
-    later: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,21 +135,12 @@ class JointDistribution:
     Attributes:
         names: of the candidates.
         parts: of the mixture; their shares add up to 1.
+        ends: of the mixtures that may be known once all that is planned was measured.
     """
 
     names: tuple[str, ...]
     parts: tuple[Part, ...]
-
-    @cached_property
-    def mean(self) -> Floats:
-        return np.asarray(sum(part.share * part.mean for part in self.parts))
-
-    @cached_property
-    def covariance(self) -> Floats:
-        """Return (candidates, candidates) covariances of true scores, within and between parts."""
-        gaps = [part.mean - self.mean for part in self.parts]
-        each = zip(self.parts, gaps, strict=True)
-        return np.asarray(sum(p.share * (p.covariance + np.outer(gap, gap)) for p, gap in each))
+    ends: tuple[Part, ...] = ()
 
     @cached_property
     def points(self) -> tuple[Floats, Floats]:
@@ -156,7 +149,7 @@ class JointDistribution:
         roots = [np.linalg.cholesky(part.covariance) for part in self.parts]
         each = zip(self.parts, roots, strict=True)
         scores = np.concatenate([part.mean + normal @ root.T for part, root in each])
-        weights = np.repeat([part.share / len(normal) for part in self.parts], len(normal))
+        weights = np.repeat([float(part.share) / len(normal) for part in self.parts], len(normal))
         return scores, np.asarray(weights)
 
 
@@ -170,7 +163,7 @@ def joint_distribution(
     Args:
         candidates: all; those without an answer have the distribution that the others leave them.
         rows: the test rows.
-        planned: by candidate what will have been measured at the end, for `Part.later`.
+        planned: by candidate what will have been measured at the end, for `ends`.
     """
     answered = [c for c in candidates if c.main is not None]
     tables = [c.main for c in answered if c.main is not None]
@@ -187,15 +180,24 @@ def joint_distribution(
     fits = [_between_fits(c) + gain.variance for c, gain in zip(answered, gains, strict=True)]
     error = error + np.diag(fits)
     place = np.array([i for i, c in enumerate(candidates) if c.main is not None])
-    later = _Later(candidates, place, planned)
-    final = later.error(within, inflation, ~np.isnan(scores), weights) if planned else error
     infos = [c.info for c in candidates]
-    known, end = Known(place, mean, error), Known(later.place if planned else place, mean, final)
-    return JointDistribution(tuple(i.name for i in infos), _mixture(infos, WIDTHS, known, end))
+    names, priors = tuple(i.name for i in infos), [*_priors(infos, WIDTHS)]
+    now, everyone = Known(place, mean, error), np.arange(len(candidates))
+    parts = _mixture(priors, now, everyone)
+    if not planned:
+        return JointDistribution(names, parts)
+    later = _Later(candidates, place, planned)
+    final = later.error(within, inflation, ~np.isnan(scores), weights)
+    measured = points_of(_mixture(priors, now, later.place, final), ENDS)[0]
+    ends = _mixture(priors, Known(later.place, measured, final), everyone)
+    return JointDistribution(names, parts, ends)
 
 
 class Known(NamedTuple):
-    """Places of the candidates that answered, their likeliest means, and covariances of these."""
+    """Places of candidates, their likeliest means, and covariances of these.
+
+    The means may be those of several ends: (ends, candidates).
+    """
 
     place: Places
     mean: Floats
@@ -203,34 +205,52 @@ class Known(NamedTuple):
 
 
 def _mixture(
-    infos: Sequence[CandidateInfo], widths: Sequence[Width], now: Known, end: Known
+    priors: Sequence[tuple[float, Floats]], known: Known, place: Places, error: Floats | float = 0.0
 ) -> tuple[Part, ...]:
-    """Return a distribution of true scores for each prior, weighed by how well it foretold them.
+    """Return a distribution for each prior, weighed by how well it foretold what is known.
 
-    The mean of `end` is not read: only its covariances are known before the end.
+    Args:
+        priors: of true scores, with their shares.
+        known: of some candidates.
+        place: of the candidates, those among them, of which the distribution is.
+        error: covariances of the means of these that will be measured. What is known now is known
+            then too: its error is this one, and more that is independent of it. 0 for true scores.
     """
-    parts, likelihoods = [], []
+    found, likelihoods, among = [], [], np.searchsorted(place, known.place)
     # The prior of the level is so wide that its own middle does not matter.
-    gap = now.mean - 0.5
-    for share, prior in _priors(infos, widths):
-        total = prior[np.ix_(now.place, now.place)] + now.error
-        shrinkage = prior[:, now.place] @ np.linalg.inv(total)
-        covariance, later = (_narrowed(prior, known) for known in (now, end))
-        parts.append((0.5 + shrinkage @ gap, covariance, later))
-        surprise = np.linalg.slogdet(total)[1] + gap @ np.linalg.solve(total, gap)
+    gap = known.mean - 0.5
+    for share, prior in priors:
+        total = prior[np.ix_(known.place, known.place)] + known.error
+        wanted = prior[np.ix_(place, place)] + error
+        slope = wanted[:, among] @ np.linalg.inv(total)
+        covariance = wanted - slope @ wanted[among]
+        found.append((0.5 + gap @ slope.T, (covariance + covariance.T) / 2))
+        surprise = np.linalg.slogdet(total)[1] + (gap.T * np.linalg.solve(total, gap.T)).sum(axis=0)
         likelihoods.append(log(share) - surprise / 2)
-    shares = np.exp(np.array(likelihoods) - max(likelihoods))
+    shares = np.exp(np.array(likelihoods) - np.max(likelihoods, axis=0))
     shares[shares < NEGLIGIBLE] = 0.0
-    each = zip((shares / shares.sum()).tolist(), parts, strict=True)
-    return tuple(Part(share, *part) for share, part in each if share)
+    each = zip(shares / shares.sum(axis=0), found, strict=True)
+    return tuple(Part(share, *part) for share, part in each if share.any())
 
 
-def _narrowed(prior: Floats, known: Known) -> Floats:
-    """Return the covariance of all candidates given means of some with a known error."""
-    columns = prior[:, known.place]
-    total = columns[known.place] + known.error
-    found = prior - columns @ np.linalg.solve(total, columns.T)
-    return np.asarray((found + found.T) / 2)
+def points_of(parts: Sequence[Part], least: int) -> Floats:
+    """Return (ends, points, candidates) scores drawn from mixtures, always the same.
+
+    One more dimension of the points tells which part each is of.
+    """
+    normal = normal_points(parts[0].mean.shape[-1] + 1, least)
+    bounds = np.cumsum([np.atleast_1d(part.share) for part in parts], axis=0)[:-1]
+    of = (ndtr(normal[:, -1]) > bounds[..., None]).sum(axis=0)
+    means = np.stack([np.atleast_2d(part.mean) for part in parts], axis=1)
+    apart = np.stack([normal[:, :-1] @ _root(part.covariance).T for part in parts])
+    end, point = np.indices(of.shape, sparse=True)
+    return np.asarray(means[end, of] + apart[of, point])
+
+
+def _root(covariance: Floats) -> Floats:
+    """Return a root of a covariance; a direction that rounding made negative has no variance."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(values.clip(0.0)))
 
 
 @dataclass(frozen=True)
@@ -433,15 +453,15 @@ def least_loss(
         chances: of each candidate to be the one to use; with them, losses within `NEAR` are equal.
     """
     points, weights = joint.points
-    scores = points[:, [joint.names.index(name) for name in names]]
-
-    def loss(place: int) -> float:
-        lead = scores - scores[:, [place]]
-        beyond = (lead.max(axis=1) - margin).clip(0.0)
-        needless = (-lead[:, :place] < margin).any(axis=1)
-        return float(weights @ (beyond + NEEDLESS * margin * needless))
-
-    losses = [loss(place) for place in range(len(names))]
-    most = min(losses) + (NEAR if chances else ROUNDING)
+    losses = weights @ losses_of(points[:, [joint.names.index(name) for name in names]], margin)
+    most = losses.min() + (NEAR if chances else ROUNDING)
     near = (name for name, own in zip(names, losses, strict=True) if own <= most)
     return max(near, key=lambda name: chances.get(name, 0.0))
+
+
+def losses_of(scores: Floats, margin: float) -> Floats:
+    """Return what is lost by using each of (..., candidates), cheapest first."""
+    losses = (scores.max(axis=-1, keepdims=True) - scores - margin).clip(0.0)
+    cheaper = np.maximum.accumulate(scores, axis=-1)[..., :-1]
+    losses[..., 1:] += NEEDLESS * margin * (scores[..., 1:] - cheaper < margin)
+    return np.asarray(losses)
