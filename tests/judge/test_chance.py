@@ -138,10 +138,7 @@ def test_planned_answers_of_who_answered_nothing_remove_loss() -> None:
 
 
 def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
-    """Studies of which a fifth was seen: what comes is as expected on average, or better by little.
-
-    That the word of any family changes, or which is named, comes as often as expected.
-    """
+    """Of studies of which a fifth was seen; words count of all families, and which is named."""
     said, came = [], []
     for number in range(40):
         rng = np.random.default_rng([number, 5])

@@ -133,11 +133,10 @@ def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> N
 
 
 def mean_of(law: JointDistribution) -> np.ndarray:
-    return np.asarray(sum(part.share * part.mean for part in law.parts))
+    return sum(part.share * part.mean for part in law.parts)
 
 
 def covariance_of(law: JointDistribution) -> np.ndarray:
-    """Return covariances within and between parts."""
     gaps = [(part, part.mean - mean_of(law)) for part in law.parts]
     return sum(part.share * (part.covariance + np.outer(gap, gap)) for part, gap in gaps)
 
