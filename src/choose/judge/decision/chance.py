@@ -153,9 +153,9 @@ def chances_of(
     candidates: Candidates, planned: Mapping[str, Whole] = MappingProxyType({})
 ) -> Chances:
     """Return the chances of all candidates, with those that answered nothing; see `chances`."""
-    unmeasured = candidates.unmeasured
-    joint = joint_distribution([*candidates.order, *unmeasured], candidates.scores.rows, planned)
-    question = _Question(candidates, [c.info.name for c in unmeasured], joint)
+    every = [*candidates.order, *candidates.unmeasured]
+    joint = joint_distribution(every, candidates.scores.rows, planned)
+    question = _Question(candidates, joint)
     marks = {name: found.value for name, found in candidates.accuracies.items()}
     if not question.families:
         none = dict.fromkeys(joint.names, 0.0)
@@ -209,7 +209,6 @@ class _Question:
     """Families, cheapest first, as columns of the scores of all candidates."""
 
     candidates: Candidates
-    unmeasured: Sequence[str]
     joint: JointDistribution
 
     @cached_property
@@ -219,8 +218,7 @@ class _Question:
         found = sorted(
             candidates.families, key=lambda f: candidates.names.index(candidates.best[f])
         )
-        infos = {c.info.name: c.info for c in candidates.scores.candidates}
-        for new in dict.fromkeys(infos[name].family for name in self.unmeasured):
+        for new in dict.fromkeys(c.info.family for c in candidates.unmeasured):
             if new not in found:
                 usual = FAMILIES.index(new)
                 later = [i for i, f in enumerate(found) if FAMILIES.index(f) > usual]
@@ -318,9 +316,8 @@ class _Question:
         losses = np.einsum("epf,p->ef", _ahead(best, one).clip(0.0), weights)
         shares = np.stack([(one == i) @ weights for i in range(len(self.families))], axis=-1)
         measured = self.candidates.families
-        known = [
-            i for i, f in enumerate(self.families) if f in measured or {*self.members(f)} & {*asked}
-        ]
+        told = [f for f in self.families if f in measured or {*self.members(f)} & {*asked}]
+        known = [self.families.index(f) for f in told or self.families]
         own = self.columns([stated.members[self.families[i]] for i in known])
         given_up = losses_of(points[..., own], self.candidates.rule.margin).mean(axis=1)
         near = given_up <= given_up.min(axis=-1, keepdims=True) + NEAR
