@@ -188,8 +188,7 @@ def chances_of(
         unmeasured=tuple(f for f in families if f not in candidates.families),
         scores=marks,
     )
-    later = question.outlook(stated, planned) if planned else None
-    return question.with_unseen(replace(stated, later=later))
+    return question.with_unseen(replace(stated, later=question.outlook(stated, planned)))
 
 
 def _ahead(best: Floats, one: npt.NDArray[np.int64]) -> Floats:
@@ -289,12 +288,14 @@ class _Question:
         even, known = UNSEEN / len(stated.families), stated.families.items()
         return replace(stated, families={f: even + (1 - UNSEEN) * own for f, own in known})
 
-    def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook:
-        """Return what is expected to be said once all that is planned was measured.
+    def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook | None:
+        """Return what is expected to be said once all that is planned, if anything, was measured.
 
         Fewer points are looked at than for what is stated: so what is calculated alike for now and
         then is the change.
         """
+        if not planned:
+            return None
         now, then = (
             self._said(stated, points_of(parts, POINTS), names)
             for parts, names in ((self.joint.parts, ()), (self.joint.ends, planned))
