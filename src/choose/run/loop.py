@@ -194,7 +194,7 @@ class Loop:
     def _later_folds(self, state: State, job: Job) -> Sequence[Job]:
         """Return jobs of all folds but the first, once it is fitted, if sure to end in time.
 
-        Folds that are trained together take less each: four of them two thirds.
+        Folds that are trained together give each core a pass of its own.
         """
         jobs = [j for j in self._last_round.jobs if j.trial.candidate == state.name]
         later = [other for other in jobs if other.trial.fold]
