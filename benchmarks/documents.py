@@ -58,7 +58,7 @@ from choose.models.retrieval.passage_search import given
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.strategy import Prepares, Reports, Rereads, build, kind_settings
 from choose.tasks.answering import Answering, corpus_of, with_corpus
-from choose.tasks.exchanged_facts import Drill, exchange_facts
+from choose.tasks.document_drill import Drill, exchange_facts
 from choose.types import Answers, Example, Task
 from extraction import _value
 from machine import machine

@@ -402,7 +402,7 @@ def _product(left: Any) -> None:
 
 def _lora_step(spec: str, work: Work, length: int) -> dict[str, Any]:
     """Return the median seconds of a step, its tokens a second, and GB at the peak."""
-    from choose.engines.hardware.memory import within_memory
+    from choose.engines.hardware.batch_limits import within_memory
     from choose.engines.lora.classifier import ClassifierRun, untrained_model
     from choose.engines.lora.fit import engine_notes, training_step
     from choose.engines.lora.model import AdapterSpec, load_base, seeded

@@ -32,7 +32,7 @@ from typing import Any
 
 import choose
 from choose.engines.environment_settings import DTYPES
-from choose.engines.hardware.compute_settings import trains_in_bfloat16
+from choose.engines.hardware.device_and_dtype import trains_in_bfloat16
 from choose.engines.lora.classifier import schedule_for
 from choose.engines.weights.resolve import resolve, weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM

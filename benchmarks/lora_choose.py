@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from choose.engines.environment_settings import cores
-from choose.engines.hardware.compute_settings import trains_in_bfloat16
+from choose.engines.hardware.device_and_dtype import trains_in_bfloat16
 from choose.engines.lora.batching import PARTS_PER_BATCH, tokenise
 from choose.engines.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.engines.lora.fit import train_together, training_step

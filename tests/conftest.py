@@ -121,7 +121,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     # Answers of test servers must not lie in the user's cache, where the weights are.
     monkeypatch.setattr(
-        "choose.models.endpoints.command_session.cache_dir", lambda: tmp_path / "cache"
+        "choose.models.endpoints.request_session.cache_dir", lambda: tmp_path / "cache"
     )
     monkeypatch.chdir(tmp_path)
 

@@ -301,7 +301,7 @@ class Lora(HeadTuning):
     def load(self, folder: Path) -> None:
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-        from choose.engines.weights.folder_checks import read_tensors
+        from choose.engines.weights.safe_folders import read_tensors
         from choose.models.prompting.answer_writer import writer_from
 
         facts, arrays = read_fitted(folder, self)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from choose.errors import StrategyError
-from choose.models.endpoints.command_session import model_digest
+from choose.models.endpoints.request_session import model_digest
 from choose.models.prompting.base_strategy import answer_format
 from choose.models.prompting.endpoint_prompter import EndpointPrompter
 from choose.models.prompting.prompts import service_messages

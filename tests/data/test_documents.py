@@ -252,7 +252,7 @@ from choose.data.dataset import dataset_from, read_rows
 from choose.models.retrieval.passage_search import given
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.strategy import build
-from choose.tasks.exchanged_facts import drill_of
+from choose.tasks.document_drill import drill_of
 
 start = time.process_time()
 section = DataSection(path=sys.argv[1], documents=sys.argv[2])

@@ -17,7 +17,7 @@ import typer
 
 from choose.cli.app import app
 from choose.engines.lora import answer_tuning, classifier
-from choose.judge.decision.gates import TASK_STABLE
+from choose.judge.decision.trust_conditions import TASK_STABLE
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.models import tfidf_and_logistic as logistic

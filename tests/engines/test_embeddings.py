@@ -11,7 +11,7 @@ import torch
 
 from choose.conformance import HOSTILE, pool
 from choose.engines.embeddings import Encoder, load_encoder
-from choose.engines.hardware import memory
+from choose.engines.hardware import batch_limits
 from choose.engines.hardware import packed_products as products
 from choose.engines.hardware.packed_products import can_pack, packed_products
 from choose.engines.lora.fused import linear_layers
@@ -157,7 +157,7 @@ def test_where_memory_runs_out_fewer_texts_are_embedded_at_a_time(spec, monkeypa
             raise MemoryError
         return encode(texts, batch_size=batch_size, **more)
 
-    monkeypatch.setattr(memory, "_HALVINGS", Counter())
+    monkeypatch.setattr(batch_limits, "_HALVINGS", Counter())
     monkeypatch.setattr(encoder.model, "encode", small)
     encoder.vectors.clear()
     assert np.abs(encoder.embed(TEXTS) - whole).max() < 1e-6

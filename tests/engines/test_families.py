@@ -16,7 +16,7 @@ from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.label_scoring import LabelTrie
 from choose.engines.causal.loading import load_causal, load_generator
 from choose.engines.causal.stop_rules import StopRule, prompt_key
-from choose.engines.hardware import compute_settings
+from choose.engines.hardware import device_and_dtype
 from choose.engines.lora.answer_tuning import AnswerRow, AnswerRun
 from choose.engines.lora.batching import tokenise
 from choose.engines.lora.classifier import ClassifierRun, untrained_model
@@ -50,9 +50,9 @@ def some(names: Sequence[str]) -> list[Any]:
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("CHOOSE_DTYPE", "float32")
-    compute_settings.dtype.cache_clear()
+    device_and_dtype.dtype.cache_clear()
     yield
-    compute_settings.dtype.cache_clear()
+    device_and_dtype.dtype.cache_clear()
 
 
 @pytest.fixture(scope="module")

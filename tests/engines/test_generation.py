@@ -22,7 +22,7 @@ from choose.engines.causal.stop_rules import (
     list_items,
     prompt_key,
 )
-from choose.engines.hardware import memory
+from choose.engines.hardware import batch_limits
 from choose.engines.output_cache import caching
 from choose.engines.weights.spec import DEFAULT_LM
 from choose.errors import ModelError
@@ -125,8 +125,8 @@ def test_alone_in_a_batch_and_shuffled_it_writes_the_same(generator, until, monk
     told = expected(generator, asked, rule)
     assert len({len(tokens) for tokens, _ in told}) > 2, "they must end at different times"
     assert wrote(generator, asked, rule) == told
-    few = replace(memory.limits_of("cpu"), writing_rows=3, scoring_tokens=300)
-    monkeypatch.setitem(memory._LIMITS, "cpu", few)
+    few = replace(batch_limits.limits_of("cpu"), writing_rows=3, scoring_tokens=300)
+    monkeypatch.setitem(batch_limits._LIMITS, "cpu", few)
     forget(generator)
     assert wrote(generator, asked[::-1], rule) == told[::-1]
     for prompt, one in list(zip(asked, told, strict=True))[::3]:
@@ -148,8 +148,8 @@ def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(tmp_path, monkeyp
     lengths = {len(tokens) for tokens, _ in told}
     assert len(lengths) > 2, "they must end at different times"
     assert min(lengths) < 60, "a loop ends before the limit"
-    few = replace(memory.limits_of("cpu"), writing_rows=2, scoring_tokens=300)
-    monkeypatch.setitem(memory._LIMITS, "cpu", few)
+    few = replace(batch_limits.limits_of("cpu"), writing_rows=2, scoring_tokens=300)
+    monkeypatch.setitem(batch_limits._LIMITS, "cpu", few)
     assert wrote(generator, asked[::-1], rule) == told[::-1]
     forget(generator)
     assert wrote(generator, asked[:1], rule) == told[:1]

@@ -18,8 +18,8 @@ from choose.engines.causal.loading import load_causal
 from choose.engines.embeddings import load_encoder
 from choose.engines.lora.model import load_base
 from choose.engines.weights.fetch_wheel import inventory
-from choose.engines.weights.folder_checks import FILES, loading_error
 from choose.engines.weights.resolve import resolve, weights_digest
+from choose.engines.weights.safe_folders import FILES, loading_error
 from choose.engines.weights.spec import DEFAULT_ENCODER, parse_wheel
 from choose.errors import ModelError
 from engines.test_weights import SPEC, WEIGHTS, Index, index

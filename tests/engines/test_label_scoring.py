@@ -18,7 +18,7 @@ from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.label_scoring import CausalLM, LabelTrie, added_length
 from choose.engines.causal.loading import load_causal, supports_tree_attention
 from choose.engines.causal.packed_attention import pass_work
-from choose.engines.hardware import memory
+from choose.engines.hardware import batch_limits
 from choose.engines.lora.batching import special_tokens_around, tokenise
 from choose.engines.weights.resolve import resolve
 from choose.engines.weights.spec import DEFAULT_LM
@@ -120,8 +120,8 @@ def test_a_pass_holds_no_more_logits_than_there_is_room_for(lm, monkeypatch):
     lm.answers.clear()
     rows, vocabulary = 1 + len(grown.tokens), lm.model.config.vocab_size
     some_bytes = int(2.5 * rows * vocabulary * 4)
-    fewer = replace(memory.limits_of("cpu"), scoring_bytes=some_bytes)
-    monkeypatch.setitem(memory._LIMITS, "cpu", fewer)
+    fewer = replace(batch_limits.limits_of("cpu"), scoring_bytes=some_bytes)
+    monkeypatch.setitem(batch_limits._LIMITS, "cpu", fewer)
     passes: list[int] = []
     whole = lm.tree_pass
     monkeypatch.setattr(lm, "tree_pass", lambda p, t: passes.append(len(p)) or whole(p, t))
@@ -129,8 +129,8 @@ def test_a_pass_holds_no_more_logits_than_there_is_room_for(lm, monkeypatch):
     assert passes == [2, 2]
     assert np.abs(apart - together).max() < 1e-4
     lm.answers.clear()
-    tiny_limits = replace(memory.limits_of("cpu"), scoring_bytes=1)
-    monkeypatch.setitem(memory._LIMITS, "cpu", tiny_limits)  # no two prompts fit in a pass
+    tiny_limits = replace(batch_limits.limits_of("cpu"), scoring_bytes=1)
+    monkeypatch.setitem(batch_limits._LIMITS, "cpu", tiny_limits)  # no two prompts fit in a pass
     lm.score(asked, grown)
     assert passes[2:] == [1] * len(asked)
 
@@ -138,7 +138,7 @@ def test_a_pass_holds_no_more_logits_than_there_is_room_for(lm, monkeypatch):
 @pytest.mark.parametrize(("device", "size"), [("cpu", 4), ("mps", 4), ("cuda", 4)])
 def test_the_default_model_has_room_for_the_logits_of_any_pass(device: str, size: int) -> None:
     words = 49_152  # SmolLM2's
-    limits = memory.limits_of(device)
+    limits = batch_limits.limits_of(device)
     assert limits.scoring_rows(words, size) >= limits.scoring_tokens
     assert limits.scoring_rows(152_000, 4) * 152_000 * 4 < 2.2e9
 

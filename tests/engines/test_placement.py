@@ -14,9 +14,8 @@ import torch
 from choose.engines.causal.label_scoring import LabelTrie
 from choose.engines.causal.loading import load_causal, load_generator
 from choose.engines.causal.stop_rules import StopRule
-from choose.engines.hardware import compute_settings, memory, placement
-from choose.engines.hardware.compute_settings import trains_in_bfloat16
-from choose.engines.hardware.memory import (
+from choose.engines.hardware import batch_limits, device_and_dtype, placement
+from choose.engines.hardware.batch_limits import (
     MOST_HALVINGS,
     fit_limits,
     free_machine_bytes,
@@ -24,6 +23,7 @@ from choose.engines.hardware.memory import (
     limits_of,
     within_memory,
 )
+from choose.engines.hardware.device_and_dtype import trains_in_bfloat16
 from choose.engines.hardware.placement import check_fits, count_weights
 from choose.engines.lora import model as adapters
 from choose.engines.lora.classifier import ClassifierRun
@@ -45,8 +45,8 @@ EIGHT = 8 * GB
 @pytest.fixture(autouse=True)
 def _usual_limits() -> Iterator[None]:
     yield
-    memory._HALVINGS.clear()
-    memory._FITTED.clear()
+    batch_limits._HALVINGS.clear()
+    batch_limits._FITTED.clear()
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,11 @@ def test_what_torch_keeps_of_tensors_that_are_gone_is_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * GB, 24 * GB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 19 * GB)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 6 * GB)
-    assert memory.free_bytes("cuda") == 16 * GB
+    assert batch_limits.free_bytes("cuda") == 16 * GB
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 12 * GB)
     monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 5 * GB)
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 11 * GB)
-    assert memory.free_bytes("mps") == 7 * GB
+    assert batch_limits.free_bytes("mps") == 7 * GB
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_what_torch_keeps_of_tensors_that_are_gone_is_free(monkeypatch):
     ],
 )
 def test_memory_errors_of_cards_are_known(says: str) -> None:
-    assert memory.is_out_of_memory(RuntimeError(says))
-    assert memory.is_out_of_memory(torch.OutOfMemoryError("Allocation failed"))
-    assert not memory.is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE"))
+    assert batch_limits.is_out_of_memory(RuntimeError(says))
+    assert batch_limits.is_out_of_memory(torch.OutOfMemoryError("Allocation failed"))
+    assert not batch_limits.is_out_of_memory(RuntimeError("CUDA error: INVALID_VALUE"))
 
 
 @pytest.mark.parametrize(("packing", "copies"), [(True, 2), (False, 1)])
@@ -206,7 +206,7 @@ def test_scores_and_texts_are_the_same_in_smaller_passes(folder: str) -> None:
             assert max(widths) <= 3 * longest
             assert halvings("cpu") > 0
             assert any("batches were cut to 1/" in note for note in lm.notes())
-            memory._HALVINGS.clear()
+            batch_limits._HALVINGS.clear()
             written = generator.write(prompts, StopRule(5))
             assert halvings("cpu") > 0
     finally:
@@ -219,7 +219,7 @@ def test_what_no_halving_helps_ends_with_advice() -> None:
     with pytest.raises(ModelError, match=r"does not suffice for a single text: .*max_tokens"):
         within_memory("cpu", exhaust)
     assert halvings("cpu") == MOST_HALVINGS
-    memory._HALVINGS.clear()
+    batch_limits._HALVINGS.clear()
     with pytest.raises(RuntimeError, match="other"):
         within_memory("cpu", lambda: (_ for _ in ()).throw(RuntimeError("other")))
     assert not halvings("cpu")
@@ -264,7 +264,7 @@ def test_reading_goes_on_where_memory_ran_out(folder, monkeypatch):
     layer, read = model.adapter.get_base_model().layers[0], model.predict_logits
     whole = read(rows)
     small = replace(limits_of("cpu"), prediction_tokens=200)
-    monkeypatch.setitem(memory._LIMITS, "cpu", small)
+    monkeypatch.setitem(batch_limits._LIMITS, "cpu", small)
     with room_for(layer, 60, widths):
         parts = read(rows, "reading")
     assert halvings("cpu") == 2
@@ -294,14 +294,14 @@ def test_a_gpu_that_is_not_here_is_refused(value: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("CHOOSE_DEVICE", value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(compute_settings, "device", compute_settings.device.__wrapped__)
+    monkeypatch.setattr(device_and_dtype, "device", device_and_dtype.device.__wrapped__)
     with pytest.raises(ModelError, match=f"CHOOSE_DEVICE is '{value}'.*here it can be cpu"):
-        compute_settings.check_compute()
+        device_and_dtype.check_compute()
     monkeypatch.setenv("CHOOSE_DEVICE", "tpu")
     with pytest.raises(ModelError, match="it can be cpu, cuda or mps"):
-        compute_settings.check_compute()
+        device_and_dtype.check_compute()
     monkeypatch.setenv("CHOOSE_DEVICE", "cpu")
-    compute_settings.check_compute()
+    device_and_dtype.check_compute()
 
 
 @pytest.mark.parametrize(
@@ -321,14 +321,14 @@ def test_the_number_type_is_what_the_hardware_computes_itself(device, has, emula
 
     kind = torch.bfloat16 if has else torch.float32
     monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
-    monkeypatch.setattr(compute_settings, "device", lambda: device)
-    monkeypatch.setattr(compute_settings, "dtype", compute_settings.dtype.__wrapped__)
-    monkeypatch.setattr(compute_settings, "multiplies_bfloat16", lambda: has)
+    monkeypatch.setattr(device_and_dtype, "device", lambda: device)
+    monkeypatch.setattr(device_and_dtype, "dtype", device_and_dtype.dtype.__wrapped__)
+    monkeypatch.setattr(device_and_dtype, "multiplies_bfloat16", lambda: has)
     monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: has)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert compute_settings.dtype() is kind
-    assert compute_settings.trains_in_bfloat16() is has
-    assert compute_settings.base_dtype() is (torch.float32 if device == "cpu" else kind)
+    assert device_and_dtype.dtype() is kind
+    assert device_and_dtype.trains_in_bfloat16() is has
+    assert device_and_dtype.base_dtype() is (torch.float32 if device == "cpu" else kind)
 
 
 def test_a_class_that_transformers_does_not_know_is_one_line(folder: str, tmp_path: Path) -> None:

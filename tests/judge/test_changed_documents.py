@@ -15,7 +15,7 @@ from choose.report.words import after_changes
 from choose.schema.diagnosis import DocumentDrill, DrillOutcome
 from choose.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.tasks.answering import Answering
-from choose.tasks.exchanged_facts import Drill
+from choose.tasks.document_drill import Drill
 from choose.tasks.scoring import scores_of
 from choose.types import Answers, Example, Run
 from support.answered_studies import laid_out

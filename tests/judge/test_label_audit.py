@@ -12,7 +12,7 @@ import pytest
 from cleanlab.count import compute_confident_joint
 from sklearn.model_selection import StratifiedKFold
 
-from choose.judge.decision.gates import labels_clean_enough
+from choose.judge.decision.trust_conditions import labels_clean_enough
 from choose.judge.diagnosis.doubted_labels import (
     NONE,
     audit_labels,

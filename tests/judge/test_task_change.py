@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.decision.gates import task_stable
+from choose.judge.decision.trust_conditions import task_stable
 from choose.judge.evidence import Evidence, Items
 from choose.judge.goal import Rule
 from choose.judge.measures.scorecard import drop_of, losses_by_source, new_class_of

@@ -261,7 +261,7 @@ def modules(*folders: str) -> list[Path]:
 PRINTERS = {
     "typer.echo": {"console.py", "app.py"},
     "print": set(),
-    "sys.stderr.write": {"compute_settings.py", "output_cache.py"},
+    "sys.stderr.write": {"device_and_dtype.py", "output_cache.py"},
     # The last two show a bar.
     "Console": {"notebook.py", "console.py", "fetch_wheel.py", "live_progress.py"},
 }

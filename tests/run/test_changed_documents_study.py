@@ -22,7 +22,7 @@ from choose.store.store import Store
 from choose.strategy import find
 from choose.study.rounds import CONTROLS
 from choose.tasks.answering import corpus_of
-from choose.tasks.exchanged_facts import drill_of
+from choose.tasks.document_drill import drill_of
 from choose.types import STANDARD, Answers
 from support.studies import write_lines
 

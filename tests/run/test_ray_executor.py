@@ -280,7 +280,7 @@ def test_a_node_that_would_answer_differently_is_refused_in_a_line(changed, says
 
 
 def test_models_compute_in_the_number_type_of_this_machine_on_every_node(monkeypatch):
-    monkeypatch.setattr("choose.engines.hardware.compute_settings.dtype", lambda: "torch.bfloat16")
+    monkeypatch.setattr("choose.engines.hardware.device_and_dtype.dtype", lambda: "torch.bfloat16")
     monkeypatch.setenv("CHOOSE_KEEP_GB", "2")
     probe = Candidate(name="a", strategy="probe", params={"encoder": "x/y"})
     settings = settings_of([probe])

@@ -33,7 +33,7 @@ from choose.conformance import (
 from choose.corpus import Corpus, Span
 from choose.engines.causal.loading import load_generator
 from choose.errors import StrategyError
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.request_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Rereads, available, build, hyperparameters, kinds, traits
 from choose.tasks.answering import corpus_of

@@ -12,7 +12,7 @@ from choose.engines.causal.generation import Generator
 from choose.engines.causal.loading import load_generator
 from choose.engines.causal.stop_rules import StopRule, Written
 from choose.engines.weights.spec import DEFAULT_LM
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.request_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
 from choose.models.prompting.local_writer import Filled, Skeleton, answers_of, best_threshold

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from choose.conformance import TASK, pool, questions
-from choose.engines.hardware import compute_settings as runtime
+from choose.engines.hardware import device_and_dtype as runtime
 from choose.strategy import available, build, find, hyperparameters, kinds
 from choose.types import Answers
 

@@ -26,7 +26,7 @@ from choose.study.rounds import (
     members_first,
 )
 from choose.tasks.answering import Answering, with_corpus
-from choose.tasks.exchanged_facts import drill_of
+from choose.tasks.document_drill import drill_of
 from choose.types import STANDARD, Candidate, Dataset, Example, Fold
 from support import fake_strategies as fakes
 from support.studies import dataset

@@ -26,7 +26,7 @@ import httpx2
 
 from choose.conformance import TASK, WORDS_OF, pool
 from choose.models.endpoints.client import RetryPolicy
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.request_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, build
 from choose.types import Answers, Item

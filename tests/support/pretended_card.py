@@ -139,7 +139,7 @@ def pretend(folder: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     import choose.engines.lora.classifier  # noqa: F401  # everything that asks for the device
-    from choose.engines.hardware.compute_settings import device
+    from choose.engines.hardware.device_and_dtype import device
 
     loaded = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True

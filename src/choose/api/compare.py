@@ -40,12 +40,12 @@ from choose.api.study_evidence import (
 from choose.data.dataset import Tables
 from choose.data.readers.json_and_parquet import ROW
 from choose.data.scenarios import Pools
-from choose.engines.hardware.compute_settings import check_compute
+from choose.engines.hardware.device_and_dtype import check_compute
 from choose.engines.output_cache import caching
 from choose.errors import StudyError, quoted_list
 from choose.formatting import duration, plural
 from choose.judge.goal import RULE
-from choose.models.endpoints.command_session import connect_endpoints, current_session
+from choose.models.endpoints.request_session import connect_endpoints, current_session
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
 from choose.run.worker import Observer, Silent
 from choose.schema.decision import Decision

@@ -10,9 +10,9 @@ from math import ceil, inf, log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from choose.engines.hardware.compute_settings import check_compute
+from choose.engines.hardware.device_and_dtype import check_compute
 from choose.errors import StoreError
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.request_session import connect_endpoints
 from choose.schema.plan import Job, LeftOut, Planning, Round, Searched
 from choose.store.store import Store
 from choose.strategy import Embeds, build

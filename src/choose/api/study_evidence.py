@@ -28,7 +28,7 @@ from choose.schema.decision import Decision, Method, Note, PromptText, Verdict
 from choose.schema.study_sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find
-from choose.tasks.exchanged_facts import drill_of
+from choose.tasks.document_drill import drill_of
 from choose.types import Dataset, Run, Task
 
 

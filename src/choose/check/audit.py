@@ -12,9 +12,9 @@ from choose.check.audit_facts import Facts, hardly_counted, sample_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts, count_duplicates
 from choose.formatting import plural
-from choose.judge.decision.gates import CONFIRMED, WRONG
+from choose.judge.before_data import detectable_gains
+from choose.judge.decision.trust_conditions import CONFIRMED, WRONG
 from choose.judge.goal import margin_or_usual
-from choose.judge.sample_size import detectable_gains
 from choose.schema.base import Command
 from choose.schema.check import (
     FEW,

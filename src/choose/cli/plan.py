@@ -89,7 +89,7 @@ def wishes(flags: Mapping[str, str], prices: Sequence[str]) -> Wishes:
 
 def print_before_data(assumptions: Wishes, as_json: bool) -> None:
     from choose.cli.console import print_record, stdout
-    from choose.judge.sample_size import before_data
+    from choose.judge.before_data import before_data
     from choose.report.terminal.plan_page import before_data_page
 
     labelling = before_data(assumptions)

@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.engines.causal.chat_template import limit_rendering
-from choose.engines.hardware.compute_settings import device, device_name, quiet_loading
-from choose.engines.hardware.memory import halvings, limits_of, within_memory
+from choose.engines.hardware.batch_limits import halvings, limits_of, within_memory
+from choose.engines.hardware.device_and_dtype import device, device_name, quiet_loading
 from choose.engines.hardware.timed_steps import TimedSteps
 from choose.engines.output_cache import CachedArray, ResultCache
-from choose.engines.weights.folder_checks import (
+from choose.engines.weights.resolve import resolve, weights_digest
+from choose.engines.weights.safe_folders import (
     check_complete,
     check_finite,
     check_tokenizer,
     loading_error,
     recorded_missing,
 )
-from choose.engines.weights.resolve import resolve, weights_digest
 from choose.errors import ModelError
 from choose.progress import report_progress
 

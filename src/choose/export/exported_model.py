@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from choose.data.readers.unlabelled_texts import fields_of_row
-from choose.engines.hardware.compute_settings import check_compute
+from choose.engines.hardware.device_and_dtype import check_compute
 from choose.errors import ChooseError, DataError, StoreError, StrategyError, StudyError
 from choose.files import NotRegularError, csv_cell, file_sha256, read_text
 from choose.formatting import clean, plural

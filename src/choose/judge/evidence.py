@@ -13,7 +13,7 @@ from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.candidate_scorecard import TokenPrices
 from choose.schema.plan import Searched
-from choose.tasks.exchanged_facts import Drill
+from choose.tasks.document_drill import Drill
 from choose.types import Dataset, Family, Run, Task
 
 

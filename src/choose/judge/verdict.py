@@ -7,10 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 from choose.judge.decision.candidate_comparisons import cards_of, families_of, pairs_of, payback_of
-from choose.judge.decision.gates import audit_with_gain, gates_of, rare_labels
 from choose.judge.decision.next_steps import steps_of
 from choose.judge.decision.remarks import caveats_of, remarks_of
 from choose.judge.decision.rule import Case, case_of
+from choose.judge.decision.trust_conditions import audit_with_gain, gates_of, rare_labels
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.differing_rows import confusion_of, side_by_side
 from choose.judge.evidence import Evidence

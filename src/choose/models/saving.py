@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.corpus import Corpus, Document
-from choose.engines.weights.folder_checks import unlike
+from choose.engines.weights.safe_folders import unlike
 from choose.errors import StrategyError
 from choose.strategy import check_hyperparameters
 from choose.types import Example

@@ -55,7 +55,7 @@ def settings_of(candidates: Iterable[Candidate]) -> dict[str, str]:
     settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
     local = (c for c in candidates if models_of(c.params) and not names_endpoint(c.params))
     if any(issubclass(find(candidate.strategy), Weighted) for candidate in local):
-        from choose.engines.hardware.compute_settings import dtype
+        from choose.engines.hardware.device_and_dtype import dtype
 
         settings["CHOOSE_DTYPE"] = str(dtype()).removeprefix("torch.")
     return settings

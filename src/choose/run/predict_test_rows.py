@@ -20,7 +20,7 @@ from choose.progress import TimeLimitReached
 from choose.schema.plan import Job
 from choose.strategy import Rereads, SendsPassages, Strategy
 from choose.tasks.answering import corpus_of
-from choose.tasks.exchanged_facts import Drill, drill_of
+from choose.tasks.document_drill import Drill, drill_of
 from choose.types import Answers, Dataset, Item, Task
 
 # Rows between two checks of the clock: few at first, which may take long, then as many as take

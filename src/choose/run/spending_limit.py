@@ -11,7 +11,7 @@ from time import perf_counter
 from choose.data.scenarios import Pools
 from choose.errors import EndpointError, StudyError
 from choose.formatting import dollars as money
-from choose.models.endpoints.command_session import current_session
+from choose.models.endpoints.request_session import current_session
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.trial import answers
 from choose.schema.plan import Job, Spending

@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 from choose.data.scenarios import Pools
 from choose.engines.environment_settings import cores
 from choose.errors import MoneySpent
-from choose.models.endpoints.command_session import current_session
+from choose.models.endpoints.request_session import current_session
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.trial import Fitted, run_trials
 from choose.schema.plan import Job, LeftOut, Reach, Round, Standing, Traffic

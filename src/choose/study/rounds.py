@@ -22,7 +22,7 @@ from choose.strategy import Rereads, Strategy, Weighted, build, find
 from choose.study.candidates import costs_per_row, endpoints_of
 from choose.study.config import Study
 from choose.tasks.answering import corpus_of
-from choose.tasks.exchanged_facts import drill_of
+from choose.tasks.document_drill import drill_of
 from choose.types import FAMILIES, STANDARD, Candidate, Dataset, Scenario, Trial
 
 FIRST_ROWS, FIRST_ASKED = 250, 25

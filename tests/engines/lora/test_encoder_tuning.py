@@ -12,8 +12,8 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.engines.embeddings import load_encoder
-from choose.engines.hardware import memory
-from choose.engines.hardware.memory import limits_of
+from choose.engines.hardware import batch_limits
+from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.lora.encoder_tuning import (
     ContrastiveRun,
     TunedEncoder,
@@ -111,7 +111,7 @@ def test_rows_are_read_by_length_with_the_gradients_of_all_at_once(encoder, monk
     weights, usual = model.adapter.get_input_embeddings().weight, limits_of("cpu")
     whole, parts = [], []
     for tokens, found in ((10_000, whole), (30, parts)):
-        monkeypatch.setitem(memory._LIMITS, "cpu", replace(usual, training_tokens=tokens))
+        monkeypatch.setitem(batch_limits._LIMITS, "cpu", replace(usual, training_tokens=tokens))
         found.extend(torch.autograd.grad(next(run.losses(range(12))), weights))
     torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-6)
     with torch.no_grad():

@@ -14,8 +14,8 @@ import torch
 from peft.utils import get_peft_model_state_dict
 from transformers import AutoConfig, AutoModel
 
-from choose.engines.hardware import memory
-from choose.engines.hardware.memory import halvings, within_memory
+from choose.engines.hardware import batch_limits
+from choose.engines.hardware.batch_limits import halvings, within_memory
 from choose.engines.lora.batching import pad, ragged_batch, split_batch
 from choose.engines.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.engines.lora.fit import (
@@ -243,7 +243,7 @@ def test_a_batch_is_trained_in_parts_where_memory_runs_out(kind, room, halved, m
         return forward(own, hidden, *more, **named)
 
     monkeypatch.setattr(PackedLayers, "forward", limited)
-    monkeypatch.setattr(memory, "_HALVINGS", Counter[str]())
+    monkeypatch.setattr(batch_limits, "_HALVINGS", Counter[str]())
     found = within_memory("cpu", lambda: fused_gradients(run))
     assert max(passed) <= room
     assert len(passed) >= 37 / room

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from choose.engines.causal.chat_template import ChatTemplate
-from choose.engines.hardware import memory
+from choose.engines.hardware import batch_limits
 from choose.engines.lora.answer_tuning import (
     AnsweringModel,
     AnswerRow,
@@ -147,8 +147,8 @@ def test_both_engines_give_the_gradients_of_transformers(base, targets, rows, pr
         monkeypatch.setattr(attention, "LONG", long)
         monkeypatch.setattr(attention, "POSITIONS", 3)
         monkeypatch.setattr(fused, "max_part_tokens", lambda *_, most=tokens: most)
-        small = replace(memory.limits_of("cpu"), training_tokens=tokens)
-        monkeypatch.setitem(memory._LIMITS, "cpu", small)
+        small = replace(batch_limits.limits_of("cpu"), training_tokens=tokens)
+        monkeypatch.setitem(batch_limits._LIMITS, "cpu", small)
         for found in (autograd_gradients(run), fused_gradients(run)):
             assert found.keys() == wanted.keys()
             for name, grad in found.items():

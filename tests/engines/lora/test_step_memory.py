@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel
 
-from choose.engines.hardware.memory import limits_of
+from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.lora.batching import ragged_batch
 from choose.engines.lora.classifier import untrained_model
 from choose.engines.lora.fused.attention import LONG

@@ -133,7 +133,7 @@ def test_a_second_interruption_is_heeded_while_requests_come_in(monkeypatch):
     with endpoint_session(RIGHT) as session:
         start = time.monotonic()
         with monkeypatch.context() as patch:
-            patch.setattr("choose.models.endpoints.command_session.wait", pressed)
+            patch.setattr("choose.models.endpoints.request_session.wait", pressed)
             with pytest.raises(KeyboardInterrupt):
                 session.run(asyncio.sleep(30))
         assert time.monotonic() - start < 2
@@ -150,7 +150,7 @@ def stalled(host, *more, real=socket.getaddrinfo, **hints):
     raise socket.gaierror("no answer")
 socket.getaddrinfo = stalled
 from choose.conformance import TASK
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.request_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import build

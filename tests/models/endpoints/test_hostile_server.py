@@ -12,7 +12,7 @@ import pytest
 
 from choose.conformance import TASK, questions
 from choose.errors import EndpointError, MoneySpent
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.request_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from support.chat_server import (
     FAST,

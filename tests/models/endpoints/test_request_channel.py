@@ -339,7 +339,7 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
             return wait(futures, min(seconds, 0.001))
 
         with monkeypatch.context() as patch:
-            patch.setattr("choose.models.endpoints.command_session.wait", interrupted)
+            patch.setattr("choose.models.endpoints.request_session.wait", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 strategy.predict(rows(50))
         assert session.ledger.requests == len(asked) == 1 + 4

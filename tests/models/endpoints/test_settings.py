@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from choose.errors import ModelError, StudyError
-from choose.models.endpoints.command_session import connect_endpoints, model_digest
+from choose.models.endpoints.request_session import connect_endpoints, model_digest
 from choose.models.endpoints.settings import HIDDEN, Endpoint, api_key, redact
 from choose.study.resolve_study import check
 

@@ -11,7 +11,7 @@ import pytest
 
 from choose.conformance import TASK, WORDS_OF, questions
 from choose.errors import EndpointError
-from choose.models.endpoints import command_session as sessions
+from choose.models.endpoints import request_session as sessions
 from choose.models.endpoints.client import RetryPolicy
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy

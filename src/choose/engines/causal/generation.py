@@ -37,7 +37,7 @@ from choose.engines.causal.stop_rules import (
     in_order,
     prompt_key,
 )
-from choose.engines.hardware.memory import limits_of, memory_notes, within_memory
+from choose.engines.hardware.batch_limits import limits_of, memory_notes, within_memory
 from choose.engines.hardware.packed_products import packed_products
 from choose.engines.hardware.timed_steps import TimedSteps
 from choose.progress import report_progress

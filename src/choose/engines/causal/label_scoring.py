@@ -20,7 +20,7 @@ from choose.engines.causal.packed_attention import (
     max_stable_length,
     pass_work,
 )
-from choose.engines.hardware.memory import limits_of, memory_notes, within_memory
+from choose.engines.hardware.batch_limits import limits_of, memory_notes, within_memory
 from choose.engines.hardware.timed_steps import TimedSteps
 from choose.progress import report_progress
 from choose.types import Bools, Counts, Floats

@@ -12,7 +12,7 @@ from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.label_scoring import CausalLM, LabelTrie
 from choose.engines.causal.packed_attention import Parts, max_stable_length
-from choose.engines.hardware.compute_settings import device_name, dtype
+from choose.engines.hardware.device_and_dtype import device_name, dtype
 from choose.engines.hardware.placement import load_placed
 from choose.engines.hardware.timed_steps import set_spare_threads
 from choose.engines.output_cache import ResultCache

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
-from choose.engines.hardware.memory import limits_of
+from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.hardware.packed_products import packed_products
 from choose.engines.output_cache import ResultCache
 from choose.errors import ModelError

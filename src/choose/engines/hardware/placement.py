@@ -7,9 +7,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from choose.engines.hardware.compute_settings import device, quiet_loading
-from choose.engines.hardware.memory import fit_limits, free_bytes, free_machine_bytes
-from choose.engines.weights.folder_checks import (
+from choose.engines.hardware.batch_limits import fit_limits, free_bytes, free_machine_bytes
+from choose.engines.hardware.device_and_dtype import device, quiet_loading
+from choose.engines.weights.safe_folders import (
     check_complete,
     check_finite,
     check_tokenizer,

@@ -12,7 +12,7 @@ import torch
 
 from choose.engines.causal.chat_template import ChatTemplate
 from choose.engines.causal.packed_attention import shared_beginnings
-from choose.engines.hardware.memory import limits_of
+from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.lora.batching import batches_by_length, batches_of_units, pad
 from choose.engines.lora.fused import training_step as fused
 from choose.engines.lora.model import (

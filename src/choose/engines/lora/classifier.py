@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from choose.engines.hardware.memory import halvings, limits_of, within_memory
+from choose.engines.hardware.batch_limits import halvings, limits_of, within_memory
 from choose.engines.lora.batching import batches_by_length, pad
 from choose.engines.lora.model import (
     Adapted,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from choose.engines.hardware.memory import limits_of
+from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.lora.batching import batches_by_length, pad
 from choose.engines.lora.classifier import (
     AdaptedModel,
@@ -26,7 +26,7 @@ from choose.engines.lora.classifier import (
 )
 from choose.engines.lora.model import Adapted, Base, LearningCheck
 from choose.engines.lora.training_run import Objective, Schedule, TrainingRun
-from choose.engines.weights.folder_checks import read_tensors
+from choose.engines.weights.safe_folders import read_tensors
 from choose.types import Bools
 
 WEIGHTS_FILE = "encoder.safetensors"

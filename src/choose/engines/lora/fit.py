@@ -8,7 +8,12 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from choose.engines.hardware.memory import halvings, memory_notes, release_memory, within_memory
+from choose.engines.hardware.batch_limits import (
+    halvings,
+    memory_notes,
+    release_memory,
+    within_memory,
+)
 from choose.engines.lora.fused import training_step as fused
 from choose.engines.lora.model import Base, attention_layers, seeded
 from choose.engines.lora.training_run import (

@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from choose.engines.causal.loading import load_causal
-from choose.engines.hardware.compute_settings import base_dtype, device, dtype, quiet_loading
+from choose.engines.hardware.device_and_dtype import base_dtype, device, dtype, quiet_loading
 from choose.engines.hardware.placement import load_placed
 from choose.engines.hardware.timed_steps import TimedSteps
-from choose.engines.weights.folder_checks import loading_error
 from choose.engines.weights.resolve import resolve, weights_digest
+from choose.engines.weights.safe_folders import loading_error
 from choose.errors import ModelError, StrategyError
 from choose.files import read_text
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from choose.engines.hardware.compute_settings import megabytes, trains_in_bfloat16
+from choose.engines.hardware.device_and_dtype import megabytes, trains_in_bfloat16
 from choose.engines.hardware.timed_steps import threads_in_use
 from choose.engines.lora.batching import shuffled_batches
 from choose.engines.lora.model import Adapted, Base

@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.engines.environment_settings import cache_dir
-from choose.engines.weights.folder_checks import FILES, check_folder, content_files, loading_reason
+from choose.engines.weights.safe_folders import FILES, check_folder, content_files, loading_reason
 from choose.engines.weights.spec import DEFAULTS, Wheel, parse_wheel
 from choose.errors import ModelError
 from choose.files import file_sha256
@@ -123,7 +123,7 @@ def convert(file: Path, folder: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from choose.engines.hardware.compute_settings import quiet_loading
+    from choose.engines.hardware.device_and_dtype import quiet_loading
 
     with quiet_loading():
         try:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.engines.weights.fetch_wheel import fetch_wheel
-from choose.engines.weights.folder_checks import FILES, check_folder, content_files
+from choose.engines.weights.safe_folders import FILES, check_folder, content_files
 from choose.engines.weights.spec import ALLOWED, HUB, PREFIX, parse_wheel
 from choose.errors import ModelError
 from choose.files import file_sha256

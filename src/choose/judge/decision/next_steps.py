@@ -14,13 +14,6 @@ from typing import Any, NamedTuple
 from choose.formatting import rounded
 from choose.judge.decision.candidates import best_of
 from choose.judge.decision.chance import Outlook, chances_of
-from choose.judge.decision.gates import (
-    conflicts_fail,
-    credible,
-    rare_label_missed,
-    rare_labels,
-    relabelling_gain,
-)
 from choose.judge.decision.more_labels import (
     RowsNeeded,
     forecast_nearest_target,
@@ -30,6 +23,13 @@ from choose.judge.decision.more_labels import (
     steepest_gain,
 )
 from choose.judge.decision.rule import ENOUGH_RUNS, Case
+from choose.judge.decision.trust_conditions import (
+    conflicts_fail,
+    credible,
+    rare_label_missed,
+    rare_labels,
+    relabelling_gain,
+)
 from choose.judge.decision.verdict_kind import documents_limit, doubted_labels_limit, target_met
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely

@@ -13,8 +13,12 @@ from math import ceil
 import numpy as np
 
 from choose.judge.decision.candidates import Candidates
-from choose.judge.decision.gates import LABELS_CLEAN_ENOUGH, TASK_STABLE, may_hide_success
 from choose.judge.decision.rule import Case
+from choose.judge.decision.trust_conditions import (
+    LABELS_CLEAN_ENOUGH,
+    TASK_STABLE,
+    may_hide_success,
+)
 from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms

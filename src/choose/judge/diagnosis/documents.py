@@ -31,7 +31,7 @@ from choose.stats import Estimate
 from choose.stats.intervals import skewed_interval, two_way_interval
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.tasks.answering import Answering, abstains
-from choose.tasks.exchanged_facts import Drill
+from choose.tasks.document_drill import Drill
 from choose.types import Floats, Run
 
 # Resamples of the documents that tell how surely the largest gap is the largest.

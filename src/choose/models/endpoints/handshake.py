@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 from choose.errors import EndpointError
 from choose.files import digest
 from choose.models.endpoints.client import RequestFault
-from choose.models.endpoints.command_session import RequestChannel, RetriesExhausted
 from choose.models.endpoints.ledger import PaidAnswer
+from choose.models.endpoints.request_session import RequestChannel, RetriesExhausted
 from choose.models.endpoints.settings import LIMITS, Endpoint
 
 Message = dict[str, str]

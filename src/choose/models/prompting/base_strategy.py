@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from choose.engines.causal.stop_rules import limit_for
 from choose.engines.weights.spec import endpoint_name
-from choose.models.endpoints.command_session import model_digest
 from choose.models.endpoints.handshake import AnswerFormat, label_format, record_format, set_format
+from choose.models.endpoints.request_session import model_digest
 from choose.models.prompting.endpoint_prompter import EndpointPrompter
 from choose.models.prompting.local_prompter import LocalPrompter, SetPrompter
 from choose.models.prompting.prompts import (

@@ -10,11 +10,6 @@ from typing import Any
 from choose.engines.weights.spec import endpoint_name
 from choose.errors import EndpointError, MoneySpent, StrategyError
 from choose.models.endpoints.client import RequestFault
-from choose.models.endpoints.command_session import (
-    ChannelStopped,
-    RetriesExhausted,
-    current_session,
-)
 from choose.models.endpoints.handshake import (
     BYTES_PER_TOKEN,
     PROBE_TEXT,
@@ -26,6 +21,11 @@ from choose.models.endpoints.handshake import (
     request_body,
 )
 from choose.models.endpoints.ledger import PaidAnswer
+from choose.models.endpoints.request_session import (
+    ChannelStopped,
+    RetriesExhausted,
+    current_session,
+)
 from choose.models.endpoints.responses import LabelParser, RowAnswer, collect_answers, visible_text
 from choose.models.prompting.prompts import Turn, judged_answer, lines_of, single_line
 from choose.tasks.multilabel import Multilabel

@@ -20,7 +20,7 @@ from choose.data.stratify import hold_out, strata_of
 from choose.engines.weights.spec import endpoint_name
 from choose.errors import MoneySpent
 from choose.formatting import plural
-from choose.models.endpoints.command_session import current_session
+from choose.models.endpoints.request_session import current_session
 from choose.models.prompting.base_strategy import prompter_for
 from choose.models.prompting.endpoint_prompter import ExamplesTooLong
 from choose.models.prompting.prompts import (

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from choose.engines.environment_settings import cores
-from choose.engines.hardware.compute_settings import trains_in_bfloat16
-from choose.engines.hardware.memory import halvings, limits_of
+from choose.engines.hardware.batch_limits import halvings, limits_of
+from choose.engines.hardware.device_and_dtype import trains_in_bfloat16
 from choose.engines.hardware.packed_products import can_pack
 from choose.engines.hardware.placement import check_room
 from choose.engines.lora.batching import (

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.corpus import Corpus, Document, Span, is_drill
-from choose.tasks import exchanged_facts
+from choose.tasks import document_drill
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
-from choose.tasks.exchanged_facts import drill_of, exchange_facts, form, renumbered
+from choose.tasks.document_drill import drill_of, exchange_facts, form, renumbered
 from choose.tasks.value_parsing import as_date, occurs
 from choose.types import Dataset, Example, Fold
 
@@ -137,7 +137,7 @@ def test_there_are_as_many_as_the_limits_say(monkeypatch: pytest.MonkeyPatch) ->
     ids = [r.id for r in rows]
     drill = exchanged(rows, corpus, ids)
     assert len(drill.ids) == 50
-    monkeypatch.setattr(exchanged_facts, "SHARE", 0.6)
+    monkeypatch.setattr(document_drill, "SHARE", 0.6)
     drill = exchanged(rows, corpus, ids)
     assert len(drill.ids) == 100
     assert all(drill.targets[id] != f"{1000 + 7 * int(id[1:])}" for id in drill.ids)
