@@ -68,6 +68,7 @@ SCREENS: dict[str, Callable[[], Decision]] = {
     "many-rows-left": decisions.answered,
     "one-family": decisions.alone,
     "documents": decisions.reading,
+    "part-of-passages": decisions.partly_searched,
     "endpoints": decisions.served,
     "demo": demo,
     "demo-priced": priced,

@@ -60,11 +60,11 @@ def test_it_fits_the_screen_with_the_prompt_and_the_path_of_the_report(made, wid
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_no_sentence_is_cut_and_no_figure_stands_twice() -> None:
+def test_no_sentence_is_cut_and_the_budget_stands_in_the_command_alone() -> None:
     for height in (24, 40):
         body = shown(decisions.answered(), height=height).partition("More: ")[0]
         assert "…" not in body
-        assert body.count("--budget") == 1, "in the command alone"
+        assert body.count("--budget") == 1
         assert not re.search(r"\([^()]*\(", body), "a bracket in a bracket"
 
 
@@ -95,6 +95,27 @@ def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
         "count all answers."
     ) in " ".join(told(0.66).split())
     assert "*" not in told(other.accuracy.value - own.accuracy.value + 0.86)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "cell"),
+    [
+        (-0.86, -0.34, f"{MINUS}60.0 ±26.0"),
+        (-0.2, 0.0, f"{MINUS}10.0 ±10.0"),
+        (-0.3, 0.3, "range too wide"),
+    ],
+)
+def test_a_range_is_too_wide_only_where_it_leaves_open_which_is_better(low, high, cell):
+    """Gaps of 34 points or more were called "too few rows", and a bound of zero was none."""
+    found = decisions.answered()
+    gap = Estimate(value=(low + high) / 2, low=low, high=high)
+    cards = [
+        card.model_copy(update={"difference": gap}) if card.candidate == "lora" else card
+        for card in found.scorecards
+    ]
+    said = shown(found.model_copy(update={"scorecards": tuple(cards)}), 100)
+    (line,) = [line for line in said.splitlines() if "fine-tuning: lora" in line]
+    assert cell in line
 
 
 def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:

@@ -90,7 +90,7 @@ def test_u7_a_pair_has_one_range_on_a_page(form):
     """One pair had four ranges, and two of them contradicted each other."""
     told = re.findall(r"\+0\.4 \([^)]*\)", form(answered()))
     assert told == [f"+0.4 ({MINUS}7.6 to +8.4)"] * 2
-    assert "Chances without an answer: fine-tuning 25 %." in form(decisions.decision("incomplete"))
+    assert "Not measured: fine-tuning (25 % chance)." in form(decisions.decision("incomplete"))
 
 
 def test_rows_are_marked_where_every_candidate_answered_a_part() -> None:

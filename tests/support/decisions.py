@@ -8,13 +8,14 @@ from zlib import crc32
 
 import numpy as np
 
+from choose.corpus import AMONG_OTHERS, GOLD, NOTHING
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.base import Command, Record
 from choose.schema.decision import Decision, Method, Note, PromptText, Step
 from choose.schema.diagnosis import LossSplit
-from choose.schema.plan import LeftOut
+from choose.schema.plan import LeftOut, Searched
 from choose.types import FAMILIES, Kind, Run
 from simulation import losses
 from simulation.evidence import evidence
@@ -109,13 +110,39 @@ def behind_an_endpoint(seen: Evidence) -> Evidence:
     return replace(seen, name="tickets", candidates=infos, runs=runs)
 
 
-def documents(planted: Mapping[str, float], unfound: int = 0) -> Decision:
-    """Judge a study of questions on documents; no document has evidence for the first ones."""
+def documents(
+    planted: Mapping[str, float], unfound: int = 0, searched: Searched | None = None
+) -> Decision:
+    """Judge a study of questions on documents; no document has the answer to the first ones.
+
+    These are answered as without a passage, and not asked with the right one.
+    """
     scores, places = losses.world(np.random.default_rng(8), planted)
+    scores["clean"][:unfound] = scores[NOTHING][:unfound]
     seen = losses.with_others(losses.evidence(scores, places), scores)
     kept = {id: found for id, found in seen.items.evidence.items() if int(id[1:]) >= unfound}
-    items = replace(seen.items, evidence=kept)
-    return judge(replace(seen, items=items), Rule(metric="token-f1"))
+    seen = replace(
+        seen,
+        items=replace(seen.items, evidence=kept),
+        runs=tuple(_without_first(run, unfound) for run in seen.runs),
+        searched=searched,
+    )
+    return judge(seen, Rule(metric="token-f1"))
+
+
+def _without_first(run: Run, rows: int) -> Run:
+    """Take away the answers to the first rows that were given with the right passage."""
+    asked, answers, scores = dict(run.asked), dict(run.answers), dict(run.scores)
+    for view in ((control, 0) for control in (GOLD, AMONG_OTHERS) if (control, 0) in asked):
+        own, asked[view] = answers[view], asked[view][rows:]
+        answers[view] = replace(
+            own,
+            outputs=own.outputs[rows:],
+            status=own.status[rows:],
+            evidence=(own.evidence or ())[rows:],
+        )
+        scores[view] = {name: found[rows:] for name, found in scores[view].items()}
+    return replace(run, asked=asked, answers=answers, scores=scores)
 
 
 FEW_LOST = {"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}
@@ -130,7 +157,7 @@ KINDS: dict[Kind, Callable[[], Decision]] = {
         change=without("lora"), left_out=(LATE,),
     ),
     "fix-labels": lambda: judged(tfidf(0.8), prompt(0.6), lora(0.81), change=contradicting),
-    "fix-documents": lambda: documents(FEW_LOST, unfound=200),
+    "fix-documents": lambda: documents(FEW_LOST, unfound=150),
     "fix-retrieval": lambda: documents(losses.RETRIEVAL),
 }  # fmt: skip
 
@@ -185,6 +212,12 @@ def served() -> Decision:
 def reading() -> Decision:
     """A study of questions on documents; rag reads, and sentence copies."""
     return documents(losses.READING)
+
+
+def partly_searched() -> Decision:
+    """A study whose candidates searched a part of the passages; all take more than four hours."""
+    part = Searched(passages=2_500, whole=160_000, budget=20_000.0)
+    return documents(losses.READING, searched=part)
 
 
 def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:

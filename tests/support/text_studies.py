@@ -180,6 +180,6 @@ def compared(data, folder, *strategies, **grid):
     )
     store = Store.create(folder)
     plan, none = plan_trials(study, Pools(data)), GivenRuns((), ())
-    _write_plan(store, plan, none, None)
+    _write_plan(store, plan, none, None, data)
     _run_rounds(plan, store, Silent(), budget=Budget(), executor=None, given=none)
     return decide(store), store

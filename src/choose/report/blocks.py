@@ -210,7 +210,7 @@ _LETTERS = re.compile(r"\b(?!(?:to|of|under|s|min|h)\b)[^\W\d_]+")
 
 def is_figure(cell: str) -> bool:
     """Return whether a cell holds a figure, a range, a dash or nothing."""
-    known = cell in (DASH, words.TOO_FEW, "")
+    known = cell in (DASH, words.TOO_WIDE, "")
     return known or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
 
 
@@ -358,8 +358,9 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
     if decision.goal.get("volume"):
         del own["$ per 1,000"]
     if (gap := card.difference) and not card.chosen:
-        wide = (gap.high or 1) - (gap.low or -1) > words.TOLD
-        own[_against(decision)] = words.TOO_FEW if wide else plus_minus(gap)
+        low, high = -1 if gap.low is None else gap.low, 1 if gap.high is None else gap.high
+        vague = high - low > words.TOLD and low <= 0 <= high
+        own[_against(decision)] = words.TOO_WIDE if vague else plus_minus(gap)
     shared = own.pop("shared rows")
     del own["rows"], own["state"]
     named = {"family": family if member == family else f"{family}: {member}"}
@@ -387,8 +388,9 @@ def candidates(decision: Decision) -> Iterator[Block]:
     compared = words.compared_on(decision, [s.candidate for s in placed])
     left = f"Not measured or not compared: {others}." if others else ""
     verdict = decision.verdict
-    new = [f"{f} {chance_cell(decision, verdict.chance.get(f))}" for f in verdict.unmeasured]
-    left += f" Chances without an answer: {listed(new)}." * (bool(new) and bool(decision.chance))
+    odds = {f: chance_cell(decision, verdict.chance.get(f)) for f in verdict.unmeasured}
+    new = [f"{family} ({cell} chance)" for family, cell in odds.items()]
+    left += f" Not measured: {listed(new)}." * (bool(new) and bool(decision.chance))
     yield from paragraphs((compared, words.beyond_limits(decision), left), "note")
 
 

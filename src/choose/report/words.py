@@ -229,7 +229,7 @@ def _longest_prefix(text: str, width: int) -> str:
 POSSIBLE, SPOKEN_OF, NO_LOSS = 0.02, 0.05, 0.0005
 
 # Below so many rows, a share of rows is told as a count; what is told of a range as wide as this.
-FEW, TOLD, TOO_FEW = 30, 0.5, "too few rows"
+FEW, TOLD, TOO_WIDE = 30, 0.5, "range too wide"
 
 # How an answer is meant.
 Mood = Literal["", "good", "bad", "wait"]
@@ -343,8 +343,13 @@ def _missing(decision: Decision) -> str:
         said = "the answers so far do not tell which is better"
     if rest is None or rest.minutes is None or (names and rest.code != "begin"):
         return said
-    takes = f"allow {plural(round(rest.minutes), 'more minute')}"
-    return f"{said}; {_surer(decision, rest) or takes}"
+    return f"{said}; {_surer(decision, rest) or f'allow {_more_time(rest.minutes)}'}"
+
+
+def _more_time(minutes: float) -> str:
+    """Return ``15 more minutes``, or ``7 more hours``."""
+    long = minutes >= 300
+    return plural(round(minutes / 60 if long else minutes), f"more {'hour' if long else 'minute'}")
 
 
 def _rest(decision: Decision) -> Step | None:
@@ -384,6 +389,9 @@ def doubts(decision: Decision) -> Iterator[str]:
     if (decision.chance or 1.0) < SURE:
         only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
         yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
+    if verdict.kind == "fix-documents":
+        count, rows = len(decision.without_evidence), plural(decision.dataset.test_rows, "question")
+        yield f"The answers to {count:,} of {rows} occur in no document."
     yield from _others(decision)
     metric = metric_of(decision.goal.get("metric", DEFAULT))
     if metric.help and metric.key != DEFAULT:
@@ -446,9 +454,10 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     odds, lead = verdict.chance[family], verdict.leads.get(family, 0.0)
     who = upper(_named(decision, family, best))
     if odds > (decision.chance or 0.0):
-        told = f"is likelier to be the right choice ({chance(odds)})"
-        why = f", as {points(margin)} less would do" * (family == "baseline" and margin > 0)
-        yield f"{who} {told}{why}, but gives up more if it is not."
+        told = f"is more likely to be the right choice ({chance(odds)})"
+        why = f", as it may score up to {points(margin)} less"
+        why *= family == "baseline" and margin > 0
+        yield f"{who} {told}{why}. But if it is the wrong one, it gives up more."
     elif lead >= NO_LOSS:
         stated = odds >= LONG_ODDS and not _too_close(decision)
         by = f", by about {_points(lead)} if so" * stated
@@ -458,6 +467,9 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
 
 
 def _points(value: float) -> str:
+    """Return points; with two decimals near the limit of a small loss, which both sides share."""
+    if round(value, 3) == SMALL_LOSS:
+        return f"{number(100 * value, 2)} points"
     return points(round(value, 3)) if value >= NO_LOSS else "less than 0.1 points"
 
 
@@ -485,7 +497,7 @@ _CAVEATS: dict[CaveatCode, str] = {
     "easier among fewer.",
     "part-of-labels": "{names} learned from {rows} of {whole} rows{promised}.",
     "shift": "“{names}” is {shares}.",
-    "small-model": "As the {stronger}, only {models} {was} tried; a larger one may do better.",
+    "small-model": "{models} {only} tried; {larger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",
     "host-unknown": "Whether {names} meets --on-premises is unknown: its answers were given, "
     "and its name does not say who serves it.",
@@ -507,6 +519,9 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     failed = (evidence(decision, gate) for gate in decision.gates if gate.name in caveat.names)
     families = listed([called(decision, name) for name in caveat.names])
     facts = _facts(caveat) | words_in(decision).stronger
+    noun, *where = facts["stronger"].split(" ", 1)
+    several = len(caveat.names) > 1
+    be = "are" if several else "is"
     return _CAVEATS[caveat.code].format_map(
         facts
         | {
@@ -516,6 +531,8 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
             "total": f"{decision.dataset.test_rows:,}",
             "checks": " ".join(failed),
             "beyond": _limits(decision, caveat.names),
+            "only": f"{be} the only {' '.join([noun + 's' * several, *where])} that {facts['was']}",
+            "larger": "larger ones" if several else "a larger one",
             "promised": promised,
             "shares": f"{before} of the training rows and {now} of the test rows",
         }
@@ -537,7 +554,7 @@ def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:
         "first": first,
         "second": second,
         "names": listed(record.names),
-        "models": listed(list(map(short_model, record.names))) or "an unnamed model",
+        "models": listed(list(map(short_model, record.names))) or "An unnamed model",
         "was": "was" if len(record.names) == 1 else "were",
         "change": in_points(value) if value else DASH,
         **{name: f"{n or 0:,}" for name, n in counts.items() if not isinstance(n, Mapping)},
@@ -699,7 +716,7 @@ def compared_on(decision: Decision, names: Collection[str]) -> str:
 # What to do next: the sentences of each step, the first of which says it; one without content goes.
 
 # A chance that rises by less is not spoken of.
-SURER = 0.02
+SURER = 0.05
 
 # Row ids that a sentence lists.
 NAMED = 5
@@ -708,7 +725,7 @@ _FINISH, _KEPT = "Finish what was left out", "The results so far are kept"
 _STEPS: dict[StepCode, tuple[str, ...]] = {
     "add": ("Compare it with the other families: so far only {names} ran.", f"{_KEPT}."),
     "add-baseline": ("See what a cheap baseline gets on the same rows; it needs the texts.",),
-    "all-passages": ("Search all {total} passages.", "{on}"),
+    "all-passages": ("Search all {total} passages.", "All candidates answer again."),
     "begin": ("{more_time}: no answer yet from {families}.", "{on}"),
     "begin-paid": (
         "Allow more money: no answer yet from {families}, as --max-usd was used up.",
@@ -740,8 +757,8 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "{unread}",
     ),
     "separate": (
-        "Label more test rows: about {count} more tell {first} from {second} with a chance of "
-        "50 %{likely}.",
+        "Label more test rows: with about {count} more, the chance of a clear result between "
+        "{first} and {second} is 50 %{likely}.",
         "{effort}",
     ),
     "still-rising": (
@@ -768,9 +785,9 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
         about = f"about {needed.value:,.0f} ({needed.low:,.0f} {most}) more {words.labels}"
     price = f" and {dollars(step.usd)}" if step.usd is not None else ""
     took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
-    spread = "With so few runs, how much scores differ from run to run is"
+    spread = f"{100 * share:.0f} % of the uncertainty"
     if step.count == 1:
-        spread = "One run cannot show how much scores differ from run to run, which is taken to be"
+        spread = f"assumed to be {spread}, as one run cannot show it"
     return {
         "ids": rows_named(step.names, 8),
         "items": listed(step.names) or plural(step.count or 0, "part"),
@@ -781,9 +798,9 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
         "score": amount(share, score_noun(decision.goal)),
         "gain": points(share),
         "gained": size_in_points(step.gained) if step.gained else "",
-        "likely": f", {step.total:,} with 80 %" if step.total is not None else "",
+        "likely": f"; with {step.total:,} it is 80 %" if step.total is not None else "",
         "effort": f"{took}{price}." if took else "",
-        "spread": f"{spread} {100 * share:.0f} % of the uncertainty.",
+        "spread": f"Run-to-run variance is {spread}.",
     }
 
 
@@ -825,12 +842,16 @@ def _doubted(audit: Audit) -> str:
 
 
 def _surer(decision: Decision, step: Step) -> str:
-    """Return how sure more minutes should make it; empty where that is not known, or no surer."""
-    now, then, minutes = decision.chance, step.chance, step.minutes
-    if now is None or then is None or minutes is None or then < now + SURER:
+    """Return how sure more minutes should make it; empty where that is not known, or no surer.
+
+    That is of any family, and so compared with the likeliest, which may not be the named one.
+    """
+    then, minutes = step.chance, step.minutes
+    if decision.chance is None or then is None or minutes is None:
         return ""
-    more = plural(round(minutes), "more minute")
-    return f"{more} should make it about {chance(then)} sure"
+    if then < max(decision.verdict.chance.values()) + SURER:
+        return ""
+    return f"{_more_time(minutes)} should make it about {chance(then)} sure"
 
 
 def _by_family(decision: Decision, names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ proportion. Where nothing is left to gain, nothing is to do.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from math import ceil
 from typing import Any, NamedTuple
 
 from choose.formatting import rounded
@@ -317,13 +318,14 @@ def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, An
 
 def _search_all(searched: Searched) -> Step:
     """Return the search of all passages, where answers were found among a part of them."""
-    minutes = next((m for m in BUDGETS if 60 * m >= searched.budget), BUDGETS[-1])
+    minutes = next((m for m in BUDGETS if 60 * m >= searched.budget), 0)
+    hours = ceil(searched.budget / 3600)
     return Step(
         kind="evaluate-rest",
         code="all-passages",
         total=searched.whole,
-        minutes=float(minutes),
-        command=_command("compare", budget=f"{minutes}m"),
+        minutes=float(minutes or 60 * hours),
+        command=_command("compare", budget=f"{minutes}m" if minutes else f"{hours}h"),
     )
 
 
