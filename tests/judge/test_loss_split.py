@@ -8,7 +8,7 @@ import pytest
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
 from choose.judge.diagnosis.documents import largest_shares, loss_splits
-from choose.judge.evidence import CandidateInfo, Evidence
+from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import view_tables
 from choose.judge.scores.score_tables import study_scores
@@ -17,13 +17,14 @@ from choose.schema.diagnosis import LossSplit
 from choose.stats import Estimate
 from choose.types import Answers, Floats, Run
 from simulation.losses import (
-    METRICS,
     RETRIEVAL,
     RIGHT,
     evidence,
     tally,
+    with_others,
     world,
 )
+from support import decisions
 
 MIXED = {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
 
@@ -152,59 +153,26 @@ def test_intervals_cover_and_the_named_loss_is_the_planted_one(name: str) -> Non
     assert named.count >= (100 if name == "drawn" else 148)
 
 
-def judged(planted, unfound=0, missed=0):
-    """Judge a study of a reading candidate and a baseline that answers nothing rightly.
-
-    The first rows have no evidence, or it is not among the passages that were read.
-    """
-    scores, documents = world(np.random.default_rng(8), planted)
-    study = evidence(scores, documents)
+def test_rows_whose_evidence_was_not_found_are_listed() -> None:
+    scores, documents = world(np.random.default_rng(8), RETRIEVAL)
+    study = with_others(evidence(scores, documents), scores)
     runs = []
     for run in study.runs:
-        shown = run.answers["clean", 0].evidence or ()
-        evidence_read = (("z:0-1",),) * missed + tuple(shown[missed:])
-        found = replace(run.answers["clean", 0], evidence=evidence_read)
+        found = run.answers["clean", 0]
+        if found.evidence is not None:
+            found = replace(found, evidence=(("z:0-1",),) * 9 + found.evidence[9:])
         runs.append(replace(run, answers={**run.answers, ("clean", 0): found}))
-    study = replace(study, runs=tuple(runs))
-    other = CandidateInfo(name="nearest", strategy="nearest", family="baseline")
-    poor = [
-        replace(
-            run,
-            trial=replace(run.trial, candidate="nearest"),
-            answers={("clean", 0): replace(run.answers["clean", 0], evidence=None)},
-            asked={("clean", 0): run.asked["clean", 0]},
-            scores={
-                ("clean", 0): dict.fromkeys(METRICS, 0.02 * run.scores["clean", 0]["token-f1"])
-            },
-        )
-        for run in study.runs
-    ]
-    items = study.items
-    kept = {id: spans for id, spans in items.evidence.items() if int(id[1:]) >= unfound}
-    return judge(
-        replace(
-            study,
-            items=replace(items, evidence=kept),
-            candidates=(replace(study.candidates[0], reads=True), other),
-            runs=(*study.runs, *poor),
-        ),
-        Rule(metric="token-f1"),
-    )
-
-
-def test_rows_whose_evidence_was_not_found_are_listed() -> None:
-    decision = judged(RETRIEVAL, missed=9)
-    assert decision.loss_splits[0].missed == tuple(f"q{n:03}" for n in range(9))
-    first = decision.verdict.steps[0]
+    judged = judge(replace(study, runs=tuple(runs)), Rule(metric="token-f1"))
+    assert judged.loss_splits[0].missed == tuple(f"q{n:03}" for n in range(9))
+    first = judged.verdict.steps[0]
     assert first.kind == "fix-retrieval"
 
 
 def test_documents_come_first_where_most_answers_stand_nowhere() -> None:
-    decision = judged({"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}, unfound=200)
-    assert decision.verdict.kind == "fix-documents"
-    ids = decision.without_evidence
-    assert len(ids) == 200
-    first = decision.verdict.steps[0]
+    found = decisions.decision("fix-documents")
+    ids = found.without_evidence
+    assert len(ids) == 150
+    first = found.verdict.steps[0]
     assert first.kind == "fix-documents"
     assert first.names == ids
 

@@ -119,30 +119,11 @@ def documents(
     """
     scores, places = losses.world(np.random.default_rng(8), planted)
     scores["clean"][:unfound] = scores[NOTHING][:unfound]
+    scores[GOLD][:unfound] = scores[AMONG_OTHERS][:unfound] = np.nan
     seen = losses.with_others(losses.evidence(scores, places), scores)
     kept = {id: found for id, found in seen.items.evidence.items() if int(id[1:]) >= unfound}
-    seen = replace(
-        seen,
-        items=replace(seen.items, evidence=kept),
-        runs=tuple(_without_first(run, unfound) for run in seen.runs),
-        searched=searched,
-    )
+    seen = replace(seen, items=replace(seen.items, evidence=kept), searched=searched)
     return judge(seen, Rule(metric="token-f1"))
-
-
-def _without_first(run: Run, rows: int) -> Run:
-    """Take away the answers to the first rows that were given with the right passage."""
-    asked, answers, scores = dict(run.asked), dict(run.answers), dict(run.scores)
-    for view in ((control, 0) for control in (GOLD, AMONG_OTHERS) if (control, 0) in asked):
-        own, asked[view] = answers[view], asked[view][rows:]
-        answers[view] = replace(
-            own,
-            outputs=own.outputs[rows:],
-            status=own.status[rows:],
-            evidence=(own.evidence or ())[rows:],
-        )
-        scores[view] = {name: found[rows:] for name, found in scores[view].items()}
-    return replace(run, asked=asked, answers=answers, scores=scores)
 
 
 FEW_LOST = {"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}
