@@ -104,6 +104,7 @@ def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
         ("a.csv", b"\x1f\x8b\x08\x00junk", "gzip"),
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel"),
         ("a.csv", b"\x00\x01\x02\xff" * 50, "NUL byte"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "UTF-16 without a byte-order mark"),
         ("a.csv", b"%PDF-1.7 x", "PDF"),
         ("a.csv", "<!DOCTYPE html><html>", "web page"),
         ("a.csv", "version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),

@@ -16,14 +16,7 @@ from choose.judge.verdict import judge
 from choose.schema.diagnosis import LossSplit
 from choose.stats import Estimate
 from choose.types import Answers, Floats, Run
-from simulation.losses import (
-    RETRIEVAL,
-    RIGHT,
-    evidence,
-    tally,
-    with_others,
-    world,
-)
+from simulation.losses import RETRIEVAL, RIGHT, evidence, tally, with_others, world
 from support import decisions
 
 MIXED = {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}

@@ -35,9 +35,7 @@ from choose.schema.decision import (
     Step,
     StepCode,
 )
-from choose.schema.diagnosis import (
-    ErrorOverlap,
-)
+from choose.schema.diagnosis import ErrorOverlap
 from choose.stats import Estimate
 from choose.types import Kind
 from support import decisions

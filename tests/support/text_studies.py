@@ -121,7 +121,7 @@ class Chatty(Reader):
     learns: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
     wrong: ClassVar[float] = 0.15
-    broken: ClassVar[float] = 0.4
+    broken: ClassVar[float] = 0.6
 
 
 class Copier(Empty):

@@ -96,6 +96,15 @@ def test_a_right_answer_scores_1_by_each_metric_of_its_kind(task: Task, right: s
 def test_metrics_are_of_kinds_that_exist_and_only_those_of_labels_weigh_rows() -> None:
     assert {metric.kind for metric in METRICS.values()} == KINDS.keys()
     assert WEIGHTS.keys() < {*metrics_of(LABELS)}
+    assert {kind: metrics_of(kind)[0] for kind in KINDS} == {  # whatever the order of the list
+        "classification": "accuracy",
+        "multilabel": "example-f1",
+        "extraction": "field-f1",
+        "writing": "chrf",
+        "answering": "token-f1",
+        "ranking": "ndcg@10",
+        "scores": "score",
+    }
 
 
 @pytest.mark.parametrize("kind", sorted(NAMED))

@@ -81,7 +81,7 @@ def _targets(check: Check, facts: TargetFacts) -> Iterator[Line]:
     if (none := facts.unanswerable) is not None:
         yield line("answers", facts.few_unanswerable or 2 * none > facts.rows)
     if facts.corpus is not None:
-        yield line("documents", facts.corpus.documents == 1)
+        yield line("documents", facts.corpus.documents == 1 or facts.corpus.copies)
         if none is not None:
             yield line("evidence", check.named("not in documents"))
 

@@ -75,7 +75,7 @@ def fetch(
 _SAME = {
     **dict.fromkeys(("95 % ci", "ci", "confidence interval"), "range"),
     **dict.fromkeys(("baseline", "classifier", "cheap classifier"), "cheap baseline"),
-    **{"floor": "reference", "label noise": "noise", "likely": "sure"},
+    **{"floor": "reference", "label noise": "noise", "likely": "sure", "mean recall": "balanced"},
     "p (holm)": "holm",
 }
 
@@ -98,7 +98,8 @@ def meaning(word: str) -> str | None:
     column = plain.startswith(("against ", "rows of "))
     plain = plain.split()[0] if column else metric_of(_SAME.get(plain, plain)).name.lower()
     known = {name.lower(): text for name, text in glossary().items()}
-    spellings = (plain, plain.removesuffix("s"), f"{plain}s", plain.replace(" ", "-"))
+    spellings = [plain, plain.removesuffix("s"), f"{plain}s", plain.replace(" ", "-")]
+    spellings += [f"{plain.removesuffix('@k')}@10"]  # of a ranking's metrics
     return next((known[spelling] for spelling in spellings if spelling in known), None)
 
 

@@ -91,8 +91,9 @@ def _test_file(check: Check) -> Iterator[str]:
     if check.across is None or not check.across.all:
         yield "No test row repeats a training row."
         return
+    repeat = "repeats" if check.across.all == 1 else "repeat"
     yield (
-        f"{check.across.all:,} of {plural(check.test_file or 0, 'test row')} repeat training "
+        f"{check.across.all:,} of {plural(check.test_file or 0, 'test row')} {repeat} training "
         f"rows ({_likeness(check.across)}). choose excludes these training rows; accuracies "
         "measured on this file elsewhere may mislead."
     )
@@ -101,7 +102,8 @@ def _test_file(check: Check) -> Iterator[str]:
 def _duplicates(check: Check) -> Iterator[str]:
     repeats = check.within
     if not repeats.all:
-        yield "No text repeats another."
+        what = "question" if check.kind in ("answering", "ranking") else "text"
+        yield f"No {what} repeats another."
         return
     yield (
         f"Rows that repeat another row: {repeats.all:,} of {check.rows:,} ({_likeness(repeats)})."
@@ -272,6 +274,9 @@ def _documents(check: Check) -> Iterator[str]:
     )
     if facts.documents == 1:
         yield "Whatever is retrieved comes from this one."
+    if facts.copies:
+        has = "has" if len(facts.copies) == 1 else "have"
+        yield f"{len(facts.copies):,} {has} the text of another."
 
 
 def _evidence(check: Check) -> Iterator[str]:

@@ -120,7 +120,7 @@ class FileText:
 
 
 def text_of(path: Path) -> FileText:
-    """Return the text of a file in UTF-8, UTF-16 or Windows-1252.
+    """Return the text of a file in UTF-8, UTF-16 with a byte-order mark, or Windows-1252.
 
     Raises:
         DataError: naming the line that is none of these.
@@ -138,8 +138,8 @@ def text_of(path: Path) -> FileText:
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         raise DataError(
-            f"Line {line:,} of {name!r} holds a NUL byte: the file is binary or damaged. Export it "
-            "again as text (UTF-8)."
+            f"Line {line:,} of {name!r} holds a NUL byte: the file is binary, damaged, or UTF-16 "
+            "without a byte-order mark. Save it as UTF-8."
         )
     try:
         return FileText(content.decode("utf-8-sig"))
