@@ -1,6 +1,6 @@
 """The pages of the reference and the picture of the report, made from the code.
 
-``make docs`` writes them; ``tests/test_docs.py`` fails where a committed page is stale.
+``make docs`` writes them; ``tests/docs/test_reference.py`` fails where a committed page is stale.
 """
 
 from __future__ import annotations
