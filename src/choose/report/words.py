@@ -334,7 +334,7 @@ def _missing(decision: Decision) -> str:
     families = listed([called(decision, family) for family in names])
     said = f"{families} {'was' if len(names) == 1 else 'were'} not measured"
     if not names and rest is not None and rest.code == "all-passages":
-        said = f"only a part of {rest.total:,} passages was searched"
+        said = "only a part of the passages was searched"
     elif not names and rest is not None:
         often = "once" if rest.count == 1 else plural(rest.count or 0, "time")
         again = f"{_by_family(decision, rest.names)} ran only {often}"
