@@ -2,19 +2,20 @@
 
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import choose
+from choose.api import plan as api_plan
 from choose.api.compare import run_study
 from choose.api.plan import check as check_set
-from choose.api.plan import resolve
+from choose.api.plan import plan_in_time, plan_study, plan_trials, read_study, resolve
 from choose.cli.app import app
 from choose.conformance import WORDS_OF
 from choose.corpus import Corpus, Document
@@ -28,7 +29,7 @@ from choose.strategy import build
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
 from choose.tasks.value_parsing import occurs
-from choose.types import Example, Item
+from choose.types import Candidate, Example, Item
 from support.studies import load, write_lines
 
 # Words that the small encoder knows.
@@ -143,16 +144,10 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
     task = with_corpus(Ranking(), Corpus((Document(id="doc", text="A lynx."), *named)))
     asked = [Example(id=f"q{n}", text=a, target='{"doc": 1}') for n, a in enumerate(FRUITS)]
     strategy = build("tuned-encoder", seed=0, encoder=encoder, epochs=0)
-    seen: list[Example] = []
-    real = question_encoder_tuning.tuned_retriever
-
-    def spied(library: Any, pool: Sequence[Example], **how: Any) -> Any:
-        seen.extend(pool)
-        return real(library, pool, **how)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(question_encoder_tuning, "tuned_retriever", spied)
+    name, real = "tuned_retriever", question_encoder_tuning.tuned_retriever
+    with patch.object(question_encoder_tuning, name, side_effect=real) as spied:
         strategy.fit(task, asked)
+    seen = spied.call_args.args[1]
     assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}
     assert strategy.facts()["notes"][0].startswith(
@@ -216,44 +211,83 @@ def test_bad_files_end_with_one_line(tmp_path: Path) -> None:
         check(str(bare), documents, kind="ranking")
 
 
-def large(folder: Path) -> dict[str, str]:
-    """Write 300 questions about every third of 1,200 documents of one passage."""
+def large(folder: Path, long: int = 1_200) -> dict[str, str]:
+    """Write 300 questions about every third of 1,200 documents of one passage, every nth longer."""
     texts = [{"id": f"d{n}", "text": f"word{n} is in file {n % 7}."} for n in range(1_200)]
-    asked = [{"question": f"where word{n} ask{n}", "relevant": f"d{n}"} for n in range(0, 900, 3)]
+    for text in texts[long::long]:
+        text["text"] += " It is of no use to anyone." * 4_000
+    asked = [{"question": f"where word{n}", "relevant": f'{{"d{n}": 1}}'} for n in range(0, 900, 3)]
     files = {"path": asked, "documents": texts}
     return {key: write_lines(folder / f"{key}.jsonl", lines) for key, lines in files.items()}
 
 
 def test_parts_of_documents_are_nested_and_hold_what_their_rows_need(tmp_path: Path) -> None:
-    data, kept = load(**large(tmp_path)), list[set[str]]()
+    data, kept = load(**large(tmp_path, long=30)), list[set[str]]()
     few, more = (with_some_documents(data, most) for most in (300, 500))
     for part, most in ((few, 300), (more, 500)):
+        assert part is not None, "a large document ends no part"
         needed = {id for e in part.examples.values() for id in read_scores(e.target)}
         kept.append({*getattr(corpus_of(part.task), "by_id", ())})
         assert needed < kept[-1], "others are searched too"
         assert 0.9 * most < len(kept[-1]) <= most < 2.5 * len(needed)
         assert {*part.examples} == {*part.asked}
     assert kept[0] < kept[1]
+    assert few is not None
+    assert more is not None
     assert few.folds[0].pool == tuple(id for id in more.folds[0].pool if id in few.examples)
-    assert with_some_documents(data, 100) is data, "too few rows ask about so few documents"
+    assert with_some_documents(data, 100) is None, "too few rows ask about so few documents"
+
+
+def test_rows_without_evidence_keep_their_share(tmp_path: Path) -> None:
+    texts = [{"id": f"d{n}", "text": f"The word is word{n}."} for n in range(1_200)]
+    asked = [{"question": f"which {n}", "answers": [f"word{n}"] * (n % 6 > 0)} for n in range(600)]
+    files = {"path": asked, "documents": texts}
+    data = load(**{key: write_lines(tmp_path / f"{key}.jsonl", it) for key, it in files.items()})
+    for most in (300, 600):
+        part = with_some_documents(data, most)
+        assert part is not None
+        without = sum(not part.examples[id].evidence for id in part.asked)
+        assert without / len(part.asked) == pytest.approx(1 / 6, abs=0.04)
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(1_000, 300), (500, 600), (240, 1_200)])
-def test_a_part_of_the_passages_makes_no_choice_sure(
+def test_a_part_of_the_passages_makes_no_choice_sure_and_is_searched_again(
     encoder: str, tmp_path: Path, monkeypatch, seconds: float, most: int
 ) -> None:
-    monkeypatch.setattr(passage_search, "seconds_to_embed", lambda *_: seconds)
+    monkeypatch.setattr(passage_search, "seconds_to_embed", lambda *_, limit: seconds)
     own = {"data": large(tmp_path), "models": {"encoder": encoder}, "grid": {"rounds": 1}}
-    study = resolve(overrides=own, strategies=("bm25", "dense"))
-    verdict = run_study(study, out=tmp_path / "st").decision.verdict
+    study, place = resolve(overrides=own, strategies=("bm25", "dense")), tmp_path / "st"
+    verdict = run_study(study, out=place).decision.verdict
     found = [c for c in verdict.caveats if c.code == "part-of-documents"]
     assert [(round(c.rows or 0, -2), c.whole) for c in found] == [(most, 1_200)][: most < 1_200]
     said = (verdict.kind, [step.code for step in verdict.steps][:1])
     assert (said == ("incomplete", ["all-passages"])) == bool(found)
     assert max(verdict.chance.values()) < 0.951 or not found
-    trials = (tmp_path / "st/trials").iterdir()
-    keys = {json.loads((one / "trial.json").read_text())["trial"]["task"] for one in trials}
-    assert len(keys) == 1 + (seconds == 240), "few passages are searched first, then all"
+    trials = {file: file.stat().st_mtime_ns for file in (place / "trials").glob("*/*")}
+    keys = {json.loads(one.read_text())["trial"]["task"] for one in trials if one.suffix == ".json"}
+    assert len(keys) == 1
+    monkeypatch.setattr(passage_search, "seconds_to_embed", lambda *_, limit: seconds / 8)
+    assert run_study(study, out=place).decision.verdict == verdict
+    assert {file: file.stat().st_mtime_ns for file in trials} == trials
+    for budget, documents in ((60, most), (600, most), (2 * seconds, 1_200)):
+        own["grid"]["budget"] = budget
+        planning = plan_study(resolve(overrides=own, strategies=("bm25", "dense")), place)
+        jobs = [job for one in planning.rounds for job in one.jobs]
+        assert (planning.stored == len({job.trial.key for job in jobs})) == (documents == most)
+
+
+def test_all_passages_are_searched_beside_answers_from_elsewhere(
+    encoder: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(passage_search, "seconds_to_embed", lambda *_, limit: 1_000.0)
+    own = {"data": large(tmp_path), "models": {"encoder": encoder}}
+    read = read_study(resolve(overrides=own, strategies=("dense",)), None)
+    whole = plan_trials(read.study, read.pools)
+    served = Candidate(name="mine", strategy="served", params={"model": "endpoint:mine"})
+    more = replace(whole, candidates=(*whole.candidates, served))
+    for plan, measure in ((whole, False), (more, True)):
+        with patch.object(api_plan, "plan_trials", return_value=plan):
+            assert plan_in_time(read.study, read.pools, tmp_path, measure=measure) is plan
 
 
 @pytest.fixture(scope="module")

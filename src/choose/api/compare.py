@@ -26,7 +26,7 @@ from choose.answers.given import (
     remarks,
     with_files,
 )
-from choose.api.plan import ReadStudy, TrialPlan, plans_in_time, read_study
+from choose.api.plan import ReadStudy, TrialPlan, plan_in_time, read_study
 from choose.api.study_evidence import (
     evidence_of,
     method_of,
@@ -43,7 +43,7 @@ from choose.data.scenarios import Pools
 from choose.engines.hardware.device_and_dtype import check_compute
 from choose.engines.output_cache import caching
 from choose.errors import StudyError, quoted_list
-from choose.formatting import duration, plural
+from choose.formatting import plural
 from choose.judge.goal import RULE
 from choose.models.endpoints.request_session import connect_endpoints, current_session
 from choose.run.spending_limit import Approve, Budget, before_sending, refuse
@@ -115,14 +115,14 @@ def run_study(
     check_store(path, study, dataset)
     known = _existing_answers(read, given, watch)
     with caching(), connect_endpoints(study.endpoints, max_usd=most, study=str(path.absolute())):
-        for plan in plans_in_time(study, read.pools):  # an ordered list of trials, in rounds
-            with on_cluster(plan.study, plan.candidates, plan.pools, watch.noted) as executor:
-                _ask_consent(plan, path, watch, approve=approve, budget=budget)
-                with Store.create(path).held() as store:
-                    _write_plan(store, plan, known, home, dataset)
-                    _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
-        with Store.create(path).held() as store:
-            return Outcome(decision=decide(store), store=store.path, dropped=dataset.dropped)
+        # An ordered list of trials, in rounds. Given answers may come from all documents.
+        plan = plan_in_time(study, read.pools, path, measure=not known.runs)
+        with on_cluster(plan.study, plan.candidates, plan.pools, watch.noted) as executor:
+            _ask_consent(plan, path, watch, approve=approve, budget=budget)
+            with Store.create(path).held() as store:
+                _write_plan(store, plan, known, home, dataset)
+                _run_rounds(plan, store, watch, budget=budget, executor=executor, given=known)
+                return Outcome(decision=decide(store), store=store.path, dropped=dataset.dropped)
 
 
 def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
@@ -214,10 +214,8 @@ def _run_rounds(
 
 
 def _notes_on(plan: TrialPlan) -> Iterator[str]:
-    """Yield what part of the passages is searched, and labels without a row in the first round."""
-    if (found := plan.searched) is not None:
-        some = f"Every candidate searches the same {found.passages:,} of {found.whole:,} passages"
-        yield f"{some}; a budget of {duration(found.budget)} allows for all."
+    """Yield the notes of the plan, and labels without a row in the first round."""
+    yield from plan.notes
     dataset = plan.pools.dataset
     task, first = dataset.task, dataset.folds[0].pool[:FIRST_ROWS]  # drawn first
     known = {name for id in first for name in task.classes(dataset.examples[id].target)}

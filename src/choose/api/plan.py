@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from choose.engines.hardware.device_and_dtype import check_compute
 from choose.errors import StoreError
+from choose.formatting import duration
 from choose.models.endpoints.request_session import connect_endpoints
 from choose.schema.plan import Job, LeftOut, Planning, Round, Searched
 from choose.store.store import Store
@@ -84,20 +85,16 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     return None
 
 
-# Share of a budget in which the passages of the early rounds are embedded, its most seconds, and
-# the share for those of the others.
-EARLY_SHARE, EARLY_SECONDS, WHOLE_SHARE = 0.3, 60.0, 0.5
-
-# Rounds that search fewer passages than the rounds after them, of which so many times more must
-# then fit. Of fewer passages than the last, all are searched.
-EARLY_ROUNDS, MANY_MORE, FEW_PASSAGES = 2, 4, 1_000
+# Shares of a budget in which the passages that are searched may be embedded, and in which that time
+# is forecast. Of fewer passages than the last, all are searched.
+EMBED_SHARE, FORECAST_SHARE, FEW_PASSAGES = 0.5, 0.05, 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
     """A resolved study with its candidates, why others cannot take part, and its rounds.
 
-    `searched` are the passages that all candidates search, if those are not all.
+    `searched` are the passages that all candidates search, if those are not all; `notes` say so.
     """
 
     study: Study
@@ -106,6 +103,7 @@ class TrialPlan:
     refusals: tuple[LeftOut, ...] = ()
     rounds: Sequence[Round] = ()
     searched: Searched | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def jobs(self) -> list[Job]:
@@ -146,40 +144,59 @@ def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 
 
-def plans_in_time(study: Study, pools: Pools) -> list[TrialPlan]:
-    """Return the plan of a study, or two that run one after the other.
+def plan_in_time(study: Study, pools: Pools, folder: Path, *, measure: bool) -> TrialPlan:
+    """Return the plan of a study, on a part of the passages where embedding all takes too long.
 
-    Where embedding all passages takes too much of the budget, every candidate searches the same
-    part of them, and is asked about these alone. Where many more fit later, the early rounds alone
-    search few. Passages are halved until they fit, so that their number seldom changes.
+    Every candidate then searches the same part and is asked about it alone. Passages are halved
+    until they fit, or as long as enough rows ask about them. What a study in the `folder` searched
+    is searched again, unless its budget allows for more. Only with `measure`, which embeds some
+    passages, is a part chosen where there is no study yet.
     """
     from choose.data.scenarios import Pools, with_some_documents
+    from choose.study.candidates import check_constraints
+    from choose.tasks.answering import corpus_of
+
+    whole, budget, store = plan_trials(study, pools), study.grid.budget, Store(folder)
+    planned, corpus = store.is_planned, corpus_of(pools.dataset.task)
+    known, total = store.searched() if planned else None, len(corpus.passages()) if corpus else 0
+    if budget is None or total < FEW_PASSAGES or (known is None and (planned or not measure)):
+        return whole
+    check_constraints(study, whole.candidates)
+    seconds = known.budget * EMBED_SHARE if known else _seconds_to_embed(whole, budget)
+    halvings = ceil(log2(max(1.0, seconds / (EMBED_SHARE * budget))))
+    needed, least = seconds / EMBED_SHARE, known.passages if known else 0
+    for most in (total >> n for n in range(halvings, 0, -1)):
+        part = with_some_documents(pools.dataset, most) if most >= least else None
+        if part is not None and (some := corpus_of(part.task)) is not None:
+            number = len(some.passages())
+            note = (
+                f"Every candidate searches the same {number:,} of {total:,} passages; "
+                f"a budget of {duration(needed)} allows for all."
+            )
+            searched = Searched(passages=number, whole=total, budget=needed)
+            return replace(plan_trials(study, Pools(part)), searched=searched, notes=(note,))
+    note = (
+        f"Embedding all {total:,} passages takes about {duration(seconds)}, and no part of them "
+        "has enough test rows about it: all are searched."
+    )
+    return replace(whole, notes=(note,) if halvings else ())
+
+
+def _seconds_to_embed(plan: TrialPlan, budget: float) -> float:
+    """Forecast what embedding all passages takes; 0 where none are, or a candidate needs all.
+
+    A model that is served as it is may search all documents for itself.
+    """
     from choose.models.retrieval.passage_search import seconds_to_embed
     from choose.tasks.answering import corpus_of
 
-    whole, budget = plan_trials(study, pools), study.grid.budget
-    corpus = corpus_of(pools.dataset.task)
-    total = len(corpus.passages()) if corpus else 0
-    built = [build(c.strategy, seed=0, **c.params) for c in whole.candidates]
+    corpus = corpus_of(plan.pools.dataset.task)
+    if corpus is None or any(c.strategy == "served" for c in plan.candidates):
+        return 0.0
+    built = [build(c.strategy, seed=0, **c.params) for c in plan.candidates]
     encoders = {one.embeds() for one in built if isinstance(one, Embeds)} - {""}
-    if corpus is None or budget is None or total < FEW_PASSAGES or not encoders:
-        return [whole]
-    seconds = sum(seconds_to_embed(corpus, encoder) for encoder in encoders)
-
-    def within(limit: float) -> TrialPlan:
-        most = total >> max(0, ceil(log2(max(seconds, limit) / limit)))
-        part = pools.dataset if most == total else with_some_documents(pools.dataset, most)
-        if part is pools.dataset or (some := corpus_of(part.task)) is None:
-            return whole
-        number, needed = len(some.passages()), seconds / WHOLE_SHARE
-        searched = Searched(passages=number, whole=total, budget=needed)
-        return replace(plan_trials(study, Pools(part)), searched=searched)
-
-    early, last = within(min(EARLY_SHARE * budget, EARLY_SECONDS)), within(WHOLE_SHARE * budget)
-    few, many = (plan.searched.passages if plan.searched else total for plan in (early, last))
-    if many >= MANY_MORE * few:
-        return [replace(early, rounds=early.rounds[:EARLY_ROUNDS]), last]
-    return [early if early.searched and last.searched else last]
+    limit = FORECAST_SHARE * budget / max(1, len(encoders))
+    return sum(seconds_to_embed(corpus, encoder, limit=limit) for encoder in encoders)
 
 
 def plan_study(study: Study, file: object = None, rows: Tables | None = None) -> Planning:
@@ -200,7 +217,7 @@ def plan_study(study: Study, file: object = None, rows: Tables | None = None) ->
     study, pools = read.study, read.pools
     folder = folder_of(study, pools.dataset, home)
     with connect_endpoints(study.endpoints):
-        plan = plan_trials(study, pools)
+        plan = plan_in_time(study, pools, folder, measure=False)
         check_constraints(study, plan.candidates)
     stores = [Store(folder), *giving_stores(folder, home)]
     trials = {job.trial.key: job.trial for job in plan.jobs}.values()

@@ -16,7 +16,7 @@ from typing import Any
 import tomli_w
 
 from choose.answers.given import is_model, with_files
-from choose.data.scenarios import pool_rows
+from choose.data.scenarios import pool_rows, with_some_documents
 from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
@@ -47,6 +47,8 @@ def nothing_measured(store: Store) -> Evidence:
     told = (f"{c['name']}: {c['warning']}" for c in candidates if c.get("warning"))
     test_rows = set(dataset.asked)
     training = tuple(id for id in rows if id not in test_rows and rows[id].labelled)
+    searched = store.searched()
+    part = with_some_documents(dataset, searched.passages) if searched else None
     return Evidence(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -63,8 +65,8 @@ def nothing_measured(store: Store) -> Evidence:
         unseen=_unseen(dataset) if labels else {},
         leaked=dataset.leaked,
         task=dataset.task,
-        drill=drill_of(dataset),
-        searched=store.searched(),
+        drill=drill_of(part or dataset),
+        searched=searched,
     )
 
 

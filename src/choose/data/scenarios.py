@@ -21,7 +21,7 @@ from choose.data.stratify import (
     stratified_sample,
     training_pool,
 )
-from choose.tasks.answering import abstains, corpus_of, with_corpus
+from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.evidence_spans import evidence_of_another
 from choose.tasks.kinds import KINDS
 from choose.tasks.ranking import read_scores
@@ -323,19 +323,24 @@ def to_learn_from(task: Task, rows: Iterable[Example], taught: bool) -> Iterator
             yield replace(row, target=row.taught, accepted=(), taught=None)
 
 
-# Test rows of a fold without which a part of the documents answers too little.
+# Test rows of a fold with evidence without which a part of the documents answers too little.
 FEWEST_ASKED = 25
 
+# Most passages of the documents about a row in a part: larger ones are in none, so that they do not
+# end a small part.
+MOST_ABOUT = 250
 
-def with_some_documents(dataset: Dataset, most: int) -> Dataset:
+
+def with_some_documents(dataset: Dataset, most: int) -> Dataset | None:
     """Return a dataset with documents of at most so many passages, and the rows about these.
 
     Documents about a test row, those about a training row, and others take turns, in an order that
-    ids decide: more passages only add documents and rows. Where a fold would have too few test
-    rows, all documents stay.
+    ids decide: more passages only add documents and rows. Rows without evidence keep their share.
+    None where a fold would have too few test rows, or documents were not read.
     """
     corpus, task, rows = corpus_of(dataset.task), dataset.task, dataset.examples
-    assert corpus is not None
+    if corpus is None:
+        return None
     about = {
         id: {*read_scores(e.target)} if task.kind == "ranking" else {s.document for s in e.evidence}
         for id, e in rows.items()
@@ -346,25 +351,38 @@ def with_some_documents(dataset: Dataset, most: int) -> Dataset:
         *([about[id] for id in _hashed(ids) if about[id]] for ids in parts),
         [{id} for id in _hashed(corpus.by_id)],
     ]
-    sizes = Counter(passage.span.document for passage in corpus.passages())
-    kept, left = set[str](), most
-    for some in filter(None, chain.from_iterable(zip_longest(*turns))):
-        left -= sum(sizes[id] for id in some - kept)
-        if left < 0:
-            break
-        kept |= some
-    known = {id for id in rows if about[id] <= kept and (about[id] or abstains(rows[id].target))}
+    kept = _first_documents(corpus, filter(None, chain.from_iterable(zip_longest(*turns))), most)
+    known = {id for id in rows if about[id] and about[id] <= kept}
+    for ids in parts:
+        located = {id for id in ids if about[id]}
+        share = len(located & known) / max(1, len(located))
+        known |= {id for id in ids - located if _uniform("documents", 0, id) < share}
 
     def within(ids: Sequence[str]) -> tuple[str, ...]:
         return tuple(id for id in ids if id in known)
 
     folds = tuple(Fold(pool=within(f.pool), questions=within(f.questions)) for f in dataset.folds)
     for fold, whole in zip(folds, dataset.folds, strict=True):
-        if len(fold.questions) < min(FEWEST_ASKED, len(whole.questions)):
-            return dataset
+        some, all_of = (sum(bool(about[id]) for id in one.questions) for one in (fold, whole))
+        if some < max(1, min(FEWEST_ASKED, all_of)):
+            return None
     documents = Corpus(tuple(d for d in corpus.documents if d.id in kept))
     examples = {id: rows[id] for id in rows if id in known}
     return replace(dataset, task=with_corpus(task, documents), examples=examples, folds=folds)
+
+
+def _first_documents(corpus: Corpus, parts: Iterable[set[str]], most: int) -> set[str]:
+    """Return the ids of the first of these that have at most so many passages in all."""
+    sizes = Counter(passage.span.document for passage in corpus.passages())
+    kept, left = set[str](), most
+    for some in parts:
+        if sum(sizes[id] for id in some) > MOST_ABOUT:
+            continue
+        left -= sum(sizes[id] for id in some - kept)
+        if left < 0:
+            break
+        kept |= some
+    return kept
 
 
 def _hashed(ids: Iterable[str]) -> list[str]:

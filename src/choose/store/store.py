@@ -528,9 +528,13 @@ class Store:
                 raise ValueError("it lacks [goal] or [grid]")
             return without_gone_keys(study)
 
+    @property
+    def is_planned(self) -> bool:
+        return (self.path / "grid.json").exists()
+
     def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
         """Return the candidates and the trials of the grid, in the order they were planned."""
-        if not (self.path / "grid.json").exists():
+        if not self.is_planned:
             raise StoreError(
                 f"{str(self.path)!r} stopped before its trials were planned. "
                 "Run choose compare again with the same --out."

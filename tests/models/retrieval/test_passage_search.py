@@ -161,6 +161,15 @@ def test_an_index_is_built_once_for_the_same_documents_and_settings(encoder, mon
     assert passage_index(corpus(texts[1:]), "bm25", 50, encoder) is not words
 
 
+def test_what_embedding_takes_is_forecast_alike_whatever_is_cached(encoder: str) -> None:
+    texts = corpus([f"word{n} of the file" for n in range(200)])
+    few = passage_search.seconds_to_embed(texts, encoder, limit=0)
+    before = passage_search.seconds_to_embed(texts, encoder)
+    passage_index(texts, "dense", 100, encoder)
+    assert passage_search.seconds_to_embed(texts, encoder) == pytest.approx(before)
+    assert few > 0
+
+
 def test_the_cache_of_indexes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     kept = passage_index(corpus(TEXTS), "bm25", 1, "")

@@ -432,7 +432,7 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
     """Return the documents of a task with a retriever, or with each where `way` is ``auto``.
 
     Of more than `MOST_EMBEDDED` passages, or where embedding them would take more than the time of
-    a fit that has one, ``auto`` is BM25 alone.
+    a fit that has one, ``auto`` is BM25 alone. An index that another fit has made is used.
     """
     corpus = corpus_of(task)
     if corpus is None:
@@ -444,24 +444,31 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
         ways = WAYS[:1]
     elif way == "auto":
         limit = seconds_to_aim()
-        in_time = limit == inf or seconds_to_embed(corpus, encoder, words) <= limit
+        made = _index_key(corpus, "dense", words, encoder) in _INDEXES
+        in_time = limit == inf or made or seconds_to_embed(corpus, encoder, words) <= limit
         if not decided_in_time(f"embedding passages of {words} words", in_time, 1):
             ways = WAYS[:1]
     return [Library.opened(corpus, one, words, encoder) for one in ways]
 
 
-# Passages that are embedded to forecast what all take.
-FORECAST_FROM = 64
+# Passages that are embedded to forecast what all take, and how many between looks at the clock.
+FORECAST_FROM, FORECAST_STEP = 64, 8
 
 
-def seconds_to_embed(corpus: Corpus, encoder: str, words: int = WORDS) -> float:
-    """Forecast from some passages what embedding those takes that are not cached."""
-    loaded, texts = load_encoder(encoder), [passage.shown for passage in corpus.passages(words)]
-    loaded.load_cached(texts)
-    some = texts[:: -(-len(texts) // FORECAST_FROM)]
-    loaded.embed(some)
-    new = sum(text not in loaded.vectors for text in texts)
-    return loaded.cached_seconds(some) / len(some) * new
+def seconds_to_embed(
+    corpus: Corpus, encoder: str, words: int = WORDS, *, limit: float = inf
+) -> float:
+    """Forecast what embedding all passages takes, whatever is cached; 0 where there are none.
+
+    The forecast is from some passages, and from fewer where the first take `limit` seconds.
+    """
+    loaded, start, done = load_encoder(encoder), perf_counter(), 0
+    texts = [*dict.fromkeys(passage.shown for passage in corpus.passages(words))]
+    some = texts[:: max(1, -(-len(texts) // FORECAST_FROM))]
+    while done < len(some) and (not done or perf_counter() - start < limit):
+        loaded.embed(some[done : done + FORECAST_STEP])
+        done = min(done + FORECAST_STEP, len(some))
+    return loaded.cached_seconds(some[:done]) / max(1, done) * len(texts)
 
 
 def library_for(

@@ -92,7 +92,7 @@ class LiveProgress:
             self._say(reach_line(reach, families, len(dataset.asked), budget), style="dim")
         for refusal in refusals:
             self._say(f"Left out: {left_out_line(refusal)}", style="yellow")
-        if self._console.is_terminal and self._bar is None:
+        if self._console.is_terminal:
             self._bar = Live(console=self._console, get_renderable=self._shown, transient=True)
             self._bar.start()
 
