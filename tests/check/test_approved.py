@@ -1,6 +1,5 @@
 """The pages of audits by kind of target, as they were approved (see `report/test_approved.py`)."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,7 @@ from choose.report.blocks import check_blocks
 from choose.report.terminal.pages import Page
 from choose.schema.check import Check
 from report.test_approved import approve
-from support.studies import write_csv
-
-
-def write(name: str, rows: list[dict[str, object]]) -> str:
-    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return name
+from support.studies import write_csv, write_lines
 
 
 def labels() -> Check:
@@ -41,19 +35,19 @@ def records() -> Check:
     rows[10]["target"]["people"], rows[20]["target"]["tree"] = "six", "willow"
     rows[30]["target"]["name"] = "Ann"
     rows.append({**rows[40], "target": {"people": 9}})
-    return plan.check(plan.resolve(write("records.jsonl", rows))).record
+    return plan.check(plan.resolve(write_lines("records.jsonl", rows))).record
 
 
 def texts() -> Check:
     rows = [summary(i) for i in range(60)]
-    return plan.check(plan.resolve(write("texts.jsonl", rows))).record
+    return plan.check(plan.resolve(write_lines("texts.jsonl", rows))).record
 
 
 def answers() -> Check:
     rows = [question(i) for i in range(120)]
     rows[4]["answers"], rows[5]["answers"] = [], ["plenty", "lots of them"]
     data = {"data": {"fields": ["passage"]}}
-    return plan.check(plan.resolve(write("answers.jsonl", rows), None, data)).record
+    return plan.check(plan.resolve(write_lines("answers.jsonl", rows), None, data)).record
 
 
 def documents() -> Check:
@@ -61,8 +55,8 @@ def documents() -> Check:
     rows[3]["answers"] = ["nine hundred"]
     pages = [shop(n) for n in range(70)]
     pages.append({**pages[2], "id": "copy"})
-    data = {"data": {"documents": write("documents.jsonl", pages)}}
-    return plan.check(plan.resolve(write("asked.jsonl", rows), None, data)).record
+    data = {"data": {"documents": write_lines("documents.jsonl", pages)}}
+    return plan.check(plan.resolve(write_lines("asked.jsonl", rows), None, data)).record
 
 
 @pytest.mark.parametrize("of", [labels, rare, records, texts, answers, documents])

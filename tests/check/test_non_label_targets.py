@@ -1,6 +1,5 @@
 """What `choose check` says of targets that are records or texts."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,7 @@ def summary(i: int) -> dict[str, Any]:
 
 
 def checked(folder: Path, rows: list[dict[str, Any]], **more: Any) -> Check:
-    path = folder / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return check(resolve(str(path), None, more)).record
+    return check(resolve(lines(folder / "rows.jsonl", rows), None, more)).record
 
 
 def says(record: Check, topic: str) -> str:
@@ -100,8 +97,7 @@ def test_a_field_of_the_test_file_alone_is_named(tmp_path: Path) -> None:
     rows = [booking(i) for i in range(80)]
     test = [booking(i) for i in range(100, 120)]
     test[0]["target"]["po"] = "17"
-    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in test))
-    record = checked(tmp_path, rows, data={"test": str(tmp_path / "test.jsonl")})
+    record = checked(tmp_path, rows, data={"test": lines(tmp_path / "test.jsonl", test)})
     assert "Only in the test file: 'po'." in says(record, "Fields")
 
 

@@ -290,9 +290,8 @@ def test_one_document_of_100_megabytes_takes_time_and_memory_as_its_length(tmp_p
         {"question": f"What is the lamp of hall Zq{n}x?", "answers": [f"{n}k teal"]}
         for n in range(20)
     ]
-    file = tmp_path / "questions.jsonl"
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in asked))
-    command = [sys.executable, "-c", HUGE, str(file), str(tmp_path / "book.txt")]
+    file = lines(tmp_path / "questions.jsonl", asked)
+    command = [sys.executable, "-c", HUGE, file, str(tmp_path / "book.txt")]
     told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert told["evidence"] == [1] * 20
     assert told["answers"] == [fact.strip() for fact in facts[10:]]
