@@ -16,7 +16,7 @@ from choose.formatting import duration
 from choose.models.endpoints.request_session import connect_endpoints
 from choose.schema.plan import Job, LeftOut, Planning, Round, Searched
 from choose.store.store import Store
-from choose.strategy import Embeds, build
+from choose.strategy import Embeds, build, find
 from choose.study.config import Study
 from choose.study.find_study_folder import folder_of, giving_stores, stored_in, stored_studies
 from choose.study.resolve_study import Overrides, load_study, only, sample_settings
@@ -185,13 +185,14 @@ def plan_in_time(study: Study, pools: Pools, folder: Path, *, measure: bool) -> 
 def _seconds_to_embed(plan: TrialPlan, budget: float) -> float:
     """Forecast what embedding all passages takes; 0 where none are, or a candidate needs all.
 
-    A model that is served as it is may search all documents for itself.
+    A fine-tuned model that learns nothing here is served as it is: it may search all for itself.
     """
     from choose.models.retrieval.passage_search import seconds_to_embed
     from choose.tasks.answering import corpus_of
 
     corpus = corpus_of(plan.pools.dataset.task)
-    if corpus is None or any(c.strategy == "served" for c in plan.candidates):
+    classes = [find(c.strategy) for c in plan.candidates]
+    if corpus is None or any(c.family == "fine-tuning" and not c.learns for c in classes):
         return 0.0
     built = [build(c.strategy, seed=0, **c.params) for c in plan.candidates]
     encoders = {one.embeds() for one in built if isinstance(one, Embeds)} - {""}
