@@ -149,24 +149,25 @@ def plan_in_time(study: Study, pools: Pools, folder: Path, *, measure: bool) -> 
 
     Every candidate then searches the same part and is asked about it alone. Passages are halved
     until they fit, or as long as enough rows ask about them. What a study in the `folder` searched
-    is searched again, unless its budget allows for more. Only with `measure`, which embeds some
-    passages, is a part chosen where there is no study yet.
+    is searched again, unless the budget allows for more; without one, only `measure` embeds some.
     """
     from choose.data.scenarios import Pools, with_some_documents
     from choose.study.candidates import check_constraints
     from choose.tasks.answering import corpus_of
 
-    whole, budget, store = plan_trials(study, pools), study.grid.budget, Store(folder)
-    planned, corpus = store.is_planned, corpus_of(pools.dataset.task)
-    known, total = store.searched() if planned else None, len(corpus.passages()) if corpus else 0
+    whole, budget = plan_trials(study, pools), study.grid.budget
+    corpus, known, planned = corpus_of(pools.dataset.task), None, False
+    total = len(corpus.passages()) if corpus else 0
+    with suppress(StoreError):  # a plan that is damaged is written anew
+        known, planned = Store(folder).searched(), True
     if budget is None or total < FEW_PASSAGES or (known is None and (planned or not measure)):
         return whole
     check_constraints(study, whole.candidates)
     seconds = known.budget * EMBED_SHARE if known else _seconds_to_embed(whole, budget)
     halvings = ceil(log2(max(1.0, seconds / (EMBED_SHARE * budget))))
     needed, least = seconds / EMBED_SHARE, known.passages if known else 0
-    for most in (total >> n for n in range(halvings, 0, -1)):
-        part = with_some_documents(pools.dataset, most) if most >= least else None
+    for most in (total >> n for n in range(halvings, 0, -1) if total >> n >= least):
+        part = with_some_documents(pools.dataset, most)
         if part is not None and (some := corpus_of(part.task)) is not None:
             number = len(some.passages())
             note = (

@@ -528,13 +528,9 @@ class Store:
                 raise ValueError("it lacks [goal] or [grid]")
             return without_gone_keys(study)
 
-    @property
-    def is_planned(self) -> bool:
-        return (self.path / "grid.json").exists()
-
     def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
         """Return the candidates and the trials of the grid, in the order they were planned."""
-        if not self.is_planned:
+        if not (self.path / "grid.json").exists():
             raise StoreError(
                 f"{str(self.path)!r} stopped before its trials were planned. "
                 "Run choose compare again with the same --out."
@@ -552,7 +548,10 @@ class Store:
         """Return the passages that the trials of the grid search, if those are not all."""
         with reading(self.path / "grid.json"):
             found = json.loads(read_text(self.path / "grid.json")).get("searched")
-            return None if found is None else Searched(**found)
+            if found is None:
+                return None
+            passages, whole = int(found["passages"]), int(found["whole"])
+            return Searched(passages=passages, whole=whole, budget=float(found["budget"]))
 
     def state(self) -> str:
         """Identify everything that a verdict depends on, by names, sizes and times of files.
