@@ -130,7 +130,8 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        return digest_rows([(d.id, d.title, d.text) for d in self.documents])
+        # Stored studies have a date in it, of which these documents have none.
+        return digest_rows([(d.id, d.title, d.text, "None") for d in self.documents])
 
     @cached_property
     def by_id(self) -> Mapping[str, Document]:

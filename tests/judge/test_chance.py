@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from time import process_time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole, joint_distribution
 from choose.judge.scores.score_tables import study_scores
+from choose.schema.plan import Searched
 from simulation.evidence import evidence
 from simulation.worlds import draw
 from support.simulated_studies import lora, majority, probe, prompt, study, tfidf
@@ -47,14 +49,8 @@ def without(seen: Evidence, *names: str, folds: int = 9) -> Evidence:
 
 
 def test_words_follow_numbers() -> None:
-    assert [word_of(c) for c in (1.0, SURE, 0.949, LIKELY, 0.799, 0.0)] == [
-        "sure",
-        "sure",
-        "likely",
-        "likely",
-        "open",
-        "open",
-    ]
+    numbers = (1.0, SURE, 0.949, LIKELY, 0.799, 0.0)
+    assert [*map(word_of, numbers)] == [*["sure"] * 2, *["likely"] * 2, *["open"] * 2]
 
 
 def test_of_two_the_chance_and_the_loss_are_those_of_the_normal_distribution() -> None:
@@ -84,6 +80,16 @@ def test_chances_of_families_add_up_to_that_of_beating_the_floor() -> None:
     for family, members in (("baseline", ("tfidf",)), ("prompting", ("prompt",))):
         own = sum(result.candidates[name] for name in members)
         assert own == pytest.approx(result.families[family])
+
+
+@pytest.mark.parametrize("rivals", [[], [lora(0.5)]])
+def test_nothing_is_or_will_be_sure_by_a_part_of_the_passages(rivals: list[Any]) -> None:
+    seen = study([majority(), tfidf(0.9), *rivals], ROWS, 2)
+    part = replace(seen, searched=Searched(passages=10, whole=100, budget=60.0))
+    result = found(part, whole(seen))
+    assert max(*result.families.values(), *result.candidates.values()) < SURE
+    assert result.later is not None
+    assert (result.later.chance, result.later.moved) == (pytest.approx(0.9, abs=0.01), 0.0)
 
 
 def test_what_was_not_measured_has_a_chance_unless_nothing_is_left_to_gain() -> None:
@@ -152,7 +158,7 @@ def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
         told = [(c.family, *map(word_of, c.families.values())) for c in (before, after)]
         came.append((after.families[after.family], after.loss, told[0] != told[1]))
     surer, loss, moved = np.mean(came, axis=0) - np.mean(said, axis=0)
-    assert moved == pytest.approx(0.0, abs=0.1)
+    assert -0.05 < moved < 0.1
     assert -0.03 < surer < 0.08
     assert loss == pytest.approx(0.0, abs=0.003)
 

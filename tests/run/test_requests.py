@@ -27,8 +27,6 @@ CLEAN = ("clean", 0)
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.install(monkeypatch)
-    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.0)
-    monkeypatch.setattr(fakes.Steady, "ask_seconds", 0.0)
 
 
 DATA = dataset(rows=600)

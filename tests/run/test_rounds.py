@@ -17,7 +17,7 @@ from choose.run import forecast, predict_test_rows, spending_limit, trial
 from choose.run.forecast import Pace
 from choose.run.loop import Loop, Summary
 from choose.run.spending_limit import Budget
-from choose.run.trial import run_trial
+from choose.run.trial import failed_run, run_trial
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
@@ -32,9 +32,6 @@ from support.studies import ONCE, dataset, study
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.install(monkeypatch)
     monkeypatch.setattr(fakes.Steady, "family", "fine-tuning")
-    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.0)
-    monkeypatch.setattr(fakes.Steady, "ask_seconds", 0.0)
-    monkeypatch.setattr(fakes.Sluggish, "ask_seconds", 0.0)
 
 
 class Seen:
@@ -384,6 +381,9 @@ def test_a_higher_budget_goes_on_at_the_next_round(tmp_path: Path, now: list[flo
     one = Set(tmp_path, "tfidf", "steady", rows=2_400)
     clocked(one, now, 60.0)
     assert max(size for _, size in one.rows("steady")) == 250
+    trials = [j.trial for r in one.rounds for j in r.jobs if j.trial.candidate == "steady"]
+    too_large = next(trial for trial in trials if trial.train_size > 250)
+    one.store.add(failed_run(too_large, "no memory then"))
     clocked(one, now, 3_000.0)
     assert {size for name, size in one.fitted if name == "steady"} == {1_920}
     clocked(one, now, 60.0)

@@ -26,6 +26,7 @@ from choose.export.exported_model import Model
 from choose.models.retrieval import passage_search, question_encoder_tuning
 from choose.report import check_words
 from choose.schema.check import Check
+from choose.schema.decision import SURE
 from choose.strategy import build
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
@@ -251,7 +252,7 @@ def test_a_part_of_the_passages_makes_no_choice_sure_and_is_searched_again(
     assert [(round(c.rows or 0, -2), c.whole) for c in found] == [(most, 1_200)][: most < 1_200]
     said = (verdict.kind, [step.code for step in verdict.steps][:1])
     assert (said == ("incomplete", ["all-passages"])) == bool(found)
-    assert max(verdict.chance.values()) < 0.951 or not found
+    assert max(verdict.chance.values()) < SURE or not found
     trials = {file: file.stat().st_mtime_ns for file in (place / "trials").glob("*/*")}
     monkeypatch.setattr(passage_search, "seconds_to_embed", lambda *_, limit: seconds / 8)
     assert run_study(study, out=place).decision.verdict == verdict

@@ -151,6 +151,11 @@ class State:
         run = self.runs.get(job.trial.key)
         return len(run.asked.get(CLEAN, ())) if run else 0
 
+    def fit_of(self, job: Job) -> Run | None:
+        """Return the run of a job whose fit was made; None where there is none, or it failed."""
+        run = self.runs.get(job.trial.key)
+        return run if run is not None and run.error is None else None
+
     def has_ended(self, job: Job) -> bool:
         """Return whether all that a job asks is answered, or it failed."""
         run = self.runs.get(job.trial.key)

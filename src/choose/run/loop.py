@@ -24,7 +24,7 @@ from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Ro
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.rounds import CONTROLS, DRILLS
-from choose.types import STANDARD, Family, Run
+from choose.types import STANDARD, Family, Run, Trial
 
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
@@ -35,6 +35,9 @@ ROWS_OF_A_FAMILY = 100
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
 GROWTH, AMPLE = 4, 0.5
+
+# Pools of folds are as large within this share of their rows.
+ALIKE = 0.95
 
 # Share of the budget that fits of the comparison leave for the rounds after it.
 RESERVE = 0.1
@@ -160,17 +163,21 @@ class Loop:
             return False
         planned = (j.trial for r in self._compared for j in r.jobs)
         more = [t for t in planned if t.candidate == state.name and t.train_size >= size]
-        if made := {t.train_size for t in more if not t.fold and self.store.get(t)}:
+        if made := {t.train_size for t in more if not t.fold and self._was_fitted(t)}:
             return size not in made  # by an earlier command
         most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
         if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
             return True
         rests = [self._rest(other) for other in self.states.values()]
         shorter = any(0 < rest < (state.pace.fit(size) or 0.0) for rest in rests)
-        alone = self._runner.free == 1 and not self.store.get(job.trial)
+        alone = self._runner.free == 1 and not self._was_fitted(job.trial)
         if shorter and alone and self.budget.fits(sum(rests), reserve=RESERVE):
             self._waiting.add(state)
         return state in self._waiting
+
+    def _was_fitted(self, trial: Trial) -> bool:
+        run = self.store.get(trial)
+        return run is not None and run.error is None
 
     def _rounds_again(self) -> Iterator[Round]:
         """Yield the rounds on all rows again for candidates whose fits have waited.
@@ -180,7 +187,8 @@ class Loop:
         self._patient, chance = False, self.chances.candidates if self.chances else {}
         few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
         for round in self._compared:
-            own = [job for job in round.jobs if self._state_of(job) in self._waiting]
+            going = {state for state in self._waiting if not state.out}
+            own = [job for job in round.jobs if self._state_of(job) in going]
             if round.rows == few:
                 own = [
                     replace(job, ask=last.ask)
@@ -194,12 +202,13 @@ class Loop:
     def _later_folds(self, state: State, job: Job) -> Sequence[Job]:
         """Return jobs of all folds but the first, once it is fitted, if sure to end in time.
 
-        Folds that are trained together give each core a pass of its own.
+        Folds that are trained together give each core a pass of its own. Those of a first fold that
+        time has shortened are not.
         """
         jobs = [j for j in self._last_round.jobs if j.trial.candidate == state.name]
         later = [other for other in jobs if other.trial.fold]
-        together = state.slow and hasattr(state.cls, "fit_group") and job.trial.key in state.runs
-        if not (later and together):
+        together, first = state.slow and hasattr(state.cls, "fit_group"), state.fit_of(job)
+        if not (later and together and first) or first.shortened:
             return ()
         return later if self._forecast(later).seconds <= AMPLE * self.budget.left() else ()
 
@@ -336,6 +345,7 @@ class Loop:
             number=self._numbers,
             jobs=tuple(jobs),
             earlier={key: run for key, run in state.runs.items() if key in keys},
+            first=self._decided_first(jobs[0]),
             seconds=limits.all,
             fit_seconds=limits.fit,
             answer_seconds=limits.answers,
@@ -343,6 +353,16 @@ class Loop:
         self._flying[request.number] = request, 1
         self.observer.job(jobs[0], None)
         self._runner.submit(request)
+
+    def _decided_first(self, job: Job) -> Mapping[str, float]:
+        """Return what time decided in the first fit on all rows, which the others follow."""
+        trial, fit_of = job.trial, self._state_of(job).fit_of
+        firsts = (j for j in self._last_round.jobs if not j.trial.fold)
+        own = (fit_of(j) for j in firsts if j.trial.candidate == trial.candidate)
+        first = next(own, None)
+        if first is None or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
+            return {}
+        return first.shortened
 
     def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> None:
         """Record jobs that would not end in time; their candidate keeps its last fit."""

@@ -72,17 +72,19 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     }
 
 
-def fit_alone(job: Job, pools: Pools, seconds: float = inf, before: Run | None = None) -> Fitted:
+def fit_alone(
+    job: Job, pools: Pools, seconds: float = inf, known: Mapping[str, float] | None = None
+) -> Fitted:
     """Fit the strategy of one trial, in fewer steps where it would take more than `seconds`.
 
-    The fit of a run of `before` is made again alike.
+    A fit of which is `known` what time has decided is made alike.
     """
     end = perf_counter() + seconds  # loading a model is part of what should end by then
     strategy = build(job.trial.strategy, seed=job.trial.seed, **job.trial.params)
     if isinstance(strategy, Prepares):
         strategy.prepare()
     rows = pools.of(job.trial)
-    start, known = perf_counter(), before.shortened if before and not before.error else None
+    start = perf_counter()
     with time_limit(fits=True, aim=end - start), as_decided(known) as shortened:
         strategy.fit(pools.dataset.task, rows.pool)
     spent = perf_counter() - start
@@ -136,22 +138,26 @@ def run_trials(
     fit_seconds: float = inf,
     fits: Mapping[str, Fitted] = MappingProxyType({}),
     earlier: Mapping[str, Run] = MappingProxyType({}),
+    first: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Ended]:
     """Yield each job's run, with a traceback where the strategy raised.
 
     A strategy that raises makes a failed run; interruptions and spent budgets propagate. Several
     jobs, of one strategy, are fitted together where it can, else each alone. No further test rows
     are begun after `end`, by `perf_counter`; a fit should have ended after `fit_seconds`. Earlier
-    `fits` are used, and `earlier` runs continued, by trial key.
+    `fits` are used, and `earlier` runs continued, by trial key. What was shortened before, or in
+    the `first` fit of the candidate, is fitted alone, alike.
     """
     # What a kept fit took is counted with its first answers.
     fits = {key: replace(fit, seconds=0.0) for key, fit in fits.items()}
-    if len(several := [job for job in jobs if job.trial.key not in fits]) > 1:
+    known = {key: run.shortened for key, run in earlier.items() if run.error is None}
+    cut = {job.trial.key for job in jobs if known.get(job.trial.key, first)}
+    if len(several := [job for job in jobs if job.trial.key not in {*fits, *cut}]) > 1:
         fits |= fit_group(several, pools)
     for job in jobs:
         start, key = perf_counter(), job.trial.key
         try:
-            fit = fits.get(key) or fit_alone(job, pools, fit_seconds, earlier.get(key))
+            fit = fits.get(key) or fit_alone(job, pools, fit_seconds, known.get(key, first or None))
             run, stopped = _answer(job, pools, fit, end, earlier.get(key))
         except (MoneySpent, TimeLimitReached):
             raise

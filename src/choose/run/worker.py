@@ -40,6 +40,7 @@ class GroupRequest:
         fit_seconds: after which a fit should have ended: it makes fewer steps where it would not.
         answer_seconds: after which no more rows are begun; a few are answered in any case.
         earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
+        first: what time decided in the candidate's first fit on as many rows, made alike by all.
     """
 
     number: int
@@ -48,6 +49,7 @@ class GroupRequest:
     fit_seconds: float = inf
     answer_seconds: float = inf
     earlier: Mapping[str, Run] = field(default_factory=dict)
+    first: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def candidate(self) -> str:
@@ -171,6 +173,7 @@ class Worker:
                     fit_seconds=request.fit_seconds,
                     fits=fits,
                     earlier=request.earlier,
+                    first=request.first,
                 ):
                     # What has no model says nothing of threads, and could use all of them.
                     run = replace(run, threads=run.threads or cores())

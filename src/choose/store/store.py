@@ -228,7 +228,7 @@ def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset, view: 
 
 
 # The documents of a task, beside its rows.
-DOCUMENTS = "documents.parquet"
+DOCUMENTS, DOCUMENT_COLUMNS = "documents.parquet", ("id", "title", "text")
 
 # polars panics on some damaged files; a panic is no Exception.
 UNREADABLE = (Exception, pl.exceptions.PanicException)
@@ -304,7 +304,7 @@ def _example(row: Mapping[str, Any]) -> Example:
 
 
 def documents_table(corpus: Corpus) -> pl.DataFrame:
-    columns = dict.fromkeys(("id", "title", "text"), pl.String)
+    columns = dict.fromkeys(DOCUMENT_COLUMNS, pl.String)
     return pl.DataFrame([asdict(document) for document in corpus.documents], schema=columns)
 
 
@@ -498,7 +498,7 @@ class Store:
         if not digest:
             return dataset
         try:
-            rows = read_table(file).iter_rows(named=True)
+            rows = read_table(file).select(DOCUMENT_COLUMNS).iter_rows(named=True)
             corpus = Corpus(tuple(Document(**row) for row in rows))
             if corpus.digest != digest:
                 raise ValueError("it holds other documents than those of this study")

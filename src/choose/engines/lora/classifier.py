@@ -90,7 +90,7 @@ def read_pooled(
 
     base = model.base
     found, left = torch.zeros(len(rows), base.hidden_size), list(range(len(rows)))
-    reader = fused.reader_of(base, model.adapter if adapted else base.model)
+    reader = fused.reader_of(model, adapted)
 
     def read(texts: Sequence[Sequence[int]]) -> torch.Tensor:
         if reader is None:

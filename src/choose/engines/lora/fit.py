@@ -75,6 +75,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
     report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)
     for run in runs:
         run.start_check()
+        run.model.reader = None  # of weights that are about to change
     release_memory()  # of predictions by other models
     try:
         _run_steps(runs)

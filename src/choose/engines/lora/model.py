@@ -217,11 +217,17 @@ class LearningCheck(NamedTuple):
 
 @dataclass
 class Adapted:
-    """An adapter over a base; `learning` is None where nothing was trained."""
+    """An adapter over a base, or a copy of its model.
+
+    Attributes:
+        learning: None where nothing was trained.
+        reader: of the copy, whose weights it has packed as they were when it last read.
+    """
 
     base: Base
     adapter: Any
     learning: LearningCheck | None = field(default=None, init=False)
+    reader: Any = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def head_parameters(self) -> dict[str, Any]:

@@ -50,8 +50,8 @@ class Lost(NamedTuple):
 # On known worlds in which every recipe is such a one, a false "sure" stays rare with this share.
 LOST = Lost(0.12, 0.12)
 
-# Chance that a part of the passages, among which finding is easier, says nothing of all of them: a
-# choice made on a part is never sure.
+# Chance that a part of the passages, among which finding is easier, says nothing of all of them: no
+# family has more than the rest by a part, so that a choice made on one is never sure.
 UNSEEN = 0.1
 
 # Points of the distribution of scores that are looked at for what may be said at an end.
@@ -188,7 +188,7 @@ def chances_of(
         unmeasured=tuple(f for f in families if f not in candidates.families),
         scores=marks,
     )
-    return question.with_unseen(replace(stated, later=question.outlook(stated, planned)))
+    return question.with_unseen(stated, question.outlook(stated, planned))
 
 
 def _ahead(best: Floats, one: npt.NDArray[np.int64]) -> Floats:
@@ -281,12 +281,24 @@ class _Question:
                 found[name] = float(weights @ ((one == i) & (first == j)))
         return found
 
-    def with_unseen(self, stated: Chances) -> Chances:
-        """Return chances that count what a search of a part of the passages cannot tell of all."""
+    def with_unseen(self, stated: Chances, later: Outlook | None) -> Chances:
+        """Return chances that count what a search of a part cannot tell; `later` does already."""
         if self.candidates.scores.searched is None:
-            return stated
-        even, known = UNSEEN / len(stated.families), stated.families.items()
-        return replace(stated, families={f: even + (1 - UNSEEN) * own for f, own in known})
+            return replace(stated, later=later)
+        families = self.unseen(np.array([*stated.families.values()])).tolist()
+        return replace(
+            stated,
+            families=dict(zip(stated.families, families, strict=True)),
+            candidates={name: (1 - UNSEEN) * own for name, own in stated.candidates.items()},
+            later=later,
+        )
+
+    def unseen(self, chances: Floats) -> Floats:
+        """Return (..., families) chances with what a part of the passages cannot tell of all."""
+        if self.candidates.scores.searched is None:
+            return chances
+        even = UNSEEN / len(self.families)
+        return (even + (1 - UNSEEN) * chances).clip(max=1 - UNSEEN)
 
     def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook | None:
         """Return what is expected to be said once all that is planned, if anything, was measured.
@@ -301,9 +313,9 @@ class _Question:
             for parts, names in ((self.joint.parts, ()), (self.joint.ends, planned))
         )
         chances = np.array([stated.families[f] for f in self.families])
-        words = _words(chances + then.shares - now.shares)
-        moved = (then.family != now.family) | (words != _words(chances)).any(axis=-1)
-        chance = then.shares[np.arange(len(then.family)), then.family]
+        words = _words(self.unseen(chances + then.shares - now.shares))
+        moved = (then.family != now.family) | (words != _words(self.unseen(chances))).any(axis=-1)
+        chance = self.unseen(then.shares)[np.arange(len(then.family)), then.family]
         loss = float(then.loss.mean())
         removed = float(now.loss[0]) - loss
         return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from choose.engines.lora.fused.linear_layers import (
     RunAdapters,
     layers_of,
 )
-from choose.engines.lora.model import Base, is_causal
+from choose.engines.lora.model import Adapted, Base, is_causal
 from choose.engines.lora.training_run import Objective, RunBatches, Step, TrainingRun
 
 T = TypeVar("T")
@@ -209,11 +209,12 @@ TOKENS_PER_PASS = 1024
 class Reader:
     """Reads texts without padding, over the layers of a base with an adapter or without.
 
-    An adapter is copied, so that later steps of its training change nothing.
+    An adapter is copied, so that later steps of its training change nothing. `weights` is the
+    state of those that were packed for it alone.
     """
 
-    def __init__(self, layers: PackedLayers, adapter: Any = None) -> None:
-        self._layers = layers
+    def __init__(self, layers: PackedLayers, adapter: Any = None, *, weights: Any = None) -> None:
+        self._layers, self.weights = layers, weights
         self._matrices: Mapping[str, LoraMatrices] = {}
         if adapter is not None:
             self._matrices = FlatAdapters(adapter, layers, copy=True).matrices()
@@ -261,17 +262,33 @@ class Reader:
         return [found[i] for i in range(len(rows))]
 
 
-def reader_of(base: Base, model: Any) -> Reader | None:
-    """Return what reads by a base: as it is, under an adapter, or by a copy with other weights.
+def reader_of(model: Adapted, adapted: bool = True) -> Reader | None:
+    """Return what reads by a base as it is, or, if `adapted`, under an adapter or by a copy.
 
-    None where the engine lacks its layers, or its tokens do not attend both ways.
+    Weights of a copy are packed once they have changed. None where the engine lacks the layers, or
+    tokens do not attend both ways.
     """
+    base = model.base
     if base.causal or not supports(base.model):
         return None
-    adapter = model if hasattr(model, "peft_config") else None
-    if adapter is None and model is not base.model:
-        return Reader(Encoder(model, torch.float32, trains=False))
-    return Reader(packed_layers(base, torch.float32), adapter)
+    adapter = model.adapter if adapted and hasattr(model.adapter, "peft_config") else None
+    if not adapted or adapter is not None or model.adapter is base.model:
+        return Reader(packed_layers(base, torch.float32), adapter)
+    weights = state_of_weights(model.adapter)
+    if model.reader is None or model.reader.weights != weights:
+        model.reader = None  # before there is another one
+        layers = Encoder(model.adapter, torch.float32, trains=False)
+        model.reader = Reader(layers, weights=weights)
+    return cast("Reader", model.reader)
+
+
+def state_of_weights(model: Any) -> tuple[Any, ...]:
+    """Return what differs once weights have changed: training changes them where they are."""
+    return tuple((p.data_ptr(), _version(p)) for p in model.parameters())
+
+
+def _version(parameter: torch.Tensor) -> int:
+    return 0 if parameter.is_inference() else parameter._version
 
 
 def training_layers(base: Base) -> PackedLayers:

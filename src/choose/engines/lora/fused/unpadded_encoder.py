@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from choose.engines.hardware.packed_products import MOST_BYTES, replacing
 from choose.engines.lora.fused.frozen_layers import Encoder, is_encoder
-from choose.engines.lora.fused.training_step import Reader
+from choose.engines.lora.fused.training_step import Reader, state_of_weights
 
 if TYPE_CHECKING:
     Forward = Callable[..., Any]
@@ -54,8 +54,7 @@ _PREPARED: WeakKeyDictionary[Any, _Prepared] = WeakKeyDictionary()
 
 
 def _prepared(model: Any) -> tuple[tuple[Any, Forward], ...]:
-    # Training changes weights where they are, so their address alone does not suffice.
-    state = tuple((p.data_ptr(), _version(p)) for p in model.parameters())
+    state = state_of_weights(model)
     known = _PREPARED.get(model)
     if known is None or known.state != state:
         forwards = tuple((module, _forward(module)) for module in _encoders(model))
@@ -63,10 +62,6 @@ def _prepared(model: Any) -> tuple[tuple[Any, Forward], ...]:
             forwards = ()
         known = _PREPARED[model] = _Prepared(state, forwards)
     return known.forwards
-
-
-def _version(parameter: torch.Tensor) -> int:
-    return 0 if parameter.is_inference() else parameter._version
 
 
 def _encoders(model: Any) -> list[Any]:
