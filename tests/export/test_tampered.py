@@ -48,10 +48,6 @@ def refused(folder: Path) -> str | None:
     return None
 
 
-def lists(name: str) -> Change:
-    return lambda c: c["files"].update({name: "0" * 64})
-
-
 MANIFEST: dict[str, Change] = {
     "name in params": lambda c: c["params"].update(name="x"),
     "labels shortened": lambda c: c["task"].update(labels=c["task"]["labels"][:-1]),
@@ -64,7 +60,7 @@ MANIFEST: dict[str, Change] = {
     "no digests": lambda c: c.pop("files"),
     # U6: names that are no file of the model.
     **{
-        repr(name): lists(name)
+        repr(name): lambda c, name=name: c["files"].update({name: "0" * 64})
         for name in (
             "../export.json",
             "/etc/passwd",

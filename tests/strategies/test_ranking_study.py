@@ -147,9 +147,8 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
     seen = spied.call_args.args[1]
     assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}
-    assert strategy.facts()["notes"][0].startswith(
-        "The retriever is not tuned, since its epochs are 0; its ranks are "
-    )
+    note = "The retriever is not tuned, since its epochs are 0; its ranks are "
+    assert strategy.facts()["notes"][0].startswith(note)
 
 
 def test_the_nearest_row_gives_its_documents_by_grade() -> None:
@@ -211,7 +210,8 @@ def large(folder: Path, long: int = 1_200) -> dict[str, str]:
     texts = [{"id": f"d{n}", "text": f"word{n} is in file {n % 7}."} for n in range(1_200)]
     for text in texts[long::long]:
         text["text"] += " It is of no use to anyone." * 4_000
-    asked = [{"question": f"where word{n}", "relevant": f'{{"d{n}": 1}}'} for n in range(0, 900, 3)]
+    ids = {n: f'{{"d{n}": 1}}' for n in range(0, 900, 3)}
+    asked = [{"question": f"where word{n}", "relevant": id, "mine": id} for n, id in ids.items()]
     files = {"path": asked, "documents": texts}
     return {key: write_lines(folder / f"{key}.jsonl", lines) for key, lines in files.items()}
 
@@ -277,6 +277,9 @@ def test_all_passages_are_searched_beside_answers_from_elsewhere(
         with patch.object(api_plan, "plan_trials", return_value=plan):
             made = plan_in_time(read.study, read.pools, tmp_path, measure=measure)
         assert made == plan
+    more = {"given": {"answers": ["mine"]}, "grid": {"rounds": 1}}
+    judged = run_study(resolve(overrides=own | more, strategies=("bm25",)), out=tmp_path / "st")
+    assert {card.candidate for card in judged.decision.scorecards if card.accuracy} > {"mine"}
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
 from choose.tasks.metrics import SCORES
 from choose.tasks.multilabel import Multilabel
+from choose.tasks.scoring import scored
 from choose.types import (
     FAMILIES,
     Answers,
@@ -690,7 +691,7 @@ class GivenRuns:
 
 def given_runs(given: Sequence[Given], dataset: Dataset) -> GivenRuns:
     reader = AnswerReader(dataset.task)
-    runs = tuple(run for one in given for run in runs_of(one, dataset, reader))
+    runs = tuple(scored(run, dataset) for one in given for run in runs_of(one, dataset, reader))
     answered = {one.name: set[str | None]() for one in given}
     for run in runs:
         answered[run.trial.candidate].update(run.answers[CLEAN].outputs)
