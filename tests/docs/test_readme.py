@@ -110,14 +110,7 @@ def test_the_requests_and_dollars_are_what_plan_forecasts(choose) -> None:
     requests, read, written, cost = re.findall(
         r"up to ([\d,]+) requests, (\d+)k tokens in, (\d+)k out: about \$([\d.]+) at", told(README)
     )[0]
-    server = [
-        "--model",
-        "m",
-        "--base-url",
-        "http://127.0.0.1:9/v1",
-        "--usd-per-million",
-        "0.15,0.6",
-    ]
+    server = shlex.split("--model m --base-url http://127.0.0.1:9/v1 --usd-per-million 0.15,0.6")
     plan = choose("plan", "sample:tickets", "-s", "prompt", *server, "--json")
     (bill,) = json.loads(plan.out)["sending"]["endpoints"]
     assert bill["requests"] == int(requests.replace(",", ""))

@@ -322,12 +322,7 @@ def test_json_lines_in_and_out(choose, folder: Path, monkeypatch: pytest.MonkeyP
     first, second = map(json.loads, result.out.splitlines())
     assert (first["id"], first["label"], first["status"]) == ("=a", "fruit", "ok")
     assert 0 < first["confidence"] <= 1
-    assert second == {
-        "id": "b\x1b[31m",
-        "label": None,
-        "confidence": None,
-        "status": "no text",
-    }
+    assert second == {"id": "b\x1b[31m", "label": None, "confidence": None, "status": "no text"}
     assert "\x1b" not in result.out
 
 

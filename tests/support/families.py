@@ -243,12 +243,7 @@ DECODERS = {
         template="gemma2",
         **_GEMMA,
     ),
-    "Gemma 3": Family(
-        "Gemma3TextConfig",
-        settings=_GEMMA_3,
-        template="gemma3",
-        **_GEMMA,
-    ),
+    "Gemma 3": Family("Gemma3TextConfig", settings=_GEMMA_3, template="gemma3", **_GEMMA),
     "Gemma 3 with images": Family(
         "Gemma3Config",
         settings=_GEMMA_3,

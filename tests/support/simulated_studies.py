@@ -91,12 +91,7 @@ def lora(accuracy: float, **more: object) -> SimulatedCandidate:
     return candidate("lora", "fine-tuning", accuracy, 200.0, **settings)
 
 
-PRICED = Rule(
-    usd_per_hour=3600,
-    minutes_per_label=0.5,
-    hourly_rate=30.0,
-    volume=100,
-)
+PRICED = Rule(usd_per_hour=3600, minutes_per_label=0.5, hourly_rate=30.0, volume=100)
 
 
 def rule(margin: float | None = None, **prices: Any) -> Rule:

@@ -80,7 +80,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
         recommended=recommended,
         use_meanwhile=case.named,
         family=case.candidates.family(recommended) if recommended else None,
-        chance=dict(case.chances.families.items()),
+        chance=case.chances.stated,
         loss=case.chances.loss,
         most=case.chances.most,
         leads=dict(case.chances.leads.items()),

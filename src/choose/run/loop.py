@@ -450,7 +450,7 @@ class Loop:
         if self.judged is not None and runs:
             self.chances = self.judged(runs, self._planned_answers())
         chances = self.chances
-        by_member = {m: chances.families[f] for f, m in chances.members.items()} if chances else {}
+        by_member = {m: chances.stated[f] for f, m in chances.members.items()} if chances else {}
         self.observer.standing(
             Standing(
                 round=round,
