@@ -137,7 +137,7 @@ class Chances:
 
         All others, and that of none, are lower in proportion; with fewer than four, all stay.
         """
-        family, stated = self.family, dict[str, float](self.families)
+        family, stated = self.family, dict[str, float](self.families.items())
         if family is not None and len(stated) == len(FAMILIES) and stated[family] < LIKELY:
             own = float(corrected(np.array(stated[family])))
             rest = (1 - own) / (1 - stated[family])
