@@ -324,7 +324,7 @@ class _Question:
         if self.candidates.scores.searched is None:
             return chances
         even = UNSEEN / len(self.families)
-        return (even + (1 - UNSEEN) * chances).clip(max=1 - UNSEEN)
+        return (even + (1 - UNSEEN) * chances).clip(max=SURE - 0.01)
 
     def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook | None:
         """Return what is expected to be said once all that is planned, if anything, was measured.
