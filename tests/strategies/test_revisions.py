@@ -1,7 +1,7 @@
 """Answers that change without a raised revision would let old runs pass for new ones.
 
 After a change that is meant: raise the strategy's revision, then
-``WRITE_GOLDEN=1 pytest tests/test_revisions.py`` and read what changed.
+``WRITE_GOLDEN=1 pytest tests/strategies/test_revisions.py`` and read what changed.
 """
 
 import json
