@@ -29,6 +29,9 @@ from choose.types import STANDARD, Family, Run, Trial
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
 
+# Seconds of a fit that is made even for a candidate that is behind.
+SHORT_FIT = 2.0
+
 # Test rows that the likeliest member of every family answers before it can be left behind.
 ROWS_OF_A_FAMILY = 100
 
@@ -499,9 +502,9 @@ class Loop:
             most = max(job.trial.train_size for job in state.last.values())
             whole = most >= self._whole or state in self._waiting
             stays = chances.worth_asking or (state.name == chances.named and whole)
-            # Without another fit it answers rows of the first fold alone.
-            few = min(ROWS_OF_A_FAMILY, first) if behind else ROWS_OF_A_FAMILY
-            state.behind = behind
+            # It would need another fit to answer more than the rows of the first fold.
+            state.behind = behind and (state.pace.fit(most) or 0.0) > SHORT_FIT
+            few = min(ROWS_OF_A_FAMILY, first) if state.behind else ROWS_OF_A_FAMILY
             if rows < few and (open_yet or state is best.get(state.family)):
                 continue
             if behind or not stays:
