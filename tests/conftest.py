@@ -4,16 +4,16 @@ import csv
 import gc
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from support.commands import run_command
 
 
 def _pin_to_cores() -> None:
@@ -92,12 +92,11 @@ def shared_data() -> Path:
 def commands_made_once() -> Iterator[None]:
     """Make the command line's parser once, not for each command."""
     import typer.main
-    import typer.testing
 
     make = typer.main.get_command
-    typer.main.get_command = typer.testing._get_command = cache(make)
+    typer.main.get_command = cache(make)
     yield
-    typer.main.get_command = typer.testing._get_command = make
+    typer.main.get_command = make
 
 
 _numbers = count()
@@ -124,14 +123,6 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "choose.models.endpoints.request_session.cache_dir", lambda: tmp_path / "cache"
     )
     monkeypatch.chdir(tmp_path)
-
-
-class Result(NamedTuple):
-    """What a command left: its exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="session")
@@ -182,18 +173,6 @@ def refused(choose):
 
 
 @pytest.fixture
-def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def choose():
     """Run the command line in this process and return its exit code, output and messages."""
-    from choose.cli import main
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
+    return run_command

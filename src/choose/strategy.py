@@ -29,7 +29,7 @@ from choose.types import Answers, Example, Family, Item, Task
 GROUP = "choose.strategies"
 # Optional class attributes: what holds of a strategy, and words for readers.
 TRAITS = ("constant", "floor", "always_compared", "on_request", "reads")
-WORDS = ("title", "good_for", "needs", "takes")
+WORDS = ("title", "good_for", "needs")
 
 
 def __getattr__(name: str) -> Any:
@@ -54,7 +54,7 @@ class Strategy(Protocol):
         cheap: True if a fit takes about a second on a laptop without a GPU.
         variants: named alternative settings (wording, k, rank): hyperparameters to override.
         title: optional; the name in reports, such as "nearest neighbours", in place of its own.
-        good_for: optional; the tasks that it suits; so `needs` (rows, models) and `takes` (time).
+        good_for: optional; the tasks that it suits; and `needs`, rows or models.
         warning: optional; a sentence shown with every figure of the strategy.
         kinds: optional; kinds of tasks that it answers; without it those that have labels.
         kind_settings: optional; by kind of task, hyperparameters whose default is another there.
@@ -264,7 +264,6 @@ class Description:
     title: str = ""
     good_for: str = ""
     needs: str = ""
-    takes: str = ""
     kinds: tuple[str, ...] = ()
     only_if_named: bool = False
     revision: int | None = None

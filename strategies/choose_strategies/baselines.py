@@ -85,7 +85,6 @@ class Majority(Baseline):
     title: ClassVar[str] = "always the same answer"
     good_for: ClassVar[str] = "the score that any other candidate must beat"
     needs: ClassVar[str] = "labels"
-    takes: ClassVar[str] = "no time"
     constant: ClassVar[bool] = True
     floor: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
@@ -117,7 +116,6 @@ class Tfidf(Baseline):
     title: ClassVar[str] = "words + logistic regression"
     good_for: ClassVar[str] = "labels that go with certain words, in any language"
     needs: ClassVar[str] = "labelled rows; no model"
-    takes: ClassVar[str] = "seconds to train, under a millisecond an answer"
     revision: ClassVar[int] = 6
     always_compared: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -167,7 +165,6 @@ class Probe(Encoded):
     title: ClassVar[str] = "embeddings + logistic regression"
     good_for: ClassVar[str] = "labels that go with meaning; few labelled rows"
     needs: ClassVar[str] = "labelled rows; an encoder (the default reads English)"
-    takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "regularised": {"C": 1.0},
         "free": {"C": 100.0},
@@ -218,7 +215,6 @@ class Knn(Encoded):
     title: ClassVar[str] = "nearest neighbours"
     good_for: ClassVar[str] = "many labels, labels that come and go: a new row counts at once"
     needs: ClassVar[str] = "labelled rows; an encoder (the default reads English)"
-    takes: ClassVar[str] = "under a second to choose k, milliseconds an answer"
     revision: ClassVar[int] = 2
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1_000)}

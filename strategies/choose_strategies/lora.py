@@ -128,7 +128,6 @@ class Lora(HeadTuning):
     title: ClassVar[str] = "LoRA fine-tuning"
     good_for: ClassVar[str] = "a stable task with many clean labels, answered often"
     needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (tune)"
-    takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = PromptedStrategy.kinds
     revision: ClassVar[int] = 12

@@ -39,7 +39,6 @@ class Prompt(PromptedStrategy):
     title: ClassVar[str] = "zero-shot prompt"
     good_for: ClassVar[str] = "labels that a sentence explains; tasks that change often"
     needs: ClassVar[str] = "a language model of several billion parameters (--model)"
-    takes: ClassVar[str] = "no training; one request a row, or a GPU"
     family: ClassVar[Family] = "prompting"
     revision: ClassVar[int] = 9
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
@@ -100,7 +99,6 @@ class FewShot(Prompt):
     title: ClassVar[str] = "prompt with examples"
     good_for: ClassVar[str] = "conventions that are easier to show than to explain"
     needs: ClassVar[str] = "a language model as for prompt, and a few labelled rows a label"
-    takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
     revision: ClassVar[int] = 9
     seeded: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {**_WORDINGS, "shots=16": {"shots": 16}}
@@ -188,7 +186,6 @@ class TunedPrompt(FewShot):
     title: ClassVar[str] = "tuned prompt"
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
-    takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
     revision: ClassVar[int] = 10
     on_request: ClassVar[bool] = True
     starts_from: ClassVar[str] = "prompt"

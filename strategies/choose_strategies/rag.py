@@ -46,7 +46,6 @@ class Rag(ReadsDocuments, PromptedStrategy):
     title: ClassVar[str] = "prompt with passages of documents"
     good_for: ClassVar[str] = "questions whose answers occur in documents, which change"
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
-    takes: ClassVar[str] = "an index of the documents; one long request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
     revision: ClassVar[int] = 6
     seeded: ClassVar[bool] = False
@@ -133,7 +132,6 @@ class LoraRag(ReadsDocuments, Lora):
     title: ClassVar[str] = "LoRA that reads passages"
     good_for: ClassVar[str] = "questions over documents where reading, not finding, is what fails"
     needs: ClassVar[str] = "documents (--documents), hundreds of answered questions, a model (tune)"
-    takes: ClassVar[str] = "minutes a fit without a GPU, about a second an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     revision: ClassVar[int] = 6
     # A row with a passage takes as long as ten without. All layers learn more in fewer passes than

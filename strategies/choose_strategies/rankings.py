@@ -38,7 +38,6 @@ class Bm25(Baseline):
     title: ClassVar[str] = "documents by shared words (BM25)"
     good_for: ClassVar[str] = "questions in the words of the documents: names, codes, terms"
     needs: ClassVar[str] = "documents (--documents)"
-    takes: ClassVar[str] = "under a second for 1,000 documents, about a millisecond a search"
     kinds: ClassVar[tuple[str, ...]] = ("ranking",)
     learns: ClassVar[bool] = False
     always_compared: ClassVar[bool] = True
@@ -75,7 +74,6 @@ class Dense(Encoded, Bm25):
     title: ClassVar[str] = "documents by meaning (dense)"
     good_for: ClassVar[str] = "questions in other words than the documents"
     needs: ClassVar[str] = "documents (--documents); an encoder (the default reads English)"
-    takes: ClassVar[str] = "a minute for 5,000 passages without a GPU, milliseconds a search"
     family: ClassVar[Family] = "retrieval"
     revision: ClassVar[int] = 2
     always_compared: ClassVar[bool] = False
@@ -94,7 +92,6 @@ class Hybrid(Dense):
 
     title: ClassVar[str] = "documents by words and meaning (hybrid)"
     good_for: ClassVar[str] = "most questions; better than either way alone on most sets"
-    takes: ClassVar[str] = "as long as both ways together"
 
     way: ClassVar[Way] = "hybrid"
 
@@ -112,7 +109,6 @@ class TunedEncoder(Dense):
     title: ClassVar[str] = "documents by a tuned encoder"
     good_for: ClassVar[str] = "hundreds of questions whose words the documents lack"
     needs: ClassVar[str] = "documents (--documents), hundreds of questions, an encoder"
-    takes: ClassVar[str] = "a minute or two a fit without a GPU, milliseconds a search"
     family: ClassVar[Family] = "fine-tuning"
     revision: ClassVar[int] = 4
     learns: ClassVar[bool] = True

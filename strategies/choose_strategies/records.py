@@ -39,7 +39,6 @@ class Empty(TextBaseline):
     title: ClassVar[str] = "always nothing"
     good_for: ClassVar[str] = "the score that any other candidate must beat"
     needs: ClassVar[str] = "nothing"
-    takes: ClassVar[str] = "no time"
     kinds: ClassVar[tuple[str, ...]] = ("extraction", "answering")
     learns: ClassVar[bool] = False
     constant: ClassVar[bool] = True
@@ -63,7 +62,6 @@ class Gazetteer(TextBaseline):
     title: ClassVar[str] = "known values found in the text"
     good_for: ClassVar[str] = "fields with few values, such as products or places"
     needs: ClassVar[str] = "labelled rows"
-    takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
     learnt: ClassVar[Learnt] = {"task": read_task, "known": list}
 
@@ -188,7 +186,6 @@ class Pattern(TextBaseline):
     title: ClassVar[str] = "patterns of dates, numbers and codes"
     good_for: ClassVar[str] = "fields whose values have a form of their own"
     needs: ClassVar[str] = "labelled rows, to choose a pattern for each field"
-    takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
     learnt: ClassVar[Learnt] = {"task": read_task, "chosen": dict}
 
@@ -271,7 +268,6 @@ class FieldTagger(TextBaseline):
     title: ClassVar[str] = "word tagger"
     good_for: ClassVar[str] = "values that occur in the text, known or new"
     needs: ClassVar[str] = "labelled rows; no model"
-    takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
     revision: ClassVar[int] = 3
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"regularised": {"C": 1.0}}

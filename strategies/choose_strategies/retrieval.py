@@ -23,7 +23,6 @@ class Retrieval(PromptedStrategy):
     title: ClassVar[str] = "prompt with similar labelled rows"
     good_for: ClassVar[str] = "many labels, fine distinctions, labels that come and go"
     needs: ClassVar[str] = "a language model (--model), an encoder, and labelled rows to retrieve"
-    takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
     revision: ClassVar[int] = 9
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -22,7 +22,6 @@ class Served:
     title: ClassVar[str] = "your own served model"
     good_for: ClassVar[str] = "a model that runs already: is it better than the alternatives?"
     needs: ClassVar[str] = "an endpoint, named in the study file; runs only if you name it"
-    takes: ClassVar[str] = "no training; one request a row"
     family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = ("classification", "answering")
     revision: ClassVar[int] = 1

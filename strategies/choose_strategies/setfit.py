@@ -94,7 +94,6 @@ class SetFit(_TunedEncoder):
     title: ClassVar[str] = "contrastive fine-tuning"
     good_for: ClassVar[str] = "few rows a label, in a language that the encoder reads"
     needs: ClassVar[str] = "labelled rows, from eight a label; an encoder (encoder)"
-    takes: ClassVar[str] = "about a minute a fit without a GPU, milliseconds an answer"
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Tune the encoder, then learn the head; a pool with one class tunes nothing."""
@@ -145,7 +144,6 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
     title: ClassVar[str] = "full fine-tuning of an encoder"
     good_for: ClassVar[str] = "hundreds of rows and more; a small model that answers fast"
     needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (encoder)"
-    takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, sets the head's bias and nothing else."""

@@ -48,7 +48,6 @@ class Copy(TextBaseline):
     title: ClassVar[str] = "copy of the input"
     good_for: ClassVar[str] = "the score that any text written must beat"
     needs: ClassVar[str] = "nothing"
-    takes: ClassVar[str] = "no time"
     kinds: ClassVar[tuple[str, ...]] = ("writing",)
     learns: ClassVar[bool] = False
     floor: ClassVar[bool] = True
@@ -70,7 +69,6 @@ class Lead(TextBaseline):
     title: ClassVar[str] = "first sentences of the input"
     good_for: ClassVar[str] = "summaries of texts that begin with what matters"
     needs: ClassVar[str] = "rows with texts to write, to choose how many sentences"
-    takes: ClassVar[str] = "seconds to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("writing",)
     floor: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"most": (1, 100)}
@@ -113,7 +111,6 @@ class Sentence(TextBaseline):
     title: ClassVar[str] = "best sentence of the passage"
     good_for: ClassVar[str] = "the score that a model that reads the passage must beat"
     needs: ClassVar[str] = "documents (--documents), or questions with a passage (fields)"
-    takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     revision: ClassVar[int] = 4
     reads: ClassVar[bool] = True
@@ -232,7 +229,6 @@ class Nearest(TextBaseline):
     title: ClassVar[str] = "answer of the nearest row"
     good_for: ClassVar[str] = "inputs that repeat; a reference for retrieval"
     needs: ClassVar[str] = "labelled rows"
-    takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction", "writing", "answering", "ranking")
     floor: ClassVar[bool] = True
 

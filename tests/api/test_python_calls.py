@@ -143,9 +143,8 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
 
 
 def test_the_page_is_returned_and_written(decision: Decision, tmp_path: Path) -> None:
-    page = decision.to_html(tmp_path / "page.html")
-    assert page.startswith("<!")
-    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
+    assert decision.to_html().startswith("<!")
+    assert decision.write(tmp_path / "page.html").read_text("utf-8").startswith("<!")
 
 
 def test_tab_lists_no_method_of_pydantic(decision: Decision) -> None:

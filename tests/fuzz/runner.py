@@ -5,23 +5,22 @@ no file that was there before, or refuses it: exit 2, one line on stderr that na
 nothing on stdout and nothing written. Warnings of libraries on stderr count as failures.
 """
 
-import io
 import os
 import re
 import shutil
 import signal
 import sys
 import traceback
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from unittest.mock import patch
 
-from choose.cli import main
 from choose.conformance import pool
+from support.commands import run_command
 from support.studies import write_csv
 
 LIMIT_SECONDS = 30.0
@@ -77,8 +76,7 @@ def prepare(folder: Path) -> Path:
             ("compare", "words.csv", "-s", "majority", *quick, "--out", "st"),
             ("export", "st", "ex", "--candidate", "majority"),
         ):
-            code, _, err = _call(arguments)
-            assert code == 0, err
+            assert run_command(*arguments).code == 0
     return template
 
 
@@ -98,19 +96,13 @@ def _outcome(case: Case, folder: Path) -> Outcome:
     before = _contents(folder)
     with _inside(folder):
         try:
-            code, out, err = _call(case.arguments)
+            code, out, err = run_command(*case.arguments)
         except TooLong:
             return Outcome("failed", f"ran for more than {LIMIT_SECONDS:.0f} s")
-        except BaseException as error:
-            last = "".join(traceback.format_exception(error)).strip().splitlines()
-            return Outcome("failed", f"traceback: {last[-1][:200]} | {_innermost(error)}")
+        except BaseException:
+            return Outcome("failed", traceback.format_exc())
     why = _wrong(case, code, out, err, before, _contents(folder))
     return Outcome("failed" if why else "refused" if code == 2 else "accepted", why)
-
-
-def _innermost(error: BaseException) -> str:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "choose" in f.filename]
-    return " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames[-3:]))
 
 
 def _wrong(case, code, out, err, before, after):
@@ -158,17 +150,17 @@ def _inside(folder: Path) -> Iterator[None]:
         "HF_HUB_OFFLINE": "1",
         "COLUMNS": "100",
     }
-    old = Path.cwd()
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise TooLong
 
     before = signal.signal(signal.SIGALRM, stop)
-    os.chdir(folder)
     signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
     try:
         with (
+            chdir(folder),
             patch.dict(os.environ, {**kept, **settings}, clear=True),
+            patch.object(sys, "stdin", TextIOWrapper(BytesIO())),
             # The baselines that every study gets cost seconds and read nothing from outside.
             patch("choose.study.candidates._always_compared", lambda name: False),
         ):
@@ -176,33 +168,3 @@ def _inside(folder: Path) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        os.chdir(old)
-
-
-def _call(arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Return the exit code, stdout and stderr of a command, with the encodings of a terminal."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    err = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", write_through=True)
-    code = 0
-    with (
-        patch.multiple(
-            sys,
-            argv=["choose", *arguments],
-            stdout=out,
-            stderr=err,
-            stdin=io.TextIOWrapper(io.BytesIO()),
-        ),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("default")
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-    return code, _text(out), _text(err)
-
-
-def _text(stream: io.TextIOWrapper) -> str:
-    buffer = stream.buffer
-    assert isinstance(buffer, io.BytesIO)
-    return buffer.getvalue().decode("utf-8")

@@ -101,15 +101,6 @@ def test_a_stored_study_names_metrics_and_runs_none(choose: Choose, named: str) 
     assert Path("ran").exists()
 
 
-def test_keys_that_are_gone_are_left_out_of_a_stored_study() -> None:
-    data = {"path": "q.jsonl", "estimand": "new-questions", "separator": ";", "test_rows": 9}
-    gone = {"goal": {}, "grid": {"repeats": 3, "seeds": 2}, "run": {"resources": {}}}
-    study = load_study(stored(Path("st"), data=data, **gone))
-    assert (study.data.path, study.grid.seeds) == ("q.jsonl", 2)
-    there = {"data": {"path": "q.jsonl"}, "goal": {}, "grid": {"seeds": 2}, "run": {}}
-    assert Store(Path("st")).study == there
-
-
 def test_report_imports_nothing_of_a_stored_study(choose: Choose) -> None:
     flags = ["-s", "copy", "-s", "lead", "--set", "seeds=1", "--set", "noise=0"]
     done = choose("compare", "q.jsonl", *flags, "--metric", "evil.py:score", "--out", "st")

@@ -419,6 +419,14 @@ def endpoint_session(respond, *, asked=None, max_usd=None, retry_policy=FAST, **
         yield session
 
 
+@contextmanager
+def session_with(server, max_usd=None, **more):
+    """Yield a session with ``endpoint:big`` at a running server."""
+    end = Endpoint(**{"base_url": server.url, "model": "big-model", "timeout": 1.0, **more})
+    with connect_endpoints({"big": end}, max_usd=max_usd, retry_policy=FAST) as session:
+        yield session
+
+
 def fitted(name: str = "prompt", **params: Any) -> Strategy:
     strategy = build(name, seed=0, model="endpoint:big", **params)
     strategy.fit(TASK, pool())

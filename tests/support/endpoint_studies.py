@@ -1,13 +1,12 @@
 """Studies of a model behind an endpoint, run by the command line as a user would run them."""
 
 import hashlib
-import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from unittest.mock import patch
 
 import tomli_w
 
-from choose.cli import main
 from choose.conformance import TASK, pool
 from choose.store.store import Store
+from support.commands import run_command
 from support.studies import ONCE, write_csv
 
 KEY_VARIABLE = "BIG_MODEL_KEY"
@@ -66,20 +65,11 @@ class Bench:
         )
 
     def run(self, *arguments: object, code: int = 0) -> tuple[str, str]:
-        """Run the command to its end in this process, which spares the imports."""
-        out, err, ended = io.StringIO(), io.StringIO(), 0
-        with ExitStack() as stack:
-            stack.enter_context(patch.dict(os.environ, self.environment, clear=True))
-            stack.enter_context(patch.object(sys, "argv", ["choose", *argv(arguments)]))
-            stack.enter_context(chdir(self.folder))
-            stack.enter_context(redirect_stdout(out))
-            stack.enter_context(redirect_stderr(err))
-            try:
-                main()
-            except SystemExit as stop:
-                ended = int(stop.code or 0)
-        assert ended == code, f"exit {ended}\n{err.getvalue()}\n{out.getvalue()[-2000:]}"
-        return out.getvalue(), err.getvalue()
+        """Run the command to its end in this process."""
+        with patch.dict(os.environ, self.environment, clear=True), chdir(self.folder):
+            ended, out, err = run_command(*argv(arguments))
+        assert ended == code, f"exit {ended}\n{err}\n{out[-2000:]}"
+        return out, err
 
     def compare(self, *arguments: object) -> dict[str, Any]:
         """Compare, confirmed, and return the decision record."""
@@ -99,8 +89,8 @@ class Bench:
         return found
 
 
-def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None):
-    """Write toy rows and a study of a prompt behind one endpoint."""
+def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None, **sections):
+    """Write toy rows and a study of a prompt behind one endpoint, and more sections."""
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "rows.csv", [(e.text, e.target) for e in pool(seed=3, rows=rows)])
     keyed = {"api_key_env": KEY_VARIABLE} if secret else {}
@@ -111,7 +101,7 @@ def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None):
         "grid": {**ONCE, "budget": 3600, **(grid or {})},
         "candidates": [{"strategy": "prompt"}],
         "endpoints": {"big": described},
-    }
+    } | sections
     (folder / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
     keys = {KEY_VARIABLE: secret} if secret else {}
     environment = {**os.environ, "CHOOSE_CACHE": str(folder / "cache"), **keys}

@@ -26,7 +26,7 @@ from choose.answers.given import (
     remarks,
     with_files,
 )
-from choose.api.plan import ReadStudy, TrialPlan, plan_in_time, read_study
+from choose.api.plan import TrialPlan, plan_in_time, read_study
 from choose.api.study_evidence import (
     evidence_of,
     method_of,
@@ -125,7 +125,7 @@ def run_study(
                 return Outcome(decision=decide(store), store=store.path, dropped=dataset.dropped)
 
 
-def _existing_answers(read: ReadStudy, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
+def _existing_answers(read: TrialPlan, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
     """Return the candidates whose answers exist, and say what is remarkable in what was read."""
     dataset = read.pools.dataset
     watch.noted([*read.notes, *dataset.dropped, *notes_on_prompts(read.study, dataset.task)])

@@ -389,12 +389,10 @@ class Decision(record.Decision):
 
         return pd.DataFrame(frame.to_dict(as_series=False))
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return the report as one HTML page without scripts; with `path`, also write it there."""
+    def to_html(self) -> str:
+        """Return the report as one HTML page without scripts."""
         from choose.report.write import render_html
 
-        if path is not None:
-            self.write(path)
         return render_html(self, self._texts())
 
     def write(self, path: str | Path) -> Path:

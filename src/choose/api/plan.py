@@ -94,7 +94,8 @@ EMBED_SHARE, FORECAST_SHARE, FEW_PASSAGES = 0.5, 0.05, 1_000
 class TrialPlan:
     """A resolved study with its candidates, why others cannot take part, and its rounds.
 
-    `searched` are the passages that all candidates search, if those are not all; `notes` say so.
+    Before candidates are known, `notes` are on the rows; then `searched` are the passages that all
+    candidates search, if those are not all, and `notes` say so.
     """
 
     study: Study
@@ -110,16 +111,8 @@ class TrialPlan:
         return [job for round in self.rounds for job in round.jobs]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadStudy:
-    """A study that names the columns that were found, its rows as divided, and notes on them."""
-
-    study: Study
-    pools: Pools
-    notes: tuple[str, ...]
-
-
-def read_study(study: Study, rows: Tables | None) -> ReadStudy:
+def read_study(study: Study, rows: Tables | None) -> TrialPlan:
+    """Return a study that names the columns that were found, its rows as divided, and notes."""
     from choose.answers.given import with_teacher
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
@@ -131,7 +124,7 @@ def read_study(study: Study, rows: Tables | None) -> ReadStudy:
         column = read.roles.teacher or read.roles.label
         data = data.model_copy(update={"teacher_column": column, "label_column": read.roles.label})
     named = study.model_copy(update={"data": data})
-    return ReadStudy(study=named, pools=Pools(dataset), notes=read.notes)
+    return TrialPlan(study=named, pools=Pools(dataset), notes=read.notes)
 
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:

@@ -359,12 +359,6 @@ def _silent() -> Iterator[None]:
         os.close(nothing)
 
 
-def last_line(error: Exception) -> str:
-    """Return the last line of an error of Ray's, which is that of what was raised on the node."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:200].rstrip(".")
-
-
 # Seconds between two looks at which nodes are there, and at what has come from endpoints.
 LOOK, SHORT = 2.0, 0.05
 
@@ -523,7 +517,9 @@ class RayExecutor:
             actor.pending = actor.request = None
         except Exception as error:
             self._end(actor)
-            self.looked, why = 0.0, last_line(error)  # another starts at once
+            self.looked = 0.0  # another starts at once
+            # The last line of an error of Ray's is that of what was raised on the node.
+            why = (str(error).strip() or type(error).__name__).splitlines()[-1][:200].rstrip(".")
             if request is None:
                 self._count_unstarted(node, why)
                 return None

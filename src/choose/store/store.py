@@ -58,18 +58,6 @@ def is_store(folder: Path) -> bool:
         return False
 
 
-# Keys that studies of earlier versions hold.
-_GONE = {"data.estimand", "data.separator", "data.test_rows", "grid.repeats", "run.resources"}
-
-
-def without_gone_keys(study: Mapping[str, Any]) -> dict[str, Any]:
-    kept = dict(study)
-    for name, own in study.items():
-        if isinstance(own, Mapping):
-            kept[name] = {key: own[key] for key in own if f"{name}.{key}" not in _GONE}
-    return kept
-
-
 # How what is known of answers is stored, by name, if it was measured.
 _MEASURED: Mapping[str, Any] = {
     "raw": pl.String,
@@ -303,11 +291,6 @@ def _example(row: Mapping[str, Any]) -> Example:
     )
 
 
-def documents_table(corpus: Corpus) -> pl.DataFrame:
-    columns = dict.fromkeys(DOCUMENT_COLUMNS, pl.String)
-    return pl.DataFrame([asdict(document) for document in corpus.documents], schema=columns)
-
-
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
     """Turn any error of a damaged file of a store into one line."""
@@ -419,7 +402,9 @@ class Store:
         if (corpus := corpus_of(dataset.task)) is None:
             remove(self.path / DOCUMENTS)
         else:
-            write_table(self.path / DOCUMENTS, documents_table(corpus))
+            columns = dict.fromkeys(DOCUMENT_COLUMNS, pl.String)
+            documents = [asdict(document) for document in corpus.documents]
+            write_table(self.path / DOCUMENTS, pl.DataFrame(documents, columns))
         write_json(self.path / "data.json", facts)
         write_text(self.path / STUDY, settings)
         (self.path / LEFT_OUT).unlink(missing_ok=True)  # written again as the run ends
@@ -526,7 +511,7 @@ class Store:
             study = tomllib.loads(read_text(self.path / STUDY))
             if not all(isinstance(study.get(section), dict) for section in ("goal", "grid")):
                 raise ValueError("it lacks [goal] or [grid]")
-            return without_gone_keys(study)
+            return study
 
     def grid(self) -> tuple[list[dict[str, Any]], list[Trial]]:
         """Return the candidates and the trials of the grid, in the order they were planned."""

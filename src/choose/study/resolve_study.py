@@ -82,15 +82,13 @@ def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dic
 
     Servers of the table of providers stay, as do the settings of one whose address a flag names.
     """
-    from choose.store.store import without_gone_keys
-
     metric = _code_in(settings)
     if metric is not None and "metric" not in overrides.get("goal", {}):
         raise StudyError(
             f"The study in {str(folder)!r} is scored by {shown(metric)}. A stored study runs no "
             f"code: if you trust this function, add --metric {shlex.quote(metric)}."
         )
-    kept = {key: value for key, value in without_gone_keys(settings).items() if key != "run"}
+    kept = {key: value for key, value in settings.items() if key != "run"}
     if isinstance(endpoints := settings.get("endpoints"), Mapping):
         given = overrides.get("endpoints", {})
         kept["endpoints"] = {

@@ -12,14 +12,13 @@ import pytest
 from choose.cli.console import Consent
 from choose.conformance import WORDS_OF
 from choose.errors import StudyError
-from choose.models.endpoints.client import RetryPolicy
 from choose.schema.plan import Bill, Spending
 from choose.store.store import Store
-from support.chat_server import Http, Server, by_words, error, sent, serving
+from support.chat_server import RIGHT, Http, Server, error, sent, serving
+from support.endpoint_studies import bench
 from support.studies import write_csv
 
 KEY = "sk-this-must-never-be-written-4711"
-RIGHT = by_words(WORDS_OF)
 QUICK = ("--set", "seeds=1", "--set", "noise=0")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -42,46 +41,14 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def study_file(url: str, **more: str) -> str:
-    """Return a small study of a model behind an endpoint."""
-    text = f"""
-        [data]
-        path = "words.csv"
-        [grid]
-        seeds = 1
-        noise = [0.0]
-        views = []
-        wordings = false
-        scenarios = []
-        {more.get("grid", "")}
-        [endpoints.big]
-        base_url = "{url}"
-        model = "big-model"
-        {more.get("endpoint", "")}
-        {more.get("rest", "")}
-        [[candidates]]
-        strategy = "prompt"
-        name = "prompt-big"
-        model = "endpoint:big"
-        {more.get("candidates", "")}
-    """
-    return "\n".join(line.strip() for line in text.splitlines())
-
-
-PRICES = "usd_per_million_in = 1.0\nusd_per_million_out = 2.0"
-
-
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "words.csv")
 
 
-def record(store: Path) -> dict[str, Any]:
-    return json.loads((store / "decision.json").read_text())
-
-
 def card(store: Path, name: str) -> dict[str, Any]:
-    return next(c for c in record(store)["scorecards"] if c["candidate"] == name)
+    record = json.loads((store / "decision.json").read_text())
+    return next(c for c in record["scorecards"] if c["candidate"] == name)
 
 
 @pytest.mark.slow
@@ -133,7 +100,7 @@ def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: S
 
 
 def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(choose, server, tmp_path):
-    (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
+    bench(tmp_path, server.url)
     code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 2
     assert out == ""
@@ -193,41 +160,26 @@ def test_at_a_terminal_a_person_is_asked(agreed, monkeypatch, capsys):
 
 
 def test_data_that_may_not_leave_goes_to_a_server_on_this_machine_alone(choose, server, tmp_path):
-    rest = "[constraints]\ndata_may_leave = false"
-    (tmp_path / "choose.toml").write_text(study_file("https://api.example/v1", rest=rest))
-    code, _, err = choose("compare", "-c", "choose.toml", "--out", "st", "--yes")
+    command = ("compare", "-c", "choose.toml", "--out", "st", "--yes")
+    bench(tmp_path, "https://api.example/v1", constraints={"data_may_leave": False})
+    code, _, err = choose(*command)
     assert code == 2
     assert "data_may_leave = false forbids it" in err
     assert "api.example" in err
     assert not (tmp_path / "st").exists()
-    (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest))
-    assert choose("compare", "-c", "choose.toml", "--out", "st")[0] == 0
+    bench(tmp_path, server.url, constraints={"data_may_leave": False})
+    assert choose(*command)[0] == 0
 
 
-@pytest.mark.parametrize(
-    ("respond", "says"),
-    [
-        (lambda body: error(401, f"bad key {KEY}"), "refuses the key in MY_KEY"),
-        (lambda body: error(404, "no such model"), "has no model 'big-model'"),
-        (lambda body: (200, {}, b"<!doctype html>"), "HTML instead of JSON"),
-    ],
-)
-def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
-    choose, tmp_path, monkeypatch, respond, says
-):
-    monkeypatch.setenv("MY_KEY", KEY)
-    monkeypatch.setattr(RetryPolicy, "pause", lambda *_: 0.001)
-    with serving(respond) as server:
-        text = study_file(server.url, endpoint='api_key_env = "MY_KEY"')
-        (tmp_path / "choose.toml").write_text(text)
-        code, out, err = choose("compare", "-c", "choose.toml", "--out", "st", "--yes")
-    assert code == 2
+def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(tmp_path):
+    with serving(lambda body: error(401, f"bad key {KEY}")) as server:
+        out, err = bench(tmp_path, server.url, secret=KEY).run("compare", "--yes", code=2)
     assert out == ""
-    assert says in err
+    assert "refuses the key in BIG_MODEL_KEY" in err
     assert len([line for line in err.splitlines() if line.startswith("Error")]) == 1
     assert KEY not in err
     assert "Traceback" not in err
-    assert not (tmp_path / "st").exists()
+    assert not (tmp_path / ".choose").exists()
 
 
 @pytest.mark.parametrize(
@@ -261,48 +213,43 @@ def test_flags_that_make_no_endpoint(choose: Run, arguments: list[str], says: st
 
 
 def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(choose, server, tmp_path):
-    (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
-    code, _, _ = choose(
-        "compare", "-c", "choose.toml", "--out", "st", "--yes", "--max-usd", "0.0012"
-    )
-    assert code == 0
+    study = bench(tmp_path, server.url)
+    study.compare("--max-usd", "0.005")
     assert "max-usd was used up" in " ".join(choose("report", "st", "--full")[1].split())
     first = len(server.asked)
     assert 5 < first < 61
-    code, out, _ = choose("compare", "-c", "choose.toml", "--out", "st", "--yes", "--max-usd", "1")
-    assert code == 0
+    out, _ = study.run("compare", "--out", "st", "--yes", "--max-usd", "1")
     assert len(server.asked) == 61  # one to try the connection, and no row twice
-    assert card(tmp_path / "st", "prompt-big")["rows"] == 60
+    assert card(tmp_path / "st", "prompt")["rows"] == 60
     assert "max-usd" not in out
-    code, _, err = choose("compare", "-c", "choose.toml", "--out", "st")
-    assert code == 0, "a finished study asks and confirms nothing"
+    _, err = study.run("compare", "--out", "st")  # a finished study asks and confirms nothing
     assert "requests" not in err
     assert len(server.asked) == 61
 
 
 @pytest.mark.slow
 def test_a_served_model_is_compared_as_it_is_with_a_warning(choose, server, tmp_path):
-    rest = f'[endpoints.tuned]\nbase_url = "{server.url}"\nmodel = "ours"\n'
-    served = '[[candidates]]\nstrategy = "served"\nname = "in-house"\nmodel = "endpoint:tuned"\n'
-    served += 'params = { system = "You know what to do." }'
-    (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest, candidates=served))
-    code, _out, _ = choose("compare", "-c", "choose.toml", "--out", "st")
-    assert code == 0
-    ours = [body for body in server.asked if body["model"] == "ours"]
-    assert [m["role"] for m in ours[-1]["messages"]] == ["system", "user"]
-    assert ours[-1]["messages"][0]["content"] == "You know what to do."
-    assert "response_format" not in ours[-1]
+    served = {
+        "strategy": "served",
+        "name": "in-house",
+        "model": "endpoint:big",
+        "params": {"system": "You know what to do."},
+    }
+    found = bench(tmp_path, server.url, candidates=[served]).compare()
+    assert [m["role"] for m in server.asked[-1]["messages"]] == ["system", "user"]
+    assert server.asked[-1]["messages"][0]["content"] == "You know what to do."
+    assert "response_format" not in server.asked[-1]
     assert card(tmp_path / "st", "in-house")["accuracy"]["value"] == 1.0
-    warnings = record(tmp_path / "st")["dataset"]["findings"]
     assert any(
-        "in-house: The served model may have been trained on these very rows" in w for w in warnings
+        "in-house: The served model may have been trained on these very rows" in finding
+        for finding in found["dataset"]["findings"]
     )
     full = " ".join(choose("report", "st", "--full")[1].split())
     assert "may have been trained on these very rows" in full
 
 
 @pytest.mark.parametrize("status", [401, 200])
-def test_a_trial_that_fails_midway_is_a_recorded_failure(choose, tmp_path, status):
+def test_a_trial_that_fails_midway_is_a_recorded_failure(tmp_path, status):
     count = [0]
     told = {"error": {"message": f"key {KEY} expired", "code": 401}}
 
@@ -311,10 +258,8 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(choose, tmp_path, statu
         return (status, {}, json.dumps(told).encode()) if count[0] > 30 else RIGHT(body)
 
     with serving(respond) as server:
-        (tmp_path / "choose.toml").write_text(study_file(server.url))
-        code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")
-    assert code == 0
-    found = card(tmp_path / "st", "prompt-big")
+        out, err = bench(tmp_path, server.url).run("compare", "--yes", "--out", "st")
+    found = card(tmp_path / "st", "prompt")
     assert any("refuses a request without a key" in e["error"] for e in found["errors"])
     # M11: only requests in flight meet the refusal, in whichever trial.
     assert count[0] <= 30 + 8

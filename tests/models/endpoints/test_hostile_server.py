@@ -12,10 +12,7 @@ import pytest
 
 from choose.conformance import TASK, questions
 from choose.errors import EndpointError, MoneySpent
-from choose.models.endpoints.request_session import connect_endpoints
-from choose.models.endpoints.settings import Endpoint
 from support.chat_server import (
-    FAST,
     HOSTILE,
     PRICED,
     RIGHT,
@@ -28,18 +25,10 @@ from support.chat_server import (
     rows,
     sent,
     serving,
+    session_with,
 )
 
 KEY = "Zq7Xv.TOPSEC-RET/88+aa"
-
-
-@contextmanager
-def session_with(server, max_usd=None, **more):
-    settings = {"base_url": server.url, "model": "big-model", "timeout": 1.0, **more}
-    with connect_endpoints(
-        {"big": Endpoint(**settings)}, max_usd=max_usd, retry_policy=FAST
-    ) as session:
-        yield session
 
 
 @pytest.mark.parametrize("fault", HOSTILE)

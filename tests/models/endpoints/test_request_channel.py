@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import random
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -14,16 +12,17 @@ import pytest
 
 from choose.conformance import TASK, questions
 from choose.errors import EndpointError, ModelError, MoneySpent
-from choose.models.endpoints.client import EndpointClient
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body
 from choose.models.endpoints.ledger import Ledger, worst_case
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.types import Item
 from support.chat_server import (
+    PASSING,
     PRICED,
     RIGHT,
     Http,
+    Mix,
     as_response,
     broken,
     endpoint_session,
@@ -31,8 +30,12 @@ from support.chat_server import (
     fitted,
     right,
     rows,
-    transport,
+    serving,
+    session_with,
 )
+
+# Dollars of one request that the model worked on, as the server counts its tokens.
+COST = (50 * 1.0 + 5 * 10.0) / 1e6
 
 
 @pytest.mark.parametrize(
@@ -71,64 +74,17 @@ def test_an_organisation_that_no_header_can_carry_is_named(monkeypatch):
         fitted().predict(questions(1))
 
 
-@pytest.mark.parametrize(
-    ("charset", "written"),
-    [("iso-8859-1", "latin-1"), ('"UTF-16"', "utf-16"), ("utf-99", "utf-8"), ("punycode", "utf-8")],
-)
-def test_an_answer_is_read_in_its_charset(charset: str, written: str) -> None:
-    content = '{"choices": [], "place": "Málaga"}'.encode(written)
-    headers = {"content-type": f"application/json; charset={charset}"}
-    network = transport(lambda body: (200, headers, content))
-    client = EndpointClient(Endpoint(base_url="https://h/v1", model="m"), None, network)
-    assert asyncio.run(client.post({})).payload["place"] == "Málaga"
-
-
-class Faulty:
-    """Answers rightly, but first fails a share of the times in ways that cost nothing."""
-
-    def __init__(self, share: float, faults: list[Callable[[], Http]]) -> None:
-        self.share, self.faults, self.chance = share, faults, random.Random("faults")
-        self.paid: list[str] = []
-        self.lock = threading.Lock()
-
-    def __call__(self, body: dict[str, Any]) -> Http:
-        with self.lock:
-            if self.chance.random() < self.share:
-                return self.chance.choice(self.faults)()
-            self.paid.append(json.dumps(body))
-        return RIGHT(body)
-
-
-def raising(kind: str) -> Callable[[], Http]:
-    def fail() -> Http:
-        raise broken(kind)
-
-    return fail
-
-
-FAULTS: list[Callable[[], Http]] = [
-    lambda: error(429, "slow down", **{"retry-after": "0.01"}),
-    lambda: error(500, "oops"),
-    lambda: error(503, "overloaded"),
-    lambda: (200, {}, b"<html>gateway</html>"),
-    lambda: (200, {}, b'{"choices": [{"mess'),
-    lambda: (200, {}, b""),
-    raising("ReadTimeout"),
-    raising("ConnectError"),
-    raising("RemoteProtocolError"),
-    raising("ReadError"),
-]
+# Those after which nobody waits.
+FAULTS = [kind for kind in PASSING if kind not in ("429-after", "stall", "drip")]
 
 
 def test_a_fifth_of_faults_changes_no_answer_and_pays_for_nothing_twice() -> None:
-    server = Faulty(0.2, FAULTS)
-    with endpoint_session(server, **PRICED) as session:
-        answers = fitted().predict(rows(120))
-        assert right(answers, 120)
-        assert len(set(server.paid)) == len(server.paid)
+    with serving(RIGHT, Mix(0.2, FAULTS)) as server, session_with(server, **PRICED) as session:
+        assert right(fitted().predict(rows(120)), 120)
+        assert server.paid_twice == []
         assert session.ledger.requests == len(server.paid)
         assert session.ledger.read == 50 * len(server.paid)
-        assert session.ledger.spent == pytest.approx(len(server.paid) * (50 + 50) / 1e6)
+        assert session.ledger.spent == pytest.approx(COST * len(server.paid))
         assert session.ledger.retried > 10
 
 
@@ -300,20 +256,9 @@ def test_one_row_that_always_breaks_the_server_is_a_finding_and_no_failure() -> 
 
 
 def test_no_more_requests_are_in_flight_than_allowed() -> None:
-    now, most, lock = [0], [0], threading.Lock()
-
-    async def handle(request: Any) -> Any:
-        now[0] += 1
-        most[0] = max(most[0], now[0])
-        await asyncio.sleep(0.01)
-        now[0] -= 1
-        return as_response(RIGHT, request)
-
-    with endpoint_session(RIGHT, concurrency=3) as session:
-        session.transport.handler = handle
-        with lock:
-            fitted().predict(questions(15))
-    assert most[0] == 3
+    with serving(RIGHT, seconds=0.01) as server, session_with(server, concurrency=3):
+        fitted().predict(questions(15))
+    assert server.peak == 3
 
 
 def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,24 +295,15 @@ def test_an_interruption_lets_paid_answers_come_in(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_server_that_drips_is_cut_off_at_the_timeout() -> None:
-    calls: list[int] = []
-
-    async def handle(request: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            await asyncio.Event().wait()
-        return as_response(RIGHT, request)
-
-    with endpoint_session(RIGHT, concurrency=1, timeout=0.2, **PRICED) as session:
-        session.transport.handler = handle
-        assert set(fitted().predict(questions(1)).status) == {"ok"}
+    with serving(RIGHT) as server, session_with(server, timeout=0.2, **PRICED) as session:
+        strategy = fitted()
+        strategy.check(TASK)
+        server.cues.append("drip")
+        assert set(strategy.predict(questions(1)).status) == {"ok"}
         assert session.ledger.spent == pytest.approx(2 * COST)
         assert session.ledger.maybe_billed > 0
-    assert len(calls) == 3
+    assert [receipt.fault for receipt in server.receipts] == [None, "drip", None]
 
-
-# Dollars of one request that the model worked on, as the server counts its tokens.
-COST = (50 * 1.0 + 5 * 10.0) / 1e6
 
 FILTERED = "The response was filtered: content_filter"
 TOO_LONG = "This model's maximum context length is 64 tokens"

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from choose.conformance import TASK, pool, questions
 from choose.errors import EndpointError
 from choose.strategy import build
 from choose.types import Item
-from support import tiny_models as tiny
 from support.chat_server import (
     RIGHT,
     Http,
@@ -189,8 +187,7 @@ def test_what_never_changes_stands_first() -> None:
 
 
 @pytest.mark.slow
-def test_retrieved_examples_stand_behind_the_instruction(tmp_path: Path) -> None:
-    encoder = str(tiny.encoder(tmp_path / "encoder"))
+def test_retrieved_examples_stand_behind_the_instruction(encoder: str) -> None:
     with asked_of(RIGHT) as asked:
         answers = fitted("retrieval", encoder=encoder, k=3).predict(questions(5))
     assert len(asked) == 6  # no calibration is paid for

@@ -390,11 +390,8 @@ def _texts(free: Sequence[Column], only: bool) -> tuple[tuple[str, ...], ...]:
     bodies = [c for c in found if _is(c, _BODY) and c not in titles]
     if len(bodies) == 1 and len(titles) <= 1:
         return (tuple(c.name for c in (*titles, *bodies)),)
-    return tuple((c.name,) for c in bodies or _best(long or found, _text_rank))
-
-
-def _text_rank(column: Column) -> float:
-    return 3.0 if _is(column, _ABOUT) else 1.0 if _is(column, _TITLE) else 2.0
+    ranked = _best(long or found, lambda c: 3 if _is(c, _ABOUT) else 1 if _is(c, _TITLE) else 2)
+    return tuple((c.name,) for c in bodies or ranked)
 
 
 def _best(columns: Sequence[Column], rank: Callable[[Column], float]) -> list[Column]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -178,7 +179,8 @@ def _scored_apart(candidates: Candidates, names: Sequence[str]) -> list[int]:
     ours, theirs = (row_means(table.right) for table in tables[:2] if table)
     ahead = np.nan_to_num(ours - theirs)
     for_it, against = np.argsort(-ahead, kind="stable"), np.argsort(ahead, kind="stable")
-    return _in_turn(for_it[ahead[for_it] > EQUAL], against[ahead[against] < -EQUAL])
+    sides = for_it[ahead[for_it] > EQUAL].tolist(), against[ahead[against] < -EQUAL].tolist()
+    return [place for pair in zip_longest(*sides) for place in pair if place is not None]
 
 
 def _beside(candidates: Candidates, cards: Sequence[Scorecard]) -> list[str]:
@@ -192,13 +194,6 @@ def _beside(candidates: Candidates, cards: Sequence[Scorecard]) -> list[str]:
     best = candidates.best.values()
     others = [name for name in (*(readers or order)[:1], *best) if name not in named]
     return [*named, *dict.fromkeys(others)][:MOST_CANDIDATES]
-
-
-def _in_turn(first: Codes, second: Codes) -> list[int]:
-    """Return the places of both, one of each in turn as long as both have some."""
-    length = max(len(first), len(second))
-    pairs = [(*first[i : i + 1].tolist(), *second[i : i + 1].tolist()) for i in range(length)]
-    return [place for pair in pairs for place in pair]
 
 
 def given_answer(candidate: CandidateScores, id: str) -> GivenAnswer | None:

@@ -8,7 +8,6 @@ import random
 import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal
@@ -137,14 +136,9 @@ MAX_BYTES = 4 << 20
 # Encodings that unpack once, a piece at a time; none is requested.
 _ENCODINGS = ("", "identity", "gzip", "deflate")
 
-# Charsets that are read; of Python's others, punycode takes hours for a long answer.
-_CHARSET = re.compile(
-    r"charset=\"?((?:utf|iso|latin|us|windows|cp|gb|big5|shift|euc|koi)[\w-]{1,20})", re.A | re.I
-)
-
 
 async def read_bounded(response: Any) -> str:
-    """Return the text of a response of at most `MAX_BYTES`."""
+    """Return the text of a response of at most `MAX_BYTES`; JSON is UTF-8."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
         raise RequestFault("unsure", f"it answered with the encoding {encoding[:40]!r}")
@@ -155,9 +149,6 @@ async def read_bounded(response: Any) -> str:
             # An answer gets no shorter when it is asked for again, and may be billed again.
             kind: Kind = "oversized" if response.status_code == 200 else "unsure"
             raise RequestFault(kind, f"what it sent is longer than {MAX_BYTES >> 20} MB")
-    named = _CHARSET.search(response.headers.get("content-type", ""))
-    with suppress(LookupError):
-        return b"".join(parts).decode(named[1] if named else "utf-8", "replace")
     return b"".join(parts).decode("utf-8", "replace")
 
 

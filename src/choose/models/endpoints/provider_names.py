@@ -1,14 +1,17 @@
 """Models by their usual names: ``openai:gpt-4o-mini``, ``ollama:qwen2.5:7b``, ``hf:org/name``.
 
 ``PROVIDER:MODEL`` means an endpoint of that name whose address and key variable are in
-`PROVIDERS`; a section ``[endpoints."PROVIDER:MODEL"]`` of the study adds prices or changes them.
+`providers.csv`; a section ``[endpoints."PROVIDER:MODEL"]`` of the study adds prices or changes
+them.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +37,10 @@ class Provider:
 
     name: str
     base_url: str
-    keys: tuple[str, ...] = ()
-    needs_key: bool = True
+    keys: tuple[str, ...]
+    needs_key: bool
     example: str
-    looks: str | None = None
+    looks: str | None
 
     @property
     def key(self) -> str | None:
@@ -46,67 +49,18 @@ class Provider:
         return found or (self.keys[0] if self.needs_key else None)
 
 
-PROVIDERS: dict[str, Provider] = {
-    "openai": Provider(
-        name="OpenAI",
-        base_url="https://api.openai.com/v1",
-        keys=("OPENAI_API_KEY",),
-        example="gpt-4o-mini",
-        looks=r"(gpt|chatgpt|o\d)\b.*",
-    ),
-    "anthropic": Provider(
-        name="Anthropic",
-        base_url="https://api.anthropic.com/v1",
-        keys=("ANTHROPIC_API_KEY",),
-        example="claude-haiku-4-5",
-        looks=r"claude-.*",
-    ),
-    "gemini": Provider(
-        name="Google Gemini",
-        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
-        keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        example="gemini-2.5-flash",
-        looks=r"gemini-.*",
-    ),
-    "mistral": Provider(
-        name="Mistral",
-        base_url="https://api.mistral.ai/v1",
-        keys=("MISTRAL_API_KEY",),
-        example="mistral-small-latest",
-        looks=r"(mi|mini|code|pix|magi|dev)stral-.*-(latest|\d{4})",
-    ),
-    "openrouter": Provider(
-        name="OpenRouter",
-        base_url="https://openrouter.ai/api/v1",
-        keys=("OPENROUTER_API_KEY",),
-        example="qwen/qwen-2.5-7b-instruct",
-    ),
-    "together": Provider(
-        name="Together AI",
-        base_url="https://api.together.ai/v1",
-        keys=("TOGETHER_API_KEY",),
-        example="Qwen/Qwen2.5-7B-Instruct-Turbo",
-    ),
-    "groq": Provider(
-        name="Groq",
-        base_url="https://api.groq.com/openai/v1",
-        keys=("GROQ_API_KEY",),
-        example="llama-3.1-8b-instant",
-    ),
-    "ollama": Provider(
-        name="Ollama",
-        base_url="http://localhost:11434/v1",
-        needs_key=False,
-        example="qwen2.5:7b",
-        looks=r"[a-z][\w.-]*:(latest|\d+(\.\d+)?[bm]\b.*)",
-    ),
-    "vllm": Provider(
-        name="vLLM",
-        base_url="http://localhost:8000/v1",
-        keys=("VLLM_API_KEY",),
-        needs_key=False,
-        example="Qwen/Qwen2.5-7B-Instruct",
-    ),
+_TABLE = (files("choose.models.endpoints") / "providers.csv").read_text("utf-8").splitlines()
+
+PROVIDERS = {
+    row["key"]: Provider(
+        name=row["name"],
+        base_url=row["base_url"],
+        keys=tuple(row["keys"].split()),
+        needs_key=row["needs_key"] == "yes",
+        example=row["example"],
+        looks=row["looks"] or None,
+    )
+    for row in csv.DictReader(_TABLE)
 }
 
 # A word before a colon; a drive of Windows has one letter.
