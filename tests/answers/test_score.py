@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 import choose
 from choose.answers.files import read_answers
 from choose.answers.given import given_runs, read_set
 from choose.api.plan import resolve
-from choose.cli.app import app
 from choose.errors import ChooseError, DataError, StudyError
 from choose.report.words import typed
 from choose.store.store import Store
+from support.commands import run_command
 
 LABELS = ("billing", "account access", "Shipping_Delay")
 
@@ -247,15 +246,13 @@ def test_agreement_is_called_agreement(tmp_path: Path) -> None:
 def test_gates_and_volume_work_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows(200, gpt=0.9, mine=0.6).write_csv("answers.csv")
-    run = CliRunner()
     told = ["--answers", "gpt=2.5/1k,mine=0.1/1k", "--volume", "200000/month"]
     for _ in range(2):  # the same command goes on
-        met = run.invoke(app, ["score", "answers.csv", *told, "--fail-under", "0.8", "--json"])
-        assert met.exit_code == 0, met.output
-    goal = json.loads(met.stdout)["goal"]
+        met = run_command("score", "answers.csv", *told, "--fail-under", "0.8", "--json")
+        assert met.code == 0, met.err
+    goal = json.loads(met.out)["goal"]
     assert goal["volume"] == 200_000
-    unmet = run.invoke(app, ["score", "answers.csv", "--fail-under", "0.99"])
-    assert unmet.exit_code == 3
+    assert run_command("score", "answers.csv", "--fail-under", "0.99").code == 3
 
 
 def test_answers_stand_beside_candidates_that_run(tmp_path: Path) -> None:
@@ -286,7 +283,7 @@ def test_what_to_do_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.Monkey
     [step] = judged(tmp_path, "answers.csv").verdict.steps
     assert typed(step.command) == "choose score -c study --baseline"
     call = [*typed(step.command).split()[1:], "--out", "beside", "--min-chance", "0.5"]
-    assert CliRunner().invoke(app, call).exit_code == 0
+    assert run_command(*call).code == 0
     assert {*accuracies(choose.read("beside"))} == {"gpt", "mine", "tfidf", "majority"}
     with pytest.raises(StudyError, match="learns from right answers"):
         choose.score(table.select("id", gpt=pl.lit("1")), scores=True, baseline=True)

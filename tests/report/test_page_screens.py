@@ -5,9 +5,7 @@ import shlex
 from html import unescape
 
 import pytest
-from typer.testing import CliRunner
 
-from choose.cli.app import app
 from choose.formatting import MINUS, dollars
 from choose.judge.verdict import judge
 from choose.report import words
@@ -28,6 +26,7 @@ from choose.schema.decision import Decision, Step
 from choose.schema.diagnosis import Audit, WeakAuditor
 from choose.stats import Estimate
 from support import decisions
+from support.commands import run_command
 from support.html import page_of, parsed
 from support.simulated_studies import rule, world
 
@@ -185,7 +184,7 @@ def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None
     page = page_of(answered())
     assert PRICES in unescape(page)
     typed = shlex.split(PRICES)
-    known = CliRunner().invoke(app, [typed[1], "--help-all"]).output
+    known = run_command(typed[1], "--help-all").out
     assert all(flag in known for flag in typed if flag.startswith("--"))
 
 

@@ -9,26 +9,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from choose import formatting
 from choose.cli import SUBSTITUTED
-from choose.formatting import (
-    DASH,
-    MINUS,
-    clean,
-    clock,
-    difference,
-    dollars,
-    duration,
-    figure,
-    months,
-    p_value,
-    percent,
-    rough,
-    short_models,
-    signed_points,
-    span,
-)
+from choose.formatting import DASH, MINUS, clean, short_model, short_models
 from choose.report.terminal.pages import render_full
-from choose.report.words import shorten
+from choose.report.words import right, shorten
 from choose.report.write import render_markdown
 from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
@@ -100,25 +85,64 @@ def test_labels_that_were_left_unused_are_said_in_every_report() -> None:
         assert "trained on 300" not in " ".join(report(whole).split())
 
 
+def made(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value=value, low=low, high=high)
+
+
 @pytest.mark.parametrize(
-    ("written", "values", "said"),
+    ("written", "values", "told"),
     [
-        (percent, (None, 0.0, 0.8244), f"{DASH} 0.0 82.4"),
-        (signed_points, (None, 0.023, -0.02, -0.0001), f"{DASH} +2.3 {MINUS}2.0 0.0"),
-        (span, (Estimate(value=0.5),), DASH),
-        (difference, (Estimate(value=0.01),), "+1.0"),
-        (p_value, (None, 0.0, 0.04), f"{DASH} <0.001 0.040"),
-        (figure, (None, 0.0, 0.0012, 9.44, 51.04, 12345.6), f"{DASH} 0 0.0012 9.4 51.0 12,346"),
-        (duration, (3.21, 59.97, 285, 4800, 9000), "3.2 s 60 s 4.8 min 80 min 2.5 h"),
-        (dollars, (4100, 12.5, 0.5, 0.0042, 0, -3), f"$4,100 $12.50 $0.50 $0.0042 $0 {MINUS}$3.00"),
-        (months, (12, 5.94, 174, 0.7), "12 months 5.9 months 14.5 years 3 weeks"),
-        (months, (0.23, 0.1), "1 week under a week"),
-        (rough, (7.7, 12, 48_312, 1_249_000), "7.7 12 48,000 1,200,000"),
-        (clock, (4.9, 65, 600, 4805), "0:04 1:05 10:00 1:20:05"),
+        (formatting.percent, (None, 0.0, 0.8244), f"{DASH} 0.0 82.4"),
+        (formatting.in_percent, (0.82, 0.998, 1.0, 0.0), "82 % 99.8 % 100 % 0 %"),
+        (formatting.percent_interval, (made(0.382, 0.26, 0.75),), "38 % (26 to 75)"),
+        (right, (made(0.824, 0.79, 0.996),), "82 % right (79 to 99.6)"),
+        (formatting.signed_points, (None, 0.023, -0.02, -0.0001), f"{DASH} +2.3 {MINUS}2.0 0.0"),
+        (formatting.points, (0.01, -0.0001, -0.061), f"1 point 0 points {MINUS}6.1 points"),
+        # What is measured has a decimal, as its bounds have.
+        (formatting.measured, (0.06, -0.0001), "6.0 points 0.0 points"),
+        (formatting.size_in_points, (made(0.6, 0.318, 0.793),), "60.0 points (+31.8 to +79.3)"),
+        (formatting.span, (Estimate(value=0.5),), DASH),
+        (formatting.difference, (Estimate(value=0.01),), "+1.0"),
+        (formatting.p_value, (None, 0.0, 0.04), f"{DASH} <0.001 0.040"),
+        (formatting.chance, (0.001, 0.934, 0.9999), "under 1 % 93 % over 99 %"),
+        (
+            formatting.figure,
+            (None, 0.0, 0.0012, 9.44, 51.04, 12345.6),
+            f"{DASH} 0 0.0012 9.4 51.0 12,346",
+        ),
+        (
+            formatting.duration,
+            (0.01, 3.21, 59.97, 150, 285, 4800, 9000),
+            "under 0.1 s 3.2 s 60 s 2.5 min 4.8 min 80 min 2.5 h",
+        ),
+        (
+            formatting.dollars,
+            (4100, 12.5, 0.5, 0.0042, 0, -3),
+            f"$4,100 $12.50 $0.50 $0.0042 $0 {MINUS}$3.00",
+        ),
+        (formatting.months, (12, 5.94, 174, 0.7), "12 months 5.9 months 14.5 years 3 weeks"),
+        (formatting.months, (0.23, 0.1), "1 week under a week"),
+        (formatting.rough, (7.7, 12, 48_312, 1_249_000), "7.7 12 48,000 1,200,000"),
+        (formatting.rounded, (1234, 7), "1300 7"),
+        (formatting.clock, (4.9, 65, 600, 4805), "0:04 1:05 10:00 1:20:05"),
     ],
 )
-def test_figures_read_as_a_person_would_write_them(written, values, said: str) -> None:
-    assert " ".join(map(written, values)) == said
+def test_figures_read_as_a_person_would_write_them(written, values, told: str) -> None:
+    assert " ".join(str(written(value)) for value in values) == told
+
+
+@pytest.mark.parametrize(
+    ("difference", "told"),
+    [
+        (made(0.061, 0.032, 0.09), "a scores 6.1 points higher than b (+3.2 to +9.0)"),
+        (made(-0.061, -0.09, -0.032), "a - b: -6.1 points (-9.0 to -3.2)"),
+        # The interval has the sign of the statement, whichever candidate comes first.
+        (made(0.018, -0.014, 0.051), "a scores 1.8 points higher than b (-1.4 to +5.1)"),
+        (made(0.0, -0.01, 0.01), "a and b score the same (-1.0 to +1.0 points)"),
+    ],
+)
+def test_a_gain_has_the_sign_of_its_interval(difference: Estimate, told: str) -> None:
+    assert formatting.gain("a", "b", difference).replace(MINUS, "-") == told
 
 
 def test_models_get_the_shortest_name_that_tells_them_apart() -> None:
@@ -135,6 +159,8 @@ def test_models_get_the_shortest_name_that_tells_them_apart() -> None:
     twins = short_models(["a/M-1B", "a/M-1B-Instruct"])
     assert sorted(twins.values()) != ["M-1B", "M-1B"]
     assert len(set(short_models(["a/x", "b/x"]).values())) == 3
+    alone = (lm, "/weights/model", "models/all-MiniLM/model")
+    assert [*map(short_model, alone)] == ["SmolLM2-135M-Instruct", "/weights/model", "all-MiniLM"]
 
 
 def test_cleaning_keeps_letters_and_drops_what_hides() -> None:
