@@ -19,7 +19,6 @@ from choose.engines.embeddings import Encoder, load_encoder
 from choose.engines.output_cache import CacheFile, ResultCache, _file_at, caching
 from choose.errors import ModelError
 from choose.strategy import build
-from support import tiny_models as tiny
 
 TEXTS = [example.text for example in pool(rows=40)]
 ROW = np.arange(8, dtype=np.float32)
@@ -33,14 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "kept-here" / "kept"
 
 
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
-
-
-def anew(spec: str) -> Encoder:
+def anew(encoder: str) -> Encoder:
     """Return the encoder as a new process would have it."""
-    loaded = load_encoder(spec)
+    loaded = load_encoder(encoder)
     return Encoder(loaded.model, loaded.cache)
 
 
@@ -48,11 +42,11 @@ def file(path: Path, limit: int = 10**9) -> CacheFile:
     return CacheFile(path, limit, pytest.fail)
 
 
-def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(spec, monkeypatch):
+def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(encoder, monkeypatch):
     with caching():
-        first = anew(spec)
+        first = anew(encoder)
         vectors = first.embed(TEXTS)
-        second = anew(spec)
+        second = anew(encoder)
         monkeypatch.setattr(second.model, "encode", lambda *_, **__: pytest.fail("computed again"))
         assert np.array_equal(second.embed(TEXTS[::-1]), vectors[::-1])
     assert second.seconds == first.seconds
@@ -60,13 +54,13 @@ def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(spec, 
 
 
 @pytest.mark.parametrize("name", ["probe", "knn"])
-def test_a_warm_fit_answers_the_same_and_costs_what_it_had_cost(name: str, spec: str) -> None:
+def test_a_warm_fit_answers_the_same_and_costs_what_it_had_cost(name: str, encoder: str) -> None:
     rows = pool(rows=24)
     runs = []
     for _ in ("cold", "warm"):
-        load_encoder(spec).vectors.clear()
-        load_encoder(spec).seconds.clear()
-        strategy: Any = build(name, seed=0, encoder=spec)
+        load_encoder(encoder).vectors.clear()
+        load_encoder(encoder).seconds.clear()
+        strategy: Any = build(name, seed=0, encoder=encoder)
         with caching():
             strategy.fit(TASK, rows)
             answers = strategy.predict([row.item() for row in rows])
@@ -76,11 +70,11 @@ def test_a_warm_fit_answers_the_same_and_costs_what_it_had_cost(name: str, spec:
     assert after > before >= 0
 
 
-def test_nothing_is_cached_outside_of_a_study_or_in_zero_gigabytes(spec, folder, monkeypatch):
-    anew(spec).embed(TEXTS)
+def test_nothing_is_cached_outside_of_a_study_or_in_zero_gigabytes(encoder, folder, monkeypatch):
+    anew(encoder).embed(TEXTS)
     monkeypatch.setenv("CHOOSE_KEEP_GB", "0")
     with caching():
-        anew(spec).embed(TEXTS)
+        anew(encoder).embed(TEXTS)
     assert not folder.exists()
 
 
@@ -91,10 +85,10 @@ def test_a_size_that_is_none_is_refused(size: str, monkeypatch: pytest.MonkeyPat
         pass
 
 
-def test_it_holds_no_text_and_only_its_owner_may_read_it(spec: str, folder: Path) -> None:
+def test_it_holds_no_text_and_only_its_owner_may_read_it(encoder: str, folder: Path) -> None:
     secret = "the-patient-is-called-Xanthippe"
     with caching():
-        anew(spec).embed([secret])
+        anew(encoder).embed([secret])
     files = list(folder.iterdir())
     assert files
     assert not any(b"anthippe" in f.read_bytes() for f in files)
@@ -202,7 +196,7 @@ def test_an_unusable_path_is_reported_once(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
-def test_a_full_disk_is_reported_once_and_computed_through(spec, monkeypatch, capsys):
+def test_a_full_disk_is_reported_once_and_computed_through(encoder, monkeypatch, capsys):
     def full(*_: object) -> None:
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
@@ -210,8 +204,8 @@ def test_a_full_disk_is_reported_once_and_computed_through(spec, monkeypatch, ca
 
     monkeypatch.setattr(cache, "_write", full)
     with caching():
-        first = anew(spec).embed(TEXTS)
-        again = anew(spec).embed(TEXTS)
+        first = anew(encoder).embed(TEXTS)
+        again = anew(encoder).embed(TEXTS)
     assert np.array_equal(first, again)
     said = capsys.readouterr().err
     assert said.count("cannot use") == 1
@@ -233,7 +227,7 @@ def test_a_locked_file_is_not_waited_for_forever(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["engines/lora/fused/linear_layers.py", "models/saving.py"])
-def test_a_changed_file_of_engines_or_models_is_another_key(spec, tmp_path, monkeypatch, file):
+def test_a_changed_file_of_engines_or_models_is_another_key(encoder, tmp_path, monkeypatch, file):
     code = [tmp_path / folder.name for folder in cache.MODEL_CODE]
     for folder, copy in zip(cache.MODEL_CODE, code, strict=True):
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -244,8 +238,8 @@ def test_a_changed_file_of_engines_or_models_is_another_key(spec, tmp_path, monk
         """Return how many texts a new process embeds with that code."""
         monkeypatch.setattr(cache, "MODEL_CODE", code)
         cache.environment.cache_clear()
-        encoder, texts = load_encoder(spec), []
-        fresh = Encoder(encoder.model, ResultCache(encoder.cache.made_by))
+        loaded, texts = load_encoder(encoder), []
+        fresh = Encoder(loaded.model, ResultCache(loaded.cache.made_by))
         encode = fresh._encode
         fresh._encode = lambda some: texts.extend(some) or encode(some)
         with caching():

@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 from choose.api.compare import export, report
-from choose.cli.app import app
 from choose.conformance import PICKLES, pool
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
@@ -28,7 +26,7 @@ from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.types import Answers, Item, Trial
 from support import fake_strategies as fakes
-from support import tiny_models as tiny
+from support.commands import run_command
 from support.studies import HELD_OUT, STRATEGIES, compare, shared_study, small_study, write_csv
 
 
@@ -86,14 +84,13 @@ def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(study, tmp_path
 
 
 @pytest.mark.slow
-def test_a_trial_whose_prompt_was_chosen_answers_as_stored(tmp_path: Path) -> None:
+def test_a_trial_whose_prompt_was_chosen_answers_as_stored(model, encoder, tmp_path):
     """The search runs again at export, and has to choose the same."""
     rows = [(e.text, e.target) for e in pool(seed=3, rows=60)]
     write_csv(tmp_path / "words.csv", rows[:40])
     write_csv(tmp_path / "held_out.csv", rows[40:])
-    lm, encoder = tiny.causal_lm(tmp_path / "lm"), tiny.encoder(tmp_path / "encoder")
     (tmp_path / "choose.toml").write_text(
-        f'{HELD_OUT}[models]\nmodel = "{lm}"\nencoder = "{encoder}"\n'
+        f'{HELD_OUT}[models]\nmodel = "{model}"\nencoder = "{encoder}"\n'
         + '[[candidates]]\nstrategy = "tuned-prompt"\nparams = { calls = 160 }\n'
     )
     store = Store.open(compare(study_file=tmp_path / "choose.toml", out=tmp_path / "st").store)
@@ -262,8 +259,7 @@ def test_an_export_neither_overwrites_nor_fills_a_store(study: Path, tmp_path: P
     export(study, out, candidate="majority")
     rows.write_text("text\na\n")
     for output in (rows, out / "export.json", out / "new.csv"):
-        result = CliRunner().invoke(app, ["predict", str(out), str(rows), "-o", str(output)])
-        assert isinstance(result.exception, ChooseError)
+        assert run_command("predict", out, rows, "-o", output).code == 2
     assert rows.read_text() == "text\na\n"
     assert not (out / "new.csv").exists()
 

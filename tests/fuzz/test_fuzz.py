@@ -3,22 +3,20 @@
 The cases are in `fuzz.cases`; what counts as a pass is in `fuzz.runner`.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing.parametric import series
 
-from choose.cli import main
 from fuzz.cases import PLAN, cases, csv, jsonl, parquet
 from fuzz.runner import Case, prepare, run
+from support.commands import run_command
 
 ALL = list(cases())
 
@@ -107,27 +105,14 @@ KINDS = st.sampled_from(
 )
 
 
-def check_file(label: pl.Series, other: pl.Series, kind: str) -> int:
-    """Run ``choose check`` on a file with these columns; return its exit code."""
+@settings(max_examples=40, derandomize=True)
+@given(label=COLUMNS, other=COLUMNS, kind=KINDS)
+def test_a_parquet_file_of_any_type_is_accepted_or_refused_in_one_line(label, other, kind):
     texts = [f"Text number {i} of {i * 7919}" for i in range(ROWS)]
     table = pl.DataFrame({"text": texts, "label": label, "timestamp": other})
     with TemporaryDirectory() as folder:
-        file = f"{folder}/rows.parquet"
-        table.write_parquet(file)
-        command = ["choose", "check", file, *(["--kind", kind] if kind else [])]
-        with patch.object(sys, "argv", command), pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0)
-
-
-LOOSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-
-
-@settings(LOOSE, max_examples=40, derandomize=True, deadline=None)
-@given(label=COLUMNS, other=COLUMNS, kind=KINDS)
-def test_a_parquet_file_of_any_type_is_accepted_or_refused_in_one_line(capfd, label, other, kind):
-    capfd.readouterr()
-    code = check_file(label, other, kind)
-    err = capfd.readouterr().err
+        table.write_parquet(f"{folder}/rows.parquet")
+        named = ("--kind", kind) if kind else ()
+        code, _, err = run_command("check", f"{folder}/rows.parquet", *named)
     assert "report this" not in err
     assert code == 0 or (code, err.count("\n"), err[:7]) == (2, 1, "Error: "), err

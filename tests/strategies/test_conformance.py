@@ -39,7 +39,6 @@ from choose.strategy import Rereads, available, build, hyperparameters, kinds, t
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
-from support import tiny_models as tiny
 from support.chat_server import by_words, transport
 
 Check = Callable[[Factory], None]
@@ -49,11 +48,9 @@ Check = Callable[[Factory], None]
 BRIEF = {"epochs": 8.0, "template": "Is it one of {labels}?\n{text}"}
 
 
-@pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    folder = tmp_path_factory.mktemp("models")
-    lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
-    return {"model": str(lm), "base": str(lm), "encoder": str(encoder), **BRIEF}
+@pytest.fixture
+def tiny_models(model: str, encoder: str) -> dict[str, object]:
+    return {"model": model, "base": model, "encoder": encoder, **BRIEF}
 
 
 @pytest.fixture(autouse=True)

@@ -10,14 +10,12 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import choose
 from choose.api import plan as api_plan
 from choose.api.compare import run_study
 from choose.api.plan import check as check_set
 from choose.api.plan import plan_in_time, plan_study, plan_trials, read_study, resolve
-from choose.cli.app import app
 from choose.conformance import WORDS_OF
 from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
@@ -32,6 +30,7 @@ from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
 from choose.tasks.value_parsing import occurs
 from choose.types import Candidate, Example, Item
+from support.commands import run_command
 from support.studies import load, write_lines
 
 # Words that the small encoder knows.
@@ -337,8 +336,8 @@ def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -
     assert scores == sorted(scores, reverse=True)
     assert second["answer"] is None
     questions, _ = write(folder)
-    result = CliRunner().invoke(app, ["predict", str(folder / "model"), questions])
-    assert result.exit_code == 0, result.output
-    assert result.stdout.count("\n") == 1 + len(rows()), "its own file needs no --text-column"
+    result = run_command("predict", folder / "model", questions)
+    assert result.code == 0, result.err
+    assert result.out.count("\n") == 1 + len(rows()), "its own file needs no --text-column"
     card = (folder / "model/README.md").read_text("utf-8")
     assert "Ranks documents for a question." in card

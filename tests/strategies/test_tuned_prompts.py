@@ -18,7 +18,6 @@ from choose.report.words import typed
 from choose.schema.plan import Spending
 from choose.strategy import build
 from choose_strategies.prompting import MAY_DIFFER
-from support import tiny_models as tiny
 from support.chat_server import PRICED, RIGHT, Http, Server, endpoint_session, sent, serving
 from support.studies import HELD_OUT, compare, label_rows, write_csv
 from support.studies import TASK as SETS
@@ -97,9 +96,9 @@ def test_few_calls_go_into_rows_rather_than_rewriting() -> None:
     assert fitted_plan(rows=200, calls=1_000) == 14 * 71 + 3
 
 
-def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(tmp_path, monkeypatch):
+def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(model, monkeypatch):
     monkeypatch.setattr(PromptSearch, "best", lambda self: next(iter(self.known)))
-    strategy, usual = fitted(model=lm(tmp_path)), build("prompt", seed=0, model=lm(tmp_path))
+    strategy, usual = fitted(model=model), build("prompt", seed=0, model=model)
     usual.fit(TASK, pool(rows=40))
     assert (strategy.predict(questions()).scores == usual.predict(questions()).scores).all()
     assert strategy.prompt(TASK).endswith(MAY_DIFFER)
@@ -282,16 +281,12 @@ def test_rows_of_a_few_groups_are_not_divided(groups: int, divided: bool) -> Non
     assert (parts_of(TASK, rows, 20) is not None) == divided
 
 
-def lm(folder: Path) -> str:
-    return str(folder / "lm" if (folder / "lm").exists() else tiny.causal_lm(folder / "lm"))
-
-
 @pytest.mark.slow
-def test_what_was_chosen_survives_saving(tmp_path: Path) -> None:
-    local: Any = build("tuned-prompt", seed=0, model=lm(tmp_path), calls=FEW)
+def test_what_was_chosen_survives_saving(model: str, tmp_path: Path) -> None:
+    local: Any = build("tuned-prompt", seed=0, model=model, calls=FEW)
     local.fit(TASK, pool(rows=40))
     local.save(tmp_path / "saved")
-    again: Any = build("tuned-prompt", seed=0, model=lm(tmp_path))
+    again: Any = build("tuned-prompt", seed=0, model=model)
     again.load(tmp_path / "saved")
     assert (again.predict(questions()).scores == local.predict(questions()).scores).all()
     assert again.facts()["notes"][:2] == local.facts()["notes"][:2]

@@ -26,14 +26,8 @@ from choose.engines.lora.encoder_tuning import (
 from choose.engines.lora.model import load_base
 from choose.errors import StrategyError
 from choose.strategy import build
-from support import tiny_models as tiny
 
 WHOLE = ("setfit", "full-fine-tuning")
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
 
 
 def tuned(name: str, encoder: str, **params: object) -> Any:

@@ -34,16 +34,11 @@ from choose.errors import StrategyError
 from choose.strategy import Saves, build
 from choose.tasks.labels import Classification
 from choose.types import Answers, Example, Item
-from support import tiny_models as tiny
 
 
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("bases")
-    return {
-        "causal": str(tiny.causal_lm(folder / "lm")),
-        "encoder": str(tiny.encoder(folder / "encoder")),
-    }
+@pytest.fixture
+def bases(model: str, encoder: str) -> dict[str, str]:
+    return {"causal": model, "encoder": encoder}
 
 
 def lora(base: str, seed: int = 0, **params: object):
@@ -284,9 +279,9 @@ def test_every_class_keeps_a_row_to_learn_from_and_chance_decides_on_others() ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("distinct", "note"), [(False, "checked on 3 rows"), (True, "no early")])
-def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, tmp_path, monkeypatch):
+def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, model, monkeypatch):
     monkeypatch.setattr(classifier, "EARLY_STOPPING_MIN_ROWS", 10)
-    strategy = build("lora", seed=0, base=str(tiny.causal_lm(tmp_path)))
+    strategy = build("lora", seed=0, base=model)
     rows, task = pool(rows=30), TASK
     if distinct:  # each class has one row, so that none can be spared
         names = tuple(f"class {i}" for i in range(len(rows)))
