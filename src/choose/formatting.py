@@ -102,18 +102,6 @@ def size_in_points(estimate: Bounded) -> str:
     return f"{measured(estimate.value)} ({interval(estimate)})"
 
 
-def gain(a: str, b: str, difference: Bounded) -> str:
-    """Return ``lora scores 6.1 points higher than probe (+3.2 to +9.0)``.
-
-    A loss is ``lora`` minus ``probe`` with its sign, so that statement and interval agree.
-    """
-    if round(100 * difference.value, 1) == 0:
-        return f"{a} and {b} score the same ({interval(difference)} points)"
-    if difference.value > 0:
-        return f"{a} scores {measured(difference.value)} higher than {b} ({interval(difference)})"
-    return f"{a} {MINUS} {b}: {in_points(difference)}"
-
-
 def listed(names: Sequence[str]) -> str:
     """Return ``a, b and c``."""
     if len(names) < 2:

@@ -19,8 +19,7 @@ from choose.cli.options import overrides
 from choose.conformance import pool
 from choose.formatting import measured
 from choose.report import check_words
-from choose.report.terminal.pages import typed_here
-from choose.report.words import as_call, typed
+from choose.report.words import as_call, typed, typed_here
 from choose.schema.base import Command
 from choose.schema.check import Check
 from choose.schema.decision import Decision, Step

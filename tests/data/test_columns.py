@@ -561,6 +561,19 @@ def test_a_column_that_no_label_crosses_is_not_taken_silently(column: str) -> No
     assert f"--set group_column={column}." in told
 
 
+def test_u9_columns_that_hold_labels_alone_are_said_to_be_scored(tmp_path: Path) -> None:
+    """The answers of gpt4 lay beside the labels, and `compare` was silent on them."""
+    rows = [(f"word {n}", "ab"[n % 2], "ab"[n % 3 % 2], "bx"[n % 2], n % 2) for n in range(40)]
+    table = pl.DataFrame(rows, schema=["text", "label", "gpt4", "other", "flag"], orient="row")
+    table.write_csv(tmp_path / "rows.csv")
+    section = DataSection(path=str(tmp_path / "rows.csv"))
+    said = [note for note in read_rows(section).notes if "labels alone" in note]
+    assert said == [
+        "Column 'gpt4' holds labels alone. If these are answers of a model, score them: "
+        f"choose score {section.path} --answers gpt4"
+    ]
+
+
 def test_labels_that_no_training_row_has_are_a_caveat_with_their_rows(tmp_path: Path) -> None:
     cells = [(f"word {n % 7} {n}", f"label {n // 10}", f"part {n // 10}") for n in range(200)]
     table = pl.DataFrame(cells, schema=["text", "label", "part"], orient="row")

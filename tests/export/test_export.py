@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -20,11 +21,18 @@ from choose.conformance import PICKLES, pool
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
 from choose.export.exported_model import CHUNK, Model
-from choose.export.write_folder import Exported, atomic_folder, select, write_export
+from choose.export.write_folder import (
+    Exported,
+    atomic_folder,
+    doubtful_below,
+    select,
+    write_export,
+)
+from choose.judge.scores.score_tables import CLEAN
 from choose.run.trial import run_trials
 from choose.schema.plan import Job
 from choose.store.store import Store
-from choose.types import Answers, Item, Trial
+from choose.types import Answers, Item, Run, Trial
 from support import fake_strategies as fakes
 from support.commands import run_command
 from support.studies import HELD_OUT, STRATEGIES, compare, shared_study, small_study, write_csv
@@ -328,6 +336,30 @@ def test_below_the_threshold_it_abstains(choose, folder: Path) -> None:
     assert (sure["label"], sure["status"]) == ("fruit", "ok")
     assert (unsure["label"], unsure["status"]) == ("", "unsure")
     assert float(unsure["confidence"]) < 0.7
+
+
+def test_u28_an_answer_of_which_most_like_it_were_wrong_is_doubtful(folder: Path) -> None:
+    """ "what does it mean to be alive" was ``calculator``, 0.20, ``ok``."""
+    model, texts = Model.load(folder), ["apple pear plum", "nothing known here"]
+    chances = model.table(texts)["confidence"].to_list()
+    model.manifest = model.manifest.model_copy(update={"doubtful": sum(chances) / 2})
+    assert model.table(texts)["status"].to_list() == ["ok", "doubtful"]
+
+
+def test_what_is_doubtful_was_measured_on_the_answers_of_the_study(folder: Path) -> None:
+    """Of 60 answers the 30 of least confidence are wrong: half of all are below the last of 60."""
+    store = Store.open(folder.parent / "st")
+    ids, labels = tuple(store.dataset.examples), store.dataset.task.labels
+    right = [labels.index(store.dataset.examples[id].target) for id in ids]
+    sure = np.linspace(0.4, 0.9, len(ids))
+    said = [(place + (n < 30)) % len(labels) for n, place in enumerate(right)]
+    scores = np.repeat((1 - sure)[:, None] / (len(labels) - 1), len(labels), axis=1)
+    scores[np.arange(len(ids)), said] = sure
+    trial = Trial(candidate="tfidf", strategy="tfidf", revision=1, task="t")
+    answers = {CLEAN: Answers.from_scores(labels, np.log(scores))}
+    run = Run(trial=trial, answers=answers, asked={CLEAN: ids})
+    stored = SimpleNamespace(dataset=store.dataset, get=lambda _: run)
+    assert doubtful_below(stored, [trial]) == pytest.approx(sure[58])
 
 
 def test_memory_does_not_grow_with_the_stream(folder: Path) -> None:

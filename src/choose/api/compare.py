@@ -272,7 +272,7 @@ def write_page(decision: Decision, store: Path) -> Path:
 
     page = store / PAGE
     if not page.is_file():
-        write("decision", decision, page, texts(store))
+        write("decision", decision, page, texts(store), store=store)
     return page
 
 

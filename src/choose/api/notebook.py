@@ -393,7 +393,7 @@ class Decision(record.Decision):
         """Return the report as one HTML page without scripts."""
         from choose.report.write import render_html
 
-        return render_html(self, self._texts())
+        return render_html(self, self._texts(), self._store)
 
     def write(self, path: str | Path) -> Path:
         """Write the report as .html, .md or .json, by the ending of the path."""
@@ -401,7 +401,7 @@ class Decision(record.Decision):
 
         with keyword_errors():
             check_destination(Path(path), flag="The file")
-            write("decision", self, Path(path), self._texts())
+            write("decision", self, Path(path), self._texts(), store=self._store)
         return Path(path)
 
     def export(

@@ -156,7 +156,7 @@ def _write_reports(
     whole = True
     for path in outputs:
         try:
-            write("decision", decision, path, stored, checks)
+            write("decision", decision, path, stored, checks, store=store)
             say(f"Report written: {path}")
         except ChooseError as error:
             say_error(str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from choose.data.readers.column_guess import (
 from choose.data.readers.evidence_columns import RELEVANT, relevant_column, reserved
 from choose.data.readers.json_and_parquet import GIVEN, ROW, nested_paths, value_at, with_paths
 from choose.errors import DataError, StudyError, quoted, quoted_list
+from choose.formatting import listed
 from choose.schema.study_sections import DataSection
 from choose.tasks.answering import PASSAGES
 from choose.tasks.kinds import KINDS
@@ -254,6 +256,24 @@ def guess_notes(roles: Roles) -> Iterator[str]:
         dates = roles.time if "time" in roles.by_content else None
         flags = naming(",".join(roles.text), roles.label, dates)
         yield f"Columns found by their content: {', '.join(parts)}. To name others: {flags}"
+
+
+def columns_of_labels(table: pl.DataFrame, section: DataSection, roles: Roles) -> list[str]:
+    """Return a sentence on columns without a role that hold labels alone; empty for none."""
+    cells = {name: _distinct(table[name]) for name in table.columns if name != ROW}
+    labels = cells.get(roles.label, set())
+    free = [name for name in cells if name not in roles.named and len(cells[name]) > 1]
+    if not (found := [name for name in free if cells[name] <= labels]) or section.path is None:
+        return []
+    score = shlex.join(["choose", "score", section.path, "--answers", ",".join(found)])
+    hold = "Column {} holds" if len(found) == 1 else "Columns {} hold"
+    hold = hold.format(listed([*map(quoted, found)]))
+    return [f"{hold} labels alone. If these are answers of a model, score them: {score}"]
+
+
+def _distinct(column: pl.Series) -> set[str]:
+    plain = column.dtype in (pl.String, pl.Boolean) or column.dtype.is_integer()
+    return {*map(str, column.unique().drop_nulls())} - {""} if plain else set()
 
 
 def are_questions(roles: Roles) -> bool:

@@ -11,6 +11,7 @@ import polars as pl
 from choose.corpus import Corpus
 from choose.data.columns import (
     Roles,
+    columns_of_labels,
     group_hint,
     guess_notes,
     ranked_documents,
@@ -105,6 +106,8 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     cells = target_values(table, section, roles) if kind == "multilabel" else ()
     if (parted := separator_of(cells, stated=True)) is not None:
         why = [*why, f"{quoted(parted)} parts the labels in cells of {quoted(roles.label)}."]
+    if kind == USUAL:
+        why = [*why, *columns_of_labels(table, section, roles)]
     rows = Rows(
         name=name,
         pool=_examples(section.path, table, section, kind, roles=roles, separator=parted),

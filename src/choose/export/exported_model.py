@@ -63,6 +63,7 @@ class Manifest(BaseModel):
         rows: number of training rows.
         teacher: whose answers it learned from in place of labels; empty for labels.
         router: which rows it leaves to a language model; null if it answers all.
+        doubtful: confidence below which most of the study's answers were wrong; null for none.
         files: the SHA-256 of every file of the model, by its path in `MODEL_FOLDER`.
     """
 
@@ -84,6 +85,7 @@ class Manifest(BaseModel):
     rows: int
     teacher: str = ""
     router: Router | None = None
+    doubtful: float | None = None
     files: Mapping[str, str] = {}
 
     @field_validator("stored_task")
@@ -183,7 +185,7 @@ def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
 CHUNK = 256
 
 
-NO_TEXT, UNSURE = "no text", "unsure"
+NO_TEXT, UNSURE, DOUBTFUL = "no text", "unsure", "doubtful"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,8 @@ class Prediction:
     """The prediction for one text.
 
     `label` is the answer: a label, or a text as the task writes it. If it is None, `status` says
-    why: `no text`, `unsure`, `ask MODEL` of a router, or a status of the strategy.
+    why: `no text`, `unsure`, `ask MODEL` of a router, or a status of the strategy. Of a label it is
+    `ok`, or `doubtful` where most answers of such confidence were wrong in the study.
     `confidence` is that of the answer, or None if the strategy gives none.
     """
 
@@ -345,13 +348,15 @@ class Model:
         unsure, router = UNSURE, self.manifest.router
         if threshold is None and router is not None:
             unsure, threshold = f"ask {router.to}", router.threshold
-        chances = _confidences(answers, self.labels)
+        chances = confidences(answers, self.labels)
         found = zip(answers.outputs, chances, answers.status, strict=True)
         for item in chunk:
             label, chance, status = next(found) if item.text.strip() else (None, None, NO_TEXT)
             unsure_of = threshold is not None and chance is not None and chance < threshold
             if label is not None and unsure_of:
                 label, status = None, unsure
+            elif label is not None and (chance or 1.0) < (self.manifest.doubtful or 0.0):
+                status = DOUBTFUL
             yield Prediction(item.id, item.text, label, chance, status)
 
     def _answers(self, items: Sequence[Item]) -> Answers:
@@ -367,7 +372,8 @@ class Model:
             ) from error
 
 
-def _confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
+def confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
+    """Return the confidence of each answer; None where there is none."""
     if answers.confidence is not None:
         return [float(chance) for chance in answers.confidence]
     if answers.scores is None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
+from itertools import accumulate
 from pathlib import Path
 
 from choose.data.scenarios import to_learn_from
@@ -22,12 +23,14 @@ from choose.export.exported_model import (
     MODEL_FOLDER,
     Manifest,
     Router,
+    confidences,
     digests_of,
     load_strategy,
 )
 from choose.files import explained_errors, temporary_name, write_json, write_text
 from choose.formatting import clean, listed, percent, plural, span
 from choose.judge.evidence import GIVEN
+from choose.judge.scores.score_tables import CLEAN
 from choose.progress import as_decided
 from choose.report.markdown import code, sentence
 from choose.report.words import covered_by, headline, takeover, words_in
@@ -36,6 +39,7 @@ from choose.run.trial import versions
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.strategy import Prepares, Saves, Strategy, Weighted, available, build, find
+from choose.tasks.kinds import USUAL
 from choose.types import STANDARD, Example, Item, Task, Trial
 
 WHY = {
@@ -120,6 +124,11 @@ def _use(about: Manifest, inside: int) -> Iterator[str]:
             f"at most {percent(router.most)} points against {sentence(router.to)} alone (95 % "
             "sure)."
         )
+    if about.doubtful is not None:
+        yield (
+            f"\n\n**Below a confidence of {about.doubtful:.2f} most answers were wrong** in the "
+            "study; `choose predict` gives these the status `doubtful`."
+        )
     if inside:
         yield (
             f"\n\n**This folder contains labelled texts word for word** (at least {inside:,}). "
@@ -194,6 +203,7 @@ def select(store: Store, decision: Decision, name: str | None) -> Selection:
         fingerprint=decision.dataset.fingerprint,
         rows=len(rows),
         teacher=store.dataset.teacher * own.taught,
+        doubtful=doubtful_below(store, fits),
     )
     return Selection(about=about, rows=rows, weights=own.weights, shortened=_shortened(store, fits))
 
@@ -231,6 +241,26 @@ def _router_of(decision: Decision) -> Router:
         raise StudyError(f"There is no router to export. {takeover(decision)}")
     share = found.share.value
     return Router(threshold=found.threshold, to=found.strong, share=share, most=found.most)
+
+
+# Fewer answers do not show whether most such ones are wrong.
+FEWEST = 20
+
+
+def doubtful_below(store: Store, trials: Sequence[Trial]) -> float | None:
+    """Return the highest confidence below which most answers of the largest fits were wrong."""
+    task, rows = store.dataset.task, store.dataset.examples
+    most = max(trial.train_size for trial in trials) if task.kind == USUAL else 0
+    found = list[tuple[float, bool]]()
+    for run in map(store.get, [trial for trial in trials if trial.train_size == most]):
+        if run is not None and CLEAN in run.answers:
+            said, sure = run.answers[CLEAN].outputs, confidences(run.answers[CLEAN], task.labels)
+            answered = zip(run.asked[CLEAN], said, sure, strict=True)
+            found += [(c, one != rows[id].target) for id, one, c in answered if c is not None]
+    found.sort()
+    wrong = accumulate(is_wrong for _, is_wrong in found)
+    counted = enumerate(zip(found, wrong, strict=True), start=1)
+    return max((c for n, ((c, _), w) in counted if n >= FEWEST and 2 * w > n), default=None)
 
 
 def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:

@@ -7,9 +7,11 @@ Text in a block comes as it was found: each renderer makes it harmless.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from choose.formatting import (
@@ -43,7 +45,7 @@ from choose.schema.candidate_scorecard import (
 )
 from choose.schema.check import Check
 from choose.schema.decision import Decision, FamilyResult, Versus
-from choose.schema.diagnosis import LossSplit
+from choose.schema.diagnosis import LossSplit, best_first
 from choose.stats import Estimate
 from choose.tasks.metrics import metric_of
 
@@ -204,8 +206,8 @@ class Listing:
 
 Block = Answer | Heading | Paragraph | Bullets | Steps | Facts | Table | Chart | Listing
 
-# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``, ``under 0.1 s``.
-_LETTERS = re.compile(r"\b(?!(?:to|of|under|s|min|h)\b)[^\W\d_]+")
+# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``, ``85 vs 94``, ``under 0.1 s``.
+_LETTERS = re.compile(r"\b(?!(?:to|of|vs|under|s|min|h)\b)[^\W\d_]+")
 
 
 def is_figure(cell: str) -> bool:
@@ -252,14 +254,21 @@ def decision_blocks(
     decision: Decision,
     texts: Mapping[str, str] | None = None,
     checks: Sequence[Expectation] = (),
-    say: Say = words.parts_of,
+    store: Path | None = None,
+    newest: bool = False,
 ) -> list[Block]:
     """Return what a report shows of a decision.
 
-    `texts` are those of rows by id, where they were stored, `checks` the gates of a build.
+    `texts` are those of rows by id, where they were stored, `checks` the gates of a build; commands
+    name the folder of the study, `store`, which the `newest` one does not need.
     """
     stored = texts or {}
+
+    def say(command: Command) -> Sequence[str]:
+        return words.parts_of(words.typed_here(command, store, newest))
+
     seen = differing_rows(decision, stored), prompts(decision)
+    other_answers = part("Answers", part_by_part(decision), id="answers", level=2)
     met = (f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in checks)
     return [
         *answer(decision),
@@ -270,8 +279,8 @@ def decision_blocks(
         *part("What else matters", bullets(words.what_else(decision), 3), level=2),
         *part("See for yourself", *seen, id="see", level=2),
         *reading_losses(decision),
-        *(labels(decision, stored) if decision.dataset.labels else answers(decision)),
-        *money(decision),
+        *(labels(decision, stored) if decision.dataset.labels else other_answers),
+        *money(decision, say),
         Heading("For reviewers", "evidence"),
         *learning_curve(decision),
         *scores(decision),
@@ -279,7 +288,7 @@ def decision_blocks(
         *task_changes(decision),
         *changed_documents(decision),
         *method(decision),
-        *reproduce(decision),
+        *reproduce(decision, store),
     ]
 
 
@@ -325,7 +334,7 @@ def families(decision: Decision) -> Iterator[Block]:
     """
     verdict, known = decision.verdict, {one.candidate: one for one in decision.scorecards}
     found = verdict.families
-    if not verdict.usable and (floor := words.best_reference(decision)):
+    if not decision.usable and (floor := words.best_reference(decision)):
         found = (FamilyResult(family="reference", best=floor), *found)
     shown = [(one.family, known[one.best]) for one in found if one.best in known]
     if not shown:
@@ -340,20 +349,17 @@ def families(decision: Decision) -> Iterator[Block]:
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
         rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
-    use = verdict.usable and first.chosen and not first.beyond
+    use = decision.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
-    spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", "shared rows"]
+    spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", _alone(decision)]
     spare.insert(4 if whole else 1, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
-    compared = words.compared_on(decision, [one.candidate for _, one in shown]) if shown[1:] else ""
+    compared = words.compared_on(decision) if shown[1:] else ""
     yield from paragraphs((compared, words.beyond_limits(decision)), "note")
 
 
 def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) -> dict[str, str]:
-    """Return a family's cells; numbers of rows, under their own `head`, come last.
-
-    Dollars of a month say those of 1,000 answers too.
-    """
+    """Return a family's cells, its rows under `head`; dollars of a month say those of 1,000 too."""
     member, own = shorten(card.candidate, NAME), _place(decision, card)
     if decision.goal.get("volume"):
         del own["$ per 1,000"]
@@ -361,10 +367,10 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
         low, high = -1 if gap.low is None else gap.low, 1 if gap.high is None else gap.high
         vague = high - low > words.TOLD and low <= 0 <= high
         own[_against(decision)] = words.TOO_WIDE if vague else plus_minus(gap)
-    shared = own.pop("shared rows")
-    del own["rows"], own["state"]
+    del own["state"]
     named = {"family": family if member == family else f"{family}: {member}"}
-    return named | own | {head: f"{card.rows:,}", "shared rows": shared.partition(" ")[0]}
+    rows = own["rows"].partition(" ")[0]
+    return named | {head if k == "rows" else k: rows if k == "rows" else own[k] for k in own}
 
 
 def candidates(decision: Decision) -> Iterator[Block]:
@@ -385,7 +391,7 @@ def candidates(decision: Decision) -> Iterator[Block]:
     )
     yield from table(caption, rows, mark=named.get(pick, ""), wide=True, bars=bars, drawn=drawn)
     others = listed([s.candidate for s in decision.scorecards if s not in placed])
-    compared = words.compared_on(decision, [s.candidate for s in placed])
+    compared = words.compared_on(decision)
     left = f"Not measured or not compared: {others}." if others else ""
     verdict = decision.verdict
     odds = {f: chance_cell(decision, verdict.chance.get(f)) for f in verdict.unmeasured}
@@ -407,29 +413,35 @@ def bar_ends(gaps: Iterable[Estimate | None]) -> tuple[float, float]:
 def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     """Return a candidate's score, costs and difference to the chosen one, by the head of a column.
 
-    Dollars are those of a month where the study states how many answers one takes.
+    Where scores are not of the same rows, those that can be compared come first: its own and that
+    of the chosen one. Dollars are those of a month where the study states how many answers one
+    takes.
     """
-    total, ms, score = decision.dataset.test_rows, card.cost.ms_per_item, card.accuracy
+    total, ms, volume = decision.dataset.test_rows, card.cost.ms_per_item, decision.goal["volume"]
     best = {family.best: family.family for family in decision.verdict.families}
     chance = decision.verdict.chance.get(best.get(card.candidate, ""))
-    volume, usd = decision.goal.get("volume"), card.cost.usd_per_1k
+    usd, apart, score = card.cost.usd_per_1k, words.apart(decision), score_cell(card.accuracy)
     monthly = None if usd is None or volume is None else usd * volume / 1000
+    head, both = (
+        words.score_head(decision.goal),
+        " vs ".join(percent(one, 0) for one in card.compared or ()),
+    )
     found = {
         f"“{rare.label}” found": in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
         if card.candidate in rare.found
     }
     return {
-        words.score_head(decision.goal): score_cell(score) + "*" * words.apart(decision, card),
+        **({f"{head} vs {decision.named}": both or score} if apart else {head: score}),
         "chance": chance_cell(decision, chance),
-        "rows": out_of(card.rows, total),
         _against(decision): DASH if card.chosen else difference(card.difference),
         "won:lost": DASH if card.won is None else f"{card.won:,}:{card.lost:,}",
-        "shared rows": out_of(card.common, total) if _unlike(decision, card) else DASH,
+        "rows": out_of(card.rows if card.chosen else card.common or card.rows, total),
         **found,
         "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
         "$ per 1,000": figure(usd),
         "$ a month": figure(monthly),
+        _alone(decision): f"{score} ({card.rows:,})" if apart else DASH,
         "state": _state(decision, card),
     }
 
@@ -438,10 +450,9 @@ def _against(decision: Decision) -> str:
     return f"against {decision.named}"
 
 
-def _unlike(decision: Decision, card: Scorecard) -> bool:
-    """Return whether to say on how many rows a candidate was compared, as these differ."""
-    unlike = any(s.difference and s.common != s.rows for s in decision.scorecards)
-    return unlike and card.common > 0 and not card.chosen
+def _alone(decision: Decision) -> str:
+    """Return the head of scores on all rows that each answered, with all that it learned from."""
+    return f"{words.score_head(decision.goal)} (own rows)"
 
 
 def _state(decision: Decision, card: Scorecard) -> str:
@@ -449,7 +460,7 @@ def _state(decision: Decision, card: Scorecard) -> str:
     if card.beyond:
         return "beyond a limit"
     if card.chosen:
-        own = "use" if verdict.recommended else "use for now" if verdict.usable else "not usable"
+        own = "use" if verdict.recommended else "use for now" if decision.usable else "not usable"
         return "reference" if words.only_references(decision) else own
     members = [one.members for one in verdict.families if one.family == card.family]
     if any(names and card.candidate not in names for names in members):
@@ -677,10 +688,12 @@ def part_by_part(decision: Decision) -> Iterator[Block]:
 # Money and curves.
 
 # What shows dollars: the answers you need, and what the machine costs.
-PRICES = "choose continue STUDY --volume 10000/month --usd-per-hour 0.50"
+PRICES = Command(
+    verb="compare", study="STUDY", options={"volume": "10000/month", "usd-per-hour": "0.50"}
+)
 
 
-def money(decision: Decision) -> Iterator[Block]:
+def money(decision: Decision, say: Say) -> Iterator[Block]:
     yield Heading("Money, time and data", "money")
     yield Paragraph(words.data_risk(decision))
     named, learned = titles(decision), words.words_in(decision).labels
@@ -710,9 +723,10 @@ def money(decision: Decision) -> Iterator[Block]:
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
     yield from table(caption, rows, mark=named.get(decision.named, ""))
     yield from paragraphs((words.payback(decision), words.breakevens(decision)))
-    costs = [card.cost for card in decision.scorecards]
-    if all(cost.training_usd is None and cost.usd_per_1k is None for cost in costs):
-        yield Listing(PRICES, "Add prices to see dollars; stored answers are reused")
+    yield Paragraph(words.about_costs(decision), "note")
+    if not words.priced(decision):
+        title = "Add prices to see dollars; stored answers are reused"
+        yield Listing(" ".join(say(PRICES)), title)
 
 
 def _served(service: Service | None) -> dict[str, str]:
@@ -779,7 +793,7 @@ def scores(decision: Decision) -> Iterator[Block]:
         "each source of variance alone"
     )
     role = "recommended" if verdict.recommended else "to use for now"
-    note = f"The highlighted row is {role}. " if verdict.usable else ""
+    note = f"The highlighted row is {role}. " if decision.usable else ""
     covered = words.covered_by(card.accuracy for card in cards)
     note += f"{DASH}: not measured, never zero. {covered}"
     yield Heading("All candidates", "candidates", 3)
@@ -935,16 +949,18 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
     yield "Versions", ", ".join(versions)
 
 
-def reproduce(decision: Decision) -> Iterator[Block]:
+def reproduce(decision: Decision, store: Path | None) -> Iterator[Block]:
     found = "From the stored answers or from the data, with the commands to copy."
+    folder = store or Path("STUDY")
+    here, settings = (shlex.quote(str(path)) for path in (folder, folder / "study.toml"))
     yield Heading("Reproduce", "again", 3, found)
     yield Listing(
-        "choose report FOLDER -o report.html    # from the stored answers, without any model\n"
-        "choose compare -c FOLDER/study.toml --out again    # from the data\n"
-        "choose report FOLDER again    # what differs, in pairs on the same rows"
+        f"choose report {here} -o report.html    # from the stored answers, without any model\n"
+        f"choose compare -c {settings} --out again    # from the data\n"
+        f"choose report {here} again    # what differs, in pairs on the same rows"
     )
-    if decision.method and (settings := decision.method.settings):
-        yield Listing(settings, "The settings: study.toml")
+    if decision.method and decision.method.settings:
+        yield Listing(decision.method.settings, "The settings: study.toml")
     yield Paragraph(
         f"Install choose {decision.choose} from a checkout or wheel: no package index has "
         "it. The settings hold no local folder and no password. A slower machine may finish fewer "
@@ -964,7 +980,7 @@ def with_span(interval: Estimate | None) -> str:
 
 def reading_losses(decision: Decision) -> Iterator[Block]:
     """Yield what is lost to what, and the scores by what is read with how often it was found."""
-    splits, mark = words.splits_of(decision), decision.named
+    splits, mark = best_first(decision.loss_splits, decision.named), decision.named
     if not splits:
         return
     conditions = (
@@ -996,10 +1012,6 @@ def _losses(split: LossSplit) -> dict[str, str]:
         **{f"{said} (95 % CI)": difference(losses.get(n)) for n, said in words.GAPS.items()},
         "largest": f"{words.GAPS[largest.name]} {percent(largest.largest, 0)} %",
     }
-
-
-def answers(decision: Decision) -> Iterator[Block]:
-    yield from part("Answers", part_by_part(decision), id="answers", level=2)
 
 
 # Two studies.

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -21,7 +22,6 @@ from choose.formatting import (
     difference,
     dollars,
     duration,
-    gain,
     in_percent,
     in_points,
     interval,
@@ -60,7 +60,6 @@ from choose.schema.decision import (
     Decision,
     Gate,
     GateCode,
-    RareLabel,
     Remark,
     RemarkCode,
     Shift,
@@ -255,8 +254,8 @@ def answer(decision: Decision) -> str:
     verdict, score = decision.verdict, _own_score(decision)
     use = _named(decision, decision.family, decision.named)
     if verdict.kind == "incomplete":
-        return f"Not decided: {_missing(decision)}{_until_then(decision)}."
-    if verdict.kind == "none-works" or not verdict.usable:
+        return _until_then(decision)
+    if verdict.kind == "none-works" or not decision.usable:
         return _nothing(decision)
     if verdict.done:
         return f"Done: use {use}, {score}."
@@ -268,13 +267,20 @@ def answer(decision: Decision) -> str:
 
 
 def _until_then(decision: Decision) -> str:
-    """Say what to use while the question is open, or that nothing is usable."""
-    score = _own_score(decision)
+    """Say what to use while something is missing, or that nothing is usable, and what is missing.
+
+    Rows without an answer are left to the step that adds them.
+    """
+    score, missing = _own_score(decision), _missing(decision)
+    use = _named(decision, decision.family, decision.named)
+    if (decision.chance or 0.0) >= LIKELY:
+        return f"Use {use} for now: {score}. {upper(missing)}".rstrip()
+    first = f"Not decided: {missing}" if missing else "Not decided yet."
     if only_references(decision):
-        return f". The best reference is {decision.named}: {score}"
-    if not decision.verdict.usable:
-        return f". {_nothing(decision, 'else')[:-1]}"
-    return f". For now, use {_named(decision, decision.family, decision.named)}: {score}"
+        return f"{first} The best reference is {decision.named}: {score}."
+    if not decision.usable:
+        return f"{first} {_nothing(decision, 'else' if missing else 'here')}"
+    return f"{first} For now, use {use}: {score}."
 
 
 def _too_close(decision: Decision) -> str:
@@ -298,7 +304,7 @@ def _nothing(decision: Decision, which: str = "here") -> str:
         return "Nothing here is within your limits."
     top = max((c.accuracy.value for c in decision.scorecards if c.accuracy), default=0.0)
     best = f"(best: {f'{100 * top:.0f} of 100' if is_share(noun) else scored(top, noun)})"
-    if isinstance(target, float) and decision.verdict.usable:
+    if isinstance(target, float) and decision.usable:
         return f"Nothing here reaches {amount(target, noun)} yet {best}."
     return f"Nothing {which} is usable yet {best}."
 
@@ -329,21 +335,16 @@ def _own_score(decision: Decision) -> str:
 
 
 def _missing(decision: Decision) -> str:
-    """Say what an open question lacks, what that takes, and how sure it should make."""
+    """Say which families or passages were left out, what they take, and how sure it should make."""
     names, rest = decision.verdict.unmeasured, _rest(decision)
     families = listed([called(decision, family) for family in names])
     said = f"{families} {'was' if len(names) == 1 else 'were'} not measured"
-    if not names and rest is not None and rest.code == "all-passages":
-        said = "only a part of the passages was searched"
-    elif not names and rest is not None:
-        often = "once" if rest.count == 1 else plural(rest.count or 0, "time")
-        again = f"{_by_family(decision, rest.names)} ran only {often}"
-        said = again if rest.kind == "more-runs" else _lacking(decision, rest)
-    elif not names:
-        said = "the answers so far do not tell which is better"
+    if not names and (rest is None or rest.code != "all-passages"):
+        return ""
+    said = said if names else "only a part of the passages was searched"
     if rest is None or rest.minutes is None or (names and rest.code != "begin"):
-        return said
-    return f"{said}; {_surer(decision, rest) or f'allow {_more_time(rest.minutes)}'}"
+        return f"{said}."
+    return f"{said}; {_surer(decision, rest) or f'allow {_more_time(rest.minutes)}'}."
 
 
 def _more_time(minutes: float) -> str:
@@ -353,10 +354,9 @@ def _more_time(minutes: float) -> str:
 
 
 def _rest(decision: Decision) -> Step | None:
-    """Return the step that answers what is missing, where the first line speaks of it."""
+    """Return the step that measures what was left out, where the first line speaks of it."""
     steps = decision.verdict.steps if decision.verdict.kind == "incomplete" else ()
-    rest = (one for one in steps if one.kind in ("evaluate-rest", "more-runs"))
-    return next(rest, None)
+    return next((one for one in steps if one.code in ("begin", "all-passages")), None)
 
 
 def how_sure(decision: Decision) -> str:
@@ -382,9 +382,10 @@ def doubts(decision: Decision) -> Iterator[str]:
         yield f"On new rows, about {points(left)} are left to gain; nothing else is worth trying."
         return
     stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
-    if score and score.value < 0.5 and verdict.usable and not stated:
-        yield "That is below 50 %: say what is good enough (--target 80%)."
-    if verdict.usable and (within := within_family(decision)):
+    if score and score.value < 0.5 and decision.usable and not stated:
+        told = amount(score.value, score_noun(decision.goal))
+        yield f"If {told} is not good enough, say what is (--target 80%)."
+    if decision.usable and (within := within_family(decision)):
         yield within
     if (decision.chance or 1.0) < SURE:
         only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
@@ -399,11 +400,22 @@ def doubts(decision: Decision) -> Iterator[str]:
 
 
 def members(decision: Decision) -> list[Scorecard]:
-    """Return the other prompts and models of the named family, the nearest first."""
-    if decision.family not in ("prompting", "retrieval"):
-        return []
+    """Return the other prompts and models of the named family, the nearest first.
+
+    Of other families these are the members that have scored more than the named one so far.
+    """
     same = {n for f in decision.verdict.families if f.family == decision.family for n in f.members}
-    return [s for s in decision.scorecards if s.candidate in same and not s.chosen and s.accuracy]
+    found = [s for s in decision.scorecards if s.candidate in same and not s.chosen and s.accuracy]
+    prompted = decision.family in ("prompting", "retrieval")
+    return [card for card in found if prompted or _higher(decision, card)]
+
+
+def _higher(decision: Decision, card: Scorecard) -> bool:
+    """Return whether a score leads that of the named one by the margin, on as many rows or more."""
+    own, margin = decision.card, decision.goal.get("margin") or 0.0
+    if not (own and own.accuracy and card.accuracy and card.rows >= own.rows):
+        return False
+    return card.accuracy.value > own.accuracy.value + margin
 
 
 def undecided(decision: Decision, member: Scorecard) -> bool:
@@ -416,28 +428,30 @@ def within_family(decision: Decision) -> str:
     """Say what other prompts and models of the named family reach, on how many rows, for what."""
     own = decision.card.cost.usd_per_1k if decision.card else None
     others = sorted(members(decision), key=lambda card: not undecided(decision, card))
-    noun, by_rows = score_noun(decision.goal), dict[str, list[str]]()
+    noun, told = score_noun(decision.goal), list[str]()
     for card in others[:MEMBERS]:
         usd, score = card.cost.usd_per_1k, card.accuracy.value if card.accuracy else 0.0
-        score, against = card.compared or (score, None)
-        cost = "" if usd in (None, own) or own is None else f" at {dollars(usd or 0)} for 1,000"
-        beside = "" if against is None else f" against {amount(against, noun)}"
-        rows = f"{beside} on {plural(card.common or card.rows, 'row')}"
-        by_rows.setdefault(rows, []).append(f"{card.candidate} {amount(score, noun)}{cost}")
+        compared = " against ".join(amount(one, noun) for one in card.compared or (score,))
+        rows = f"{compared} on {plural(card.common or card.rows, 'row')}"
+        cost = "" if usd in (None, own) or own is None else f", at {dollars(usd or 0)} for 1,000"
+        alone = f", and {amount(score, noun)} on its own {plural(card.rows, 'row')}"
+        alone *= _higher(decision, card)
+        told.append(f"{card.candidate} {rows}{cost}{alone}")
     if not others:
         return ""
-    told = "; ".join(f"{listed(names)}{rows}" for rows, names in by_rows.items())
-    more = f"; {len(others) - MEMBERS} more" * (len(others) > MEMBERS)
+    rest = f"; {len(others) - MEMBERS} more" * (len(others) > MEMBERS)
     settled = "open" if undecided(decision, others[0]) else "settled"
-    return f"Within {decision.family}, the choice is {settled}: {told}{more}."
+    return f"Within {decision.family}, the choice is {settled}: {'; '.join(told)}{rest}."
 
 
 def _others(decision: Decision) -> Iterator[str]:
     """Yield which other families may be the better choice, the likeliest first."""
     verdict = decision.verdict
-    likely = [f for f in verdict.chance if f != decision.family and verdict.chance[f] >= SPOKEN_OF]
     if decision.chance is None:
         return
+    ahead = [s.family for s in decision.scorecards if _ahead_on_equal_rows(decision, s)]
+    others = [family for family in verdict.chance if family != decision.family]
+    likely = [f for f in others if verdict.chance[f] >= SPOKEN_OF or f in ahead]
     for family in sorted(likely, key=lambda family: -verdict.chance[family]):
         if family not in verdict.unmeasured:
             yield from _may_be(decision, family)
@@ -448,22 +462,44 @@ def _others(decision: Decision) -> Iterator[str]:
 
 
 def _may_be(decision: Decision, family: str) -> Iterator[str]:
+    """Say how another family may be the one to use: for less, or as it scores more."""
     verdict, margin = decision.verdict, decision.goal.get("margin") or 0.0
     best = next((f.best for f in verdict.families if f.family == family), None)
-    gap = next((s.difference for s in decision.scorecards if s.candidate == best), None)
+    card = next((s for s in decision.scorecards if s.candidate == best), None)
     odds, lead = verdict.chance[family], verdict.leads.get(family, 0.0)
-    who = upper(_named(decision, family, best))
+    cheapest_first = [*verdict.chance]
+    cheaper = cheapest_first.index(family) < cheapest_first.index(decision.family)
+    who, gap = upper(_named(decision, family, best)), card.difference if card else None
+    why = _ahead_on_equal_rows(decision, card) if card else ""
     if odds > (decision.chance or 0.0):
-        told = f"is more likely to be the right choice ({chance(odds)})"
-        why = f", as it may score up to {points(margin)} less"
-        why *= family == "baseline" and margin > 0
-        yield f"{who} {told}{why}. But if it is the wrong one, it gives up more."
-    elif lead >= NO_LOSS:
-        stated = odds >= LONG_ODDS and not _too_close(decision)
-        by = f", by about {_points(lead)} if so" * stated
-        yield f"{who} may be the better choice ({chance(odds)} chance){by}."
+        told = f"to be within {points(margin)} for less" if cheaper else "to be the right choice"
+        yield f"{who} is more likely ({chance(odds)}) {told}, but gives up more if it is not{why}."
+    elif not cheaper or lead >= margin > 0:
+        by = f", by about {_points(lead)} if so"
+        by *= odds >= LONG_ODDS and lead >= NO_LOSS and not _too_close(decision)
+        yield f"{who} may be the better choice ({chance(odds)} chance){by}{why}."
     elif odds >= LONG_ODDS or gap is None or gap.value >= -margin:
-        yield f"{who} may do as well for less ({chance(odds)} chance)."
+        yield f"{who} may do as well for less ({chance(odds)} chance){why}."
+
+
+def _ahead_on_equal_rows(decision: Decision, card: Scorecard) -> str:
+    """Say why a candidate that leads on equal rows is not named; empty where it does not lead.
+
+    The named one has learned from more training rows since, and scores more than both did there.
+    """
+    own, parts = decision.card, decision.verdict.caveats
+    learned = {n: one.rows or 0 for one in parts for n in one.names if one.code == PART}
+    if not (own and own.accuracy and card.compared and card.candidate in learned):
+        return ""
+    (first, second), reached = card.compared, own.accuracy.value
+    more = learned.get(own.candidate, decision.dataset.pool or 0)
+    if not (first > second and reached > first and more > learned[card.candidate]):
+        return ""
+    noun = score_noun(decision.goal)
+    return (
+        f": it leads on equal rows ({amount(first, noun)} against {amount(second, noun)}), but "
+        f"{own.candidate} reached {amount(reached, noun)} with {more:,} training rows"
+    )
 
 
 def _points(value: float) -> str:
@@ -474,6 +510,9 @@ def _points(value: float) -> str:
 
 
 # What could make the comparison itself misleading.
+
+# Who learned from a part of the training rows.
+PART: CaveatCode = "part-of-labels"
 
 _CAVEATS: dict[CaveatCode, str] = {
     "agreement": "The score is agreement with {first}, and does not say who is right. To find out, "
@@ -495,7 +534,7 @@ _CAVEATS: dict[CaveatCode, str] = {
     "not-asked": "{Families} {was} not part of this study.",
     "part-of-documents": "All candidates searched the same {rows} of {whole} passages; finding is "
     "easier among fewer.",
-    "part-of-labels": "{names} learned from {rows} of {whole} rows{promised}.",
+    "part-of-labels": "{learned}",
     "shift": "“{names}” is {shares}.",
     "small-model": "{models} {only} tried; {larger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",
@@ -508,14 +547,13 @@ ENDS = Beyond(limit="ends")
 
 
 def caveats(decision: Decision) -> list[str]:
-    return [_caveat(decision, caveat) for caveat in decision.verdict.caveats]
+    """Return the sentences of all caveats; one says who learned from a part of the rows."""
+    parts = [one for one in decision.verdict.caveats if one.code == PART]
+    return [_caveat(decision, one) for one in decision.verdict.caveats if one not in parts[1:]]
 
 
 def _caveat(decision: Decision, caveat: Caveat) -> str:
-    promised, before, now = "", *map(in_percent, caveat.shares or (0.0, 0.0))
-    if (score := _worth_telling(caveat)) is not None:
-        told = right(score, score_noun(decision.goal))
-        promised = f"; with all of them, it may get {told}"
+    before, now = map(in_percent, caveat.shares or (0.0, 0.0))
     failed = (evidence(decision, gate) for gate in decision.gates if gate.name in caveat.names)
     families = listed([called(decision, name) for name in caveat.names])
     facts = _facts(caveat) | words_in(decision).stronger
@@ -533,10 +571,21 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
             "beyond": _limits(decision, caveat.names),
             "only": f"{be} the only {' '.join([noun + 's' * several, *where])} that {facts['was']}",
             "larger": "larger ones" if several else "a larger one",
-            "promised": promised,
+            "learned": _learned(decision),
             "shares": f"{before} of the training rows and {now} of the test rows",
         }
     )
+
+
+def _learned(decision: Decision) -> str:
+    """Say who learned from how many of the training rows, and what all of them may bring."""
+    parts = [one for one in decision.verdict.caveats if one.code == PART]
+    names = [f"{listed(one.names)} learned from {one.rows or 0:,}" for one in parts]
+    known = [(listed(one.names), score) for one in parts if (score := _worth_telling(one))]
+    noun = score_noun(decision.goal)
+    promised = listed([f"{name} may get {right(score, noun)}" for name, score in known])
+    said = f"Of {parts[0].whole or 0:,} training rows, {listed(names)}" if parts else ""
+    return f"{said}{promised and f'; with all of them, {promised}'}."
 
 
 def _worth_telling(caveat: Caveat) -> Estimate | None:
@@ -562,19 +611,14 @@ def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:
 
 
 def missed_labels(decision: Decision) -> Iterator[str]:
-    """Yield a warning for each rare label of which the named candidate misses rows."""
+    """Say how many rows of a rare label the named candidate misses, if any, and who fewest."""
     for rare in decision.verdict.rare:
-        if rare.answered - next(iter(rare.found.values())) >= 0.5:
-            yield rare_sentence(rare)
-
-
-def rare_sentence(rare: RareLabel) -> str:
-    """Say how many rows of a rare label the named candidate misses, and who misses fewest."""
-    (first, found), *others = rare.found.items()
-    said = f"{first} misses {rare.answered - found:.0f} of {rare.answered:,}"
-    if others and others[0][1] >= found + 1:
-        said += f", {others[0][0]} {rare.answered - others[0][1]:.0f}"
-    return f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
+        (first, found), *others = rare.found.items()
+        said = f"{first} misses {rare.answered - found:.0f} of {rare.answered:,}"
+        if others and others[0][1] >= found + 1:
+            said += f", {others[0][0]} {rare.answered - others[0][1]:.0f}"
+        if rare.answered - found >= 0.5:
+            yield f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
 
 
 def beyond_limits(decision: Decision) -> str:
@@ -608,7 +652,8 @@ def _limits(decision: Decision, names: Collection[str]) -> str:
 _REMARKS: dict[RemarkCode, str] = {
     "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
     "{rows} rows); the worst is “{what}”: {size}.",
-    "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
+    "searched": "Against {second}, where its search for a prompt began, {first} changes by "
+    "{change} on {rows} rows that the search did not see.",
     "target-met": "{first} reaches the target of {score}: its whole range lies above.",
     "target-missed": "{first} misses the target of {score}: its whole range lies below.",
 }
@@ -630,7 +675,6 @@ def _remark(decision: Decision, remark: Remark) -> str:
         facts
         | {
             "what": remark.what,
-            "told": gain(facts["first"], facts["second"], value) if value else DASH,
             "size": measured(share),
             "score": amount(share, score_noun(decision.goal)),
             "moves": f"{'loses' if moved < 0 else 'gains'} {measured(abs(moved))}",
@@ -684,33 +728,16 @@ def _saving(decision: Decision, cascade: Takeover) -> str:
 # What the figures of a table rest on.
 
 
-def apart(decision: Decision, card: Scorecard) -> bool:
-    """Return whether a score less the chosen one's is not the difference, but for rounding."""
-    own = decision.card.accuracy if decision.card else None
-    if not (own and card.accuracy and card.compared):
-        return False
-    shown = round(100 * card.accuracy.value) - round(100 * own.value)
-    first, second = card.compared
-    return abs(shown - 100 * (first - second)) > 1
+def apart(decision: Decision) -> bool:
+    """Return whether scores rest on other rows, or other training rows, than differences do."""
+    rows = {n for card in decision.scorecards if card.common for n in (card.rows, card.common)}
+    return len(rows) > 1 or any(caveat.code == PART for caveat in decision.verdict.caveats)
 
 
-def compared_on(decision: Decision, names: Collection[str]) -> str:
-    """Say what differences of a table are of, where the scores beside them are of other ones."""
-    noun, against = score_noun(decision.goal), dict[str, list[str]]()
-    for one in decision.scorecards:
-        if one.compared and one.candidate in names and apart(decision, one):
-            first, second = (amount(value, noun) for value in one.compared)
-            against.setdefault(second, []).append(f"{one.candidate} {first}")
-    if against:
-        pick = decision.named
-        told = "; ".join(f"{pick} {own}, {listed(others)}" for own, others in against.items())
-        return (
-            f"* On shared rows, after training on equally many: {told}. Chances count all answers."
-        )
-    unlike = len({card.common for card in decision.scorecards}) > 1
-    part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
-    told = "Differences are on rows that both answered, each trained on equally many rows."
-    return told if unlike or part else ""
+def compared_on(decision: Decision) -> str:
+    """Say which rows the compared figures of a table are of; empty where all are of the same."""
+    told = "Both scores and their difference are on rows that both answered, each trained on "
+    return f"{told}equally many rows." if apart(decision) else ""
 
 
 # What to do next: the sentences of each step, the first of which says it; one without content goes.
@@ -721,7 +748,7 @@ SURER = 0.05
 # Row ids that a sentence lists.
 NAMED = 5
 
-_FINISH, _KEPT = "Finish what was left out", "The results so far are kept"
+_MORE_ROWS, _KEPT = "Answer more rows", "The results so far are kept"
 _STEPS: dict[StepCode, tuple[str, ...]] = {
     "add": ("Compare it with the other families: so far only {names} ran.", f"{_KEPT}."),
     "add-baseline": ("See what a cheap baseline gets on the same rows; it needs the texts.",),
@@ -807,16 +834,14 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
 def _more_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the decision that a step is about."""
     audit, rare, name = decision.audit, decision.verdict.rare, "".join(step.names[:1])
-    told = step is _rest(decision)
-    surer = "" if told else _surer(decision, step)
-    lacking = "" if told and not decision.verdict.unmeasured else f": {_lacking(decision, step)}"
+    surer = "" if step is _rest(decision) else _surer(decision, step)
     repeat = f"repeat {listed(step.names)}"
     missed = [s.missed for s in decision.loss_splits if s.candidate == name]
     gain = audit.gain if audit else None
     more = words_in(decision).stronger
     return {
         "more_time": surer or "Allow more time",
-        "more_rows": (surer or "Answer more rows" * (step.whole is not None) or _FINISH) + lacking,
+        "more_rows": f"{surer or _MORE_ROWS}: {_lacking(decision, step)}",
         "repeat": f"{surer}: {repeat}" if surer else upper(repeat),
         "families": _by_family(decision, step.names),
         "on": _on(step),
@@ -895,7 +920,7 @@ def _worth_trying(decision: Decision, step: Step) -> str:
     noun, pick, bar = score_noun(decision.goal), decision.named, step.share or 0.0
     rows = f" on these {plural(step.count, 'row')}" if step.count else ""
     margin = decision.goal.get("margin") or 0.0
-    if not decision.verdict.usable:
+    if not decision.usable:
         floor = best_reference(decision)
         return f"To be usable, it has to beat the reference ({floor}){rows}." if floor else ""
     if (step.count or FEW) < FEW:
@@ -934,6 +959,18 @@ def parts_of(command: Command) -> list[str]:
 def _flags(command: Command) -> Iterator[tuple[str, str]]:
     for flag, value in command.options.items():
         yield from ((flag, one) for one in (value.split() if flag == "set" else [value]))
+
+
+def typed_here(command: Command, store: Path | None, newest: bool = False) -> Command:
+    """Put the path of its study into a command, which may have been written elsewhere.
+
+    The record is meant to be shared, so it holds no folder of this machine. The `newest` study
+    needs no path to be continued.
+    """
+    if store is None or command.study is None:
+        return command
+    here = "" if newest and command.verb == "compare" else str(store)
+    return command.model_copy(update={"study": here})
 
 
 def typed(command: Command) -> str:
@@ -1021,10 +1058,6 @@ def _lost(split: LossSplit) -> str:
     }
     most = f"It loses most through {one} ({loss}; {two} {other}): try {_MEND[first.name]}."
     return told.get(split.most, most)
-
-
-def splits_of(decision: Decision) -> list[LossSplit]:
-    return best_first(decision.loss_splits, decision.named)
 
 
 READING_NOTE = (
@@ -1179,6 +1212,24 @@ def _prices(decision: Decision, pays: Payback) -> Iterator[str]:
         yield "--usd-per-million IN,OUT"
     if pays.own not in priced:
         yield "--usd-per-hour PRICE of this machine"
+
+
+def priced(decision: Decision) -> bool:
+    costs = [card.cost for card in decision.scorecards]
+    return any(one.training_usd is not None or one.usd_per_1k is not None for one in costs)
+
+
+def about_costs(decision: Decision) -> str:
+    """Say what times and dollars are, and whose prices: none is built in."""
+    said = "Times are by the clock on this machine, so other work on it makes them longer."
+    if not priced(decision):
+        return said
+    hour = decision.goal.get("usd_per_hour")
+    own = f", a machine at {dollars(hour)} an hour among them" if hour else ""
+    return (
+        f"{said} Dollars are at the prices that were given for this study{own}: choose has no "
+        "price list, so compare them with today's."
+    )
 
 
 def breakevens(decision: Decision) -> str:

@@ -32,12 +32,18 @@ COLUMNS = ("row", "kind", "label", "suggested", "other_row", "says", "text")
 
 
 def write(
-    kind: Kind, record: Any, path: Path, texts: Texts | None = None, checks: Checks = ()
+    kind: Kind,
+    record: Any,
+    path: Path,
+    texts: Texts | None = None,
+    checks: Checks = (),
+    store: Path | None = None,
 ) -> None:
     """Write a record to a file, atomically.
 
     The ending of `path` names the form. The record is a `Decision`, a `Check` or a `Versus`;
-    `texts` of rows, by id, and the gates of a build are for forms that show them.
+    `texts` of rows, by id, and the gates of a build are for forms that show them, and commands name
+    the folder of the study, `store`.
 
     Raises:
         StudyError: if the ending names no form.
@@ -49,7 +55,8 @@ def write(
     elif ending == ".csv":
         text = render_issues(record, texts or {})
     elif kind == "decision":
-        text = render_html(record, texts) if ending == ".html" else render_markdown(record, checks)
+        html = ending == ".html"
+        text = render_html(record, texts, store) if html else render_markdown(record, checks, store)
     else:
         blocks = check_blocks(record) if kind == "check" else comparison_blocks(record)
         text = markdown_page(blocks) if ending == ".md" else _html_page(blocks)
@@ -83,9 +90,9 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     return out.getvalue()
 
 
-def render_html(decision: Decision, texts: Texts | None = None) -> str:
+def render_html(decision: Decision, texts: Texts | None = None, store: Path | None = None) -> str:
     """Return the report as a self-contained HTML page; `texts` are those of rows, by id."""
-    return _html_page(decision_blocks(decision, texts))
+    return _html_page(decision_blocks(decision, texts, store=store))
 
 
 def _html_page(blocks: Sequence[Block]) -> str:
@@ -95,6 +102,6 @@ def _html_page(blocks: Sequence[Block]) -> str:
     return html_page(blocks)
 
 
-def render_markdown(decision: Decision, checks: Checks = ()) -> str:
+def render_markdown(decision: Decision, checks: Checks = (), store: Path | None = None) -> str:
     """Return a decision as Markdown, without texts of rows; `checks` are the gates of a build."""
-    return markdown_page(decision_blocks(decision, checks=checks))
+    return markdown_page(decision_blocks(decision, checks=checks, store=store))

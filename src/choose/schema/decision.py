@@ -325,9 +325,10 @@ class Verdict(Record):
     Attributes:
         recommended: the candidate to use where that is sure; else null.
         use_meanwhile: the candidate to use now.
-        chance: by family the chance that it is the one to use, given all answers: its best member
-            leads each cheaper family by the margin, and no costlier one leads it by more. What is
-            missing to 1 is the chance that none does better than guessing.
+        chance: by family, the cheapest first, the chance that it is the one to use, given all
+            answers: its best member leads each cheaper family by the margin, and no costlier one
+            leads it by more. What is missing to 1 is the chance that none does better than
+            guessing.
         loss: the score expected to be given up by using the named family now.
         most: the score given up in 95 of 100 cases at most: by how much a choice that is too close
             to call can be wrong.
@@ -438,7 +439,19 @@ class Decision(File):
         """
         verdict = self.verdict
         asked = {*verdict.unmeasured} <= verdict.chance.keys()
-        return verdict.chance.get(self.family) if verdict.usable and asked else None
+        return verdict.chance.get(self.family) if self.usable and asked else None
+
+    @property
+    def usable(self) -> bool:
+        """Whether to use what is named: none that reads nothing scores more, by the margin."""
+        members = {name for family in self.verdict.families for name in family.members}
+        margin = self.goal.get("margin") or 0.0
+        return self.verdict.usable and not any(
+            card.difference is not None and card.difference.value > margin
+            for card in self.scorecards
+            if card.family == "baseline" and card.candidate not in members
+            if not (card.beyond or card.errors)
+        )
 
     @property
     def loss(self) -> float:

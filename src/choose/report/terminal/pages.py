@@ -39,7 +39,7 @@ from choose.report.blocks import (
     decision_blocks,
     screen_blocks,
 )
-from choose.report.words import parts_of, shorten
+from choose.report.words import parts_of, shorten, typed_here
 from choose.schema.base import Command
 from choose.schema.decision import Decision
 
@@ -202,19 +202,7 @@ def render(
 
 
 def render_full(decision: Decision, store: Path | None = None, newest: bool = False) -> Page:
-    return Page(decision_blocks(decision, say=lambda c: parts_of(typed_here(c, store, newest))))
-
-
-def typed_here(command: Command, store: Path | None, newest: bool = False) -> Command:
-    """Put the path of its study into a command, which may have been written elsewhere.
-
-    The record is meant to be shared, so it holds no folder of this machine. The `newest` study
-    needs no path to be continued.
-    """
-    if store is None or command.study is None:
-        return command
-    here = "" if newest and command.verb == "compare" else str(store)
-    return command.model_copy(update={"study": here})
+    return Page(decision_blocks(decision, store=store, newest=newest))
 
 
 # Blocks.
