@@ -370,7 +370,9 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
     del own["state"]
     named = {"family": family if member == family else f"{family}: {member}"}
     rows = own["rows"].partition(" ")[0]
-    return named | {head if k == "rows" else k: rows if k == "rows" else own[k] for k in own}
+    found = {head if key == "rows" else key: cell for key, cell in (own | {"rows": rows}).items()}
+    alone = f"{score_cell(card.accuracy)} ({card.rows:,})" if words.apart(decision) else DASH
+    return named | found | {_alone(decision): alone}
 
 
 def candidates(decision: Decision) -> Iterator[Block]:
@@ -441,7 +443,6 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
         "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
         "$ per 1,000": figure(usd),
         "$ a month": figure(monthly),
-        _alone(decision): f"{score} ({card.rows:,})" if apart else DASH,
         "state": _state(decision, card),
     }
 

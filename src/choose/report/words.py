@@ -776,8 +776,8 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "Judge by a metric that counts {rare}: --metric balanced (every label equally).",
     ),
     "repeat": ("{repeat} with more seeds.", "{spread}"),
-    "repeat-late": ("{repeat}.", "{spread}", "{on}"),
-    "repeat-paid": ("{repeat}.", "{spread}", "{on}"),
+    "repeat-late": ("{repeat} with another seed.", "{spread}", "{on}"),
+    "repeat-paid": ("{repeat} with another seed.", "{spread}", "{on}"),
     "retrieval": (
         "Improve retrieval{whose}: try another passage length (words), more passages (k), "
         "descriptive titles, or an encoder for your domain (--set encoder=SPEC).",

@@ -87,7 +87,9 @@ class Candidates:
     def best(self) -> dict[Family, str]:
         """Return the member of least expected loss of each family, which is the one to use.
 
-        The evidence often cannot separate members.
+        Only what was measured counts: what a member promises with more labels is a reason for its
+        family, not for naming it before one that has learned from them. The evidence often cannot
+        separate members.
         """
         return {
             family: least_loss(self.distribution, names, self.rule.margin)
@@ -96,7 +98,7 @@ class Candidates:
 
     @cached_property
     def distribution(self) -> JointDistribution:
-        return joint_distribution(self.order, self.scores.rows)
+        return joint_distribution(self.order, self.scores.rows, promises=False)
 
     def gain(self, a: str, b: str) -> Difference | None:
         return self.pairs.difference(a, b)

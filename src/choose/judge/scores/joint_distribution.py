@@ -30,7 +30,7 @@ from scipy.special import ndtr, ndtri
 
 from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
-from choose.judge.scores.promised_score import promised_gain
+from choose.judge.scores.promised_score import Gain, promised_gain
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows
 from choose.stats.two_way import Mask, row_means
 from choose.types import Floats
@@ -157,6 +157,8 @@ def joint_distribution(
     candidates: Sequence[CandidateScores],
     rows: ScoredRows,
     planned: Mapping[str, Whole] = MappingProxyType({}),
+    *,
+    promises: bool = True,
 ) -> JointDistribution:
     """Return that of the true scores of some candidates, at least one of which answered a row.
 
@@ -164,6 +166,7 @@ def joint_distribution(
         candidates: all; those without an answer have the distribution that the others leave them.
         rows: the test rows.
         planned: by candidate what will have been measured at the end, for `ends`.
+        promises: whether what labels promise that a candidate has not learned from counts.
     """
     answered = [c for c in candidates if c.main is not None]
     tables = [c.main for c in answered if c.main is not None]
@@ -175,7 +178,7 @@ def joint_distribution(
     mean, error = _likeliest(scores, weights, within)
     inflation = np.sqrt(_design_effects(scores, weights, rows.clusters))
     error = error * np.outer(inflation, inflation)
-    gains = [promised_gain(c) for c in answered]
+    gains = [promised_gain(c) if promises else Gain(0.0, 0.0) for c in answered]
     mean = mean + [gain.mean for gain in gains]
     fits = [_between_fits(c) + gain.variance for c, gain in zip(answered, gains, strict=True)]
     error = error + np.diag(fits)
