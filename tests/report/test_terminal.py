@@ -131,20 +131,6 @@ def test_figures_read_as_a_person_would_write_them(written, values, told: str) -
     assert " ".join(str(written(value)) for value in values) == told
 
 
-@pytest.mark.parametrize(
-    ("difference", "told"),
-    [
-        (made(0.061, 0.032, 0.09), "a scores 6.1 points higher than b (+3.2 to +9.0)"),
-        (made(-0.061, -0.09, -0.032), "a - b: -6.1 points (-9.0 to -3.2)"),
-        # The interval has the sign of the statement, whichever candidate comes first.
-        (made(0.018, -0.014, 0.051), "a scores 1.8 points higher than b (-1.4 to +5.1)"),
-        (made(0.0, -0.01, 0.01), "a and b score the same (-1.0 to +1.0 points)"),
-    ],
-)
-def test_a_gain_has_the_sign_of_its_interval(difference: Estimate, told: str) -> None:
-    assert formatting.gain("a", "b", difference).replace(MINUS, "-") == told
-
-
 def test_models_get_the_shortest_name_that_tells_them_apart() -> None:
     lm, encoder = decisions.LM, decisions.ENCODER
     expected = {

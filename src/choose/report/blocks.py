@@ -366,7 +366,7 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
     if (gap := card.difference) and not card.chosen:
         low, high = -1 if gap.low is None else gap.low, 1 if gap.high is None else gap.high
         vague = high - low > words.TOLD and low <= 0 <= high
-        own[_against(decision)] = words.TOO_WIDE if vague else plus_minus(gap)
+        own[f"against {decision.named}"] = words.TOO_WIDE if vague else plus_minus(gap)
     del own["state"]
     named = {"family": family if member == family else f"{family}: {member}"}
     rows = own["rows"].partition(" ")[0]
@@ -436,7 +436,7 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
     return {
         **({f"{head} vs {decision.named}": both or score} if apart else {head: score}),
         "chance": chance_cell(decision, chance),
-        _against(decision): DASH if card.chosen else difference(card.difference),
+        f"against {decision.named}": DASH if card.chosen else difference(card.difference),
         "won:lost": DASH if card.won is None else f"{card.won:,}:{card.lost:,}",
         "rows": out_of(card.rows if card.chosen else card.common or card.rows, total),
         **found,
@@ -445,10 +445,6 @@ def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
         "$ a month": figure(monthly),
         "state": _state(decision, card),
     }
-
-
-def _against(decision: Decision) -> str:
-    return f"against {decision.named}"
 
 
 def _alone(decision: Decision) -> str:

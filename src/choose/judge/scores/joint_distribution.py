@@ -169,8 +169,7 @@ def joint_distribution(
         promises: whether what labels promise that a candidate has not learned from counts.
     """
     answered = [c for c in candidates if c.main is not None]
-    tables = [c.main for c in answered if c.main is not None]
-    scores = np.stack([row_means(table.right) for table in tables], axis=1)
+    scores = np.stack([row_means(c.main.right) for c in candidates if c.main is not None], axis=1)
     weights = np.ones(len(scores)) if rows.weights is None else rows.weights
     # Rows of unequal weight tell as much as fewer rows of equal weight (Kish 1965).
     weights = weights * weights.sum() / (weights @ weights)
