@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import typer
 
+from choose.store.store import Store
 from support import fake_strategies as fakes
 from support.studies import write_csv
 
@@ -222,3 +223,53 @@ def test_an_error_of_the_machine_or_the_user_is_none_of_ours(
     assert found[0] == code
     assert found[2].startswith(says)
     assert "report" not in found[2]
+
+
+def team_file(name: str) -> str:
+    """Copy a file as teams have them."""
+    Path(name).write_bytes((Path(__file__).parents[1] / "fixtures" / "files" / name).read_bytes())
+    return name
+
+
+def test_check_shows_its_guess_of_columns_and_dates(choose) -> None:
+    result = choose("check", team_file("crm.csv"), "--json")
+    assert result.code == 0, result.err
+    flags = "--text-column 'Subject,Description' --label-column 'Team'"
+    assert json.loads(result.out)["notes"][0].endswith(f"{flags} --set time_column='Created At'")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--target", "0", "--target 0 cannot be used: input should be greater than 0."),
+        ("--metric", "balancd", "is FILE.py:FUNCTION. Did you mean 'balanced'?"),
+    ],
+)
+def test_a_bad_value_of_a_flag_is_refused_with_the_flag(refused, flag, value, said):
+    line = refused("compare", team_file("team.csv"), flag, value)
+    assert line.startswith(f"Error: {flag} ")
+    assert line.rstrip().endswith(said)
+    Path("choose.toml").write_text(f'[goal]\n{flag[2:]} = "{value}"\n')
+    assert f"goal.{flag[2:]} = " in refused("compare", "team.csv", "-c", "choose.toml")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("crm.csv", "Subject,Description"),
+        ("messages.jsonl", "messages.user"),
+        ("nested.jsonl", "ticket.body"),
+    ],
+)
+def test_a_study_and_its_export_remember_the_columns_that_were_found(choose, name, text):
+    quick = ("-s", "majority", *QUICK, "--budget", "30s")
+    ran = choose("compare", team_file(name), *quick, "--out", "st")
+    assert ran.code == 0, ran.err
+    assert "Columns found by their content: text" in ran.err
+    assert Store(Path("st")).study["data"]["text_column"] == text
+    exported = choose("export", "st", "model", "--candidate", "majority")
+    assert exported.code == 0, exported.err
+    labels = choose("predict", "model", name)
+    assert labels.code == 0, labels.err
+    assert len(labels.out.splitlines()) >= 61

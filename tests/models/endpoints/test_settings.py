@@ -1,13 +1,24 @@
-"""Settings of an endpoint: validation, digest, and the API key in no output."""
+"""Settings of an endpoint: validation, digest, and the API key in no output, however spelled."""
 
+import time
 from typing import Any
 
 import pytest
 
 from choose.errors import ModelError, StudyError
+from choose.models.endpoints.client import Reply
 from choose.models.endpoints.request_session import connect_endpoints, model_digest
-from choose.models.endpoints.settings import HIDDEN, Endpoint, api_key, redact
+from choose.models.endpoints.responses import parse_reply
+from choose.models.endpoints.settings import (
+    HIDDEN,
+    Endpoint,
+    api_key,
+    hide_keys,
+    hide_keys_cut,
+    redact,
+)
 from choose.study.resolve_study import check
+from support.chat_server import SPELLINGS
 
 KEY = "sk-do-not-print-me-123456"
 
@@ -126,3 +137,75 @@ def test_a_key_that_no_header_can_carry_is_not_quoted(monkeypatch: pytest.Monkey
 def test_scrubbing_takes_keys_out_whoever_quotes_them() -> None:
     said = redact(f"bad key {KEY} and Bearer abc.def, also sk-other-0123456789", [KEY])
     assert said == f"bad key {HIDDEN} and Bearer {HIDDEN}, also {HIDDEN}"
+
+
+ODD = "Zq7Xv.TOPSEC-RET/88+aa"
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("key", [ODD, "sk-proj-0123456789abcdefgh", "plain9key8without7marks"])
+def test_a_key_is_hidden_in_any_spelling(spelling: str, key: str) -> None:
+    spelled = SPELLINGS[spelling](key)
+    hidden = hide_keys(f"you sent {spelled} to us", [key])
+    assert spelled not in hidden
+    assert hidden.startswith("you sent ")
+    assert hidden.endswith(" to us")
+    assert HIDDEN in hidden
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "hidden"),
+    [
+        (ODD, "The answer is card_arrival.", "The answer is card_arrival."),
+        (ODD, "100 % é \\u00e9 &#233;", "100 % é \\u00e9 &#233;"),
+        (ODD, f"{ODD} and {ODD.lower()} or {ODD.upper()}", f"{HIDDEN} and {HIDDEN} or {HIDDEN}"),
+        # Local servers take words such as EMPTY for a key, which answers may hold.
+        ("EMPTY", "EMPTY or empty, e m p t y", f"{HIDDEN} or empty, e m p t y"),
+    ],
+)
+def test_every_occurrence_is_hidden_and_other_texts_stay(key: str, text: str, hidden: str) -> None:
+    assert hide_keys(text, [key]) == hidden
+
+
+def test_an_error_with_lone_surrogates_can_be_written() -> None:
+    redact("bad \ud800 key", [ODD]).encode("utf-8")
+
+
+def test_long_texts_take_no_time() -> None:
+    start = time.monotonic()
+    hide_keys("%41" * 3_000, [ODD])
+    redact("Z " * 1_000_000, [ODD])
+    hide_keys(" ".join(ODD) + "x" * 8_000, [ODD])
+    hide_keys_cut("plain9key8without7marks" * 100_000, ["plain9key8without7marks"], 4_000)
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("before", [3_990, 7_990, 63_990])
+def test_a_cut_leaves_no_part_of_a_key(before: int) -> None:
+    """B2: texts are cut after their keys are replaced."""
+    spelled = " ".join(f"%{ord(char):02x}" for char in ODD)
+    for text in ("." * before + spelled, spelled * before):
+        assert "%" not in hide_keys_cut(text, [ODD], 4_000) + redact(text, [ODD])
+
+
+def answer(**fields: Any) -> Reply:
+    choice = {"message": {"content": fields.pop("content", "a")}, **fields}
+    return Reply({"choices": [choice]}, 0.1)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(content="x" * 3_990 + ODD),
+        answer(content=[{"text": ODD[:9]}, {"text": ODD[9:]}]),
+    ],
+    ids=["cut", "parts"],
+)
+def test_an_answer_that_is_cut_or_in_parts_keeps_no_key(reply: Reply) -> None:
+    assert ODD[:9] not in repr(parse_reply(reply, [ODD]))
+    assert "TOP" not in repr(parse_reply(reply, [ODD]))
+
+
+def test_names_from_a_server_are_bounded() -> None:
+    paid = parse_reply(answer(finish_reason="f" * 10_000))
+    assert len(paid.finish) == 200
