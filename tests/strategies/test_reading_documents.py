@@ -1,4 +1,4 @@
-"""rag and lora-rag read what they retrieve, or what a control gives them, and say what it was."""
+"""Those that read what they retrieve, or what a control gives them, and say what it was."""
 
 from dataclasses import replace
 from itertools import chain
@@ -6,12 +6,23 @@ from typing import Any
 
 import pytest
 
-from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
+from choose.corpus import (
+    AMONG_OTHERS,
+    CONDITIONS,
+    GOLD,
+    NOTHING,
+    Corpus,
+    Document,
+    Passage,
+    Span,
+    span_of,
+)
 from choose.engines.causal.loading import load_causal
 from choose.errors import StrategyError
 from choose.models.prompting.answer_writer import AnswerPrompts
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
+from choose.models.retrieval import passage_search
 from choose.models.retrieval.passage_search import given, gold_passage, library_for
 from choose.models.retrieval.reading import fitting, with_passages
 from choose.strategy import build
@@ -259,3 +270,117 @@ def test_at_an_endpoint_a_fit_asks_nothing() -> None:
         strategy.fit(TASK, many())
         assert not asked
     assert strategy.passages() == (3, 100)
+
+
+PLACES = ["Kent", "Wick", "Bath", "York", "Ely", "Deal", "Rye", "Hull"]
+TEXTS = [
+    f"The town of {place} is old. Its bridge opened in {1900 + n}. A fair is held in May."
+    for n, place in enumerate(PLACES)
+]
+TOWNS = Corpus(
+    tuple(Document(id=f"d{n}", text=text, title=f"{PLACES[n]}") for n, text in enumerate(TEXTS))
+)
+OF_TOWNS = with_corpus(Answering(), TOWNS)
+ASKED = [
+    Example(
+        id=f"q{n}",
+        text=f"When did the bridge of {place} open?",
+        target=str(1900 + n),
+        evidence=(Span(f"d{n}", TEXTS[n].index("19"), TEXTS[n].index("19") + 4),),
+    )
+    for n, place in enumerate(PLACES)
+]
+ITEMS = [row.item() for row in ASKED]
+GIVEN = Passage(span=Span("given", 3, 40), text="A pie was baked. The bridge opened in 1812.")
+
+
+@pytest.fixture
+def sentence() -> Any:
+    strategy: Any = build("sentence", seed=0)
+    strategy.fit(OF_TOWNS, ASKED)
+    return strategy
+
+
+def test_the_evidence_is_the_passages_found(sentence: Any) -> None:
+    evidence = sentence.predict(ITEMS).evidence
+    for n, ids in enumerate(evidence):
+        assert span_of(ids[0]).document == f"d{n}"
+        assert all(id in {p.id for p in TOWNS.passages()} for id in ids)
+
+
+def test_passages_that_are_given_are_read_instead(sentence: Any) -> None:
+    items = [replace(ITEMS[0], passages=(GIVEN,)), ITEMS[1], replace(ITEMS[2], passages=())]
+    answers = sentence.predict(items)
+    assert answers.evidence[0] == (GIVEN.id,)
+    assert answers.evidence[2] == ()
+    assert answers.evidence[1] == sentence.predict([ITEMS[1]]).evidence[0]
+    assert "1812" in answers.outputs[0]
+    assert "1812" not in answers.outputs[1]
+    assert (answers.outputs[2], answers.status[2]) == (None, "empty")
+
+
+@pytest.mark.parametrize("name", ["sentence", "rag", "lora-rag"])
+def test_a_task_with_nothing_to_read_is_refused(name: str) -> None:
+    strategy: Any = build(name, seed=0)
+    assert strategy.refuses(OF_TOWNS) is None
+    assert "--documents" in strategy.refuses(Answering())
+
+
+def test_documents_without_a_word_in_common_give_no_answer(sentence: Any) -> None:
+    answers = sentence.predict([Item(id="n", text="zzz qqq")])
+    assert answers.evidence == ((),)
+    assert answers.outputs == (None,)
+
+
+def test_with_few_rows_or_a_given_number_nothing_is_chosen(sentence: Any) -> None:
+    assert sentence.facts()["notes"] == []
+    given_number: Any = build("sentence", seed=0, k=2)
+    given_number.fit(OF_TOWNS, ASKED)
+    assert {len(ids) for ids in given_number.predict(ITEMS).evidence} == {2}
+
+
+def test_f4_the_first_passage_whole_is_the_answer_where_that_scores_higher() -> None:
+    corpus = Corpus(tuple(Document(id=f"d{n}", text=f"{t} {n}") for n, t in enumerate(TEXTS * 3)))
+    strategy: Any = build("sentence", seed=0)
+    rows = [
+        Example(id=f"q{n}", text=d.text, target=d.text, evidence=(Span(d.id, 0, len(d.text)),))
+        for n, d in enumerate(corpus.documents)
+    ]
+    strategy.fit(with_corpus(Answering(), corpus), rows)
+    assert strategy.facts()["notes"][0].startswith("Passages read: the first, whole.")
+    answers = strategy.predict([row.item() for row in rows])
+    assert answers.outputs == tuple(row.target for row in rows)
+    assert {len(ids) for ids in answers.evidence} == {1}
+
+
+def test_the_best_sentence_is_of_the_first_passage(sentence: Any) -> None:
+    asked = [
+        Item(id="a", text="When is a fair held in Rye?"),
+        Item(id="b", text="In which year was its bridge opened, in York?"),
+    ]
+    assert sentence.predict(asked).outputs == (
+        "A fair is held in May.",
+        "Its bridge opened in 1903.",
+    )
+    assert sentence.predict(ITEMS[:1]).evidence == ((TOWNS.passages()[0].id,),)
+
+
+CHANGED = Corpus(
+    tuple(
+        replace(document, text=document.text.replace("opened in 19", "opened in 17"))
+        for document in TOWNS.documents
+    )
+)
+
+
+def test_other_documents_are_read_without_a_fit(sentence, monkeypatch):
+    """What else holds of those that reread is part of the contract of strategies."""
+    monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
+    before = sentence.predict(ITEMS)
+    assert 0 < sentence.reread(CHANGED) < 60
+    after = sentence.predict(ITEMS)
+    assert after.evidence == before.evidence  # the same places, of other documents
+    assert after.outputs == tuple((o or "").replace("19", "17") for o in before.outputs)
+    for index in passage_search._INDEXES.values():
+        index.seconds = 500.0
+    assert sentence.reread(TOWNS) > 400  # what the cached index took
