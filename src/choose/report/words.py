@@ -580,12 +580,13 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
 def _learned(decision: Decision) -> str:
     """Say who learned from how many of the training rows, and what all of them may bring."""
     parts = [one for one in decision.verdict.caveats if one.code == PART]
-    names = [f"{listed(one.names)} learned from {one.rows or 0:,}" for one in parts]
+    names = listed([f"{listed(one.names)} from {one.rows or 0:,}" for one in parts])
     known = [(listed(one.names), score) for one in parts if (score := _worth_telling(one))]
     noun = score_noun(decision.goal)
     promised = listed([f"{name} may get {right(score, noun)}" for name, score in known])
-    said = f"Of {parts[0].whole or 0:,} training rows, {listed(names)}" if parts else ""
-    return f"{said}{promised and f'; with all of them, {promised}'}."
+    said = names.replace(" from ", " learned from ", 1)
+    whole = f"{parts[0].whole or 0:,}" if parts else ""
+    return f"Of {whole} training rows, {said}{promised and f'; with all of them, {promised}'}."
 
 
 def _worth_telling(caveat: Caveat) -> Estimate | None:
@@ -1135,14 +1136,13 @@ def silent(audit: Audit | None) -> str:
 def shared_errors(decision: Decision) -> Iterator[str]:
     if (overlap := decision.overlap) is None:
         return
-    wrong, right = "are wrong", "is right"
-    if teacher := decision.goal.get("agreement"):
-        wrong = f"disagree with {teacher}"
-        right = f"agrees with {teacher}"
-    count = len(overlap.candidates)
-    everyone = "Both candidates" if count == 2 else f"All {count} candidates"
+    who, teacher = listed(overlap.candidates), decision.goal.get("agreement")
+    every = "both" if len(overlap.candidates) == 2 else "all"
+    wrong, right = f"are {every} wrong", "is right"
+    if teacher:
+        wrong, right = f"{every} disagree with {teacher}", f"agrees with {teacher}"
     yield (
-        f"{everyone} {wrong} on {overlap.wrong_in_all:,} of {overlap.rows:,} rows; at least one "
+        f"{who} {wrong} on {overlap.wrong_in_all:,} of {overlap.rows:,} rows; at least one "
         f"{right} on {percent_interval(overlap.oracle)}."
     )
 
