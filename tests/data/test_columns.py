@@ -567,9 +567,9 @@ def test_u9_columns_that_hold_labels_alone_are_said_to_be_scored(tmp_path: Path)
     table = pl.DataFrame(rows, schema=["text", "label", "gpt4", "other", "flag"], orient="row")
     table.write_csv(tmp_path / "rows.csv")
     section = DataSection(path=str(tmp_path / "rows.csv"))
-    said = [note for note in read_rows(section).notes if "labels alone" in note]
+    said = [note for note in read_rows(section).notes if "but labels" in note]
     assert said == [
-        "Column 'gpt4' holds labels alone. If these are answers of a model, score them: "
+        "Nothing but labels is in 'gpt4'. If these are answers of a model, score them: "
         f"choose score {section.path} --answers gpt4"
     ]
 

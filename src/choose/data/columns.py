@@ -266,9 +266,8 @@ def columns_of_labels(table: pl.DataFrame, section: DataSection, roles: Roles) -
     if not (found := [name for name in free if cells[name] <= labels]) or section.path is None:
         return []
     score = shlex.join(["choose", "score", section.path, "--answers", ",".join(found)])
-    hold = "Column {} holds" if len(found) == 1 else "Columns {} hold"
-    hold = hold.format(listed([*map(quoted, found)]))
-    return [f"{hold} labels alone. If these are answers of a model, score them: {score}"]
+    told = f"Nothing but labels is in {listed([*map(quoted, found)])}."
+    return [f"{told} If these are answers of a model, score them: {score}"]
 
 
 def _distinct(column: pl.Series) -> set[str]:

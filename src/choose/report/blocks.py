@@ -341,7 +341,8 @@ def families(decision: Decision) -> Iterator[Block]:
         return
     first, total = shown[0][1], decision.dataset.test_rows
     head, whole = f"rows of {total:,}", all(card.rows == total for _, card in shown)
-    rows = [_family_row(decision, family, card, head=head) for family, card in shown]
+    apart = words.apart(decision) and len(shown) > 1
+    rows = [_family_row(decision, family, card, apart=apart) for family, card in shown]
     rows += [
         {"family": family, head: "0", "chance": chance_cell(decision, verdict.chance.get(family))}
         for family in verdict.unmeasured
@@ -354,13 +355,13 @@ def families(decision: Decision) -> Iterator[Block]:
     spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", _alone(decision)]
     spare.insert(4 if whole else 1, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
-    compared = words.compared_on(decision) if shown[1:] else ""
+    compared = words.compared_on(decision) if apart else ""
     yield from paragraphs((compared, words.beyond_limits(decision)), "note")
 
 
-def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) -> dict[str, str]:
-    """Return a family's cells, its rows under `head`; dollars of a month say those of 1,000 too."""
-    member, own = shorten(card.candidate, NAME), _place(decision, card)
+def _family_row(decision: Decision, family: str, card: Scorecard, *, apart: bool) -> dict[str, str]:
+    """Return a family's cells; dollars of a month say those of 1,000 answers too."""
+    member, own = shorten(card.candidate, NAME), _place(decision, card, apart)
     if decision.goal.get("volume"):
         del own["$ per 1,000"]
     if (gap := card.difference) and not card.chosen:
@@ -369,9 +370,9 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, head: str) 
         own[f"against {decision.named}"] = words.TOO_WIDE if vague else plus_minus(gap)
     del own["state"]
     named = {"family": family if member == family else f"{family}: {member}"}
-    rows = own["rows"].partition(" ")[0]
+    head, rows = f"rows of {decision.dataset.test_rows:,}", own["rows"].partition(" ")[0]
     found = {head if key == "rows" else key: cell for key, cell in (own | {"rows": rows}).items()}
-    alone = f"{score_cell(card.accuracy)} ({card.rows:,})" if words.apart(decision) else DASH
+    alone = f"{score_cell(card.accuracy)} ({card.rows:,})" if apart else DASH
     return named | found | {_alone(decision): alone}
 
 
@@ -383,7 +384,8 @@ def candidates(decision: Decision) -> Iterator[Block]:
     margin = decision.goal.get("margin") or 0.0
     pick, whole = next(((s.candidate, s.common) for s in placed if s.chosen), ("", 0))
     caption = "All candidates, on the rows that each shares with the chosen one"
-    rows = ({"candidate": named[s.candidate], **_place(decision, s)} for s in placed)
+    apart = words.apart(decision)
+    rows = ({"candidate": named[s.candidate], **_place(decision, s, apart)} for s in placed)
     bars = [Bar(s.difference, low, high, margin, s.common < whole) for s in placed]
     ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
     drawn = (
@@ -395,9 +397,8 @@ def candidates(decision: Decision) -> Iterator[Block]:
     others = listed([s.candidate for s in decision.scorecards if s not in placed])
     compared = words.compared_on(decision)
     left = f"Not measured or not compared: {others}." if others else ""
-    verdict = decision.verdict
-    odds = {f: chance_cell(decision, verdict.chance.get(f)) for f in verdict.unmeasured}
-    new = [f"{family} ({cell} chance)" for family, cell in odds.items()]
+    odds, rest = decision.verdict.chance, decision.verdict.unmeasured
+    new = [f"{name} ({chance_cell(decision, odds.get(name))} chance)" for name in rest]
     left += f" Not measured: {listed(new)}." * (bool(new) and bool(decision.chance))
     yield from paragraphs((compared, words.beyond_limits(decision), left), "note")
 
@@ -412,29 +413,25 @@ def bar_ends(gaps: Iterable[Estimate | None]) -> tuple[float, float]:
     return max(min([*ends, -LEAST]), -MOST), min(max([*ends, LEAST]), MOST)
 
 
-def _place(decision: Decision, card: Scorecard) -> dict[str, str]:
+def _place(decision: Decision, card: Scorecard, apart: bool) -> dict[str, str]:
     """Return a candidate's score, costs and difference to the chosen one, by the head of a column.
 
-    Where scores are not of the same rows, those that can be compared come first: its own and that
-    of the chosen one. Dollars are those of a month where the study states how many answers one
-    takes.
+    Where scores are not of the same rows (`apart`), its own and that of the chosen one on common
+    rows stand there. Dollars are those of a month where the study states how many it takes.
     """
     total, ms, volume = decision.dataset.test_rows, card.cost.ms_per_item, decision.goal["volume"]
     best = {family.best: family.family for family in decision.verdict.families}
     chance = decision.verdict.chance.get(best.get(card.candidate, ""))
-    usd, apart, score = card.cost.usd_per_1k, words.apart(decision), score_cell(card.accuracy)
+    usd, score = card.cost.usd_per_1k, score_cell(card.accuracy)
     monthly = None if usd is None or volume is None else usd * volume / 1000
-    head, both = (
-        words.score_head(decision.goal),
-        " vs ".join(percent(one, 0) for one in card.compared or ()),
-    )
+    both, head = [percent(one, 0) for one in card.compared or ()], words.score_head(decision.goal)
     found = {
         f"“{rare.label}” found": in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
         if card.candidate in rare.found
     }
     return {
-        **({f"{head} vs {decision.named}": both or score} if apart else {head: score}),
+        **({f"{head} vs {decision.named}": " vs ".join(both) or score} if apart else {head: score}),
         "chance": chance_cell(decision, chance),
         f"against {decision.named}": DASH if card.chosen else difference(card.difference),
         "won:lost": DASH if card.won is None else f"{card.won:,}:{card.lost:,}",

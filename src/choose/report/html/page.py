@@ -60,7 +60,7 @@ def environment() -> Environment:
         # Text of data and models is made one harmless line before it is escaped.
         finalize=_harmless,
     )
-    filters = (lines, plural, anchor, draw_bar, draw_chart)
+    filters = (lines, glued, plural, anchor, draw_bar, draw_chart)
     environment.filters.update({function.__name__: function for function in filters})
     environment.filters["kind"] = lambda block: type(block).__name__
     return environment
@@ -76,6 +76,11 @@ def _harmless(value: Any) -> Any:
 def lines(text: str) -> Markup:
     """Return a text of several lines, each one cleaned and escaped."""
     return Markup("\n").join(escape(clean(line)) for line in text.split("\n"))
+
+
+def glued(text: str) -> Markup:
+    """Return a text, escaped, that breaks no line before a per cent sign."""
+    return escape(clean(text)).replace(" %", Markup("&nbsp;%"))
 
 
 def anchor(caption: str) -> str:
