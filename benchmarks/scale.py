@@ -31,8 +31,8 @@ from choose.api.compare import decide  # noqa: E402
 from choose.conformance import pool  # noqa: E402
 from choose.data.scenarios import Pools  # noqa: E402
 from choose.data.splits import build_dataset  # noqa: E402
+from choose.run.budget import Budget  # noqa: E402
 from choose.run.loop import Loop  # noqa: E402
-from choose.run.spending_limit import Budget  # noqa: E402
 from choose.run.worker import (  # noqa: E402
     GroupRequest,
     LocalExecutor,

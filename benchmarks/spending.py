@@ -41,7 +41,7 @@ from choose.judge.decision.chance import Chances, chances, word_of  # noqa: E402
 from choose.judge.evidence import Evidence  # noqa: E402
 from choose.judge.goal import Rule  # noqa: E402
 from choose.judge.scores.joint_distribution import Whole  # noqa: E402
-from choose.run.spending_limit import Budget  # noqa: E402
+from choose.run.budget import Budget  # noqa: E402
 from choose.run.worker import GroupRequest, GroupResult  # noqa: E402
 from choose.schema.decision import LIKELY, SURE  # noqa: E402
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing  # noqa: E402

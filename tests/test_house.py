@@ -13,7 +13,7 @@ def house() -> House:
     return survey()
 
 
-# The sums only go down; a commit that lowers one lowers its limit.
+# Never raised. The sums are some hundred lines below, so that an addition changes nothing here.
 LINES = {("src", "strategies"): 49_957, ("tests",): 34_942}
 MODULES = 180
 
@@ -66,8 +66,8 @@ def test_every_module_says_what_lives_there(house: House) -> None:
         assert ast.get_docstring(tree), name
 
 
-# Texts of five words or more in judge and check, without docstrings and errors: a note of check on
-# its sample. The judge returns codes and numbers; `report/words.py` says them.
+# Texts of five words or more in judge and check, without docstrings: a note of check on its sample.
+# The judge returns codes and numbers; `report/words.py` says them, and `errors.py` what it raises.
 SENTENCES = 1
 
 
@@ -83,7 +83,7 @@ def test_judge_and_check_compose_no_sentences(house: House) -> None:
 
 
 def texts(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Raise | ast.Assert):
+    if isinstance(node, ast.Assert):
         return []
     if isinstance(node, ast.JoinedStr):
         return ["".join(v.value if isinstance(v, ast.Constant) else "x" for v in node.values)]

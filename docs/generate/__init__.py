@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from generate.commands import commands_page
+from generate.conditions import conditions_page
 from generate.picture import picture
 from generate.records import decision_page, decision_schema, study_page, study_schema
 from generate.strategies import strategies_page
@@ -26,6 +27,7 @@ def pages() -> dict[str, str]:
         "decision.md": decision_page(),
         "strategies.md": strategies_page(),
         "study-file.md": study_page(),
+        "conditions.md": conditions_page(),
     }
     schemas = {"decision.schema.json": decision_schema(), "study.schema.json": study_schema()}
     return {

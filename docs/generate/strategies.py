@@ -30,14 +30,23 @@ def strategies_page() -> str:
     order = {family: place for place, family in enumerate(FAMILIES)}
     found.sort(key=lambda d: order[d.family] if d.family else len(order))
     parts = [INTRO]
-    for family, members in groupby(found, key=lambda d: d.family):
+    for family, group in groupby(found, key=lambda d: d.family):
+        members = [*group]
         parts.append(f"## {family}\n")
+        heads = ("candidate", "what it is", "tasks", "decided in the fit")
+        parts.append(table(heads, map(_overview, members)))
         parts += [_section(member) for member in members]
     return "\n".join(parts)
 
 
 def _ours(found: Description) -> bool:
     return found.origin.startswith(FIRST_PARTY)
+
+
+def _overview(found: Description) -> tuple[str, str, str, str]:
+    chosen = (code(name) for name, value in found.hyperparameters.items() if value is None)
+    named = f"{code(found.name)}{', on request' if found.only_if_named else ''}"
+    return named, found.title, ", ".join(found.kinds), ", ".join(chosen)
 
 
 def _section(found: Description) -> str:

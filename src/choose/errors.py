@@ -19,6 +19,19 @@ class StudyError(ChooseError):
     """A study file or a flag has an invalid value."""
 
 
+class NothingToJudge(StudyError):
+    """No candidate answered a single row; a first `failure` has its candidate, trials and error."""
+
+    def __init__(self, **failure: object) -> None:
+        told = "First failure: {candidate}: {trials} of {planned} trials failed: {error}."
+        why = told.format(**failure) if failure else "No trial has finished yet."
+        super().__init__(
+            f"No candidate answered a single row, so there is nothing to judge. {why} Run choose "
+            "compare again with the same --out: finished trials are kept. A longer --budget leaves "
+            "time for more."
+        )
+
+
 class StrategyError(ChooseError):
     """A strategy is unknown, lacks a package or rejects its hyperparameters."""
 

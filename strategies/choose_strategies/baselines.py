@@ -52,8 +52,9 @@ SHARPNESS = 5.0
 class Baseline:
     """The base of strategies without a language model.
 
-    Another one states `title`, `good_for`, `needs` and `takes`, gives `fit` and `predict`, and has
-    a line among the entry points of pyproject.toml.
+    Another one states `title`, `good_for` and `needs`, gives `fit` and `predict`, and has a line
+    among the entry points of pyproject.toml. `learnt` names the attributes that `fit` sets, each
+    with what restores it: `np.asarray` for an array, `tuple`, `dict` or `int` for what JSON holds.
     """
 
     family: ClassVar[Family] = "baseline"

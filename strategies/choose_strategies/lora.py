@@ -33,22 +33,39 @@ RATE, WRITING_RATE = 1e-3, 2e-3
 USUAL_THRESHOLD = 0.4
 UNTRAINED = "All rows of the pool have the same answer, so nothing was trained."
 
-# More than the hidden sizes of small models, beyond which no adapter says more.
-MOST_RANK = 1_024
 
+class FineTuned:
+    """The base of strategies that train the weights of a model."""
 
-class HeadTuning:
-    """The base of strategies that train a model under a head, of labels or of sets of labels."""
+    family: ClassVar[Family] = "fine-tuning"
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
+    cheap: ClassVar[bool] = False
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "learning_rate": (1e-9, 10),
+        "epochs": (1e-3, 10_000),
+        "max_tokens": (4, 1_000_000),
+    }
 
     seed: int
     epochs: float | None
+    _model: Any
+    _notes: list[str]
+
+    def facts(self) -> Mapping[str, Any]:
+        from choose.engines.lora.training_run import training_facts
+
+        return {**training_facts(self._model), "notes": self._notes}
+
+
+class HeadTuning(FineTuned):
+    """The base of strategies that train a model under a head, of labels or of sets of labels."""
 
     labels: tuple[str, ...]
     choices: tuple[str, ...]
     # Of sets of labels: from which probability on each label is in a set.
     thresholds: Thresholds | None = None
-    _model: Any
-    _notes: list[str]
 
     def _head_run(self, run: Any, examples: Sequence[Example], rows: Any, *, rate: float) -> Any:
         """Return a run over rows of token ids, or None where all rows have the same answer."""
@@ -90,11 +107,6 @@ class HeadTuning:
         scores = torch.log_softmax(logits, dim=1).numpy()
         return Answers.from_scores(self.labels, scores, tokens_in=read)
 
-    def facts(self) -> Mapping[str, Any]:
-        from choose.engines.lora.training_run import training_facts
-
-        return {**training_facts(self._model), "notes": self._notes}
-
     def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = dict[str, Any](labels=self.labels, choices=self.choices, notes=self._notes)
         arrays = {n: p.detach().cpu().numpy() for n, p in self._model.head.named_parameters()}
@@ -128,7 +140,6 @@ class Lora(HeadTuning):
     title: ClassVar[str] = "LoRA fine-tuning"
     good_for: ClassVar[str] = "a stable task with many clean labels, answered often"
     needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (tune)"
-    family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = PromptedStrategy.kinds
     revision: ClassVar[int] = 12
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -138,19 +149,14 @@ class Lora(HeadTuning):
     # Passes over a pool, and rows from which on early stopping is decided; None: what suits lora.
     writing_epochs: ClassVar[float | None] = None
     least_checked: ClassVar[int | None] = None
-    learns: ClassVar[bool] = True
-    seeded: ClassVar[bool] = True
-    cheap: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "rank 4": {"rank": 4},
         "all layers": {"targets": "all"},
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "rank": (1, MOST_RANK),
+        **FineTuned.limits,
+        "rank": (1, 1_024),  # a small model's hidden size, beyond which no adapter says more
         "dropout": (0, 0.99),
-        "learning_rate": (1e-9, 10),
-        "epochs": (1e-3, 10_000),
-        "max_tokens": (4, 1_000_000),
     }
 
     seed: int

@@ -13,35 +13,22 @@ from choose.engines.weights.resolve import weights_digest
 from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.tfidf_and_logistic import head_for, head_from, members_of
-from choose.types import Answers, Example, Family, Item, Task
+from choose.types import Answers, Example, Item, Task
 from choose_strategies.baselines import KINDS, labels_and_choices
-from choose_strategies.lora import UNTRAINED, HeadTuning, thresholds_of
-
-# What an encoder of few million weights learns at; larger ones take less.
-ENCODER_RATE = 1e-4
+from choose_strategies.lora import UNTRAINED, FineTuned, HeadTuning, thresholds_of
 
 
 @dataclass(kw_only=True, eq=False)
-class _TunedEncoder:
+class _TunedEncoder(FineTuned):
     """The base of `setfit` and `full-fine-tuning`: an encoder, all of whose weights are trained."""
 
-    family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = KINDS
     revision: ClassVar[int] = 3
-    learns: ClassVar[bool] = True
-    seeded: ClassVar[bool] = True
-    cheap: ClassVar[bool] = False
     on_request: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "learning_rate": (1e-9, 10),
-        "epochs": (1e-3, 10_000),
-        "max_tokens": (4, 1_000_000),
-    }
 
     seed: int
     encoder: str = DEFAULT_ENCODER
-    learning_rate: float = ENCODER_RATE
+    learning_rate: float = 1e-4  # for few million weights; larger encoders take less
     epochs: float | None = None
     max_tokens: int = 128
 
@@ -49,15 +36,17 @@ class _TunedEncoder:
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
+        self._base()
+
+    def _base(self) -> Any:
         from choose.engines.lora.model import load_base
 
-        load_base(self.encoder)
+        return load_base(self.encoder)
 
     def _tokens(self, texts: Sequence[str]) -> Any:
         from choose.engines.lora.batching import tokenise
-        from choose.engines.lora.model import load_base
 
-        base = load_base(self.encoder)
+        base = self._base()
         return tokenise(base.tokenizer, texts, min(self.max_tokens, base.max_tokens))
 
     def _cut(self, truncated: int) -> list[str]:
@@ -115,16 +104,12 @@ class SetFit(_TunedEncoder):
 
     def _untrained(self) -> None:
         from choose.engines.lora.encoder_tuning import TunedEncoder, own_copy
-        from choose.engines.lora.model import load_base
 
-        base = load_base(self.encoder)
-        self._model = TunedEncoder(base, own_copy(base))
+        self._model = TunedEncoder(self._base(), own_copy(self._base()))
 
     def predict(self, items: Sequence[Item]) -> Answers:
         tokens = self._tokens([item.text for item in items])
         return self.head.answers(self._model.embed(tokens.ids, "predicting"))
-
-    facts: Any = HeadTuning.facts
 
     def _head_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         head, weights = self.head.state()
@@ -162,9 +147,9 @@ class FullFineTuning(HeadTuning, _TunedEncoder):
     def _untrained(self) -> None:
         from choose.engines.lora.classifier import AdaptedModel, untrained_head
         from choose.engines.lora.encoder_tuning import own_copy
-        from choose.engines.lora.model import load_base, seeded
+        from choose.engines.lora.model import seeded
 
-        base = load_base(self.encoder)
+        base = self._base()
         with seeded(self.seed, base.device):
             head = untrained_head(base, len(self.labels or self.choices))
         self._model = AdaptedModel(base, own_copy(base), head)

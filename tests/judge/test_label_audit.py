@@ -13,6 +13,7 @@ from cleanlab.count import compute_confident_joint
 from sklearn.model_selection import StratifiedKFold
 
 from choose.judge.decision.trust_conditions import labels_clean_enough
+from choose.judge.decision.verdict_kind import wrong_labels_limit
 from choose.judge.diagnosis.doubted_labels import (
     NONE,
     audit_labels,
@@ -27,6 +28,7 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, NoiseBand
+from choose.stats import Estimate
 from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
@@ -277,6 +279,24 @@ def test_the_gate_needs_the_whole_band_on_one_side(found, conflicting, status):
     gate = labels_clean_enough(found, conflicting, 100)
     assert gate.status == status
     assert gate.code == "labels"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "best", "target", "corrected", "limits"),
+    [
+        ((0.051, 0.2), (0.9, 0.94), None, None, True),  # half of the errors
+        ((0.049, 0.2), (0.9, 0.94), None, None, False),
+        ((0.04, 0.1), (0.88, 0.91), 0.97, None, True),  # the target is beyond what they allow
+        ((0.04, 0.1), (0.88, 0.91), 0.95, None, False),
+        ((0.04, 0.1), (0.85, 0.89), 0.97, None, False),  # so is the candidate's range
+        ((0.02, 0.05), (0.88, 0.9), 0.93, 0.93, True),  # it would be reached by correct labels
+        ((0.02, 0.05), (0.88, 0.9), 0.93, 0.92, False),
+    ],
+)
+def test_wrong_labels_limit_in_three_ways(wrong, best, target, corrected, limits):
+    rate = NoiseBand(low=wrong[0], high=wrong[1])
+    estimate = Estimate(value=sum(best) / 2, low=best[0], high=best[1])
+    assert wrong_labels_limit(rate, estimate, target=target, corrected=corrected) is limits
 
 
 def two(features, given, labels=6):

@@ -13,10 +13,10 @@ from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances, Outlook
 from choose.judge.scores.joint_distribution import Whole
-from choose.run import forecast, loop, predict_test_rows, spending_limit, trial
+from choose.run import forecast, loop, predict_test_rows, trial
+from choose.run.budget import Budget
 from choose.run.forecast import Pace
 from choose.run.loop import Loop, Summary
-from choose.run.spending_limit import Budget
 from choose.run.trial import failed_run, run_trial
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
@@ -214,7 +214,7 @@ class Clocked(LocalExecutor):
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = [0.0]
-    monkeypatch.setattr(spending_limit, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr("choose.run.budget.perf_counter", lambda: clock[0])
     monkeypatch.setattr(trial, "SPARE", 0.0)  # of seconds on another clock
     return clock
 

@@ -11,7 +11,7 @@ from choose.answers.given import GivenRuns
 from choose.api.compare import _run_rounds, _write_plan, decide
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
-from choose.run.spending_limit import Budget
+from choose.run.budget import Budget
 from choose.run.worker import Silent
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study

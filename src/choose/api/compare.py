@@ -46,7 +46,7 @@ from choose.errors import StudyError, quoted_list
 from choose.formatting import plural
 from choose.judge.goal import RULE
 from choose.models.endpoints.request_session import connect_endpoints, current_session
-from choose.run.spending_limit import Approve, Budget, before_sending, refuse
+from choose.run.budget import Approve, Budget, before_sending, refuse
 from choose.run.worker import Observer, Silent
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES

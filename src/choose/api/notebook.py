@@ -31,7 +31,7 @@ from choose.errors import ChooseError, DataError, StoreError, StudyError
 from choose.report.blocks import Todo, check_blocks
 from choose.report.terminal import pages as terminal
 from choose.report.words import as_call
-from choose.run.spending_limit import Approve, refuse
+from choose.run.budget import Approve, refuse
 from choose.schema import decision as record
 from choose.schema.diagnosis import Audit
 from choose.store.store import Store, check_destination

@@ -14,7 +14,7 @@ from choose.data.duplicates import count_conflicts, count_duplicates
 from choose.formatting import plural
 from choose.judge.before_data import detectable_gains
 from choose.judge.decision.trust_conditions import CONFIRMED, WRONG
-from choose.judge.goal import margin_or_usual
+from choose.judge.goal import USUAL_MARGIN
 from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
@@ -250,6 +250,7 @@ def compare_command(study: Study) -> Command:
 def _record(facts: Facts, study: Study) -> Check:
     data, test, rows = facts.dataset, facts.test, facts.all
     clusters = [data.clusters.get(id, f"alone {id}") for id in data.asked]
+    margin = study.goal.margin
     own = _about_labels(facts, study.goal.metric) if data.task.labels else {}
     return Check(
         choose=version("choose-llm"),
@@ -261,7 +262,7 @@ def _record(facts: Facts, study: Study) -> Check:
         test_rows=len(data.asked),
         division=data.division,
         compare=compare_command(study),
-        reach=detectable_gains(clusters, margin_or_usual(study.goal.margin)),
+        reach=detectable_gains(clusters, USUAL_MARGIN if margin is None else margin),
         test_file=None if test is None else len(test),
         within=count_duplicates(facts.duplicates),
         across=None if facts.leaks is None else count_duplicates(facts.leaks),

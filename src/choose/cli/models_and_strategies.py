@@ -75,8 +75,7 @@ def fetch(
 _SAME = {
     **dict.fromkeys(("95 % ci", "ci", "confidence interval"), "range"),
     **dict.fromkeys(("baseline", "classifier", "cheap classifier"), "cheap baseline"),
-    **{"floor": "reference", "label noise": "noise", "likely": "sure", "mean recall": "balanced"},
-    "p (holm)": "holm",
+    **{"floor": "reference", "label noise": "noise", "likely": "sure", "p (holm)": "holm"},
 }
 
 
@@ -92,11 +91,12 @@ def glossary() -> dict[str, str]:
 
 def meaning(word: str) -> str | None:
     """Return what a word means, however it is written; None for one that is not known."""
-    from choose.tasks.metrics import metric_of
+    from choose.tasks.metrics import METRICS, metric_of
 
+    same = _SAME | {metric.unit: metric.key for metric in METRICS.values()}
     plain = " ".join(word.lower().replace("_", " ").split())
     column = plain.startswith(("against ", "rows of "))
-    plain = plain.split()[0] if column else metric_of(_SAME.get(plain, plain)).name.lower()
+    plain = plain.split()[0] if column else metric_of(same.get(plain, plain)).name.lower()
     known = {name.lower(): text for name, text in glossary().items()}
     spellings = [plain, plain.removesuffix("s"), f"{plain}s", plain.replace(" ", "-")]
     spellings += [f"{plain.removesuffix('@k')}@10"]  # of a ranking's metrics
@@ -115,11 +115,10 @@ def explain(
     from choose.strategy import available, describe
 
     known = glossary()
-    if word is not None:
-        word = " ".join([word, *context.args])
     if word is None:
         stdout().print(pairs([(name, known[name]) for name in sorted(known, key=str.lower)]))
         return
+    word = " ".join([word, *context.args])
     text, strategy = meaning(word), word.lower() in available()
     if text is not None:
         stdout().print(text)

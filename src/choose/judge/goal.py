@@ -10,14 +10,8 @@ from choose.tasks.metrics import DEFAULT, metric_of
 # Raise whenever the same evidence can lead to another verdict.
 RULE = "20"
 
-
 # The smallest gain that matters where the study states none.
 USUAL_MARGIN = 0.02
-
-
-def margin_or_usual(stated: float | None) -> float:
-    """Return the margin that a study states, which may be 0, or the usual one."""
-    return USUAL_MARGIN if stated is None else stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ def judge(
         left_out: what was planned but not measured.
 
     Raises:
-        StudyError: if no candidate answered a single row.
+        NothingToJudge: if no candidate answered a single row.
     """
     case = case_of(evidence, rule, left_out)
     candidates, gates = case.candidates, gates_of(case)

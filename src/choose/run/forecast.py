@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from math import inf, log
 from typing import NamedTuple
 
+from choose.run.budget import Budget
 from choose.run.predict_test_rows import FIRST_CHUNK
-from choose.run.spending_limit import Budget
 from choose.run.trial import CLEAN, answers
 from choose.schema.plan import COMPARISON, Job, Reach, Reason, Round
 from choose.strategy import Strategy, find

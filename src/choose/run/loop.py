@@ -16,8 +16,8 @@ from typing import Any
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
+from choose.run.budget import Budget
 from choose.run.forecast import Needed, State, limits_of
-from choose.run.spending_limit import Budget
 from choose.run.trial import answers, failed_run
 from choose.run.worker import Executor, GroupRequest, GroupResult, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing

@@ -45,6 +45,11 @@ class Metric:
         """Return whether it is the share of rows whose label is right."""
         return self.kind == LABELS and self.weigh is None
 
+    @property
+    def by_label(self) -> bool:
+        """Return whether every label counts the same: what a constant answer scores is known."""
+        return self.weigh is evened
+
 
 def evened(targets: Codes) -> Floats | None:
     """Return (n,) weights that balance the labels; None if they are balanced already.

@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple, NoReturn
+from typing import Literal, NamedTuple
 
 from scipy.stats import fisher_exact
 
-from choose.errors import StudyError
+from choose.errors import NothingToJudge
 from choose.judge.decision.candidates import Candidates, select_candidates
 from choose.judge.decision.chance import Chances, chances_of, word_of
 from choose.judge.diagnosis.cascade import takeover_of
@@ -28,7 +28,7 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.promised_score import rows_read
-from choose.judge.scores.score_tables import CandidateScores, ScoredRows, StudyScores, study_scores
+from choose.judge.scores.score_tables import CandidateScores, ScoredRows, study_scores
 from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import COMPARISON, REPETITIONS, LeftOut, Reason
 from choose.stats import Estimate
@@ -352,10 +352,12 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
     """Decide what to use, and diagnose what limits it.
 
     Raises:
-        StudyError: if no candidate answered a single row.
+        NothingToJudge: if no candidate answered a single row.
     """
     if not (scores := study_scores(evidence, rule.metric)).scored:
-        _nothing_to_judge(scores)
+        for one in (c for c in scores.candidates if c.errors):
+            raise NothingToJudge(candidate=one.info.name, **one.errors[0].model_dump())
+        raise NothingToJudge
     candidates = select_candidates(scores, rule)
     chances = chances_of(candidates)
     unanswered, missing = missing_evidence(evidence)
@@ -374,19 +376,4 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
         shift=shift if evidence.labels else None,
         leaked=evidence.leaked,
         unseen=evidence.unseen,
-    )
-
-
-def _nothing_to_judge(scores: StudyScores) -> NoReturn:
-    first = next(((c.info.name, c.errors[0]) for c in scores.candidates if c.errors), None)
-    if first is None:
-        raise StudyError(
-            "No candidate answered a single row, so there is nothing to judge. No trial has "
-            "finished yet. Run choose compare again with the same --out; a longer --budget leaves "
-            "time for one."
-        )
-    raise StudyError(
-        "No candidate answered a single row, so there is nothing to judge. First failure: "
-        f"{first[0]}: {first[1].trials} of {first[1].planned} trials failed: {first[1].error}. "
-        "Run choose compare again with the same --out; finished trials are kept."
     )

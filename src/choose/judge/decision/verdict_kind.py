@@ -1,7 +1,7 @@
 """The kind of a verdict: adopt, baseline is enough, none works, and the rest.
 
 `kind_of` tries the conditions in order; each is a function below it, such as
-`doubted_labels_limit`, which makes it ``fix-labels``.
+`wrong_labels_limit`, which makes it ``fix-labels``. The documentation quotes their docstrings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from choose.judge.decision.more_labels import (
 from choose.judge.decision.rule import Case
 from choose.judge.measures.learning_curve import likely
 from choose.schema.decision import SMALL_LOSS
-from choose.schema.diagnosis import SURELY
+from choose.schema.diagnosis import SURELY, NoiseBand
+from choose.stats import Estimate
 from choose.stats.intervals import wilson
 from choose.types import Kind
 
@@ -69,6 +70,18 @@ def target_met(case: Case) -> bool:
 
 
 def doubted_labels_limit(case: Case) -> bool:
+    noise = case.audit.noise if case.audit else None
+    # A share of wrong labels counts rows: it bounds no other metric.
+    if noise is None or not case.candidates.rule.by_rows:
+        return False
+    best, target = case.candidates.accuracies[case.candidates.leader], case.candidates.rule.target
+    corrected = None if case.reachable else best.value + noise.low
+    return wrong_labels_limit(noise, best, target=target, corrected=corrected)
+
+
+def wrong_labels_limit(
+    wrong: NoiseBand, best: Estimate, *, target: float | None, corrected: float | None
+) -> bool:
     """Return whether wrong labels limit the best candidate, in one of three ways.
 
     The target lies above the whole band of what such labels allow, and the best candidate already
@@ -76,18 +89,15 @@ def doubted_labels_limit(case: Case) -> bool:
     if the fewest possible wrong labels were corrected. Or wrong labels are more than half of the
     errors of the best candidate, at conservative bounds.
     """
-    noise = case.audit.noise if case.audit else None
-    # A share of wrong labels counts rows: it bounds no other metric.
-    if noise is None or not case.candidates.rule.by_rows:
-        return False
-    best, target = case.candidates.accuracies[case.candidates.leader], case.candidates.rule.target
+    # `best` is an accuracy by the given labels, `corrected` that by correct ones, or None where
+    # some candidate reaches the target.
     assert best.low is not None
     assert best.high is not None
-    if target is not None and target > 1 - noise.low and best.high >= 1 - noise.high:
+    if target is not None and target > 1 - wrong.low and best.high >= 1 - wrong.high:
         return True
-    if not case.reachable and target is not None and best.value + noise.low >= target:
+    if target is not None and corrected is not None and corrected >= target:
         return True
-    return noise.low > (1 - best.low) / 2
+    return wrong.low > (1 - best.low) / 2
 
 
 def conflicts_limit(case: Case) -> bool:
@@ -106,7 +116,7 @@ def conflicts_limit(case: Case) -> bool:
 def may_grow(case: Case) -> bool:
     """Return whether some candidate is likely to reach the target with more labels.
 
-    A fitted curve decides. Without one, the last gain per doubling is extended by `DOUBLINGS`
+    A fitted curve decides. Without one, the last gain per doubling is extended by two
     doublings; curves flatten, so this is a reason to look and no forecast.
     """
     target, best = case.candidates.rule.target, forecast_nearest_target(case.candidates)

@@ -50,7 +50,7 @@ from choose.stats import Estimate
 from choose.stats.intervals import wilson
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
-from choose.tasks.metrics import UNUSABLE, evened, macro_f1, per_label
+from choose.tasks.metrics import UNUSABLE, macro_f1, per_label
 
 
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:
@@ -141,9 +141,6 @@ class CommonRows:
         main = None if candidate.main is None else on_rows(candidate.main, rows)
         found: dict[str, Any] = {"main": main, part: others}
         return replace(candidate, **found)
-
-    def views_of(self, table: ScoreTable) -> dict[str, ScoreTable]:
-        return {view: on_rows(t, self.views.get(view)) for view, t in view_tables(table).items()}
 
 
 def common_rows(candidates: Sequence[CandidateScores]) -> CommonRows:
@@ -288,6 +285,7 @@ def scorecard(
         return Scorecard(**about)
     common = common or common_rows((candidate,))
     settings = settings_of(candidate)
+    views = {view: on_rows(t, common.views.get(view)) for view, t in view_tables(table).items()}
     return Scorecard(
         **about,
         rows=int(table.complete.sum()),
@@ -297,7 +295,7 @@ def scorecard(
         per_class=_per_class(table),
         variance=_variance(candidate, table, settings),
         noise=noise_of(common.on(candidate, "noise")),
-        stability=stability(candidate, common.views_of(table)),
+        stability=stability(candidate, views),
         format_valid=float((table.answers != UNUSABLE).mean()),
         curve=curve_of(common.on(candidate, "sizes")),
         settings=settings,
@@ -318,7 +316,7 @@ def accuracy(candidate: CandidateScores) -> Estimate | None:
     even = rows.weights_of(table.complete) is None
     alike = rows.clusters is None and even and bool(np.isin(right, (0, 1)).all())
     constant = candidate.info.constant and len(np.unique(table.answers)) == 1
-    if constant and rows.metric.weigh is evened:
+    if constant and rows.metric.by_label:
         # One label for every row: its recall is 1, that of every other label 0, on any rows.
         recall = 1 / len(np.unique(rows.targets[table.complete]))
         point = Estimate(value=recall, low=recall, high=recall)

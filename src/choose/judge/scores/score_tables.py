@@ -219,7 +219,7 @@ def scores_in(run: Run, view: tuple[str, int], metric: str | None = None) -> Flo
     """
     scores = run.scores.get(view)
     if not scores:
-        raise ValueError(f"the answers of {run.trial.candidate} have no scores")
+        raise ValueError(f"unscored answers: {run.trial.candidate}")
     return scores[metric or next(iter(scores))]
 
 
