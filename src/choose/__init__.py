@@ -1,7 +1,5 @@
 """Prompt, retrieve or fine-tune? Evidence for a labelled task."""
 
-from __future__ import annotations
-
 import os
 import sys
 from importlib import import_module

@@ -1,7 +1,5 @@
 """``python -m choose``."""
 
-from __future__ import annotations
-
 import sys
 
 if not sys.flags.safe_path:

@@ -1,7 +1,5 @@
 """Digests, reads of regular files only, atomic writes, and cells of CSV files."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

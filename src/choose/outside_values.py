@@ -4,8 +4,6 @@ NaN, infinity, overflow and absurd sizes never pass: `finite` and `count` return
 `number`, `whole` and `check_values` refuse them with the name of the key.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, time

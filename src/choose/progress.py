@@ -1,7 +1,5 @@
 """Cooperative progress reports and time limits for long loops."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

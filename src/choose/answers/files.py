@@ -5,8 +5,6 @@ promptfoo (``promptfoo eval -o results.json``), samples of lm-evaluation-harness
 ``--log_samples``), and outputs of batches at OpenAI and Anthropic, joined by ``custom_id``.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections import Counter

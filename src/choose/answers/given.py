@@ -1,7 +1,5 @@
 """From files of answers to rows and candidates whose answers exist, and to runs in a store."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import Counter, defaultdict

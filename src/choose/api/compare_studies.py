@@ -1,7 +1,5 @@
 """Compare two stored studies: common test rows, differing settings, paired differences."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence

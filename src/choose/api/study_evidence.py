@@ -1,7 +1,5 @@
 """Read a store as evidence for the judge, and the method section of its record."""
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

@@ -1,7 +1,5 @@
 """Compute the facts of the audit, before they are described: of labels and of other targets."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Command-line interface: parse arguments, call the API, print the result."""
 
-from __future__ import annotations
-
 import codecs
 import errno
 import os

@@ -1,7 +1,5 @@
 """The Typer application: its commands by purpose, and help screens in groups."""
 
-from __future__ import annotations
-
 import re
 from importlib.metadata import version as installed
 from typing import Any

@@ -1,7 +1,5 @@
 """`choose check` audits a labelled set."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

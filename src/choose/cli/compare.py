@@ -1,7 +1,5 @@
 """`choose compare` runs a study and prints its decision; `choose demo` does so on a sample."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any

@@ -4,8 +4,6 @@ Name, type and help text of a flag are those of the field of `choose.study.confi
 read as there. Here is what the command line adds: panels, and flags of no study.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps

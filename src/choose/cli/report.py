@@ -1,7 +1,5 @@
 """`choose report` shows a finished study, or compares two."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

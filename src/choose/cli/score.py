@@ -1,7 +1,5 @@
 """`choose score` judges answers that exist already, without a model."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

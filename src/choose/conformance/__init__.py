@@ -18,8 +18,6 @@ Each check raises AssertionError if the strategy breaks a rule. Use small models
 few times on about thirty short rows.
 """
 
-from __future__ import annotations
-
 import inspect
 import random
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Find texts that are the same or nearly the same, and cluster their rows."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

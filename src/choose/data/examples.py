@@ -1,7 +1,5 @@
 """Turn the rows of a table into examples, and tell which of them can be used."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

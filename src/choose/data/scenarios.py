@@ -1,7 +1,5 @@
 """Training pool and test rows of every trial: standard, noise, time, source, new class."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, OrderedDict

@@ -1,7 +1,5 @@
 """Split labelled rows into training pools and test rows: test file, held-out part or folds."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Stratified folds, samples and orders of rows; folds never separate a cluster."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Sentence embeddings, each distinct text embedded once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial

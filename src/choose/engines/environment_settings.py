@@ -1,7 +1,5 @@
 """The environment: settings in variables, the cache folder, the processor and its cores."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The file in the user's cache holds digests, numbers and seconds, no text. Cachin
 studies, so that a program that labels a stream of millions does not fill it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sqlite3

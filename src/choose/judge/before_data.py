@@ -1,7 +1,5 @@
 """Before there is any data: the gains that rows can detect, what to label, and when it pays."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import ceil, sqrt
 

@@ -1,7 +1,5 @@
 """What the judge reads of a study: rows, candidates and their runs."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping

@@ -1,7 +1,5 @@
 """The change of a candidate's accuracy between two studies, on the test rows of both."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

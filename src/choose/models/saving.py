@@ -4,8 +4,6 @@ What reads an export has compared each file with its digest, and reports any err
 Values that would change answers silently are refused here.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence

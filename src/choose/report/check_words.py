@@ -1,7 +1,5 @@
 """The sentences of an audit: a line for each topic, a text for each step, by their codes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Blocks as Markdown, and an audit; text from data is escaped."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """The budget of a command, and consent before requests are sent."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Run trials: the only place where strategies see data; inputs and results can be pickled."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

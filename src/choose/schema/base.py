@@ -1,7 +1,5 @@
 """The base class of all records, commands, and expectations."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal

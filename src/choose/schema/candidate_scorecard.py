@@ -1,7 +1,5 @@
 """The scorecard of a candidate and the forecast of its learning curve, parts of `decision.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal

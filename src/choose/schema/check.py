@@ -1,7 +1,5 @@
 """`check.json`, schema 1: everything that the audit of a labelled set says."""
 
-from __future__ import annotations
-
 from math import inf
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The part of the decision on errors: what kind they are, and how candidates' errors overlap."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """What is on this machine: models and stored studies."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Records of plans: labelling before data, trials and what did not run, time, requests."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Sections of a study file: where the labelled rows are, what the task is, where trials run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self

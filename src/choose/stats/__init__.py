@@ -1,7 +1,5 @@
 """Estimators, intervals and tests on plain arrays."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 

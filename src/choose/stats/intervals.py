@@ -1,7 +1,5 @@
 """Intervals of one proportion and of one mean score."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt

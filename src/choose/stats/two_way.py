@@ -5,8 +5,6 @@ repetition alone, calls true ties different in 20 to 50 % of studies; the two-wa
 not, since it counts each repetition and each item once.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

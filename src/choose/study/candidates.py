@@ -1,7 +1,5 @@
 """Resolve the candidates of a study, their models and endpoints."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """The study file: every option of a comparison, with its limits, help text and flag."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Mapping
 from pathlib import PurePath

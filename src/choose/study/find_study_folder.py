@@ -1,7 +1,5 @@
 """Which folder a study belongs in, how it differs from the study there, and the newest one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime

@@ -6,8 +6,6 @@ rounds of a candidate are its learning curve. Test rows come from the first fold
 used up, then from further folds.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

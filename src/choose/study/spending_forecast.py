@@ -1,7 +1,5 @@
 """Forecast the requests, tokens and dollars of a study at endpoints, without sending anything."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf

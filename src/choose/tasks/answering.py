@@ -4,8 +4,6 @@ A question without an answer has the target `NO_ANSWER`. A candidate abstains wi
 or with an empty answer. An answer is one line.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """What kinds of tasks share: noise in targets, and what is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list

@@ -1,7 +1,5 @@
 """Where the answers of questions occur in documents, and which questions share a document."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence

@@ -4,8 +4,6 @@ An absent field, null, an empty text and an empty list are the same. Targets and
 JSON with sorted keys, so that equal records are equal texts.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """The kinds of tasks by name: how targets are read, which kind they are, and how a task is made."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

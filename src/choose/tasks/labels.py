@@ -1,7 +1,5 @@
 """Labels: read them from a column, refuse what makes no classification, and build its task."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence

@@ -5,8 +5,6 @@ that are relevant, of an answer the scores of those found, in the order of their
 the qrels and the run of `trec_eval`.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

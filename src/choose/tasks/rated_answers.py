@@ -1,7 +1,5 @@
 """Scores: each answer is known only by how good it is, from 0 to 1, as people or a judge say."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal

@@ -3,8 +3,6 @@
 Scores are facts of a run.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import sys

@@ -1,7 +1,5 @@
 """Values of cells and records: how they read, their types, and a form that equal ones share."""
 
-from __future__ import annotations
-
 import json
 import re
 import string

@@ -1,7 +1,5 @@
 """Writing: the answer is a text, such as a summary or a rewriting."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

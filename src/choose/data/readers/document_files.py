@@ -1,7 +1,5 @@
 """Read the documents of a task: a folder of texts, one text, or a table with a row a document."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

@@ -1,7 +1,5 @@
 """Find the column that says where the answers of questions occur, and read its cells."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

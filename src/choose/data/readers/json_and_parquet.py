@@ -1,7 +1,5 @@
 """Read JSON, JSON Lines and Parquet; keep apart what a column of strings would blur."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

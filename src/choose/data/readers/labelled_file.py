@@ -1,7 +1,5 @@
 """Read a table of labelled rows from a CSV, TSV, JSON, JSON Lines or Parquet file."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Read texts without labels: from a file, or one at a time from a pipe."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, BinaryIO

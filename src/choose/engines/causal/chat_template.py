@@ -1,7 +1,5 @@
 """Chat messages as tokens under a tokenizer's own template, safe against marks in texts."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import sys

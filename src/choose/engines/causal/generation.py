@@ -1,7 +1,5 @@
 """Greedy answers of a causal language model: batched, shared prefixes read once."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence

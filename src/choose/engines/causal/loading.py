@@ -1,7 +1,5 @@
 """Load a causal language model, and test whether it supports label tries in packed passes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import lru_cache
 

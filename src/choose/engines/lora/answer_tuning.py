@@ -1,7 +1,5 @@
 """A causal LM with an adapter that learns to write answers: rows, logits, objective and run."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Texts as rows of token ids; rows as batches with little padding, or end to end with none."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Iterator, Sequence

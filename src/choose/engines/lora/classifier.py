@@ -1,7 +1,5 @@
 """Adapters with heads for labels or sets of labels, and how they are trained."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter

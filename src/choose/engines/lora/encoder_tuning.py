@@ -3,8 +3,6 @@
 The base that a process shares, and its cached embeddings, are never touched: a run trains a copy.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import random

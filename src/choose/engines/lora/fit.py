@@ -1,7 +1,5 @@
 """Fit adapters by the fused engine or by autograd, and verify the learning."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial

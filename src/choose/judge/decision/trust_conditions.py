@@ -4,8 +4,6 @@ PASS and FAIL need the whole interval on that side; anything else is UNKNOWN, an
 not measured, with the reason.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from choose.judge.decision.candidates import Candidates

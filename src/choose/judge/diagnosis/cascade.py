@@ -1,7 +1,5 @@
 """What a language model brings to a fast candidate: a teacher, or answers where it is not sure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

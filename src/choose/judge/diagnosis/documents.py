@@ -6,8 +6,6 @@ candidates that read were asked with the changed documents, others answer as bef
 one document are clustered: intervals are by documents and repetitions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property

@@ -4,8 +4,6 @@ It removes no row and changes no label; it says where a person should look. Doub
 out-of-fold answers, which no row helped to learn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

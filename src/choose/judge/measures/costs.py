@@ -1,7 +1,5 @@
 """What candidates cost: a fit, an answer, a year; and their order."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median

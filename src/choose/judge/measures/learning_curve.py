@@ -1,7 +1,5 @@
 """Learning curves: least-squares fits of three shapes to resamples, and forecasts from them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Figures beside the score of answers that are texts: metrics and fields."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 from typing import Any

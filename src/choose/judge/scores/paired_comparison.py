@@ -1,7 +1,5 @@
 """Two candidates compared on the same rows, with a variance assumed for fits made only once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple

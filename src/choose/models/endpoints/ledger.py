@@ -1,7 +1,5 @@
 """What requests to endpoints cost: the ledger of money, and the cache of paid answers on disk."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

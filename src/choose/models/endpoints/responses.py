@@ -1,7 +1,5 @@
 """Responses of endpoints: parsing, and strict matching to labels."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

@@ -1,7 +1,5 @@
 """Settings of an endpoint in the study file; its API key, removed from what servers send."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re

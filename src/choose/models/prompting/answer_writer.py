@@ -4,8 +4,6 @@ A prompt has the same tokens in training as where answers are generated, and the
 follow it as a model would write them: encoded apart, and closed by the token that ends an answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Prompts to a model behind an endpoint; the counterpart of the local prompter."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -4,8 +4,6 @@ Passages keep the vectors of the encoder as it was. One index so serves every fi
 no vector that is older than the weights, and a fit takes the time of the questions alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Installed strategies, models and stored studies for the terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import PurePath

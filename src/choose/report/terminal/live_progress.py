@@ -1,7 +1,5 @@
 """Progress of a study on stderr: a live bar on a terminal, and a line for each round."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Self

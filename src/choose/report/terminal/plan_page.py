@@ -1,7 +1,5 @@
 """Plans for the terminal: trials, what to label before data, and requests to endpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any

@@ -4,8 +4,6 @@ Only adapters learn, so backward needs no gradient of a frozen matrix and skips 
 autograd would save, cast and call. In float32 the gradients are PEFT's (tested).
 """
 
-from __future__ import annotations
-
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
