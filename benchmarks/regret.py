@@ -28,6 +28,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import reliability
+from reliability import Stated
 from replay.answers import Answered, changed, read_all
 from replay.grading import Grade, play, rules_of
 from replay.summary import contents, lines, missed, tally
@@ -106,7 +108,8 @@ def report(choice: argparse.Namespace, of_records: bool, decisions: int) -> Repo
     grades = replay(choice.answers, decisions, choice.processes, of_records, choice.first)
     seconds = perf_counter() - start
     found = tally(grades, rules_of(next(iter(sets.values()))))
-    misses = list(missed(found))
+    stated = [Stated(grade.chance, grade.one, grade.naive_one) for grade in grades]
+    misses = [*missed(found), *reliability.missed(stated)]
     head = (
         f"{decisions:,} decisions on {', '.join(sets)} in {seconds:.0f} s "
         f"({1000 * seconds / decisions:.0f} ms each) in {choice.processes} processes"

@@ -78,10 +78,10 @@ def false_sure(stated: Sequence[Stated]) -> float:
 
 
 def missed(stated: Sequence[Stated]) -> Iterator[str]:
-    """Yield a sentence for each tenth that promises more than it holds."""
+    """Yield a sentence for each tenth that is off, to either side."""
     for low, part in _parts(stated):
         mean, right = fmean(s.chance for s in part), fmean(s.right for s in part)
-        if len(part) >= ENOUGH and right < mean - NEAR:
+        if len(part) >= ENOUGH and abs(right - mean) > NEAR:
             yield f"chances from {low:.2f}: stated {mean:.3f}, right {right:.3f} of {len(part):,}"
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import margins
 import regret
+import reliability
+from reliability import Stated
 from replay.answers import read_all
 from replay.grading import JUDGE, RECORD_RULES
 from replay.sources import RECORD_SETS
@@ -41,6 +44,20 @@ def test_on_the_committed_answers_the_judge_does_better_than_rules_of_thumb():
     assert mine.needless.value < naive.needless.value
     for rule in ("one standard error", "always prompt", "always probe"):
         assert found[rule].more.value > 0
+
+
+@pytest.mark.parametrize(("right", "named"), [(10, True), (60, False), (90, True)])
+def test_a_tenth_of_a_hundred_decisions_is_named_if_it_is_off_to_either_side(right, named):
+    stated = [Stated(0.6, n < right, True) for n in range(100)]
+    assert bool([*reliability.missed(stated)]) is named
+    assert not [*reliability.missed(stated[1:])]
+
+
+def test_chances_at_several_margins_are_reported_of_labels_and_of_records(capsys):
+    assert margins.main(["--decisions", "7", "--first", "1"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("stated chance") == 4
+    assert "records, margins (0.01, 0.02, 0.03, 0.05)" in told
 
 
 @pytest.mark.slow
