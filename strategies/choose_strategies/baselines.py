@@ -142,32 +142,6 @@ class Tfidf(Baseline):
         return self.head.answers(self.features([item.text for item in items]))
 
 
-class FirstWord(Baseline):
-    """Answer the most common label of the rows that begin with the same word."""
-
-    title: ClassVar[str] = "label of the first word"
-    good_for: ClassVar[str] = "commands and codes that begin with what they are"
-    needs: ClassVar[str] = "labelled rows; no model"
-    kinds: ClassVar[tuple[str, ...]] = ("classification",)
-    learnt: ClassVar[Learnt] = {"labels": tuple, "counts": dict}
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        self.labels, self.counts = task.labels, dict[str, dict[str, int]]()
-        for example in examples:
-            own = self.counts.setdefault(first_word(example.text), {})
-            own[example.target] = own.get(example.target, 0) + 1
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        found = [self.counts.get(first_word(item.text), {}) for item in items]
-        votes = [[FLOOR + own.get(label, 0) for label in self.labels] for own in found]
-        shares = np.reshape(votes, (len(items), len(self.labels)))
-        return Answers.from_scores(self.labels, np.log(shares / shares.sum(axis=1, keepdims=True)))
-
-
-def first_word(text: str) -> str:
-    return (text.lower().split() or [""])[0]
-
-
 class Encoded(Baseline):
     """The base of what has a frozen sentence encoder."""
 

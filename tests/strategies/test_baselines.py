@@ -66,14 +66,6 @@ def test_k_is_the_number_with_which_rows_of_other_groups_answer_most_rows(encode
     assert right[knn.near] == max(right.values())
 
 
-def test_the_first_word_decides_and_an_unknown_one_gets_any_label() -> None:
-    strategy = build("first-word", seed=0)
-    strategy.fit(TASK, [Example(id=f"{n}", text=f"Pay {n}", target=TASK.labels[1]) for n in "ab"])
-    answers = strategy.predict([Item(id="q", text="pay now"), Item(id="r", text="")])
-    assert answers.outputs[0] == TASK.labels[1]
-    assert answers.outputs[1] in TASK.labels
-
-
 def test_slow_ones_are_compared_on_request() -> None:
     names = {*default_strategies()}
     assert {"majority", "tfidf", "probe", "knn"} <= names
