@@ -344,7 +344,6 @@ def test_an_address_without_a_cluster_is_one_line(address: str, says: str) -> No
 
 
 def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
-
     class Ray:
         def init(self, **settings: object) -> None:
             os.write(2, b"[2026-01-01 E 1 1] gcs_rpc_client: Failed to connect\n" * 20)

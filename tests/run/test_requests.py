@@ -4,7 +4,6 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
-from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +18,7 @@ from choose.schema.plan import Job
 from choose.tasks.answering import Answering
 from choose.types import Answers, Dataset, Item, Run
 from support import fake_strategies as fakes
+from support.ray_nodes import wait_for
 from support.studies import dataset, jobs_of, study
 
 CLEAN = ("clean", 0)
@@ -117,12 +117,8 @@ def test_the_local_executor_yields_each_run_as_it_ends() -> None:
     assert executor.free == 1
     executor.submit(GroupRequest(number=4, jobs=tuple(jobs("tfidf")[:2])))
     assert executor.free == 0
-    results = list(executor.results())
-    assert [(r.number, len(r.runs), r.last) for r in results] == [
-        (4, 1, False),
-        (4, 1, False),
-        (4, 0, True),
-    ]
+    results = [(r.number, len(r.runs), r.last) for r in executor.results()]
+    assert results == [*[(4, 1, False)] * 2, (4, 0, True)]
     assert (executor.free, list(executor.results())) == (1, [])
 
 
@@ -150,9 +146,7 @@ def test_a_thread_runs_requests_in_the_context_of_the_caller(slow: Slow) -> None
     assert (executor.busy, executor.ready()) == (True, [])
     slow.waits.set()
     found = list[GroupResult]()
-    end = monotonic() + 30
-    while executor.busy and monotonic() < end:
-        found += executor.ready()
+    wait_for(lambda: found.extend(executor.ready()) or not executor.busy, 30)
     assert [(r.number, len(r.runs), r.last) for r in found] == [(4, 1, False), (4, 0, True)]
     assert 50 < slow.seen <= 100
     executor.close()
@@ -165,13 +159,8 @@ def test_what_a_request_raises_in_a_thread_reaches_the_caller() -> None:
 
     executor = ThreadExecutor(Broken(Pools(DATA)))
     executor.submit(GroupRequest(number=5, jobs=(jobs("steady")[0],)))
-
-    def wait(end: float) -> None:
-        while monotonic() < end:
-            executor.ready()
-
     with pytest.raises(StudyError, match="no room"):
-        wait(monotonic() + 30)
+        wait_for(executor.ready, 30)
     executor.close()
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances, Outlook
 from choose.judge.scores.joint_distribution import Whole
+from choose.progress import decided_in_time
 from choose.run import forecast, loop, predict_test_rows, trial
 from choose.run.budget import Budget
-from choose.run.forecast import Pace
+from choose.run.forecast import Needed, Pace, State, limits_of
 from choose.run.loop import Loop, Summary
 from choose.run.trial import failed_run, run_trial
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Worker
@@ -23,7 +25,7 @@ from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.config import Study
-from choose.types import Dataset, Run
+from choose.types import Dataset, Family, Run
 from support import fake_strategies as fakes
 from support.studies import ONCE, dataset, study
 
@@ -231,17 +233,26 @@ def clocked(one: Set, now: list[float], seconds: float, **settings: Any) -> Summ
 def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(tmp_path, now):
     one = Set(tmp_path, "tfidf", "steady", rows=5_000)
     left = clocked(one, now, 300.0)
-    # 25 s and 50 s are spent; 100 s fit, with a tenth of the time to spare; 200 s do not.
-    assert [size for name, size in one.fitted if name == "steady"] == [250, 500, 1_000]
+    # 25 s are spent; 100 s take less than half of what is left, so that 50 s are not.
+    assert [size for name, size in one.fitted if name == "steady"] == [250, 1_000]
     assert now[0] <= 300.0
     rows = one.rows("steady")[0, 1_000]
     assert rows > 100
     # What it is compared with answers the same rows after the same pool, too.
     assert one.rows("tfidf")[0, 1_000] >= rows
-    late = [x for x in left.all() if x.reason == "too-long"]
-    (said,) = [x for x in late if x.candidate == "steady"]
+    (said,) = [x for x in left.all() if (x.candidate, x.reason) == ("steady", "too-long")]
     assert (said.learns, said.keeps) == (2_000, 1_000)
     assert said.seconds == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(45.0, 0), (80.0, 25)])
+def test_a_new_member_is_not_begun_where_the_quickest_fit_of_its_family_would_not_end(
+    tmp_path, now, seconds, rows
+):
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", rounds=1)
+    clocked(one, now, seconds)
+    assert sum(one.rows("sluggish").values()) == 25
+    assert sum(one.rows("steady").values()) == rows
 
 
 def test_a_slower_member_waits_until_a_faster_one_can_answer_all_rows(tmp_path, now):
@@ -257,18 +268,38 @@ def test_a_slower_member_waits_until_a_faster_one_can_answer_all_rows(tmp_path, 
     assert sum(n for (_, size), n in one.rows("sluggish").items() if size > 500) == 700
 
 
-@pytest.mark.parametrize(("chance", "few"), [(0.1, [50]), (0.4, [])])
-def test_a_long_fit_waits_and_is_a_short_one_where_it_is_unlikely(
-    tmp_path, now, monkeypatch, chance, few
+@pytest.mark.parametrize(("chance", "fits", "left"), [(0.4, [240] * 5, []), (0.01, [], [6])])
+def test_a_long_fit_waits_and_is_left_out_once_where_it_was_dropped_by_then(
+    tmp_path, now, monkeypatch, chance, fits, left
 ):
     monkeypatch.setattr("choose.study.rounds.FIRST_ROWS", 25)
     one = Set(tmp_path, "tfidf", "sluggish", "steady", rows=300)
-    judge = only({"tfidf": 0.5, "sluggish": 0.5, "steady": chance})
+    said = [{"tfidf": 0.5, "sluggish": 0.5, "steady": p} for p in (*[0.4] * 3, chance)]
     paces = {"steady": (1.0, 0.0), "sluggish": (0.0, 0.1)}
-    clocked(one, now, 100_000.0, paces=paces, judged=judge)
+    out = clocked(one, now, 100_000.0, paces=paces, judged=only(*said)).all()
     slow = [(name, size) for name, size in one.fitted if name in paces]
-    assert [size for name, size in slow if name == "steady"] == [25, *few, *[240] * 5]
-    assert "sluggish" not in dict(slow[-5 - len(few) :]), "it has answered all rows"
+    assert [size for name, size in slow if name == "steady"] == [25, *fits]
+    assert not fits or dict(slow[-5:]) == {"steady": 240}, "the other one has answered all rows"
+    dropped = [x for x in out if (x.candidate, x.reason) == ("steady", "dropped")]
+    assert [x.trials[COMPARISON] for x in dropped] == left, "of the last two rounds"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "turns"),
+    [
+        (3_000.0, [("together", 10), ("sluggish", 10)]),
+        (600.0, [("together", 5), ("sluggish", 4), ("together", 2)]),
+    ],
+)
+def test_who_has_answered_all_rows_is_repeated_first_where_all_has_time(
+    tmp_path, now, seconds, turns
+):
+    one = Set(tmp_path, "tfidf", "together", "sluggish", seeds=2)
+    judge = only({"tfidf": 0.2, "together": 0.3, "sluggish": 0.5})
+    paces = {"together": (0.05, 0.0), "sluggish": (0.15, 0.0)}
+    clocked(one, now, seconds, paces=paces, judged=judge)
+    slow = [name for name, size in one.fitted if name in paces and size > 250]
+    assert [(name, len([*own])) for name, own in groupby(slow)] == turns
 
 
 def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeypatch):
@@ -277,8 +308,7 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     monkeypatch.setattr(forecast, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(trial, "SPARE", 0.0)
     monkeypatch.setattr(fakes.Sluggish, "family", "prompting")
-    one = Set(tmp_path, "tfidf", "steady", "sluggish", "certain")
-    one.rounds = one.rounds[:1]
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", "certain", rounds=1)
     one.run(seconds=600.0)
     ended = [(job.trial.candidate, run) for job, run in one.seen.jobs if run is not None]
     fast = ("tfidf", "majority")
@@ -289,11 +319,19 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     assert [name for name, rows in first.rows.items() if not rows] == ["steady"]
 
 
+def test_rows_of_the_first_round_take_what_the_others_leave(tmp_path: Path) -> None:
+    own, other = (State(name, find(name)) for name in ("steady", "liar"))
+    own.last[0] = Set(tmp_path, "steady", rounds=1).rounds[0].jobs[0]
+    asked = Needed([0.0], 50.0, 5.0, 0.0), {other: 10.0}
+    facts: dict[str, Any] = {"budget": Budget(100.0), "silent": set[Family]()}
+    most = [limits_of(own, *asked, first=first, **facts).all for first in (True, False)]
+    assert most == [pytest.approx(90, abs=2), pytest.approx(50, abs=2)]
+
+
 def test_a_long_fit_is_followed_by_more_answers_where_these_take_little(tmp_path, monkeypatch):
     monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.004)
     for budget, most in ((None, 25), (600.0, 140)):
-        one = Set(tmp_path / str(budget), "tfidf", "steady")
-        one.rounds = one.rounds[:1]
+        one = Set(tmp_path / str(budget), "tfidf", "steady", rounds=1)
         one.run(seconds=budget)
         assert one.rows("steady")[0, 250] == most
         assert one.rows("tfidf")[0, 250] == most
@@ -337,7 +375,7 @@ def test_a_fit_that_was_shortened_says_little_of_more_rows(tmp_path: Path) -> No
     seconds = dict[bool, float | None]()
     for shortened in (False, True):
         pace, steps = Pace(), {"steps": 3.0} if shortened else {}
-        pace.add(Run(trial=trial, fit_seconds=1.0, shortened=steps), aim=10.0)
+        pace.add(Run(trial=trial, fit_seconds=1.0, shortened=steps))
         seconds[shortened] = pace.fit(2 * trial.train_size)
     assert (seconds[False], seconds[True]) == (pytest.approx(2.0), pytest.approx(4.0))
 
@@ -350,8 +388,8 @@ def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_pat
     assert {x.reason for x in left.all()} == {None}
 
 
-def test_a_second_command_goes_on_within_a_round(tmp_path: Path) -> None:
-    one = Set(tmp_path, "tfidf", "steady")
+def test_a_second_command_goes_on_within_a_round(tmp_path, monkeypatch):
+    one = Set(tmp_path, "tfidf", "steady", rounds=1)
     first = [j for j in one.rounds[0].jobs if j.trial.candidate == "steady"]
     one.store.add(run_trial(replace(first[0], ask=10), one.pools))
     asked: list[int] = []
@@ -361,10 +399,8 @@ def test_a_second_command_goes_on_within_a_round(tmp_path: Path) -> None:
         asked.append(len(items))
         return plainly(self, items)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fakes.Steady, "predict", predict)
-        one.rounds = one.rounds[:1]
-        one.run()
+    monkeypatch.setattr(fakes.Steady, "predict", predict)
+    one.run()
     assert sum(asked) == 15, "ten of the 25 rows were answered before"
     assert one.rows("steady")[0, 250] == 25
 
@@ -402,10 +438,9 @@ def test_a_failure_is_tried_again_by_the_next_command(tmp_path, monkeypatch):
 
 
 def test_answers_that_time_cut_short_are_kept(tmp_path, monkeypatch):
-    one = Set(tmp_path, "tfidf", "tiring")
+    one = Set(tmp_path, "tfidf", "tiring", rounds=1)
     monkeypatch.setattr(fakes.Tiring, "asked", 0)
     monkeypatch.setattr(predict_test_rows, "MOST_CHUNK", 5)
-    one.rounds = one.rounds[:1]
     one.run(seconds=600.0)
     assert 5 <= one.rows("tiring")[0, 250] < 25
 
@@ -429,8 +464,7 @@ class Losing(LocalExecutor):
 
 @pytest.mark.parametrize(("times", "works"), [(1, True), (2, False)])
 def test_a_trial_whose_worker_is_lost_gets_a_second_one(tmp_path, times, works):
-    one = Set(tmp_path, "tfidf", "steady")
-    one.rounds = one.rounds[:1]
+    one = Set(tmp_path, "tfidf", "steady", rounds=1)
     one.run(executor=Losing(Worker(one.pools), "steady", times))
     assert bool(one.rows("steady")) is works
     errors = [r.error for _, r in one.seen.jobs if r is not None and r.error]
@@ -460,3 +494,21 @@ def test_a_group_that_the_time_ends_is_left_out(tmp_path: Path) -> None:
     left = one.run()
     assert "late" in {x.candidate for x in left.all()}
     assert sum(one.rows("tfidf").values()) == 300
+
+
+def test_folds_are_fitted_as_the_first_one_that_time_has_shortened(tmp_path, monkeypatch):
+    steps = list[float]()
+
+    def fit(self: Any, task: Any, _: Any) -> None:
+        self.labels = task.labels
+        steps.append(decided_in_time("steps", 100 if steps else 3, 100))
+
+    monkeypatch.setattr(fakes.Together, "fit", fit)
+    one = Set(tmp_path, "together", rows=300, seeds=2)
+    one.run()
+    assert steps == [3] * 10
+    last = [r for _, r in one.seen.jobs if r and r.trial.fold == 4 and r.shortened]
+    jobs, earlier = tuple(Job(run.trial) for run in last), {run.trial.key: run for run in last}
+    again = GroupRequest(number=1, jobs=jobs, earlier=earlier)
+    made = Worker(one.pools).run_group(again).runs
+    assert [run.shortened for run, _ in made] == [{"steps": 3}] * 2, "answers of one fit"

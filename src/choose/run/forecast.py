@@ -24,9 +24,6 @@ SLOW: Mapping[Family, tuple[float, float]] = {
     "fine-tuning": (15.0, 0.02),
 }
 
-# A fit that takes this share of the time that it should end in was probably made shorter.
-CUT_SHARE = 0.8
-
 # What is prompted learns from a few rows however many there are; what retrieves indexes all.
 GROWTH: Mapping[Family, float] = {"prompting": 0.0, "retrieval": 0.5}
 
@@ -61,9 +58,8 @@ class Pace:
     answer: float | None = None
     dollars: float = 0.0
 
-    def add(self, run: Run, aim: float = inf) -> None:
-        """Count a run, whose fit should have ended within the seconds of `aim`."""
-        if run.shortened or (run.fit_seconds or 0.0) > CUT_SHARE * aim:
+    def add(self, run: Run) -> None:
+        if run.shortened:
             self.cut.add(run.trial.train_size)
         self.growth = GROWTH.get(find(run.trial.strategy).family, 1.0)
         if run.fit_seconds is not None:
@@ -161,14 +157,13 @@ class State:
         run = self.runs.get(job.trial.key)
         return run is not None and (run.error is not None or answers(job, run))
 
-    def add(self, job: Job, run: Run, aim: float = inf) -> None:
-        """Take a run, whose fit should have ended within the seconds of `aim`."""
+    def add(self, job: Job, run: Run) -> None:
         self.runs[run.trial.key] = run
         if run.error is not None:
             if not self.last:
                 self.leave(None)
             return
-        self.pace.add(run, aim)
+        self.pace.add(run)
         before = self.last.get(job.trial.fold, job)
         if job.part == COMPARISON and before.trial.train_size <= job.trial.train_size:
             self.last[job.trial.fold] = job
@@ -178,7 +173,7 @@ class State:
         self.out, self.why = True, why
 
     def needed(self, jobs: Sequence[Job], dataset: Dataset) -> Needed:
-        """Return the forecast of some jobs; of the first nothing is known, and it is begun."""
+        """Return the forecast of some jobs; of the first nothing is known."""
         if self.pace.answer is None:
             return Needed([0.0] * len(jobs), 0.0, 0.0, 0.0)
         kept = {job.trial.key for job in self.last.values()}
@@ -198,18 +193,20 @@ class Limits(NamedTuple):
 
 def limits_of(
     state: State,
-    fits: Sequence[float],
+    needed: Needed,
     others: Mapping[State, float],
     *,
     budget: Budget,
-    unanswered: Set[Family],
+    silent: Set[Family],
+    first: bool,
 ) -> Limits:
     """Return the limits of a request of a candidate.
 
-    The first verdict waits for a candidate of every slow family: these share its seconds, and rows
-    that take longer are answered after it. All other candidates share the remaining time.
+    The first verdict waits for a candidate of every slow family: the `silent` ones, which have no
+    answer yet, share its seconds, and rows that take longer are answered after it. All other
+    candidates share the remaining time; in the `first` round rows take all that others leave.
 
-    Its `fits` should take so many seconds; `others` wait, and need so many.
+    What is `needed` are the seconds of the request; `others` wait, and need so many.
     """
     left, slow = budget.left(), {other for other in (state, *others) if other.slow}
     families = {other.family for other in slow}
@@ -217,10 +214,11 @@ def limits_of(
         return Limits(left, FAST_SHARE * left)
     if state.last:
         after = left - sum(others.values())
-        fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(fits))
-        return Limits(left if any(fits) else left / len(families), fit)
+        fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(needed.fits))
+        rows = max(left / len(families), after if first else 0.0)
+        return Limits(left if any(needed.fits) else rows, fit)
     share, hard = left / len(slow), left
-    if waited_for := families & unanswered:
+    if waited_for := families & silent:
         verdict = min(FIRST_SHARE * budget.seconds, FIRST_SECONDS)
         least = min(LEAST_SECONDS, share)
         share = max(least, (verdict - budget.elapsed) / len(waited_for))

@@ -24,7 +24,7 @@ from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Ro
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.rounds import CONTROLS, DRILLS
-from choose.types import STANDARD, Family, Run, Trial
+from choose.types import STANDARD, Family, Run
 
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
@@ -42,7 +42,7 @@ GROWTH, AMPLE = 4, 0.5
 # Pools of folds are as large within this share of their rows.
 ALIKE = 0.95
 
-# Share of the budget that fits of the comparison leave for the rounds after it.
+# Share of the budget that fits of the comparison leave for repetitions and what follows them.
 RESERVE = 0.1
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
@@ -101,10 +101,9 @@ class Loop:
         self._last_round = (self._compared or [Round(0, COMPARISON, 0, 0, ())])[-1]
         self._whole = self._last_round.rows
         self._runner = self.executor or LocalExecutor(Worker(self.pools))
-        self._aims: dict[str, float] = {}
         self._waiting, self._patient = set[State](), True
         self._flying: dict[int, tuple[GroupRequest, int]] = {}  # with the number of the attempt
-        self._numbers, self._has_run, self._reported = 0, False, False
+        self._numbers, self._has_run, self._reported, self._repeated = 0, False, False, False
 
     def run(self) -> Summary:
         """Run all rounds; return what was left out."""
@@ -125,6 +124,7 @@ class Loop:
     def _run_round(self, round: Round) -> None:
         """Run a round; who is repeated comes one by one, as that may tell who need not be."""
         turns, self._reported = [round.jobs], bool(round.number)
+        self._repeated = self._repeated or round.part == REPETITIONS
         if round.part == REPETITIONS and self._runner.free == 1:
             turns = [tuple(own) for _, own in groupby(round.jobs, lambda j: j.trial.candidate)]
         for jobs in sorted(turns, key=lambda jobs: self._forecast(jobs).seconds):
@@ -135,6 +135,8 @@ class Loop:
                     self._execute(round, self._answer_alike())
                 self._report_chances(round, ended=round.part == COMPARISON)
                 self._drop_candidates()
+        for early in self._early_repetitions() if round.part == COMPARISON else ():
+            self._run_round(early)
 
     # Which jobs a round has.
 
@@ -149,9 +151,7 @@ class Loop:
             elif job.part != COMPARISON:
                 yield from self._follow(state, job)
             elif last is None or not (state.held or state.behind or self._waits(state, last, job)):
-                yield job
-                if not others:
-                    yield from self._later_folds(state, job)
+                yield from [job] if others else self._with_later_folds(state, job)
             elif job.trial.fold == 0:
                 yield replace(last, ask=max(job.ask, last.ask))
 
@@ -164,56 +164,54 @@ class Loop:
         size, before = job.trial.train_size, last.trial.train_size
         if not (self._patient and state.slow and before < min(size, self._whole)):
             return False
-        planned = (j.trial for r in self._compared for j in r.jobs)
-        more = [t for t in planned if t.candidate == state.name and t.train_size >= size]
-        if made := {t.train_size for t in more if not t.fold and self._was_fitted(t)}:
+        own = (j.trial for r in self._compared for j in r.jobs if self._state_of(j) is state)
+        runs = (self.store.get(t) for t in own if t.train_size >= size and not t.fold)
+        if made := {run.trial.train_size for run in runs if run is not None and not run.error}:
             return size not in made  # by an earlier command
         most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
         if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
             return True
         rests = [self._rest(other) for other in self.states.values()]
         shorter = any(0 < rest < (state.pace.fit(size) or 0.0) for rest in rests)
-        alone = self._runner.free == 1 and not self._was_fitted(job.trial)
-        if shorter and alone and self.budget.fits(sum(rests), reserve=RESERVE):
+        if shorter and self._runner.free == 1 and self.budget.fits(sum(rests), reserve=RESERVE):
             self._waiting.add(state)
         return state in self._waiting
 
-    def _was_fitted(self, trial: Trial) -> bool:
-        run = self.store.get(trial)
-        return run is not None and run.error is None
-
     def _rounds_again(self) -> Iterator[Round]:
-        """Yield the rounds on all rows again for candidates whose fits have waited.
+        """Yield the rounds on all rows again for candidates whose fits have waited."""
+        self._patient = False
+        going = {state for state in self._waiting if not state.out}
+        for round in (round for round in self._compared if round.rows == self._whole):
+            if own := tuple(job for job in round.jobs if self._state_of(job) in going):
+                yield replace(round, jobs=own)
 
-        One that is unlikely learns from a part before, which costs little and may be enough.
+    def _early_repetitions(self) -> Iterator[Round]:
+        """Yield first repetitions that take less than the rows that another candidate still lacks.
+
+        There must be time for all of these rows, too.
         """
-        self._patient, chance = False, self.chances.candidates if self.chances else {}
-        few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
-        for round in self._compared:
-            going = {state for state in self._waiting if not state.out}
-            own = [job for job in round.jobs if self._state_of(job) in going]
-            if round.rows == few:
-                own = [
-                    replace(job, ask=last.ask)
-                    for job in own
-                    if (last := self._state_of(job).last[0]).trial.train_size < few
-                    and chance.get(job.trial.candidate, 1.0) * GROWTH < 1
-                ]
-            if own and round.rows in (few, self._whole):
-                yield replace(round, jobs=tuple(own))
+        rests = {state: self._rest(state) for state in self.states.values()}
+        first = next((round for round in self.rounds if round.part == REPETITIONS), None)
+        for name, own in groupby(first.jobs if first else (), lambda j: j.trial.candidate):
+            state = self.states[name]
+            jobs = tuple(job for job in own if not state.has_ended(job))
+            ended = state.slow and state.last and not (state.out or state.held or rests[state])
+            if first and jobs and ended and self._runner.free == 1 and self._may_be_used(state):
+                seconds, others = self._forecast(jobs).seconds, rests.values()
+                if seconds < max(others) and self.budget.fits(seconds + sum(others)):
+                    yield replace(first, jobs=jobs)
 
-    def _later_folds(self, state: State, job: Job) -> Sequence[Job]:
-        """Return jobs of all folds but the first, once it is fitted, if sure to end in time.
+    def _with_later_folds(self, state: State, job: Job) -> Sequence[Job]:
+        """Return a job, or those of all folds once the first is fitted, if sure to end in time.
 
         Folds that are trained together give each core a pass of its own. Those of a first fold that
         time has shortened are not.
         """
-        jobs = [j for j in self._last_round.jobs if j.trial.candidate == state.name]
-        later = [other for other in jobs if other.trial.fold]
-        together, first = state.slow and hasattr(state.cls, "fit_group"), state.fit_of(job)
-        if not (later and together and first) or first.shortened:
-            return ()
-        return later if self._forecast(later).seconds <= AMPLE * self.budget.left() else ()
+        whole, first = self._whole_jobs(state), state.fit_of(job)
+        together = state.slow and hasattr(state.cls, "fit_group") and job.trial == whole[0].trial
+        if not together or first is None or first.shortened:
+            return [job]
+        return whole if self._forecast(whole).seconds <= AMPLE * self.budget.left() else [job]
 
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
@@ -272,14 +270,11 @@ class Loop:
         while waiting or self._flying:
             while waiting and self._runner.free:
                 group, *waiting = self._sort_by_turn(round, waiting)
-                together = (
-                    MOST_TOGETHER if hasattr(self._state_of(group[0]).cls, "fit_group") else 1
-                )
+                cls = self._state_of(group[0]).cls
+                together = MOST_TOGETHER if hasattr(cls, "fit_group") else 1
                 if rest := group[together:]:
                     waiting.append(rest)
                 self._begin(round, group[:together], waiting)
-            if not self._flying:
-                continue
             with closing(self._runner.results()) as results:
                 for result in results:
                     if cut := self._take(round, result):
@@ -302,11 +297,17 @@ class Loop:
             most = min(round.ask, max(family))
             return 1, most, state.rows if most == round.ask else -state.rows
 
-        order = list(self.states)  # of equal ones the first of the plan
-        return sorted(waiting, key=lambda jobs: (turn(jobs), order.index(jobs[0].trial.candidate)))
+        return sorted(waiting, key=turn)  # of equal ones the first of the plan
 
     def _forecast(self, jobs: Sequence[Job]) -> Needed:
-        return self._state_of(jobs[0]).needed(jobs, self.pools.dataset)
+        """Return what jobs need; of a slow candidate that is new the quickest fit of its family."""
+        state = self._state_of(jobs[0])
+        needed = state.needed(jobs, self.pools.dataset)
+        if state.slow and state.pace.answer is None:
+            alike = [s for s in self.states.values() if s.slow and s.family == state.family]
+            fits = filter(None, (s.pace.fit(jobs[0].trial.train_size) for s in alike))
+            return needed._replace(fits=[min(fits, default=0.0)] * len(jobs))
+        return needed
 
     def _owed(self, state: State) -> float:
         """Return the seconds of cheaper members of a family, which answer all their rows first."""
@@ -318,9 +319,12 @@ class Loop:
         """Return the seconds that a slow candidate needs for all rows of the comparison."""
         if not state.slow or not state.last or state.out or state.held:
             return 0.0
-        every = (j for j in self._last_round.jobs if j.trial.candidate == state.name)
-        more = [job for job in every if not state.has_ended(job)]
+        more = [job for job in self._whole_jobs(state) if not state.has_ended(job)]
         return self._forecast(more).seconds if more else 0.0
+
+    def _whole_jobs(self, state: State) -> list[Job]:
+        """Return the jobs of a candidate that learn from all rows and answer all."""
+        return [job for job in self._last_round.jobs if job.trial.candidate == state.name]
 
     def _begin(self, round: Round, jobs: Sequence[Job], waiting: list[Sequence[Job]]) -> None:
         """Send some jobs to the executor; where they would not end in time, half of them."""
@@ -328,7 +332,8 @@ class Loop:
         fits, slow = any(needed.fits), state.slow and round.number and round.part == COMPARISON
         # What is answered until the end counts.
         seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
-        owed, reserve = self._owed(state) if slow and fits else 0.0, RESERVE if slow else 0.0
+        owed = self._owed(state) if slow and fits else 0.0
+        reserve = RESERVE if slow and not self._repeated else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
             if half := len(jobs) // 2:
@@ -337,12 +342,12 @@ class Loop:
                 self._leave_out(state, jobs, needed)
             return
         self._numbers += 1
-        others, silent = dict[State, float](), self._unanswered_families()
+        others, first = dict[State, float](), not round.number
         for rest in waiting:
             other = self._state_of(rest[0])
             others[other] = others.get(other, 0.0) + self._forecast(rest).seconds
-        limits = limits_of(state, needed.fits, others, budget=self.budget, unanswered=silent)
-        self._aims |= {job.trial.key: limits.fit for job in jobs if not state.had(job)}
+        silent = self._unanswered_families()
+        limits = limits_of(state, needed, others, budget=self.budget, silent=silent, first=first)
         keys = {job.trial.key for job in jobs}
         request = GroupRequest(
             number=self._numbers,
@@ -359,10 +364,8 @@ class Loop:
 
     def _decided_first(self, job: Job) -> Mapping[str, float]:
         """Return what time decided in the first fit on all rows, which the others follow."""
-        trial, fit_of = job.trial, self._state_of(job).fit_of
-        firsts = (j for j in self._last_round.jobs if not j.trial.fold)
-        own = (fit_of(j) for j in firsts if j.trial.candidate == trial.candidate)
-        first = next(own, None)
+        trial, state = job.trial, self._state_of(job)
+        first = next((state.fit_of(j) for j in self._whole_jobs(state) if not j.trial.fold), None)
         if first is None or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
             return {}
         return first.shortened
@@ -410,7 +413,7 @@ class Loop:
         """Count a run that ended, and the dollars of its answers."""
         state = self._state_of(job)
         had = state.had(job)
-        state.add(job, run, self._aims.get(run.trial.key, inf))
+        state.add(job, run)
         spent = self.spent() - self.budget.spent
         self.budget.spent += spent
         if spent > 0 and (rows := state.had(job) - had) > 0:
