@@ -39,11 +39,13 @@ def test_f2_what_guesses_is_never_advised() -> None:
     found = judge(study([majority(0.58), tfidf(0.45), probe(0.54)], 300, 4), Rule())
     assert found.verdict.use_meanwhile != "majority"
     assert not found.verdict.usable
-    assert words.answer(found).endswith("Nothing else is usable yet (best: 57 of 100).")
+    assert words.answer(found).endswith(
+        "Nothing else is usable yet (best: 57 of 100, a reference)."
+    )
     assert found.verdict.kind == "incomplete", "no other family was part of the study"
     others = [prompt(0.3), retrieval(0.3), lora(0.4)]
     found = judge(study([majority(0.58), tfidf(0.45), *others], 300, 4), Rule())
-    assert words.answer(found) == "Nothing here is usable yet (best: 56 of 100)."
+    assert words.answer(found) == "Nothing here is usable yet (best: 56 of 100, a reference)."
     assert next(families(found)).rows[0][0] == "reference: majority"
 
 

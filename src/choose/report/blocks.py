@@ -334,8 +334,9 @@ def families(decision: Decision) -> Iterator[Block]:
     """
     verdict, known = decision.verdict, {one.candidate: one for one in decision.scorecards}
     found = verdict.families
-    if not decision.usable and (floor := words.best_reference(decision)):
-        found = (FamilyResult(family="reference", best=floor), *found)
+    if not decision.usable:
+        floors = [card.candidate for card in words.references(decision)[:1]]
+        found = (*(FamilyResult(family="reference", best=floor) for floor in floors), *found)
     shown = [(one.family, known[one.best]) for one in found if one.best in known]
     if not shown:
         return

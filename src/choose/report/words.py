@@ -279,7 +279,7 @@ def _until_then(decision: Decision) -> str:
     if only_references(decision):
         return f"{first} The best reference is {decision.named}: {score}."
     if not decision.usable:
-        return f"{first} {_nothing(decision, 'else' if missing else 'here')}"
+        return f"{first} {_nothing(decision, 'else')}" if missing else _nothing(decision)
     return f"{first} For now, use {use}: {score}."
 
 
@@ -303,7 +303,9 @@ def _nothing(decision: Decision, which: str = "here") -> str:
     if any(caveat.code == "none-within" for caveat in decision.verdict.caveats):
         return "Nothing here is within your limits."
     top = max((c.accuracy.value for c in decision.scorecards if c.accuracy), default=0.0)
-    best = f"(best: {f'{100 * top:.0f} of 100' if is_share(noun) else scored(top, noun)})"
+    floors = [c.accuracy.value for c in references(decision) if c.accuracy]
+    best = f"{100 * top:.0f} of 100" if is_share(noun) else scored(top, noun)
+    best = f"(best: {best}{', a reference' * (top in floors)})"
     if isinstance(target, float) and decision.usable:
         return f"Nothing here reaches {amount(target, noun)} yet {best}."
     return f"Nothing {which} is usable yet {best}."
@@ -314,12 +316,11 @@ def only_references(decision: Decision) -> bool:
     return bool(families) and all(f.best != decision.named for f in families)
 
 
-def best_reference(decision: Decision) -> str | None:
-    """Return the reference of the highest score: a candidate that is never what to use."""
+def references(decision: Decision) -> list[Scorecard]:
+    """Return the references, the one of the highest score first: they are never what to use."""
     members = {name for family in decision.verdict.families for name in family.members}
     cards = [c for c in decision.scorecards if c.accuracy and c.candidate not in members]
-    best = max(cards, key=lambda c: c.accuracy.value if c.accuracy else 0.0, default=None)
-    return best.candidate if best else None
+    return sorted(cards, key=lambda c: -c.accuracy.value if c.accuracy else 0.0)
 
 
 def _own_score(decision: Decision) -> str:
@@ -485,20 +486,18 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
 def _ahead_on_equal_rows(decision: Decision, card: Scorecard) -> str:
     """Say why a candidate that leads on equal rows is not named; empty where it does not lead.
 
-    The named one has learned from more training rows since, and scores more than both did there.
+    The named one scores more than both did there, on more rows or after learning from more.
     """
     own, parts = decision.card, decision.verdict.caveats
     learned = {n: one.rows or 0 for one in parts for n in one.names if one.code == PART}
-    if not (own and own.accuracy and card.compared and card.candidate in learned):
+    first, second = card.compared or (0.0, 0.0)
+    if not (own and own.accuracy and own.accuracy.value > first > second):
         return ""
-    (first, second), reached = card.compared, own.accuracy.value
-    more = learned.get(own.candidate, decision.dataset.pool or 0)
-    if not (first > second and reached > first and more > learned[card.candidate]):
-        return ""
-    noun = score_noun(decision.goal)
+    noun, rows = score_noun(decision.goal), learned.get(own.candidate)
+    how = f"with {rows:,} training rows" if rows else f"on its own {plural(own.rows, 'row')}"
     return (
         f": it leads on equal rows ({amount(first, noun)} against {amount(second, noun)}), but "
-        f"{own.candidate} reached {amount(reached, noun)} with {more:,} training rows"
+        f"{own.candidate} reached {amount(own.accuracy.value, noun)} {how}"
     )
 
 
@@ -581,9 +580,10 @@ def _learned(decision: Decision) -> str:
     """Say who learned from how many of the training rows, and what all of them may bring."""
     parts = [one for one in decision.verdict.caveats if one.code == PART]
     names = listed([f"{listed(one.names)} from {one.rows or 0:,}" for one in parts])
-    known = [(listed(one.names), score) for one in parts if (score := _worth_telling(one))]
     noun = score_noun(decision.goal)
-    promised = listed([f"{name} may get {right(score, noun)}" for name, score in known])
+    known = [(listed(p.names), right(s, noun)) for p in parts if (s := _worth_telling(p))]
+    each = [f"{name}{' may get' * (not n)} {score}" for n, (name, score) in enumerate(known)]
+    promised = listed(each)
     said = names.replace(" from ", " learned from ", 1)
     whole = f"{parts[0].whole or 0:,}" if parts else ""
     return f"Of {whole} training rows, {said}{promised and f'; with all of them, {promised}'}."
@@ -922,8 +922,8 @@ def _worth_trying(decision: Decision, step: Step) -> str:
     rows = f" on these {plural(step.count, 'row')}" if step.count else ""
     margin = decision.goal.get("margin") or 0.0
     if not decision.usable:
-        floor = best_reference(decision)
-        return f"To be usable, it has to beat the reference ({floor}){rows}." if floor else ""
+        floors = [f"the reference ({card.candidate})" for card in references(decision)]
+        return f"To be usable, it has to beat {floors[0]}{rows}." if floors else ""
     if (step.count or FEW) < FEW:
         return ""
     own = (c for c in decision.verdict.caveats if c.names == (decision.named,))
