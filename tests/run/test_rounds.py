@@ -320,8 +320,9 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
 
 
 def test_rows_of_the_first_round_take_what_the_others_leave(tmp_path: Path) -> None:
-    own, other = (State(name, find(name)) for name in ("steady", "liar"))
-    own.last[0] = Set(tmp_path, "steady", rounds=1).rounds[0].jobs[0]
+    one = Set(tmp_path, "steady", rounds=1)
+    own, other = (State(name, find(name), one.data) for name in ("steady", "liar"))
+    own.last[0] = one.rounds[0].jobs[0]
     asked = Needed([0.0], 50.0, 5.0, 0.0), {other: 10.0}
     facts: dict[str, Any] = {"budget": Budget(100.0), "silent": set[Family]()}
     most = [limits_of(own, *asked, first=first, **facts).all for first in (True, False)]

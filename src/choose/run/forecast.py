@@ -111,6 +111,7 @@ class State:
     """What is known of a candidate in a run.
 
     Attributes:
+        whole: its jobs that learn from all rows and answer all.
         runs: by trial key.
         pace: what they took.
         last: by fold, its latest job of the comparison.
@@ -121,6 +122,8 @@ class State:
 
     name: str
     cls: type[Strategy]
+    dataset: Dataset
+    whole: Sequence[Job] = ()
     runs: dict[str, Run] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     last: dict[int, Job] = field(default_factory=dict)
@@ -172,15 +175,22 @@ class State:
         """Take part no more."""
         self.out, self.why = True, why
 
-    def needed(self, jobs: Sequence[Job], dataset: Dataset) -> Needed:
+    def needed(self, jobs: Sequence[Job]) -> Needed:
         """Return the forecast of some jobs; of the first nothing is known."""
         if self.pace.answer is None:
             return Needed([0.0] * len(jobs), 0.0, 0.0, 0.0)
         kept = {job.trial.key for job in self.last.values()}
         fits = [0.0 if job.trial.key in kept else self.pace.fit_seconds(job) for job in jobs]
-        seconds = sum(self.pace.answer_seconds(job, dataset, self.had(job)) for job in jobs)
+        seconds = sum(self.pace.answer_seconds(job, self.dataset, self.had(job)) for job in jobs)
         more = sum(max(0, job.ask - self.had(job)) for job in jobs)
         return Needed(fits, seconds, FIRST_CHUNK * self.pace.answer, self.pace.dollars * more)
+
+    @property
+    def rest(self) -> float:
+        """Return the seconds that a slow candidate needs for all rows of the comparison."""
+        more = [job for job in self.whole if not self.has_ended(job)]
+        asks = self.slow and self.last and not (self.out or self.held)
+        return self.needed(more).seconds if asks and more else 0.0
 
 
 class Limits(NamedTuple):

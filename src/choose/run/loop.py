@@ -6,21 +6,19 @@ This process alone writes the store. It hands requests to an executor: this proc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
-from math import inf
-from typing import Any
 
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.budget import Budget
-from choose.run.forecast import Needed, State, limits_of
-from choose.run.trial import answers, failed_run
-from choose.run.worker import Executor, GroupRequest, GroupResult, LocalExecutor, Observer, Worker
-from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing
+from choose.run.forecast import State
+from choose.run.requests import RESERVE, Requests, Summary
+from choose.run.worker import Executor, LocalExecutor, Observer, Worker
+from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.rounds import CONTROLS, DRILLS
@@ -39,37 +37,8 @@ ROWS_OF_A_FAMILY = 100
 # its fits then take a third more than the last one, and not twice as long.
 GROWTH, AMPLE = 4, 0.5
 
-# Pools of folds are as large within this share of their rows.
-ALIKE = 0.95
-
-# Share of the budget that fits of the comparison leave for repetitions and what follows them.
-RESERVE = 0.1
-
-# Trials that are fitted together at most, and attempts at one that a worker does not survive.
-MOST_TOGETHER, ATTEMPTS = 10, 2
-
-
 # What the judge says of the runs so far, and of what is planned of each candidate.
 Judged = Callable[[Sequence[Run], Mapping[str, Whole]], Chances | None]
-
-
-@dataclass
-class Summary:
-    """What a run left out, by candidate and reason, and whether the user ended it."""
-
-    interrupted: bool = False
-    _facts: dict[tuple[str, Reason | None], dict[str, Any]] = field(default_factory=dict)
-
-    def leave(
-        self, name: str, reason: Reason | None, jobs: Iterable[Job] = (), **figures: Any
-    ) -> None:
-        """Count jobs of a candidate that did not run, and record figures of the reason."""
-        facts = self._facts.setdefault((name, reason), {"trials": Counter()})
-        facts["trials"].update(job.part for job in jobs)
-        facts.update(figures)
-
-    def all(self) -> list[LeftOut]:
-        return [LeftOut(candidate=c, reason=why, **f) for (c, why), f in self._facts.items()]
 
 
 @dataclass(kw_only=True)
@@ -95,15 +64,26 @@ class Loop:
     chances: Chances | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        trials = [job.trial for round in self.rounds for job in round.jobs]
-        self.states = {t.candidate: State(t.candidate, find(t.strategy)) for t in trials}
         self._compared = [round for round in self.rounds if round.part == COMPARISON]
         self._last_round = (self._compared or [Round(0, COMPARISON, 0, 0, ())])[-1]
         self._whole = self._last_round.rows
+        self.states = dict[str, State]()
+        for trial in (job.trial for round in self.rounds for job in round.jobs):
+            name = trial.candidate
+            own = [job for job in self._last_round.jobs if job.trial.candidate == name]
+            self.states[name] = State(name, find(trial.strategy), self.pools.dataset, own)
         self._runner = self.executor or LocalExecutor(Worker(self.pools))
         self._waiting, self._patient = set[State](), True
-        self._flying: dict[int, tuple[GroupRequest, int]] = {}  # with the number of the attempt
-        self._numbers, self._has_run, self._reported, self._repeated = 0, False, False, False
+        self._requests = Requests(
+            states=self.states,
+            runner=self._runner,
+            store=self.store,
+            budget=self.budget,
+            observer=self.observer,
+            summary=self.summary,
+            spent=self.spent,
+            first_verdict=partial(self._report_chances, ended=False),
+        )
 
     def run(self) -> Summary:
         """Run all rounds; return what was left out."""
@@ -123,16 +103,14 @@ class Loop:
 
     def _run_round(self, round: Round) -> None:
         """Run a round; who is repeated comes one by one, as that may tell who need not be."""
-        turns, self._reported = [round.jobs], bool(round.number)
-        self._repeated = self._repeated or round.part == REPETITIONS
+        turns = [round.jobs]
         if round.part == REPETITIONS and self._runner.free == 1:
             turns = [tuple(own) for _, own in groupby(round.jobs, lambda j: j.trial.candidate)]
-        for jobs in sorted(turns, key=lambda jobs: self._forecast(jobs).seconds):
-            self._has_run = False
-            self._execute(round, self._take_part(jobs))
-            if round.part in (COMPARISON, REPETITIONS) and self._has_run:
+        for jobs in sorted(turns, key=lambda jobs: self._requests.forecast(jobs).seconds):
+            found = self._requests.run(round, self._take_part(jobs))
+            if round.part in (COMPARISON, REPETITIONS) and found:
                 if round.part == COMPARISON:
-                    self._execute(round, self._answer_alike())
+                    self._requests.run(round, self._answer_alike())
                 self._report_chances(round, ended=round.part == COMPARISON)
                 self._drop_candidates()
         for early in self._early_repetitions() if round.part == COMPARISON else ():
@@ -171,7 +149,7 @@ class Loop:
         most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
         if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
             return True
-        rests = [self._rest(other) for other in self.states.values()]
+        rests = [other.rest for other in self.states.values()]
         shorter = any(0 < rest < (state.pace.fit(size) or 0.0) for rest in rests)
         if shorter and self._runner.free == 1 and self.budget.fits(sum(rests), reserve=RESERVE):
             self._waiting.add(state)
@@ -190,14 +168,14 @@ class Loop:
 
         There must be time for all of these rows, too.
         """
-        rests = {state: self._rest(state) for state in self.states.values()}
+        rests = {state: state.rest for state in self.states.values()}
         first = next((round for round in self.rounds if round.part == REPETITIONS), None)
         for name, own in groupby(first.jobs if first else (), lambda j: j.trial.candidate):
             state = self.states[name]
             jobs = tuple(job for job in own if not state.has_ended(job))
             ended = state.slow and state.last and not (state.out or state.held or rests[state])
             if first and jobs and ended and self._runner.free == 1 and self._may_be_used(state):
-                seconds, others = self._forecast(jobs).seconds, rests.values()
+                seconds, others = self._requests.forecast(jobs).seconds, rests.values()
                 if seconds < max(others) and self.budget.fits(seconds + sum(others)):
                     yield replace(first, jobs=jobs)
 
@@ -207,11 +185,13 @@ class Loop:
         Folds that are trained together give each core a pass of its own. Those of a first fold that
         time has shortened are not.
         """
-        whole, first = self._whole_jobs(state), state.fit_of(job)
+        whole, first = state.whole, state.fit_of(job)
         together = state.slow and hasattr(state.cls, "fit_group") and job.trial == whole[0].trial
         if not together or first is None or first.shortened:
             return [job]
-        return whole if self._forecast(whole).seconds <= AMPLE * self.budget.left() else [job]
+        return (
+            whole if self._requests.forecast(whole).seconds <= AMPLE * self.budget.left() else [job]
+        )
 
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
@@ -245,203 +225,8 @@ class Loop:
             if job.ask < ask and not (state.out or state.slow or job.trial.fold):
                 yield replace(job, ask=ask)
 
-    def _resume(self, jobs: Iterable[Job]) -> list[Sequence[Job]]:
-        """Take the runs that the store holds; return the jobs that remain, by candidate."""
-        left: dict[str, list[Job]] = {}
-        for job in {(j.trial.key, j.ask, j.views): j for j in jobs}.values():
-            state = self._state_of(job)
-            if state.has_ended(job):
-                continue
-            run = self.store.get(job.trial)
-            if run is not None and run.error is None:
-                state.add(job, run)
-                if answers(job, run):
-                    self.observer.job(job, run)
-                    self._has_run = True
-                    continue
-            left.setdefault(state.name, []).append(job)
-        return [*left.values()]
-
-    # Requests, and what comes of them.
-
-    def _execute(self, round: Round, jobs: Iterable[Job]) -> None:
-        """Run jobs as workers become free, and take their results."""
-        waiting = self._resume(jobs)
-        while waiting or self._flying:
-            while waiting and self._runner.free:
-                group, *waiting = self._sort_by_turn(round, waiting)
-                cls = self._state_of(group[0]).cls
-                together = MOST_TOGETHER if hasattr(cls, "fit_group") else 1
-                if rest := group[together:]:
-                    waiting.append(rest)
-                self._begin(round, group[:together], waiting)
-            with closing(self._runner.results()) as results:
-                for result in results:
-                    if cut := self._take(round, result):
-                        waiting.append(cut)
-
-    def _sort_by_turn(self, round: Round, waiting: Iterable[Sequence[Job]]) -> list[Sequence[Job]]:
-        """Return jobs by candidate in the order of their turns; fast ones come first.
-
-        In the first round a family with fewer answers precedes others, by the same member until it
-        has all. Later the cheaper one comes first.
-        """
-
-        def turn(jobs: Sequence[Job]) -> tuple[float, ...]:
-            state = self._state_of(jobs[0])
-            if not state.slow:
-                return (0,)
-            if round.number:
-                return 1, self._forecast(jobs).seconds
-            family = (s.rows for s in self.states.values() if s.family == state.family)
-            most = min(round.ask, max(family))
-            return 1, most, state.rows if most == round.ask else -state.rows
-
-        return sorted(waiting, key=turn)  # of equal ones the first of the plan
-
-    def _forecast(self, jobs: Sequence[Job]) -> Needed:
-        """Return what jobs need; of a slow candidate that is new the quickest fit of its family."""
-        state = self._state_of(jobs[0])
-        needed = state.needed(jobs, self.pools.dataset)
-        if state.slow and state.pace.answer is None:
-            alike = [s for s in self.states.values() if s.slow and s.family == state.family]
-            fits = filter(None, (s.pace.fit(jobs[0].trial.train_size) for s in alike))
-            return needed._replace(fits=[min(fits, default=0.0)] * len(jobs))
-        return needed
-
-    def _owed(self, state: State) -> float:
-        """Return the seconds of cheaper members of a family, which answer all their rows first."""
-        own = self._rest(state)
-        rests = (self._rest(s) for s in self.states.values() if s.family == state.family)
-        return sum(rest for rest in rests if rest < own)
-
-    def _rest(self, state: State) -> float:
-        """Return the seconds that a slow candidate needs for all rows of the comparison."""
-        if not state.slow or not state.last or state.out or state.held:
-            return 0.0
-        more = [job for job in self._whole_jobs(state) if not state.has_ended(job)]
-        return self._forecast(more).seconds if more else 0.0
-
-    def _whole_jobs(self, state: State) -> list[Job]:
-        """Return the jobs of a candidate that learn from all rows and answer all."""
-        return [job for job in self._last_round.jobs if job.trial.candidate == state.name]
-
-    def _begin(self, round: Round, jobs: Sequence[Job], waiting: list[Sequence[Job]]) -> None:
-        """Send some jobs to the executor; where they would not end in time, half of them."""
-        state, needed = self._state_of(jobs[0]), self._forecast(jobs)
-        fits, slow = any(needed.fits), state.slow and round.number and round.part == COMPARISON
-        # What is answered until the end counts.
-        seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
-        owed = self._owed(state) if slow and fits else 0.0
-        reserve = RESERVE if slow and not self._repeated else 0.0
-        ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
-        if not ends or self.budget.left() <= 0:
-            if half := len(jobs) // 2:
-                waiting += [jobs[:half], jobs[half:]]
-            else:
-                self._leave_out(state, jobs, needed)
-            return
-        self._numbers += 1
-        others, first = dict[State, float](), not round.number
-        for rest in waiting:
-            other = self._state_of(rest[0])
-            others[other] = others.get(other, 0.0) + self._forecast(rest).seconds
-        silent = self._unanswered_families()
-        limits = limits_of(state, needed, others, budget=self.budget, silent=silent, first=first)
-        keys = {job.trial.key for job in jobs}
-        request = GroupRequest(
-            number=self._numbers,
-            jobs=tuple(jobs),
-            earlier={key: run for key, run in state.runs.items() if key in keys},
-            first=self._decided_first(jobs[0]),
-            seconds=limits.all,
-            fit_seconds=limits.fit,
-            answer_seconds=limits.answers,
-        )
-        self._flying[request.number] = request, 1
-        self.observer.job(jobs[0], None)
-        self._runner.submit(request)
-
-    def _decided_first(self, job: Job) -> Mapping[str, float]:
-        """Return what time decided in the first fit on all rows, which the others follow."""
-        trial, state = job.trial, self._state_of(job)
-        first = next((state.fit_of(j) for j in self._whole_jobs(state) if not j.trial.fold), None)
-        if first is None or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
-            return {}
-        return first.shortened
-
-    def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> None:
-        """Record jobs that would not end in time; their candidate keeps its last fit."""
-        paid = self.budget.pays(needed.dollars)
-        self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", jobs)
-        last, fit, size = state.last.get(0), max(needed.fits), jobs[0].trial.train_size
-        if jobs[0].part != COMPARISON or state.held or last is None:
-            return
-        state.held = True
-        if paid and fit >= 1 and size > last.trial.train_size:
-            keeps = last.trial.train_size
-            self.summary.leave(state.name, "too-long", seconds=fit, learns=size, keeps=keeps)
-
-    def _take(self, round: Round, result: GroupResult) -> Sequence[Job]:
-        """Store what came of a request; return jobs that go on after the first verdict."""
-        request, attempts = self._flying[result.number]
-        if result.lost and attempts < ATTEMPTS:
-            self._flying[result.number] = request, attempts + 1
-            self._runner.submit(request)
-            return ()
-        runs = list(result.runs)
-        if result.lost:
-            error = f"Two workers could not run it: {result.lost}"
-            runs = [(failed_run(job.trial, error), None) for job in request.jobs]
-        by_key = {job.trial.key: job for job in request.jobs}
-        for run, traceback in runs:
-            # What the store then holds of the trial: it may have had it before.
-            stored = run if self.store.add(run, traceback) else self.store.get(run.trial) or run
-            self._count(by_key[run.trial.key], stored)
-        if result.last or result.lost:
-            del self._flying[result.number]
-            self._leave_rest(request, result)
-        if not self._reported and not self._unanswered_families():
-            self._report_chances(round, ended=False)
-            self._reported = True
-        if not result.last or result.stopped or request.answer_seconds == inf:
-            return ()
-        state = self.states[request.candidate]
-        return [j for j in request.jobs if j.trial.key in state.runs and not state.has_ended(j)]
-
-    def _count(self, job: Job, run: Run) -> None:
-        """Count a run that ended, and the dollars of its answers."""
-        state = self._state_of(job)
-        had = state.had(job)
-        state.add(job, run)
-        spent = self.spent() - self.budget.spent
-        self.budget.spent += spent
-        if spent > 0 and (rows := state.had(job) - had) > 0:
-            state.pace.dollars = spent / rows
-        self._has_run = True
-        self.observer.job(job, run)
-
-    def _leave_rest(self, request: GroupRequest, result: GroupResult) -> None:
-        """Record what a request that was stopped did not end."""
-        state, paid = self.states[request.candidate], result.stopped != "money"
-        left = [job for job in request.jobs if not state.has_ended(job)]
-        if not left or not result.stopped:
-            return
-        self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", left)
-        if not paid:
-            state.leave("out-of-money")
-        elif left[0].part == COMPARISON and state.last:
-            state.held = True
-        elif left[0].part == COMPARISON:
-            state.leave("out-of-time")
-            self.summary.leave(state.name, "too-long", seconds=result.needed)
-
     def _state_of(self, job: Job) -> State:
         return self.states[job.trial.candidate]
-
-    def _unanswered_families(self) -> set[Family]:
-        answered = {state.family for state in self.states.values() if state.last}
-        return {state.family for state in self.states.values() if not state.out} - answered
 
     # Who goes on.
 

@@ -1,0 +1,258 @@
+"""Requests: jobs go to an executor while they fit the budget, and what comes of them is stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from choose.run.budget import Budget
+from choose.run.forecast import Needed, State, limits_of
+from choose.run.trial import answers, failed_run
+from choose.run.worker import Executor, GroupRequest, GroupResult, Observer
+from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round
+from choose.store.store import Store
+from choose.types import Family, Run
+
+# Pools of folds are as large within this share of their rows.
+ALIKE = 0.95
+
+# Share of the budget that fits of the comparison leave for repetitions and what follows them.
+RESERVE = 0.1
+
+# Trials that are fitted together at most, and attempts at one that a worker does not survive.
+MOST_TOGETHER, ATTEMPTS = 10, 2
+
+
+@dataclass
+class Summary:
+    """What a run left out, by candidate and reason, and whether the user ended it."""
+
+    interrupted: bool = False
+    _facts: dict[tuple[str, Reason | None], dict[str, Any]] = field(default_factory=dict)
+
+    def leave(
+        self, name: str, reason: Reason | None, jobs: Iterable[Job] = (), **figures: Any
+    ) -> None:
+        """Count jobs of a candidate that did not run, and record figures of the reason."""
+        facts = self._facts.setdefault((name, reason), {"trials": Counter()})
+        facts["trials"].update(job.part for job in jobs)
+        facts.update(figures)
+
+    def all(self) -> list[LeftOut]:
+        return [LeftOut(candidate=c, reason=why, **f) for (c, why), f in self._facts.items()]
+
+
+@dataclass(kw_only=True)
+class Requests:
+    """Sends the jobs of a round to an executor, and takes what comes of them.
+
+    Attributes:
+        states: of all candidates.
+        spent: returns the dollars that the command has spent.
+        first_verdict: called with the first round, as soon as every family has answered a row.
+    """
+
+    states: Mapping[str, State]
+    runner: Executor
+    store: Store
+    budget: Budget
+    observer: Observer
+    summary: Summary
+    spent: Callable[[], float]
+    first_verdict: Callable[[Round], None]
+    _flying: dict[int, tuple[GroupRequest, int]] = field(default_factory=dict)  # and the attempt
+    _numbers: int = 0
+    _found: bool = False
+    _told: bool = False
+    _repeated: bool = False
+
+    def run(self, round: Round, jobs: Iterable[Job]) -> bool:
+        """Run jobs as workers become free, and take their results; return whether there are any."""
+        self._found, self._repeated = False, self._repeated or round.part == REPETITIONS
+        waiting = self._resume(jobs)
+        while waiting or self._flying:
+            while waiting and self.runner.free:
+                group, *waiting = self._sort_by_turn(round, waiting)
+                cls = self._state_of(group[0]).cls
+                together = MOST_TOGETHER if hasattr(cls, "fit_group") else 1
+                if rest := group[together:]:
+                    waiting.append(rest)
+                self._begin(round, group[:together], waiting)
+            with closing(self.runner.results()) as results:
+                for result in results:
+                    if cut := self._take(round, result):
+                        waiting.append(cut)
+        return self._found
+
+    def _resume(self, jobs: Iterable[Job]) -> list[Sequence[Job]]:
+        """Take the runs that the store holds; return the jobs that remain, by candidate."""
+        left: dict[str, list[Job]] = {}
+        for job in {(j.trial.key, j.ask, j.views): j for j in jobs}.values():
+            state = self._state_of(job)
+            if state.has_ended(job):
+                continue
+            run = self.store.get(job.trial)
+            if run is not None and run.error is None:
+                state.add(job, run)
+                if answers(job, run):
+                    self.observer.job(job, run)
+                    self._found = True
+                    continue
+            left.setdefault(state.name, []).append(job)
+        return [*left.values()]
+
+    def _sort_by_turn(self, round: Round, waiting: Iterable[Sequence[Job]]) -> list[Sequence[Job]]:
+        """Return jobs by candidate in the order of their turns; fast ones come first.
+
+        In the first round a family with fewer answers precedes others, by the same member until it
+        has all. Later the cheaper one comes first.
+        """
+
+        def turn(jobs: Sequence[Job]) -> tuple[float, ...]:
+            state = self._state_of(jobs[0])
+            if not state.slow:
+                return (0,)
+            if round.number:
+                return 1, self.forecast(jobs).seconds
+            family = (s.rows for s in self.states.values() if s.family == state.family)
+            most = min(round.ask, max(family))
+            return 1, most, state.rows if most == round.ask else -state.rows
+
+        return sorted(waiting, key=turn)  # of equal ones the first of the plan
+
+    def forecast(self, jobs: Sequence[Job]) -> Needed:
+        """Return what jobs need; of a slow candidate that is new the quickest fit of its family."""
+        state = self._state_of(jobs[0])
+        needed = state.needed(jobs)
+        if state.slow and state.pace.answer is None:
+            alike = [s for s in self.states.values() if s.slow and s.family == state.family]
+            fits = filter(None, (s.pace.fit(jobs[0].trial.train_size) for s in alike))
+            return needed._replace(fits=[min(fits, default=0.0)] * len(jobs))
+        return needed
+
+    def _owed(self, state: State) -> float:
+        """Return the seconds of cheaper members of a family, which answer all their rows first."""
+        own = state.rest
+        rests = (s.rest for s in self.states.values() if s.family == state.family)
+        return sum(rest for rest in rests if rest < own)
+
+    def _begin(self, round: Round, jobs: Sequence[Job], waiting: list[Sequence[Job]]) -> None:
+        """Send some jobs to the executor; where they would not end in time, half of them."""
+        state, needed = self._state_of(jobs[0]), self.forecast(jobs)
+        fits, slow = any(needed.fits), state.slow and round.number and round.part == COMPARISON
+        # What is answered until the end counts.
+        seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
+        owed = self._owed(state) if slow and fits else 0.0
+        reserve = RESERVE if slow and not self._repeated else 0.0
+        ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
+        if not ends or self.budget.left() <= 0:
+            if half := len(jobs) // 2:
+                waiting += [jobs[:half], jobs[half:]]
+            else:
+                self._leave_out(state, jobs, needed)
+            return
+        self._numbers += 1
+        others, first = dict[State, float](), not round.number
+        for rest in waiting:
+            other = self._state_of(rest[0])
+            others[other] = others.get(other, 0.0) + self.forecast(rest).seconds
+        silent = self._unanswered_families()
+        limits = limits_of(state, needed, others, budget=self.budget, silent=silent, first=first)
+        keys = {job.trial.key for job in jobs}
+        request = GroupRequest(
+            number=self._numbers,
+            jobs=tuple(jobs),
+            earlier={key: run for key, run in state.runs.items() if key in keys},
+            first=self._decided_first(jobs[0]),
+            seconds=limits.all,
+            fit_seconds=limits.fit,
+            answer_seconds=limits.answers,
+        )
+        self._flying[request.number] = request, 1
+        self.observer.job(jobs[0], None)
+        self.runner.submit(request)
+
+    def _decided_first(self, job: Job) -> Mapping[str, float]:
+        """Return what time decided in the first fit on all rows, which the others follow."""
+        trial, state = job.trial, self._state_of(job)
+        first = next((state.fit_of(j) for j in state.whole if not j.trial.fold), None)
+        if first is None or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
+            return {}
+        return first.shortened
+
+    def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> None:
+        """Record jobs that would not end in time; their candidate keeps its last fit."""
+        paid = self.budget.pays(needed.dollars)
+        self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", jobs)
+        last, fit, size = state.last.get(0), max(needed.fits), jobs[0].trial.train_size
+        if jobs[0].part != COMPARISON or state.held or last is None:
+            return
+        state.held = True
+        if paid and fit >= 1 and size > last.trial.train_size:
+            keeps = last.trial.train_size
+            self.summary.leave(state.name, "too-long", seconds=fit, learns=size, keeps=keeps)
+
+    def _take(self, round: Round, result: GroupResult) -> Sequence[Job]:
+        """Store what came of a request; return jobs that go on after the first verdict."""
+        request, attempts = self._flying[result.number]
+        if result.lost and attempts < ATTEMPTS:
+            self._flying[result.number] = request, attempts + 1
+            self.runner.submit(request)
+            return ()
+        runs = list(result.runs)
+        if result.lost:
+            error = f"Two workers could not run it: {result.lost}"
+            runs = [(failed_run(job.trial, error), None) for job in request.jobs]
+        by_key = {job.trial.key: job for job in request.jobs}
+        for run, traceback in runs:
+            # What the store then holds of the trial: it may have had it before.
+            stored = run if self.store.add(run, traceback) else self.store.get(run.trial) or run
+            self._count(by_key[run.trial.key], stored)
+        if result.last or result.lost:
+            del self._flying[result.number]
+            self._leave_rest(request, result)
+        if not (self._told or round.number or self._unanswered_families()):
+            self._told = True
+            self.first_verdict(round)
+        if not result.last or result.stopped or request.answer_seconds == inf:
+            return ()
+        state = self.states[request.candidate]
+        return [j for j in request.jobs if j.trial.key in state.runs and not state.has_ended(j)]
+
+    def _count(self, job: Job, run: Run) -> None:
+        """Count a run that ended, and the dollars of its answers."""
+        state = self._state_of(job)
+        had = state.had(job)
+        state.add(job, run)
+        spent = self.spent() - self.budget.spent
+        self.budget.spent += spent
+        if spent > 0 and (rows := state.had(job) - had) > 0:
+            state.pace.dollars = spent / rows
+        self._found = True
+        self.observer.job(job, run)
+
+    def _leave_rest(self, request: GroupRequest, result: GroupResult) -> None:
+        """Record what a request that was stopped did not end."""
+        state, paid = self.states[request.candidate], result.stopped != "money"
+        left = [job for job in request.jobs if not state.has_ended(job)]
+        if not left or not result.stopped:
+            return
+        self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", left)
+        if not paid:
+            state.leave("out-of-money")
+        elif left[0].part == COMPARISON and state.last:
+            state.held = True
+        elif left[0].part == COMPARISON:
+            state.leave("out-of-time")
+            self.summary.leave(state.name, "too-long", seconds=result.needed)
+
+    def _state_of(self, job: Job) -> State:
+        return self.states[job.trial.candidate]
+
+    def _unanswered_families(self) -> set[Family]:
+        answered = {state.family for state in self.states.values() if state.last}
+        return {state.family for state in self.states.values() if not state.out} - answered
