@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from choose.engines.causal import packed_attention
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.label_scoring import LabelTrie
@@ -127,6 +128,8 @@ def test_alone_in_a_batch_and_shuffled_it_writes_the_same(generator, until, monk
     assert wrote(generator, asked, rule) == told
     few = replace(batch_limits.limits_of("cpu"), writing_rows=3, scoring_tokens=300)
     monkeypatch.setitem(batch_limits._LIMITS, "cpu", few)
+    monkeypatch.setattr(packed_attention, "LEAST_OF_HALF", 1)
+    monkeypatch.setenv("CHOOSE_THREADS", "2")  # so that passes are read in halves
     forget(generator)
     assert wrote(generator, asked[::-1], rule) == told[::-1]
     for prompt, one in list(zip(asked, told, strict=True))[::3]:

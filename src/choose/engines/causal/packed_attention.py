@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -176,14 +177,50 @@ def max_stable_length(config: Any) -> int:
     )
 
 
+# Half of a pass on half of the threads each: halves do not wait for each other at every product.
+# A half has this many tokens at least, and this share of the pass at most.
+LEAST_OF_HALF, LARGEST_HALF = 128, 0.55
+
+
+def _halves(pack: Pack) -> list[Pack]:
+    """Return a pass in two halves, or as it is if they would be too small or too unlike."""
+    ends = np.cumsum([len(piece.tokens) for piece in pack.pieces])
+    cut = int(abs(ends - ends[-1] / 2).argmin())
+    sizes = ends[cut], ends[-1] - ends[cut]
+    if min(sizes) < LEAST_OF_HALF or max(sizes) > LARGEST_HALF * ends[-1]:
+        return [pack]
+    both = pack.pieces[: cut + 1], pack.pieces[cut + 1 :]
+    return [Pack(pieces, pack.saves_past) for pieces in both]
+
+
 def logits(model: Any, pack: Pack) -> torch.Tensor:
     """Return (m, vocabulary) logits of the pieces' wanted rows, piece by piece."""
+    threads = torch.get_num_threads()
+    halves = _halves(pack) if model.device.type == "cpu" and threads % 2 == 0 else [pack]
+
+    def compute(half: Pack) -> torch.Tensor:
+        torch.set_num_threads(threads // len(halves))
+        return _compute(model, half)
+
+    with _PACKED.used_by(model, pack), packed_products(model), ThreadPoolExecutor(2) as pool:
+        try:
+            rows = [*(pool.map if len(halves) > 1 else map)(compute, halves)]
+        finally:
+            torch.set_num_threads(threads)
+    if len(halves) == 1:
+        return rows[0]
+    for layer in halves[0].past:
+        pack.past[layer] = torch.cat([half.past[layer] for half in halves], 2)
+    return torch.cat(rows)
+
+
+def _compute(model: Any, pack: Pack) -> torch.Tensor:
     device = model.device
     tokens = np.concatenate([piece.tokens for piece in pack.pieces])
     positions = np.concatenate([piece.positions for piece in pack.pieces])
     starts = np.cumsum([0, *(len(piece.tokens) for piece in pack.pieces)])[:-1]
     wanted = np.concatenate([p.wanted + s for p, s in zip(pack.pieces, starts, strict=True)])
-    with _PACKED.used_by(model, pack), torch.inference_mode(), packed_products(model):
+    with _PACKED.used_by(model, pack), torch.inference_mode():
         output = model(
             input_ids=torch.from_numpy(tokens)[None].to(device),
             position_ids=torch.from_numpy(positions)[None].to(device),

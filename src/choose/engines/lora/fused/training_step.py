@@ -358,7 +358,7 @@ def forward_backward(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[Ru
         prefixes += [prefix if prefix < 0 else len(rows) + prefix for prefix in part.prefixes]
         rows += part.rows
     batch = ragged_batch(rows, "cpu", prefixes)
-    with torch.no_grad():
+    with torch.inference_mode():
         layout, runs = decoder.layout(batch), _adapters_of(decoder, parts)
         keeps = "stream" if any(part.recompute for part in parts) else "all"
         places = _places(batch, parts)
@@ -426,6 +426,7 @@ def _places(batch: RaggedBatch, parts: Sequence[RunPart]) -> list[torch.Tensor]:
     return places
 
 
+@torch.inference_mode(False)
 def _head_gradients(
     decoder: PackedLayers,
     places: Sequence[torch.Tensor],
@@ -433,9 +434,8 @@ def _head_gradients(
     parts: Sequence[RunPart],
 ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
     """Return the gradient of the stream at the places, and those of each part's head."""
-    with torch.enable_grad():
-        stream.requires_grad_()
-        states = decoder.final_norm(stream)
+    stream = stream.clone().requires_grad_()
+    states = decoder.final_norm(stream)
     pieces = torch.split(states.detach(), [len(some) for some in places])
     gradients = [
         part.objective.gradients(piece, decoder.vocabulary)
@@ -443,7 +443,6 @@ def _head_gradients(
     ]
     to_states = torch.cat([to_piece for to_piece, _ in gradients])
     (to_stream,) = torch.autograd.grad(states, stream, to_states)
-    stream.requires_grad_(False)
     return to_stream, [head for _, head in gradients]
 
 
