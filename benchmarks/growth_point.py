@@ -103,7 +103,6 @@ def _alone(job: dict[str, Any], point: dict[str, int]) -> float:
             from choose.engines.embeddings import load_encoder
 
             load_encoder(encoder).vectors.clear()
-            load_encoder(encoder).seconds.clear()
         if model := job["params"].get("model"):
             from choose.engines.causal.loading import load_causal
 

@@ -78,7 +78,7 @@ def embedding() -> Fresh:
     encoder, texts = load_encoder(DEFAULT_ENCODER), [" ".join(words) for words in _words(1_500, 20)]
 
     def fresh(share: float) -> Callable[[], object]:
-        own = replace(encoder, cache=None, vectors={}, seconds={}, steps=TimedSteps())
+        own = replace(encoder, cache=None, vectors={}, steps=TimedSteps())
         return lambda: own.embed(texts[: int(share * len(texts))])
 
     return fresh

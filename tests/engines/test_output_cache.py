@@ -59,7 +59,6 @@ def test_a_warm_fit_answers_the_same_and_costs_what_it_had_cost(name: str, encod
     runs = []
     for _ in ("cold", "warm"):
         load_encoder(encoder).vectors.clear()
-        load_encoder(encoder).seconds.clear()
         strategy: Any = build(name, seed=0, encoder=encoder)
         with caching():
             strategy.fit(TASK, rows)

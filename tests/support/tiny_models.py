@@ -237,12 +237,12 @@ def fused_gradients(run: Any) -> dict[str, Any]:
     engine = FusedEngine([run])
     with ThreadPoolExecutor(1) as pool:
         engine.step([(run, [*range(len(run.rows))])], pool)
-    [flat] = engine._adapters.values()
+    [flat] = engine.adapters.values()
     names = {id(p): name for name, p in run.model.adapter.named_parameters()}
     parts = flat.flat.grad.split([weight.numel() for weight in flat._weights])
     pairs = zip(flat._weights, parts, strict=True)
     found = {names[id(weight)]: part.view(weight.shape).clone() for weight, part in pairs}
-    engine.detach_memory()
+    flat.detach_memory()
     return found | taken(run.model)
 
 

@@ -1,6 +1,6 @@
 """Sentence embeddings, each distinct text embedded once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from time import perf_counter
@@ -37,21 +37,20 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass
 class Encoder:
-    """A loaded sentence encoder, its vectors so far, and the seconds each took.
+    """A loaded sentence encoder, and its vectors so far with the seconds that each took.
 
     `cache` holds the vectors of earlier processes.
     """
 
     model: Any
     cache: ResultCache | None = None
-    vectors: dict[str, Vectors] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    vectors: dict[str, CachedArray] = field(default_factory=dict)
     steps: TimedSteps = field(default_factory=TimedSteps)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return (n, d) unit vectors; the model truncates texts that are too long for it."""
         self.load_cached(texts)
-        new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
+        new = sorted(set(texts).difference(self.vectors), key=lambda t: (len(t), t))
         device = self.model.device.type
         fewest = max(TEXTS_PER_CHUNK, limits_of(device).embedding_texts)
         done, total = 0, sum(len(text) for text in new)
@@ -61,7 +60,7 @@ class Encoder:
                 vectors = within_memory(device, partial(self._encode, chunk))
             each = (perf_counter() - start) / len(chunk)
             computed = {text: (vector, each) for text, vector in zip(chunk, vectors, strict=True)}
-            self._add(computed)
+            self.vectors.update(computed)
             if self.cache is not None:
                 self.cache.put({_key(text): numbers for text, numbers in computed.items()})
             # By characters, since the shortest come first: short texts say little of long ones.
@@ -69,31 +68,22 @@ class Encoder:
             report_progress(done, total, "embedding")
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
-        embedded = np.stack([self.vectors[text] for text in texts])
+        embedded = np.stack([self.vectors[text][0] for text in texts])
         while len(self.vectors) > MAX_TEXTS_IN_MEMORY:
-            oldest = next(iter(self.vectors))
-            del self.vectors[oldest]
-            self.seconds.pop(oldest, None)
+            del self.vectors[next(iter(self.vectors))]
         return embedded
 
     def load_cached(self, texts: Sequence[str]) -> None:
         """Load vectors that are in the cache but not in memory, with the seconds they had taken."""
         if self.cache is None:
             return
-        keys = {_key(text): text for text in self._unknown(texts)}
-        self._add({keys[key]: numbers for key, numbers in self.cache.get(keys).items()})
+        keys = {_key(text): text for text in set(texts).difference(self.vectors)}
+        self.vectors.update({keys[key]: found for key, found in self.cache.get(keys).items()})
 
     def cached_seconds(self, texts: Sequence[str]) -> float:
         """Return the seconds that embedding these texts, each once, took when it was done."""
         self.load_cached(texts)
-        return sum(self.seconds.get(text, 0.0) for text in set(texts))
-
-    def _unknown(self, texts: Sequence[str]) -> set[str]:
-        return {text for text in texts if text not in self.vectors}
-
-    def _add(self, results: Mapping[str, CachedArray]) -> None:
-        for text, (vector, seconds) in results.items():
-            self.vectors[text], self.seconds[text] = vector, seconds
+        return sum(self.vectors[text][1] for text in set(texts).intersection(self.vectors))
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         # A lone surrogate, which damaged data can hold, would stop the tokenizer.

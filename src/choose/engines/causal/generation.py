@@ -73,16 +73,13 @@ class DecodingCache:
         for layer, read in past.items():
             shared = read[:, :, :0] if before is None else before[layer][:, :, self.common_tokens :]
             length = shared.shape[2] + stop - start
-            room = self._room(layer, read)[:, slot]
+            if layer not in self.own:
+                size = (2, self.slots, read.shape[1], self.capacity, read.shape[3])
+                self.own[layer] = read.new_zeros(size)
+            room = self.own[layer][:, slot]
             room[:, :, : shared.shape[2]] = shared
             room[:, :, shared.shape[2] : length] = read[:, :, start:stop]
         self.lengths.append(length)
-
-    def _room(self, layer: int, like: torch.Tensor) -> torch.Tensor:
-        if layer not in self.own:
-            heads, _, width = like.shape[1:]
-            self.own[layer] = like.new_zeros((2, self.slots, heads, self.capacity, width))
-        return self.own[layer]
 
     def remove(self, slot: int) -> None:
         """Free a slot: the last answer under way moves into it."""
@@ -310,10 +307,9 @@ class Generator(PromptedModel):
         What is not known is begun anew: memory may have run out before.
         """
         answers = [answer for answer in answers if answer.key not in self.answers]
-        for answer in answers:
-            if answer.tokens:
-                self.shared.pasts.clear()
-                answer.begin_again()
+        if any(answer.tokens for answer in answers):
+            self.shared.pasts.clear()
+            answers = [Answer(a.key, a.parts, a.rule, seconds=a.seconds) for a in answers]
         common = tuple(part for part in common_parts([a.parts for a in answers]) if part)
         waiting, under_way = deque(in_order(answers)), list[Answer]()
         cache = self._cache(answers, common)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.hardware.packed_products import packed_products
+from choose.engines.hardware.timed_steps import share_threads
 from choose.engines.output_cache import ResultCache
 from choose.errors import ModelError
 from choose.types import Bools, Counts, Floats
@@ -151,12 +151,6 @@ class Pack:
     past: Past = field(default_factory=dict)
 
 
-def max_length(config: Any) -> int:
-    """Return the longest text, in tokens, that a model reads."""
-    text = config.get_text_config()
-    return int(getattr(text, "max_position_embeddings", None) or 1 << 20)
-
-
 def max_stable_length(config: Any) -> int:
     """Return the most tokens at which positions do not depend on the longest text in a pass.
 
@@ -178,16 +172,14 @@ def max_stable_length(config: Any) -> int:
 
 
 # Half of a pass on half of the threads each: halves do not wait for each other at every product.
-# A half has this many tokens at least, and this share of the pass at most.
-LEAST_OF_HALF, LARGEST_HALF = 128, 0.55
+# Each has this many tokens and this share of the pass, or the pass is not divided.
+LEAST_OF_HALF, SMALLEST_HALF = 128, 0.45
 
 
 def _halves(pack: Pack) -> list[Pack]:
-    """Return a pass in two halves, or as it is if they would be too small or too unlike."""
     ends = np.cumsum([len(piece.tokens) for piece in pack.pieces])
     cut = int(abs(ends - ends[-1] / 2).argmin())
-    sizes = ends[cut], ends[-1] - ends[cut]
-    if min(sizes) < LEAST_OF_HALF or max(sizes) > LARGEST_HALF * ends[-1]:
+    if min(ends[cut], ends[-1] - ends[cut]) < max(LEAST_OF_HALF, SMALLEST_HALF * ends[-1]):
         return [pack]
     both = pack.pieces[: cut + 1], pack.pieces[cut + 1 :]
     return [Pack(pieces, pack.saves_past) for pieces in both]
@@ -195,23 +187,13 @@ def _halves(pack: Pack) -> list[Pack]:
 
 def logits(model: Any, pack: Pack) -> torch.Tensor:
     """Return (m, vocabulary) logits of the pieces' wanted rows, piece by piece."""
-    threads = torch.get_num_threads()
-    halves = _halves(pack) if model.device.type == "cpu" and threads % 2 == 0 else [pack]
-
-    def compute(half: Pack) -> torch.Tensor:
-        torch.set_num_threads(threads // len(halves))
-        return _compute(model, half)
-
-    with _PACKED.used_by(model, pack), packed_products(model), ThreadPoolExecutor(2) as pool:
-        try:
-            rows = [*(pool.map if len(halves) > 1 else map)(compute, halves)]
-        finally:
-            torch.set_num_threads(threads)
-    if len(halves) == 1:
-        return rows[0]
-    for layer in halves[0].past:
+    divides = model.device.type == "cpu" and torch.get_num_threads() % 2 == 0
+    halves = _halves(pack) if divides else [pack]
+    with _PACKED.used_by(model, pack), packed_products(model):
+        rows = share_threads(partial(_compute, model), halves)
+    for layer in halves[0].past if len(halves) > 1 else ():
         pack.past[layer] = torch.cat([half.past[layer] for half in halves], 2)
-    return torch.cat(rows)
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 def _compute(model: Any, pack: Pack) -> torch.Tensor:
@@ -486,7 +468,9 @@ class PromptedModel:
 
     @property
     def context(self) -> int:
-        return max_length(self.model.config)
+        """Return the longest text, in tokens, that the model reads."""
+        text = self.model.config.get_text_config()
+        return int(getattr(text, "max_position_embeddings", None) or 1 << 20)
 
     @cached_property
     def shared(self) -> SharedPast:

@@ -245,10 +245,6 @@ class Answer:
     visible: bool = False
     cut: bool = False
 
-    def begin_again(self) -> None:
-        self.tokens.clear()
-        self.logprob, self.rival, self.visible, self.cut = 0.0, 0.0, False, False
-
     @property
     def shared(self) -> Parts:
         return tuple(part for part in self.parts[:-1] if part)
@@ -272,10 +268,8 @@ def in_order(answers: Sequence[Answer]) -> list[Answer]:
     """Return answers with those that share a part together, the longest prompts first."""
     longest: dict[Parts, int] = {}
     for answer in answers:
-        group = _group(answer)
+        group = answer.parts[1:2]
         longest[group] = max(longest.get(group, 0), answer.length)
-    return sorted(answers, key=lambda a: (-longest[_group(a)], _group(a), a.parts[1:-1], -a.length))
-
-
-def _group(answer: Answer) -> Parts:
-    return answer.parts[1:2]
+    return sorted(
+        answers, key=lambda a: (-longest[a.parts[1:2]], a.parts[1:2], a.parts[1:-1], -a.length)
+    )

@@ -8,16 +8,17 @@ layer's results are the same to the bit, and in float32 within rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
 
 if TYPE_CHECKING:
-    Forward = Callable[[torch.Tensor], torch.Tensor]
+    Forward = Callable[..., Any]
+    Forwards = Sequence[tuple[Any, Forward]]
 
 # Weights are held twice, so those of larger models are left as they are.
 MOST_BYTES = 1 << 30
@@ -63,29 +64,18 @@ def _times(
     return ops._linear_pointwise.binary(x, factor, packed, bias, "mul")
 
 
-class _Prepared(NamedTuple):
-    """A model's linear layers, the addresses of their weights, and what modules compute instead."""
-
-    linears: tuple[Any, ...]
-    addresses: tuple[int, ...]
-    forwards: tuple[tuple[Any, Forward], ...]
-
-
-_PREPARED: WeakKeyDictionary[Any, _Prepared] = WeakKeyDictionary()
-
-
 @contextmanager
 def packed_products(model: Any) -> Iterator[None]:
     """Let a model's linear layers multiply packed weights inside the block, where that is faster.
 
     Outside it the model is as it was: copies of it, training and `generate` see nothing of it.
     """
-    with replacing(_prepared(model).forwards):
+    with replacing(prepared(model, _forwards)):
         yield
 
 
 @contextmanager
-def replacing(forwards: Sequence[tuple[Any, Forward]]) -> Iterator[None]:
+def replacing(forwards: Forwards) -> Iterator[None]:
     """Let modules compute something else than their `forward` inside the block."""
     try:
         for module, forward in forwards:
@@ -96,18 +86,25 @@ def replacing(forwards: Sequence[tuple[Any, Forward]]) -> Iterator[None]:
             module.__dict__.pop("forward", None)
 
 
-def _prepared(model: Any) -> _Prepared:
-    known = _PREPARED.get(model)
-    # Other weights are packed anew: tensors can be exchanged after loading.
-    if known is None or known.addresses != _addresses(known.linears):
-        linears = _linears(model)
-        forwards = tuple(_forwards(model, linears))
-        known = _PREPARED[model] = _Prepared(tuple(linears), _addresses(linears), forwards)
-    return known
+# What modules of a model compute instead, by what makes it, with the state of the weights.
+_PREPARED: WeakKeyDictionary[Any, dict[Any, tuple[Any, Forwards]]] = WeakKeyDictionary()
 
 
-def _addresses(linears: Iterable[Any]) -> tuple[int, ...]:
-    return tuple(linear.weight.data_ptr() for linear in linears)
+def prepared(model: Any, make: Callable[[Any], Forwards]) -> Forwards:
+    """Return what `make` gives for a model, made anew once its weights have changed."""
+    known, state = _PREPARED.setdefault(model, {}), state_of_weights(model)
+    if make not in known or known[make][0] != state:
+        known[make] = state, make(model)
+    return known[make][1]
+
+
+def state_of_weights(model: Any) -> tuple[Any, ...]:
+    """Return what differs once weights were exchanged, or changed where they are."""
+    return tuple((p.data_ptr(), _version(p)) for p in model.parameters())
+
+
+def _version(parameter: torch.Tensor) -> int:
+    return 0 if parameter.is_inference() else parameter._version
 
 
 def _linears(model: Any) -> list[Any]:
@@ -125,15 +122,15 @@ def _linears(model: Any) -> list[Any]:
     return found if sum(one.weight.nbytes for one in found) <= MOST_BYTES else []
 
 
-def _forwards(model: Any, linears: list[Any]) -> Iterator[tuple[Any, Forward]]:
+def _forwards(model: Any) -> Forwards:
     with torch.inference_mode():
-        packed = {linear: pack(linear.weight) for linear in linears}
-        for linear, matrix in packed.items():
-            yield linear, _linear(matrix, linear.bias)
+        packed = {linear: pack(linear.weight) for linear in _linears(model)}
+        found = [(linear, _linear(matrix, linear.bias)) for linear, matrix in packed.items()]
         for module in model.modules():
             gated = _gated(module, packed)
             if gated is not None:
-                yield module, gated
+                found.append((module, gated))
+    return found
 
 
 def _linear(packed: torch.Tensor, bias: torch.Tensor | None) -> Forward:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from statistics import median
 from time import perf_counter
+from typing import TypeVar
 
 from choose.engines.environment_settings import cores, threads_setting
+
+P, T = TypeVar("P"), TypeVar("T")
 
 # First steps that are not counted: they pack weights and compile layers.
 WARM_UP = 2
@@ -43,13 +47,11 @@ class TimedSteps:
 
     Numbers are compared in turn, from all cores down, until one is clearly slower than the best.
     Steps of an engine must be alike: the seconds that they take for a unit of work (a token, a row)
-    are compared. CHOOSE_THREADS sets the number instead. Other `ways` than numbers of threads are
-    compared just so, and `paces` has the seconds of each once they were.
+    are compared. CHOOSE_THREADS sets the number instead.
     """
 
-    def __init__(self, ways: Sequence[int] = ()) -> None:
-        self._counts, self._of_threads = list(ways) or thread_counts(), not ways
-        self.paces = dict[int, float]()
+    def __init__(self) -> None:
+        self._counts = thread_counts()
         self._chosen = self._counts[0]
         self._warm_up, self._slow_steps, self._small_steps = WARM_UP, 0, SMALL_STEPS
         self._usual = self._average = self._worked = self._lost = self._cost = 0.0
@@ -64,19 +66,15 @@ class TimedSteps:
         """Compute a step of so much work inside the block, on the number of threads it yields."""
         import torch
 
-        count = self._setting() or (self._turns[0] if self._turns else self._chosen)
-        if self._of_threads:
-            torch.set_num_threads(count)
+        count = threads_setting() or (self._turns[0] if self._turns else self._chosen)
+        torch.set_num_threads(count)
         start = perf_counter()
         yield count
         self._small_steps = max(0, self._small_steps - 1)
         self._record(count, perf_counter() - start, max(work, 1))
 
-    def _setting(self) -> int | None:
-        return threads_setting() if self._of_threads else None
-
     def _record(self, count: int, seconds: float, work: float) -> None:
-        if self._setting() is not None or len(self._counts) == 1:
+        if threads_setting() is not None or len(self._counts) == 1:
             return
         if self._warm_up:
             self._warm_up -= 1
@@ -114,7 +112,7 @@ class TimedSteps:
         )
 
     def _settle(self, count: int, paces: dict[int, float]) -> None:
-        self._chosen, self.paces = count, paces
+        self._chosen, self._paces = count, paces
         self._usual = self._average = paces[count]
         self._worked = self._cost = 0.0
         self._slow_steps = 0
@@ -123,10 +121,10 @@ class TimedSteps:
         """Begin a trial where steps became much slower, or a better number may be found again."""
         self._worked += seconds
         pace = seconds / work
-        other = min((n for n in self.paces if n != self._chosen), key=self.paces.__getitem__)
+        other = min((n for n in self._paces if n != self._chosen), key=self._paces.__getitem__)
         counted = min(pace, STOPPED * self._usual)
         self._average += NEWEST_OF_ALL * (counted - self._average)
-        self._cost += (counted - self.paces[other]) * work
+        self._cost += (counted - self._paces[other]) * work
         if pace > MUCH_SLOWER * self._usual:
             self._slow_steps += 1
         else:
@@ -137,10 +135,10 @@ class TimedSteps:
             fewer and self._lost < SHARE_OF_TRIALS * self._worked
         ):
             self._begin_trial()
-        elif not fewer and self._average > UNLUCKY * self.paces[other]:
+        elif not fewer and self._average > UNLUCKY * self._paces[other]:
             # The next trial waits until what this choice has cost is a small share again.
             self._lost += max(0.0, self._cost)
-            self._settle(other, self.paces)
+            self._settle(other, self._paces)
 
 
 def thread_counts() -> list[int]:
@@ -162,6 +160,27 @@ def set_spare_threads() -> None:
     import torch
 
     torch.set_num_threads(threads_setting() or max(1, thread_counts()[0] - 1))
+
+
+def share_threads(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+    """Return what `work` makes of each part; each is computed on its share of this thread's.
+
+    Threads that compute parts of their own never wait for each other, as they would at every small
+    kernel of a part that they share.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+
+    def compute(part: P) -> T:
+        torch.set_num_threads(max(1, threads // len(parts)))
+        return work(part)
+
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return [*(pool.map if len(parts) > 1 else map)(compute, parts)]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def threads_in_use() -> int:

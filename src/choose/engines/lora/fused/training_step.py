@@ -19,8 +19,9 @@ import torch
 from choose.engines.environment_settings import cores
 from choose.engines.hardware.batch_limits import halvings, limits_of
 from choose.engines.hardware.device_and_dtype import trains_in_bfloat16
-from choose.engines.hardware.packed_products import can_pack
+from choose.engines.hardware.packed_products import can_pack, state_of_weights
 from choose.engines.hardware.placement import check_room
+from choose.engines.hardware.timed_steps import share_threads
 from choose.engines.lora.batching import (
     PARTS_PER_BATCH,
     RaggedBatch,
@@ -74,7 +75,8 @@ def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
             yield lambda batches: engine.step(batches, pool)
     finally:
         torch.set_num_threads(engine.threads)
-        engine.detach_memory()
+        for adapters in engine.adapters.values():
+            adapters.detach_memory()
 
 
 class FusedEngine:
@@ -86,10 +88,10 @@ class FusedEngine:
         # Most passes at a time; the threads of the present step, and those of a pass.
         self.workers = min(PARTS_PER_BATCH, cores())
         self.threads = self._each = 1
-        self._adapters, self._runs = {}, runs
+        self.adapters, self._runs = {}, runs
         for run in runs:
             adapters = FlatAdapters(run.model.adapter, self._decoder)
-            self._adapters[id(run)] = adapters
+            self.adapters[id(run)] = adapters
             run.create_optimiser([adapters.flat])
 
     def _spread(
@@ -99,11 +101,6 @@ class FusedEngine:
         workers = max(1, min(self.workers, self.threads, len(of[0])))
         self._each = self.threads // workers
         return list((pool.map if workers > 1 else map)(work, *of))
-
-    def detach_memory(self) -> None:
-        """Leave the PEFT models as if they had been trained on their own."""
-        for adapters in self._adapters.values():
-            adapters.detach_memory()
 
     def step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
         tokens = sum(len(run.rows[i]) for run, indices in batches for i in indices)
@@ -115,7 +112,7 @@ class FusedEngine:
         torch.set_num_threads(1)
         max_tokens = min(
             limits_of("cpu").training_tokens,
-            *(tokens_in_memory(self._adapters[id(run)], _longest(run, i)) for run, i in batches),
+            *(tokens_in_memory(self.adapters[id(run)], _longest(run, i)) for run, i in batches),
         )
         limit = 0 if len(batches) == 1 else max_tokens
         divided = self._spread(pool, lambda each: self._divide(each[0], each[1], limit), batches)
@@ -136,14 +133,14 @@ class FusedEngine:
         return forward_backward(self._decoder, parts)
 
     def _set_gradients(self, run: TrainingRun, gradients: Sequence[RunGradients]) -> None:
-        self._adapters[id(run)].set_gradients([each.adapters for each in gradients])
+        self.adapters[id(run)].set_gradients([each.adapters for each in gradients])
         for index, parameter in enumerate(run.model.head_parameters.values()):
             first, *others = (each.head[index] for each in gradients)
             parameter.grad = sum(others, first)
 
     def _parts(self, run: TrainingRun, indices: list[int], max_tokens: int) -> Iterator[RunPart]:
         """Yield a batch's parts, as one if it has at most `max_tokens`."""
-        adapters = self._adapters[id(run)]
+        adapters = self.adapters[id(run)]
         matrices = adapters.matrices()
         units = _units(run, indices)
         lengths = [tokens for _, tokens in units]
@@ -235,30 +232,19 @@ class Reader:
             return self._layers.final_norm(stream)
 
     def states_by_row(self, rows: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """Return the last states (tokens, width) of each row.
-
-        Each thread computes passes of its own: those never wait for each other, as they would at
-        every small kernel of a pass that they share.
-        """
+        """Return the last states (tokens, width) of each row."""
         lengths, threads = [len(row) for row in rows], torch.get_num_threads()
         total = sum(lengths)
-        if 2 * total < TOKENS_PER_PASS or threads == 1:
-            count = math.ceil(total / TOKENS_PER_PASS)
-        else:
-            count = threads * math.ceil(total / (threads * TOKENS_PER_PASS))
+        share = 1 if 2 * total < TOKENS_PER_PASS else threads
+        count = share * math.ceil(total / (share * TOKENS_PER_PASS))
         passes = list(batches_by_length(lengths, math.ceil(total / max(count, 1))))
 
         def read(some: list[int]) -> Sequence[torch.Tensor]:
-            if len(passes) > 1:
-                torch.set_num_threads(1)
             states = self.states([rows[i] for i in some])
             return torch.split(states, [lengths[i] for i in some])
 
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                found = dict(zip(chain(*passes), chain(*pool.map(read, passes)), strict=True))
-        finally:
-            torch.set_num_threads(threads)
+        computed = share_threads(read, passes)
+        found = dict(zip(chain(*passes), chain(*computed), strict=True))
         return [found[i] for i in range(len(rows))]
 
 
@@ -280,15 +266,6 @@ def reader_of(model: Adapted, adapted: bool = True) -> Reader | None:
         layers = Encoder(model.adapter, torch.float32, trains=False)
         model.reader = Reader(layers, weights=weights)
     return cast("Reader", model.reader)
-
-
-def state_of_weights(model: Any) -> tuple[Any, ...]:
-    """Return what differs once weights have changed: training changes them where they are."""
-    return tuple((p.data_ptr(), _version(p)) for p in model.parameters())
-
-
-def _version(parameter: torch.Tensor) -> int:
-    return 0 if parameter.is_inference() else parameter._version
 
 
 def training_layers(base: Base) -> PackedLayers:

@@ -6,21 +6,20 @@ rounding. Models that are built otherwise compute as before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from choose.engines.hardware.packed_products import MOST_BYTES, replacing
+from choose.engines.hardware.packed_products import MOST_BYTES, prepared, replacing
 from choose.engines.lora.fused.frozen_layers import Encoder, is_encoder
-from choose.engines.lora.fused.training_step import Reader, state_of_weights
+from choose.engines.lora.fused.training_step import Reader
 
 if TYPE_CHECKING:
-    Forward = Callable[..., Any]
+    from choose.engines.hardware.packed_products import Forward, Forwards
 
 # Texts of several lengths, whose vectors tell whether layers compute what their names say.
 _SAMPLES = ("it", "one of two", "which of these is long?", "the third is longer than the rest")
@@ -38,30 +37,14 @@ def unpadded(model: Any) -> Iterator[bool]:
     was.
     """
     # On accelerators nothing was measured, and packed weights are for the CPU.
-    forwards = _prepared(model) if model.device.type == "cpu" else ()
+    forwards = prepared(model, _forwards) if model.device.type == "cpu" else ()
     with replacing(forwards):
         yield bool(forwards)
 
 
-class _Prepared(NamedTuple):
-    """The state of a model's weights, and what its encoders compute instead."""
-
-    state: tuple[Any, ...]
-    forwards: tuple[tuple[Any, Forward], ...]
-
-
-_PREPARED: WeakKeyDictionary[Any, _Prepared] = WeakKeyDictionary()
-
-
-def _prepared(model: Any) -> tuple[tuple[Any, Forward], ...]:
-    state = state_of_weights(model)
-    known = _PREPARED.get(model)
-    if known is None or known.state != state:
-        forwards = tuple((module, _forward(module)) for module in _encoders(model))
-        if forwards and not _same_vectors(model, forwards):
-            forwards = ()
-        known = _PREPARED[model] = _Prepared(state, forwards)
-    return known.forwards
+def _forwards(model: Any) -> Forwards:
+    forwards = [(module, _forward(module)) for module in _encoders(model)]
+    return forwards if forwards and _same_vectors(model, forwards) else ()
 
 
 def _encoders(model: Any) -> list[Any]:
@@ -78,7 +61,7 @@ def _encoders(model: Any) -> list[Any]:
     ]
 
 
-def _same_vectors(model: Any, forwards: Sequence[tuple[Any, Forward]]) -> bool:
+def _same_vectors(model: Any, forwards: Forwards) -> bool:
     """Return whether texts get the same vectors: names say little about what is computed."""
     try:
         plain = model.encode([*_SAMPLES], show_progress_bar=False)
