@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from choose.engines.environment_settings import cores, threads_setting
 
-P, T = TypeVar("P"), TypeVar("T")
+P = TypeVar("P")
+T = TypeVar("T")
 
 # First steps that are not counted: they pack weights and compile layers.
 WARM_UP = 2
