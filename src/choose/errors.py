@@ -1,7 +1,5 @@
 """Exceptions of choose; the command line shows their messages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches

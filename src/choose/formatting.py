@@ -3,8 +3,6 @@
 What was not measured is a dash, never a zero.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence

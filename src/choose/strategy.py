@@ -6,8 +6,6 @@ strategy whose ``__init__`` has them. `max_tokens` is the length to which a stra
 text: the forecast of tokens relies on it.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Those of texts are in `texts`, of records in `records`, of rankings in `rankings`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Prompting: the answer that a language model finds most likely, without and with examples."""
 
-from __future__ import annotations
-
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Rank documents for a question: by words, by meaning, by both, and by an encoder that is tuned."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Baselines without a language model for records: empty, gazetteer, pattern and tagger."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Retrieval: the training rows most similar to the test row, shown to a language model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

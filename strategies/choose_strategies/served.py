@@ -1,7 +1,5 @@
 """Served: an existing model behind an endpoint, compared as it is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 

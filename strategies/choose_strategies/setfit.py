@@ -1,7 +1,5 @@
 """Fine-tuning all weights of an encoder: contrastively, or under a head."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Baselines without a language model for texts: copy, lead, nearest and sentence."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

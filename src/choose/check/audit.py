@@ -1,7 +1,5 @@
 """Audit a labelled set: read it and compute the facts; `report/check_words` says them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version

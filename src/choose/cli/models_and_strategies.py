@@ -1,7 +1,5 @@
 """`choose strategies` and `choose models`: list what is installed, fetch weights."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from importlib.resources import files

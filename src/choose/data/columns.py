@@ -1,7 +1,5 @@
 """Find the columns of a table by name or by content, and turn its rows into examples."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Load the labelled set that a study names, and split it."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From evidence to the decision record."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any

@@ -1,7 +1,5 @@
 """Write a decision, an audit or a comparison to a file; its ending says in which form."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

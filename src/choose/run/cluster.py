@@ -6,8 +6,6 @@ fits that it has, and sends back runs. A request goes to the worker that keeps i
 idle one that has least to load.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import logging

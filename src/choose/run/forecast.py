@@ -1,7 +1,5 @@
 """What a candidate has answered, and what its next jobs will take: as the last ones, or roughly."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import inf, log

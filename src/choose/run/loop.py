@@ -3,8 +3,6 @@
 This process alone writes the store. It hands requests to an executor: this process, or a cluster.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

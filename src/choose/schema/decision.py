@@ -1,7 +1,5 @@
 """`decision.json`, schema 1: the verdict with its evidence, and the comparison of two studies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Resolve a study: the file, with flags laid over it, checked in one place."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import tomllib

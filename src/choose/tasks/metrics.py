@@ -4,8 +4,6 @@ To add one, write its line there. Of labels, say in `WEIGHTS` how it weighs the 
 answers, give its score in `own_scores` of the kind's class, such as `Writing`.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

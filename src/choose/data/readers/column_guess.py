@@ -4,8 +4,6 @@ A usual name decides alone. Else the label is a column of few values that repeat
 phrases that mostly differ; names say which of several. Where they do not, nothing is guessed.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import unicodedata

@@ -1,7 +1,5 @@
 """The candidates that can be recommended, and their order by cost."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -7,8 +7,6 @@ least expected loss. Members that the evidence cannot separate never leave the q
 are references and never what to use.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@
 `wrong_labels_limit`, which makes it ``fix-labels``. The documentation quotes their docstrings.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

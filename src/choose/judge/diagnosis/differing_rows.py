@@ -1,7 +1,5 @@
 """Rows that candidates get wrong together, and rows on which the named one and others differ."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

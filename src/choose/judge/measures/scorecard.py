@@ -5,8 +5,6 @@ So figures beside each other are of rows that all of them cover (`common_rows`).
 less than half as many as the largest would cost too many: it keeps its own, which the record names.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

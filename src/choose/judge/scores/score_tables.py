@@ -1,7 +1,5 @@
 """Score tables: a study's runs as (rows, repetitions) matrices of answers and scores."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

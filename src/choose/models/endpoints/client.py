@@ -1,7 +1,5 @@
 """HTTP client of an endpoint, the faults of its requests, and when they are sent again."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random

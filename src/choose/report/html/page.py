@@ -1,7 +1,5 @@
 """Blocks as one self-contained HTML page: no script, request or font."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache

@@ -3,8 +3,6 @@
 Nothing is wider than the console, and no sentence is cut in the middle.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections import Counter
