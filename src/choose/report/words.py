@@ -382,10 +382,6 @@ def doubts(decision: Decision) -> Iterator[str]:
         left = 1 - score.middle if score else 0.0
         yield f"On new rows, about {points(left)} are left to gain; nothing else is worth trying."
         return
-    stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
-    if score and score.value < 0.5 and decision.usable and not stated:
-        told = amount(score.value, score_noun(decision.goal))
-        yield f"If {told} is not good enough, say what is (--target 80%)."
     if decision.usable and (within := within_family(decision)):
         yield within
     if (decision.chance or 1.0) < SURE:
@@ -395,6 +391,10 @@ def doubts(decision: Decision) -> Iterator[str]:
         count, rows = len(decision.without_evidence), plural(decision.dataset.test_rows, "question")
         yield f"The answers to {count:,} of {rows} occur in no document."
     yield from _others(decision)
+    stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
+    if score and score.value < 0.5 and decision.usable and not stated:
+        told = amount(score.value, score_noun(decision.goal))
+        yield f"If {told} is not good enough, say what is (--target 80%)."
     metric = metric_of(decision.goal.get("metric", DEFAULT))
     if metric.help and metric.key != DEFAULT:
         yield f"The score is {metric.name}: {metric.help}."
@@ -450,7 +450,9 @@ def _others(decision: Decision) -> Iterator[str]:
     verdict = decision.verdict
     if decision.chance is None:
         return
-    ahead = [s.family for s in decision.scorecards if _ahead_on_equal_rows(decision, s)]
+    cards = {card.candidate: card for card in decision.scorecards}
+    best = [cards[f.best] for f in verdict.families if f.best in cards]
+    ahead = [card.family for card in best if _ahead_on_equal_rows(decision, card)]
     others = [family for family in verdict.chance if family != decision.family]
     likely = [f for f in others if verdict.chance[f] >= SPOKEN_OF or f in ahead]
     for family in sorted(likely, key=lambda family: -verdict.chance[family]):
@@ -484,14 +486,12 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
 
 
 def _ahead_on_equal_rows(decision: Decision, card: Scorecard) -> str:
-    """Say why a candidate that leads on equal rows is not named; empty where it does not lead.
-
-    The named one scores more than both did there, on more rows or after learning from more.
-    """
+    """Say why a candidate that leads by the margin on equal rows is not named; else empty."""
     own, parts = decision.card, decision.verdict.caveats
     learned = {n: one.rows or 0 for one in parts for n in one.names if one.code == PART}
     first, second = card.compared or (0.0, 0.0)
-    if not (own and own.accuracy and own.accuracy.value > first > second):
+    apart = first - second > (decision.goal.get("margin") or 0.0)
+    if not (own and own.accuracy and own.accuracy.value > first and apart):
         return ""
     noun, rows = score_noun(decision.goal), learned.get(own.candidate)
     how = f"with {rows:,} training rows" if rows else f"on its own {plural(own.rows, 'row')}"
