@@ -294,9 +294,7 @@ class World:
         return told, played.chances
 
     def _tell(self, told: Told, standing: Standing) -> None:
-        family = self.families.get(standing.named or "")
-        # Lines within a round are of fewer rows than they will be at its end.
-        if family and (standing.ended or standing.round.part == REPETITIONS):
+        if family := self.families.get(standing.named or ""):
             told.said.append(Line(self.now, family, standing.chances[standing.named or ""]))
 
     def as_grid(self) -> Told:

@@ -133,7 +133,7 @@ def test_figures_beside_each_other_are_of_the_same_rows(kind: str) -> None:
 
 def test_rows_won_are_those_of_the_fits_that_are_compared() -> None:
     at = {100: 0.7}
-    slow = candidate("lora", "fine-tuning", 0.8, 200.0, seeds=1, at=at)
+    slow = candidate("lora", "fine-tuning", 0.8, 200.0, seeds=1, at={100: 0.6})
     world = study([majority(), candidate("tfidf", "baseline", 0.79, 0.5, at=at), slow], ROWS, 0)
     part = [r for r in world.runs if r.trial.candidate != "lora" or r.trial.train_size < POOL]
     found = judge(replace(world, runs=tuple(part)), Rule())

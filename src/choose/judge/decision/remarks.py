@@ -23,7 +23,7 @@ from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
 from choose.judge.measures.scorecard import drop_of, losses_by_source
-from choose.judge.scores.promised_score import promised_score
+from choose.judge.scores.promised_score import promised_score, rates_by_others
 from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
 from choose.stats.paired import rows_needed
 from choose.stats.two_way import independent_rows, row_means
@@ -175,10 +175,10 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
     for pool in dict.fromkeys(c.pool for c in taught if c.pool < NEARLY_ALL * c.whole):
         own = [c for c in taught if c.pool == pool]
-        promised = None
+        names, promised = tuple(c.info.name for c in own), None
         if len(own) == 1 and any(c.pool > pool for c in taught):
-            promised = promised_score(own[0], candidates.accuracies[own[0].info.name])
-        names = tuple(c.info.name for c in own)
+            rate = rates_by_others(candidates.scores.candidates)[names[0]]
+            promised = promised_score(own[0], candidates.accuracies[names[0]], rate=rate)
         whole = own[0].whole
         yield Caveat(code="part-of-labels", names=names, rows=pool, whole=whole, promised=promised)
 

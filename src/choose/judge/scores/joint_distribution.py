@@ -30,7 +30,7 @@ from scipy.special import ndtr, ndtri
 
 from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
-from choose.judge.scores.promised_score import Gain, promised_gain
+from choose.judge.scores.promised_score import NONE, promised_gains
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows
 from choose.stats.two_way import Mask, row_means
 from choose.types import Floats
@@ -176,11 +176,11 @@ def joint_distribution(
     within = _covariance_of_rows(scores, weights)
     mean, error = _likeliest(scores, weights, within)
     inflation = np.sqrt(_design_effects(scores, weights, rows.clusters))
-    error = error * np.outer(inflation, inflation)
-    gains = [promised_gain(c) if promises else Gain(0.0, 0.0) for c in answered]
+    promised = promised_gains(candidates) if promises else {}
+    gains = [promised.get(c.info.name, NONE) for c in answered]
     mean = mean + [gain.mean for gain in gains]
     fits = [_between_fits(c) + gain.variance for c, gain in zip(answered, gains, strict=True)]
-    error = error + np.diag(fits)
+    error = error * np.outer(inflation, inflation) + np.diag(fits)
     place = np.array([i for i, c in enumerate(candidates) if c.main is not None])
     infos = [c.info for c in candidates]
     names, priors = tuple(i.name for i in infos), [*_priors(infos, WIDTHS)]
@@ -281,12 +281,14 @@ class _Later:
         share = np.zeros(len(self.candidates))
         share[self.answered] = (known * weights[:, None]).sum(axis=0)
         fits = np.zeros(len(self.candidates))
+        labels = {name: whole.labels for name, whole in self.planned.items()}
+        gains = promised_gains(self.candidates, labels)
         a_row = weights.sum() / len(weights)
         for i, candidate in enumerate(self.candidates):
             whole = self.planned.get(candidate.info.name, Whole(0, 0))
             share[i] = max(share[i], whole.rows * a_row)
             fits[i] = _between_fits(candidate, whole.repetitions)
-            fits[i] += promised_gain(candidate, whole.labels).variance
+            fits[i] += gains[candidate.info.name].variance
         place = self.place
         found = np.zeros((len(place), len(place)))
         ends = np.unique(share[place])
