@@ -159,7 +159,7 @@ def pretend(folder: Path) -> None:
 
     torch.tensor = lambda *a, device=None, **k: tensor(*a, **k).to(device or "cpu")
     torch.Generator = Generator
-    torch.inference_mode = torch.no_grad
+    torch.inference_mode = lambda mode=True: torch.no_grad() if mode else torch.enable_grad()
     for name, function in {
         "empty_strided": lambda size, stride, dtype=None, **_: OnCard(
             torch.empty_strided(size, stride, dtype=dtype)
