@@ -154,12 +154,24 @@ class Loop:
         return state in self._waiting
 
     def _rounds_again(self) -> Iterator[Round]:
-        """Yield the rounds on all rows again for candidates whose fits have waited."""
-        self._patient = False
+        """Yield the rounds on all rows again for candidates whose fits have waited.
+
+        An unlikely one learns from a part before: that takes a quarter, and may tell enough.
+        """
+        self._patient, chance = False, self.chances.candidates if self.chances else {}
+        few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
         going = {state for state in self._waiting if not state.out}
-        for round in (round for round in self._compared if round.rows == self._whole):
-            if own := tuple(job for job in round.jobs if self._state_of(job) in going):
-                yield replace(round, jobs=own)
+        for round in self._compared:
+            own = [job for job in round.jobs if self._state_of(job) in going]
+            if round.rows == few:
+                own = [
+                    replace(job, ask=last.ask)
+                    for job in own
+                    if (last := self._state_of(job).last[0]).trial.train_size < few
+                    and chance.get(job.trial.candidate, 1.0) * GROWTH < 1
+                ]
+            if own and round.rows in (few, self._whole):
+                yield replace(round, jobs=tuple(own))
 
     def _early_repetitions(self) -> Iterator[Round]:
         """Yield first repetitions that take less than the rows that another candidate still lacks.
@@ -187,9 +199,8 @@ class Loop:
         together = state.slow and hasattr(state.cls, "fit_group") and job.trial == whole[0].trial
         if not together or first is None or first.shortened:
             return [job]
-        return (
-            whole if self._requests.forecast(whole).seconds <= AMPLE * self.budget.left() else [job]
-        )
+        ends = self._requests.forecast(whole).seconds <= AMPLE * self.budget.left()
+        return whole if ends else [job]
 
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
@@ -218,7 +229,7 @@ class Loop:
             if state.slow and (last := state.last.get(0)):
                 size = last.trial.train_size
                 asked[size] = max(asked[size], state.had(last))
-        for job in (job for r in self.rounds if r.part == COMPARISON for job in r.jobs):
+        for job in (job for round in self._compared for job in round.jobs):
             state, ask = self._state_of(job), asked[job.trial.train_size]
             if job.ask < ask and not (state.out or state.slow or job.trial.fold):
                 yield replace(job, ask=ask)

@@ -1,7 +1,5 @@
 """Requests: jobs go to an executor while they fit the budget, and what comes of them is stored."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
