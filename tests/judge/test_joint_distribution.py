@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from choose.judge.scores.joint_distribution import (
     Known,
     Part,
     _alike,
+    _between_fits,
     _covariance_of_rows,
     _design_effects,
     _likeliest,
@@ -231,6 +234,20 @@ def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
     wanted = "costly" if costly < up else "cheap"
     assert least_loss(law, ("cheap", "costly"), 0.02) == wanted
     assert least_loss(law, ("costly",), 0.02) == "costly"
+
+
+def test_a_repetition_of_a_fifth_of_the_rows_counts_as_a_fifth_of_one() -> None:
+    """Golden, by hand: of ten rows the second fit answered two, one of them otherwise."""
+
+    def between(second: Sequence[float]) -> float:
+        right = np.full((10, 2), np.nan)
+        right[:, 0], right[: len(second), 1] = [1.0, 0.0] * 5, second
+        one: Any = SimpleNamespace(repeats=True, main=SimpleNamespace(right=right))
+        return _between_fits(one)
+
+    assumed = 4 * 0.03**2
+    assert between([1, 1]) == pytest.approx((assumed + 0.05**2 + 0.2 * 0.25**2) / 4.2 / 1.2)
+    assert between([1, 1, 1, 1, *[1, 0] * 3]) == pytest.approx((assumed + 2 * 0.1**2) / 5 / 2)
 
 
 def thin_study(seed: int) -> Evidence:

@@ -63,8 +63,8 @@ def test_demonstrations_of_its_own_are_not_cached(models: dict[str, str]) -> Non
 
 
 def test_vectors_that_were_cached_count_as_the_time_they_took(models: dict[str, str]) -> None:
-    first, vectors = fitted(models), load_encoder(models["encoder"])
-    vectors.seconds.update(dict.fromkeys(vectors.seconds, 100.0))
+    first, known = fitted(models), load_encoder(models["encoder"]).vectors
+    known.update({text: (vector, 100.0) for text, (vector, _) in known.items()})
     assert fitted(models).facts()["cached_seconds"] > 100 > first.facts()["cached_seconds"]
 
 

@@ -416,10 +416,13 @@ def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
     """
     if not candidate.repeats:
         return 0.0
-    count, seen = 1, 0.0
+    count, seen = 1.0, 0.0
     if candidate.main is not None:
-        means = np.nanmean(candidate.main.right, axis=0)
-        count, seen = len(means), float(((means - means.mean()) ** 2).sum())
+        right, known = candidate.main.right, ~np.isnan(candidate.main.right)
+        # A repetition of some rows is compared on these, and counts as their share of one.
+        shares = known.sum(axis=0) / known.any(axis=1).sum()
+        off = np.nanmean(right - row_means(right)[:, None], axis=0)
+        count, seen = float(shares.sum()), float(shares @ off**2)
     variance = (TRUST * ASSUMED_SD**2 + seen) / (TRUST + count - 1)
     return variance / max(count, repetitions)
 
