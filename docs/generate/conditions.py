@@ -5,10 +5,11 @@ from __future__ import annotations
 from inspect import getdoc, getmembers, isfunction
 
 from choose.judge.decision import verdict_kind
+from choose.report.words import upper
 
 INTRO = """# Conditions of verdicts
 
-The [list of verdicts](../methods/decision.md#which-verdict) asks them in order.
+The verdicts that use these conditions are [listed here](../methods/decision.md#which-verdict).
 
 """
 
@@ -25,7 +26,6 @@ def conditions_page() -> str:
 
 
 def _condition(docstring: str) -> str:
-    """Return a bullet: of "Return whether A. B." it is "**A.** B."."""
-    text = " ".join(docstring.split())
-    first, _, rest = text.removeprefix("Return ").removeprefix("whether ").partition(". ")
-    return f"- **{first[:1].upper()}{first[1:].rstrip('.')}.** {rest}".rstrip() + "\n"
+    """Return a bullet: of "Return whether A. B." it is "A. B."."""
+    text = " ".join(docstring.split()).removeprefix("Return whether ")
+    return f"- {upper(text)}\n"

@@ -33,8 +33,7 @@ def strategies_page() -> str:
     for family, group in groupby(found, key=lambda d: d.family):
         members = [*group]
         parts.append(f"## {family}\n")
-        heads = ("candidate", "what it is", "tasks", "decided in the fit")
-        parts.append(table(heads, map(_overview, members)))
+        parts.append(table(("candidate", "what it is", "tasks"), map(_overview, members)))
         parts += [_section(member) for member in members]
     return "\n".join(parts)
 
@@ -43,10 +42,9 @@ def _ours(found: Description) -> bool:
     return found.origin.startswith(FIRST_PARTY)
 
 
-def _overview(found: Description) -> tuple[str, str, str, str]:
-    chosen = (code(name) for name, value in found.hyperparameters.items() if value is None)
+def _overview(found: Description) -> tuple[str, str, str]:
     named = f"{code(found.name)}{', on request' if found.only_if_named else ''}"
-    return named, found.title, ", ".join(found.kinds), ", ".join(chosen)
+    return named, found.title, ", ".join(found.kinds)
 
 
 def _section(found: Description) -> str:
@@ -81,7 +79,7 @@ def _value(value: object) -> str:
     if value is Parameter.empty:
         return "none: it must be given"
     if value is None:
-        return "decided in the fit"
+        return "the strategy decides"
     if value == "":
         return "empty"
     return code(str(value).lower() if isinstance(value, bool) else value)

@@ -54,6 +54,8 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
         over = not_under(decision, card.accuracy.value + 0.001)
         assert not over.met
         assert pick in over.found
+    worse = decisions.changed(adopted(), usable=False)
+    assert not not_under(worse, 0.0).met
     unmeasured = adopted().model_copy(update={"scorecards": ()})
     assert not not_under(unmeasured, 0.0).met
 

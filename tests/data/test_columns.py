@@ -567,11 +567,13 @@ def test_u9_columns_that_hold_labels_alone_are_said_to_be_scored(tmp_path: Path)
     table = pl.DataFrame(rows, schema=["text", "label", "gpt4", "other", "flag"], orient="row")
     table.write_csv(tmp_path / "rows.csv")
     section = DataSection(path=str(tmp_path / "rows.csv"))
-    said = [note for note in read_rows(section).notes if "but labels" in note]
-    assert said == [
-        "Nothing but labels is in 'gpt4'. If these are answers of a model, score them: "
-        f"choose score {section.path} --answers gpt4"
-    ]
+    told = (
+        "Column 'gpt4' holds only labels. If these are a model's answers, score them: choose score"
+    )
+    assert f"{told} {section.path} --answers gpt4" in read_rows(section).notes
+    table.rename({"label": "team", "gpt4": "a,b"}).write_csv(section.path)
+    section = section.model_copy(update={"label_column": "team"})
+    assert any(note.endswith(f" {section.path} --gold team") for note in read_rows(section).notes)
 
 
 def test_labels_that_no_training_row_has_are_a_caveat_with_their_rows(tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def test_u3_a_family_that_was_not_measured_makes_a_guesser_no_more_usable() -> N
     assert "use" not in words.answer(found).replace("usable", "")
 
 
+def test_what_a_reference_leads_by_the_margin_is_not_usable() -> None:
+    """ "Nothing here is usable yet" stood over a record whose kind was adopt."""
+    others = [tfidf(0.47), prompt(0.47), retrieval(0.47), lora(0.47)]
+    found = judge(study([majority(0.5), *others], 25, 11), Rule())
+    assert sum(found.verdict.chance.values()) >= 0.5
+    assert (found.verdict.kind, found.verdict.usable) == ("none-works", False)
+
+
 def test_what_always_gives_one_label_is_not_usable() -> None:
     """ "Use a cheap baseline (tfidf): 93 % right", where tfidf missed 17 of 17 of the other."""
     seen = study([majority(0.6), tfidf(0.6), probe(0.6)], 300, 4)

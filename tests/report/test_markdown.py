@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from choose.errors import StudyError
 from choose.report.markdown import sentence
@@ -20,6 +21,14 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
         for place in rows:
             if lines[place - 1].startswith("| "):
                 assert widths[place] == widths[place - 1], lines[place]
+
+
+def test_backticks_of_a_path_are_quoted_where_its_command_is_pasted() -> None:
+    """They became apostrophes, and the shell ran what stood between them."""
+    page = render_markdown(decisions.decision(), store=Path("a`$(cmd)`"))
+    tokens = [one for block in MarkdownIt("commonmark").parse(page) for one in block.children or ()]
+    commands = [one.content for one in tokens if one.type == "code_inline"]
+    assert "choose report 'a`$(cmd)`' -o report.html" in commands
 
 
 def test_the_time_for_a_word_grows_with_its_length() -> None:

@@ -47,7 +47,8 @@ GATE_FLAGS = {
     "fail_under": _gate(
         float,
         "SHARE",
-        "Exit with 3 if the named candidate scores less, such as 0.85 or 85% (of --metric).",
+        "Exit with 3 if the named candidate is not usable or scores less, such as 0.85 or 85% (of "
+        "--metric).",
         parser=least_share("--fail-under"),
     ),
     "min_chance": _gate(
@@ -121,10 +122,11 @@ def not_under(decision: Decision, least: float) -> Expectation:
 
     score = decision.card.accuracy.value if decision.card and decision.card.accuracy else None
     name = metric_of(decision.goal.get("metric", DEFAULT)).name
+    found = f"{'none' if score is None else f'{score:.4g}'} ({decision.named})"
     return Expectation(
         expected=f"{name} of at least {least:g}",
-        found=f"{'none' if score is None else f'{score:.4g}'} ({decision.named})",
-        met=score is not None and score >= least,
+        found=found if decision.usable else f"{found}, which is not usable",
+        met=decision.usable and score is not None and score >= least,
     )
 
 

@@ -131,7 +131,8 @@ def show(
     else:
         newest = next(iter(stored_studies()), None)
         shown = render_full if full else render
-        stdout().print(shown(decision, store, newest is not None and newest.path == str(store)))
+        page = shown(decision, store, newest is not None and newest.path == str(store))
+        stdout().print(page, crop=False)  # a command may be wider than the screen
     try:
         written = _write_reports(decision, store, outputs=outputs, checks=checks)
         gates.enforce(checks)

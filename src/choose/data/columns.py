@@ -263,9 +263,15 @@ def columns_of_labels(table: pl.DataFrame, section: DataSection, roles: Roles) -
     free = [name for name in cells if name not in roles.named and len(cells[name]) > 1]
     if not (found := [name for name in free if cells[name] <= labels]) or section.path is None:
         return []
-    score = shlex.join(["choose", "score", section.path, "--answers", ",".join(found)])
-    told = f"Nothing but labels is in {listed([*map(quoted, found)])}."
-    return [f"{told} If these are answers of a model, score them: {score}"]
+    # Other names cannot be written after --answers; without it, score looks at all columns.
+    plain = not any(mark in name for name in found for mark in ",=")
+    answers = ("--answers", ",".join(found)) if plain else ()
+    known = section.label_column is None and "label" not in roles.by_content
+    gold = () if known else ("--gold", roles.label)
+    score = shlex.join(["choose", "score", section.path, *answers, *gold])
+    many, names = len(found) > 1, listed([*map(quoted, found)])
+    told = f"Column{'s' * many} {names} hold{'s' * (not many)} only labels."
+    return [f"{told} If these are a model's answers, score them: {score}"]
 
 
 def _distinct(column: pl.Series) -> set[str]:

@@ -353,7 +353,8 @@ def families(decision: Decision) -> Iterator[Block]:
         rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
     use = decision.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
-    spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", _alone(decision)]
+    rare = [_found_head(rare.label) for rare in verdict.rare[:1]]
+    spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", *rare, _alone(decision)]
     spare.insert(4 if whole else 1, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
     compared = words.compared_on(decision) if apart else ""
@@ -427,7 +428,7 @@ def _place(decision: Decision, card: Scorecard, apart: bool) -> dict[str, str]:
     monthly = None if usd is None or volume is None else usd * volume / 1000
     both, head = [percent(one, 0) for one in card.compared or ()], words.score_head(decision.goal)
     found = {
-        f"“{rare.label}” found": in_percent(rare.found[card.candidate] / rare.answered)
+        _found_head(rare.label): in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
         if card.candidate in rare.found
     }
@@ -443,6 +444,10 @@ def _place(decision: Decision, card: Scorecard, apart: bool) -> dict[str, str]:
         "$ a month": figure(monthly),
         "state": _state(decision, card),
     }
+
+
+def _found_head(label: str) -> str:
+    return f"“{label}” found"
 
 
 def _alone(decision: Decision) -> str:
@@ -718,10 +723,9 @@ def money(decision: Decision, say: Say) -> Iterator[Block]:
     caption = f"Training on these {learned}, and 1,000 answers, on the machine of this study"
     yield from table(caption, rows, mark=named.get(decision.named, ""))
     yield from paragraphs((words.payback(decision), words.breakevens(decision)))
-    yield Paragraph(words.about_costs(decision), "note")
+    yield from paragraphs(words.about_costs(decision), "note")
     if not words.priced(decision):
-        title = "Add prices to see dollars; stored answers are reused"
-        yield Listing(" ".join(say(PRICES)), title)
+        yield Steps([Todo(["Add prices to see dollars; stored answers are reused."], say(PRICES))])
 
 
 def _served(service: Service | None) -> dict[str, str]:
@@ -947,19 +951,22 @@ def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
 def reproduce(decision: Decision, store: Path | None) -> Iterator[Block]:
     found = "From the stored answers or from the data, with the commands to copy."
     folder = store or Path("STUDY")
-    here, settings = (shlex.quote(str(path)) for path in (folder, folder / "study.toml"))
+    report = shlex.join(("choose", "report", str(folder)))
+    compare = shlex.join(("choose", "compare", "-c", str(folder / "study.toml")))
     yield Heading("Reproduce", "again", 3, found)
-    yield Listing(
-        f"choose report {here} -o report.html    # from the stored answers, without any model\n"
-        f"choose compare -c {settings} --out again    # from the data\n"
-        f"choose report {here} again    # what differs, in pairs on the same rows"
+    yield Steps(
+        [
+            Todo(["Report from the stored answers; no model runs."], (report, "-o report.html")),
+            Todo(["Compare again, from the data."], (compare, "--out again")),
+            Todo(["See what differs, in pairs on the same rows."], (report, "again")),
+        ]
     )
     if decision.method and decision.method.settings:
         yield Listing(decision.method.settings, "The settings: study.toml")
     yield Paragraph(
         f"Install choose {decision.choose} from a checkout or wheel: no package index has "
-        "it. The settings hold no local folder and no password. A slower machine may finish fewer "
-        "trials.",
+        "it. study.toml holds no local folder and no password; the commands above name the study's "
+        "folder on the machine that wrote this page. A slower machine may finish fewer trials.",
         "note",
     )
 

@@ -51,8 +51,11 @@ def _inactive(text: str) -> str:
 
 
 def code(text: object) -> str:
-    """Return text as a code span that text cannot close."""
-    return f"`{clean(text).replace('`', chr(39))}`"
+    """Return text as it is, in a code span that text cannot close: its fence is the longest run."""
+    shown = clean(text)
+    longest = max(map(len, re.findall("`+", shown)), default=0)
+    fence, space = "`" * (longest + 1), " " * (longest > 0)
+    return f"{fence}{space}{shown}{space}{fence}"
 
 
 def markdown_page(blocks: Iterable[Block]) -> str:

@@ -363,7 +363,7 @@ def _rest(decision: Decision) -> Step | None:
 def how_sure(decision: Decision) -> str:
     """Return ``93 % sure``, or ``only 54 % sure``; empty where no family is named."""
     found = decision.chance
-    about = " of the family" * any(undecided(decision, member) for member in members(decision))
+    about = " of the family" * any(undecided(decision, other) for other in _same_family(decision))
     return "" if found is None else f"{'only ' * (found < LIKELY)}{chance(found)} sure{about}"
 
 
@@ -405,10 +405,14 @@ def members(decision: Decision) -> list[Scorecard]:
 
     Of other families these are the members that have scored more than the named one so far.
     """
-    same = {n for f in decision.verdict.families if f.family == decision.family for n in f.members}
-    found = [s for s in decision.scorecards if s.candidate in same and not s.chosen and s.accuracy]
     prompted = decision.family in ("prompting", "retrieval")
-    return [card for card in found if prompted or _higher(decision, card)]
+    return [card for card in _same_family(decision) if prompted or _higher(decision, card)]
+
+
+def _same_family(decision: Decision) -> list[Scorecard]:
+    same = {n for f in decision.verdict.families if f.family == decision.family for n in f.members}
+    cards = (card for card in decision.scorecards if card.accuracy and not card.chosen)
+    return [card for card in cards if card.candidate in same]
 
 
 def _higher(decision: Decision, card: Scorecard) -> bool:
@@ -435,8 +439,11 @@ def within_family(decision: Decision) -> str:
         compared = " against ".join(amount(one, noun) for one in card.compared or (score,))
         rows = f"{compared} on {plural(card.common or card.rows, 'row')}"
         cost = "" if usd in (None, own) or own is None else f", at {dollars(usd or 0)} for 1,000"
-        alone = f", and {amount(score, noun)} on its own {plural(card.rows, 'row')}"
-        alone *= _higher(decision, card)
+        alone = f"on its own {plural(card.rows, 'row')}"
+        if _higher(decision, card) and card.rows == card.common:
+            rows += " after training on equally many rows"
+            alone = "after training on all it had"
+        alone = f", and {amount(score, noun)} {alone}" * _higher(decision, card)
         told.append(f"{card.candidate} {rows}{cost}{alone}")
     if not others:
         return ""
@@ -1219,17 +1226,21 @@ def priced(decision: Decision) -> bool:
     return any(one.training_usd is not None or one.usd_per_1k is not None for one in costs)
 
 
-def about_costs(decision: Decision) -> str:
-    """Say what times and dollars are, and whose prices: none is built in."""
-    said = "Times are by the clock on this machine, so other work on it makes them longer."
-    if not priced(decision):
-        return said
-    hour = decision.goal.get("usd_per_hour")
-    own = f", a machine at {dollars(hour)} an hour among them" if hour else ""
-    return (
-        f"{said} Dollars are at the prices that were given for this study{own}: choose has no "
-        "price list, so compare them with today's."
-    )
+def about_costs(decision: Decision) -> Iterator[str]:
+    """Say what times and dollars are, where a table shows any, and whose prices."""
+    costs = [card.cost for card in decision.scorecards if card.accuracy]
+    if any(one.fit_seconds is not None or one.ms_per_item is not None for one in costs):
+        yield (
+            "Times are wall-clock times on the machine of this study; other work on it makes them "
+            "longer."
+        )
+    if priced(decision):
+        hour = decision.goal.get("usd_per_hour")
+        own = f" (machine: {dollars(hour)} an hour)" if hour else ""
+        yield (
+            f"Dollar figures use the prices given for this study{own}. choose has no price list; "
+            "check them against current prices."
+        )
 
 
 def breakevens(decision: Decision) -> str:

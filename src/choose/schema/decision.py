@@ -332,7 +332,8 @@ class Verdict(Record):
             to call can be wrong.
         leads: by other family how far it leads the named one, where it is the one to use.
         unmeasured: families of the study of which nothing was measured; their chance is the prior.
-        usable: whether the named candidate is more likely than not to beat every reference.
+        usable: whether the named candidate is more likely than not to beat every reference, and
+            none scores more by the margin.
         done: whether the choice is sure and less than the margin is left to gain (1 less the middle
             of its interval).
         caveats: what no chance counts, the most serious first.
@@ -441,15 +442,7 @@ class Decision(File):
 
     @property
     def usable(self) -> bool:
-        """Whether to use what is named: none that reads nothing scores more, by the margin."""
-        members = {name for family in self.verdict.families for name in family.members}
-        margin = self.goal.get("margin") or 0.0
-        return self.verdict.usable and not any(
-            card.difference is not None and card.difference.value > margin
-            for card in self.scorecards
-            if card.family == "baseline" and card.candidate not in members
-            if not (card.beyond or card.errors)
-        )
+        return self.verdict.usable
 
     @property
     def loss(self) -> float:

@@ -110,6 +110,12 @@ def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(choose, server, t
     assert not (tmp_path / "st").exists()
 
 
+def test_a_server_on_this_machine_without_prices_is_used_without_asking(choose, server):
+    flags = ["--model", "gpt-x", "--base-url", server.url, "--out", "st"]
+    assert choose("compare", "words.csv", "-s", "prompt", *QUICK, *flags).code == 0
+    assert server.asked
+
+
 class Terminal:
     """Standard input or error of a person at a terminal."""
 

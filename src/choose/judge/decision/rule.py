@@ -234,13 +234,14 @@ class Case:
     def usable(self) -> bool:
         """Return whether what is named is more likely than not to do better than every floor.
 
-        None is usable where every candidate breaks a limit, or answers as a floor does. A family
-        that was not measured does not count for one that was.
+        None is usable where every candidate breaks a limit, answers as a floor does, or scores less
+        than one by more than the margin. A family that was not measured does not count for one that
+        was.
         """
         floors = self.candidates.floors
-        gains = (self.candidates.gain(self.named, floor) for floor in floors if floor != self.named)
-        alike = any(gain is not None and gain.discordance == 0 for gain in gains)
-        if self.candidates.nearest is not None or self.named in floors or alike:
+        leads = (self.candidates.gain(floor, self.named) for floor in floors if floor != self.named)
+        beaten = any(g is not None and (g.discordance == 0 or g.value > self.margin) for g in leads)
+        if self.candidates.nearest is not None or self.named in floors or beaten:
             return False
         chances = self.chances.families
         unmeasured = sum(chances.get(family, 0.0) for family in self.chances.unmeasured)

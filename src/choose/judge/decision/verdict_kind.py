@@ -47,24 +47,17 @@ def kind_of(case: Case) -> Kind:
     return "baseline-is-enough" if case.family == "baseline" else "adopt"
 
 
-def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:
-    """Return what limits a candidate that reads documents more than reading does, if anything.
-
-    The documents do where more questions have an answer that occurs nowhere than points are lost
-    for any other cause; retrieval does where it surely loses most.
-    """
-    split = next((s for s in case.splits if s.candidate == case.named), None)
-    if split is None or len(case.candidates.families) < 2 or target_met(case):
-        return None
-    first, missing = split.gaps[0], case.without_evidence
-    if missing is not None and missing.value > max(case.margin, first.loss.value):
-        return "fix-documents" if (missing.low or 0.0) > case.margin else None
-    sure = first.largest >= SURELY and (first.loss.low or 0.0) > case.margin
-    return "fix-retrieval" if first.name == "retrieval" and sure else None
-
-
-def target_met(case: Case) -> bool:
-    return case.sure and case.target == "met"
+def conflicts_limit(case: Case) -> bool:
+    """Return whether most errors are on texts that have two labels, for certain."""
+    table = case.candidates.scores[case.named].main
+    assert table is not None
+    if not table.rows.labels:
+        return False
+    exact = table.answers == table.rows.targets[table.complete][:, None]
+    wrong = exact.mean(axis=1) < 0.5
+    errors = int(wrong.sum())
+    conflicting = int((wrong & table.rows.conflicting[table.complete]).sum())
+    return errors > 0 and wilson(conflicting, errors)[0] > 0.5
 
 
 def doubted_labels_limit(case: Case) -> bool:
@@ -98,19 +91,6 @@ def wrong_labels_limit(
     return wrong.low > (1 - best.low) / 2
 
 
-def conflicts_limit(case: Case) -> bool:
-    """Return whether most errors are on texts that have two labels, for certain."""
-    table = case.candidates.scores[case.named].main
-    assert table is not None
-    if not table.rows.labels:
-        return False
-    exact = table.answers == table.rows.targets[table.complete][:, None]
-    wrong = exact.mean(axis=1) < 0.5
-    errors = int(wrong.sum())
-    conflicting = int((wrong & table.rows.conflicting[table.complete]).sum())
-    return errors > 0 and wilson(conflicting, errors)[0] > 0.5
-
-
 def may_grow(case: Case) -> bool:
     """Return whether some candidate is likely to reach the target with more labels.
 
@@ -127,6 +107,26 @@ def may_grow(case: Case) -> bool:
     return bool(
         case.candidates.accuracies[growth.candidate].value + DOUBLINGS * a_doubling >= target
     )
+
+
+def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:
+    """Return whether documents or retrieval limit what is named more than reading does.
+
+    The documents do where more questions have an answer that occurs nowhere than points are lost
+    for any other cause; retrieval does where it surely loses most.
+    """
+    split = next((s for s in case.splits if s.candidate == case.named), None)
+    if split is None or len(case.candidates.families) < 2 or target_met(case):
+        return None
+    first, missing = split.gaps[0], case.without_evidence
+    if missing is not None and missing.value > max(case.margin, first.loss.value):
+        return "fix-documents" if (missing.low or 0.0) > case.margin else None
+    sure = first.largest >= SURELY and (first.loss.low or 0.0) > case.margin
+    return "fix-retrieval" if first.name == "retrieval" and sure else None
+
+
+def target_met(case: Case) -> bool:
+    return case.sure and case.target == "met"
 
 
 def _undecided(case: Case) -> Kind:

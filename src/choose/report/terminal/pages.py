@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.style import Style
@@ -33,6 +33,7 @@ from choose.report.blocks import (
     Paragraph,
     Steps,
     Table,
+    Todo,
     Tone,
     decision_blocks,
     screen_blocks,
@@ -98,7 +99,10 @@ def fold(text: str, width: int, style: str = "") -> Text:
 
 
 def command_lines(parts: Sequence[str], width: int) -> str:
-    """Break a command between its parts, with backslashes, so that it can be copied as shown."""
+    """Break a command between its parts, with backslashes, so that it can be copied as shown.
+
+    A first part that is wider stays whole.
+    """
     first, *others = map(clean, parts)
     if cell_len(" ".join((first, *others))) <= width:
         return " ".join((first, *others))
@@ -131,8 +135,11 @@ class Page:
 
     def _lines(self, console: Console, options: ConsoleOptions) -> list[list[Segment]]:
         def lines(blocks: Iterable[Block]) -> list[list[Segment]]:
-            laid_out = Group(*_parts(blocks, options.max_width))
-            return console.render_lines(laid_out, options, pad=False)
+            found = list[list[Segment]]()
+            for part in _parts(blocks, options.max_width):
+                wide = options.update_width(max(options.max_width, _uncut(part)))
+                found += console.render_lines(part, wide, pad=False)
+            return found
 
         if not self.fitted:
             return lines(self.blocks)
@@ -217,7 +224,7 @@ def _parts(blocks: Iterable[Block], width: int) -> Iterator[RenderableType]:
             yield Text()
         inside = bool(before) and not isinstance(block, Heading)
         for part in _part(block, width - INDENT):
-            yield Padding(part, (0, 0, 0, INDENT * inside))
+            yield part if _uncut(part) else Padding(part, (0, 0, 0, INDENT * inside))
         before = block
 
 
@@ -232,8 +239,8 @@ def _part(block: Block, width: int) -> Iterator[RenderableType]:
         case Bullets(items):
             yield pairs((("•", text) for text in items), gap=1)
         case Steps(items):
-            numbered = enumerate(items, 1)
-            yield pairs(((f"{n}.", _step(s.text, s.command, width)) for n, s in numbered), gap=1)
+            for number, step in enumerate(items, 1):
+                yield from _step(f"{number}.", step, width)
         case Facts(items):
             yield pairs(map(_fact, items))
         case Table():
@@ -267,9 +274,21 @@ def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
         yield fold(f"{block.data}: {block.size}", width, "dim")
 
 
-def _step(text: str, command: Sequence[str], width: int) -> Text:
-    shown = fold(text, width - 3)
-    return shown.append(f"\n{command_lines(command, width - 3)}", "cyan") if command else shown
+def _step(number: str, step: Todo, width: int) -> Iterator[RenderableType]:
+    """Yield what to do and, below it, its command: indented here, as it may be wider."""
+    beside = len(number) + 1
+    yield pairs([(number, fold(step.text, width - beside))], gap=1)
+    if step.command:
+        lines = command_lines(step.command, width - beside).split("\n")
+        before = " " * (INDENT + beside)
+        yield Text("\n".join(f"{before}{line}" for line in lines), "cyan", no_wrap=True)
+
+
+def _uncut(part: RenderableType) -> int:
+    """Return the columns of a command, else 0: the terminal wraps it, so that it can be copied."""
+    if isinstance(part, Text) and part.no_wrap:
+        return max(map(cell_len, part.plain.split("\n")))
+    return 0
 
 
 def _fact(fact: Fact) -> tuple[Text, Text]:
