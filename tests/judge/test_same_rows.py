@@ -131,17 +131,20 @@ def test_figures_beside_each_other_are_of_the_same_rows(kind: str) -> None:
         assert len({rows[-1] for rows in counts.values()}) >= 4, "noise, typos, settings and sizes"
 
 
-def test_rows_won_are_those_of_the_fits_that_are_compared() -> None:
+@pytest.mark.parametrize(("metric", "seeds"), [("accuracy", 1), ("accuracy", 3), ("balanced", 2)])
+def test_rows_won_less_those_lost_are_the_difference(metric: str, seeds: int) -> None:
+    """148:185 of 1,451 rows, which is 2.5 points, was printed beside 3.4."""
     at = {100: 0.7}
-    slow = candidate("lora", "fine-tuning", 0.8, 200.0, seeds=1, at={100: 0.6})
+    slow = candidate("lora", "fine-tuning", 0.8, 200.0, seeds=seeds, at={100: 0.6})
     world = study([majority(), candidate("tfidf", "baseline", 0.79, 0.5, at=at), slow], ROWS, 0)
     part = [r for r in world.runs if r.trial.candidate != "lora" or r.trial.train_size < POOL]
-    found = judge(replace(world, runs=tuple(part)), Rule())
+    found = judge(replace(world, runs=tuple(part)), Rule(metric=metric))
     (lora,) = (one for one in found.scorecards if one.candidate == "lora")
     assert lora.difference
     assert lora.won
     assert lora.lost
-    assert (lora.won - lora.lost) / lora.common == pytest.approx(lora.difference.value)
+    half = pytest.approx(lora.difference.value, abs=0.51 / lora.common)
+    assert (lora.won - lora.lost) / lora.common == half
 
 
 def test_a_member_is_named_for_what_was_measured_and_not_for_what_it_promises() -> None:

@@ -212,8 +212,7 @@ _LETTERS = re.compile(r"\b(?!(?:to|of|vs|under|s|min|h)\b)[^\W\d_]+")
 
 def is_figure(cell: str) -> bool:
     """Return whether a cell holds a figure, a range, a dash or nothing."""
-    known = cell in (DASH, words.TOO_WIDE, "")
-    return known or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
+    return cell in (DASH, "") or (any(map(str.isdigit, cell)) and not _LETTERS.search(cell))
 
 
 def table(caption: str, rows: Iterable[Mapping[str, str]], **how: Any) -> Iterator[Block]:
@@ -350,7 +349,7 @@ def families(decision: Decision) -> Iterator[Block]:
     ]
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
-        rows.append({"family": "none of these", "chance": chance_cell(decision, rest)})
+        rows.append({"family": "none beats guessing", "chance": chance_cell(decision, rest)})
     use = decision.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
     rare = [_found_head(rare.label) for rare in verdict.rare[:1]]
@@ -367,9 +366,7 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, apart: bool
     if decision.goal.get("volume"):
         del own["$ per 1,000"]
     if (gap := card.difference) and not card.chosen:
-        low, high = -1 if gap.low is None else gap.low, 1 if gap.high is None else gap.high
-        vague = high - low > words.TOLD and low <= 0 <= high
-        own[f"against {decision.named}"] = words.TOO_WIDE if vague else plus_minus(gap)
+        own[f"against {decision.named}"] = plus_minus(gap)
     del own["state"]
     named = {"family": family if member == family else f"{family}: {member}"}
     head, rows = f"rows of {decision.dataset.test_rows:,}", own["rows"].partition(" ")[0]

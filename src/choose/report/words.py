@@ -227,8 +227,8 @@ def _longest_prefix(text: str, width: int) -> str:
 # A family with less chance than this has no row, or no sentence; and a loss below this is none.
 POSSIBLE, SPOKEN_OF, NO_LOSS = 0.02, 0.05, 0.0005
 
-# Below so many rows, a share of rows is told as a count; what is told of a range as wide as this.
-FEW, TOLD, TOO_WIDE = 30, 0.5, "range too wide"
+# Below so many rows, a share of rows is told as a count; a range as wide as this is not told.
+FEW, TOLD = 30, 0.5
 
 # How an answer is meant.
 Mood = Literal["", "good", "bad", "wait"]
@@ -482,14 +482,14 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     who, gap = upper(_named(decision, family, best)), card.difference if card else None
     why = _ahead_on_equal_rows(decision, card) if card else ""
     if odds > (decision.chance or 0.0):
-        told = f"to be within {points(margin)} for less" if cheaper else "to be the right choice"
+        told = f"to be within {points(margin)} and cheaper" if cheaper else "to be the right choice"
         yield f"{who} is more likely ({chance(odds)}) {told}, but gives up more if it is not{why}."
     elif not cheaper or lead >= margin > 0:
         by = f", by about {_points(lead)} if so"
         by *= odds >= LONG_ODDS and lead >= NO_LOSS and not _too_close(decision)
-        yield f"{who} may be the better choice ({chance(odds)} chance){by}{why}."
+        yield f"{who} may be better ({chance(odds)} chance){by}{why}."
     elif odds >= LONG_ODDS or gap is None or gap.value >= -margin:
-        yield f"{who} may do as well for less ({chance(odds)} chance){why}."
+        yield f"{who} may do as well and costs less ({chance(odds)} chance){why}."
 
 
 def _ahead_on_equal_rows(decision: Decision, card: Scorecard) -> str:
@@ -517,8 +517,10 @@ def _points(value: float) -> str:
 
 # What could make the comparison itself misleading.
 
-# Who learned from a part of the training rows.
+# Who learned from a part of the training rows, and whose model is not shown to beat guessing.
 PART: CaveatCode = "part-of-labels"
+BLIND: CaveatCode = "no-evidence"
+TOGETHER = (PART, BLIND)
 
 _CAVEATS: dict[CaveatCode, str] = {
     "agreement": "The score is agreement with {first}, and does not say who is right. To find out, "
@@ -534,8 +536,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} meets --max-ms is unknown: none of its answers was timed.",
-    "no-evidence": "{Families} with a small model {was} not shown to beat guessing, which "
-    "says nothing about a larger {stronger}.",
+    "no-evidence": "{blind} not shown to beat guessing, which says nothing about a larger "
+    "{stronger}.",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
     "part-of-documents": "All candidates searched the same {rows} of {whole} passages; finding is "
@@ -553,9 +555,10 @@ ENDS = Beyond(limit="ends")
 
 
 def caveats(decision: Decision) -> list[str]:
-    """Return the sentences of all caveats; one says who learned from a part of the rows."""
-    parts = [one for one in decision.verdict.caveats if one.code == PART]
-    return [_caveat(decision, one) for one in decision.verdict.caveats if one not in parts[1:]]
+    """Return the sentences of all caveats; one says all of those of `TOGETHER` of a code."""
+    every = decision.verdict.caveats
+    codes = [one.code if one.code in TOGETHER else str(n) for n, one in enumerate(every)]
+    return [_caveat(decision, c) for n, c in enumerate(every) if codes[n] not in codes[:n]]
 
 
 def _caveat(decision: Decision, caveat: Caveat) -> str:
@@ -578,6 +581,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
             "only": f"{be} the only {' '.join([noun + 's' * several, *where])} that {facts['was']}",
             "larger": "larger ones" if several else "a larger one",
             "learned": _learned(decision),
+            "blind": _blind(decision),
             "shares": f"{before} of the training rows and {now} of the test rows",
         }
     )
@@ -593,7 +597,26 @@ def _learned(decision: Decision) -> str:
     promised = listed(each)
     said = names.replace(" from ", " learned from ", 1)
     whole = f"{parts[0].whole or 0:,}" if parts else ""
-    return f"Of {whole} training rows, {said}{promised and f'; with all of them, {promised}'}."
+    then = f"; with all of them, {promised}" if promised else ", so this may change"
+    return f"Of {whole} training rows, {said}{then}."
+
+
+def _blind(decision: Decision) -> str:
+    """Say which families were not shown to beat guessing, with what model, and both scores."""
+    parts = [one for one in decision.verdict.caveats if one.code == BLIND]
+    families, noun = [name for one in parts for name in one.names], score_noun(decision.goal)
+    best = {result.best for result in decision.verdict.families if result.family in families}
+    models = {c.model for c in decision.scorecards if c.candidate in best and c.model}
+    scores = "; ".join(
+        f"{' against '.join(amount(share, noun) for share in one.shares)} on "
+        f"{plural(one.rows or 0, 'row')}"
+        for one in parts
+        if one.shares
+    )
+    who = upper(listed([called(decision, family) for family in families]))
+    model = listed(sorted(map(short_model, models))) or "a small model"
+    was = "was" if len(families) == 1 else "were"
+    return f"{who} with {model}{scores and f' ({scores})'} {was}"
 
 
 def _worth_telling(caveat: Caveat) -> Estimate | None:
@@ -622,9 +645,12 @@ def missed_labels(decision: Decision) -> Iterator[str]:
     """Say how many rows of a rare label the named candidate misses, if any, and who fewest."""
     for rare in decision.verdict.rare:
         (first, found), *others = rare.found.items()
-        said = f"{first} misses {rare.answered - found:.0f} of {rare.answered:,}"
-        if others and others[0][1] >= found + 1:
-            said += f", {others[0][0]} {rare.answered - others[0][1]:.0f}"
+        shown = others[:1] if others and others[0][1] >= found + 1 else []
+        missed = [rare.answered - count for _, count in ((first, found), *shown)]
+        whole = all(count.is_integer() for count in missed)
+        one, *more = (f"{n:.0f}" if whole else in_percent(n / rare.answered) for n in missed)
+        said = f"{first} misses {one} of {'' if whole else 'the '}{rare.answered:,}"
+        said += "".join(f", {name} {n}" for (name, _), n in zip(shown, more, strict=True))
         if rare.answered - found >= 0.5:
             yield f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
 
@@ -744,8 +770,8 @@ def apart(decision: Decision) -> bool:
 
 def compared_on(decision: Decision) -> str:
     """Say which rows the compared figures of a table are of; empty where all are of the same."""
-    told = "Both scores and their difference are on rows that both answered, each trained on "
-    return f"{told}equally many rows." if apart(decision) else ""
+    told = "Both scores are on rows that both answered, each trained on equally many rows."
+    return told if apart(decision) else ""
 
 
 # What to do next: the sentences of each step, the first of which says it; one without content goes.
@@ -775,11 +801,8 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     "finish": ("Finish what was left out ({items}).", "{on}"),
     "finish-paid": ("Finish what was left out ({items}): --max-usd was used up.", "{on}"),
     "finish-rows": ("{more_rows}.", "{on}"),
-    "labels-for-gain": (
-        "More {labels} would help {first}: it gains {gain} with {needed}.",
-        "{effort}",
-    ),
-    "labels-for-target": ("{first} would reach {score} with {needed}.", "{effort}"),
+    "labels-for-gain": ("Add {needed}: {first} would gain {gain}.", "{effort}"),
+    "labels-for-target": ("Add {needed}: {first} would reach {score}.", "{effort}"),
     "rare-label": (
         "Judge by a metric that counts {rare}: --metric balanced (every label equally).",
     ),
@@ -797,10 +820,10 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "{effort}",
     ),
     "still-rising": (
-        "More {labels} still help {first}: from {count} to {all} it gained {gained}.",
+        "Add more {labels}: from {count} to {all}, {first} gained {gained}.",
         "{effort}",
     ),
-    "stronger": ("Try {model}.", "{worth}"),
+    "stronger": ("Try {model}{uncounted}.", "{worth}"),
     "takeover": ("Let {first} answer what it is sure of, and {second} the rest.",),
     "too-few": ("Label more test rows: {count} cannot separate {first} and {second}.", "{effort}"),
 }
@@ -814,7 +837,7 @@ def sentences_of(decision: Decision, step: Step) -> list[str]:
 def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the step itself."""
     words, needed, share = words_in(decision), step.labels, step.share or 0.0
-    about = ""
+    about = f"more {words.labels}"
     if needed is not None:
         most = "or more" if needed.high is None else f"to {needed.high:,.0f}"
         about = f"about {needed.value:,.0f} ({needed.low:,.0f} {most}) more {words.labels}"
@@ -862,6 +885,7 @@ def _more_of(decision: Decision, step: Step) -> dict[str, str]:
         "whose": f", as measured with {name}" if name != decision.named else "",
         "unread": f"It misses the evidence of {rows_named(missed[0], 8)}." if any(missed) else "",
         "model": f"{'a stronger' if step.names else 'an'} {more['stronger']} ({more['flag']})",
+        "uncounted": "; the chances leave it out" * (decision.chance is not None),
         "worth": _worth_trying(decision, step),
     }
 

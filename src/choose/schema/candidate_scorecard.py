@@ -305,7 +305,9 @@ class Scorecard(Record):
             common rows, each trained on equally many.
         common: the rows that both answered.
         won: common rows that this candidate answers better than the chosen one; null for that one.
-        lost: common rows that it answers worse.
+            Of several runs or graded answers these are sums of the differences of mean scores by
+            row, rounded: (won - lost) / common is `difference`, to half a row.
+        lost: common rows that it answers worse, likewise.
         beyond: the limits of the study that it breaks, for which it is never named.
     """
 

@@ -171,8 +171,9 @@ class Caveat(Record):
             ``part-of-documents``: all searched `rows` of the `whole` passages;
             ``part-of-labels``: the members shown for families that learned from `rows` of the
             `whole` training rows; ``failed``; ``small-model``: models that were prompted;
-            ``no-evidence``: families whose small model is not shown to beat guessing, which says
-            nothing of them; ``may-have-seen``: candidates whose model may know the test rows;
+            ``no-evidence``: a family whose small model is not shown to beat guessing, which says
+            nothing of it (`shares`: the two scores, on `rows`); ``may-have-seen``: candidates whose
+            model may know the test rows;
             ``labels-hide-success``, ``target-open``; ``looks``: how often these rows were judged
             (`rows`); ``shift``: a label that is far more, or less, common among the test rows
             (`shares`: of training and test rows); ``leak``: test rows that the training file held

@@ -8,13 +8,12 @@ from choose.judge.decision.rule import Case
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.measures.costs import breakeven, label_usd
 from choose.judge.measures.scorecard import common_rows, scorecard
-from choose.judge.measures.text_metrics import EQUAL, text_figures
-from choose.judge.scores.paired_comparison import common_pool, estimate_of, side_at
-from choose.judge.scores.score_tables import RETRAINING, CandidateScores
+from choose.judge.measures.text_metrics import text_figures
+from choose.judge.scores.paired_comparison import common_pool, estimate_of, side_at, side_by_side
+from choose.judge.scores.score_tables import RETRAINING, WHOLE, CandidateScores
 from choose.schema.candidate_scorecard import Payback, Scorecard
 from choose.schema.decision import FamilyResult, Pair
-from choose.stats.paired import holm
-from choose.stats.two_way import row_means
+from choose.stats.paired import aligned, holm
 from choose.types import Family
 
 
@@ -67,17 +66,26 @@ def _against(candidates: Candidates, candidate: CandidateScores, named: str) -> 
         "compared": pair.scores if pair else None,
         "common": rows if name == named else pair.rows if pair else 0,
         "beyond": candidates.beyond.get(name, ()),
-        **_rows_won(candidates.scores[named], candidate),
+        **(_rows_won(candidates.scores[named], candidate) if pair else {}),
     }
 
 
 def _rows_won(named: CandidateScores, other: CandidateScores) -> dict[str, int]:
-    """Return on how many common rows another scores higher and lower, where both learned alike."""
-    if other is named or (pool := common_pool(other, named)) is None:
+    """Return what another wins and loses on common rows, where both learned alike, in rows.
+
+    These are sums of how far the mean scores of a row are apart, over its runs: after one run each,
+    of right and wrong answers, they are counts. Won minus lost, of all common rows, is the
+    difference of the two to half a row, so that rows have the weights of the metric.
+    """
+    if (pool := common_pool(other, named)) is None:
         return {}
     theirs, own = side_at(other, pool).table, side_at(named, pool).table
-    ahead = row_means(theirs.right) - row_means(own.right)
-    return {"won": int((ahead > EQUAL).sum()), "lost": int((ahead < -EQUAL).sum())}
+    x, y, common, _ = aligned(*side_by_side(theirs, own, pool != WHOLE))
+    ahead, weights = x.mean(axis=1) - y.mean(axis=1), own.rows.weights_of(common)
+    if weights is not None:
+        ahead *= weights / weights.mean()
+    won = round(float(ahead.clip(0.0).sum()))
+    return {"won": won, "lost": won - round(float(ahead.sum()))}
 
 
 def pairs_of(case: Case) -> tuple[Pair, ...]:

@@ -19,7 +19,6 @@ from choose.judge.decision.more_labels import (
     RowsNeeded,
     forecast_nearest_target,
     forecast_of_margin,
-    gain_from_labels,
     more_rows,
     steepest_gain,
 )
@@ -211,8 +210,7 @@ def _more_labels(case: Case) -> Iterator[Step]:
         facts = _labels(case, forecast, forecast.margin)
         yield Step(kind="label-more", code="labels-for-gain", share=forecast.margin.gain, **facts)
         return
-    names = tuple(name for name in case.candidates.names if _may_catch_up(case, name))
-    yield from _rising(case, names)
+    yield from _rising(case, (case.named, *case.rivals))
 
 
 def _toward_target(case: Case, forecast: CurveForecast) -> Step:
@@ -246,15 +244,6 @@ def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
             total=growth.labels,
             gained=growth.gained.estimate(),
         )
-
-
-def _may_catch_up(case: Case, name: str) -> bool:
-    """Return whether a candidate may be used, or as large a gain from labels would level it."""
-    if name in (case.named, *case.rivals, *case.near):
-        return True
-    growth = gain_from_labels(case.candidates.scores[name])
-    behind = case.candidates.gain(case.named, name)
-    return growth is not None and behind is not None and behind.value <= growth.gained.value
 
 
 def _separate(case: Case, kind: Kind) -> Iterator[Step]:

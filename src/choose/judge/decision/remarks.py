@@ -110,8 +110,8 @@ def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat
         yield Caveat(code="few-clusters", rows=max(Counter(rows.clusters).values()))
     if len(rows.targets) < ROUGH:
         yield Caveat(code="few-rows", rows=len(rows.targets))
-    if blind := without_evidence(candidates):
-        yield Caveat(code="no-evidence", names=blind)
+    if blind := [*_no_evidence(candidates)]:
+        yield from blind
     elif case.family not in PROMPTED and (small := small_models(candidates)):
         yield Caveat(code="small-model", names=small)
     if case.target == "open":
@@ -190,18 +190,12 @@ def small_models(candidates: Candidates) -> tuple[str, ...]:
     return () if any(map(strong, prompted)) else tuple(sorted(small))
 
 
-def without_evidence(candidates: Candidates) -> tuple[str, ...]:
-    """Return prompted families whose small model is not shown to beat guessing: no evidence."""
-    if not small_models(candidates):
-        return ()
-    return tuple(
-        family
-        for family, best in candidates.best.items()
-        if family in PROMPTED and candidates.scores[best].info.model
-        if any(not _beats(candidates, best, floor) for floor in candidates.floors)
-    )
-
-
-def _beats(candidates: Candidates, name: str, floor: str) -> bool:
-    lead = candidates.gain(name, floor)
-    return lead is not None and lead.low > 0
+def _no_evidence(candidates: Candidates) -> Iterator[Caveat]:
+    """Yield prompted families whose small model is not shown to beat guessing: no evidence."""
+    for family, best in candidates.best.items() if small_models(candidates) else ():
+        leads = [candidates.gain(best, floor) for floor in candidates.floors]
+        prompted = family in PROMPTED and candidates.scores[best].info.model
+        if prompted and any(lead is None or lead.low <= 0 for lead in leads):
+            least = min(filter(None, leads), key=lambda lead: lead.value, default=None)
+            rows, both = (least.rows, least.scores) if least else (None, None)
+            yield Caveat(code="no-evidence", names=(family,), rows=rows, shares=both)

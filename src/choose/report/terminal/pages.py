@@ -258,7 +258,7 @@ def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
         about, size = clean(f"{block.question} {block.data}?"), block.size
         while cell_len(about) + 3 + cell_len(size) > width and ", " in size:
             size = size.rpartition(", ")[0]
-        yield from (literal(shorten(f"{about}   {size}", width), "dim"), Text())
+        yield literal(shorten(f"{about}   {size}", width), "dim")
     if block.sure:
         width = min(width + INDENT, READ)
         grid = Grid.grid(padding=(0, GAP, 0, 0), pad_edge=False)
