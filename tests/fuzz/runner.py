@@ -2,7 +2,8 @@
 
 A case passes if the command accepts the input (exit 0, or 3 for a gate that is not met) and changes
 no file that was there before, or refuses it: exit 2, one line on stderr that names what is wrong,
-nothing on stdout and nothing written. Warnings of libraries on stderr count as failures.
+nothing on stdout and nothing written. A warning that a library writes to stderr, through Python or
+not, is a failure.
 """
 
 import os
