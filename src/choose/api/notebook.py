@@ -263,7 +263,7 @@ def printed(page: Any) -> str:
     text = StringIO()
     # Pages draw for a terminal only.
     size: dict[str, Any] = {"width": 80, "height": 40, "force_terminal": True}
-    Console(file=text, color_system=None, highlight=False, **size).print(page)
+    Console(file=text, color_system=None, highlight=False, **size).print(page, crop=False)
     return text.getvalue().rstrip("\n")
 
 

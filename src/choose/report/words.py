@@ -482,8 +482,11 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     who, gap = upper(_named(decision, family, best)), card.difference if card else None
     why = _ahead_on_equal_rows(decision, card) if card else ""
     if odds > (decision.chance or 0.0):
-        told = f"to be within {points(margin)} and cheaper" if cheaper else "to be the right choice"
-        yield f"{who} is more likely ({chance(odds)}) {told}, but gives up more if it is not{why}."
+        told = "to be the right choice, but gives up more if it is not"
+        if cheaper:
+            near = f"within {points(margin)} of {decision.named} at a lower cost"
+            told = f"to come {near}, but gives up more if it does not"
+        yield f"{who} is more likely ({chance(odds)}) {told}{why}."
     elif not cheaper or lead >= margin > 0:
         by = f", by about {_points(lead)} if so"
         by *= odds >= LONG_ODDS and lead >= NO_LOSS and not _too_close(decision)
