@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 
 def machine(threads: int) -> str:
@@ -49,9 +50,7 @@ def operations(work: Callable[[], object]) -> int:
 
     formulas = {torch.ops.mkldnn._linear_pointwise: product}
     # Operations are counted in this thread only, so none else may compute.
-    threads = os.environ.get("CHOOSE_THREADS", "")
-    os.environ["CHOOSE_THREADS"] = "1"
-    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+    alone = patch.dict(os.environ, CHOOSE_THREADS="1")
+    with alone, FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         work()
-    os.environ["CHOOSE_THREADS"] = threads
     return int(counter.get_total_flops())

@@ -167,49 +167,54 @@ def many_trials(quick: bool) -> Iterator[str]:
     of the clock stand beside them.
     """
     choose.run.trial.perf_counter = process_time  # what a trial says it took
-    count, data = TRIALS // (10 if quick else 1), rows(ROWS)
-    jobs = trials_of(data, count)
-    tfidf = sum(job.trial.candidate == "tfidf" for job in jobs)
+    data = rows(ROWS)
+    jobs = trials_of(data, TRIALS // (10 if quick else 1))
     with tempfile.TemporaryDirectory() as folder:
         store = Store.create(Path(folder) / "study")
         settings = study("majority", "tfidf")
         store.begin(settings.model_dump(mode="json", exclude_none=True), data)
         candidates = [Candidate(name=name, strategy=name) for name in ("majority", "tfidf")]
         store.plan((job.trial for job in jobs), describe_candidates(settings, candidates))
-        memory, own = list[float](), list[float]()
-        start, began = process_time(), perf_counter()
-
-        class Watch:
-            def job(self, job: Job, run: Run | None) -> None:
-                if run is not None:
-                    own.append(run.seconds_spent or 0.0)
-                    memory.append(resident_mb())
-
-            def standing(self, standing: Standing) -> None:
-                """Say nothing."""
-
-        watch = Watch()
-
-        round = Round(0, COMPARISON, ROWS, 0, tuple(jobs))
-        pools = Pools(data)
-        Loop(rounds=[round], pools=pools, store=store, budget=Budget(), observer=watch).run()
-        seconds, clock = process_time() - start, perf_counter() - began
-        beside = (seconds - sum(own)) / count
-        yield f"{count:,} trials ({tfidf:,} of tfidf) on {ROWS:,} rows, scheduled, run and stored"
-        yield f"in all           {seconds:7.1f} s, of which the trials took {sum(own):.1f}"
-        yield f"by the clock     {clock:7.1f} s"
-        yield f"beside a trial   {beside:7.4f} s  {against(beside, MOST_LOCAL)}"
-        half = memory[len(memory) // 2]
-        yield (
-            f"memory           {half:7.0f} MB after half of them, {memory[-1]:.0f} after all  "
-            + (against(memory[-1] - half, MOST_GROWTH))
-        )
+        yield from run_all(store, data, jobs)
         start, began = process_time(), perf_counter()
         decide(store)
         judged, clock = process_time() - start, perf_counter() - began
         yield f"judged in        {judged:7.1f} s  {against(judged, MOST_JUDGE)}"
         yield f"by the clock     {clock:7.1f} s"
         yield f"memory           {resident_mb():7.0f} MB after the judge"
+
+
+class Watch:
+    """Notes what each trial took by itself, in seconds, and the memory after it, in MB."""
+
+    def __init__(self) -> None:
+        self.own, self.memory = list[float](), list[float]()
+
+    def job(self, job: Job, run: Run | None) -> None:
+        if run is not None:
+            self.own.append(run.seconds_spent or 0.0)
+            self.memory.append(resident_mb())
+
+    def standing(self, standing: Standing) -> None:
+        """Say nothing."""
+
+
+def run_all(store: Store, data: Dataset, jobs: Sequence[Job]) -> Iterator[str]:
+    """Run and store trials in one round, and say what that took."""
+    count, watch = len(jobs), Watch()
+    tfidf = sum(job.trial.candidate == "tfidf" for job in jobs)
+    plan = [Round(0, COMPARISON, ROWS, 0, tuple(jobs))]
+    start, began = process_time(), perf_counter()
+    Loop(rounds=plan, pools=Pools(data), store=store, budget=Budget(), observer=watch).run()
+    seconds, clock = process_time() - start, perf_counter() - began
+    own, half, last = sum(watch.own), watch.memory[count // 2], watch.memory[-1]
+    beside = (seconds - own) / count
+    yield f"{count:,} trials ({tfidf:,} of tfidf) on {ROWS:,} rows, scheduled, run and stored"
+    yield f"in all           {seconds:7.1f} s, of which the trials took {own:.1f}"
+    yield f"by the clock     {clock:7.1f} s"
+    yield f"beside a trial   {beside:7.4f} s  {against(beside, MOST_LOCAL)}"
+    grown = against(last - half, MOST_GROWTH)
+    yield f"memory           {half:7.0f} MB after half of them, {last:.0f} after all  {grown}"
 
 
 def resident_mb() -> float:

@@ -14,7 +14,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from choose.conformance import HOSTILE
-from choose.engines.causal import label_scoring, packed_attention
+from choose.engines.causal import packed_attention
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.label_scoring import CausalLM, LabelTrie, added_length
 from choose.engines.causal.loading import load_causal, supports_tree_attention
@@ -404,18 +404,6 @@ def test_half_precision_stays_near_the_whole(tmp_path: Path) -> None:
     apart = half.score(prompts(lm), grown).logprobs - lm.score(prompts(lm), grown).logprobs
     # Eight bits of mantissa: a few hundredths a token on logits of this size.
     assert np.abs(apart).max() < 0.1
-
-
-def test_number_types_are_timed_once_after_so_many_tokens(folder: Path, monkeypatch) -> None:
-    lm, ratios = loaded(folder, "bfloat16"), list[float]()
-    monkeypatch.setattr(label_scoring, "record_pace_ratio", ratios.append)
-    lm.until_timed = 1 + sum(added_length(prompt, trie(lm)) for prompt in prompts(lm))
-    lm.score(prompts(lm), trie(lm))
-    assert not ratios
-    for labels in (LABELS[:2], LABELS[2:]):
-        lm.score(prompts(lm), trie(lm, labels))
-    assert len(ratios) == 1
-    assert ratios[0] > 0
 
 
 def test_a_model_that_misplaces_tokens_slightly_is_scored_the_slow_way(lm, monkeypatch):

@@ -331,22 +331,6 @@ def test_the_number_type_is_what_the_hardware_computes_itself(device, has, emula
     assert device_and_dtype.base_dtype() is (torch.float32 if device == "cpu" else kind)
 
 
-@pytest.mark.parametrize(
-    ("ratio", "kind"), [(None, torch.bfloat16), (0.8, torch.float32), (0.95, torch.bfloat16)]
-)
-def test_of_two_near_number_types_the_one_that_was_faster(ratio, kind, tmp_path, monkeypatch):
-    monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
-    for name, value in (("CHOOSE_CACHE", str(tmp_path)), ("CHOOSE_KEEP_GB", "1")):
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(device_and_dtype, "types_are_near", lambda: True)
-    monkeypatch.setattr(device_and_dtype, "multiplies_bfloat16", lambda: True)
-    assert device_and_dtype.types_are_open()
-    if ratio is not None:
-        device_and_dtype.record_pace_ratio(ratio)
-        assert not device_and_dtype.types_are_open()
-    assert device_and_dtype.dtype.__wrapped__() is kind
-
-
 def test_a_class_that_transformers_does_not_know_is_one_line(folder: str, tmp_path: Path) -> None:
     other = tiny.causal_lm(tmp_path / "other")
     config = json.loads((other / "config.json").read_text())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 
@@ -23,8 +21,7 @@ from choose.engines.causal.packed_attention import (
     pass_work,
 )
 from choose.engines.hardware.batch_limits import limits_of, memory_notes, within_memory
-from choose.engines.hardware.device_and_dtype import record_pace_ratio
-from choose.engines.hardware.timed_steps import SMALL, TimedSteps
+from choose.engines.hardware.timed_steps import TimedSteps
 from choose.progress import report_progress
 from choose.types import Bools, Counts, Floats
 
@@ -157,15 +154,11 @@ class CausalLM(PromptedModel):
     A pass holds several prompts: of each the rest after the shared prefix, whose keys and values
     are saved, and all labels as one trie. Prompts share the products of the layers but no
     attention, so an answer depends on the others by rounding at most.
-
-    Attributes:
-        until_timed: tokens until a pass is timed in both number types; 0 where this is not wanted.
     """
 
     digest: str
     tree: bool = True
     steps: TimedSteps = field(default_factory=TimedSteps)
-    until_timed: int = 0
 
     @cached_property
     def max_batched_length(self) -> int:
@@ -222,22 +215,9 @@ class CausalLM(PromptedModel):
             else:
                 rows = self.plain(batch[0], trie)[None]
         pace = (perf_counter() - start) / tokens
-        if 0 < self.until_timed <= tokens:
-            record_pace_ratio(self.pace_ratio(batch[: math.ceil(SMALL * len(batch))], trie))
-        self.until_timed = max(0, self.until_timed - tokens)
         for key, row, prompt in zip(some, rows, batch, strict=True):
             self.answers[key] = row, pace * added_length(prompt, trie)
         return some
-
-    def pace_ratio(self, prompts: Sequence[Prompt], trie: LabelTrie) -> float:
-        """Return the time of a pass in float32 over that in the model's own type."""
-        other = replace(self, model=copy.deepcopy(self.model).float(), answers={})
-        other.tree_pass(prompts, trie)  # packs its weights
-        steps = TimedSteps([2, 4])  # bytes of a number
-        while not steps.paces:
-            with steps.step(1) as size:
-                (self if size == 2 else other).tree_pass(prompts, trie)
-        return steps.paces[4] / steps.paces[2]
 
     def _next_pass(self, new: dict[bytes, Prompt], trie: LabelTrie) -> list[bytes]:
         """Return the keys of the prompts of a pass, within the limits of tokens and logits."""

@@ -10,8 +10,7 @@ from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.generation import Generator
 from choose.engines.causal.label_scoring import CausalLM, LabelTrie
 from choose.engines.causal.packed_attention import Parts, max_stable_length
-from choose.engines.hardware.device_and_dtype import device_name, dtype, types_are_open
-from choose.engines.hardware.packed_products import MOST_BYTES
+from choose.engines.hardware.device_and_dtype import device_name, dtype
 from choose.engines.hardware.placement import load_placed
 from choose.engines.hardware.timed_steps import set_spare_threads
 from choose.engines.output_cache import ResultCache
@@ -19,10 +18,6 @@ from choose.engines.weights.resolve import resolve, weights_digest
 
 # Longest prompt of the test, in tokens.
 MAX_TRIAL_TOKENS = 1024
-
-# Number types are timed with models of at least so many bytes, once so many tokens were read: it
-# takes as long as some 3,000 tokens do.
-SMALLEST, TIMED_AFTER = 1 << 26, 200_000
 
 # Nats by which a label's score may differ from the slow path's, by rounding.
 FLOAT32_TOLERANCE, BFLOAT16_TOLERANCE = 2e-3, 1.0
@@ -51,8 +46,6 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     way = "tree" if lm.tree else "plain"
     made_by = ("labels", *_weights(lm), way)
     lm.cache = ResultCache(made_by, np.float64)
-    if types_are_open() and SMALLEST < 4 * model.num_parameters() <= MOST_BYTES:
-        lm.until_timed = TIMED_AFTER
     return lm
 
 

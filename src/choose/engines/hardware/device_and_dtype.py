@@ -12,25 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from choose.engines.environment_settings import (
     cache_dir,
     device_setting,
     dtype_setting,
     threads_setting,
 )
-from choose.engines.output_cache import ResultCache, caching, size_limit
 from choose.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-
-# What was measured about number types on this machine.
-_MEASURED, _RATIO = ResultCache(("number types",), np.float64), b"float32 over bfloat16"
-
-# Float32 takes twice the memory, so it must be this much faster.
-FASTER = 0.9
 
 
 @cache
@@ -85,7 +76,7 @@ def device_name(device: torch.device) -> str:
 def dtype() -> torch.dtype:
     """Return the number type of models: bfloat16 where the hardware computes in it, else float32.
 
-    Where the two are near, earlier passes decide. CHOOSE_DTYPE overrides the choice.
+    CHOOSE_DTYPE overrides the choice.
 
     Raises:
         ModelError: if CHOOSE_DTYPE names another type.
@@ -94,35 +85,7 @@ def dtype() -> torch.dtype:
 
     if (setting := dtype_setting()) is not None:
         return getattr(torch, setting)
-    ratio = pace_ratio() if types_are_near() else None
-    half = has_bfloat16() and (ratio is None or ratio > FASTER)
-    return torch.bfloat16 if half else torch.float32
-
-
-def types_are_near() -> bool:
-    """Return whether float32 may be as fast as bfloat16: it is not on cards, nor beside AMX."""
-    import torch
-
-    return device() == "cpu" and multiplies_bfloat16() and not torch.cpu._is_amx_tile_supported()
-
-
-def types_are_open() -> bool:
-    """Return whether it is not known yet which of two near types is faster."""
-    unset = dtype_setting() is None and size_limit() > 0
-    return unset and types_are_near() and pace_ratio() is None
-
-
-def pace_ratio() -> float | None:
-    """Return a pass's time in float32 over that in bfloat16, as measured here; None if unknown."""
-    with caching():
-        found = _MEASURED.get([_RATIO])
-    return float(found[_RATIO][0][0]) if found else None
-
-
-def record_pace_ratio(ratio: float) -> None:
-    """Let later processes on this machine know; this one goes on in the type it began with."""
-    with caching():
-        _MEASURED.put({_RATIO: (np.array([ratio]), 0.0)})
+    return torch.bfloat16 if has_bfloat16() else torch.float32
 
 
 def has_bfloat16() -> bool:

@@ -48,13 +48,11 @@ class TimedSteps:
 
     Numbers are compared in turn, from all cores down, until one is clearly slower than the best.
     Steps of an engine must be alike: the seconds that they take for a unit of work (a token, a row)
-    are compared. CHOOSE_THREADS sets the number instead. Other `ways` than numbers of threads are
-    compared just so, and `paces` has the seconds of each once they were.
+    are compared. CHOOSE_THREADS sets the number instead.
     """
 
-    def __init__(self, ways: Sequence[int] = ()) -> None:
-        self._counts, self._of_threads = list(ways) or thread_counts(), not ways
-        self.paces = dict[int, float]()
+    def __init__(self) -> None:
+        self._counts = thread_counts()
         self._chosen = self._counts[0]
         self._warm_up, self._slow_steps, self._small_steps = WARM_UP, 0, SMALL_STEPS
         self._usual = self._average = self._worked = self._lost = self._cost = 0.0
@@ -69,19 +67,15 @@ class TimedSteps:
         """Compute a step of so much work inside the block, on the number of threads it yields."""
         import torch
 
-        count = self._setting() or (self._turns[0] if self._turns else self._chosen)
-        if self._of_threads:
-            torch.set_num_threads(count)
+        count = threads_setting() or (self._turns[0] if self._turns else self._chosen)
+        torch.set_num_threads(count)
         start = perf_counter()
         yield count
         self._small_steps = max(0, self._small_steps - 1)
         self._record(count, perf_counter() - start, max(work, 1))
 
-    def _setting(self) -> int | None:
-        return threads_setting() if self._of_threads else None
-
     def _record(self, count: int, seconds: float, work: float) -> None:
-        if self._setting() is not None or len(self._counts) == 1:
+        if threads_setting() is not None or len(self._counts) == 1:
             return
         if self._warm_up:
             self._warm_up -= 1
@@ -119,7 +113,7 @@ class TimedSteps:
         )
 
     def _settle(self, count: int, paces: dict[int, float]) -> None:
-        self._chosen, self.paces = count, paces
+        self._chosen, self._paces = count, paces
         self._usual = self._average = paces[count]
         self._worked = self._cost = 0.0
         self._slow_steps = 0
@@ -128,10 +122,10 @@ class TimedSteps:
         """Begin a trial where steps became much slower, or a better number may be found again."""
         self._worked += seconds
         pace = seconds / work
-        other = min((n for n in self.paces if n != self._chosen), key=self.paces.__getitem__)
+        other = min((n for n in self._paces if n != self._chosen), key=self._paces.__getitem__)
         counted = min(pace, STOPPED * self._usual)
         self._average += NEWEST_OF_ALL * (counted - self._average)
-        self._cost += (counted - self.paces[other]) * work
+        self._cost += (counted - self._paces[other]) * work
         if pace > MUCH_SLOWER * self._usual:
             self._slow_steps += 1
         else:
@@ -142,10 +136,10 @@ class TimedSteps:
             fewer and self._lost < SHARE_OF_TRIALS * self._worked
         ):
             self._begin_trial()
-        elif not fewer and self._average > UNLUCKY * self.paces[other]:
+        elif not fewer and self._average > UNLUCKY * self._paces[other]:
             # The next trial waits until what this choice has cost is a small share again.
             self._lost += max(0.0, self._cost)
-            self._settle(other, self.paces)
+            self._settle(other, self._paces)
 
 
 def thread_counts() -> list[int]:
