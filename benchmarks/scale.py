@@ -208,11 +208,11 @@ def run_all(store: Store, data: Dataset, jobs: Sequence[Job]) -> Iterator[str]:
     Loop(rounds=plan, pools=Pools(data), store=store, budget=Budget(), observer=watch).run()
     seconds, clock = process_time() - start, perf_counter() - began
     own, half, last = sum(watch.own), watch.memory[count // 2], watch.memory[-1]
-    beside = (seconds - own) / count
+    each = (seconds - own) / count
     yield f"{count:,} trials ({tfidf:,} of tfidf) on {ROWS:,} rows, scheduled, run and stored"
     yield f"in all           {seconds:7.1f} s, of which the trials took {own:.1f}"
     yield f"by the clock     {clock:7.1f} s"
-    yield f"beside a trial   {beside:7.4f} s  {against(beside, MOST_LOCAL)}"
+    yield f"beside a trial   {each:7.4f} s  {against(each, MOST_LOCAL)}"
     grown = against(last - half, MOST_GROWTH)
     yield f"memory           {half:7.0f} MB after half of them, {last:.0f} after all  {grown}"
 
