@@ -236,18 +236,32 @@ def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
     assert least_loss(law, ("costly",), 0.02) == "costly"
 
 
+def between(right: np.ndarray) -> float:
+    one: Any = SimpleNamespace(repeats=True, main=SimpleNamespace(right=right))
+    return _between_fits(one)
+
+
 def test_a_repetition_of_a_fifth_of_the_rows_counts_as_a_fifth_of_one() -> None:
     """Golden, by hand: of ten rows the second fit answered two, one of them otherwise."""
 
-    def between(second: Sequence[float]) -> float:
+    def of(second: Sequence[float]) -> float:
         right = np.full((10, 2), np.nan)
         right[:, 0], right[: len(second), 1] = [1.0, 0.0] * 5, second
-        one: Any = SimpleNamespace(repeats=True, main=SimpleNamespace(right=right))
-        return _between_fits(one)
+        return between(right)
 
     assumed = 4 * 0.03**2
-    assert between([1, 1]) == pytest.approx((assumed + 0.05**2 + 0.2 * 0.25**2) / 4.2 / 1.2)
-    assert between([1, 1, 1, 1, *[1, 0] * 3]) == pytest.approx((assumed + 2 * 0.1**2) / 5 / 2)
+    assert of([1, 1]) == pytest.approx((assumed + 2 * 0.2 * 0.25**2) / 4.2 / 1.2)
+    assert of([1, 1, 1, 1, *[1, 0] * 3]) == pytest.approx((assumed + 2 * 0.1**2) / 5 / 2)
+
+
+def test_the_variance_that_half_a_repetition_shows_is_as_large_as_the_true_one() -> None:
+    """Simulated: fits that differ by 10 points; what is assumed beforehand is taken off."""
+    rng, shown = np.random.default_rng(3), []
+    for _ in range(1_500):
+        right = np.tile(rng.normal(0.5, 0.1, size=2), (200, 1))
+        right[100:, 1] = np.nan
+        shown.append(between(right) * 1.5 * 4.5 - 4 * 0.03**2)
+    assert np.mean(shown) / 0.5 == pytest.approx(0.1**2, rel=0.12)
 
 
 def thin_study(seed: int) -> Evidence:

@@ -237,6 +237,12 @@ def row_means(scores: Floats) -> Floats:
     return np.where(count > 0, np.nansum(scores, axis=1) / np.maximum(count, 1), np.nan)
 
 
+def fits_a_row(scores: Floats) -> float:
+    """Return how many repetitions answered a row, on average, of those that any answered."""
+    known = ~np.isnan(scores)
+    return float(known.sum() / known.any(axis=1).sum())
+
+
 def whole_rows(scores: Floats, base: Mask) -> Mask:
     """Return the rows to keep so that whole repetitions remain.
 

@@ -64,6 +64,11 @@ class Candidates:
         others = (c for c in self.scores.candidates if c.info.name not in known)
         return tuple(replace(c, main=None) for c in others if not c.info.floor)
 
+    @property
+    def every(self) -> tuple[CandidateScores, ...]:
+        """Return those of which the chance is told, together: measured or not."""
+        return (*self.order, *self.unmeasured)
+
     @cached_property
     def nearest(self) -> str | None:
         """Return the candidate that is nearest to the limits, if all that read are beyond them."""

@@ -179,8 +179,7 @@ def chances_of(
     candidates: Candidates, planned: Mapping[str, Whole] = MappingProxyType({})
 ) -> Chances:
     """Return the chances of all candidates, with those that answered nothing; see `chances`."""
-    every = [*candidates.order, *candidates.unmeasured]
-    joint = joint_distribution(every, candidates.scores.rows, planned)
+    joint = joint_distribution(candidates.every, candidates.scores.rows, planned)
     question = _Question(candidates, joint)
     marks = {name: found.value for name, found in candidates.accuracies.items()}
     if not question.families:

@@ -177,7 +177,7 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
         own = [c for c in taught if c.pool == pool]
         names, promised = tuple(c.info.name for c in own), None
         if len(own) == 1 and any(c.pool > pool for c in taught):
-            rate = rates_by_others(candidates.scores.candidates)[names[0]]
+            rate = rates_by_others(candidates.every)[names[0]]
             promised = promised_score(own[0], candidates.accuracies[names[0]], rate=rate)
         whole = own[0].whole
         yield Caveat(code="part-of-labels", names=names, rows=pool, whole=whole, promised=promised)

@@ -32,7 +32,7 @@ from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.promised_score import NONE, promised_gains
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows
-from choose.stats.two_way import Mask, row_means
+from choose.stats.two_way import Mask, fits_a_row, row_means
 from choose.types import Floats
 
 Places = npt.NDArray[np.int64]
@@ -419,10 +419,13 @@ def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
     count, seen = 1.0, 0.0
     if candidate.main is not None:
         right, known = candidate.main.right, ~np.isnan(candidate.main.right)
-        # A repetition of some rows is compared on these, and counts as their share of one.
-        shares = known.sum(axis=0) / known.any(axis=1).sum()
-        off = np.nanmean(right - row_means(right)[:, None], axis=0)
-        count, seen = float(shares.sum()), float(shares @ off**2)
+        times = known.sum(axis=1)
+        rows = (times > 0).sum()
+        # A repetition is compared on the rows that another answered too, and counts as their share.
+        again = known & (times > 1)[:, None]
+        off = np.where(again, right - row_means(right)[:, None], 0.0).sum(axis=0)
+        count = fits_a_row(right)
+        seen = float((off**2 / np.maximum(again.sum(axis=0), 1)).sum() / rows)
     variance = (TRUST * ASSUMED_SD**2 + seen) / (TRUST + count - 1)
     return variance / max(count, repetitions)
 

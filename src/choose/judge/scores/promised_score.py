@@ -3,12 +3,13 @@
 The share of errors that one doubling of the labels removes hardly changes from doubling to doubling
 (a power law; Hestness et al. 2017, arXiv 1712.00409). It is estimated from the candidate's own
 smaller pool, as far as its common rows tell, from those of the other candidates, and from a prior:
-on nine real sets (250 to 4,000 rows; docs/methods/decision.md) it is 0.13 on average, differs from
-set to set by 0.08 (standard deviation), within one by 0.07 from candidate to candidate, and by
-0.045 from one step to the next.
+on real sets (docs/methods/decision.md; benchmarks/promises.py) it is 0.13 on average, differs from
+set to set by 0.08 (standard deviation), from candidate to candidate as `OF_FAMILY` says, and from a
+candidate to one of its steps by 0.03.
 
 Where nearly nothing is right, errors tell nothing of what one more doubling brings: a score is
-promised to grow by half with each at most.
+promised to grow by half with each at most, with a standard deviation of twice that gain at most:
+a LoRA went from 11 % right with 30 rows to 85 % with 300, and another from 2 % to 5 %.
 """
 
 from __future__ import annotations
@@ -20,22 +21,30 @@ from typing import NamedTuple
 
 import numpy as np
 
+from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.score_tables import WHOLE, CandidateScores, ScoreTable
 from choose.stats import Estimate
-from choose.stats.two_way import row_means
+from choose.stats.two_way import fits_a_row, row_means
 from choose.types import Family
 
 # Share of errors that a doubling removes in a set: its mean, and standard deviation between sets;
 # that of a step around its candidate's.
-RATE, SETS_SD, DRIFT = 0.13, 0.08, 0.045
+RATE, SETS_SD, DRIFT = 0.13, 0.08, 0.03
 
-# By how much a doubling is expected to multiply a score at most.
-MOST_GROWTH = 1.5
+# Standard deviation of the score between fits: other rows of a pool, another seed. As measured on
+# the stored answers of real sets: with the 0.03 assumed where a mistake is worse than a wide band,
+# a step would tell nothing.
+FIT_SD = 0.017
+
+# By how much a doubling is expected to multiply a score at most, and the standard deviation of a
+# gain, in such gains.
+MOST_GROWTH, WIDEST = 1.5, 2.0
 
 # Half a 95 % band, in standard deviations.
 Z = 1.96
 
-# A prompt shows the same number of rows, however many there are to choose from.
+# A prompt shows the same number of rows, however many there are to choose from. Where nearly
+# nothing is right, what learns from all is no more certain than that.
 FEW_SD = 0.02
 
 
@@ -63,18 +72,22 @@ def rows_read(candidate: CandidateScores) -> float:
 
 
 def rates_by_others(candidates: Sequence[CandidateScores]) -> dict[str, Normal]:
-    """Return by candidate the share that a doubling removes as the curves of the others tell it."""
-    curves = dict[str, Normal]()
+    """Return by candidate the share that a doubling removes as the curves of the others tell it.
+
+    Curves of a family come from the same rows, pools and texts: together they tell as much as one.
+    """
+    curves: dict[Family, dict[str, Normal]] = {}
     for c in (c for c in candidates if c.info.learns and not c.info.floor):
-        own = OF_FAMILY.get(c.info.family)
+        own = _around_its_set(c.info)
         if own and (seen := _seen_rate(c)):
-            variance = seen.variance + own.variance + DRIFT**2
-            curves[c.info.name] = Normal(seen.mean - own.mean, variance)
+            of_set = Normal(seen.mean - own.mean, seen.variance + own.variance)
+            curves.setdefault(c.info.family, {})[c.info.name] = of_set
     found = {}
     for info in (c.info for c in candidates):
-        own = OF_FAMILY.get(info.family, NONE)
-        others = (rate for name, rate in curves.items() if name != info.name)
-        of_set = _joined([OF_SETS, *others])
+        own = _around_its_set(info) or NONE
+        others = [[r for n, r in of.items() if n != info.name] for of in curves.values()]
+        families = [_joined(of, alike=True) for of in others if of]
+        of_set = _joined([OF_SETS, *families])
         found[info.name] = Normal(of_set.mean + own.mean, of_set.variance + own.variance)
     return found
 
@@ -101,14 +114,16 @@ def promised_gain(candidate: CandidateScores, rate: Normal, *, learned: int = 0)
         return NONE
     score, doublings = float(np.nanmean(candidate.main.right)), log2(candidate.whole / pool)
     errors = 1 - score
-    if candidate.info.family not in OF_FAMILY:
-        return Normal(0.0, (errors * doublings * FEW_SD) ** 2)
+    few = errors * doublings * FEW_SD
+    if _around_its_set(candidate.info) is None:
+        return Normal(0.0, few**2)
     seen = _seen_rate(candidate)
     mean, variance = _joined([rate, seen]) if seen else rate
     kept = 1 - min(max(mean, 0.0), 0.9)
     left, sd = kept**doublings, sqrt(variance + DRIFT**2)
     most = score * (MOST_GROWTH**doublings - 1)
-    return Normal(min(errors * (1 - left), most), (errors * doublings * left / kept * sd) ** 2)
+    wide = min(errors * doublings * left / kept * sd, max(WIDEST * most, few))
+    return Normal(min(errors * (1 - left), most), wide**2)
 
 
 def promised_score(candidate: CandidateScores, now: Estimate, *, rate: Normal) -> Estimate:
@@ -125,13 +140,22 @@ def promised_score(candidate: CandidateScores, now: Estimate, *, rate: Normal) -
     )
 
 
+def _around_its_set(info: CandidateInfo) -> Normal | None:
+    """Return how a candidate's rate differs from its set's; None of one that few rows teach.
+
+    A prompt with passages reads these, and no more rows than any other prompt.
+    """
+    prompted = info.family == "retrieval" and info.reads
+    return None if prompted else OF_FAMILY.get(info.family)
+
+
 def _rows_read(pool: int, table: ScoreTable | None) -> float:
     runs = table.runs if table else ()
     return pool * min((run.share_read for run in runs), default=1.0)
 
 
 def _seen_rate(candidate: CandidateScores) -> Normal | None:
-    """Return the share of errors that its last step removed a doubling, as its rows tell it."""
+    """Return its rate as its last step tells it: as far as rows, fits and steps vary."""
     main = candidate.main
     smaller = [size for size in candidate.by_pool if size not in (candidate.pool, WHOLE)]
     if main is None or not smaller:
@@ -145,11 +169,15 @@ def _seen_rate(candidate: CandidateScores) -> Normal | None:
     if len(gains) < 2 or errors <= 0 or doublings <= 0:
         return None
     # One row more that changes either way: a step without a change is no certainty.
-    noise = (float(gains.var()) + 1 / len(gains)) / len(gains) / (errors * doublings) ** 2
-    return Normal(float(gains.mean()) / (errors * doublings), noise)
+    rows = (float(gains.var()) + 1 / len(gains)) / len(gains)
+    # Each pool but the whole one is drawn, so that another would score otherwise.
+    fits = 1 / fits_a_row(few.right) + candidate.repeats / fits_a_row(main.right)
+    variance = (rows + FIT_SD**2 * fits) / (errors * doublings) ** 2
+    return Normal(float(gains.mean()) / (errors * doublings), variance + DRIFT**2)
 
 
-def _joined(rates: Sequence[Normal]) -> Normal:
-    """Return what independent estimates of a rate tell together."""
+def _joined(rates: Sequence[Normal], *, alike: bool = False) -> Normal:
+    """Return what estimates of a rate tell together: independent ones, or as one if `alike`."""
     weight = sum(1 / rate.variance for rate in rates)
-    return Normal(sum(rate.mean / rate.variance for rate in rates) / weight, 1 / weight)
+    mean = sum(rate.mean / rate.variance for rate in rates) / weight
+    return Normal(mean, (len(rates) if alike else 1) / weight)
