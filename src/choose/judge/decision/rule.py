@@ -334,7 +334,8 @@ class Case:
         found, total = {}, len(self.rows.targets)
         for name in {**asked, **runs}:
             one = self.candidates.scores[name]
-            more, read = int(share * runs.get(name, 0) / _trials(one)), rows_read(one)
+            more = int(share * runs.get(name, 0) / _trials(one))
+            read = rows_read(one.pool, one.main)
             # A fit on all rows is made again alike, with those alone that it has read.
             labels = round(read + share * (one.whole - read)) if one.pool < one.whole else 0
             found[name] = Whole(asked.get(name, total), one.repetitions + more, labels)

@@ -419,13 +419,11 @@ def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
     count, seen = 1.0, 0.0
     if candidate.main is not None:
         right, known = candidate.main.right, ~np.isnan(candidate.main.right)
-        times = known.sum(axis=1)
-        rows = (times > 0).sum()
         # A repetition is compared on the rows that another answered too, and counts as their share.
-        again = known & (times > 1)[:, None]
+        again = known & (known.sum(axis=1) > 1)[:, None]
         off = np.where(again, right - row_means(right)[:, None], 0.0).sum(axis=0)
+        seen = float((off**2 / np.maximum(again.sum(axis=0), 1)).sum() / known.any(axis=1).sum())
         count = fits_a_row(right)
-        seen = float((off**2 / np.maximum(again.sum(axis=0), 1)).sum() / rows)
     variance = (TRUST * ASSUMED_SD**2 + seen) / (TRUST + count - 1)
     return variance / max(count, repetitions)
 

@@ -31,9 +31,8 @@ from choose.types import Family
 # that of a step around its candidate's.
 RATE, SETS_SD, DRIFT = 0.13, 0.08, 0.03
 
-# Standard deviation of the score between fits: other rows of a pool, another seed. As measured on
-# the stored answers of real sets: with the 0.03 assumed where a mistake is worse than a wide band,
-# a step would tell nothing.
+# Standard deviation of the score between fits, as on stored answers of real sets. The 0.03 that is
+# assumed elsewhere is for where a mistake is worse than a wide band.
 FIT_SD = 0.017
 
 # By how much a doubling is expected to multiply a score at most, and the standard deviation of a
@@ -43,8 +42,7 @@ MOST_GROWTH, WIDEST = 1.5, 2.0
 # Half a 95 % band, in standard deviations.
 Z = 1.96
 
-# A prompt shows the same number of rows, however many there are to choose from. Where nearly
-# nothing is right, what learns from all is no more certain than that.
+# A prompt shows the same number of rows, however many there are to choose from.
 FEW_SD = 0.02
 
 
@@ -66,16 +64,14 @@ OF_FAMILY: Mapping[Family, Normal] = {
 }
 
 
-def rows_read(candidate: CandidateScores) -> float:
-    """Return how many rows a candidate learned from: only those that a fit cut short has read."""
-    return _rows_read(candidate.pool, candidate.main)
+def rows_read(pool: int, table: ScoreTable | None) -> float:
+    """Return from how many rows of a pool a table was learned: a fit cut short read only some."""
+    runs = table.runs if table else ()
+    return pool * min((run.share_read for run in runs), default=1.0)
 
 
 def rates_by_others(candidates: Sequence[CandidateScores]) -> dict[str, Normal]:
-    """Return by candidate the share that a doubling removes as the curves of the others tell it.
-
-    Curves of a family come from the same rows, pools and texts: together they tell as much as one.
-    """
+    """Return by candidate the share that a doubling removes as the curves of the others tell it."""
     curves: dict[Family, dict[str, Normal]] = {}
     for c in (c for c in candidates if c.info.learns and not c.info.floor):
         own = _around_its_set(c.info)
@@ -86,8 +82,8 @@ def rates_by_others(candidates: Sequence[CandidateScores]) -> dict[str, Normal]:
     for info in (c.info for c in candidates):
         own = _around_its_set(info) or NONE
         others = [[r for n, r in of.items() if n != info.name] for of in curves.values()]
-        families = [_joined(of, alike=True) for of in others if of]
-        of_set = _joined([OF_SETS, *families])
+        # Curves of a family share rows and pools: together they tell as much as one.
+        of_set = _joined([OF_SETS, *(_joined(of, alike=True) for of in others if of)])
         found[info.name] = Normal(of_set.mean + own.mean, of_set.variance + own.variance)
     return found
 
@@ -109,7 +105,7 @@ def promised_gain(candidate: CandidateScores, rate: Normal, *, learned: int = 0)
         rate: share of errors that a doubling removes, by all but its own curve.
         learned: from how many rows it will have learned, where they are more than now.
     """
-    pool = max(rows_read(candidate), learned)
+    pool = max(rows_read(candidate.pool, candidate.main), learned)
     if candidate.main is None or not candidate.info.learns or not 0 < pool < candidate.whole:
         return NONE
     score, doublings = float(np.nanmean(candidate.main.right)), log2(candidate.whole / pool)
@@ -141,17 +137,9 @@ def promised_score(candidate: CandidateScores, now: Estimate, *, rate: Normal) -
 
 
 def _around_its_set(info: CandidateInfo) -> Normal | None:
-    """Return how a candidate's rate differs from its set's; None of one that few rows teach.
-
-    A prompt with passages reads these, and no more rows than any other prompt.
-    """
+    """Return how its rate differs from its set's; None of prompts, with passages or without."""
     prompted = info.family == "retrieval" and info.reads
     return None if prompted else OF_FAMILY.get(info.family)
-
-
-def _rows_read(pool: int, table: ScoreTable | None) -> float:
-    runs = table.runs if table else ()
-    return pool * min((run.share_read for run in runs), default=1.0)
 
 
 def _seen_rate(candidate: CandidateScores) -> Normal | None:
@@ -162,7 +150,7 @@ def _seen_rate(candidate: CandidateScores) -> Normal | None:
         return None
     size = max(smaller)
     few = candidate.sizes[size]
-    doublings = log2(rows_read(candidate) / _rows_read(size, few))
+    doublings = log2(rows_read(candidate.pool, candidate.main) / rows_read(size, few))
     before, now = row_means(few.right), row_means(main.right)
     gains = (now - before)[~np.isnan(now - before)]
     errors = 1 - float(np.nanmean(before)) if len(gains) else 0.0
