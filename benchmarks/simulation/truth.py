@@ -8,9 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from choose.judge.decision.verdict_kind import wrong_labels_limit
-from choose.schema.diagnosis import NoiseBand
-from choose.stats import Estimate
 from choose.stats.paired import smallest_detectable_gain
 from simulation.evidence import flip_chance
 from simulation.setting import Setting, SimulatedCandidate, grid
@@ -33,7 +30,8 @@ class Truth:
         decisive: whether the best leads the runner-up by at least twice the gain that the study
             can detect, and by at least the margin.
         margin: the smallest gain that matters.
-        limited: whether label errors limit the best candidate, by the rule of the decision.
+        limited: whether label errors limit the best candidate: they are more frequent than its own,
+            perfect answers would miss the target, or it reaches the target by true labels only.
         wrong: share of the labels that are wrong; None if unknown.
         families: of the candidates; the constant answer has none.
     """
@@ -149,13 +147,8 @@ def _wrong(setting: Setting) -> float:
 def _limited(setting: Setting, measured: float, right: float) -> bool:
     """Return whether label errors limit the best, by its accuracy on given and on true labels."""
     wrong, target = _wrong(setting), setting.target
-    return bool(wrong) and wrong_labels_limit(
-        NoiseBand(low=wrong, high=wrong),
-        # What is out of reach by such labels is so for perfect answers too.
-        Estimate(value=measured, low=measured, high=1.0),
-        target=target,
-        corrected=right if target is not None and measured < target else None,
-    )
+    missed = target is not None and (target > 1 - wrong or measured < target <= right)
+    return bool(wrong) and (missed or wrong > (1 - measured) / 2)
 
 
 def _share(candidate: SimulatedCandidate, age: float) -> float:

@@ -5,13 +5,17 @@ import json
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import budgets as bench
 import documents
 import label_audit
+from choose.engines.lora.classifier import untrained_model
+from choose.engines.lora.model import AdapterSpec, load_base
 from choose.judge.diagnosis.doubted_labels import SKILLED
+from naive_trial import Tuning
 from support import tiny_models as tiny
 
 
@@ -29,6 +33,19 @@ def test_every_name_that_a_benchmark_imports_exists() -> None:
     missing = [each for each in imports if not hasattr(import_module(each[1]), each[2])]
     # A module of a package is no attribute of it before it is imported.
     assert [each for each in missing if find_spec(f"{each[1]}.{each[2]}") is None] == []
+
+
+@pytest.mark.parametrize("kind", ["encoder", "causal_lm"])
+def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
+    folder = str(getattr(tiny, kind)(tmp_path / "model"))
+    theirs = Tuning({"base": folder, "order": ["a", "b"]}).model
+    ours = untrained_model(load_base(folder), AdapterSpec(16, "attention", 0.05), 2, "tiny").adapter
+
+    def adapted(model: Any) -> set[str]:
+        names = (name for name, _ in model.named_modules() if name.endswith(".lora_A"))
+        return {".".join(name.split(".")[-3:]) for name in names}
+
+    assert adapted(theirs) == adapted(ours) != set()
 
 
 @pytest.mark.slow

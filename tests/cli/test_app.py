@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +16,7 @@ import typer
 
 from choose.store.store import Store
 from support import fake_strategies as fakes
+from support.ray_nodes import wait_for
 from support.studies import write_csv
 
 QUICK = ("--set", "seeds=2", "--set", "noise=0")
@@ -273,3 +277,28 @@ def test_a_study_and_its_export_remember_the_columns_that_were_found(choose, nam
     labels = choose("predict", "model", name)
     assert labels.code == 0, labels.err
     assert len(labels.out.splitlines()) >= 61
+
+
+@pytest.mark.slow(seconds=14)
+def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose, data, tmp_path):
+    grid = ("-s", "tfidf", "--set", "seeds=3", "--set", "noise=0,0.1,0.2,0.3")
+    store = tmp_path / "st"
+    # A shell that runs tests in the background has Ctrl-C ignored, and children inherit that.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "choose", "compare", data, *grid, "--out", store],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_for(lambda: len([*store.glob("trials/*/trial.json")]) >= 12 or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 3
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith(f"choose report {store} judges them, and the same command goes on.\n")
+    assert json.loads(choose("report", store, "--json").out)["left_out"]
+    again = json.loads(choose("compare", data, *grid, "--out", store, "--json").out)
+    assert again["left_out"] == []
+    assert again["looks"] == 1

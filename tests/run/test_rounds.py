@@ -269,23 +269,24 @@ def test_a_slower_member_waits_until_a_faster_one_can_answer_all_rows(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("chances", "fits", "left"),
+    ("seconds", "chances", "fits", "left"),
     [
-        ((0.4,), [240] * 5, []),
-        ((0.1,), [50, *[240] * 5], []),
-        ((0.1,) * 3 + (0.01,), [50], [5]),
-        ((0.01,), [], [6]),
+        (100_000.0, (0.4,), [240] * 5, []),
+        (100_000.0, (0.1,), [50, *[240] * 5], []),
+        (1_420.0, (0.1,), [240] * 5, []),  # 25 and 1,230 and a tenth are left for these, not 50
+        (100_000.0, (0.1,) * 3 + (0.01,), [50], [5]),
+        (100_000.0, (0.01,), [], [6]),
     ],
 )
 def test_a_long_fit_waits_and_is_left_out_once_where_it_was_dropped_by_then(
-    tmp_path, now, monkeypatch, chances, fits, left
+    tmp_path, now, monkeypatch, seconds, chances, fits, left
 ):
-    """One below 25 % learns from a part before."""
+    """One below 25 % learns from a part before, where that does not cost the whole fit its time."""
     monkeypatch.setattr("choose.study.rounds.FIRST_ROWS", 25)
     one = Set(tmp_path, "tfidf", "sluggish", "steady", rows=300)
     said = [{"tfidf": 0.5, "sluggish": 0.5, "steady": p} for p in (*[0.4] * 3, *chances)]
     paces = {"steady": (1.0, 0.0), "sluggish": (0.0, 0.1)}
-    out = clocked(one, now, 100_000.0, paces=paces, judged=only(*said)).all()
+    out = clocked(one, now, seconds, paces=paces, judged=only(*said)).all()
     slow = [(name, size) for name, size in one.fitted if name in paces]
     assert [size for name, size in slow if name == "steady"] == [25, *fits]
     assert not fits or dict(slow[-len(fits) :]).keys() == {"steady"}, "the other has all rows"
@@ -297,6 +298,8 @@ def test_a_long_fit_waits_and_is_left_out_once_where_it_was_dropped_by_then(
     ("seconds", "turns"),
     [
         (3_000.0, [("together", 10), ("sluggish", 10)]),
+        # Without the tenth that is left for other repetitions, an early one would fit.
+        (800.0, [("together", 5), ("sluggish", 5), ("together", 5)]),
         (600.0, [("together", 5), ("sluggish", 4), ("together", 2)]),
     ],
 )
@@ -309,6 +312,22 @@ def test_who_has_answered_all_rows_is_repeated_first_where_all_has_time(
     clocked(one, now, seconds, paces=paces, judged=judge)
     slow = [name for name, size in one.fitted if name in paces and size > 250]
     assert [(name, len([*own])) for name, own in groupby(slow)] == turns
+
+
+def test_a_fast_candidate_answers_all_folds_before_the_next_one(tmp_path):
+    one = Set(tmp_path, "tfidf")
+    one.run()
+    began = [job.trial for job, run in one.seen.jobs if run is None and job.part == COMPARISON]
+    assert [t.candidate for t in began if t.fold >= 3] == ["majority"] * 2 + ["tfidf"] * 2
+
+
+def test_a_candidate_may_have_no_job_in_the_last_round(tmp_path):
+    one = Set(tmp_path, "tfidf", "together")
+    last = [round for round in one.rounds if round.part == COMPARISON][-1]
+    others = tuple(job for job in last.jobs if job.trial.candidate != "together")
+    one.rounds[last.number] = replace(last, jobs=others)
+    one.run()
+    assert max(one.rows("together").values()) == 140
 
 
 def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeypatch):

@@ -156,7 +156,8 @@ class Loop:
     def _rounds_again(self) -> Iterator[Round]:
         """Yield the rounds on all rows again for candidates whose fits have waited.
 
-        An unlikely one learns from a part before: that takes a quarter, and may tell enough.
+        An unlikely one learns from a part before, if all rows have time after it: that takes a
+        quarter, and may tell enough.
         """
         self._patient, chance = False, self.chances.candidates if self.chances else {}
         few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
@@ -170,6 +171,9 @@ class Loop:
                     if (last := self._state_of(job).last[0]).trial.train_size < few
                     and chance.get(job.trial.candidate, 1.0) * GROWTH < 1
                 ]
+                before = sum(self._requests.forecast([job]).seconds for job in own)
+                rests = sum(state.rest for state in self.states.values())
+                own = own if self.budget.fits(before + rests, reserve=RESERVE) else []
             if own and round.rows in (few, self._whole):
                 yield replace(round, jobs=tuple(own))
 
@@ -186,7 +190,8 @@ class Loop:
             ended = state.slow and state.last and not (state.out or state.held or rests[state])
             if first and jobs and ended and self._runner.free == 1 and self._may_be_used(state):
                 seconds, others = self._requests.forecast(jobs).seconds, rests.values()
-                if seconds < max(others) and self.budget.fits(seconds + sum(others)):
+                ends = self.budget.fits(seconds + sum(others), reserve=RESERVE)
+                if seconds < max(others) and ends:
                     yield replace(first, jobs=jobs)
 
     def _with_later_folds(self, state: State, job: Job) -> Sequence[Job]:
@@ -196,11 +201,11 @@ class Loop:
         time has shortened are not.
         """
         whole, first = state.whole, state.fit_of(job)
-        together = state.slow and hasattr(state.cls, "fit_group") and job.trial == whole[0].trial
-        if not together or first is None or first.shortened:
+        if first is None or first.shortened or not whole or job.trial != whole[0].trial:
             return [job]
+        together = state.slow and hasattr(state.cls, "fit_group")
         ends = self._requests.forecast(whole).seconds <= AMPLE * self.budget.left()
-        return whole if ends else [job]
+        return whole if together and ends else [job]
 
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""

@@ -11,7 +11,7 @@ from choose.run.budget import Budget
 from choose.run.forecast import Needed, State, limits_of
 from choose.run.trial import answers, failed_run
 from choose.run.worker import Executor, GroupRequest, GroupResult, Observer
-from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round
+from choose.schema.plan import COMPARISON, Job, LeftOut, Reason, Round
 from choose.store.store import Store
 from choose.types import Family, Run
 
@@ -66,11 +66,10 @@ class Requests:
     _numbers: int = 0
     _found: bool = False
     _told: bool = False
-    _repeated: bool = False
 
     def run(self, round: Round, jobs: Iterable[Job]) -> bool:
         """Run jobs as workers become free, and take their results; return whether there are any."""
-        self._found, self._repeated = False, self._repeated or round.part == REPETITIONS
+        self._found = False
         waiting = self._resume(jobs)
         while waiting or self._flying:
             while waiting and self.runner.free:
@@ -120,7 +119,8 @@ class Requests:
             most = min(round.ask, max(family))
             return 1, most, state.rows if most == round.ask else -state.rows
 
-        return sorted(waiting, key=turn)  # of equal ones the first of the plan
+        order = list(self.states)  # of equal ones the first of the plan
+        return sorted(waiting, key=lambda jobs: (turn(jobs), order.index(jobs[0].trial.candidate)))
 
     def forecast(self, jobs: Sequence[Job]) -> Needed:
         """Return what jobs need; of a slow candidate that is new the quickest fit of its family."""
@@ -145,7 +145,7 @@ class Requests:
         # What is answered until the end counts.
         seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
         owed = self._owed(state) if slow and fits else 0.0
-        reserve = RESERVE if slow and not self._repeated else 0.0
+        reserve = RESERVE if slow else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
             if half := len(jobs) // 2:
