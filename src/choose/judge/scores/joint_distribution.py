@@ -30,7 +30,7 @@ from scipy.special import ndtr, ndtri
 
 from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
-from choose.judge.scores.promised_score import NONE, promised_gains
+from choose.judge.scores.promised_score import NONE, Normal, promised_gains
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows
 from choose.stats.two_way import Mask, fits_a_row, row_means
 from choose.types import Floats
@@ -94,8 +94,8 @@ ROUNDING, NEAR = 1e-9, 0.002
 # many again lie opposite to them.
 POINTS = 1024
 
-# Ends of a study that are looked at.
-ENDS = 128
+# Ends of a study that are looked at, and the share of a turn by which others are ordered.
+ENDS, GOLDEN = 128, 0.6180339887
 
 # What is lost by paying for a gain of less than the margin, as a share of the margin: from nothing
 # to all of it, depending on the gain. More costs accuracy on replayed decisions on real sets, and
@@ -176,23 +176,42 @@ def joint_distribution(
     within = _covariance_of_rows(scores, weights)
     mean, error = _likeliest(scores, weights, within)
     inflation = np.sqrt(_design_effects(scores, weights, rows.clusters))
-    promised = promised_gains(candidates) if promises else {}
-    gains = [promised.get(c.info.name, NONE) for c in answered]
-    mean = mean + [gain.mean for gain in gains]
-    fits = [_between_fits(c) + gain.variance for c, gain in zip(answered, gains, strict=True)]
+    fits = [_between_fits(c) for c in answered]
     error = error * np.outer(inflation, inflation) + np.diag(fits)
     place = np.array([i for i, c in enumerate(candidates) if c.main is not None])
     infos = [c.info for c in candidates]
     names, priors = tuple(i.name for i in infos), [*_priors(infos, WIDTHS)]
     now, everyone = Known(place, mean, error), np.arange(len(candidates))
-    parts = _mixture(priors, now, everyone)
+    promised = promised_gains(candidates) if promises else {}
+    gains = [promised.get(name, NONE) for name in names]
+    parts = _with_gains(_mixture(priors, now, everyone), gains)
     if not planned:
         return JointDistribution(names, parts)
     later = _Later(candidates, place, planned)
     final = later.error(within, inflation, ~np.isnan(scores), weights)
     measured = points_of(_mixture(priors, now, later.place, final), ENDS)[0]
     ends = _mixture(priors, Known(later.place, measured, final), everyone)
-    return JointDistribution(names, parts, ends)
+    return JointDistribution(names, parts, _with_gains(ends, gains, later.gains))
+
+
+def _with_gains(
+    parts: Sequence[Part], gains: Sequence[Normal], left: Sequence[Normal] | None = None
+) -> tuple[Part, ...]:
+    """Return distributions of scores with all labels, from those of scores with the labels so far.
+
+    A gain is added to what the answers say and not taken for one of them: doubt about it takes
+    nothing from a score that was measured. Of ends, the gains `left` are still doubtful then; what
+    was gained until then differs from end to end.
+    """
+    mean, now = np.array(gains).T
+    then = now if left is None else np.array(left)[:, 1]
+    if left is not None:
+        count = len(parts[0].mean)
+        # In another order than the ends have, of which they are independent.
+        order = np.argsort(np.arange(count) * GOLDEN % 1.0)
+        mean = mean + normal_points(len(now), count)[order] * np.sqrt((now - then).clip(0.0))
+    each = ((part.share, part.mean + mean, part.covariance) for part in parts)
+    return tuple(Part(share, raised, old + np.diag(then)) for share, raised, old in each)
 
 
 class Known(NamedTuple):
@@ -270,6 +289,12 @@ class _Later:
         ahead = {i for i, n in enumerate(names) if self.planned.get(n, Whole(0, 0)).rows}
         return np.array(sorted(ahead | {*self.answered.tolist()}))
 
+    @property
+    def gains(self) -> list[Normal]:
+        """Return what is promised at the end with the labels that are not learned from then."""
+        labels = {name: whole.labels for name, whole in self.planned.items()}
+        return [*promised_gains(self.candidates, labels).values()]
+
     def error(self, within: Floats, inflation: Floats, known: Mask, weights: Floats) -> Floats:
         """Return covariances of means at the end, of the candidates at `place`.
 
@@ -281,14 +306,11 @@ class _Later:
         share = np.zeros(len(self.candidates))
         share[self.answered] = (known * weights[:, None]).sum(axis=0)
         fits = np.zeros(len(self.candidates))
-        labels = {name: whole.labels for name, whole in self.planned.items()}
-        gains = promised_gains(self.candidates, labels)
         a_row = weights.sum() / len(weights)
         for i, candidate in enumerate(self.candidates):
             whole = self.planned.get(candidate.info.name, Whole(0, 0))
             share[i] = max(share[i], whole.rows * a_row)
             fits[i] = _between_fits(candidate, whole.repetitions)
-            fits[i] += gains[candidate.info.name].variance
         place = self.place
         found = np.zeros((len(place), len(place)))
         ends = np.unique(share[place])
