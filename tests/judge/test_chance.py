@@ -25,10 +25,19 @@ from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole, joint_distribution
 from choose.judge.scores.score_tables import study_scores
 from choose.schema.plan import Searched
-from choose.types import FAMILIES
+from choose.types import FAMILIES, SHARE_READ
 from simulation.evidence import evidence
 from simulation.worlds import draw
-from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
+from support.simulated_studies import (
+    candidate,
+    lora,
+    majority,
+    probe,
+    prompt,
+    retrieval,
+    study,
+    tfidf,
+)
 
 ROWS = 600
 
@@ -221,3 +230,13 @@ def test_the_best_of_many_that_tie_is_hardly_ever_called_sure() -> None:
         result = found(study([*crowd, *tuned], 250, seed))
         wrong += result.families["fine-tuning"] >= SURE
     assert wrong <= 2
+
+
+def test_doubt_about_a_promise_takes_nothing_from_a_score_that_was_measured() -> None:
+    """As on xquad_en: one of two fine-tuned candidates is far ahead with a part of the labels."""
+    ahead = candidate("lora-rag", "fine-tuning", 0.46, 300.0)
+    seen = study([majority(0.15), prompt(0.05), retrieval(0.13), lora(0.06), ahead], 240, 5)
+    runs = tuple(replace(run, shortened={SHARE_READ: 0.25}) for run in seen.runs)
+    result = found(replace(seen, runs=runs))
+    assert result.named == "lora-rag"
+    assert result.families["fine-tuning"] > 0.9
