@@ -233,7 +233,7 @@ def clocked(one: Set, now: list[float], seconds: float, **settings: Any) -> Summ
 def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(tmp_path, now):
     one = Set(tmp_path, "tfidf", "steady", rows=5_000)
     left = clocked(one, now, 300.0)
-    # 25 s are spent; 100 s take less than half of what is left, so that 50 s are not.
+    # 25 s are spent. The fit of 100 s takes less than half of the rest, so that of 50 s is skipped.
     assert [size for name, size in one.fitted if name == "steady"] == [250, 1_000]
     assert now[0] <= 300.0
     rows = one.rows("steady")[0, 1_000]

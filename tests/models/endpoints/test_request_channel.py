@@ -79,7 +79,7 @@ def test_an_organisation_that_no_header_can_carry_is_named(monkeypatch):
         fitted().predict(questions(1))
 
 
-# Those after which nobody waits.
+# Faults that take no time to pass.
 FAULTS = [kind for kind in PASSING if kind not in ("429-after", "stall", "drip")]
 
 
