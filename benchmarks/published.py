@@ -32,7 +32,7 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.strategy import build
 from choose.tasks.labels import task_from
-from choose.types import FAMILIES, STANDARD, Answers, Example, Family, Item, Run, Trial
+from choose.types import FAMILIES, Answers, Example, Family, Item, Run, Trial
 from replay.answers import Bits, pack, unpack
 
 HERE = Path(__file__).resolve().parent
@@ -178,17 +178,10 @@ def _run(
         candidate=column["name"],
         strategy=GIVEN,
         revision=1,
-        params={},
-        variant="",
-        scenario=STANDARD,
-        fold=0,
         draw=column["draw"],
-        train_size=0,
         seed=column["draw"],
         weights=column["right"],
         task="",
-        pool="",
-        questions="",
     )
     answers = Answers(outputs=outputs, status=tuple("ok" for _ in outputs))
     return Run(trial=trial, answers={CLEAN: answers}, asked={CLEAN: tuple(ids[i] for i in place)})

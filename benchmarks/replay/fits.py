@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from choose.data.scenarios import Pools
 from choose.files import write_json
-from choose.judge.scores.score_tables import CLEAN, scores_in
+from choose.judge.scores.score_tables import scores_in
 from choose.run.trial import run_trial
 from choose.schema.plan import Job
 from choose.strategy import find
-from choose.types import STANDARD, Dataset, Run, Trial
+from choose.types import CLEAN, Dataset, Run, Trial
 from replay.answers import pack, pack_scores, scores_of
 from replay.plan import Fit, Forecast, Place
 from replay.sources import Source, read
@@ -31,16 +31,10 @@ def trial_of(fit: Fit) -> Trial:
         strategy=kind.strategy,
         revision=find(kind.strategy).revision,
         params=kind.params,
-        variant="",
-        scenario=STANDARD,
-        fold=0,
         draw=fit.draw,
         train_size=fit.size,
         seed=fit.draw if kind.seeded else 0,
-        weights="",
         task="",
-        pool="",
-        questions="",
     )
 
 

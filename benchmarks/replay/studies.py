@@ -12,7 +12,7 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
 from choose.strategy import find, traits
 from choose.tasks.writing import Writing
-from choose.types import STANDARD, Answers, Floats, Run, Status, Trial
+from choose.types import Answers, Floats, Run, Status, Trial
 from replay.answers import Answered, Fitted
 from replay.candidates import Kind
 
@@ -226,17 +226,12 @@ def _trial(name: str, kind: Kind, size: int, draw: int) -> Trial:
         strategy=kind.strategy,
         revision=cls.revision,
         params=kind.params,
-        variant="",
-        scenario=STANDARD,
-        fold=0,
         draw=draw,
         train_size=size,
         seed=draw if cls.seeded else 0,
-        weights="",
         task="",
         # Every fit has its own pool and so its own key.
         pool=f"{size} {draw}",
-        questions="",
     )
 
 

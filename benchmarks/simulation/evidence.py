@@ -269,18 +269,14 @@ def _trial(
         candidate=c.name,
         strategy=c.name,
         revision=1,
-        params={},
-        variant="",
         scenario=scenario,
         fold=fold,
         draw=draw,
         train_size=round(share * setting.pool),
         seed=draw if c.seeds else 0,
-        weights="",
         task="",
         # Every fit has its own pool and so its own key.
         pool=f"{scenario.kind} {share} {fold} {draw}",
-        questions="",
     )
 
 

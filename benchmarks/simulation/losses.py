@@ -20,7 +20,7 @@ from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.diagnosis import SURELY, LossSplit
 from choose.tasks.answering import Answering
-from choose.types import STANDARD, Answers, Floats, Run, Trial
+from choose.types import Answers, Floats, Run, Trial
 from reliability import word_for
 from simulation.summary import Share, share
 
@@ -180,18 +180,14 @@ def evidence(
 
 def trial(candidate: str, draw: int) -> Trial:
     """Return a trial on the whole pool."""
-    facts = dict.fromkeys(("variant", "weights", "task", "pool", "questions"), "")
     return Trial(
         candidate=candidate,
         strategy=candidate,
         revision=1,
-        params={},
-        scenario=STANDARD,
-        fold=0,
         draw=draw,
         train_size=50,
         seed=draw,
-        **facts,
+        task="",
     )
 
 

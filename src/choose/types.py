@@ -15,7 +15,6 @@ from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
 Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
-Noise = Literal["symmetric"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
@@ -213,16 +212,14 @@ class Candidate:
 class Scenario:
     """How training pool and test rows are drawn.
 
-    ``noise`` replaces targets of training rows. ``inner`` cross-validates inside the pool. ``time``
-    tests on rows after a cut, after training on rows before it or on as many of any time;
-    ``source`` on rows of a source, after training on those of others or on as many of all.
-    ``new-class`` withholds rows of a label, or with a field. In ``inner``, ``time`` and ``source``
-    a trial's `fold` is one of `parts`.
+    ``noise`` replaces targets of training rows; it swaps records or texts, and drops or adds a
+    label of a set. ``inner`` cross-validates inside the pool. ``time`` tests on rows after a cut,
+    after training on rows before it or on as many of any time; ``source`` on rows of a source,
+    after training on those of others or on as many of all. ``new-class`` withholds rows of a label,
+    or with a field. In ``inner``, ``time`` and ``source`` a trial's `fold` is one of `parts`.
 
     Attributes:
-        noise: what changes; ``symmetric`` swaps records or texts, and drops or adds a set's label.
         rate: share of targets replaced.
-        rows: most training rows, so that pools that are compared are of one size; 0 is no limit.
         ask: most test rows of all parts together; 0 is no limit.
         parts: number of parts of the test rows; each is predicted by its own fit.
         cut: share of the rows, by time, before the test rows.
@@ -233,27 +230,13 @@ class Scenario:
     """
 
     kind: Literal["standard", "noise", "time", "source", "new-class", "inner"] = "standard"
-    noise: Noise = "symmetric"
     rate: float = 0.0
-    rows: int = 0
     ask: int = 0
     parts: int = 1
     cut: float = 0.0
     learns_from: Literal["past", "others", "any"] = "past"
     label: str = ""
     examples: int = 0
-
-    @property
-    def name(self) -> str:
-        """Return a short readable identity, for example ``noise symmetric 0.1``."""
-        more: Mapping[str, tuple[str, float | str]] = {
-            "noise": (self.noise, self.rate),
-            "time": (self.learns_from, self.cut),
-            "source": (self.learns_from, self.label),
-            "new-class": (self.label, self.examples),
-        }
-        parts = (p if isinstance(p, str) else f"{p:g}" for p in more.get(self.kind, ()))
-        return " ".join((self.kind, *parts))
 
 
 STANDARD = Scenario()
@@ -302,9 +285,9 @@ class Trial:
     """One fit and its predictions: everything that determines the answers.
 
     `taught`, `candidate`, `scenario`, `fold`, `draw` and `train_size` are its place in the grid;
-    the digests
-    (`weights`, `task`, `pool`, `questions`) identify what the strategy receives, and are part of
-    the key. `seed` is 0 for strategies whose answers no seed can change: they are fitted once.
+    the digests (`weights`, `task`, `pool`, `questions`) identify what the strategy receives, and
+    are part of the key. `seed` is 0 for strategies whose answers no seed can change: they are
+    fitted once.
     """
 
     candidate: str
@@ -334,6 +317,9 @@ class Trial:
             }
         )
 
+
+# The view of the rows as they are.
+CLEAN = ("clean", 0)
 
 # What a fit that time cut short says of itself, where it did not read all its rows once.
 SHARE_READ = "share of its rows that were read"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from check.test_audit import audited
 from check.test_non_label_targets import asked, booking, question, shop, summary
 from choose.api import plan
 from choose.api.notebook import printed
@@ -64,3 +65,9 @@ def test_pages_are_those_that_were_approved(of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     record = of().model_copy(update={"seconds": 1.0})
     approve(f"check-{of.__name__}", printed(Page(check_blocks(record))))
+
+
+@pytest.mark.parametrize("name", ["stars", "german", "japanese", "twelve"])
+def test_pages_of_small_files_are_those_that_were_approved(name):
+    record = audited(name, Path()).model_copy(update={"seconds": 1.0})
+    approve(f"check-{name}", printed(Page(check_blocks(record))))

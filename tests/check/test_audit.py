@@ -179,12 +179,6 @@ def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_p
     assert not any(step.points for step in check.first if name != "twelve")
 
 
-def test_a_dozen_rows_are_told_what_more_would_show(tmp_path: Path) -> None:
-    check = audited("twelve", tmp_path)
-    few = "are too few to compare candidates. Your margin of 2 points takes about "
-    assert few in line(check, "Size")[1]
-
-
 def test_rare_positives_are_seen_and_the_command_of_the_step_can_be_typed(choose, tmp_path):
     """The plan of the very command that the step names is the plan with that metric."""
     first, second, *arguments = typed(audited("rare", tmp_path).first[0].command).split()
@@ -192,22 +186,6 @@ def test_rare_positives_are_seen_and_the_command_of_the_step_can_be_typed(choose
     assert choose("plan", *arguments, "-s", "tfidf").code == 0
     # Where the metric counts every label the same, there is nothing to say.
     assert "--metric" not in said(audited("rare", tmp_path, metric="balanced"))
-
-
-def test_a_set_in_which_every_row_repeats_another_is_no_pass(tmp_path: Path) -> None:
-    check = audited("stars", tmp_path)
-    status, says = line(check, "Duplicates")
-    assert check.within.near == 150
-    assert status == "look"
-    assert says.startswith("Rows that repeat another row: 150 of 150")
-
-
-@pytest.mark.parametrize("name", ["japanese", "german"])
-def test_a_language_that_the_encoder_does_not_know_is_noticed(name, tmp_path):
-    status, says = line(audited(name, tmp_path), "Languages")
-    assert status == "look"
-    assert "was trained on English" in says
-    assert "--set encoder=SPEC" in says
 
 
 @pytest.mark.slow

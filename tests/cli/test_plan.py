@@ -1,49 +1,41 @@
-"""`choose plan`, `init`, `strategies` and `models`."""
+"""`choose plan`, `strategies` and `models`."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from report.test_approved import approve
 from support import fake_strategies as fakes
 from support import tiny_models
 from support.studies import write_csv
 
-
-def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:
-    flags = ("--classes", "8", "--gain", "3", "--hourly-rate", "30")
-    out = choose("plan", "--no-data", *flags, "--target", "0.9").out
-    assert out.startswith("Label about 1,800 rows (870 to 2,700)")
-    assert "29 hours, about $871" in " ".join(out.split())
-    assert "Guessed: 1 minute a label (--minutes-per-label)." in " ".join(out.split())
-    record = json.loads(choose("plan", "--no-data", *flags, "--json").out)
-    assert record["test"]["usual"] == 1742
-    assert record["usd"]["usual"] == 871
+KNOWN = "--classes 8 --gain 3 --hourly-rate 30"
+PRICED = f"{KNOWN} --volume 1000000 --usd-per-million 1,4 --usd-per-hour 0.5 --tokens 952"
 
 
-def test_a_plan_without_data_says_when_labels_are_paid_back(choose) -> None:  # type: ignore[no-untyped-def]
-    flags = ("plan", "--no-data", "--classes", "8", "--gain", "3", "--hourly-rate", "30")
-    prices = ("--usd-per-million", "1,4", "--usd-per-hour", "0.5", "--tokens", "952")
-    out = " ".join(choose(*flags, "--volume", "1000000", *prices).out.split())
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("guessed", "--volume 100000"),
+        ("known", f"{KNOWN} --target 0.9"),
+        ("priced", PRICED),
+        ("unpriced", f"{KNOWN} --volume 5000/day --minutes-per-label 2"),
+        ("cheap", f"{KNOWN} --volume 9 --usd-per-million 0,0 --usd-per-hour 1"),
+    ],
+)
+def test_plans_without_data_are_those_that_were_approved(choose, name: str, flags: str) -> None:
+    approve(f"plan-{name}", choose("plan", "--no-data", *flags.split()).out)
+
+
+def test_the_record_of_a_plan_without_data_has_its_figures(choose) -> None:
+    record = json.loads(choose("plan", "--no-data", *PRICED.split(), "--json").out)
+    assert (record["test"]["usual"], record["usd"]["usual"]) == (1742, 871)
     # A million requests of 952 and 12 tokens; 0.02 s an answer; 160 and 1,742 labels at $0.50.
-    assert "an API costs about $1,000 (952 tokens a request)" in out
-    assert "computes 5.6 hours for $2.78." in out
-    assert "The 160 labels that train it ($80.00) are paid back after under a week." in out
-    record = json.loads(choose(*flags, "--volume", "1000000", *prices, "--json").out)["running"]
-    assert record["api_usd"] == pytest.approx(1000)
-    assert record["machine_usd"] == pytest.approx(1e6 * 0.02 / 3600 * 0.5)
-    assert record["months"] == pytest.approx(80 / (1000 - record["machine_usd"]))
-    short = " ".join(choose(*flags, "--volume", "5000/day").out.split())
-    assert "For 150,000 answers an API costs what --usd-per-million IN,OUT says" in short
-    cheap = choose(*flags, "--volume", "9", "--usd-per-million", "0,0", "--usd-per-hour", "1").out
-    assert "never paid back: the API costs no more than the machine" in " ".join(cheap.split())
-
-
-def test_a_plan_without_data_or_labels_takes_five_and_says_so(choose) -> None:  # type: ignore[no-untyped-def]
-    done = choose("plan", "--no-data", "--volume", "100000")
-    assert done.code == 0
-    assert "to train on 5 labels" in done.out
-    assert "Guessed: 5 labels (--classes) and 1 minute a label" in " ".join(done.out.split())
+    found = record["running"]
+    assert found["api_usd"] == pytest.approx(1000)
+    assert found["machine_usd"] == pytest.approx(1e6 * 0.02 / 3600 * 0.5)
+    assert found["months"] == pytest.approx(80 / (1000 - found["machine_usd"]))
     record = json.loads(choose("plan", "--no-data", "--json").out)
     assert (record["classes"], record["training"]["usual"]) == (5, 100)
 

@@ -4,7 +4,6 @@ import csv
 import html
 import io
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -21,6 +20,7 @@ from choose.conformance import pool
 from choose.judge.goal import RULE
 from choose.report import words
 from choose.schema.decision import Decision
+from support.commands import blocks, run_script
 from support.studies import write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -28,10 +28,6 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 LORA = "## From labels to a working LoRA in ten minutes"
-
-
-def blocks(text: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -157,19 +153,9 @@ def test_the_lora_lines_of_the_tutorial_give_a_working_model(tmp_path: Path) -> 
     """The lines as they are, but on fewer rows; the sample itself is taken by the first steps."""
     script = blocks(TUTORIAL[TUTORIAL.index(LORA) :])[0]
     assert script.count("sample:tickets") == 2
-    script = script.replace("sample:tickets", "tickets.csv")
     rows = few_tickets(tmp_path / "tickets.csv")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=2_400,
-    )
-    assert done.returncode == 0, done.stderr
-    (answer,) = [line for line in done.stdout.splitlines() if line.startswith("1,")]
+    printed = run_script(script.replace("sample:tickets", "tickets.csv"), tmp_path)
+    (answer,) = [line for line in printed.splitlines() if line.startswith("1,")]
     manifest = (tmp_path / "tuned-router" / "export.json").read_text("utf-8")
     labels = json.loads(manifest)["task"]["labels"]
     assert answer.split(",")[1] in labels

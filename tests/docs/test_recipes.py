@@ -21,6 +21,7 @@ from choose.models.endpoints.provider_names import PROVIDERS
 from choose.types import Kind
 from support import tiny_models as tiny
 from support.chat_server import by_words, counting, serving
+from support.commands import blocks
 from support.endpoint_studies import KEY_VARIABLE, bench, words_rule
 from support.studies import ONCE, write_csv
 
@@ -30,13 +31,9 @@ ENDPOINTS = (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8")
 LEAVING = (ROOT / "docs" / "leaving-fine-tuning.md").read_text(encoding="utf-8")
 
 
-def blocks(text, language="sh"):
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
 def commands(text):
     """Return the commands of all blocks: words, and the file that the output goes to."""
-    lines = [line for b in blocks(text) for line in b.replace("\\\n", " ").splitlines()]
+    lines = [line for b in blocks(text, "sh") for line in b.replace("\\\n", " ").splitlines()]
     for line in lines:
         words, _, file = line.partition(" > ")
         yield shlex.split(words)[1:], file.strip()

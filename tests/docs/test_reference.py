@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import re
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from choose.types import Kind
 from choose_strategies import baselines, prompting, rag, rankings
 from generate import FOLDER, pages
 from generate.records import decision_schema
+from support.commands import blocks, run_script
 from support.decisions import decision
 from support.html import parsed
 from support.simulated_studies import lora, prompt, study, tfidf
@@ -150,9 +150,7 @@ def test_every_key_of_the_study_file_is_explained() -> None:
 
 def test_study_files_that_are_shown_can_be_read() -> None:
     shown = [
-        tomllib.loads(block)
-        for page in PAGES
-        for block in re.findall(r"^```toml\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M)
+        tomllib.loads(block) for page in PAGES for block in blocks(page.read_text("utf-8"), "toml")
     ]
     studies = [block for block in shown if set(block) & set(Study.model_fields)]
     assert len(studies) >= 3
@@ -179,19 +177,10 @@ def test_verdicts_and_gates_are_explained() -> None:
 @pytest.mark.slow(seconds=34)
 def test_the_first_steps_of_the_tutorial_work_and_say_what_it_says(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8").partition("## 5.")[0]
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    script = "\n".join(block for language, block in blocks if not language)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["bash", "-euo", "pipefail", "-c", script]
-    environment = {**os.environ, "PATH": path, "COLUMNS": "80"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1_200
-    )
-    assert done.returncode == 0, done.stderr
-    shown = [block for language, block in blocks if language == "text"]
+    printed, shown = run_script("\n".join(blocks(text)), tmp_path), blocks(text, "text")
     assert len(shown) == 3
-    assert all(block in done.stdout for block in shown)
-    assert "detect differences of 5.1 points or more" in " ".join(done.stdout.split())
+    assert all(block in printed for block in shown)
+    assert "detect differences of 5.1 points or more" in " ".join(printed.split())
     assert (tmp_path / "tickets.html").exists()
     assert (tmp_path / "tickets.md").exists()
     assert len((tmp_path / "answers.csv").read_text("utf-8").splitlines()) == 603

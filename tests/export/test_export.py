@@ -28,11 +28,10 @@ from choose.export.write_folder import (
     select,
     write_export,
 )
-from choose.judge.scores.score_tables import CLEAN
 from choose.run.trial import run_trials
 from choose.schema.plan import Job
 from choose.store.store import Store
-from choose.types import Answers, Item, Run, Trial
+from choose.types import CLEAN, Answers, Item, Run, Trial
 from support import fake_strategies as fakes
 from support.commands import run_command
 from support.studies import HELD_OUT, STRATEGIES, compare, shared_study, small_study, write_csv

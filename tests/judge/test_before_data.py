@@ -13,7 +13,6 @@ from choose.judge.decision.more_labels import (
     rows_to_decide,
 )
 from choose.judge.scores.joint_distribution import SPREAD
-from choose.report.terminal.plan_page import assumed
 from choose.schema.plan import DISCORDANCES, TRAINING_SHARE, Wishes
 from choose.stats.paired import (
     Difference,
@@ -50,20 +49,10 @@ def test_a_plan_without_data_golden() -> None:
     assert found.rows.usual == 1742  # the same rows are asked and learnt from
     assert found.hours.usual == pytest.approx(1742 / 30)
     assert found.usd.usual == pytest.approx(1742)
+    bare = before_data(Wishes(classes=3, gain=0.02))
+    assert bare.usd is bare.target_rows is None
     many = before_data(Wishes(classes=500, gain=0.05))  # more rows to learn from than to test
     assert many.rows.usual == round(20 * 500 / TRAINING_SHARE)
-
-
-def test_what_was_not_priced_is_null_and_what_was_guessed_is_said() -> None:
-    found = before_data(Wishes(classes=3, gain=0.02))
-    assert found.usd is found.target_rows is None
-    told = " ".join(assumed(found))
-    assert "Guessed" in told
-    assert "--hourly-rate" in told
-    priced = before_data(Wishes(classes=3, gain=0.02, minutes_per_label=1, hourly_rate=1))
-    told = " ".join(assumed(priced))
-    assert "Guessed" not in told
-    assert "--hourly-rate" not in told
 
 
 def test_rows_for_a_target_have_the_power_that_is_claimed() -> None:

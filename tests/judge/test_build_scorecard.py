@@ -9,10 +9,10 @@ from choose.judge.evidence import CandidateInfo, Items, strong
 from choose.judge.goal import Rule
 from choose.judge.measures.costs import cheapest_first, cost_of
 from choose.judge.measures.scorecard import common_rows, scorecard, service_of
-from choose.judge.scores.score_tables import CLEAN, study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.schema.candidate_scorecard import Failure
 from choose.stats.intervals import wilson
-from choose.types import STANDARD, Answers, Run, Scenario
+from choose.types import CLEAN, STANDARD, Answers, Run, Scenario
 from support.answered_studies import laid_out
 from support.studies import plain_trial
 
@@ -171,7 +171,7 @@ def test_noise_is_measured_against_clean_labels_on_the_same_rows():
 
 
 def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
-    noise = Scenario(kind="noise", noise="symmetric", rate=0.1)
+    noise = Scenario(kind="noise", rate=0.1)
     few = IDS[:20]
     laid = study_scores(
         evidence(

@@ -8,12 +8,13 @@ from choose.formatting import DASH
 from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.rule import label_shift
 from choose.judge.goal import Rule
-from choose.judge.scores.score_tables import CLEAN, study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.blocks import families
 from choose.schema.decision import SURE, Decision
 from choose.stats import Estimate
+from choose.types import CLEAN
 from simulation.setting import SimulatedCandidate
 from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf

@@ -10,24 +10,12 @@ import pytest
 from choose.conformance import WORDS_OF, pool
 from choose.store.store import Store
 from support.chat_server import Http, Server, by_words, serving
-from support.studies import HELD_OUT, compare, write_csv
+from support.studies import HELD_OUT, SERVED, compare, write_csv
 
 RIGHT = by_words(WORDS_OF)
 WRONG = by_words(
     dict(zip(WORDS_OF, [*list(WORDS_OF.values())[1:], *WORDS_OF.values()], strict=False))
 )
-
-ENDPOINT = """
-[endpoints.{name}]
-base_url = "{url}"
-model = "{name}"
-usd_per_million_in = {price}
-usd_per_million_out = {price}
-[[candidates]]
-strategy = "{strategy}"
-name = "{name}"
-model = "endpoint:{name}"
-"""
 
 PRICES = {"costly": 8.0, "cheap": 1.0, "wordy": 1.0}
 
@@ -61,7 +49,7 @@ def write(server: Server, limit: float) -> None:
     write_csv(Path("words.csv"), [(text, others[i % 2]) for i, (text, _) in enumerate(rows[:100])])
     write_csv(Path("held_out.csv"), rows[100:])
     ends = (
-        ENDPOINT.format(name=name, url=server.url, price=price, strategy=STRATEGIES[name])
+        SERVED.format(name=name, url=server.url, price=price, strategy=STRATEGIES[name], params="")
         for name, price in PRICES.items()
     )
     Path("choose.toml").write_text(HELD_OUT + f"max_usd = {limit}\n" + "".join(ends))

@@ -16,20 +16,7 @@ from choose.report.terminal.plan_page import plan_lines
 from choose.schema.plan import Spending
 from support.chat_server import Http, by_words, serving
 from support.chat_server import sent as sent_back
-from support.studies import HELD_OUT, compare, write_csv
-
-ENDPOINT = """
-[endpoints.{name}]
-base_url = "{url}"
-model = "{name}"
-usd_per_million_in = 1.0
-usd_per_million_out = 1.0
-[[candidates]]
-strategy = "{strategy}"
-name = "{name}"
-model = "endpoint:{name}"
-params = {{ {params} }}
-"""
+from support.studies import HELD_OUT, SERVED, compare, write_csv
 
 COLOURS = ("red", "blue", "green", "brown")
 
@@ -65,7 +52,7 @@ def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
     plans: list[Spending] = []
     with serving(respond) as server:
         ends = (
-            ENDPOINT.format(name=name, url=server.url, strategy=strategy, params=params)
+            SERVED.format(name=name, url=server.url, price=1.0, strategy=strategy, params=params)
             for name, (strategy, params) in ASKING.items()
         )
         Path("choose.toml").write_text(HELD_OUT + "".join(ends))
@@ -114,9 +101,10 @@ def test_passages_are_forecast_as_they_are_sent(name: str) -> None:
     plans: list[Spending] = []
     with serving(respond) as server:
         reads = name != "alone"
-        end = ENDPOINT.format(
+        end = SERVED.format(
             name=name,
             url=server.url,
+            price=1.0,
             strategy="rag" if reads else "prompt",
             params=f'retriever = "bm25", {READING[name]}' if reads else "",
         )
@@ -155,9 +143,8 @@ def test_passages_of_documents_are_sent_only_with_consent() -> None:
     documents, rows = coloured(20)
     for name, some in (("docs", documents), ("rows", rows)):
         Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
-    end = ENDPOINT.format(
-        name="reads", url="http://127.0.0.1:9", strategy="rag", params='retriever = "bm25"'
-    )
+    facts = {"price": 1.0, "strategy": "rag", "params": 'retriever = "bm25"'}
+    end = SERVED.format(name="reads", url="http://127.0.0.1:9", **facts)
     head = '[data]\npath = "rows.jsonl"\ndocuments = "docs.jsonl"\n[grid]\nseeds = 1\nviews = []\n'
     Path("choose.toml").write_text(head + end)
     with pytest.raises(StudyError, match="with your rows and passages of your documents would be"):

@@ -1,10 +1,13 @@
-"""The command line, run in this process, which spares the imports."""
+"""The command line, run in this process, which spares the imports; and the scripts of a page."""
 
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO, TextIOWrapper
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
 from unittest.mock import patch
@@ -46,3 +49,23 @@ def run_command(*arguments: object) -> Result:
         except SystemExit as stop:
             code = int(stop.code or 0)
     return Result(code, *(stream.buffer.getvalue().decode("utf-8") for stream in (out, err)))
+
+
+def blocks(text: str, language: str = "") -> list[str]:
+    """Return the blocks of a page that are marked as of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def run_script(script: str, folder: Path) -> str:
+    """Run lines of a shell in a folder, with this environment's ``choose``; return the output."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=2_400,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -21,7 +21,7 @@ from choose.schema.plan import Job
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.multilabel import Multilabel, set_text
-from choose.types import STANDARD, Dataset, Example, Trial
+from choose.types import Dataset, Example, Trial
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
 HELD_OUT = """
@@ -34,6 +34,20 @@ noise = [0.0]
 views = []
 wordings = false
 scenarios = []
+"""
+
+# A candidate behind an endpoint of its name, in a study file.
+SERVED = """
+[endpoints.{name}]
+base_url = "{url}"
+model = "{name}"
+usd_per_million_in = {price}
+usd_per_million_out = {price}
+[[candidates]]
+strategy = "{strategy}"
+name = "{name}"
+model = "endpoint:{name}"
+params = {{ {params} }}
 """
 
 # One pass over the rows and nothing else.
@@ -90,20 +104,7 @@ def write_csv(path: Path, rows: Sequence[tuple[str, str]] | None = None) -> Path
 
 def plain_trial(candidate: str, draw: int = 0, **facts: Any) -> Trial:
     """Return a trial of a candidate that is its own strategy; the draw is its seed."""
-    usual = {
-        "strategy": candidate,
-        "revision": 1,
-        "params": {},
-        "variant": "",
-        "scenario": STANDARD,
-        "fold": 0,
-        "train_size": 50,
-        "seed": draw,
-        "weights": "",
-        "task": "",
-        "pool": "",
-        "questions": "",
-    }
+    usual = {"strategy": candidate, "revision": 1, "train_size": 50, "seed": draw, "task": ""}
     return Trial(candidate=candidate, draw=draw, **{**usual, **facts})
 
 

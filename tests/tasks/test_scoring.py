@@ -11,11 +11,10 @@ from choose.study.resolve_study import load_study
 from choose.tasks import scoring
 from choose.tasks.answering import Answering
 from choose.tasks.extraction import Extraction
-from choose.tasks.kinds import KINDS, read_task
+from choose.tasks.kinds import KINDS, Scores, read_task
 from choose.tasks.metrics import LABELS, METRICS, WEIGHTS, metrics_of
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.ranking import Ranking
-from choose.tasks.rated_answers import Scores
 from choose.tasks.writing import Writing
 from choose.types import Task
 from support.studies import load_dataset, write_lines

@@ -35,6 +35,7 @@ from choose.tasks.metrics import SCORES
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.scoring import scored
 from choose.types import (
+    CLEAN,
     FAMILIES,
     Answers,
     Dataset,
@@ -290,8 +291,6 @@ def named_answers(table: pl.DataFrame, wanted: Sequence[str]) -> tuple[str, ...]
         found += draws or [column_named(columns, name, "answers") or name]
     return tuple(dict.fromkeys(found))
 
-
-CLEAN = ("clean", 0)
 
 STOPPED = 0.5  # A draw that answered a smaller share of the rows was not asked the others.
 

@@ -15,7 +15,7 @@ from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.evidence import GIVEN
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.study_comparison import Meeting, metric_of, same_verdict, shifts
+from choose.judge.study_comparison import Meeting, shifts
 from choose.report.words import answer, headline
 from choose.schema.decision import Change, CommonRows, Decision, Side, Versus
 from choose.store.store import Store
@@ -86,17 +86,18 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
     pair = was.named, now.named
     if pair[0] in old and pair[1] in new and pair not in named:
         named.insert(0, pair)
-    paired = shifts(common, named)
+    sides = [summary_of(decision) for decision in (was, now)]
+    verdicts = {(side.kind, side.recommended, side.use_meanwhile) for side in sides}
     return Versus(
         choose=version("choose-llm"),
-        before=summary_of(was),
-        after=summary_of(now),
-        verdict_changed=not same_verdict(was, now),
+        before=sides[0],
+        after=sides[1],
+        verdict_changed=len(verdicts) > 1,
         rows=rows,
-        shifts=paired,
+        shifts=shifts(common, named),
         changes=differences(stores[0], was, stores[1], now),
         margin=float(now.goal["margin"]),
-        metric=metric_of(now),
+        metric=str(now.goal["metric"]),
     )
 
 

@@ -37,7 +37,7 @@ from choose.schema.diagnosis import Audit
 from choose.store.store import Store, check_destination
 from choose.study.find_study_folder import numbered_study
 from choose.study.resolve_study import keywords, overrides_of
-from choose.types import STANDARD, Run
+from choose.types import CLEAN, STANDARD
 
 if TYPE_CHECKING:
     from choose.check.audit import Checked
@@ -242,20 +242,13 @@ def answers_frame(folder: Path) -> pl.DataFrame:
     }
     for name in (str(each["name"]) for each in candidates):
         largest = [max(f, key=lambda t: t.train_size) for f in main.get(name, {}).values()]
-        answers = _outputs(filter(None, map(store.get, largest)))
+        answers: dict[str, str | None] = {}
+        for run in filter(None, map(store.get, largest)):
+            if CLEAN in run.answers:
+                answers.update(zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True))
         column = f"answer of {name}" if name in _ROW else name
         table[column] = [answers.get(id) for id in dataset.asked]
     return pl.DataFrame(table, schema=dict.fromkeys(table, pl.String))
-
-
-def _outputs(runs: Any) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    run: Run
-    for run in runs:
-        if ("clean", 0) in run.answers:
-            outputs = run.answers["clean", 0].outputs
-            found.update(zip(run.asked["clean", 0], outputs, strict=True))
-    return found
 
 
 def printed(page: Any) -> str:

@@ -1,15 +1,14 @@
 """Audit a labelled set: read it and compute the facts; `report/check_words` says them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
-from choose.check.audit_facts import Facts, hardly_counted, sample_of
-from choose.data.dataset import Rows, Tables, dataset_from, read_rows
+from choose.check.audit_facts import Facts, hardly_counted
+from choose.data.dataset import Tables, dataset_from, read_rows, sampled
 from choose.data.duplicates import count_conflicts, count_duplicates
-from choose.formatting import plural
 from choose.judge.before_data import detectable_gains
 from choose.judge.decision.trust_conditions import CONFIRMED, WRONG
 from choose.judge.goal import USUAL_MARGIN
@@ -211,7 +210,7 @@ def check_set(
     and its audit of the labels.
     """
     start = perf_counter()
-    rows = _sampled(read_rows(study.data, tables, study.task.kind))
+    rows = sampled(read_rows(study.data, tables, study.task.kind), MOST_ROWS)
     dataset = dataset_from(rows, study.data, study.task, study.goal.metric)
     facts = Facts(rows, dataset, audits(dataset) if audits else None)
     check = _record(facts, study)
@@ -222,15 +221,6 @@ def check_set(
     }
     texts = {e.id: e.text for e in facts.all}
     return Checked(record=check.model_copy(update=found), texts=texts)
-
-
-def _sampled(rows: Rows) -> Rows:
-    """Return rows, or where there are more a sample of `MOST_ROWS` of the pool, and say so."""
-    if len(rows.pool) <= MOST_ROWS:
-        return rows
-    pool = list(sample_of(rows.pool, MOST_ROWS))
-    said = f"Checked: a random sample of {MOST_ROWS:,} of {plural(len(rows.pool), 'row')}."
-    return replace(rows, pool=pool, notes=(said, *rows.notes))
 
 
 def compare_command(study: Study) -> Command:

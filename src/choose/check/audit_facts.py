@@ -5,11 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from random import Random
 from typing import Any
 
 from choose.corpus import UNSPACED, Corpus
-from choose.data.dataset import Rows
+from choose.data.dataset import Rows, sample_of
 from choose.data.duplicates import (
     Duplicate,
     TextIndex,
@@ -41,7 +40,7 @@ from choose.tasks.kinds import KINDS
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.ranking import Ranking, spans_of_relevant
 from choose.tasks.value_parsing import occurs
-from choose.types import Dataset, Example, Run, Task, Trial
+from choose.types import CLEAN, Dataset, Example, Run, Task, Trial
 
 # Characters of a longer document, which only repeats another to the letter: words take memory.
 LONGEST = 1_000_000
@@ -319,13 +318,6 @@ class Facts:
                     yield Issue(row=e.id, kind="not in passage")
 
 
-def sample_of(rows: Sequence[Example], most: int) -> Sequence[Example]:
-    """Return the rows, or where there are more a random sample of `most`, in their order."""
-    if len(rows) <= most:
-        return rows
-    return [rows[place] for place in sorted(Random(0).sample(range(len(rows)), most))]
-
-
 def audit_by_baseline(
     dataset: Dataset, rows: Mapping[str, Example], settings: Mapping[str, Any]
 ) -> Audit | None:
@@ -373,4 +365,4 @@ def _run(
         train_size=len(pool),
         task=task.digest,
     )
-    return Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): tuple(test_ids)})
+    return Run(trial=trial, answers={CLEAN: answers}, asked={CLEAN: tuple(test_ids)})

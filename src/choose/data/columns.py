@@ -25,7 +25,7 @@ from choose.data.readers.column_guess import (
     undecided,
     usual,
 )
-from choose.data.readers.evidence_columns import RELEVANT, relevant_column, reserved
+from choose.data.readers.evidence_columns import DOCUMENT, EVIDENCE, RELEVANT, reserved
 from choose.data.readers.json_and_parquet import GIVEN, ROW, nested_paths, value_at, with_paths
 from choose.errors import DataError, StudyError, quoted, quoted_list
 from choose.formatting import listed
@@ -175,7 +175,7 @@ def ranked_documents(
     Without a stated kind, they are to be ranked where there is such a column in place of answers.
     """
     columns = [name for name in table.columns if name != ROW]
-    column, notes = relevant_column(columns), []
+    column, notes = usual(columns, (*RELEVANT, *EVIDENCE, *DOCUMENT)), []
     if stated is None:
         unnamed = section.documents is not None and section.label_column is None
         if not unnamed or not column or usual(columns, (*ANSWER, *LABEL)):
@@ -277,11 +277,6 @@ def columns_of_labels(table: pl.DataFrame, section: DataSection, roles: Roles) -
 def _distinct(column: pl.Series) -> set[str]:
     plain = column.dtype in (pl.String, pl.Boolean) or column.dtype.is_integer()
     return {*map(str, column.unique().drop_nulls())} - {""} if plain else set()
-
-
-def are_questions(roles: Roles) -> bool:
-    """Return whether the text and the label are called question and answer."""
-    return bool(usual(roles.text, QUESTION) and usual([roles.label], ANSWER))
 
 
 def unread_passage(table: pl.DataFrame, roles: Roles) -> str | None:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import polars as pl
 
@@ -30,6 +31,7 @@ from choose.data.readers.labelled_file import Source, dataset_name, read_source
 from choose.data.scenarios import SOURCE_ROWS, sources
 from choose.data.splits import build_dataset
 from choose.errors import DataError, StudyError, quoted, reading, told_of
+from choose.formatting import plural
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
@@ -76,6 +78,21 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
         check_kind(kind)
         check_documents(section)
         return _rows(section, tables or Tables(), kind)
+
+
+def sample_of(rows: list[Example], most: int) -> list[Example]:
+    """Return the rows, or where there are more a random sample of `most`, in their order."""
+    if len(rows) <= most:
+        return rows
+    return [rows[place] for place in sorted(Random(0).sample(range(len(rows)), most))]
+
+
+def sampled(rows: Rows, most: int) -> Rows:
+    """Return rows, or where there are more a sample of `most` of the pool, and say so."""
+    if len(rows.pool) <= most:
+        return rows
+    said = f"Checked: a random sample of {most:,} of {plural(len(rows.pool), 'row')}."
+    return replace(rows, pool=sample_of(rows.pool, most), notes=(said, *rows.notes))
 
 
 def _named(path: str | None) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from choose.data.columns import Roles, are_questions, origin, roles_of
-from choose.data.readers.column_guess import parse_dates, usual
+from choose.data.columns import Roles, origin, roles_of
+from choose.data.readers.column_guess import ANSWER, QUESTION, parse_dates, usual
 from choose.data.readers.json_and_parquet import ROW, with_paths
 from choose.errors import DataError, quoted, rows_named
 from choose.formatting import plural
@@ -30,7 +30,8 @@ def target_values(table: pl.DataFrame, section: DataSection, roles: Roles) -> li
 def kind_of(table: pl.DataFrame, section: DataSection, roles: Roles) -> tuple[str, str]:
     """Return the kind of task that the targets of a table make, and why."""
     targets = target_values(table, section, roles)
-    return guess_kind(targets, are_questions(roles), usual(roles.fields, PASSAGES) is not None)
+    questions = bool(usual(roles.text, QUESTION) and usual([roles.label], ANSWER))
+    return guess_kind(targets, questions, usual(roles.fields, PASSAGES) is not None)
 
 
 def examples_from(
@@ -50,11 +51,12 @@ def examples_from(
     table = with_paths(origin(section), table, roles.named)
     rows = [int(number) for number in table[ROW]]
     kind = kind or kind_of(table, section, roles)[0]
+    further = {name: cells_of(table, name, rows) for name in roles.fields}
     columns = (
         _ids(table, roles.id, rows),
         _texts(table, roles.text, rows),
         read_targets(kind, table[roles.label].to_list(), rows, roles.label, separator),
-        _further(table, roles.fields, rows),
+        [{name: cells[i] for name, cells in further.items()} for i in range(len(rows))],
         _times(table, roles.time, rows, strict="time" not in roles.by_content),
         *(_optional(table, name, rows) for name in (roles.group, roles.source, roles.teacher)),
     )
@@ -79,14 +81,6 @@ def _optional(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> lis
     if name is None:
         return [None] * len(rows)
     return [cell.strip() or None for cell in cells_of(table, name, rows)]
-
-
-def _further(
-    table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]
-) -> list[dict[str, str]]:
-    """Return the further input of each row by column; blank cells are empty texts."""
-    columns = {name: cells_of(table, name, rows) for name in names}
-    return [{name: cells[i] for name, cells in columns.items()} for i in range(len(rows))]
 
 
 def _texts(table: pl.DataFrame, names: Sequence[str], rows: Sequence[int]) -> list[str]:

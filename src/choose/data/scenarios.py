@@ -411,7 +411,7 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
     kind = spec.scenario.kind
     if kind == "inner":
         # A part of the pool of draw 0 is asked, and the rest of it is trained on.
-        pool = _labelled(training_pool(dataset, 0, 0, spec.scenario.rows or None))
+        pool = _labelled(training_pool(dataset, 0, 0, None))
         test = _parts(dataset, pool, spec.scenario)[spec.fold]
         return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
     if kind == "time":
@@ -430,8 +430,7 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
         pool = training_pool(dataset, spec.fold, draw, size)
     if kind == "noise":
         donors = [dataset.examples[id] for id in dataset.folds[spec.fold].pool]
-        scenario = spec.scenario
-        pool = noisy(pool, dataset.task, scenario.rate, spec.draw, donors)
+        pool = noisy(pool, dataset.task, spec.scenario.rate, spec.draw, donors)
     return Split(pool, _test_rows(dataset, spec))
 
 
@@ -463,19 +462,18 @@ def _apart(dataset: Dataset, spec: SplitSpec, split: Apart) -> Split:
     targets = strata_of(dataset.task, split.rows)
     test = stratified_sample(ids, targets, scenario.ask or len(ids), scenario.kind)
     past = disjoint_from(split.past, set(test), clusters)
-    size = min(scenario.rows or len(past), len(past))
     if scenario.learns_from != "any":
-        return Split(_first(past, targets, size, spec.draw), tuple(test))
+        return Split(_first(past, targets, len(past), spec.draw), tuple(test))
     rows = (dataset.examples[id] for id in test)
     part = folds_of(dataset.task, rows, clusters, scenario.parts)[spec.fold]
     others = disjoint_from(split.rows, set(part), clusters)
-    return Split(_first(others, targets, size, spec.draw), tuple(part))
+    return Split(_first(others, targets, len(past), spec.draw), tuple(part))
 
 
 def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on the usual rows; train on a pool in which one class has few rows or none."""
     scenario = spec.scenario
-    pool = _labelled(training_pool(dataset, spec.fold, 0, scenario.rows or None))
+    pool = _labelled(training_pool(dataset, spec.fold, 0, None))
     own = {e.id for e in pool if of_class(dataset, e, scenario.label)}
     order = sampling_order(own, dict.fromkeys(own, scenario.label), spec.draw)
     gone = {*order[scenario.examples :]}

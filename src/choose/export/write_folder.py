@@ -30,7 +30,6 @@ from choose.export.exported_model import (
 from choose.files import explained_errors, temporary_name, write_json, write_text
 from choose.formatting import clean, listed, percent, plural, span
 from choose.judge.evidence import GIVEN
-from choose.judge.scores.score_tables import CLEAN
 from choose.progress import as_decided
 from choose.report.markdown import code, sentence
 from choose.report.words import covered_by, headline, takeover, words_in
@@ -40,7 +39,7 @@ from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.strategy import Prepares, Saves, Strategy, Weighted, available, build, find
 from choose.tasks.kinds import USUAL
-from choose.types import STANDARD, Example, Item, Task, Trial
+from choose.types import CLEAN, STANDARD, Example, Item, Task, Trial
 
 WHY = {
     "recommended": "The study recommends it.",

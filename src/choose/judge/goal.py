@@ -1,7 +1,5 @@
 """The goal of a study: metric, margin, target, deployment and the version of the decision rule."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from choose.schema.candidate_scorecard import MONTHS

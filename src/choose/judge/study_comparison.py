@@ -8,7 +8,7 @@ import numpy as np
 from choose.judge.evidence import GIVEN
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
-from choose.schema.decision import Decision, Shift
+from choose.schema.decision import Shift
 from choose.stats import Estimate
 from choose.stats.paired import Difference, aligned, holm, paired_difference
 from choose.stats.two_way import Mask, answered, row_means
@@ -120,12 +120,3 @@ def _same(meeting: Meeting, old: ScoreTable, new: ScoreTable) -> bool:
 def _fits(table: ScoreTable) -> frozenset[str]:
     """Return the keys of the fits; answers that exist come of none, in whatever folds."""
     return frozenset(run.trial.key for run in table.runs if run.trial.strategy != GIVEN)
-
-
-def same_verdict(before: Decision, after: Decision) -> bool:
-    a, b = before.verdict, after.verdict
-    return (a.kind, a.recommended, a.use_meanwhile) == (b.kind, b.recommended, b.use_meanwhile)
-
-
-def metric_of(decision: Decision) -> str:
-    return str(decision.goal["metric"])

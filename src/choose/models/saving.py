@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.corpus import Corpus, Document
 from choose.engines.weights.safe_folders import unlike
 from choose.errors import StrategyError
 from choose.strategy import check_hyperparameters
@@ -130,14 +129,6 @@ def rows_from(facts: Sequence[Sequence[Any]]) -> list[Example]:
         )
         for row in facts
     ]
-
-
-def corpus_facts(corpus: Corpus) -> list[list[str]]:
-    return [[document.id, document.title, document.text] for document in corpus.documents]
-
-
-def corpus_from(facts: Sequence[Sequence[str]]) -> Corpus:
-    return Corpus(tuple(Document(id=row[0], title=row[1], text=row[2]) for row in facts))
 
 
 def _names(strategy: Any) -> list[str]:

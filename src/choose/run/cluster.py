@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from secrets import token_hex
 from time import monotonic, sleep
 from typing import Any
 
@@ -318,6 +319,8 @@ def _join(ray: Any, address: str, keys: Iterable[str]) -> None:
         if host:  # Ray itself tries for a minute
             socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
         started = {"include_dashboard": False} if address == "local" else {}
+        if started:  # else Ray writes a token of its own to the home folder, and leaves it there
+            os.environ.setdefault("RAY_AUTH_TOKEN", token_hex(32))
         with suppress(AttributeError):
             # Else Ray writes to stdout, which is the record, that a worker has ended.
             ray._private.worker.print_to_stdstream = lambda *_, **__: None

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from choose.run.budget import Budget
 from choose.run.predict_test_rows import FIRST_CHUNK
-from choose.run.trial import CLEAN, answers
+from choose.run.trial import answers
 from choose.schema.plan import COMPARISON, Job, Reach, Reason, Round
 from choose.strategy import Strategy, find
-from choose.types import Dataset, Family, Run, Trial
+from choose.types import CLEAN, Dataset, Family, Run, Trial
 
 # Seconds of a fit on 250 rows of 100 characters, and of an answer, that are assumed of a candidate
 # before any were measured.

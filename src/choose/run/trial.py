@@ -18,7 +18,7 @@ from choose.run.predict_test_rows import answer_views, predict_until
 from choose.schema.plan import COMPARISON, Job
 from choose.strategy import Groups, Prepares, Puts, Reports, Strategy, build
 from choose.tasks.scoring import scored
-from choose.types import Dataset, Run, Trial
+from choose.types import CLEAN, Dataset, Run, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,6 @@ _PACKAGES = (
     "bm25s",
 )
 
-
-CLEAN = ("clean", 0)
 
 # Share of the seconds of a fit in which further test rows are answered: they come nearly free.
 SPARE = 0.1

@@ -522,7 +522,11 @@ class Store:
             )
         with reading(self.path / "grid.json"):
             grid = json.loads(read_text(self.path / "grid.json"))
-            trials = [Trial(**{**t, "scenario": Scenario(**t["scenario"])}) for t in grid["trials"]]
+            own = [one.name for one in fields(Scenario)]  # earlier versions stored two more
+            trials = [
+                Trial(**{**t, "scenario": Scenario(**{name: t["scenario"][name] for name in own})})
+                for t in grid["trials"]
+            ]
             for trial in trials:
                 hash((trial.candidate, trial.variant, trial.scenario, trial.draw, trial.key))
             return [

@@ -185,10 +185,6 @@ def _readings(text: str, day_first: bool) -> tuple[str, Any, str | None]:
     return canonical(text, "text"), number, day
 
 
-def one_line(text: str) -> str:
-    return " ".join(text.strip().partition("\n")[0].split())
-
-
 def answer_cell(value: Any) -> tuple[str, ...]:
     """Return the accepted answers of a cell; none of a blank text, which is a mistake.
 

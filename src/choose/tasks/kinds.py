@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from statistics import fmean, median
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, StudyError, did_you_mean, rows_named
 from choose.formatting import plural
+from choose.outside_values import finite
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import (
     BRIEF,
@@ -27,7 +28,7 @@ from choose.tasks.extraction import (
     record_cell,
 )
 from choose.tasks.labels import Classification, check_targets, label_cells, task_from
-from choose.tasks.metrics import DEFAULT, METRICS, metrics_of
+from choose.tasks.metrics import DEFAULT, METRICS, SCORES, metrics_of
 from choose.tasks.multilabel import (
     Multilabel,
     check_sets,
@@ -38,7 +39,6 @@ from choose.tasks.multilabel import (
     sets_in,
 )
 from choose.tasks.ranking import Ranking, relevance_cell, relevant_swapped
-from choose.tasks.rated_answers import Scores, check_scores
 from choose.tasks.scoring import read_metric, user_metric
 from choose.tasks.value_parsing import scalar_text
 from choose.tasks.writing import Writing, text_cell
@@ -50,6 +50,28 @@ WRITTEN = 2.5
 
 # Keys of [task] that describe labels or fields.
 DESCRIPTIONS = ("names", "descriptions", "fields")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores(Task):
+    """A task of which scores of answers are known: an output is its score, from 0 to 1."""
+
+    own: ClassVar[tuple[str, ...]] = metrics_of(SCORES)
+    headline: str = own[0]
+    kind: Literal["scores"] = "scores"
+
+    def problem_with(self, output: str) -> str | None:
+        return None if finite(output, 0.0, 1.0) is not None else "it is no number from 0 to 1"
+
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
+        return {"score": finite(output, 0.0, 1.0) or 0.0}
+
+
+def refuse_scores(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    raise DataError(
+        "Scores can be compared and not learnt from. Use choose score --scores, or state another "
+        "--kind."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +183,7 @@ KINDS: Mapping[str, Kind] = {
         task=Scores,
         target="score",
         cell=lambda value: ("1",),  # the best score
-        check=check_scores,
+        check=refuse_scores,
         make=lambda pool, test, section: Scores(instruction=section.instruction),
     ),
 }

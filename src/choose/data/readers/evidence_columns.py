@@ -48,10 +48,6 @@ def reserved(columns: Sequence[str]) -> list[str]:
     return [name for name in columns if name.strip().lower() in about]
 
 
-def relevant_column(columns: Sequence[str]) -> str | None:
-    return usual(columns, (*RELEVANT, *EVIDENCE, *DOCUMENT))
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """A table, the name of its file if it has one, and its rows as examples."""

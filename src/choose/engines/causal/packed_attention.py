@@ -1,7 +1,5 @@
 """Several texts in one pass of a causal model; what they share is read once."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -106,9 +106,6 @@ class Candidates:
     def gain(self, a: str, b: str) -> Difference | None:
         return self.pairs.difference(a, b)
 
-    def cheaper(self, name: str) -> tuple[str, ...]:
-        return self.names[: self.names.index(name)]
-
     def costlier(self, name: str) -> tuple[str, ...]:
         return self.names[self.names.index(name) + 1 :]
 

@@ -34,7 +34,7 @@ from choose.judge.decision.verdict_kind import documents_limit, doubted_labels_l
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import Whole
-from choose.judge.scores.score_tables import CLEAN, CandidateScores
+from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Command
 from choose.schema.candidate_scorecard import CurveForecast, Needed
 from choose.schema.decision import SMALL_LOSS, Step, StepKind
@@ -42,7 +42,7 @@ from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason, Searched
 from choose.stats import Estimate
 from choose.tasks.metrics import FOR_RARE_LABELS, SCORES, metric_of
-from choose.types import Kind
+from choose.types import CLEAN, Kind
 
 
 def _command(verb: str, path: str | None = None, **options: str) -> Command:

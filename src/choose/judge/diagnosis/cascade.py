@@ -7,12 +7,12 @@ import numpy as np
 
 from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import CandidateInfo
-from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoredRows
+from choose.judge.scores.score_tables import CandidateScores, ScoredRows
 from choose.schema.diagnosis import Takeover
 from choose.stats import Estimate
 from choose.stats.intervals import clopper_pearson
 from choose.stats.two_way import Mask
-from choose.types import Codes, Floats, Run
+from choose.types import CLEAN, Codes, Floats, Run
 
 # One part of the rows chooses what the others test.
 PARTS = 5

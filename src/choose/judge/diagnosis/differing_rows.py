@@ -11,13 +11,13 @@ import numpy as np
 from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import Evidence
 from choose.judge.measures.text_metrics import EQUAL
-from choose.judge.scores.score_tables import ARTEFACT, CLEAN, MISSING, CandidateScores
+from choose.judge.scores.score_tables import ARTEFACT, MISSING, CandidateScores
 from choose.schema.candidate_scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.schema.diagnosis import Confusion, Doubtful, ErrorOverlap
 from choose.stats.intervals import two_way_interval
 from choose.stats.two_way import Mask, row_means
 from choose.tasks.ranking import Ranking
-from choose.types import Codes, Floats
+from choose.types import CLEAN, Codes, Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200

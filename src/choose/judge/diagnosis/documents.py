@@ -18,7 +18,6 @@ from choose.judge.evidence import Evidence, Items, row_set
 from choose.judge.scores.paired_comparison import view_tables
 from choose.judge.scores.score_tables import (
     ARTEFACT,
-    CLEAN,
     CandidateScores,
     ScoreTable,
     StudyScores,
@@ -30,7 +29,7 @@ from choose.stats.intervals import skewed_interval, two_way_interval
 from choose.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.tasks.answering import Answering, abstains
 from choose.tasks.document_drill import Drill
-from choose.types import Floats, Run
+from choose.types import CLEAN, Floats, Run
 
 # Resamples of the documents that tell how surely the largest gap is the largest.
 RESAMPLES = 2_000

@@ -12,12 +12,11 @@ from math import ceil
 import numpy as np
 
 from choose.judge.evidence import Evidence
-from choose.judge.scores.score_tables import CLEAN
 from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect, WeakAuditor
 from choose.stats import Estimate
 from choose.stats.intervals import wilson
 from choose.stats.two_way import Mask
-from choose.types import Codes, Floats, Run
+from choose.types import CLEAN, Codes, Floats, Run
 
 # What no row is counted as.
 NONE = -1

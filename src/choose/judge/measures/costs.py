@@ -8,9 +8,9 @@ import numpy as np
 
 from choose.judge.evidence import CandidateInfo
 from choose.judge.goal import Rule
-from choose.judge.scores.score_tables import CLEAN, CandidateScores
+from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.candidate_scorecard import Cost, TokenPrices, dollars
-from choose.types import FAMILIES, Floats, Run
+from choose.types import CLEAN, FAMILIES, Floats, Run
 
 
 def cost_of(candidate: CandidateScores, rule: Rule) -> Cost:

@@ -28,7 +28,7 @@ from choose.judge.scores.paired_comparison import (
     shared_training,
     view_tables,
 )
-from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores, ScoreTable
+from choose.judge.scores.score_tables import MISSING, CandidateScores, ScoreTable
 from choose.schema.candidate_scorecard import (
     Cost,
     CurvePoint,
@@ -49,6 +49,7 @@ from choose.stats.intervals import wilson
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
 from choose.tasks.metrics import UNUSABLE, macro_f1, per_label
+from choose.types import CLEAN
 
 
 def noise_of(candidate: CandidateScores) -> tuple[NoisePoint, ...]:

@@ -8,11 +8,12 @@ import numpy as np
 
 from choose.judge.evidence import Evidence
 from choose.judge.scores.paired_comparison import ASSUMED_SD, mean_over
-from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, scores_in
+from choose.judge.scores.score_tables import CandidateScores, ScoreTable, scores_in
 from choose.schema.candidate_scorecard import PartRecord, TextFigures
 from choose.stats import Estimate
 from choose.tasks.extraction import Extraction
 from choose.tasks.multilabel import Multilabel
+from choose.types import CLEAN
 
 # Differences of scores below this are none.
 EQUAL = 1e-9

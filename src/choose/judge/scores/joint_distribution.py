@@ -15,8 +15,6 @@ by more than the margin loses what lies beyond the margin. Using the costlier of
 less than the margin loses `NEEDLESS` of the margin.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property

@@ -8,7 +8,6 @@ import numpy as np
 
 from choose.corpus import CONDITIONS, is_drill
 from choose.judge.scores.score_tables import (
-    CLEAN,
     RETRAINING,
     WHOLE,
     CandidateScores,
@@ -22,7 +21,7 @@ from choose.stats import Estimate
 from choose.stats.intervals import growth_of_folds, two_way_interval
 from choose.stats.paired import BONETT_PRICE, Difference, aligned, imaginary, paired_difference
 from choose.stats.two_way import Mask, answered, whole_rows
-from choose.types import Floats, Run, Scenario
+from choose.types import CLEAN, Floats, Run, Scenario
 
 # Standard deviation of accuracy between fits that is assumed of a candidate that was fitted once
 # though its answers depend on a seed or a draw, and expected of one that was fitted twice.

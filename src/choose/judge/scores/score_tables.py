@@ -12,7 +12,7 @@ from choose.schema.candidate_scorecard import Failure
 from choose.schema.plan import Searched
 from choose.stats.two_way import Mask, answered, whole_rows
 from choose.tasks.metrics import DEFAULT, UNUSABLE, Metric, metric_of
-from choose.types import Codes, Floats, Run
+from choose.types import CLEAN, Codes, Floats, Run
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,6 @@ MISSING = -2
 # The number of rows under which answers after learning from the whole pool of a fold are found:
 # folds differ by a few rows.
 WHOLE = 2**62
-CLEAN = ("clean", 0)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from choose.errors import StrategyError, did_you_mean
 from choose.files import read_text
-from choose.tasks.answering import NO_ANSWER, Answering, one_line
+from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import Multilabel, judged_set, names_of
 from choose.types import Status, Task
@@ -409,7 +409,8 @@ def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]
     """
     answer = text.strip()
     if isinstance(task, Answering):
-        answer = one_line(answer) or (NO_ANSWER if task.unanswerable and not cut else "")
+        answer = " ".join(answer.partition("\n")[0].split())
+        answer = answer or (NO_ANSWER if task.unanswerable and not cut else "")
         cut = cut and not answer
     if cut:
         return None, "cut"

@@ -28,13 +28,14 @@ from choose.corpus import (
     UNSPACED,
     WORDS,
     Corpus,
+    Document,
     Passage,
     reciprocal_rank,
 )
 from choose.engines.embeddings import Encoder, Vectors, load_encoder
 from choose.engines.weights.resolve import weights_digest
 from choose.errors import StrategyError, did_you_mean
-from choose.models.saving import corpus_facts, corpus_from, row_facts, rows_from
+from choose.models.saving import row_facts, rows_from
 from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.tasks.answering import corpus_of
 from choose.tasks.value_parsing import occurs
@@ -412,7 +413,7 @@ class Library:
             "way": self.way,
             "passage_words": self.words,
             "encoder": self.encoder,
-            "documents": corpus_facts(self.corpus),
+            "documents": [[d.id, d.title, d.text] for d in self.corpus.documents],
         }
 
 
@@ -425,7 +426,8 @@ def library_from(facts: Mapping[str, Any], tuned: Encoder | None = None) -> Libr
     if facts["way"] not in WAYS:
         raise ValueError(f"there is no retriever {str(facts['way'])[:80]!r}")
     words, encoder = int(facts["passage_words"]), str(facts["encoder"])
-    return Library(corpus_from(facts["documents"]), facts["way"], words, encoder, tuned)
+    rows = (Document(id=id, title=title, text=text) for id, title, text in facts["documents"])
+    return Library(Corpus(tuple(rows)), facts["way"], words, encoder, tuned)
 
 
 def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -> list[Library]:
