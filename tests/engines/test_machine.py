@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -236,6 +237,32 @@ def test_a_choice_among_all_cores_costs_under_two_percent(machine, most):
     made = machine({n: 1 / n for n in range(1, most + 1)})
     made.run(TimedSteps(), 300)
     assert made.now < 1.02 * 300 * 10 / most
+
+
+# Of benchmarks/threads.py: seconds on one thread and on both, and steps. Where steps are small at
+# first, `small` is how much longer these take on both threads for their work than usual ones do.
+@pytest.mark.parametrize(
+    ("one", "both", "count", "small", "allowed"),
+    [
+        (20.2, 11.1, 29, 1.3, 0.05),  # label scoring
+        (20.5, 16.9, 29, 3.0, 0.15),  # beside a busy core: small passes are not divided
+        (8.1, 4.5, 14, 1.0, 0.05),  # embedding
+        (9.0, 18.0, 95, 0.0, 0.15),  # generation beside a busy core
+        (14.0, 7.2, 40, 0.0, 0.05),  # LoRA of a decoder
+        (5.5, 13.1, 120, 0.0, 0.15),  # LoRA of an encoder beside a busy core
+    ],
+)
+def test_a_choice_costs_little_in_the_benchmark(machine, one, both, count, small, allowed):
+    for seed in range(20):
+        made, noise, done = machine({1: one, 2: both}), Random(seed), 0
+        steps = TimedSteps()
+        while done < 100 * count:
+            work = steps.most(100) if small else 100
+            factor = noise.uniform(1 - 2 * allowed, 1 + 2 * allowed)
+            made.seconds = {1: one, 2: both * factor * (small if work < 100 else 1)}
+            made.run(steps, 1, work)
+            done += work
+        assert made.now < (1 + allowed) * 100 * count * min(one, both)
 
 
 def test_all_cores_are_left_when_another_program_takes_one_and_used_again_after_it(machine):

@@ -52,9 +52,8 @@ class Encoder:
         self.load_cached(texts)
         new = sorted(set(texts).difference(self.vectors), key=lambda t: (len(t), t))
         device = self.model.device.type
-        fewest = max(TEXTS_PER_CHUNK, limits_of(device).embedding_texts)
         done, total = 0, sum(len(text) for text in new)
-        for chunk in _chunks(new, fewest, CHARACTERS_PER_CHUNK):
+        for chunk in self._chunks(new):
             start = perf_counter()
             with self.steps.step(sum(len(text) for text in chunk)):
                 vectors = within_memory(device, partial(self._encode, chunk))
@@ -72,6 +71,19 @@ class Encoder:
         while len(self.vectors) > MAX_TEXTS_IN_MEMORY:
             del self.vectors[next(iter(self.vectors))]
         return embedded
+
+    def _chunks(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Yield the texts of the next step: so many, or more that have few characters."""
+        usual = max(TEXTS_PER_CHUNK, limits_of(self.model.device.type).embedding_texts)
+        first = characters = 0
+        for place, text in enumerate(texts):
+            fewest, most = self.steps.most(usual), self.steps.most(CHARACTERS_PER_CHUNK)
+            if place - first >= fewest and characters + len(text) > most:
+                yield texts[first:place]
+                first, characters = place, 0
+            characters += len(text)
+        if texts:
+            yield texts[first:]
 
     def load_cached(self, texts: Sequence[str]) -> None:
         """Load vectors that are in the cache but not in memory, with the seconds they had taken."""
@@ -105,18 +117,6 @@ class Encoder:
         if not np.isfinite(vectors).all():
             raise ModelError("The encoder gives vectors with NaN or infinity. Name another model.")
         return vectors
-
-
-def _chunks(texts: Sequence[str], fewest: int, most: int) -> Iterator[Sequence[str]]:
-    """Yield `fewest` texts at a time, or more if they have less than `most` characters."""
-    first = characters = 0
-    for place, text in enumerate(texts):
-        if place - first >= fewest and characters + len(text) > most:
-            yield texts[first:place]
-            first, characters = place, 0
-        characters += len(text)
-    if texts:
-        yield texts[first:]
 
 
 def load_encoder(spec: str) -> Encoder:

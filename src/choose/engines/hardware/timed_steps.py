@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from statistics import median
 from time import perf_counter
 from typing import TypeVar
 
@@ -22,10 +21,10 @@ WARM_UP = 2
 # cost little. What is found changes nothing about it: answers depend a little on their batch.
 SMALL_STEPS, SMALL = WARM_UP + 2, 0.25
 
-# Numbers of threads are compared by this many steps of each, or by fewer where one is clearly
-# slower. Fewer threads than all win by a single step only where all take far longer: if all threads
-# win by chance, slow steps soon tell, but no step tells that all would be faster.
-ROUNDS, CLEARLY, FAR = 3, 1.25, 2.0
+# All threads, the usual winner, win once they are fastest: if by chance, slow steps soon tell.
+# Fewer win after this many steps of each, or after two where all are clearly slower: no step on
+# fewer tells that all would be faster, and a small step may be hard to divide among threads.
+ROUNDS, CLEARLY = 3, 1.25
 
 # Load has changed where this many steps running take so much longer for their work than before.
 SLOW_STEPS, MUCH_SLOWER = 2, 1.5
@@ -48,7 +47,7 @@ class TimedSteps:
 
     Numbers are compared in turn, from all cores down, until one is clearly slower than the best.
     Steps of an engine must be alike: the seconds that they take for a unit of work (a token, a row)
-    are compared. CHOOSE_THREADS sets the number instead.
+    are compared, those of the fastest step on each number. CHOOSE_THREADS sets the number instead.
     """
 
     def __init__(self) -> None:
@@ -91,25 +90,23 @@ class TimedSteps:
 
     def _decide(self, timed: int) -> None:
         """Choose once a round of the trial is over, or go on with those that are not slower."""
-        paces = {count: median(pace for pace, _ in some) for count, some in self._tried.items()}
+        paces = {count: min(pace for pace, _ in some) for count, some in self._tried.items()}
         best = min(paces, key=paces.__getitem__)
         if len(self._tried[timed]) == 1 and paces[timed] > CLEARLY * paces[best]:
             self._turns.clear()  # still fewer would be slower still
         if self._turns:
             return
-        rounds = len(self._tried[self._counts[0]])
-        near = [count for count, pace in paces.items() if pace <= CLEARLY * paces[best]]
         most = self._counts[0]
-        sure = best == most or rounds > 1 or paces[most] > FAR * paces[best]
-        clear = len(near) == 1 and sure
-        if not clear and rounds < ROUNDS:
-            self._turns = [*self._counts[: 1 + self._counts.index(min(near))]]
+        near = [count for count, pace in paces.items() if pace <= CLEARLY * paces[best]]
+        rounds = len(self._tried[most])
+        if best != most and rounds < (ROUNDS if most in near else 2):
+            self._turns = [*dict.fromkeys([most, *near])]
             return
         self._settle(best, paces)
         self._lost = sum(
-            max(0.0, pace - self._usual) * work
-            for some in self._tried.values()
-            for pace, work in some
+            (paces[count] - paces[best]) * work
+            for count, some in self._tried.items()
+            for _, work in some
         )
 
     def _settle(self, count: int, paces: dict[int, float]) -> None:

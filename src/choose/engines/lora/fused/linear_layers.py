@@ -5,7 +5,7 @@ LoRA matrices are one flat vector, with PEFT's matrices as views of it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -225,10 +225,10 @@ class FlatAdapters:
         self.flat.grad = self._gradient
         with torch.no_grad():
             for name, (a, *every) in self._gradients.items():
-                a.copy_(_sum(part[name].to_a for part in parts))
+                _add_up([part[name].to_a for part in parts], a)
                 blocks = [_blocks(part[name].to_b, every) for part in parts]
                 for n, (places, factor) in enumerate(self._outputs[name]):
-                    torch.mul(_sum(some[n][:, places] for some in blocks), factor, out=every[n])
+                    _add_up([some[n][:, places] for some in blocks], every[n]).mul_(factor)
 
     def detach_memory(self) -> None:
         """Give PEFT's matrices memory of their own again."""
@@ -246,12 +246,12 @@ def _blocks(b: torch.Tensor, every: Sequence[torch.Tensor]) -> tuple[torch.Tenso
     return torch.split(b, [one.shape[2] for one in every], 2)
 
 
-def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Return the sum in float32."""
-    first, *others = (part.float() for part in parts)
-    for other in others:
-        first = first + other
-    return first
+def _add_up(parts: Sequence[torch.Tensor], total: torch.Tensor) -> torch.Tensor:
+    """Fill a float32 tensor with the sum of parts, and return it."""
+    total.copy_(parts[0])
+    for part in parts[1:]:
+        total.add_(part)
+    return total
 
 
 def _adapted_paths(layer: Any) -> dict[str, list[str]]:
