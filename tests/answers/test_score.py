@@ -114,7 +114,7 @@ def test_sets_of_labels_may_have_a_separator(tmp_path: Path) -> None:
     sets = ["red;blue", "red", "blue;green", "green"] * 15
     table = pl.DataFrame({"id": range(60), "label": sets, "gpt": [s.title() for s in sets]})
     table = table.with_columns(ft=pl.Series(["blue, red" if "red" in s else s for s in sets]))
-    found = accuracies(judged(tmp_path, table))
+    found = accuracies(judged(tmp_path, table, kind="multilabel"))
     assert found["gpt"] == 1.0
     assert 0.7 < found["ft"] < 1.0
 

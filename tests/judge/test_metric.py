@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
+from choose.api.compare_studies import Meeting, shifts
 from choose.judge.goal import Rule
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.study_comparison import Meeting, shifts
 from choose.judge.verdict import judge
 from choose.report.words import headline
 from choose.stats.intervals import two_way_interval

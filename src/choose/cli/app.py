@@ -7,12 +7,11 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from choose.cli.check import check
 from choose.cli.compare import compare, continue_, demo, score
 from choose.cli.export import export, predict
 from choose.cli.models_and_strategies import explain, models, strategies
 from choose.cli.options import ALL
-from choose.cli.plan import plan
+from choose.cli.plan import check, plan
 from choose.cli.report import open_, report
 
 # The commands by what they are for, in the order in which help lists them.

@@ -1,4 +1,4 @@
-"""`choose plan`: the trials that compare would run, or what to label before there are data."""
+"""`choose check` audits rows; `choose plan` shows what would run, or what to label before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from choose.cli.options import STUDY_FLAGS, AsJson, Config, Data, overrides, takes
+from choose.cli.options import (
+    DATA_FLAGS,
+    GOAL_FLAGS,
+    SET_FLAG,
+    STUDY_FLAGS,
+    AsJson,
+    Config,
+    Data,
+    overrides,
+    takes,
+)
 from choose.errors import StudyError
 from choose.models.endpoints.provider_names import token_prices
 from choose.outside_values import number, plain_reason, shown
@@ -19,6 +29,45 @@ from choose.outside_values import number, plain_reason, shown
 if TYPE_CHECKING:
     from choose.schema.plan import Round, Wishes
     from choose.study.resolve_study import Overrides
+
+
+@takes({**DATA_FLAGS, "metric": GOAL_FLAGS["metric"], **SET_FLAG})
+def check(
+    context: typer.Context,
+    data: Data = None,
+    config: Config = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Also write issues.csv, .json or .md. Repeatable.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find label errors, duplicates and leaks in a dataset."""
+    from choose.api.plan import check as audit
+    from choose.api.plan import resolve
+    from choose.cli.console import check_outputs, inputs_of, print_record, say, stdout, working
+    from choose.report.write import write
+
+    study = resolve(data, config, overrides(context))
+    check_outputs("check", output, inputs_of(study, config))
+    with working("Auditing the rows"):
+        result = audit(study, config)
+    if as_json:
+        print_record(result.record.model_dump_json(by_alias=True, indent=1))
+    else:
+        from choose.report.blocks import check_blocks
+        from choose.report.terminal.pages import Page
+
+        stdout().print(Page(check_blocks(result.record)))
+    for path in output or ():
+        write("check", result.record, path, result.texts)
+        say(f"Written: {path}")
+
 
 PANEL = "Before there are data (--no-data)"
 

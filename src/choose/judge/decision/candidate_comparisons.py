@@ -7,8 +7,7 @@ from choose.judge.decision.candidates import Candidates
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.measures.costs import breakeven, label_usd
-from choose.judge.measures.scorecard import common_rows, scorecard
-from choose.judge.measures.text_metrics import text_figures
+from choose.judge.measures.scorecard import common_rows, scorecard, text_figures
 from choose.judge.scores.paired_comparison import common_pool, estimate_of, side_at, side_by_side
 from choose.judge.scores.score_tables import RETRAINING, WHOLE, CandidateScores
 from choose.schema.candidate_scorecard import Payback, Scorecard

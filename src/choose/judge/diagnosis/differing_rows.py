@@ -10,7 +10,6 @@ import numpy as np
 
 from choose.judge.decision.candidates import Candidates
 from choose.judge.evidence import Evidence
-from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.score_tables import ARTEFACT, MISSING, CandidateScores
 from choose.schema.candidate_scorecard import ComparedRow, GivenAnswer, Scorecard
 from choose.schema.diagnosis import Confusion, Doubtful, ErrorOverlap
@@ -21,6 +20,9 @@ from choose.types import CLEAN, Codes, Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.
 LISTED = 200
+
+# Differences of scores below this are none.
+EQUAL = 1e-9
 
 # Candidates that answered a smaller share of the rows would leave too few in common.
 ANSWERED = 0.5

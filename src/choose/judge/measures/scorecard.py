@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from choose.judge.evidence import Evidence
 from choose.judge.measures.costs import latencies
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
@@ -23,12 +24,13 @@ from choose.judge.scores.paired_comparison import (
     estimate_of,
     full_pool,
     mean_change,
+    mean_over,
     other_pool,
     scenario_table,
     shared_training,
     view_tables,
 )
-from choose.judge.scores.score_tables import MISSING, CandidateScores, ScoreTable
+from choose.judge.scores.score_tables import MISSING, CandidateScores, ScoreTable, scores_in
 from choose.schema.candidate_scorecard import (
     Cost,
     CurvePoint,
@@ -41,6 +43,7 @@ from choose.schema.candidate_scorecard import (
     SettingPoint,
     SourceLoss,
     Stability,
+    TextFigures,
     Variance,
     ViewPoint,
 )
@@ -48,7 +51,9 @@ from choose.stats import Estimate
 from choose.stats.intervals import wilson
 from choose.stats.paired import Difference
 from choose.stats.two_way import Mask, two_way
+from choose.tasks.extraction import Extraction
 from choose.tasks.metrics import UNUSABLE, macro_f1, per_label
+from choose.tasks.multilabel import Multilabel
 from choose.types import CLEAN
 
 
@@ -416,3 +421,50 @@ def _is_wording(candidate: CandidateScores, table: ScoreTable, own: ScoreTable) 
         return False
     first, second = (t.runs[0].trial.params for t in (table, own))
     return all(first.get(k) == second.get(k) for k in {*first, *second} - {"wording"})
+
+
+def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures | None:
+    """Return the figures of a candidate; None where answers are labels, or it answered nothing."""
+    table, task = candidate.main, evidence.task
+    if table is None or task is None or task.labels:
+        return None
+    return TextFigures(
+        metrics={name: _mean(candidate, table, name) for name in task.metrics[1:]},
+        **(_parts(evidence, task, table) if isinstance(task, Extraction | Multilabel) else {}),
+    )
+
+
+def _mean(candidate: CandidateScores, table: ScoreTable, metric: str) -> Estimate:
+    scores = table.by_row(lambda run: scores_in(run, CLEAN, metric))
+    block = scores[table.complete][:, table.whole]
+    found = mean_over(block, table.complete, table.rows, expected=ASSUMED_SD**2)
+    return replace(found, estimand=candidate.estimand)
+
+
+def _parts(evidence: Evidence, task: Extraction | Multilabel, table: ScoreTable) -> dict[str, Any]:
+    right, totals = evidence.targets, Counter[tuple[str, int]]()
+    for run in table.runs:
+        for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
+            for field, counts in task.counts(output, right[id]).items():
+                for place, count in enumerate(counts):
+                    totals[field, place] += count
+    names = sorted({field for field, _ in totals}, key=lambda field: (-totals[field, 2], field))
+    hits, given, wanted = (sum(totals[field, place] for field in names) for place in range(3))
+    each = [2 * totals[n, 0] / (totals[n, 1] + totals[n, 2]) for n in names]
+    return {
+        "macro_f1": float(np.mean(each)) if isinstance(task, Multilabel) and each else None,
+        "micro_f1": 2 * hits / (given + wanted) if given + wanted else None,
+        "fields": tuple(
+            PartRecord(
+                name=field,
+                precision=_share(totals[field, 0], totals[field, 1]),
+                recall=_share(totals[field, 0], totals[field, 2]),
+                support=round(totals[field, 2] / max(len(table.draws), 1)),
+            )
+            for field in names
+        ),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

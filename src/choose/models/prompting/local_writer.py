@@ -163,14 +163,11 @@ def most_values(types: Mapping[str, str], targets: Sequence[str]) -> dict[str, i
     lists = [name for name, kind in types.items() if kind == "list"]
     # Without a list they may be no records at all.
     records = [parse(target) for target in targets] if lists else []
-    lengths = {
-        name: [_length(record[name]) for record in records if name in record] for name in lists
+    given = {name: [record[name] for record in records if name in record] for name in lists}
+    return {
+        name: limit_for([len(value) if isinstance(value, list) else 1 for value in values])
+        for name, values in given.items()
     }
-    return {name: limit_for(found) for name, found in lengths.items()}
-
-
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, list) else 1
 
 
 def best_threshold(doubts: Floats, kept: Sequence[float], dropped: Sequence[float]) -> float:
