@@ -88,8 +88,29 @@ def test_scores_that_can_be_compared_stand_first_where_they_are_of_other_rows() 
     card = other.model_copy(update={"difference": gap, "compared": (0.66, 0.86)})
     said = shown(found.model_copy(update={"scorecards": (own, card)}), 120)
     assert re.search(rf"lora +66 vs 86 .* {MINUS}20\.0 ±13\.0 .* 81\.0 \(242\)", said)
-    assert "Both scores are on rows that both answered" in said
+    assert "Both scores are on the same rows" in said
     assert " vs " not in shown(decisions.decision("adopt"), 120)
+
+
+def test_a_score_stands_once_in_a_row_of_the_table() -> None:
+    """ "49 vs 76" and "49.3 (71)" stood in one row, and "75.3" and "75.3 (659)" in another."""
+    found = decisions.answered()
+    apart = {"compared": (0.79, 0.72), "common": 242, "rows": 242}
+    same, more = (
+        [
+            card.model_copy(update=apart | {"accuracy": Estimate(value=score)})
+            if card.candidate == "lora"
+            else card
+            for card in found.scorecards
+        ]
+        for score in (0.79, 0.85)
+    )
+    for cards, cell in ((same, False), (more, True)):
+        said = shown(found.model_copy(update={"scorecards": tuple(cards)}), 160)
+        (line,) = [line for line in said.splitlines() if "fine-tuning: lora" in line]
+        assert ("(242)" in line) == cell
+        (line,) = [line for line in said.splitlines() if "baseline: probe" in line]
+        assert "(602)" not in line
 
 
 def test_what_is_not_usable_is_not_to_be_used() -> None:
@@ -101,6 +122,11 @@ def test_what_is_not_usable_is_not_to_be_used() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        (
+            "retrieval",
+            "chance): it has 60 % against 72 % on equal rows, but reached 90 % with all training "
+            "rows.",
+        ),
         (
             "lora",
             "so: it leads on equal rows (79 % against 72 %), but probe reached 81 % with 300 "
@@ -116,8 +142,9 @@ def test_what_is_not_usable_is_not_to_be_used() -> None:
 def test_who_leads_and_is_not_named_is_said(name: str, said: str) -> None:
     """setfit led by 5.5 points on equal rows; lora had 81 %, and setfit with 75 was named."""
     found = decisions.answered()
-    score = {"accuracy": Estimate(value=0.9, low=0.87, high=0.92)} if name == "tfidf" else {}
-    gap = {"difference": Estimate(value=0.07, low=-0.01, high=0.15), "compared": (0.79, 0.72)}
+    score = {"accuracy": Estimate(value=0.9, low=0.87, high=0.92)} if name != "lora" else {}
+    both = (0.6 if name == "retrieval" else 0.79, 0.72)
+    gap = {"difference": Estimate(value=0.07, low=-0.01, high=0.15), "compared": both}
     cards = [
         card.model_copy(update=gap | score) if card.candidate == name else card
         for card in found.scorecards
@@ -156,7 +183,10 @@ def test_who_is_not_shown_to_beat_guessing_is_said_with_both_scores() -> None:
     scores = (("prompting", (0.6, 0.62)), ("retrieval", (0.55, 0.39)))
     blind = (Caveat(code="no-evidence", names=(f,), shares=s, rows=100) for f, s in scores)
     (said,) = words.caveats(decisions.changed(decisions.answered(), caveats=tuple(blind)))
-    assert "(60 % against 62 % on 100 rows; 55 % against 39 % on 100 rows) were not shown" in said
+    assert said.startswith(
+        "Prompting (60 % against 62 % on 100 rows) and retrieval (55 % against 39 % on 100 rows) "
+        "with SmolLM2-135M-Instruct were not shown"
+    )
 
 
 def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
@@ -211,6 +241,13 @@ def test_a_warning_about_a_candidate_stands_on_the_screen(height: int) -> None:
     caveat = Caveat(code="may-have-seen", names=("lora",))
     said = shown(decisions.changed(decisions.answered(), caveats=(caveat,)), height=height)
     assert "lora may have seen the test rows." in said
+
+
+def test_the_command_that_shows_more_can_be_copied_from_a_narrow_screen() -> None:
+    """A path of 60 letters was broken within the command."""
+    path = f"/studies/{'x' * 60}"
+    lines = shown(decisions.answered(), store=Path(path)).splitlines()
+    assert lines[-2:] == [f"  More: choose report {path} \\", "    --full"]
 
 
 LONG = Command(

@@ -34,8 +34,24 @@ def test_a_round_is_said_in_these_words() -> None:
     before = standing(scores={**SCORES, "lora": 0.6})
     assert round_line(standing(), before) == said, "only lora took part"
     assert round_line(standing(), standing()) == round_line(standing())
-    assert round_line(standing(rows={"lora": 5}), before) == f"{said} (5 rows)"
+    assert round_line(standing(rows={"lora": 5}), before) == f"{said} (5 test rows)"
     assert round_line(standing(rows={"lora": 200}), standing()) == said, "as good on more rows"
+
+
+def test_a_round_says_who_learned_from_fewer_rows_and_which_fits_came_late() -> None:
+    """ "877 training rows; lora 19" of a fit that had read 72; "round 3" stood after "round 5"."""
+    few = standing(scores={"lora": 0.19}, rows={"lora": 60}, learned={"lora": 72, "probe": 2_000})
+    late = "round 3, later fits: 2,000 training rows, 200 test rows; lora 19"
+    assert round_line(few, standing(5)) == f"{late} (72 training rows, 60 test rows)"
+
+
+def test_where_nothing_is_usable_no_chance_is_said() -> None:
+    """ "lora, 91 % sure" stood above "Nothing here is usable yet"."""
+    watch, out = shown()
+    with watch:
+        watch.standing(standing(named="lora", chances={"lora": 0.91}, usable=False))
+    assert "sure" not in out.getvalue()
+    assert "nothing is usable yet" in out.getvalue()
 
 
 def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgotten() -> None:

@@ -125,8 +125,8 @@ def not_under(decision: Decision, least: float) -> Expectation:
     found = f"{'none' if score is None else f'{score:.4g}'} ({decision.named})"
     return Expectation(
         expected=f"{name} of at least {least:g}",
-        found=found if decision.usable else f"{found}, which is not usable",
-        met=decision.usable and score is not None and score >= least,
+        found=found if decision.verdict.usable else f"{found}, which is not usable",
+        met=decision.verdict.usable and score is not None and score >= least,
     )
 
 

@@ -83,7 +83,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
         most=case.chances.most,
         leads=dict(case.chances.leads.items()),
         unmeasured=case.missing,
-        usable=case.usable,
+        usable=case.chances.usable,
         done=case.done,
         caveats=tuple(caveats_of(case, gates, looks)),
         families=families_of(case),

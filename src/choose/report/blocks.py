@@ -333,7 +333,7 @@ def families(decision: Decision) -> Iterator[Block]:
     """
     verdict, known = decision.verdict, {one.candidate: one for one in decision.scorecards}
     found = verdict.families
-    if not decision.usable:
+    if not verdict.usable:
         floors = [card.candidate for card in words.references(decision)[:1]]
         found = (*(FamilyResult(family="reference", best=floor) for floor in floors), *found)
     shown = [(one.family, known[one.best]) for one in found if one.best in known]
@@ -350,7 +350,7 @@ def families(decision: Decision) -> Iterator[Block]:
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
         rows.append({"family": "none beats guessing", "chance": chance_cell(decision, rest)})
-    use = decision.usable and first.chosen and not first.beyond
+    use = verdict.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
     rare = [_found_head(rare.label) for rare in verdict.rare[:1]]
     spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", *rare, _alone(decision)]
@@ -371,7 +371,9 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, apart: bool
     named = {"family": family if member == family else f"{family}: {member}"}
     head, rows = f"rows of {decision.dataset.test_rows:,}", own["rows"].partition(" ")[0]
     found = {head if key == "rows" else key: cell for key, cell in (own | {"rows": rows}).items()}
-    alone = f"{score_cell(card.accuracy)} ({card.rows:,})" if apart else DASH
+    score, first = score_cell(card.accuracy), percent((card.compared or (None,))[0])
+    # The chosen one's score of all its rows stands in the first column, as any that is the same.
+    alone = f"{score} ({card.rows:,})" if apart and not card.chosen and score != first else DASH
     return named | found | {_alone(decision): alone}
 
 
@@ -457,7 +459,7 @@ def _state(decision: Decision, card: Scorecard) -> str:
     if card.beyond:
         return "beyond a limit"
     if card.chosen:
-        own = "use" if verdict.recommended else "use for now" if decision.usable else "not usable"
+        own = "use" if verdict.recommended else "use for now" if verdict.usable else "not usable"
         return "reference" if words.only_references(decision) else own
     members = [one.members for one in verdict.families if one.family == card.family]
     if any(names and card.candidate not in names for names in members):
@@ -789,7 +791,7 @@ def scores(decision: Decision) -> Iterator[Block]:
         "each source of variance alone"
     )
     role = "recommended" if verdict.recommended else "to use for now"
-    note = f"The highlighted row is {role}. " if decision.usable else ""
+    note = f"The highlighted row is {role}. " if decision.verdict.usable else ""
     covered = words.covered_by(card.accuracy for card in cards)
     note += f"{DASH}: not measured, never zero. {covered}"
     yield Heading("All candidates", "candidates", 3)

@@ -255,7 +255,7 @@ def answer(decision: Decision) -> str:
     use = _named(decision, decision.family, decision.named)
     if verdict.kind == "incomplete":
         return _until_then(decision)
-    if verdict.kind == "none-works" or not decision.usable:
+    if verdict.kind == "none-works" or not verdict.usable:
         return _nothing(decision)
     if verdict.done:
         return f"Done: use {use}, {score}."
@@ -278,7 +278,7 @@ def _until_then(decision: Decision) -> str:
     first = f"Not decided: {missing}" if missing else "Not decided yet."
     if only_references(decision):
         return f"{first} The best reference is {decision.named}: {score}."
-    if not decision.usable:
+    if not decision.verdict.usable:
         return f"{first} {_nothing(decision, 'else')}" if missing else _nothing(decision)
     return f"{first} For now, use {use}: {score}."
 
@@ -286,7 +286,10 @@ def _until_then(decision: Decision) -> str:
 def _too_close(decision: Decision) -> str:
     """Say what to use where little depends on it, and how much at most; else empty."""
     verdict, score = decision.verdict, _own_score(decision)
-    if verdict.kind != "too-close" or verdict.loss >= SMALL_LOSS:
+    named = verdict.chance.get(decision.family, 1.0)
+    # Where it is more likely that none beats guessing than that another family is better.
+    alone = 1 - sum(verdict.chance.values()) > sum(verdict.chance.values()) - named
+    if verdict.kind != "too-close" or verdict.loss >= SMALL_LOSS or alone:
         return ""
     use = f"use {_named(decision, decision.family, decision.named)}"
     if decision.family == "baseline":
@@ -294,21 +297,32 @@ def _too_close(decision: Decision) -> str:
     elif (decision.chance or 0.0) >= LIKELY:
         return ""
     most = f"In 95 of 100 cases this gives up at most {_points(verdict.most)}."
+    if verdict.most < NO_LOSS:
+        most = "In 95 of 100 cases this gives up nothing."
     return f"Too close to call: {use}, {score}. {most}"
 
 
 def _nothing(decision: Decision, which: str = "here") -> str:
-    """Say that nothing is usable, with the best score, or the target that none reaches."""
-    noun, target = score_noun(decision.goal), decision.goal.get("target")
+    """Say that nothing is usable, or reaches the target, and what is the best so far."""
+    noun, target, usable = (
+        score_noun(decision.goal),
+        decision.goal.get("target"),
+        decision.verdict.usable,
+    )
     if any(caveat.code == "none-within" for caveat in decision.verdict.caveats):
         return "Nothing here is within your limits."
-    top = max((c.accuracy.value for c in decision.scorecards if c.accuracy), default=0.0)
-    floors = [c.accuracy.value for c in references(decision) if c.accuracy]
-    best = f"{100 * top:.0f} of 100" if is_share(noun) else scored(top, noun)
-    best = f"(best: {best}{', a reference' * (top in floors)})"
-    if isinstance(target, float) and decision.usable:
-        return f"Nothing here reaches {amount(target, noun)} yet {best}."
-    return f"Nothing {which} is usable yet {best}."
+    said = f"Nothing {which} is usable yet"
+    if isinstance(target, float) and usable:
+        said = f"Nothing here reaches {amount(target, noun)} yet"
+    if only_references(decision):
+        return f"{said} (best: {_own_score(decision)}, a reference)."
+    said += f". Best so far: {_named(decision, decision.family, decision.named)}"
+    first = next((card for card in references(decision) if not usable), None)
+    beside = ""
+    if first and first.accuracy:
+        score = first.compared[0] if first.compared else first.accuracy.value
+        beside = f"; a reference ({first.candidate}) has {amount(score, noun)}"
+    return f"{said}, {_own_score(decision)}{beside}."
 
 
 def only_references(decision: Decision) -> bool:
@@ -382,17 +396,22 @@ def doubts(decision: Decision) -> Iterator[str]:
         left = 1 - score.middle if score else 0.0
         yield f"On new rows, about {points(left)} are left to gain; nothing else is worth trying."
         return
-    if decision.usable and (within := within_family(decision)):
+    if verdict.usable and (within := within_family(decision)):
         yield within
     if (decision.chance or 1.0) < SURE:
         only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
-        yield f"Using it now is expected to give up {only}{_points(verdict.loss)}."
+        use = (
+            "Trained on all rows, it"
+            if decision.named in _learned_part(decision)
+            else "Using it now"
+        )
+        yield f"{use} is expected to give up {only}{_points(verdict.loss)}."
     if verdict.kind == "fix-documents":
         count, rows = len(decision.without_evidence), plural(decision.dataset.test_rows, "question")
         yield f"The answers to {count:,} of {rows} occur in no document."
     yield from _others(decision)
     stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
-    if score and score.value < 0.5 and decision.usable and not stated:
+    if score and score.value < 0.5 and verdict.usable and not stated:
         told = amount(score.value, score_noun(decision.goal))
         yield f"If {told} is not good enough, say what is (--target 80%)."
     metric = metric_of(decision.goal.get("metric", DEFAULT))
@@ -459,9 +478,9 @@ def _others(decision: Decision) -> Iterator[str]:
         return
     cards = {card.candidate: card for card in decision.scorecards}
     best = [cards[f.best] for f in verdict.families if f.best in cards]
-    ahead = [card.family for card in best if _ahead_on_equal_rows(decision, card)]
+    open_yet = [card.family for card in best if _on_equal_rows(decision, card)]
     others = [family for family in verdict.chance if family != decision.family]
-    likely = [f for f in others if verdict.chance[f] >= SPOKEN_OF or f in ahead]
+    likely = [f for f in others if verdict.chance[f] >= SPOKEN_OF or f in open_yet]
     for family in sorted(likely, key=lambda family: -verdict.chance[family]):
         if family not in verdict.unmeasured:
             yield from _may_be(decision, family)
@@ -480,7 +499,7 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     cheapest_first = [*verdict.chance]
     cheaper = cheapest_first.index(family) < cheapest_first.index(decision.family)
     who, gap = upper(_named(decision, family, best)), card.difference if card else None
-    why = _ahead_on_equal_rows(decision, card) if card else ""
+    why = _on_equal_rows(decision, card) if card else ""
     if odds > (decision.chance or 0.0):
         told = "to be the right choice, but gives up more if it is not"
         if cheaper:
@@ -491,24 +510,40 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
         by = f", by about {_points(lead)} if so"
         by *= odds >= LONG_ODDS and lead >= NO_LOSS and not _too_close(decision)
         yield f"{who} may be better ({chance(odds)} chance){by}{why}."
-    elif odds >= LONG_ODDS or gap is None or gap.value >= -margin:
+    elif odds >= LONG_ODDS or gap is None or gap.value >= -margin or why:
         yield f"{who} may do as well and costs less ({chance(odds)} chance){why}."
 
 
-def _ahead_on_equal_rows(decision: Decision, card: Scorecard) -> str:
-    """Say why a candidate that leads by the margin on equal rows is not named; else empty."""
-    own, parts = decision.card, decision.verdict.caveats
-    learned = {n: one.rows or 0 for one in parts for n in one.names if one.code == PART}
-    first, second = card.compared or (0.0, 0.0)
-    apart = first - second > (decision.goal.get("margin") or 0.0)
-    if not (own and own.accuracy and own.accuracy.value > first and apart):
+def _on_equal_rows(decision: Decision, card: Scorecard) -> str:
+    """Say what a candidate and the named one have on equal rows, where all rows say otherwise.
+
+    It leads there by the margin and is not named, or it is behind there, and has scored more.
+    """
+    own = decision.card
+    if not (own and own.accuracy and card.accuracy and card.compared):
         return ""
-    noun, rows = score_noun(decision.goal), learned.get(own.candidate)
-    how = f"with {rows:,} training rows" if rows else f"on its own {plural(own.rows, 'row')}"
-    return (
-        f": it leads on equal rows ({amount(first, noun)} against {amount(second, noun)}), but "
-        f"{own.candidate} reached {amount(own.accuracy.value, noun)} {how}"
-    )
+    noun, (first, second) = score_noun(decision.goal), card.compared
+    value, margin = card.accuracy.value, decision.goal.get("margin") or 0.0
+    leads = first - second > margin and own.accuracy.value > first
+    more = value - first > margin and value > own.accuracy.value and card.rows >= FEW
+    if not (leads or more):
+        return ""
+    learned = _learned_part(decision)
+    best, score = (own, own.accuracy.value) if leads else (card, value)
+    how = f"on its own {plural(best.rows, 'row')}"
+    if learned.keys() & {own.candidate, card.candidate}:
+        rows = learned.get(best.candidate)
+        how = f"with {f'{rows:,}' if rows else 'all'} training rows"
+    both, reached = f"{amount(first, noun)} against {amount(second, noun)}", amount(score, noun)
+    if leads:
+        return f": it leads on equal rows ({both}), but {own.candidate} reached {reached} {how}"
+    return f": it has {both} on equal rows, but reached {reached} {how}"
+
+
+def _learned_part(decision: Decision) -> dict[str, int]:
+    """Return from how many training rows each candidate learned that learned from a part."""
+    parts = (one for one in decision.verdict.caveats if one.code == PART)
+    return {name: one.rows or 0 for one in parts for name in one.names}
 
 
 def _points(value: float) -> str:
@@ -600,7 +635,8 @@ def _learned(decision: Decision) -> str:
     promised = listed(each)
     said = names.replace(" from ", " learned from ", 1)
     whole = f"{parts[0].whole or 0:,}" if parts else ""
-    then = f"; with all of them, {promised}" if promised else ", so this may change"
+    open_yet = ", so this may change" * ((decision.chance or 0.0) < SURE)
+    then = f"; with all of them, {promised}" if promised else open_yet
     return f"Of {whole} training rows, {said}{then}."
 
 
@@ -610,16 +646,14 @@ def _blind(decision: Decision) -> str:
     families, noun = [name for one in parts for name in one.names], score_noun(decision.goal)
     best = {result.best for result in decision.verdict.families if result.family in families}
     models = {c.model for c in decision.scorecards if c.candidate in best and c.model}
-    scores = "; ".join(
-        f"{' against '.join(amount(share, noun) for share in one.shares)} on "
-        f"{plural(one.rows or 0, 'row')}"
-        for one in parts
-        if one.shares
-    )
-    who = upper(listed([called(decision, family) for family in families]))
+    who = []
+    for one in parts:
+        both = " against ".join(amount(share, noun) for share in one.shares or ())
+        scores = f" ({both} on {plural(one.rows or 0, 'row')})" if both else ""
+        who += [f"{called(decision, family)}{scores}" for family in one.names]
     model = listed(sorted(map(short_model, models))) or "a small model"
     was = "was" if len(families) == 1 else "were"
-    return f"{who} with {model}{scores and f' ({scores})'} {was}"
+    return f"{upper(listed(who))} with {model} {was}"
 
 
 def _worth_telling(caveat: Caveat) -> Estimate | None:
@@ -773,7 +807,7 @@ def apart(decision: Decision) -> bool:
 
 def compared_on(decision: Decision) -> str:
     """Say which rows the compared figures of a table are of; empty where all are of the same."""
-    told = "Both scores are on rows that both answered, each trained on equally many rows."
+    told = "Both scores are on the same rows, each given equally many training rows."
     return told if apart(decision) else ""
 
 
@@ -785,7 +819,7 @@ SURER = 0.05
 # Row ids that a sentence lists.
 NAMED = 5
 
-_MORE_ROWS, _KEPT = "Answer more rows", "The results so far are kept"
+_KEPT = "The results so far are kept"
 _STEPS: dict[StepCode, tuple[str, ...]] = {
     "add": ("Compare it with the other families: so far only {names} ran.", f"{_KEPT}."),
     "add-baseline": ("See what a cheap baseline gets on the same rows; it needs the texts.",),
@@ -869,13 +903,14 @@ def _more_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the decision that a step is about."""
     audit, rare, name = decision.audit, decision.verdict.rare, "".join(step.names[:1])
     surer = "" if step is _rest(decision) else _surer(decision, step)
+    go_on = "Answer more rows" if any(step.rows.values()) else "Train on more rows"
     repeat = f"repeat {listed(step.names)}"
     missed = [s.missed for s in decision.loss_splits if s.candidate == name]
     gain = audit.gain if audit else None
     more = words_in(decision).stronger
     return {
         "more_time": surer or "Allow more time",
-        "more_rows": f"{surer or _MORE_ROWS}: {_lacking(decision, step)}",
+        "more_rows": f"{surer or go_on}: {_lacking(decision, step)}",
         "repeat": f"{surer}: {repeat}" if surer else upper(repeat),
         "families": _by_family(decision, step.names),
         "on": _on(step),
@@ -928,14 +963,15 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
 
 
 def _lacking(decision: Decision, step: Step) -> str:
-    """Return how many answers the members in the table lack, or else who lacks some."""
+    """Return what answers and training rows members in the table lack, or else who lacks some."""
     shown = {family.best for family in decision.verdict.families}
     own = {name: rows for name, rows in step.rows.items() if name in shown}
     if not own:
         return f"some rows of {_by_family(decision, [*step.rows])}"
-    lack = "lack up to" if len(own) > 1 else "lacks"
-    most, total = max(own.values()), decision.dataset.test_rows
-    return f"{_by_family(decision, [*own])} {lack} {most:,} of {total:,} answers"
+    counts = {"answers": (max(own.values()), decision.dataset.test_rows)}
+    counts["training rows"] = step.count or 0, step.total or 0
+    told = listed([f"{n:,} of {total:,} {what}" for what, (n, total) in counts.items() if n])
+    return f"{_by_family(decision, [*own])} {'lack up to' if len(own) > 1 else 'lacks'} {told}"
 
 
 def _on(step: Step) -> str:
@@ -955,7 +991,7 @@ def _worth_trying(decision: Decision, step: Step) -> str:
     noun, pick, bar = score_noun(decision.goal), decision.named, step.share or 0.0
     rows = f" on these {plural(step.count, 'row')}" if step.count else ""
     margin = decision.goal.get("margin") or 0.0
-    if not decision.usable:
+    if not decision.verdict.usable:
         floors = [f"the reference ({card.candidate})" for card in references(decision)]
         return f"To be usable, it has to beat {floors[0]}{rows}." if floors else ""
     if (step.count or FEW) < FEW:

@@ -143,6 +143,12 @@ class State:
         """Return how many test rows its latest fits have answered."""
         return sum(map(self.had, self.last.values()))
 
+    @property
+    def learned(self) -> int:
+        """Return how many training rows its latest fits have read, at most."""
+        runs = [self.runs[job.trial.key] for job in self.last.values()]
+        return max((round(run.share_read * run.trial.train_size) for run in runs), default=0)
+
     def had(self, job: Job) -> int:
         """Return how many test rows of a job are answered."""
         run = self.runs.get(job.trial.key)

@@ -263,6 +263,8 @@ class Loop:
                 chances=by_member,
                 scores=chances.scores if chances else {},
                 rows={state.name: state.rows for state in self.states.values()},
+                learned={state.name: state.learned for state in self.states.values() if state.last},
+                usable=bool(chances and chances.usable),
                 ended=ended,
             )
         )

@@ -259,7 +259,8 @@ class Step(Record):
         rows: by candidate the test rows that it lacks an answer to.
         paid: whether the command takes a higher --max-usd as well.
         count: rows, answers or items that it is about; for ``separate``, rows for an even chance;
-            for ``stronger``, rows that were answered, if not all; for ``repeat``, runs so far.
+            for ``stronger``, rows that were answered, if not all; for ``repeat``, runs so far; for
+            ``finish-rows``, training rows that one has not learned from, at most.
         total: of which `count` are a part; for ``separate``, rows for a chance of 80 %; for
             ``all-passages``, all of them; for
             ``still-rising``, labels now.
@@ -334,7 +335,7 @@ class Verdict(Record):
         leads: by other family how far it leads the named one, where it is the one to use.
         unmeasured: families of the study of which nothing was measured; their chance is the prior.
         usable: whether the named candidate is more likely than not to beat every reference, and
-            none scores more by the margin.
+            none scores more by the margin; where none is usable, the one that scored most is named.
         done: whether the choice is sure and less than the margin is left to gain (1 less the middle
             of its interval).
         caveats: what no chance counts, the most serious first.
@@ -439,11 +440,7 @@ class Decision(File):
         """
         verdict = self.verdict
         asked = {*verdict.unmeasured} <= verdict.chance.keys()
-        return verdict.chance.get(self.family) if self.usable and asked else None
-
-    @property
-    def usable(self) -> bool:
-        return self.verdict.usable
+        return verdict.chance.get(self.family) if verdict.usable and asked else None
 
     @property
     def loss(self) -> float:

@@ -70,6 +70,8 @@ class Standing:
         chances: by the member of a family to use, that its family is the one to use.
         scores: by candidate, the mean on the rows that it answered after learning from most.
         rows: by candidate, the test rows that it answered.
+        learned: by candidate, the training rows that the fits which answered these have read.
+        usable: whether the named candidate does better than every reference.
         ended: whether the round has ended.
     """
 
@@ -78,6 +80,8 @@ class Standing:
     named: str | None = None
     chances: Mapping[str, float] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    learned: Mapping[str, int] = field(default_factory=dict)
+    usable: bool = True
     ended: bool = True
 
 

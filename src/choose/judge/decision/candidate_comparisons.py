@@ -17,12 +17,16 @@ from choose.types import Family
 
 
 def families_of(case: Case) -> tuple[FamilyResult, ...]:
-    """Return every family of the question: the named one first, then by their lead over it."""
-    known, best = case.candidates.families, case.candidates.best
+    """Return every family of the question: the named one first, then by their chances.
 
-    def behind(family: Family) -> tuple[bool, float]:
-        gain = case.candidates.gain(best[family], case.named)
-        return best[family] != case.named, -gain.value if gain else 1.0
+    Those of equal chances, in percent, and all where none is usable come by their lead over it.
+    """
+    known, best = case.candidates.families, case.candidates.best
+    chances = case.chances.families if case.chances.usable else {}
+
+    def behind(family: Family) -> tuple[bool, float, float]:
+        gain, chance = case.candidates.gain(best[family], case.named), chances.get(family, 0.0)
+        return best[family] != case.named, -round(chance, 2), -gain.value if gain else 1.0
 
     order = sorted(known, key=behind)
     measured = [FamilyResult(family=f, best=best[f], members=known[f]) for f in order]

@@ -9,7 +9,12 @@ from choose.judge.goal import Rule
 from choose.judge.measures.costs import answer_ms, cheapest_first, cost_of
 from choose.judge.measures.learning_curve import forecasts_of
 from choose.judge.measures.scorecard import accuracy
-from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
+from choose.judge.scores.joint_distribution import (
+    JointDistribution,
+    clear_leads,
+    joint_distribution,
+    least_loss,
+)
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.schema.candidate_scorecard import Beyond, Cost, CurveForecast
@@ -103,8 +108,22 @@ class Candidates:
     def distribution(self) -> JointDistribution:
         return joint_distribution(self.order, self.scores.rows, promises=False)
 
+    @cached_property
+    def clear_leads(self) -> set[tuple[str, str]]:
+        return clear_leads(self.order, self.scores.rows)
+
     def gain(self, a: str, b: str) -> Difference | None:
         return self.pairs.difference(a, b)
+
+    def beaten(self, name: str) -> bool:
+        """Return whether a floor answers as a candidate does, or leads it by over the margin."""
+        leads = (self.gain(floor, name) for floor in self.floors if floor != name)
+        return any(
+            g is not None and (not g.discordance or g.value > self.rule.margin) for g in leads
+        )
+
+    def clearly_beats_floors(self, name: str) -> bool:
+        return all((name, floor) in self.clear_leads for floor in self.floors)
 
     def costlier(self, name: str) -> tuple[str, ...]:
         return self.names[self.names.index(name) + 1 :]

@@ -99,8 +99,8 @@ class Chances:
     """What all answers so far say of what to use.
 
     Attributes:
-        named: the candidate of least expected loss, which is used now; None where only floors
-            answered.
+        named: the candidate of least expected loss, which is used now; where none is usable, the
+            one that scored most; None where only floors answered.
         families: by family the chance that it is the one to use, which decides; `stated` is what is
             said. What is missing to 1 is the chance that no family beats the floor.
         candidates: by candidate the chance that its family is the one, and it the best of it; 0 for
@@ -111,6 +111,7 @@ class Chances:
         leads: by family how far its best member leads that of the named one, where it is the one.
         members: by family its member to use, or the first one where none answered a row.
         unmeasured: families of the study of which no member answered a row.
+        usable: whether the named candidate does better than every floor, more likely than not.
         scores: by candidate that answered a row, its mean score on its rows.
         later: what the answers that are planned are expected to say; None where nothing is planned.
     """
@@ -123,6 +124,7 @@ class Chances:
     leads: Mapping[Family, float] = field(default_factory=dict)
     members: Mapping[Family, str] = field(default_factory=dict)
     unmeasured: tuple[Family, ...] = ()
+    usable: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
     later: Outlook | None = None
 
@@ -189,9 +191,7 @@ def chances_of(
     best, families = question.best(scores), question.families
     one = question.one(scores, best)
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
-    named = sorted(candidates.best.values(), key=candidates.names.index)
-    of = {name: found[candidates.family(name)] for name in named}
-    use = least_loss(joint, named, candidates.rule.margin, chances=of) if named else None
+    use = question.to_use(found)
     ahead = _ahead(best, one)
     leads, most = dict[Family, float](), 0.0
     if use is not None:
@@ -210,7 +210,8 @@ def chances_of(
         most=most,
         leads=leads,
         members={f: candidates.best.get(f) or question.members(f)[0] for f in families},
-        unmeasured=tuple(f for f in families if f not in candidates.families),
+        unmeasured=question.unmeasured,
+        usable=bool(question.able),
         scores=marks,
     )
     return question.with_unseen(stated, question.outlook(stated, planned))
@@ -248,6 +249,45 @@ class _Question:
                 later = [i for i, f in enumerate(found) if FAMILIES.index(f) > usual]
                 found.insert(later[0] if later else len(found), new)
         return found
+
+    @cached_property
+    def unmeasured(self) -> tuple[Family, ...]:
+        return tuple(f for f in self.families if f not in self.candidates.families)
+
+    @cached_property
+    def able(self) -> list[str]:
+        """Return the members to use that do better than every floor, more likely than not.
+
+        By what was measured: a promise with more labels makes none usable. None is where every
+        candidate breaks a limit; nor is one that answers as a floor does, or that a floor leads by
+        more than the margin.
+        """
+        candidates, joint = self.candidates, self.candidates.distribution
+        (scores, weights), floors = joint.points, [*map(joint.names.index, candidates.floors)]
+        top = scores[:, floors].max(axis=1, initial=-np.inf, keepdims=True)
+        likely = dict(zip(joint.names, weights @ (scores > top) >= 0.5, strict=True))
+        members = candidates.best.values() if candidates.nearest is None else ()
+        found = {name for name in members if likely[name] and not candidates.beaten(name)}
+        return [name for name in candidates.names if name in found]
+
+    def to_use(self, chances: Mapping[Family, float]) -> str | None:
+        """Return the member of least expected loss; where none is usable, that of highest score.
+
+        That one leads most others on the rows that both answered.
+        """
+        candidates = self.candidates
+        members = candidates.best.values()
+
+        def ahead(name: str) -> tuple[int, float]:
+            gains = (candidates.gain(name, other) for other in members if other != name)
+            return sum(gain is not None and gain.value > 0 for gain in gains), candidates.levels[
+                name
+            ]
+
+        if not self.able:
+            return max(members, key=ahead, default=None)
+        of = {name: chances[candidates.family(name)] for name in self.able}
+        return least_loss(self.joint, self.able, candidates.rule.margin, chances=of)
 
     def with_lost(self, points: Floats, weights: Floats) -> tuple[Floats, Floats]:
         """Return (..., points, candidates) scores and weights, with those of fits that fail.

@@ -153,7 +153,12 @@ def _every_step(case: Case, kind: Kind) -> list[Step]:
 
 
 def _removes(case: Case, step: Step) -> float:
-    """Return the score that a step is expected to add to what is used."""
+    """Return the score that a step is expected to add to what is used.
+
+    Where nothing is usable, no loss tells what the rest is worth, which may change that.
+    """
+    if step.kind == "evaluate-rest" and not case.chances.usable:
+        return max(step.removes or 0.0, case.margin / 2)
     if step.removes is not None:
         return step.removes
     if step.kind in ("evaluate-rest", "more-runs"):
@@ -335,10 +340,13 @@ def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[S
 def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Iterator[Step]:
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
+        unread = max(unfinished, key=case.unread)
         yield Step(
             kind="evaluate-rest",
             code="finish-rows",
             rows=unfinished,
+            count=case.unread(unread) or None,
+            total=case.candidates.scores[unread].whole,
             **_go_on(case, [*unfinished], further),
         )
 
@@ -486,9 +494,9 @@ def _add_families(case: Case) -> Iterator[Step]:
 
 
 def _stronger(case: Case) -> Iterator[Step]:
-    beaten = (case.named,) if case.usable else case.candidates.floors
+    beaten = (case.named,) if case.chances.usable else case.candidates.floors
     needed = max(case.candidates.accuracies[name].value for name in beaten) + case.margin
-    prompts = case.usable and case.candidates.family(case.named) in PROMPTED
+    prompts = case.chances.usable and case.candidates.family(case.named) in PROMPTED
     if prompts or needed > 1 or _all_given(case) or credible(case.candidates):
         return
     prompted = best_of(case.candidates, PROMPTED)

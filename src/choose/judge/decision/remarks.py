@@ -13,7 +13,7 @@ from math import ceil
 import numpy as np
 
 from choose.judge.decision.candidates import Candidates
-from choose.judge.decision.rule import Case
+from choose.judge.decision.rule import NEARLY_ALL, Case
 from choose.judge.decision.trust_conditions import (
     LABELS_CLEAN_ENOUGH,
     TASK_STABLE,
@@ -23,7 +23,7 @@ from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
 from choose.judge.measures.scorecard import drop_of, losses_by_source
-from choose.judge.scores.promised_score import promised_score, rates_by_others
+from choose.judge.scores.promised_score import promised_score, rates_by_others, rows_read
 from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
 from choose.stats.paired import rows_needed
 from choose.stats.two_way import independent_rows, row_means
@@ -66,9 +66,6 @@ def _other_source(case: Case) -> Iterator[Remark]:
 
 # A family with less chance is not spoken of.
 UNLIKELY = 0.02
-
-# From this share of the training rows on, a candidate learned from all but a few of them.
-NEARLY_ALL = 0.98
 
 # Below this number of test rows, intervals themselves are rough.
 ROUGH = 100
@@ -164,23 +161,31 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
     """Yield which members shown for families learned from few rows, the likeliest first.
 
-    What one alone promises is said, too; before them, that a part of the passages was searched.
+    A family that is out of the question counts only if time cut its fit short. What one alone
+    promises is said, too; before them, that a part of the passages was searched.
     """
     if (found := case.candidates.scores.searched) is not None:
         yield Caveat(code="part-of-documents", rows=found.passages, whole=found.whole)
     candidates, chance = case.candidates, case.chances.families
-    likely = [family for family in candidates.best if chance.get(family, 1.0) >= UNLIKELY]
-    likely.sort(key=lambda family: -chance.get(family, 0.0))
-    best = [candidates.scores[candidates.best[family]] for family in likely]
+    every = sorted(candidates.best, key=lambda family: -chance.get(family, 0.0))
+    best = [candidates.scores[candidates.best[family]] for family in every]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
-    for pool in dict.fromkeys(c.pool for c in taught if c.pool < NEARLY_ALL * c.whole):
-        own = [c for c in taught if c.pool == pool]
+    read = {c.info.name: round(rows_read(c.pool, c.main)) for c in taught}
+    shown = [
+        c
+        for c in taught
+        if chance.get(c.info.family, 1.0) >= UNLIKELY or read[c.info.name] < NEARLY_ALL * c.pool
+    ]
+    few = (read[c.info.name] for c in shown if read[c.info.name] < NEARLY_ALL * c.whole)
+    for rows in dict.fromkeys(few):
+        own = [c for c in shown if read[c.info.name] == rows]
         names, promised = tuple(c.info.name for c in own), None
-        if len(own) == 1 and any(c.pool > pool for c in taught):
-            rate = rates_by_others(candidates.every)[names[0]]
-            promised = promised_score(own[0], candidates.accuracies[names[0]], rate=rate)
+        if len(own) == 1 and max(read.values()) > rows:
+            rate, now = rates_by_others(candidates.every)[names[0]], candidates.accuracies[names[0]]
+            promised = promised_score(own[0], now, rate=rate)
+            promised = promised if promised.value - now.value >= case.margin else None
         whole = own[0].whole
-        yield Caveat(code="part-of-labels", names=names, rows=pool, whole=whole, promised=promised)
+        yield Caveat(code="part-of-labels", names=names, rows=rows, whole=whole, promised=promised)
 
 
 def small_models(candidates: Candidates) -> tuple[str, ...]:
@@ -193,9 +198,9 @@ def small_models(candidates: Candidates) -> tuple[str, ...]:
 def _no_evidence(candidates: Candidates) -> Iterator[Caveat]:
     """Yield prompted families whose small model is not shown to beat guessing: no evidence."""
     for family, best in candidates.best.items() if small_models(candidates) else ():
-        leads = [candidates.gain(best, floor) for floor in candidates.floors]
         prompted = family in PROMPTED and candidates.scores[best].info.model
-        if prompted and any(lead is None or lead.low <= 0 for lead in leads):
+        if prompted and not candidates.clearly_beats_floors(best):
+            leads = (candidates.gain(best, floor) for floor in candidates.floors)
             least = min(filter(None, leads), key=lambda lead: lead.value, default=None)
             rows, both = (least.rows, least.scores) if least else (None, None)
             yield Caveat(code="no-evidence", names=(family,), rows=rows, shares=both)

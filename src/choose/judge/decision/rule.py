@@ -25,7 +25,7 @@ from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole
-from choose.judge.scores.promised_score import rows_read
+from choose.judge.scores.promised_score import OF_SETS, promised_gain, rows_read
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, study_scores
 from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import COMPARISON, REPETITIONS, LeftOut, Reason
@@ -35,6 +35,9 @@ from choose.types import Family
 
 # A family with less chance than this keeps no question open.
 POSSIBLE = 0.02
+
+# From this share of the training rows on, a candidate learned from all but a few of them.
+NEARLY_ALL = 0.98
 
 # Shares that differ by less are not spoken of; the error of calling a difference one.
 LEAST_SHIFT, SURELY_SHIFTED = 0.05, 0.001
@@ -128,7 +131,7 @@ class Case:
     @cached_property
     def sure(self) -> bool:
         """Return whether the family of the named candidate is surely the one to use."""
-        chance = self.chances.families.get(self.family, 0.0) if self.chances.named else 0.0
+        chance = self.chances.families.get(self.family, 0.0) if self.chances.usable else 0.0
         return word_of(chance) == "sure"
 
     @cached_property
@@ -231,23 +234,6 @@ class Case:
         return self.sure and self.room < self.margin
 
     @cached_property
-    def usable(self) -> bool:
-        """Return whether what is named is more likely than not to do better than every floor.
-
-        None is usable where every candidate breaks a limit, answers as a floor does, or scores less
-        than one by more than the margin. A family that was not measured does not count for one that
-        was.
-        """
-        floors = self.candidates.floors
-        leads = (self.candidates.gain(floor, self.named) for floor in floors if floor != self.named)
-        beaten = any(g is not None and (g.discordance == 0 or g.value > self.margin) for g in leads)
-        if self.candidates.nearest is not None or self.named in floors or beaten:
-            return False
-        chances = self.chances.families
-        unmeasured = sum(chances.get(family, 0.0) for family in self.chances.unmeasured)
-        return sum(chances.values()) - unmeasured >= (1 - unmeasured) / 2
-
-    @cached_property
     def missing(self) -> tuple[Family, ...]:
         """Return families of the question of which nothing was measured and that may be the one.
 
@@ -274,7 +260,8 @@ class Case:
     def unfinished(self) -> dict[str, int]:
         """Return the test rows that those in question have not answered and would with more time.
 
-        A run with more time would end at the same place where the verdict did not need the rest.
+        Who has answered all is among them while it would learn from more rows. A run with more time
+        would end at the same place where the verdict did not need the rest.
         """
         ended = {
             one.candidate
@@ -286,9 +273,20 @@ class Case:
         for name in dict.fromkeys((self.named, *self.rivals, *self.near)):
             one = self.candidates.scores[name]
             out = name in ended or one.info.given or name in self.candidates.floors
-            if one.main is not None and not out and not one.main.complete.all():
-                rest[name] = int((~one.main.complete).sum())
+            lacking = 0 if one.main is None else int((~one.main.complete).sum())
+            if one.main is not None and not out and (lacking or self.unread(name)):
+                rest[name] = lacking
         return rest
+
+    def unread(self, name: str) -> int:
+        """Return the training rows that a candidate may gain by and would read with more time.
+
+        A fit on all rows is not made again, though time cut it short.
+        """
+        one = self.candidates.scores[name]
+        if one.pool >= NEARLY_ALL * one.whole or promised_gain(one, OF_SETS).mean <= 0:
+            return 0
+        return round(one.whole - rows_read(one.pool, one.main))
 
     @cached_property
     def to_repeat(self) -> tuple[CandidateScores, ...]:

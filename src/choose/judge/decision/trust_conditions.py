@@ -246,5 +246,5 @@ def credible(candidates: Candidates) -> bool:
         return False
     best = max(able, key=lambda name: candidates.accuracies[name].value)
     leads = [candidates.gain(best, floor) for floor in candidates.floors]
-    margin = candidates.rule.margin
-    return all(lead is not None and lead.low > 0 and lead.value >= margin for lead in leads)
+    by_margin = all(lead and lead.value >= candidates.rule.margin for lead in leads)
+    return by_margin and candidates.clearly_beats_floors(best)

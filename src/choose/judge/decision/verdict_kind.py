@@ -35,7 +35,7 @@ def kind_of(case: Case) -> Kind:
         return "collect-labels" if may_grow(case) else "none-works"
     if case.missing:
         return "incomplete"
-    if not case.usable:
+    if not case.chances.usable:
         grows = steepest_gain(case.candidates, case.candidates.names) is not None
         return "collect-labels" if grows else "none-works"
     if (limit := documents_limit(case)) is not None:

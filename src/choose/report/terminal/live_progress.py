@@ -22,6 +22,9 @@ from choose.types import Dataset, Run
 # Columns of the screen for a name, and for the bar.
 NAME, BAR = 24, 20
 
+# From this share of a round's training rows on, a candidate learned from all but a few of them.
+NEARLY_ALL = 0.9
+
 
 class LiveProgress:
     """Observer that shows progress; a context manager, which always restores the terminal.
@@ -152,7 +155,12 @@ def _one_line(sentence: str) -> Text:
 
 
 def chances_line(standing: Standing) -> str:
-    """Return ``probe, 85 % sure; lora 14 %``, or ``open: lora 54 %, probe 45 %``."""
+    """Return ``probe, 85 % sure; lora 14 %``, or ``open: lora 54 %, probe 45 %``.
+
+    Where references score more than all others, no chance is said, as a report says none.
+    """
+    if not standing.usable:
+        return "nothing is usable yet"
     likely = [n for n, own in standing.chances.items() if own >= 0.01 or n == standing.named]
     likely.sort(key=lambda name: -standing.chances[name])
     told = [f"{shorten(n, NAME)} {chance(standing.chances[n])}" for n in likely]
@@ -165,15 +173,25 @@ def chances_line(standing: Standing) -> str:
 def round_line(standing: Standing, before: Standing | None = None) -> str:
     """Return ``round 3: 1,000 training rows, 100 test rows; probe 62, lora 63 (25 rows)``.
 
-    Candidates with the rows and the score of `before` took no part, and are left out.
+    Candidates with the rows and the score of `before` took no part, and are left out. Fits of an
+    earlier round may have waited until now.
     """
     one, known = standing.round, standing.scores
+    late = ", later fits" * (before is not None and one.number < before.round.number)
     now = {(n, score, standing.rows.get(n)) for n, score in known.items()}
     old = {(n, score, before.rows.get(n)) for n, score in before.scores.items()} if before else {}
     order = sorted({name for name, *_ in now.difference(old) or now}, key=lambda n: (-known[n], n))
-    part = {n: f" ({plural(rows, 'row')})" for n, rows in standing.rows.items() if rows < one.ask}
-    scores = ", ".join(f"{shorten(n, NAME)} {100 * known[n]:.0f}{part.get(n, '')}" for n in order)
-    return (
-        f"round {one.number}: {plural(one.rows, 'training row')}, {plural(one.ask, 'test row')}; "
-        f"{scores}"
+    scores = ", ".join(
+        f"{shorten(n, NAME)} {100 * known[n]:.0f}{_fewer_rows(standing, n)}" for n in order
     )
+    size = f"{plural(one.rows, 'training row')}, {plural(one.ask, 'test row')}"
+    return f"round {one.number}{late}: {size}; {scores}"
+
+
+def _fewer_rows(standing: Standing, name: str) -> str:
+    """Return `` (250 training rows, 25 test rows)`` where a candidate has fewer than its round."""
+    one = standing.round
+    learned, rows = standing.learned.get(name, one.rows), standing.rows.get(name, one.ask)
+    told = [plural(learned, "training row")] * (learned < NEARLY_ALL * one.rows)
+    told += [plural(rows, "test row")] * (rows < one.ask)
+    return f" ({', '.join(told)})" if told else ""

@@ -69,6 +69,9 @@ STYLES: dict[Tone, str] = {
 }
 MOODS = {"good": "bold green", "bad": "bold red", "wait": "bold yellow"}
 
+# The end of the command that shows more.
+FULL = " --full"
+
 # What the first screen shows at most: paragraphs of a tone, steps, sentences and commands of each,
 # and what it is about; then, one after the other, what is cut until it fits.
 GENEROUS = {"because": 4, "doubt": 4, "steps": 3, "sentences": 2, "commands": 3, "about": 1}
@@ -199,7 +202,7 @@ def render(
     Commands name the folder of the study, `store`, which the `newest` one does not need; `say`
     returns the parts of a command as they are written.
     """
-    more = "" if store is None else f"More: choose report {clean(shlex.quote(str(store)))} --full"
+    more = "" if store is None else f"More: choose report {clean(shlex.quote(str(store)))}{FULL}"
     if newest:
         more = "More: choose report --full. The page: choose open. Words: choose explain WORD."
     blocks = screen_blocks(decision, lambda c: say(typed_here(c, store, newest)))
@@ -234,6 +237,9 @@ def _part(block: Block, width: int) -> Iterator[RenderableType]:
             yield from _answer(block, width)
         case Heading(text, level=level):
             yield literal(text, "bold underline" if level == 2 else "bold")
+        case Paragraph(text, "more") if text.endswith(FULL):
+            lines = command_lines((text.removesuffix(FULL), FULL.strip()), width).split("\n")
+            yield _command(lines, INDENT, STYLES["more"])
         case Paragraph(text, tone):
             yield fold(text, width, STYLES.get(tone, ""))
         case Bullets(items):
@@ -275,13 +281,17 @@ def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
 
 
 def _step(number: str, step: Todo, width: int) -> Iterator[RenderableType]:
-    """Yield what to do and, below it, its command: indented here, as it may be wider."""
+    """Yield what to do and, below it, its command."""
     beside = len(number) + 1
     yield pairs([(number, fold(step.text, width - beside))], gap=1)
     if step.command:
         lines = command_lines(step.command, width - beside).split("\n")
-        before = " " * (INDENT + beside)
-        yield Text("\n".join(f"{before}{line}" for line in lines), "cyan", no_wrap=True)
+        yield _command(lines, INDENT + beside, "cyan")
+
+
+def _command(lines: Sequence[str], indent: int, style: str) -> Text:
+    """Return the lines of a command, indented here, as they may be wider than the screen."""
+    return Text("\n".join(f"{' ' * indent}{line}" for line in lines), style=style, no_wrap=True)
 
 
 def _uncut(part: RenderableType) -> int:
