@@ -109,7 +109,7 @@ def test_the_families_are_one_table_with_their_chances(
 
 def test_every_code_has_the_sentence_that_was_approved() -> None:
     found = {"tfidf": 65, "probe": 71}
-    rare = (RareLabel(label="spam", rows=79, share=0.13, answered=79, found=found),)
+    rare = (RareLabel(label="spam", rows=79, share=0.13, answered=79, found=found, missed=True),)
     base = decisions.answered()
     facts = {"audit": audited().audit, "loss_splits": (decisions.loss_split("tfidf"),)}
     base = changed(base, rare=rare).model_copy(update=facts)

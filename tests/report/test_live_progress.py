@@ -45,16 +45,8 @@ def test_a_round_says_who_learned_from_fewer_rows_and_which_fits_came_late() -> 
     assert round_line(few, standing(5)) == f"{late} (72 training rows, 60 test rows)"
 
 
-def test_where_nothing_is_usable_no_chance_is_said() -> None:
-    """ "lora, 91 % sure" stood above "Nothing here is usable yet"."""
-    watch, out = shown()
-    with watch:
-        watch.standing(standing(named="lora", chances={"lora": 0.91}, usable=False))
-    assert "sure" not in out.getvalue()
-    assert "nothing is usable yet" in out.getvalue()
-
-
 def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgotten() -> None:
+    """ "lora, 91 % sure" stood above "Nothing here is usable yet"."""
     chances = {"probe": 0.71, "lora": 0.286, "rag": 0.02, "prompt": 0.004}
     found = {"named": "probe", "chances": chances}
     silent = {"probe": 900, "rag": 0, "setfit": 0}
@@ -64,17 +56,19 @@ def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgott
         watch.standing(standing(0, **found, rows=silent))
         watch.standing(standing(1, **found, rows={**silent, "setfit": 25}))
         watch.standing(standing(2, named="lora", chances={"probe": 0.0, "lora": 1.0}))
+        watch.standing(standing(3, **found, usable=False))
     verdicts = [line for line in out.getvalue().splitlines() if line.startswith("after ")]
     assert [line.partition(": ")[2] for line in verdicts] == [
         "open: probe 71 %, lora 29 %, rag 2 %",
         "lora, over 99 % sure",
+        "nothing is usable yet",
     ]
     lines = [line for line in out.getvalue().splitlines() if line not in verdicts]
     assert [lines.pop(0), lines.pop(2)] == [
         "No answer yet from rag, setfit.",
         "No answer yet from rag.",
     ]
-    assert [line.partition(":")[0] for line in lines] == ["round 0", "round 1", "round 2"]
+    assert [line.partition(":")[0] for line in lines] == [f"round {n}" for n in range(4)]
 
 
 def test_a_failure_is_said_at_once_and_its_text_is_no_markup() -> None:

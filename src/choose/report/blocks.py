@@ -350,6 +350,10 @@ def families(decision: Decision) -> Iterator[Block]:
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
         rows.append({"family": "none beats guessing", "chance": chance_cell(decision, rest)})
+    for rare in verdict.rare[:1]:
+        # One figure alone compares nothing.
+        if sum(_found_head(rare.label) in row for row in rows) < 2:
+            rows[0].pop(_found_head(rare.label), None)
     use = verdict.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
     rare = [_found_head(rare.label) for rare in verdict.rare[:1]]
@@ -446,7 +450,7 @@ def _place(decision: Decision, card: Scorecard, apart: bool) -> dict[str, str]:
 
 
 def _found_head(label: str) -> str:
-    return f"“{label}” found"
+    return f"“{shorten(label, NAME)}” found"
 
 
 def _alone(decision: Decision) -> str:

@@ -398,7 +398,7 @@ def doubts(decision: Decision) -> Iterator[str]:
         return
     if verdict.usable and (within := within_family(decision)):
         yield within
-    if (decision.chance or 1.0) < SURE:
+    if (decision.chance or 1.0) < SURE and not _too_close(decision):
         only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
         use = (
             "Trained on all rows, it"
@@ -679,8 +679,8 @@ def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:
 
 
 def missed_labels(decision: Decision) -> Iterator[str]:
-    """Say how many rows of a rare label the named candidate misses, if any, and who fewest."""
-    for rare in decision.verdict.rare:
+    """Say how many rows of a rare label the named candidate misses, if many, and who fewest."""
+    for rare in (one for one in decision.verdict.rare if one.missed):
         (first, found), *others = rare.found.items()
         shown = others[:1] if others and others[0][1] >= found + 1 else []
         missed = [rare.answered - count for _, count in ((first, found), *shown)]
@@ -688,8 +688,7 @@ def missed_labels(decision: Decision) -> Iterator[str]:
         one, *more = (f"{n:.0f}" if whole else in_percent(n / rare.answered) for n in missed)
         said = f"{first} misses {one} of {'' if whole else 'the '}{rare.answered:,}"
         said += "".join(f", {name} {n}" for (name, _), n in zip(shown, more, strict=True))
-        if rare.answered - found >= 0.5:
-            yield f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
+        yield f"{in_percent(rare.share)} of the test rows are “{rare.label}”: {said}."
 
 
 def beyond_limits(decision: Decision) -> str:
@@ -901,7 +900,8 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
 
 def _more_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the decision that a step is about."""
-    audit, rare, name = decision.audit, decision.verdict.rare, "".join(step.names[:1])
+    audit, name = decision.audit, "".join(step.names[:1])
+    rare = [one for one in decision.verdict.rare if one.missed]
     surer = "" if step is _rest(decision) else _surer(decision, step)
     go_on = "Answer more rows" if any(step.rows.values()) else "Train on more rows"
     repeat = f"repeat {listed(step.names)}"

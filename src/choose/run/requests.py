@@ -132,19 +132,15 @@ class Requests:
             return needed._replace(fits=[min(fits, default=0.0)] * len(jobs))
         return needed
 
-    def _owed(self, state: State) -> float:
-        """Return the seconds of cheaper members of a family, which answer all their rows first."""
-        own = state.rest
-        rests = (s.rest for s in self.states.values() if s.family == state.family)
-        return sum(rest for rest in rests if rest < own)
-
     def _begin(self, round: Round, jobs: Sequence[Job], waiting: list[Sequence[Job]]) -> None:
         """Send some jobs to the executor; where they would not end in time, half of them."""
         state, needed = self._state_of(jobs[0]), self.forecast(jobs)
         fits, slow = any(needed.fits), state.slow and round.number and round.part == COMPARISON
         # What is answered until the end counts.
         seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
-        owed = self._owed(state) if slow and fits else 0.0
+        # Cheaper members of the family answer all their rows first.
+        rests = (s.rest for s in self.states.values() if s.family == state.family)
+        owed = sum(rest for rest in rests if rest < state.rest) if slow and fits else 0.0
         reserve = RESERVE if slow else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:

@@ -310,6 +310,7 @@ class RareLabel(Record):
         answered: rows of the label that the named candidate answered.
         found: how many of these each candidate got right, on average over its runs; the named one
             first, then those that find most. Who answered fewer rows is left out.
+        missed: whether the named one surely finds less of it than of all rows, by over the margin.
     """
 
     label: str
@@ -317,6 +318,7 @@ class RareLabel(Record):
     share: float
     answered: int
     found: Mapping[str, float] = {}
+    missed: bool = False
 
 
 class Verdict(Record):
@@ -441,10 +443,6 @@ class Decision(File):
         verdict = self.verdict
         asked = {*verdict.unmeasured} <= verdict.chance.keys()
         return verdict.chance.get(self.family) if verdict.usable and asked else None
-
-    @property
-    def loss(self) -> float:
-        return self.verdict.loss
 
 
 # A comparison of two studies.

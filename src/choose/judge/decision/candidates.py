@@ -108,22 +108,18 @@ class Candidates:
     def distribution(self) -> JointDistribution:
         return joint_distribution(self.order, self.scores.rows, promises=False)
 
-    @cached_property
-    def clear_leads(self) -> set[tuple[str, str]]:
-        return clear_leads(self.order, self.scores.rows)
-
     def gain(self, a: str, b: str) -> Difference | None:
         return self.pairs.difference(a, b)
 
     def beaten(self, name: str) -> bool:
         """Return whether a floor answers as a candidate does, or leads it by over the margin."""
-        leads = (self.gain(floor, name) for floor in self.floors if floor != name)
-        return any(
-            g is not None and (not g.discordance or g.value > self.rule.margin) for g in leads
-        )
+        others = (floor for floor in self.floors if floor != name)
+        leads = [lead for floor in others if (lead := self.gain(floor, name))]
+        return any(not one.discordance or one.value > self.rule.margin for one in leads)
 
     def clearly_beats_floors(self, name: str) -> bool:
-        return all((name, floor) in self.clear_leads for floor in self.floors)
+        leads = clear_leads(self.order, self.scores.rows)
+        return all((name, floor) in leads for floor in self.floors)
 
     def costlier(self, name: str) -> tuple[str, ...]:
         return self.names[self.names.index(name) + 1 :]

@@ -210,7 +210,7 @@ def chances_of(
         most=most,
         leads=leads,
         members={f: candidates.best.get(f) or question.members(f)[0] for f in families},
-        unmeasured=question.unmeasured,
+        unmeasured=tuple(f for f in families if f not in candidates.families),
         usable=bool(question.able),
         scores=marks,
     )
@@ -251,10 +251,6 @@ class _Question:
         return found
 
     @cached_property
-    def unmeasured(self) -> tuple[Family, ...]:
-        return tuple(f for f in self.families if f not in self.candidates.families)
-
-    @cached_property
     def able(self) -> list[str]:
         """Return the members to use that do better than every floor, more likely than not.
 
@@ -279,10 +275,9 @@ class _Question:
         members = candidates.best.values()
 
         def ahead(name: str) -> tuple[int, float]:
-            gains = (candidates.gain(name, other) for other in members if other != name)
-            return sum(gain is not None and gain.value > 0 for gain in gains), candidates.levels[
-                name
-            ]
+            others = (other for other in members if other != name)
+            gains = [gain for other in others if (gain := candidates.gain(name, other))]
+            return sum(gain.value > 0 for gain in gains), candidates.levels[name]
 
         if not self.able:
             return max(members, key=ahead, default=None)

@@ -1,6 +1,7 @@
 """What to do next, by the loss that each step is expected to remove: the most first.
 
-What the answer itself says to do comes first, then a metric that overlooks a rare label. What more
+What the answer itself says to do comes first, as what lets the named candidate learn from the rows
+that are left, by whose promise it is named; then a metric that overlooks a rare label. What more
 minutes remove is forecast (see `chances`); a step of which no figure is known counts half the
 margin. A step that removes nearly nothing is left out, and so is one whose effort is out of
 proportion. Where nothing is left to gain, nothing is to do.
@@ -26,7 +27,6 @@ from choose.judge.decision.rule import ENOUGH_RUNS, Case
 from choose.judge.decision.trust_conditions import (
     conflicts_fail,
     credible,
-    rare_label_missed,
     rare_labels,
     relabelling_gain,
 )
@@ -93,11 +93,11 @@ A_MINUTE = 20
 
 def steps_of(case: Case, kind: Kind) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
-    metric, missed = list(_metric(case)), rare_label_missed(case)
+    metric = list(_metric(case))
     if case.candidates.nearest is not None:
         return ()
     if case.done:
-        return tuple(metric if missed else ())
+        return tuple(metric)
     steps = [*metric, *_every_step(case, kind)]
     if (searched := case.candidates.scores.searched) is not None:
         # All that is left is answered again then.
@@ -106,15 +106,16 @@ def steps_of(case: Case, kind: Kind) -> tuple[Step, ...]:
     own = ANSWERED.get(kind, ())
     if "label-more" in own and not any(step.kind in own for step in steps):
         steps.append(_why_more(case))
-    first = metric[0] if missed else None
-    kept = [s for s in steps if s.kind in own or s is first or _removes(case, s) >= NEARLY_NOTHING]
+    told = {*own, "metric"}
+    kept = [s for s in steps if s.kind in told or _removes(case, s) >= NEARLY_NOTHING]
 
     # Rows that are labelled and not evaluated come before new labels.
     at_hand = min((_removes(case, s) for s in kept if s.kind == "evaluate-rest"), default=1.0)
 
     def order(step: Step) -> tuple[bool, bool, float]:
         worth = min(_removes(case, step), at_hand if step.kind == "label-more" else 1.0)
-        return step.kind not in own, step is not first, -worth
+        trains = step.kind == "evaluate-rest" and case.unread(case.named) > 0
+        return step.kind not in own and not trains, step not in metric, -worth
 
     return tuple(sorted(kept, key=order))
 
@@ -153,10 +154,7 @@ def _every_step(case: Case, kind: Kind) -> list[Step]:
 
 
 def _removes(case: Case, step: Step) -> float:
-    """Return the score that a step is expected to add to what is used.
-
-    Where nothing is usable, no loss tells what the rest is worth, which may change that.
-    """
+    """Return the score that a step is expected to add; no loss tells it where none is usable."""
     if step.kind == "evaluate-rest" and not case.chances.usable:
         return max(step.removes or 0.0, case.margin / 2)
     if step.removes is not None:
@@ -167,7 +165,7 @@ def _removes(case: Case, step: Step) -> float:
 
 
 def _metric(case: Case) -> Iterator[Step]:
-    if case.candidates.families and rare_labels(case):
+    if case.candidates.families and any(rare.missed for rare in rare_labels(case)):
         again = _command("score" if _all_given(case) else "compare", metric=FOR_RARE_LABELS)
         yield Step(kind="metric", code="rare-label", command=again)
 
@@ -422,22 +420,21 @@ def budget_for(case: Case, rows: Mapping[str, int], runs: Mapping[str, int]) -> 
     left = [_seconds_of_rest(scores[name], count) for name, count in rows.items()]
     left += [_seconds_of_runs(scores[name], trials) for name, trials in runs.items()]
     known = [seconds for seconds in left if seconds is not None]
-    longest = max((case.long_fits.get(name, 0.0) for name in case.unbegun), default=0.0)
+    fits = (one for one in case.left_out if one.reason == "too-long")
+    longest = max(
+        (one.seconds or 0.0 for one in fits if one.candidate in case.unbegun), default=0.0
+    )
     work = max(START + SPARE * sum(known), FIT_SHARE * longest) / 60
     unsure = UNKNOWN if len(known) < len(left) or case.unbegun else 0
-    needed = max(min(work, LONGER * _seconds_so_far(case) / 60), unsure)
+    tables = (table for c in scores.candidates for table in c.by_pool.values())
+    spent = sum(run.seconds_alone or 0.0 for table in tables for run in table.runs)
+    needed = max(min(work, LONGER * spent / 60), unsure)
     minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
     share = minutes / max(work, minutes)
     asked = dict.fromkeys(case.unbegun, min(total, A_MINUTE * minutes))
     asked |= {n: total - round((1 - share) * lacks) for n, lacks in case.unfinished.items()}
     ahead = chances_of(case.candidates, case.whole_after(asked, runs, share)).later
     return Further(minutes, work if work > minutes else None, ahead)
-
-
-def _seconds_so_far(case: Case) -> float:
-    """Return the seconds of all fits on clean rows, as if each had run alone."""
-    tables = (t for c in case.candidates.scores.candidates for t in c.by_pool.values())
-    return sum(run.seconds_alone or 0.0 for table in tables for run in table.runs)
 
 
 def _seconds_of_rest(candidate: CandidateScores, rows: int) -> float | None:

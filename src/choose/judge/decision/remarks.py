@@ -159,10 +159,9 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
-    """Yield which members shown for families learned from few rows, the likeliest first.
+    """Yield which members shown for families have read few of the rows, the likeliest first.
 
-    A family that is out of the question counts only if time cut its fit short. What one alone
-    promises is said, too; before them, that a part of the passages was searched.
+    What one alone promises is said, too; before them, that a part of the passages was searched.
     """
     if (found := case.candidates.scores.searched) is not None:
         yield Caveat(code="part-of-documents", rows=found.passages, whole=found.whole)
@@ -171,16 +170,12 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     best = [candidates.scores[candidates.best[family]] for family in every]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
     read = {c.info.name: round(rows_read(c.pool, c.main)) for c in taught}
-    shown = [
-        c
-        for c in taught
-        if chance.get(c.info.family, 1.0) >= UNLIKELY or read[c.info.name] < NEARLY_ALL * c.pool
-    ]
-    few = (read[c.info.name] for c in shown if read[c.info.name] < NEARLY_ALL * c.whole)
-    for rows in dict.fromkeys(few):
-        own = [c for c in shown if read[c.info.name] == rows]
+    few = [c for c in taught if read[c.info.name] < NEARLY_ALL * c.whole]
+    for rows in dict.fromkeys(read[c.info.name] for c in few):
+        own = [c for c in few if read[c.info.name] == rows]
         names, promised = tuple(c.info.name for c in own), None
-        if len(own) == 1 and max(read.values()) > rows:
+        likely = chance.get(own[0].info.family, 0.0) >= UNLIKELY
+        if len(own) == 1 and likely and max(read.values()) > rows:
             rate, now = rates_by_others(candidates.every)[names[0]], candidates.accuracies[names[0]]
             promised = promised_score(own[0], now, rate=rate)
             promised = promised if promised.value - now.value >= case.margin else None

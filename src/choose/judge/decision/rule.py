@@ -178,12 +178,6 @@ class Case:
         return frozenset(one.candidate for one in self.left_out if one.reason == "out-of-money")
 
     @cached_property
-    def long_fits(self) -> dict[str, float]:
-        """Return forecast seconds of fits that the last budget could not hold, by candidate."""
-        fits = (one for one in self.left_out if one.reason == "too-long")
-        return {one.candidate: one.seconds for one in fits if one.seconds is not None}
-
-    @cached_property
     def rival(self) -> str | None:
         """Return the first rival; else that of the closest family; else the closest candidate.
 

@@ -22,7 +22,7 @@ from choose.schema.decision import (
 )
 from choose.schema.diagnosis import Audit, RelabelGain
 from choose.stats import Estimate
-from choose.stats.intervals import wilson
+from choose.stats.intervals import clopper_pearson, wilson
 
 # With fewer test rows, the figures of a label are unreliable.
 SUPPORT = 5
@@ -79,20 +79,18 @@ def _rare_label(case: Case, code: int) -> RareLabel:
         if (t := c.main) is not None and not (asked & ~t.complete).any()
     }
     order = sorted(found, key=lambda name: (name != case.named, -found[name]))
+    answered, least = (
+        int(of_label.sum()),
+        case.candidates.accuracies[case.named].value - case.margin,
+    )
     return RareLabel(
         label=rows.labels[code],
         rows=int((rows.targets == code).sum()),
         share=float((rows.targets == code).mean()),
-        answered=int(of_label.sum()),
+        answered=answered,
         found={name: found[name] for name in order},
+        missed=bool(answered) and clopper_pearson(round(found[case.named]), answered)[1] < least,
     )
-
-
-def rare_label_missed(case: Case) -> bool:
-    """Return whether the named candidate finds the rarest label less often, by over the margin."""
-    least = case.candidates.accuracies[case.named].value - case.margin
-    rarest = rare_labels(case)[:1]
-    return any(wilson(one.found[case.named], one.answered)[1] < least for one in rarest)
 
 
 def task_stable(scores: StudyScores, name: str, margin: float) -> Gate | None:
@@ -151,16 +149,10 @@ def may_hide_success(case: Case) -> bool:
         return False
     if not case.candidates.rule.by_rows:
         return True
-    high = max(interval.high or 0.0 for interval in case.candidates.accuracies.values())
-    return high + _most_wrong(case.audit) >= target
-
-
-def _most_wrong(audit: Audit | None) -> float:
-    if audit is None or not audit.auditors:
-        return UNCHECKED
-    if audit.noise is not None:
-        return audit.noise.high
-    return wilson(audit.contradicted, audit.rows)[1]
+    high, wrong = max(one.high or 0.0 for one in case.candidates.accuracies.values()), UNCHECKED
+    if (audit := case.audit) and audit.auditors:
+        wrong = audit.noise.high if audit.noise else wilson(audit.contradicted, audit.rows)[1]
+    return high + wrong >= target
 
 
 def audit_with_gain(case: Case) -> Audit | None:

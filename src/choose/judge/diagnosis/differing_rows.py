@@ -60,20 +60,15 @@ def overlap_of(candidates: Candidates) -> ErrorOverlap | None:
 
 
 def _common(candidates: Candidates) -> _Common | None:
-    readers = (c for c in candidates.order if _reads(c))
+    # Those that do anything but give every row the same answer.
+    given = ((c, c.main.outputs) for c in candidates.order if c.main is not None)
+    readers = [c for c, outputs in given if len(np.unique(outputs[outputs >= 0])) > 1]
     among = tuple(c for c in readers if np.isnan(_row_scores(c)).mean() <= 1 - ANSWERED)
     if len(among) < 2:
         return None
     scores = np.stack([_row_scores(c) for c in among])
     answered = np.asarray(~np.isnan(scores).any(axis=0), dtype=np.bool_)
     return _Common(among, answered, scores[:, answered] >= 0.5) if answered.any() else None
-
-
-def _reads(candidate: CandidateScores) -> bool:
-    """Return whether it does anything but give every row the same answer."""
-    assert candidate.main is not None
-    outputs = candidate.main.outputs
-    return len(np.unique(outputs[outputs >= 0])) > 1
 
 
 def _row_scores(candidate: CandidateScores) -> Floats:

@@ -198,6 +198,17 @@ def clear_leads(candidates: Sequence[CandidateScores], rows: ScoredRows) -> set[
     return {(names[a], names[b]) for a, b in np.argwhere(higher).tolist()}
 
 
+class Known(NamedTuple):
+    """Places of candidates, their likeliest means, and covariances of these.
+
+    The means may be those of several ends: (ends, candidates).
+    """
+
+    place: Places
+    mean: Floats
+    error: Floats
+
+
 class _Measured(NamedTuple):
     """The (rows, candidates) scores of those that answered, and what they alone say.
 
@@ -247,17 +258,6 @@ def _with_gains(
     return tuple(Part(share, raised, old + np.diag(then)) for share, raised, old in each)
 
 
-class Known(NamedTuple):
-    """Places of candidates, their likeliest means, and covariances of these.
-
-    The means may be those of several ends: (ends, candidates).
-    """
-
-    place: Places
-    mean: Floats
-    error: Floats
-
-
 def _mixture(
     priors: Sequence[tuple[float, Floats]], known: Known, place: Places, error: Floats | float = 0.0
 ) -> tuple[Part, ...]:
@@ -296,15 +296,11 @@ def points_of(parts: Sequence[Part], least: int) -> Floats:
     bounds = np.cumsum([np.atleast_1d(part.share) for part in parts], axis=0)[:-1]
     of = (ndtr(normal[:, -1]) > bounds[..., None]).sum(axis=0)
     means = np.stack([np.atleast_2d(part.mean) for part in parts], axis=1)
-    apart = np.stack([normal[:, :-1] @ _root(part.covariance).T for part in parts])
+    # A root of each covariance; a direction that rounding made negative has no variance.
+    roots = [np.linalg.eigh(part.covariance) for part in parts]
+    apart = np.stack([normal[:, :-1] @ (v * np.sqrt(w.clip(0.0))).T for w, v in roots])
     end, point = np.indices(of.shape, sparse=True)
     return np.asarray(means[end, of] + apart[of, point])
-
-
-def _root(covariance: Floats) -> Floats:
-    """Return a root of a covariance; a direction that rounding made negative has no variance."""
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(values.clip(0.0)))
 
 
 @dataclass(frozen=True)

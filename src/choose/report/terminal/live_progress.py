@@ -22,9 +22,6 @@ from choose.types import Dataset, Run
 # Columns of the screen for a name, and for the bar.
 NAME, BAR = 24, 20
 
-# From this share of a round's training rows on, a candidate learned from all but a few of them.
-NEARLY_ALL = 0.9
-
 
 class LiveProgress:
     """Observer that shows progress; a context manager, which always restores the terminal.
@@ -192,6 +189,7 @@ def _fewer_rows(standing: Standing, name: str) -> str:
     """Return `` (250 training rows, 25 test rows)`` where a candidate has fewer than its round."""
     one = standing.round
     learned, rows = standing.learned.get(name, one.rows), standing.rows.get(name, one.ask)
-    told = [plural(learned, "training row")] * (learned < NEARLY_ALL * one.rows)
+    # Folds differ by a few rows.
+    told = [plural(learned, "training row")] * (learned < 0.9 * one.rows)
     told += [plural(rows, "test row")] * (rows < one.ask)
     return f" ({', '.join(told)})" if told else ""
