@@ -303,23 +303,6 @@ def test_a_rare_label_that_was_hardly_evaluated_is_not_spoken_of():
     assert not steps_of(found, "metric")
 
 
-def test_a_rare_label_that_is_found_as_well_as_others_does_not_come_first():
-    common, rare = ["n"] * 200 + ["m"] * 188, ["f"] * 12
-    for answered_right, first in ((8, False), (5, True)):
-        says = [*common, *["f"] * answered_right, *["n"] * (12 - answered_right)]
-        players = [
-            player("majority", ["n"] * 400),
-            player("tfidf", says),
-            player("lora", says, "fine-tuning"),
-        ]
-        whole = answered.study("fmn", [*common, *rare], players)
-        for name in ("majority", "tfidf", "lora"):
-            whole = cut(whole, name, 396)
-        found = judge(whole, Rule(), left_out=(late("tfidf"),))
-        assert next(iter(found.verdict.rare[0].found.values())) == answered_right
-        assert bool(steps_of(found, "metric")) is first
-
-
 def test_two_of_nine_rows_that_are_missed_may_be_chance():
     """ "Judge by a metric that counts it" came first on trec6, at 96 % right."""
     targets = ["n"] * 291 + ["m"] * 200 + ["f"] * 9

@@ -80,7 +80,7 @@ def test_a_promise_is_not_named_and_makes_nothing_usable_where_a_reference_leads
     seen = study([majority(0.28), prompt(0.07), retrieval(0.17), lora(0.08)], 150, 3)
     found = judge(cut_short(seen, "lora", 0.1), Rule())
     assert found.verdict.chance["fine-tuning"] > found.verdict.chance["retrieval"], "it promises"
-    assert (found.verdict.usable, found.named) == (False, "retrieval")
+    assert (found.verdict.usable, found.chance, found.named) == (False, None, "retrieval")
     said = "Best so far: retrieval, 18 % right; a reference (majority) has 27 %."
     assert words.answer(found) == f"Nothing here is usable yet. {said}"
     assert next(families(found)).rows[0][0] == "reference: majority"

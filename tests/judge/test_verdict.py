@@ -87,14 +87,6 @@ def test_a_rising_curve_asks_for_more_labels():
     assert (step.names, step.count, step.total) == (("lora",), 200, 400)
 
 
-def test_nothing_is_usable_where_nobody_beats_majority():
-    found = decide([majority(0.7), tfidf(0.62), lora(0.6, **CALM)], rows=1500)
-    assert (found.verdict.kind, found.verdict.usable) == ("none-works", False)
-    assert found.verdict.recommended is None
-    assert found.verdict.use_meanwhile != "majority", "a floor is a reference"
-    assert found.chance is None
-
-
 def test_a_target_that_is_met_or_open():
     met = decide(field(probe=0.9, lora=0.8), rows=2000, rule=Rule(target=0.8))
     assert (met.verdict.kind, met.verdict.recommended) == ("baseline-is-enough", "probe")

@@ -100,12 +100,6 @@ def test_a_score_stands_once_in_a_row_of_the_table(score: float, told: bool) -> 
     assert ("(242)" in said, "(602)" in said) == (told, False)
 
 
-def test_what_is_not_usable_is_not_to_be_used() -> None:
-    found = decisions.changed(decisions.answered(), usable=False)
-    assert "Nothing here is usable yet" in words.answer(found)
-    assert not words.how_sure(found)
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -174,14 +168,6 @@ def test_who_is_not_shown_to_beat_guessing_is_said_with_both_scores() -> None:
         "Prompting (60 % against 62 % on 100 rows) and retrieval (55 % against 39 % on 100 rows) "
         "with SmolLM2-135M-Instruct were not shown"
     )
-
-
-def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
-    """A difference on fewer rows is marked, not ranked by its raw accuracy."""
-    said = shown(decisions.answered(), 100)
-    (line,) = [line for line in said.splitlines() if "fine-tuning: lora" in line]
-    assert re.search(r" 242( |$)", line)
-    assert "rows of" in said
 
 
 def test_rows_that_are_missed_are_a_warning_and_their_label_no_broken_word() -> None:

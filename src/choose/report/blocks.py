@@ -350,13 +350,12 @@ def families(decision: Decision) -> Iterator[Block]:
     rest = 1 - sum(verdict.chance.values())
     if decision.chance is not None and rest >= words.POSSIBLE:
         rows.append({"family": "none beats guessing", "chance": chance_cell(decision, rest)})
-    for rare in verdict.rare[:1]:
-        # One figure alone compares nothing.
-        if sum(_found_head(rare.label) in row for row in rows) < 2:
-            rows[0].pop(_found_head(rare.label), None)
+    # A figure of one candidate alone compares nothing.
+    rare = [_found_head(one.label) for one in verdict.rare[:1]]
+    alone = [found for found in rare if sum(found in row for row in rows) < 2]
+    rows = [{name: cell for name, cell in row.items() if name not in alone} for row in rows]
     use = verdict.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
-    rare = [_found_head(rare.label) for rare in verdict.rare[:1]]
     spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", *rare, _alone(decision)]
     spare.insert(4 if whole else 1, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
