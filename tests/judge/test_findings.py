@@ -104,7 +104,7 @@ def test_training_rows_that_are_left_are_a_step_though_all_test_rows_are_answere
     found = judge(replace(world, runs=tuple(part)), Rule())
     step = found.verdict.steps[0]
     assert (step.code, step.rows) == ("finish-rows", {"lora": 0})
-    assert "(lora) lacks 300 of 400 training rows." in words.sentences_of(found, step)[0]
+    assert "lora lacks 300 of 400 training rows." in words.sentences_of(found, step)[0]
 
 
 def test_too_close_is_said_of_two_families_and_not_of_guessing() -> None:

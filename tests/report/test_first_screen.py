@@ -105,8 +105,7 @@ def test_a_score_stands_once_in_a_row_of_the_table(score: float, told: bool) -> 
     [
         (
             "retrieval",
-            "chance): it has 60 % against 72 % on equal rows, but reached 90 % with all training "
-            "rows.",
+            "has 60 % against 72 % on equal rows, but reached 90 % with all training rows.",
         ),
         (
             "lora",

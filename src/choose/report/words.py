@@ -320,8 +320,10 @@ def _nothing(decision: Decision, which: str = "here") -> str:
     first = next((card for card in references(decision) if not usable), None)
     beside = ""
     if first and first.accuracy:
-        score = first.compared[0] if first.compared else first.accuracy.value
+        score, own = first.compared or (first.accuracy.value, 0.0)
         beside = f"; a reference ({first.candidate}) has {amount(score, noun)}"
+        if own > score:
+            beside = f", not shown to beat a reference ({first.candidate}, {amount(score, noun)})"
     return f"{said}, {_own_score(decision)}{beside}."
 
 
@@ -500,7 +502,9 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     cheaper = cheapest_first.index(family) < cheapest_first.index(decision.family)
     who, gap = upper(_named(decision, family, best)), card.difference if card else None
     why = _on_equal_rows(decision, card) if card else ""
-    if odds > (decision.chance or 0.0):
+    if odds < SPOKEN_OF and why:
+        yield f"{who}{why.removeprefix(': it')}."
+    elif odds > (decision.chance or 0.0):
         told = "to be the right choice, but gives up more if it is not"
         if cheaper:
             near = f"within {points(margin)} of {decision.named} at a lower cost"
@@ -971,7 +975,7 @@ def _lacking(decision: Decision, step: Step) -> str:
     counts = {"answers": (max(own.values()), decision.dataset.test_rows)}
     counts["training rows"] = step.count or 0, step.total or 0
     told = listed([f"{n:,} of {total:,} {what}" for what, (n, total) in counts.items() if n])
-    return f"{_by_family(decision, [*own])} {'lack up to' if len(own) > 1 else 'lacks'} {told}"
+    return f"{listed([*own])} {'lack up to' if len(own) > 1 else 'lacks'} {told}"
 
 
 def _on(step: Step) -> str:
@@ -988,7 +992,8 @@ def _on(step: Step) -> str:
 
 def _worth_trying(decision: Decision, step: Step) -> str:
     """Say from which score on a stronger model is worth using; empty where rows are too few."""
-    noun, pick, bar = score_noun(decision.goal), decision.named, step.share or 0.0
+    noun, bar = score_noun(decision.goal), step.share or 0.0
+    pick = next(iter(step.names[1:]), decision.named)
     rows = f" on these {plural(step.count, 'row')}" if step.count else ""
     margin = decision.goal.get("margin") or 0.0
     if not decision.verdict.usable:

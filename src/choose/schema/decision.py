@@ -255,7 +255,8 @@ class Step(Record):
 
     Attributes:
         code: what is to be done, and why; those that end in ``-paid`` need money, not time.
-        names: candidates; questions without documents; parts of the study that were left out.
+        names: candidates; questions without documents; parts of the study that were left out; for
+            ``stronger``, the best prompted one, and whose score a model has to beat.
         rows: by candidate the test rows that it lacks an answer to.
         paid: whether the command takes a higher --max-usd as well.
         count: rows, answers or items that it is about; for ``separate``, rows for an even chance;

@@ -132,7 +132,7 @@ def _every_step(case: Case, kind: Kind) -> list[Step]:
     unfinished = {} if waiting or (case.sure and not case.would_tell) else case.unfinished
     again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
     further = budget_for(case, unfinished, {} if again else planned)
-    if again and planned and not waiting:
+    if again and planned and not (waiting or any(map(case.unread, unfinished))):
         # Answers of the same fits tell little where it is fits that vary.
         every = budget_for(case, unfinished, planned)
         if (further.removes or 0.0) < (every.removes or 0.0) / 2:
@@ -338,7 +338,8 @@ def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[S
 def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Iterator[Step]:
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
-        unread = max(unfinished, key=case.unread)
+        shown = [name for name in unfinished if name in case.candidates.best.values()]
+        unread = max(shown or unfinished, key=case.unread)
         yield Step(
             kind="evaluate-rest",
             code="finish-rows",
@@ -491,8 +492,11 @@ def _add_families(case: Case) -> Iterator[Step]:
 
 
 def _stronger(case: Case) -> Iterator[Step]:
-    beaten = (case.named,) if case.chances.usable else case.candidates.floors
-    needed = max(case.candidates.accuracies[name].value for name in beaten) + case.margin
+    beaten = (case.named, *case.rivals) if case.chances.usable else case.candidates.floors
+    scores = {name: case.candidates.accuracies[name].value for name in beaten}
+    # A rival that learned from more rows may have scored more, by over the margin.
+    most = max(scores, key=lambda name: scores[name] + case.margin * (name == case.named))
+    needed = scores[most] + case.margin
     prompts = case.chances.usable and case.candidates.family(case.named) in PROMPTED
     if prompts or needed > 1 or _all_given(case) or credible(case.candidates):
         return
@@ -500,11 +504,11 @@ def _stronger(case: Case) -> Iterator[Step]:
     families = {candidate.info.family for candidate in case.candidates.scores.candidates}
     every = {} if families & {*PROMPTED} else {"strategy": "all"}
     more = LOCAL if case.candidates.rule.on_premises else STRONGER
-    table = case.candidates.scores[case.named].main
+    table = case.candidates.scores[most if case.chances.usable else case.named].main
     yield Step(
         kind="stronger-model",
         code="stronger",
-        names=(prompted,) if prompted else (),
+        names=(prompted, most) if prompted else (),
         share=needed,
         count=None if table is None or table.complete.all() else int(table.complete.sum()),
         command=_command("compare", **every, **(LARGER if case.candidates.ranks else more)),

@@ -23,7 +23,13 @@ from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
 from choose.judge.measures.scorecard import drop_of, losses_by_source
-from choose.judge.scores.promised_score import promised_score, rates_by_others, rows_read
+from choose.judge.scores.promised_score import (
+    OF_SETS,
+    promised_gain,
+    promised_score,
+    rates_by_others,
+    rows_read,
+)
 from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
 from choose.stats.paired import rows_needed
 from choose.stats.two_way import independent_rows, row_means
@@ -161,21 +167,28 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
     """Yield which members shown for families have read few of the rows, the likeliest first.
 
-    What one alone promises is said, too; before them, that a part of the passages was searched.
+    Left out are those to which more rows promise nothing, and families that are out of the question
+    unless time cut their fits short. What one alone promises is said, too, if it is named or
+    another has read more; before them, that a part of the passages was searched.
     """
     if (found := case.candidates.scores.searched) is not None:
         yield Caveat(code="part-of-documents", rows=found.passages, whole=found.whole)
     candidates, chance = case.candidates, case.chances.families
     every = sorted(candidates.best, key=lambda family: -chance.get(family, 0.0))
     best = [candidates.scores[candidates.best[family]] for family in every]
-    taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
+    taught = [c for c in best if not c.info.given and promised_gain(c, OF_SETS).mean > 0]
     read = {c.info.name: round(rows_read(c.pool, c.main)) for c in taught}
-    few = [c for c in taught if read[c.info.name] < NEARLY_ALL * c.whole]
+    likely = {f for f in candidates.best if chance.get(f, 1.0) >= UNLIKELY}
+    few = [
+        c
+        for c in taught
+        if read[c.info.name] < NEARLY_ALL * (c.whole if c.info.family in likely else c.pool)
+    ]
     for rows in dict.fromkeys(read[c.info.name] for c in few):
         own = [c for c in few if read[c.info.name] == rows]
         names, promised = tuple(c.info.name for c in own), None
-        likely = chance.get(own[0].info.family, 0.0) >= UNLIKELY
-        if len(own) == 1 and likely and max(read.values()) > rows:
+        told = names == (case.named,) or any(rows_read(c.pool, c.main) > rows for c in best)
+        if len(own) == 1 and own[0].info.family in likely and told:
             rate, now = rates_by_others(candidates.every)[names[0]], candidates.accuracies[names[0]]
             promised = promised_score(own[0], now, rate=rate)
             promised = promised if promised.value - now.value >= case.margin else None
