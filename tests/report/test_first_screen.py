@@ -224,6 +224,14 @@ def test_the_command_that_shows_more_can_be_copied_from_a_narrow_screen() -> Non
     assert lines[-2:] == [f"  More: choose report {path} \\", "    --full"]
 
 
+def test_the_first_command_is_above_the_fold() -> None:
+    """Sentences of three lines on training rows pushed it off the screen."""
+    few = (("tfidf", 1_000), ("retrieval", 250), ("prompt", 500))
+    parts = (Caveat(code="part-of-labels", names=(n,), rows=r, whole=1_437) for n, r in few)
+    found = decisions.changed(decisions.answered(), caveats=tuple(parts))
+    assert "choose continue" in shown(found, height=18)
+
+
 LONG = Command(
     verb="compare",
     study="/studies of us/demo",
