@@ -63,7 +63,7 @@ def cut_short(seen: Evidence, name: str, share: float) -> Evidence:
 
 
 def test_a_promise_is_not_named_and_makes_nothing_usable_where_a_reference_leads() -> None:
-    """lora was named with 2 % of words, where rag had 17; to be used with 14, a reference had 15."""
+    """lora was named with 2 % of words where rag had 17, and used with 14: a reference had 15."""
     seen = study([majority(0.28), prompt(0.07), retrieval(0.17), lora(0.08)], 150, 3)
     found = judge(cut_short(seen, "lora", 0.1), Rule())
     assert found.verdict.chance["fine-tuning"] > found.verdict.chance["retrieval"], "it promises"
