@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from choose.data import duplicates
 from choose.data.duplicates import similar_pairs
 from choose.data.readers.labelled_file import dataset_name
 from choose.data.scenarios import Pools, SplitSpec
@@ -273,6 +274,20 @@ def test_the_prefix_filter_finds_exactly_what_brute_force_finds(texts: list[str]
         assert sorted(map(tuple, similar_pairs(texts, threshold).tolist())) == sorted(
             map(tuple, near.tolist())
         )
+
+
+def test_few_of_many_long_texts_are_compared_word_by_word(monkeypatch) -> None:
+    """Nearly all shared one of their rarer words: 10,000 of 300 words took 87 s, now 4."""
+    words, draw, compared = [f"w{n}" for n in range(5_000)], random.Random(0), list[int]()
+    texts = [" ".join(draw.choices(words, k=300)) for _ in range(300)]
+    sought = duplicates._candidates
+    monkeypatch.setattr(
+        duplicates,
+        "_candidates",
+        lambda heads: (compared.append(len(p)) or p for p in sought(heads)),
+    )
+    assert similar_pairs([*texts, f"{texts[0]} more"]).tolist() == [[0, 300]]
+    assert sum(compared) < 10
 
 
 @pytest.mark.parametrize(

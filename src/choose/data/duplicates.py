@@ -12,8 +12,9 @@ from choose.formatting import normalised
 from choose.schema.check import Conflicts, Repeats
 from choose.types import Example
 
-# The cosine from which two texts are near-duplicates.
-NEAR = 0.9
+# The cosine from which two texts are near-duplicates, and what their rarest words make of it, at
+# least: nearly all long texts share some rare word.
+NEAR, _SHARED = 0.9, 0.2
 
 # Templates make millions of pairs. To bound memory: rows whose pairs are sought at a time, pairs
 # whose cosines are computed at a time, and edges that are added to the graph at a time.
@@ -99,8 +100,8 @@ def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
     """Return all pairs i < j, (m, 2), of texts whose TF-IDF vectors have at least this cosine.
 
     Exact, by prefix filtering (Bayardo et al. 2007): order the words from rare to common, and call
-    the prefix of a text its words up to where the rest of its vector is shorter than the
-    threshold. Two texts whose prefixes share no word cannot reach the threshold.
+    the head of a text its words up to where the rest of its vector is shorter than the threshold
+    less `_SHARED`. Two texts whose heads add less than `_SHARED` cannot reach the threshold.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -112,7 +113,7 @@ def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
     vectors = vectors[:, by_rarity].tocsr()
     vectors.sort_indices()
     similar = [np.empty((0, 2), dtype=np.int32)]
-    for pairs in _candidates(_prefixes(vectors, threshold)):
+    for pairs in _candidates(_heads(vectors, threshold - _SHARED)):
         products = vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]])
         similar.append(pairs[np.asarray(products.sum(axis=1)).ravel() >= threshold - 1e-9])
     return np.concatenate(similar)
@@ -159,8 +160,8 @@ def _components(edges: Pairs, nodes: int) -> Pairs:
     return components
 
 
-def _prefixes(vectors: Any, threshold: float) -> Any:
-    """Keep the rarest words of each row, until the rest is shorter than the threshold."""
+def _heads(vectors: Any, length: float) -> Any:
+    """Keep the rarest words of each row, until the rest of its vector is shorter than `length`."""
     from scipy.sparse import csr_array
 
     row_of = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
@@ -168,17 +169,17 @@ def _prefixes(vectors: Any, threshold: float) -> Any:
     total = np.cumsum(squares)
     before_row = np.concatenate(([0.0], total))[vectors.indptr[:-1]]
     before = total - squares - before_row[row_of]
-    in_prefix = 1.0 - before >= threshold**2 - 1e-9
-    ones = np.ones(int(in_prefix.sum()), dtype=np.int32)
-    return csr_array((ones, (row_of[in_prefix], vectors.indices[in_prefix])), vectors.shape)
+    kept = 1.0 - before >= length**2 - 1e-9
+    return csr_array((vectors.data[kept], (row_of[kept], vectors.indices[kept])), vectors.shape)
 
 
-def _candidates(prefixes: Any) -> Iterator[Pairs]:
-    """Yield the pairs i < j of rows whose prefixes share a word, in bounded portions."""
-    transposed = prefixes.T.tocsr()
-    for start in range(0, prefixes.shape[0], _ROWS):
-        shared = (prefixes[start : start + _ROWS] @ transposed).tocoo()
-        first, second = shared.coords[0] + start, shared.coords[1]
+def _candidates(heads: Any) -> Iterator[Pairs]:
+    """Yield the pairs i < j of rows whose heads add enough, in bounded portions."""
+    transposed = heads.T.tocsr()
+    for start in range(0, heads.shape[0], _ROWS):
+        shared = (heads[start : start + _ROWS] @ transposed).tocoo()
+        enough = shared.data >= _SHARED - 1e-9
+        first, second = shared.coords[0][enough] + start, shared.coords[1][enough]
         pairs = np.stack([first, second], axis=1, dtype=np.int32)[first < second]
         for portion in range(0, len(pairs), _PAIRS):
             yield pairs[portion : portion + _PAIRS]
