@@ -45,7 +45,7 @@ from choose.run.budget import Budget  # noqa: E402
 from choose.run.worker import GroupRequest, GroupResult  # noqa: E402
 from choose.schema.decision import LIKELY, SURE  # noqa: E402
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing  # noqa: E402
-from choose.types import Answers, Fold, Run  # noqa: E402
+from choose.types import CLEAN, Answers, Fold, Run  # noqa: E402
 from machine import machine  # noqa: E402
 from replay import studies as occasions  # noqa: E402
 from replay.answers import read_all  # noqa: E402
@@ -76,7 +76,6 @@ FITS: Mapping[str, float] = {
 # Candidates of real sets that share what one encoder has read.
 ENCODERS = ("probe", "knn")
 
-CLEAN = ("clean", 0)
 
 # The median share of the seconds of the grid, the worst, and flips of the named family a round.
 MEDIAN, WORST, FLIPS = 0.6, 1.2, 0.05

@@ -99,12 +99,6 @@ def test_heavy_libraries_load_lazily() -> None:
             assert not packages(path, top_only=True) & HEAVY, path.name
 
 
-def test_the_core_imports_heavy_libraries_in_engines_and_models_only() -> None:
-    for path in SOURCES:
-        if not {"engines", "models"} & set(path.parts):
-            assert not packages(path) & HEAVY, path.name
-
-
 def test_the_core_never_asks_which_strategy_it_has() -> None:
     modules = {p.stem for p in STRATEGIES}
     for path in SOURCES:

@@ -12,7 +12,7 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
 from choose.strategy import find, traits
 from choose.tasks.writing import Writing
-from choose.types import Answers, Floats, Run, Status, Trial
+from choose.types import CLEAN, Answers, Floats, Run, Status, Trial
 from replay.answers import Answered, Fitted
 from replay.candidates import Kind
 
@@ -30,7 +30,6 @@ RECORD_BASELINES = ("empty", "tagger")
 # How often a team compares all candidates, and how often only those without a language model.
 EVERYTHING, FREE_ONLY = 0.5, 0.15
 
-CLEAN = ("clean", 0)
 
 OK: tuple[Status, ...] = ("ok",)
 

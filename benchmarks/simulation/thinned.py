@@ -15,9 +15,7 @@ import numpy as np
 
 from choose.data.stratify import stratified_order
 from choose.judge.evidence import Evidence
-from choose.types import Answers, Run
-
-CLEAN = ("clean", 0)
+from choose.types import CLEAN, Answers, Run
 
 # Rows that the smallest budget reaches of each slow candidate: a chunk of the runner.
 LEAST = 25

@@ -53,13 +53,6 @@ def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     assert audit.noise.low <= len(wrong) / 602 <= audit.noise.high
 
 
-def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "clean.csv", [(e.text, e.target) for e in pool(seed=1, rows=60)])
-    record = plan.check(plan.resolve(data, None, {"goal": {"margin": 0.25}})).record
-    assert record.first == ()
-    assert words.headline(record).startswith("Nothing needs fixing first.")
-
-
 @pytest.mark.slow
 def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None:
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=5100))]

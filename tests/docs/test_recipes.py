@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tomllib
 import zlib
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import get_args
 
@@ -51,12 +53,6 @@ def answers_in(file):
         return list(csv.DictReader(rows))
 
 
-def at(record, key):
-    for part in key.split("."):
-        record = record[part]
-    return record
-
-
 def test_the_skill_is_short_and_says_when_to_use_it():
     head = SKILL.split("---\n")[1]
     assert re.search(r"^name: choose$", head, re.MULTILINE)
@@ -73,7 +69,7 @@ def test_an_agent_that_follows_the_skill_gets_labels(choose, tmp_path):
     assert json.loads(Path("check.json").read_text())["rows"] == 60
     decision = json.loads(Path("decision.json").read_text())
     for key in re.findall(r"^\| `([a-z_.]+)` \|", SKILL, re.MULTILINE):
-        at(decision, key)
+        reduce(getitem, key.split("."), decision)
     assert decision["verdict"]["recommended"] or decision["verdict"]["use_meanwhile"] == "tfidf"
     assert len(answers_in("answers.csv")) == 15
 

@@ -84,16 +84,9 @@ def extreme_times(draw: st.DrawFn) -> pl.Series:
     numbers = draw(st.lists(number, min_size=ROWS, max_size=ROWS))
     column = pl.Series("", numbers, dtype=pl.Int32 if bits == 31 else pl.Int64).cast(kind)
     for _ in range(draw(st.integers(0, 2))):
-        column = draw(st.sampled_from([within_a_record, within_a_list]))(column)
+        as_list = pl.select(pl.concat_list(pl.lit(column))).to_series()
+        column = draw(st.sampled_from([column.to_frame("when").to_struct(""), as_list]))
     return column
-
-
-def within_a_record(column: pl.Series) -> pl.Series:
-    return column.to_frame("when").to_struct("")
-
-
-def within_a_list(column: pl.Series) -> pl.Series:
-    return pl.select(pl.concat_list(pl.lit(column))).to_series()
 
 
 COLUMNS = st.one_of(

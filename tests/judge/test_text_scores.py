@@ -17,11 +17,9 @@ from choose.report.words import headline
 from choose.schema.decision import Decision
 from choose.store.store import SCORES, Store
 from choose.tasks.extraction import Extraction
-from choose.types import Item
+from choose.types import CLEAN, Item
 from support import text_studies
 from support.text_studies import compared, dataset, rows
-
-CLEAN = ("clean", 0)
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from choose.report.write import render_html
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.tasks.answering import Answering
+from choose.types import CLEAN
 
 TOWNS = ("Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn")
-CLEAN = ("clean", 0)
 
 
 def questions(rows: int = 60) -> list[dict[str, object]]:
