@@ -297,13 +297,13 @@ def test_a_long_fit_waits_and_is_left_out_once_where_it_was_dropped_by_then(
 @pytest.mark.parametrize(
     ("seconds", "turns"),
     [
-        (3_000.0, [("together", 10), ("sluggish", 10)]),
+        (3_000.0, [("together", 6), ("sluggish", 5), ("together", 4), ("sluggish", 5)]),
         # Without the tenth that is left for other repetitions, an early one would fit.
-        (800.0, [("together", 5), ("sluggish", 5), ("together", 5)]),
+        (690.0, [("together", 5), ("sluggish", 5), ("together", 2)]),
         (600.0, [("together", 5), ("sluggish", 4), ("together", 2)]),
     ],
 )
-def test_who_has_answered_all_rows_is_repeated_first_where_all_has_time(
+def test_a_first_fold_is_repeated_before_longer_work_where_all_has_time(
     tmp_path, now, seconds, turns
 ):
     one = Set(tmp_path, "tfidf", "together", "sluggish", seeds=2)
@@ -312,6 +312,17 @@ def test_who_has_answered_all_rows_is_repeated_first_where_all_has_time(
     clocked(one, now, seconds, paces=paces, judged=judge)
     slow = [name for name, size in one.fitted if name in paces and size > 250]
     assert [(name, len([*own])) for name, own in groupby(slow)] == turns
+
+
+@pytest.mark.parametrize(("chance", "repeats"), [(0.6, {"steady"}), (0.5, {"steady", "sluggish"})])
+def test_where_one_family_is_likelier_than_the_others_it_and_the_next_are_repeated(
+    tmp_path, monkeypatch, chance, repeats
+):
+    monkeypatch.setattr(fakes.Sluggish, "family", "prompting")
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", seeds=2)
+    one.run(judged=only({"tfidf": chance, "steady": 0.3, "sluggish": 0.1}))
+    ended = (job.trial for job, run in one.seen.jobs if run is not None)
+    assert {trial.candidate for trial in ended if trial.draw} == repeats
 
 
 def test_a_fast_candidate_answers_all_folds_before_the_next_one(tmp_path):

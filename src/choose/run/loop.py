@@ -134,8 +134,8 @@ class Loop:
     def _waits(self, state: State, last: Job, job: Job) -> bool:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits.
 
-        A fit also waits while another candidate has less left than it takes: by then its own may be
-        behind for certain.
+        A fit also waits while others, each of which needs less, need less than it takes together:
+        by then its own candidate may be behind for certain.
         """
         size, before = job.trial.train_size, last.trial.train_size
         if not (self._patient and state.slow and before < min(size, self._whole)):
@@ -148,7 +148,8 @@ class Loop:
         if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
             return True
         rests = [other.rest for other in self.states.values()]
-        shorter = any(0 < rest < (state.pace.fit(size) or 0.0) for rest in rests)
+        fit = state.pace.fit(size) or 0.0
+        shorter = 0 < sum(rest for rest in rests if rest < fit) < fit
         if shorter and self._runner.free == 1 and self.budget.fits(sum(rests), reserve=RESERVE):
             self._waiting.add(state)
         return state in self._waiting
@@ -178,21 +179,19 @@ class Loop:
                 yield replace(round, jobs=tuple(own))
 
     def _early_repetitions(self) -> Iterator[Round]:
-        """Yield first repetitions that take less than the rows that another candidate still lacks.
+        """Yield repetitions of a first fold that take a quarter of what another candidate lacks.
 
-        There must be time for all of these rows, too.
+        There must be time for all rows that others lack, too.
         """
         rests = {state: state.rest for state in self.states.values()}
-        first = next((round for round in self.rounds if round.part == REPETITIONS), None)
-        for name, own in groupby(first.jobs if first else (), lambda j: j.trial.candidate):
-            state = self.states[name]
-            jobs = tuple(job for job in own if not state.has_ended(job))
+        repeated = [round for round in self.rounds if round.part == REPETITIONS][:1]
+        for first, job in ((r, job) for r in repeated for job in r.jobs if not job.trial.fold):
+            state, seconds = self._state_of(job), self._requests.forecast([job]).seconds
             ended = state.slow and state.last and not (state.out or state.held or rests[state])
-            if first and jobs and ended and self._runner.free == 1 and self._may_be_used(state):
-                seconds, others = self._requests.forecast(jobs).seconds, rests.values()
-                ends = self.budget.fits(seconds + sum(others), reserve=RESERVE)
-                if seconds < max(others) and ends:
-                    yield replace(first, jobs=jobs)
+            ends = self.budget.fits(seconds + sum(rests.values()), reserve=RESERVE)
+            sooner = ends and GROWTH * seconds < max(rests.values()) and self._runner.free == 1
+            if ended and sooner and self._may_be_used(state, repeated=True):
+                yield replace(first, jobs=(job,))
 
     def _with_later_folds(self, state: State, job: Job) -> Sequence[Job]:
         """Return a job, or those of all folds once the first is fitted, if sure to end in time.
@@ -210,19 +209,30 @@ class Loop:
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
         always = job.part in (CONTROLS, DRILLS)  # what reading loses is told of all that read
-        if state.held or not (always or self._may_be_used(state)):
+        wanted = self._may_be_used(state, repeated=job.part == REPETITIONS)
+        if state.held or not (always or wanted):
             self.summary.leave(state.name, "out-of-time" if state.held else "not-needed", [job])
         elif job.trial.scenario.kind not in ("standard", "noise"):
             yield job
         elif (last := state.last.get(job.trial.fold)) and (rows := state.had(last)):
             yield replace(job, ask=rows)
 
-    def _may_be_used(self, state: State) -> bool:
-        """Return whether a candidate may be the one to use, or is the best fast one."""
-        chance = self.chances.candidates if self.chances and self.chances.named else {}
+    def _may_be_used(self, state: State, *, repeated: bool = False) -> bool:
+        """Return whether a candidate may be the one to use, or is the best fast one.
+
+        Where the named family is likelier than all others together, slow candidates of others than
+        this one and the next need not be `repeated`.
+        """
+        chances = self.chances
+        if chances is None or chances.named is None:
+            return True
+        chance, families = chances.candidates, chances.families
+        apart = state.slow and families.get(state.family, 0.0) < sorted(families.values())[-2:][0]
+        if repeated and apart and chances.family and families[chances.family] > 0.5:
+            return False
         fast = [n for n in chance if n in self.states and not self.states[n].slow]
         best = max(fast, key=lambda n: chance[n], default="")
-        return not chance or state.name == best or chance.get(state.name, 0.0) > LEAST_CHANCE
+        return state.name == best or chance.get(state.name, 0.0) > LEAST_CHANCE
 
     def _answer_alike(self) -> Iterator[Job]:
         """Yield what fast candidates lack of the rows that slow ones answered after a pool.
