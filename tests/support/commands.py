@@ -52,8 +52,9 @@ def run_command(*arguments: object) -> Result:
 
 
 def blocks(text: str, language: str = "") -> list[str]:
-    """Return the blocks of a page that are marked as of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    """Return the blocks of a page whose language matches a pattern, by default those of none."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [block for name, block in found if re.fullmatch(language, name)]
 
 
 def run_script(script: str, folder: Path) -> str:
