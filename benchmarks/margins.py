@@ -13,10 +13,10 @@ and some below. No model runs. Exits with 1 and the tenths that are off by more 
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import process_time
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -26,7 +26,8 @@ import numpy as np
 import reliability
 from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.chance import chances_of
-from choose.judge.goal import RULE, USUAL_MARGIN
+from choose.judge.evidence import Evidence
+from choose.judge.goal import RULE, USUAL_MARGIN, Rule
 from choose.judge.measures.costs import cheapest_first, cost_of
 from choose.judge.scores.score_tables import study_scores
 from regret import HERE, shared_out
@@ -38,7 +39,16 @@ from simulation.truth import Truth
 MARGINS = (0.01, USUAL_MARGIN, 0.03, 0.05)
 
 
-def play(answered: Answered, number: int) -> Iterator[tuple[float, Stated]]:
+class Told(NamedTuple):
+    """What a decision states at a margin, and the score that it and the highest score give up."""
+
+    margin: float
+    stated: Stated
+    lost: float
+    naively: float
+
+
+def play(answered: Answered, number: int) -> Iterator[Told]:
     """Yield by margin what a decision states, and whether it is right."""
     rng = np.random.default_rng([number, *answered.name.encode()])
     occasion, rule = draw(answered, rng), rule_for(answered)
@@ -46,19 +56,28 @@ def play(answered: Answered, number: int) -> Iterator[tuple[float, Stated]]:
     seen = evidence(replace(occasion, rows=rng.choice(occasion.common, len(occasion.rows))))
     if not occasion.drawn:
         seen = replace(seen, candidates=tuple(replace(c, seeded=False) for c in seen.candidates))
+    yield from told(seen, rule, true)
+
+
+def told(
+    seen: Evidence, rule: Rule, true: Mapping[str, float], margins: Sequence[float] = MARGINS
+) -> Iterator[Told]:
+    """Yield by margin what is stated of a study whose candidates have these true scores."""
     scores = study_scores(seen, rule.metric)
     costs = {c.info.name: cost_of(c, rule) for c in scores.scored}
     names = tuple(c.info.name for c in cheapest_first(scores.scored, costs, rule))
     families = {c.name: c.family for c in seen.candidates if not c.floor}
     facts: dict[str, Any] = {"names": names, "value": true, "measured": true, "families": families}
-    for margin in MARGINS:
+    for margin in margins:
         found = chances_of(select_candidates(scores, replace(rule, margin=margin)))
         highest = max(found.scores, key=lambda name: found.scores[name])
         truth = Truth(**facts, decisive=False, margin=margin, target=None)
         one = truth.one(found.families)
         named, naive = found.family, families.get(highest)
         chance = found.stated[named] if named else 0.0
-        yield margin, Stated(chance, named == one, naive == one)
+        lost = truth.best if found.named is None else truth.regret(found.named)
+        stated = Stated(chance, named == one, naive == one)
+        yield Told(margin, stated, lost, truth.regret(highest))
 
 
 def _score(occasion: Occasion, name: str) -> float:
@@ -79,8 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sets = [found for found in every.values() if (found.metric is not None) == of_records]
         numbers = range(choice.first, choice.first + count)
         found = [one for n in numbers for one in play(sets[n % len(sets)], n)]
-        usual = [stated for margin, stated in found if margin == USUAL_MARGIN]
-        for what, own in (("margin 0.02", usual), (f"margins {MARGINS}", [s for _, s in found])):
+        usual = [one.stated for one in found if one.margin == USUAL_MARGIN]
+        every_margin = [one.stated for one in found]
+        for what, own in (("margin 0.02", usual), (f"margins {MARGINS}", every_margin)):
             title = f"{'records' if of_records else 'labels'}, {what}"
             print("\n".join([title, *reliability.lines(own)]), end="\n\n")
             misses += [f"{title}: {line}" for line in reliability.missed(own)]

@@ -77,11 +77,12 @@ def false_sure(stated: Sequence[Stated]) -> float:
     return fmean(s.chance >= SURE and not s.right for s in stated)
 
 
-def missed(stated: Sequence[Stated]) -> Iterator[str]:
-    """Yield a sentence for each tenth that is off, to either side."""
+def missed(stated: Sequence[Stated], *, modest: bool = False) -> Iterator[str]:
+    """Yield a sentence for each tenth that is off: to either side, or only too high if `modest`."""
     for low, part in _parts(stated):
         mean, right = fmean(s.chance for s in part), fmean(s.right for s in part)
-        if len(part) >= ENOUGH and abs(right - mean) > NEAR:
+        off = mean - right if modest else abs(mean - right)
+        if len(part) >= ENOUGH and off > NEAR:
             yield f"chances from {low:.2f}: stated {mean:.3f}, right {right:.3f} of {len(part):,}"
 
 

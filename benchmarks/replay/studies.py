@@ -155,6 +155,16 @@ def evidence(occasion: Occasion) -> Evidence:
     )
 
 
+def all_pools(answered: Answered) -> Evidence:
+    """Return all that a set has answered, up to the largest pool that was fine-tuned on."""
+    tuned = [size for size in answered.sizes if answered.fitted("lora", size)]
+    *smaller, size = tuned or answered.sizes
+    names = [name for name in answered.kinds if answered.fitted(name, size)]
+    rows = _asked_of_all(answered, names, (size, *smaller))
+    draws = dict.fromkeys(names, (0,))
+    return evidence(Occasion(answered, rows, rows, rows, size, tuple(smaller), draws))
+
+
 class StandIns:
     """Targets and answers of rows of which only scores are stored.
 

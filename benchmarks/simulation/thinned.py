@@ -8,13 +8,13 @@ that order holds easy and hard rows in proportion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from choose.data.stratify import stratified_order
-from choose.judge.evidence import Evidence
+from choose.judge.evidence import Evidence, Items
 from choose.types import CLEAN, Answers, Run
 
 # Rows that the smallest budget reaches of each slow candidate: a chunk of the runner.
@@ -66,20 +66,54 @@ def order_of(study: Evidence, seed: int) -> dict[str, int]:
 
 def cut(run: Run, rows: int, order: dict[str, int]) -> Run | None:
     """Return the run with the answers to the first rows of an order; None without any."""
-    ids, answers = run.asked[CLEAN], run.answers[CLEAN]
+    ids = run.asked[CLEAN]
     if rows <= 0:
         return None
     if rows >= len(ids):
         return run
     places = sorted(sorted(range(len(ids)), key=lambda place: order[ids[place]])[:rows])
-    share = rows / len(ids)
+    found = taken(run, places, [ids[place] for place in places])
+    return replace(found, unasked=run.unasked + len(ids) - rows)
+
+
+def taken(run: Run, places: Sequence[int], ids: Sequence[str]) -> Run:
+    """Return the run with its clean answers at some places, as those to rows of these ids."""
+    answers = run.answers[CLEAN]
+    share = len(places) / len(answers)
+    scores = {metric: own[[*places]] for metric, own in run.scores.get(CLEAN, {}).items()}
     return replace(
         run,
-        asked={CLEAN: tuple(ids[place] for place in places)},
+        asked={CLEAN: tuple(ids)},
         answers={CLEAN: _part(answers, places)},
+        scores={CLEAN: scores} if scores else {},
         predict_seconds=None if run.predict_seconds is None else share * run.predict_seconds,
-        unasked=run.unasked + len(ids) - rows,
     )
+
+
+def held(study: Evidence, rows: Mapping[tuple[str, int], int]) -> Evidence:
+    """Return a study in which candidates answered so many of the first rows after their pools."""
+    order = {id: place for place, id in enumerate(study.items.ids)}
+    asked = [(run, rows.get((run.trial.candidate, run.trial.train_size), 0)) for run in study.runs]
+    runs = [cut(run, count, order) for run, count in asked]
+    return replace(study, runs=tuple(run for run in runs if run is not None))
+
+
+def redrawn(study: Evidence, ids: Sequence[str]) -> Evidence:
+    """Return a study of these rows, of which each may come several times."""
+    place, items = {id: i for i, id in enumerate(study.items.ids)}, study.items
+    new, runs = [f"row {i}" for i in range(len(ids))], []
+    for run in study.runs:
+        at = {id: i for i, id in enumerate(run.asked[CLEAN])}
+        known = {name: at[id] for name, id in zip(new, ids, strict=True) if id in at}
+        if known:
+            runs.append(taken(run, [*known.values()], [*known]))
+    rows = Items(
+        ids=tuple(new),
+        targets=tuple(items.targets[place[id]] for id in ids),
+        clusters=tuple(new),
+        fields=tuple(items.fields[place[id]] for id in ids) if items.fields else (),
+    )
+    return replace(study, items=rows, runs=tuple(runs))
 
 
 def _part(answers: Answers, places: Sequence[int]) -> Answers:

@@ -33,6 +33,8 @@ from choose.judge.scores.joint_distribution import (
     losses_of,
     points_of,
 )
+from choose.judge.scores.paired_comparison import ASSUMED_SD
+from choose.judge.scores.promised_score import promised_gains
 from choose.judge.scores.score_tables import study_scores
 from choose.schema.decision import LIKELY, SURE
 from choose.types import FAMILIES, Family, Floats
@@ -56,8 +58,12 @@ UNSEEN = 0.1
 
 # Of four families, the chance of the named one is too modest below `LIKELY`: it is stated as this
 # where it is 0, then on a straight line. Fitted by log loss on 28 known worlds (tuning split) and
-# four of seven real sets, each of which counts alike. Of two or three families it is right.
+# four of seven real sets, each of which counts alike. Of two or three families it is right, and so
+# it is where the gain by further labels is the greater doubt (benchmarks/partial.py).
 LEAST = 0.3
+
+# A gain is such a doubt of a candidate with this chance at least.
+MAY_BE = 0.02
 
 # Points of the distribution of scores that are looked at for what may be said at an end.
 POINTS = 256
@@ -114,6 +120,8 @@ class Chances:
         usable: whether the named candidate does better than every floor, more likely than not.
         scores: by candidate that answered a row, its mean score on its rows.
         later: what the answers that are planned are expected to say; None where nothing is planned.
+        learned: whether what labels may add that some candidate has not learned from is no greater
+            doubt than what its fits are assumed to vary by.
     """
 
     named: str | None
@@ -127,6 +135,7 @@ class Chances:
     usable: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
     later: Outlook | None = None
+    learned: bool = True
 
     @property
     def family(self) -> Family | None:
@@ -137,10 +146,12 @@ class Chances:
     def stated(self) -> Mapping[str, float]:
         """Return the chances of families as they are stated: that of the named one `corrected`.
 
-        All others, and that of none, are lower in proportion; with fewer than four, all stay.
+        All others, and that of none, are lower in proportion. With fewer than four families, or
+        where labels are left that may decide, all stay.
         """
         family, stated = self.family, dict[str, float](self.families.items())
-        if family is not None and len(stated) == len(FAMILIES) and stated[family] < LIKELY:
+        modest = self.learned and len(stated) == len(FAMILIES)
+        if family is not None and modest and stated[family] < LIKELY:
             own = float(corrected(np.array(stated[family])))
             rest = (1 - own) / (1 - stated[family])
             stated = {f: own if f == family else rest * p for f, p in stated.items()}
@@ -202,10 +213,11 @@ def chances_of(
             for i, f in enumerate(families)
             if f != candidates.family(use) and found[f] > 0
         }
+    each = question.by_candidate(scores, one, weights)
     stated = Chances(
         named=use,
         families=found,
-        candidates=question.by_candidate(scores, one, weights),
+        candidates=each,
         losses=dict(zip(families, (weights @ ahead.clip(0.0)).tolist(), strict=True)),
         most=most,
         leads=leads,
@@ -213,6 +225,7 @@ def chances_of(
         unmeasured=tuple(f for f in families if f not in candidates.families),
         usable=bool(question.able),
         scores=marks,
+        learned=question.learned(each),
     )
     return question.with_unseen(stated, question.outlook(stated, planned))
 
@@ -341,6 +354,19 @@ class _Question:
                 found[name] = float(weights @ ((one == i) & (first == j)))
         return found
 
+    def learned(
+        self, chances: Mapping[str, float], labels: Mapping[str, int] = MappingProxyType({})
+    ) -> bool:
+        """Return whether further labels are no great doubt, as `Chances.learned` says.
+
+        Args:
+            chances: by candidate.
+            labels: from how many rows each will have learned, where they are more than now.
+        """
+        gains = promised_gains(self.candidates.every, labels)
+        wide = {name for name, gain in gains.items() if gain.variance > ASSUMED_SD**2}
+        return not any(chances[name] >= MAY_BE for name in wide)
+
     def with_unseen(self, stated: Chances, later: Outlook | None) -> Chances:
         """Return chances that count what a search of a part cannot tell; `later` does already."""
         if self.candidates.scores.searched is None:
@@ -360,7 +386,7 @@ class _Question:
         even = UNSEEN / len(self.families)
         return (even + (1 - UNSEEN) * chances).clip(max=SURE - 0.01)
 
-    def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook | None:
+    def outlook(self, stated: Chances, planned: Mapping[str, Whole]) -> Outlook | None:
         """Return what is expected to be said once all that is planned, if anything, was measured.
 
         Fewer points are looked at than for what is stated: so what is calculated alike for now and
@@ -376,7 +402,9 @@ class _Question:
         words = _words(self.unseen(chances + then.shares - now.shares))
         moved = (then.family != now.family) | (words != _words(self.unseen(chances))).any(axis=-1)
         chance = self.unseen(then.shares)[np.arange(len(then.family)), then.family]
-        chance = corrected(chance) if len(self.families) == len(FAMILIES) else chance
+        learned = self.learned(stated.candidates, {n: w.labels for n, w in planned.items()})
+        modest = learned and len(self.families) == len(FAMILIES)
+        chance = corrected(chance) if modest else chance
         loss = float(then.loss.mean())
         removed = float(now.loss[0]) - loss
         return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))
