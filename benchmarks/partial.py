@@ -45,6 +45,7 @@ from simulation.evidence import evidence
 from simulation.setting import Setting, SimulatedCandidate
 from simulation.thinned import CLEAN, held, redrawn
 from simulation.worlds import RANGES, draw_base
+from simulation.worlds import WORLDS as SETTINGS
 
 Rng = np.random.Generator
 
@@ -53,6 +54,9 @@ ROWS, POOL_SD = 400, 0.017
 
 # No fit of a world is right less or more often.
 LEAST_RIGHT, MOST_RIGHT = 0.1, 0.98
+
+# Scores of texts approach this and not 1: other words are right, too.
+BEST_TEXTS = 0.55
 
 # Of fits on so few rows such a share is as often wrong as can be, in "collapse".
 FEW, COLLAPSED = 500, 0.15
@@ -121,6 +125,7 @@ WORLDS: dict[str, Callable[[Rng, Sequence[Family], int], Floats]] = {
     "jump": _jump,
     "flat": _flat,
     "collapse": _assumed,
+    "texts": _assumed,
 }
 
 
@@ -131,26 +136,30 @@ def world(name: str, number: int) -> Iterator[Told]:
     faster on average; in the rest those with few are drawn, and the others follow.
     """
     rng = np.random.default_rng([number, [*WORLDS].index(name), 17])
-    base = draw_base(rng, RANGES["report"])
+    texts = name == "texts"
+    drawn = draw_base(rng, RANGES["report"])
+    base = SETTINGS["texts"](drawn, rng, RANGES["report"]) if texts else drawn
+    # Fits on texts are cut short.
+    first, top = (FIRST_ROWS >> 3, BEST_TEXTS) if texts else (FIRST_ROWS, 1.0)
     *others, lora = base.candidates
     near = min(lora.accuracy + rng.normal(-0.02, 0.04), MOST_RIGHT)
     setfit = replace(lora, name="setfit", accuracy=near, seconds=300.0)
     candidates, whole = [*others, setfit, lora], int(np.exp(rng.uniform(log(2e3), log(1e4))))
-    sizes = np.array([*_pools(whole), whole])
+    sizes = np.array([*_pools(whole, first), whole])
     rates = WORLDS[name](rng, [c.family for c in candidates], len(sizes) - 1)
     left = np.cumprod((1 - rates.clip(-0.1, 0.9)) ** np.diff(np.log2(sizes)), axis=1)
     left = np.concatenate([np.ones((len(candidates), 1)), left], axis=1)
     left = left if number % 2 else left / left[:, -1:]
     each = zip(candidates, left, strict=True)
-    able = tuple(_curved(c, sizes, 1 - (1 - c.accuracy) * own, rng, name) for c, own in each)
+    able = tuple(_curved(c, sizes, top - (top - c.accuracy) * own, rng, name) for c, own in each)
     setting = replace(base, candidates=able, rows=ROWS, pool=whole)
-    study = held(evidence(setting, rng), _answered(setting, rng))
+    study = held(evidence(setting, rng), _answered(setting, rng, first))
     true = {c.name: c.accuracy for c in able}
-    return told(study, Rule(margin=base.margin), true, [base.margin])
+    return told(study, rule_of(setting.study, study.task), true, [base.margin])
 
 
-def _pools(whole: int) -> list[int]:
-    return [FIRST_ROWS << k for k in range(6) if FIRST_ROWS << k < whole]
+def _pools(whole: int, first: int) -> list[int]:
+    return [first << k for k in range(9) if first << k < whole]
 
 
 def _curved(
@@ -168,11 +177,11 @@ def _curved(
     return replace(candidate, accuracy=right[-1], at=at, seeds=min(candidate.seeds, 1))
 
 
-def _answered(setting: Setting, rng: Rng) -> dict[tuple[str, int], int]:
+def _answered(setting: Setting, rng: Rng, first: int) -> dict[tuple[str, int], int]:
     """Draw how many test rows each candidate answers after each pool that it learns from."""
-    whole, pools = setting.pool, _pools(setting.pool)
+    whole, pools = setting.pool, _pools(setting.pool, first)
     asked = FIRST_ASKED << int(rng.integers(5))
-    most = {"setfit": FIRST_ROWS, "lora": int(rng.choice(pools[:4]))}
+    most = {"setfit": first, "lora": int(rng.choice(pools[:4]))}
     most |= {"retrieval": int(rng.choice(pools[:3]))}
     most |= {"probe": int(rng.choice([whole, max(most["lora"], 1_000)]))}
     found = {}
@@ -183,7 +192,7 @@ def _answered(setting: Setting, rng: Rng) -> dict[tuple[str, int], int]:
             own = [own[0], last]  # its later fits waited for time
         rows = min(asked, 4 * FIRST_ASKED) if name in PROMPTED else asked
         for later, pool in enumerate(reversed(own)):
-            round_rows = FIRST_ASKED * pool // FIRST_ROWS
+            round_rows = FIRST_ASKED * pool // first
             slow = max(FIRST_ASKED, rows >> later)
             found[name, pool] = slow if name in COSTLY else max(rows, round_rows)
     return found
@@ -244,11 +253,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=300, help="of each world")
     parser.add_argument("--first", type=int, default=0, help="number of the first study")
-    parser.add_argument("--worlds", nargs="*", choices=WORLDS, default=[*WORLDS])
     parser.add_argument("--stores", nargs="*", type=Path, default=[], metavar="DIR")
     choice, start, misses = parser.parse_args(arguments), process_time(), list[str]()
     numbers = range(choice.first, choice.first + choice.studies)
-    worlds = {name: [t for n in numbers for t in world(name, n)] for name in choice.worlds}
+    worlds = {name: [t for n in numbers for t in world(name, n)] for name in WORLDS}
     stores = [Store.open(folder) for folder in choice.stores]
     studies = [(evidence_of(store), rule_of(store.study)) for store in stores]
     answers = read_all(HERE / "replay" / "answers").values()

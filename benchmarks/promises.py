@@ -64,11 +64,11 @@ ONE = Normal(0.10, 0.08**2)
 # Figures that are tried: the mean and the spread of sets, those of what is fine-tuned around them,
 # and that of a step.
 TRIED = (
-    (0.10, 0.13, 0.16),
+    (0.13, 0.16, 0.19),
     (0.06, 0.08, 0.10),
-    (0.05, 0.08),
+    (0.05, 0.08, 0.11),
     (0.07, 0.10, 0.13),
-    (0.02, 0.03, 0.045),
+    (0.01, 0.02, 0.03),
 )
 
 

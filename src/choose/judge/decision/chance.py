@@ -213,11 +213,10 @@ def chances_of(
             for i, f in enumerate(families)
             if f != candidates.family(use) and found[f] > 0
         }
-    each = question.by_candidate(scores, one, weights)
     stated = Chances(
         named=use,
         families=found,
-        candidates=each,
+        candidates=question.by_candidate(scores, one, weights),
         losses=dict(zip(families, (weights @ ahead.clip(0.0)).tolist(), strict=True)),
         most=most,
         leads=leads,
@@ -225,7 +224,6 @@ def chances_of(
         unmeasured=tuple(f for f in families if f not in candidates.families),
         usable=bool(question.able),
         scores=marks,
-        learned=question.learned(each),
     )
     return question.with_unseen(stated, question.outlook(stated, planned))
 
@@ -369,14 +367,14 @@ class _Question:
 
     def with_unseen(self, stated: Chances, later: Outlook | None) -> Chances:
         """Return chances that count what a search of a part cannot tell; `later` does already."""
+        stated = replace(stated, later=later, learned=self.learned(stated.candidates))
         if self.candidates.scores.searched is None:
-            return replace(stated, later=later)
+            return stated
         families = self.unseen(np.array([*stated.families.values()])).tolist()
         return replace(
             stated,
             families=dict(zip(stated.families, families, strict=True)),
             candidates={name: (1 - UNSEEN) * own for name, own in stated.candidates.items()},
-            later=later,
         )
 
     def unseen(self, chances: Floats) -> Floats:

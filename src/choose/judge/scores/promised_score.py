@@ -3,12 +3,14 @@
 The share of errors that one doubling of the labels removes hardly changes from doubling to doubling
 (a power law; Hestness et al. 2017, arXiv 1712.00409). It is estimated from the candidate's own
 smaller pool, as far as its common rows tell, from those of the other candidates, and from a prior:
-on real sets (docs/methods/decision.md; benchmarks/promises.py) it is 0.13 on average, differs from
+on real sets (docs/methods/decision.md; benchmarks/promises.py) it is 0.16 on average, differs from
 set to set by 0.08 (standard deviation), from candidate to candidate as `OF_FAMILY` says, and from a
-candidate to one of its steps by 0.03.
+candidate to one of its steps by 0.02. After two doublings (`REACH`) a curve is as likely to stop as
+to go on: the mean gain lies between both, and the doubt holds what going on would add.
 
 Where nearly nothing is right, errors tell nothing of what one more doubling brings: a score is
-promised to grow by half with each at most, with a standard deviation of twice that gain at most:
+promised to grow by half with each of two at most, with a standard deviation of twice what all would
+bring at most:
 a LoRA went from 11 % right with 30 rows to 85 % with 300, and another from 2 % to 5 %.
 """
 
@@ -27,7 +29,7 @@ from choose.types import Family
 
 # Share of errors that a doubling removes in a set: its mean, and standard deviation between sets;
 # that of a step around its candidate's.
-RATE, SETS_SD, DRIFT = 0.13, 0.08, 0.03
+RATE, SETS_SD, DRIFT = 0.16, 0.08, 0.02
 
 # Standard deviation of the score between fits, as on stored answers of real sets. The 0.03 that is
 # assumed elsewhere is for where a mistake is worse than a wide band.
@@ -36,6 +38,9 @@ FIT_SD = 0.017
 # By how much a doubling is expected to multiply a score at most, and the standard deviation of a
 # gain, in such gains.
 MOST_GROWTH, WIDEST = 1.5, 2.0
+
+# Doublings after which a curve may stop, and over which a low score is promised to grow at most.
+REACH = 2.0
 
 # Half a 95 % band, in standard deviations.
 Z = 1.96
@@ -58,7 +63,7 @@ NONE, OF_SETS = Normal(0.0, 0.0), Normal(RATE, SETS_SD**2)
 OF_FAMILY: Mapping[Family, Normal] = {
     "baseline": Normal(0.0, 0.05**2),
     "retrieval": Normal(-0.03, 0.05**2),
-    "fine-tuning": Normal(0.05, 0.1**2),
+    "fine-tuning": Normal(0.08, 0.1**2),
 }
 
 
@@ -113,11 +118,14 @@ def promised_gain(candidate: CandidateScores, rate: Normal, *, learned: int = 0)
         return Normal(0.0, few**2)
     seen = _seen_rate(candidate)
     mean, variance = _joined([rate, seen]) if seen else rate
-    kept = 1 - min(max(mean, 0.0), 0.9)
-    left, sd = kept**doublings, sqrt(variance + DRIFT**2)
-    most = score * (MOST_GROWTH**doublings - 1)
-    wide = min(errors * doublings * left / kept * sd, max(WIDEST * most, few))
-    return Normal(min(errors * (1 - left), most), wide**2)
+    kept, sd = 1 - min(max(mean, 0.0), 0.9), sqrt(variance + DRIFT**2)
+    near = min(doublings, REACH)
+    most, soonest = (score * (MOST_GROWTH**n - 1) for n in (doublings, near))
+    goes_on, stops = min(errors * (1 - kept**doublings), most), errors * (1 - kept**near)
+    gain = min((goes_on + stops) / 2, soonest)
+    wide = errors * doublings * kept ** (doublings - 1) * sd
+    wide = hypot(min(wide, max(WIDEST * most, few)), goes_on - gain)
+    return Normal(gain, wide**2)
 
 
 def promised_score(candidate: CandidateScores, now: Estimate, *, rate: Normal) -> Estimate:
