@@ -41,16 +41,9 @@ from choose.types import FAMILIES, Family, Floats
 
 Word = Literal["sure", "likely", "open"]
 
-
-class Lost(NamedTuple):
-    """A share of training recipes of which this rate of fits scores like the floor."""
-
-    share: float
-    rate: float
-
-
-# On known worlds in which every recipe is such a one, a false "sure" stays rare with this share.
-LOST = Lost(0.12, 0.12)
+# A share of training recipes, and the rate of their fits that score like the floor. On known worlds
+# in which every recipe is such a one, a false "sure" stays rare with this share.
+LOST_SHARE, LOST_RATE = 0.12, 0.12
 
 # Chance that a part of the passages, among which finding is easier, says nothing of all of them: no
 # family has more than the rest by a part, so that a choice made on one is never sure.
@@ -60,10 +53,8 @@ UNSEEN = 0.1
 # where it is 0, then on a straight line. Fitted by log loss on 28 known worlds (tuning split) and
 # four of seven real sets, each of which counts alike. Of two or three families it is right, and so
 # it is where the gain by further labels is the greater doubt (benchmarks/partial.py).
-LEAST = 0.3
-
-# A gain is such a doubt of a candidate with this chance at least.
-MAY_BE = 0.02
+# A candidate with the other chance or more has such a gain.
+LEAST, MAY_BE = 0.3, 0.02
 
 # Points of the distribution of scores that are looked at for what may be said at an end.
 POINTS = 256
@@ -120,8 +111,7 @@ class Chances:
         usable: whether the named candidate does better than every floor, more likely than not.
         scores: by candidate that answered a row, its mean score on its rows.
         later: what the answers that are planned are expected to say; None where nothing is planned.
-        learned: whether what labels may add that some candidate has not learned from is no greater
-            doubt than what its fits are assumed to vary by.
+        learned: whether no gain by labels that are left is a greater doubt than fits are.
     """
 
     named: str | None
@@ -299,7 +289,7 @@ class _Question:
         """Return (..., points, candidates) scores and weights, with those of fits that fail.
 
         With a small chance the fits of a fine-tuned candidate lose their way now and then, which
-        those that were made did not show (`LOST`): its mean score is lower by as much.
+        those that were made did not show (`LOST_SHARE`): its mean score is lower by as much.
         """
         scores, candidates = points.clip(0.0, 1.0), self.candidates
         floor = max((candidates.accuracies[n].value for n in candidates.floors), default=0.0)
@@ -308,9 +298,9 @@ class _Question:
             candidate = candidates.scores[name]
             if candidate.info.family == "fine-tuning" and candidate.repeats:
                 fits = len(candidate.main.runs) if candidate.main else 1
-                shares.append(LOST.share * (1 - LOST.rate) ** fits)
+                shares.append(LOST_SHARE * (1 - LOST_RATE) ** fits)
                 lower = scores.copy()
-                lower[..., place] -= LOST.rate * (lower[..., place] - floor).clip(0.0)
+                lower[..., place] -= LOST_RATE * (lower[..., place] - floor).clip(0.0)
                 each.append(lower)
         every = np.concatenate([weights * share for share in shares])
         return np.concatenate(each, axis=-2), every / every.sum()
@@ -352,22 +342,12 @@ class _Question:
                 found[name] = float(weights @ ((one == i) & (first == j)))
         return found
 
-    def learned(
-        self, chances: Mapping[str, float], labels: Mapping[str, int] = MappingProxyType({})
-    ) -> bool:
-        """Return whether further labels are no great doubt, as `Chances.learned` says.
-
-        Args:
-            chances: by candidate.
-            labels: from how many rows each will have learned, where they are more than now.
-        """
-        gains = promised_gains(self.candidates.every, labels)
-        wide = {name for name, gain in gains.items() if gain.variance > ASSUMED_SD**2}
-        return not any(chances[name] >= MAY_BE for name in wide)
-
     def with_unseen(self, stated: Chances, later: Outlook | None) -> Chances:
         """Return chances that count what a search of a part cannot tell; `later` does already."""
-        stated = replace(stated, later=later, learned=self.learned(stated.candidates))
+        gains = promised_gains(self.candidates.every)
+        left = [name for name, gain in gains.items() if gain.variance > ASSUMED_SD**2]
+        learned = all(stated.candidates[name] < MAY_BE for name in left)
+        stated = replace(stated, later=later, learned=learned)
         if self.candidates.scores.searched is None:
             return stated
         families = self.unseen(np.array([*stated.families.values()])).tolist()
@@ -384,7 +364,7 @@ class _Question:
         even = UNSEEN / len(self.families)
         return (even + (1 - UNSEEN) * chances).clip(max=SURE - 0.01)
 
-    def outlook(self, stated: Chances, planned: Mapping[str, Whole]) -> Outlook | None:
+    def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook | None:
         """Return what is expected to be said once all that is planned, if anything, was measured.
 
         Fewer points are looked at than for what is stated: so what is calculated alike for now and
@@ -400,9 +380,7 @@ class _Question:
         words = _words(self.unseen(chances + then.shares - now.shares))
         moved = (then.family != now.family) | (words != _words(self.unseen(chances))).any(axis=-1)
         chance = self.unseen(then.shares)[np.arange(len(then.family)), then.family]
-        learned = self.learned(stated.candidates, {n: w.labels for n, w in planned.items()})
-        modest = learned and len(self.families) == len(FAMILIES)
-        chance = corrected(chance) if modest else chance
+        chance = corrected(chance) if len(self.families) == len(FAMILIES) else chance
         loss = float(then.loss.mean())
         removed = float(now.loss[0]) - loss
         return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))

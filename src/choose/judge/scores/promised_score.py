@@ -35,15 +35,9 @@ RATE, SETS_SD, DRIFT = 0.16, 0.08, 0.02
 # assumed elsewhere is for where a mistake is worse than a wide band.
 FIT_SD = 0.017
 
-# By how much a doubling is expected to multiply a score at most, and the standard deviation of a
-# gain, in such gains.
-MOST_GROWTH, WIDEST = 1.5, 2.0
-
-# Doublings after which a curve may stop, and over which a low score is promised to grow at most.
-REACH = 2.0
-
-# Half a 95 % band, in standard deviations.
-Z = 1.96
+# By how much a doubling is expected to multiply a score at most, the standard deviation of a gain,
+# in such gains, and the doublings after which a curve may stop.
+MOST_GROWTH, WIDEST, REACH = 1.5, 2.0, 2.0
 
 # A prompt shows the same number of rows, however many there are to choose from.
 FEW_SD = 0.02
@@ -133,7 +127,7 @@ def promised_score(candidate: CandidateScores, now: Estimate, *, rate: Normal) -
     gain = promised_gain(candidate, rate)
     assert now.low is not None
     assert now.high is not None
-    value, wide = now.value + gain.mean, Z * sqrt(gain.variance)
+    value, wide = now.value + gain.mean, 1.96 * sqrt(gain.variance)
     return Estimate(
         value=value,
         low=max(0.0, value - hypot(now.value - now.low, wide)),
