@@ -51,9 +51,8 @@ UNSEEN = 0.1
 
 # Of four families, the chance of the named one is too modest below `LIKELY`: it is stated as this
 # where it is 0, then on a straight line. Fitted by log loss on 28 known worlds (tuning split) and
-# four of seven real sets, each of which counts alike. Of two or three families it is right, and so
-# it is where the gain by further labels is the greater doubt (benchmarks/partial.py).
-# A candidate with the other chance or more has such a gain.
+# four of seven real sets, each of which counts alike. Of two or three families it is right, and
+# where one with the other chance may gain more by labels than fits vary (benchmarks/partial.py).
 LEAST, MAY_BE = 0.3, 0.02
 
 # Points of the distribution of scores that are looked at for what may be said at an end.
@@ -136,12 +135,11 @@ class Chances:
     def stated(self) -> Mapping[str, float]:
         """Return the chances of families as they are stated: that of the named one `corrected`.
 
-        All others, and that of none, are lower in proportion. With fewer than four families, or
-        where labels are left that may decide, all stay.
+        All others, and that of none, are lower in proportion; if fewer than four or not `learned`,
+        all stay.
         """
         family, stated = self.family, dict[str, float](self.families.items())
-        modest = self.learned and len(stated) == len(FAMILIES)
-        if family is not None and modest and stated[family] < LIKELY:
+        if family and self.learned and len(stated) == len(FAMILIES) and stated[family] < LIKELY:
             own = float(corrected(np.array(stated[family])))
             rest = (1 - own) / (1 - stated[family])
             stated = {f: own if f == family else rest * p for f, p in stated.items()}
@@ -344,10 +342,9 @@ class _Question:
 
     def with_unseen(self, stated: Chances, later: Outlook | None) -> Chances:
         """Return chances that count what a search of a part cannot tell; `later` does already."""
-        gains = promised_gains(self.candidates.every)
-        left = [name for name, gain in gains.items() if gain.variance > ASSUMED_SD**2]
-        learned = all(stated.candidates[name] < MAY_BE for name in left)
-        stated = replace(stated, later=later, learned=learned)
+        gains, own = promised_gains(self.candidates.every).items(), stated.candidates
+        wide = [n for n, gain in gains if own[n] >= MAY_BE and gain.variance > ASSUMED_SD**2]
+        stated = replace(stated, later=later, learned=not wide)
         if self.candidates.scores.searched is None:
             return stated
         families = self.unseen(np.array([*stated.families.values()])).tolist()
