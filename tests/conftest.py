@@ -173,6 +173,19 @@ def refused(choose):
 
 
 @pytest.fixture
+def refusal():
+    """Call what must be refused in one line, and return that line."""
+
+    def call(error, function, /, *arguments, **settings):
+        with pytest.raises(error) as raised:
+            function(*arguments, **settings)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    return call
+
+
+@pytest.fixture
 def choose():
     """Run the command line in this process and return its exit code, output and messages."""
     return run_command

@@ -194,7 +194,7 @@ def test_a_text_where_a_list_is_expected_is_one_name() -> None:
     assert (grid.views, grid.noise) == (("typos",), (0.5,))
 
 
-def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
+def test_errors_of_python_calls_name_keywords_not_flags(refusal, tmp_path: Path) -> None:
     rows = [{"alpha": t, "beta": label} for t, label in zip(TEXTS, LABELS, strict=True)]
     data = write_csv(tmp_path / "words.csv")
     calls: list[tuple[Any, dict[str, Any]]] = [
@@ -205,17 +205,14 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
         (data, {"test": data}),
     ]
     for given, settings in calls:
-        with pytest.raises(choose.ChooseError) as caught:
-            choose.compare(given, **{**QUICK, "out": tmp_path / "st", **settings})
-        assert "--" not in str(caught.value), settings
-    with pytest.raises(choose.ChooseError) as caught:
-        choose.compare(data, nonsense=1)
-    known = str(caught.value).partition("Known: ")[2].removesuffix(".").split(", ")
+        settings = {**QUICK, "out": tmp_path / "st", **settings}
+        assert "--" not in refusal(choose.ChooseError, choose.compare, given, **settings)
+    said = refusal(choose.ChooseError, choose.compare, data, nonsense=1)
+    known = said.partition("Known: ")[2].removesuffix(".").split(", ")
     assert len(set(known)) == len(known) > 10
     unclear = write_csv(tmp_path / "unclear.csv", [("red", "no"), ("blue", "yes")] * 30)
     unclear.write_text(unclear.read_text().replace("text,label", "one,two"))
-    with pytest.raises(choose.ChooseError, match="Name them: text_column='one'"):
-        choose.compare(unclear)
+    assert "Name them: text_column='one'" in refusal(choose.ChooseError, choose.compare, unclear)
     for flags, said in {
         "Name them: --text-column 'a,b' --set time_column='b'": "Name them: text_column='a,b' "
         "time_column='b'",

@@ -100,14 +100,13 @@ def test_few_targets_are_labels_unless_another_kind_is_stated(tmp_path: Path) ->
         ({"who": [["Ann"]]}, "its field 'who' is neither"),
     ],
 )
-def test_a_target_that_is_no_record_is_named(tmp_path: Path, target: Any, why: str) -> None:
+def test_a_target_that_is_no_record_is_named(refusal, tmp_path, target, why) -> None:
     rows = [booking(i) for i in range(20)]
     rows[4]["target"] = rows[9]["target"] = target
-    with pytest.raises(DataError) as error:
-        load(lines(tmp_path / "a.jsonl", rows))
-    assert "Row 5, column 'target': the target is no record: " in str(error.value)
-    assert why in str(error.value)
-    assert "Row 10 cannot be read either. Each target must be one JSON object" in str(error.value)
+    said = refusal(DataError, load, lines(tmp_path / "a.jsonl", rows))
+    assert "Row 5, column 'target': the target is no record: " in said
+    assert why in said
+    assert "Row 10 cannot be read either. Each target must be one JSON object" in said
 
 
 def test_an_empty_target_is_refused_where_answers_are_written(tmp_path: Path) -> None:

@@ -150,15 +150,13 @@ def test_labels_of_the_test_file_join_the_task() -> None:
     assert dataset.task.labels == ("l0", "l1", "new")
 
 
-def test_what_contradicts_a_test_file_is_refused() -> None:
+def test_what_contradicts_a_test_file_is_refused(refusal) -> None:
     with pytest.raises(StudyError, match=r"data\.folds"):
         build_dataset("t", many(20), many(20), folds=3)
-    with pytest.raises(DataError, match="20 of 20 training rows"):
-        build_dataset("t", many(20), many(20))
+    assert "20 of 20 training rows" in refusal(DataError, build_dataset, "t", many(20), many(20))
     with pytest.raises(DataError, match="No label of the test file occurs"):
         build_dataset("t", many(20), [row(90, "x"), row(91, "x")])
-    with pytest.raises(DataError, match="At least 2"):
-        build_dataset("t", many(20), [row(90, "l0")])
+    assert "At least 2" in refusal(DataError, build_dataset, "t", many(20), [row(90, "l0")])
     # With one label "always the same answer" had 100 % mean recall, and was the one to use.
     with pytest.raises(DataError, match="All 2 rows of the test file have the label 'l0'"):
         build_dataset("t", many(20), [row(90, "l0", "one"), row(91, "l0", "two")])
@@ -183,10 +181,9 @@ def test_rows_that_cannot_be_divided_are_refused(rows: list[Example], says: str)
         build_dataset("bad", rows)
 
 
-def test_a_fold_without_choice_is_refused() -> None:
+def test_a_fold_without_choice_is_refused(refusal) -> None:
     rows = [row(i, f"l{i // 6}", f"t{i} u{i}", group=f"{i // 6}") for i in range(12)]
-    with pytest.raises(DataError, match="only one label"):
-        build_dataset("bad", rows, folds=2)
+    assert "only one label" in refusal(DataError, build_dataset, "bad", rows, folds=2)
 
 
 def test_rows_without_a_text_or_a_label_are_left_out_and_counted() -> None:
@@ -317,12 +314,11 @@ def test_a_folder_names_a_set_whose_file_says_nothing() -> None:
     assert dataset_name("sample:tickets") == "tickets"
 
 
-def test_one_file_is_not_both_pool_and_test() -> None:
+def test_one_file_is_not_both_pool_and_test(refusal) -> None:
     Path("a.csv").write_text("text,label\na,b\n")
     with pytest.raises(DataError, match="both the labelled set and the test file"):
         load(path="a.csv", test="./a.csv")
-    with pytest.raises(StudyError, match="No labelled set"):
-        load()
+    assert "No labelled set" in refusal(StudyError, load)
 
 
 def test_an_error_says_in_which_of_two_files_it_is() -> None:

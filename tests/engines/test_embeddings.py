@@ -132,14 +132,6 @@ def test_a_text_is_embedded_once_and_its_cost_is_remembered(spec, monkeypatch):
     assert (encoder.embed(TEXTS) == first[: len(TEXTS)]).all()
 
 
-def test_a_folder_that_pools_otherwise_by_now_is_loaded_again(tmp_path: Path) -> None:
-    folder = tiny.encoder(tmp_path / "encoder")
-    before = load_encoder(str(folder)).embed(TEXTS)
-    first = {"word_embedding_dimension": 32, "pooling_mode_cls_token": True}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(first))
-    assert np.abs(load_encoder(str(folder)).embed(TEXTS) - before).max() > 1e-2
-
-
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_a_checkpoint_in_half_precision_is_computed_in_whole(half: str, tmp_path: Path) -> None:
     from transformers import BertModel

@@ -148,16 +148,14 @@ def dense_module(folder: Path) -> None:
     ],
 )
 def test_a_folder_loads_no_code_no_pickle_and_nothing_from_elsewhere(
-    tmp_path, monkeypatch, change, says
+    refusal, tmp_path, monkeypatch, change, says
 ):
     """H1, M9: refused by us, whatever the version of sentence-transformers."""
     folder = tiny.encoder(tmp_path / "model")
     change(folder)
     monkeypatch.syspath_prepend(str(folder))
     for load in (resolve, weights_digest, load_encoder):
-        with pytest.raises(ModelError, match=re.escape(says)) as raised:
-            load(str(folder))
-        assert "\n" not in str(raised.value)
+        assert says in refusal(ModelError, load, str(folder))
     assert not Path("ran").exists()
 
 
@@ -265,15 +263,14 @@ for kind, place, cases in json.loads(sys.argv[1]):
 
 
 @pytest.mark.parametrize("kind", ["encoder", "base", "causal"])
-def test_a_million_layers_are_refused_at_once(kind: str, tmp_path: Path) -> None:
+def test_a_million_layers_are_refused_at_once(refusal, kind: str, tmp_path: Path) -> None:
     """N10: layers were built for minutes before weights were missed."""
     folder = tiny.encoder(tmp_path / "m") if kind == "encoder" else tiny.causal_lm(tmp_path / "m")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 10**6}))
     load = {"encoder": load_encoder, "base": load_base, "causal": load_causal}[kind]
     start = time.thread_time()
-    with pytest.raises(ModelError, match="num_hidden_layers to 1,000,000"):
-        load(str(folder))
+    assert "num_hidden_layers to 1,000,000" in refusal(ModelError, load, str(folder))
     assert time.thread_time() - start < 2
 
 
@@ -295,17 +292,16 @@ def with_another_vocabulary(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [without_a_tokenizer, with_another_vocabulary])
-def test_an_encoder_without_its_tokenizer_is_refused(spoil: Change, tmp_path: Path) -> None:
+def test_an_encoder_without_its_tokenizer_is_refused(refusal, spoil: Change, tmp_path) -> None:
     """N4: every word was the unknown token, and the vectors were scored without a word."""
     folder = tiny.encoder(tmp_path / "model")
     spoil(folder)
     for load in (load_encoder, load_base):
-        with pytest.raises(ModelError, match=r"tokenizer of '.*'|Cannot load") as raised:
-            load(str(folder))
-        assert "\n" not in str(raised.value)
+        said = refusal(ModelError, load, str(folder))
+        assert "tokenizer of '" in said or "Cannot load" in said
 
 
-def test_no_error_advises_to_run_code_of_a_folder(tmp_path: Path) -> None:
+def test_no_error_advises_to_run_code_of_a_folder(refusal, tmp_path: Path) -> None:
     """U1: transformers' advice to pass trust_remote_code=True was shown."""
     (tmp_path / "config.json").write_text(
         json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}})
@@ -313,9 +309,7 @@ def test_no_error_advises_to_run_code_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("open('ran', 'w').close()\n")
     (tmp_path / "model.safetensors").write_bytes(b"")
     for load in (load_base, load_causal):
-        with pytest.raises(ModelError) as raised:
-            load(str(tmp_path))
-        assert "trust_remote_code" not in str(raised.value)
+        assert "trust_remote_code" not in refusal(ModelError, load, str(tmp_path))
     advice = ValueError("Please pass the argument `trust_remote_code=True` to allow\nit.")
     assert "code of its own" in str(loading_error("an encoder", tmp_path, advice))
 
@@ -383,31 +377,28 @@ SPOILS = {
 
 @pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
 @pytest.mark.parametrize("kind", ["encoder", "causal", "base"])
-def test_missing_or_non_finite_weights_are_one_line(kind, spoil, tmp_path):
+def test_missing_or_non_finite_weights_are_one_line(refusal, kind, spoil, tmp_path):
     """H6: nothing is computed with random, missing or broken weights."""
     folder = tiny.encoder(tmp_path / "m") if kind == "encoder" else tiny.causal_lm(tmp_path / "m")
     spoil(folder / "model.safetensors")
     load = {"encoder": load_encoder, "causal": load_causal, "base": load_base}[kind]
     for _ in range(2):
-        with pytest.raises(ModelError, match=re.escape(str(folder))) as raised:
-            load(str(folder))
-        assert "\n" not in str(raised.value)
+        assert str(folder) in refusal(ModelError, load, str(folder))
 
 
 LOOPS = 3 * "{% for i in range(99999) %}" + "{% set x = i %}" + 3 * "{% endfor %}"
 
 
 @pytest.mark.parametrize("template", [LOOPS, f"{{% if messages|length > 3 %}}{LOOPS}{{% endif %}}"])
-def test_a_malicious_chat_template_is_bounded_and_refused(template, tmp_path, monkeypatch):
+def test_a_malicious_chat_template_is_bounded_and_refused(refusal, template, tmp_path, monkeypatch):
     """M13: a template is a stranger's program; its time has a limit."""
     monkeypatch.setattr("choose.engines.causal.chat_template.MAX_SECONDS", 0.5)
     folder = tiny.causal_lm(tmp_path / "lm")
     (folder / "chat_template.jinja").write_text(template + tiny.CHAT)
     start, outer = time.thread_time(), sys.gettrace()
     turns = [("user", "a"), ("assistant", "b")] * 3
-    with pytest.raises(ModelError, match="chat template runs for more than") as raised:
-        load_causal(str(folder)).template.prompt(turns, 0)
-    assert "\n" not in str(raised.value)
+    said = refusal(ModelError, lambda: load_causal(str(folder)).template.prompt(turns, 0))
+    assert "chat template runs for more than" in said
     assert time.thread_time() - start < 10
     assert sys.gettrace() is outer
 
@@ -416,7 +407,7 @@ def test_a_malicious_chat_template_is_bounded_and_refused(template, tmp_path, mo
 @pytest.mark.parametrize(
     "name", ["tokenizer.json", "config.json", "more.safetensors", "modules.json", "vocab.txt"]
 )
-def test_a_special_file_in_a_model_folder_is_never_waited_for(tmp_path, name, kind):
+def test_a_special_file_in_a_model_folder_is_never_waited_for(refusal, tmp_path, name, kind):
     """B1: libraries open what they find, and wait for a pipe or read a device for ever."""
     for file in ("config.json", "modules.json", "model.safetensors"):
         (tmp_path / file).write_text("[]")
@@ -429,5 +420,4 @@ def test_a_special_file_in_a_model_folder_is_never_waited_for(tmp_path, name, ki
     else:
         file.mkdir()
     for act in (resolve, weights_digest):
-        with pytest.raises(ModelError, match=re.escape(name)):
-            act(str(tmp_path))
+        assert name in refusal(ModelError, act, str(tmp_path))

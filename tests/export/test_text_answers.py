@@ -60,11 +60,10 @@ def test_the_card_speaks_of_fields(folder: Path) -> None:
 @pytest.mark.parametrize(
     "facts", [{"kind": "poem"}, {"kind": "extraction"}, {"kind": "extraction", "fields": 3}]
 )
-def test_a_manifest_with_another_task_is_one_line(folder, tmp_path, facts):
+def test_a_manifest_with_another_task_is_one_line(refusal, folder, tmp_path, facts):
     about = json.loads((folder / "export.json").read_text("utf-8"))
     (tmp_path / "export.json").write_text(json.dumps({**about, "task": facts}), encoding="utf-8")
-    with pytest.raises(StoreError, match="task: "):
-        read_manifest(tmp_path)
+    assert "task: " in refusal(StoreError, read_manifest, tmp_path)
 
 
 def test_further_input_columns_are_read_or_asked_for() -> None:

@@ -41,11 +41,10 @@ def test_the_discordance_is_that_of_all_pairs_of_repetitions(graded):
         *((40, 40, 0.911), (0, 0, 1.0), (1, 1, 0.5)),
     ],
 )
-def test_mcnemar_midp_golden(b, c, p):
+def test_mcnemar_midp_golden(refusal, b, c, p):
     assert mcnemar_midp(b, c) == pytest.approx(p, abs=5e-4 if b == 40 else 2e-6)
     assert mcnemar_midp(c, b) == pytest.approx(mcnemar_midp(b, c))
-    with pytest.raises(ValueError, match="negative"):
-        mcnemar_midp(-1, c)
+    assert "negative" in refusal(ValueError, mcnemar_midp, -1, c)
 
 
 def test_mcnemar_agrees_with_statsmodels_exact():
@@ -308,12 +307,10 @@ def test_an_unfinished_repetition_is_not_used():
     assert found.value == pytest.approx(a[:60].mean() - b[:60].mean())
 
 
-def test_no_common_row_is_an_error():
+def test_no_common_row_is_an_error(refusal):
     a, b = np.array([1.0, np.nan]), np.array([np.nan, 1.0])
-    with pytest.raises(ValueError, match="no row"):
-        paired_difference(a, b)
-    with pytest.raises(ValueError, match="same rows"):
-        paired_difference(np.ones(3), np.ones(4))
+    assert "no row" in refusal(ValueError, paired_difference, a, b)
+    assert "same rows" in refusal(ValueError, paired_difference, np.ones(3), np.ones(4))
 
 
 # The interval of a share of 5 % in so many studies ends at 8 %; what ignores repetitions is called

@@ -335,12 +335,10 @@ def test_workers_for_slow_candidates_come_first_and_others_fill_the_node(cores, 
         ("head:port", "is not HOST:PORT"),
     ],
 )
-def test_an_address_without_a_cluster_is_one_line(address: str, says: str) -> None:
+def test_an_address_without_a_cluster_is_one_line(refusal, address: str, says: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
-    with pytest.raises(StudyError) as error:
-        connect(RunSection(executor="ray", address=address), data_may_leave=True)
-    assert says in str(error.value)
-    assert "\n" not in str(error.value)
+    section = RunSection(executor="ray", address=address)
+    assert says in refusal(StudyError, connect, section, data_may_leave=True)
 
 
 def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
@@ -356,7 +354,7 @@ def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
     assert capfd.readouterr().err == "ours"
 
 
-def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_stay_on_this_machine_where_the_study_says_so(refusal, monkeypatch) -> None:
     nodes = [
         {"NodeID": id, "NodeManagerAddress": f"10.0.0.{id}", "Alive": id != "3", "Resources": {}}
         for id in "123"
@@ -369,9 +367,8 @@ def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.M
     )
     monkeypatch.setitem(sys.modules, "ray", ray)
     section = RunSection(address="10.0.0.1:6379")
-    with pytest.raises(StudyError) as error:
-        connect(section, data_may_leave=False)
-    assert "has nodes on other machines (10.0.0.2)" in str(error.value)
+    said = refusal(StudyError, connect, section, data_may_leave=False)
+    assert "has nodes on other machines (10.0.0.2)" in said
     assert [n.id for n in connect(section, data_may_leave=True).nodes()] == ["1", "2"]
     del there[1]
     alone = connect(section, data_may_leave=False)

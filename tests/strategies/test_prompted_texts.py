@@ -39,7 +39,6 @@ RECORDS = Extraction(
     fields={"who": "text", "day": "date", "goods": "list"},
     descriptions={"who": "the customer's\nname"},
 )
-NAMES = ("prompt", "few-shot", "retrieval")
 
 
 def rows(count: int = 24) -> list[Example]:
@@ -317,16 +316,6 @@ def endless(monkeypatch):
 
     monkeypatch.setattr(Generator, "write", write)
     return calls
-
-
-@pytest.mark.usefixtures("endless")
-def test_a_text_that_was_cut_in_a_loop_ends_after_its_first_copy(models):
-    rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(30)]
-    for name in NAMES:
-        known = models if name == "retrieval" else {"model": models["model"]}
-        strategy: Any = build(name, seed=0, **known)
-        strategy.fit(NOTE, rows)
-        assert strategy.predict([rows[0].item()]).outputs == ("She is well.",)
 
 
 def search_of(models: dict[str, str], rows: list[Example], calls: int):

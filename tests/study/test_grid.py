@@ -55,17 +55,15 @@ def test_a_kind_of_task_has_its_own_defaults_and_no_variant_that_repeats_them() 
         assert ("all layers" in tried) is other
 
 
-def test_two_candidates_need_two_names() -> None:
-    with pytest.raises(StudyError, match="'knn'"):
-        candidates_of(study("knn", "knn"), dataset().task)
+def test_two_candidates_need_two_names(refusal) -> None:
+    assert "'knn'" in refusal(StudyError, candidates_of, study("knn", "knn"), dataset().task)
 
 
-def test_unknown_names_get_a_suggestion() -> None:
+def test_unknown_names_get_a_suggestion(refusal) -> None:
     with pytest.raises(StrategyError, match="Did you mean 'tfidf'"):
         candidates_of(study("tfdif"), dataset().task)
     what = Study(candidates=(CandidateSection(strategy="knn", params={"kk": 1}),))
-    with pytest.raises(StrategyError, match="Did you mean 'k'"):
-        candidates_of(what, dataset().task)
+    assert "Did you mean 'k'" in refusal(StrategyError, candidates_of, what, dataset().task)
 
 
 def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:

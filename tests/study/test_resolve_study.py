@@ -87,9 +87,9 @@ def test_times(text: str, expected: float) -> None:
 @pytest.mark.parametrize(
     "text", ["soon", "-5", "0m", "", "10 days", "9" * 400, "1e300", "nan", "inf", "0", "٣"]
 )
-def test_times_that_are_none(text: str) -> None:
-    with pytest.raises(StudyError, match="--budget"):
-        load_study(None, overrides_of({"budget": text}))
+def test_times_that_are_none(refusal, text: str) -> None:
+    said = refusal(StudyError, lambda: load_study(None, overrides_of({"budget": text})))
+    assert "--budget" in said
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,9 @@ def test_any_key_can_be_set_by_type() -> None:
         ("views=typo", "--set views=typo cannot be used: input should be 'typos'."),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_is_allowed(text: str, says: str) -> None:
-    with pytest.raises(StudyError) as caught:
-        load_study(None, overrides_of(settings_of([text])))
-    assert says in str(caught.value)
+def test_a_wrong_setting_is_named_with_what_is_allowed(refusal, text: str, says: str) -> None:
+    said = refusal(StudyError, lambda: load_study(None, overrides_of(settings_of([text]))))
+    assert says in said
 
 
 def test_prices_reach_the_rule() -> None:
@@ -174,7 +173,7 @@ def test_a_large_seed_may_stand_in_a_request() -> None:
     check_values({"extra_body": {"seed": 2**63 - 1}}, "")
 
 
-def test_deep_settings_are_refused(tmp_path: Path) -> None:
+def test_deep_settings_are_refused(refusal, tmp_path: Path) -> None:
     """C9: a list 5,000 deep overflowed the stack."""
     file = tmp_path / "deep.toml"
     for text in (
@@ -184,18 +183,16 @@ def test_deep_settings_are_refused(tmp_path: Path) -> None:
         f"x = {'[' * 90}{']' * 90}",
     ):
         file.write_text(text)
-        with pytest.raises(StudyError, match="nested"):
-            load_study(file)
+        assert "nested" in refusal(StudyError, load_study, file)
 
 
-def test_a_study_file_is_a_small_regular_file(tmp_path: Path) -> None:
+def test_a_study_file_is_a_small_regular_file(refusal, tmp_path: Path) -> None:
     """M7, C12: `-c /dev/zero` took all memory, `-c FIFO` waited for ever."""
     fifo, large = tmp_path / "fifo", tmp_path / "large.toml"
     os.mkfifo(fifo)
     large.write_text("# " + "x" * 1_000_000)
     for path in (Path("/dev/zero"), fifo, large, tmp_path):
-        with pytest.raises(StudyError, match="study file"):
-            load_study(path)
+        assert "study file" in refusal(StudyError, load_study, path)
 
 
 @pytest.mark.parametrize("text", ["goal = 3", "candidates = 3", "x = " + "9" * 5_000, "\xff"])
@@ -282,11 +279,9 @@ def test_what_looks_like_it_is_taken() -> None:
         ("tuned-encoder", {"learning_rate": "fast"}),
     ],
 )
-def test_a_hyperparameter_that_cannot_be_used_is_named(strategy, params):
+def test_a_hyperparameter_that_cannot_be_used_is_named(refusal, strategy, params):
     """L4: `k = 0` ran, `k = -1` was an AssertionError without a message."""
-    with pytest.raises(StrategyError, match=f"{next(iter(params))}") as error:
-        build(strategy, seed=0, **params)
-    assert "\n" not in str(error.value)
+    assert next(iter(params)) in refusal(StrategyError, build, strategy, seed=0, **params)
 
 
 def test_usual_hyperparameters_are_taken() -> None:

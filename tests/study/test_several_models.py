@@ -62,10 +62,8 @@ def test_a_candidate_of_the_study_file_may_have_several_models_too():
         ("model", ["openai:a", "openai:a"], "--model openai:a, openai:a cannot be used: "),
     ],
 )
-def test_what_is_wrong_with_a_repeated_flag_is_said_without_brackets(key, given, said):
-    with pytest.raises(StudyError) as refused:
-        load_study(None, {"models": {key: given}})
-    assert str(refused.value).startswith(said)
+def test_what_is_wrong_with_a_repeated_flag_is_said_without_brackets(refusal, key, given, said):
+    assert refusal(StudyError, load_study, None, {"models": {key: given}}).startswith(said)
 
 
 def test_prices_belong_to_the_models_in_their_order():

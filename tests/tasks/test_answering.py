@@ -172,12 +172,11 @@ def test_the_task_says_what_to_write_without_an_answer_only_if_rows_have_none() 
     assert isinstance(some, Task)
 
 
-def test_facts_make_the_task_again() -> None:
+def test_facts_make_the_task_again(refusal) -> None:
     task = Answering(instruction="Say.", unanswerable=True, passage="notes", day_first=False)
     facts = json.loads(json.dumps({"kind": task.kind, **task.facts()}))
     assert read_task(facts) == task
-    with pytest.raises(ValueError, match="its metric 'x' is unknown"):
-        read_task({**facts, "headline": "x"})
+    assert "its metric 'x' is unknown" in refusal(ValueError, read_task, {**facts, "headline": "x"})
 
 
 def test_one_answer_to_everything_is_refused() -> None:

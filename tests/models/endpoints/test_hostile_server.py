@@ -32,7 +32,7 @@ KEY = "Zq7Xv.TOPSEC-RET/88+aa"
 
 
 @pytest.mark.parametrize("fault", HOSTILE)
-def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
+def test_a_hostile_reply_costs_little_time_and_memory(refusal, fault: str) -> None:
     """H8, M10: a bomb of 1 GB, bodies without an end, and dates beyond all calendars."""
     with serving(RIGHT) as server, session_with(server) as session:
         strategy = fitted()
@@ -43,8 +43,7 @@ def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
         start = time.monotonic()
         try:
             if fault == "redirect":
-                with pytest.raises(EndpointError, match="redirects"):
-                    strategy.predict(questions(1))
+                assert "redirects" in refusal(EndpointError, strategy.predict, questions(1))
             else:
                 # N11: an answer that is too long gets no shorter, and would be billed again.
                 long = fault in ("endless-body", "gzip-bomb", "deflate-bomb")

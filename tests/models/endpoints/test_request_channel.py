@@ -330,13 +330,12 @@ class Gateway:
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 504, 520, 521, 522, 523, 524])
-def test_a_gateway_that_fails_after_the_work_cannot_bill_more_than_the_limit(status: int) -> None:
+def test_a_gateway_that_fails_after_the_work_cannot_bill_more_than_the_limit(refusal, status):
     gateway = Gateway(lambda: error(status, "upstream request timeout"))
     with endpoint_session(gateway, max_usd=0.003, **PRICED) as session:
-        with pytest.raises(MoneySpent) as caught:
-            fitted().predict(rows(100))
+        said = refusal(MoneySpent, lambda: fitted().predict(rows(100)))
         assert COST < gateway.billed <= session.ledger.committed <= 0.003
-        assert "may be billed for failed requests" in str(caught.value)
+        assert "may be billed for failed requests" in said
     # With more money it goes on, and a failure is tried again as before.
     with endpoint_session(gateway, max_usd=6.0, **PRICED) as session:
         assert right(fitted().predict(rows(15)), 15)
@@ -418,16 +417,14 @@ time.sleep(60)
 """
 
 
-def test_a_killed_command_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_command_holds_nothing(refusal, tmp_path: Path) -> None:
     path = tmp_path / "paid" / "account.jsonl"
     environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[3])}
     command = [sys.executable, "-c", HOLDS, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:
         assert other.stdout.readline() == b"held\n"
         mine = AnswerCache(path, 30.0)
-        with pytest.raises(ModelError, match="Another choose command") as raised:
-            mine.hold()
-        assert "\n" not in str(raised.value)
+        assert "Another choose command" in refusal(ModelError, mine.hold)
         other.send_signal(signal.SIGKILL)
     mine.hold()
     mine.release()

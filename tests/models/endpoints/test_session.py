@@ -268,14 +268,13 @@ def as_200(message: str, code: int) -> Http:
         (lambda b: error(429, "insufficient_quota"), "out of credit"),
     ],
 )  # fmt: skip
-def test_an_endpoint_that_cannot_work_says_why(respond, says, monkeypatch):
+def test_an_endpoint_that_cannot_work_says_why(refusal, respond, says, monkeypatch):
     monkeypatch.setenv("BIG_KEY", KEY)
-    with asked_of(respond, api_key_env="BIG_KEY"), pytest.raises(EndpointError) as caught:
-        fitted().check(TASK)
-    assert says in str(caught.value)
-    assert "big" in str(caught.value)
-    assert KEY not in str(caught.value)
-    assert "\n" not in str(caught.value)
+    with asked_of(respond, api_key_env="BIG_KEY"):
+        said = refusal(EndpointError, lambda: fitted().check(TASK))
+    assert says in said
+    assert "big" in said
+    assert KEY not in said
 
 
 @pytest.mark.parametrize("kind", ["ConnectError", "ConnectTimeout"])
