@@ -126,8 +126,10 @@ def rough(count: float) -> str:
     return f"{round(count / step) * step:,}"
 
 
-def dollars(value: float) -> str:
+def dollars(value: float | None) -> str:
     """Return an amount of money: ``$4,100``, ``$12.50``, ``$0.0042``; a debt with a minus sign."""
+    if value is None:
+        return DASH
     size = abs(value)
     if size >= 100 or size == 0:
         text = f"{size:,.0f}"

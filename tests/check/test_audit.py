@@ -13,11 +13,10 @@ import pytest
 
 from choose.api import plan
 from choose.api.plan import resolve
-from choose.check.audit import Checked
 from choose.conformance import pool
 from choose.report import check_words as words
 from choose.report.words import typed
-from choose.schema.check import Check
+from choose.schema.check import Check, Checked
 from support.studies import write_csv
 
 SAMPLE = files("choose.data") / "samples" / "tickets"

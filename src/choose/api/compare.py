@@ -43,10 +43,14 @@ from choose.data.scenarios import Pools
 from choose.engines.hardware.device_and_dtype import check_compute
 from choose.engines.output_cache import caching
 from choose.errors import StudyError, quoted_list
+from choose.export.write_folder import Exported, check_new, export_candidate
 from choose.formatting import plural
 from choose.judge.goal import RULE
 from choose.models.endpoints.request_session import connect_endpoints, current_session
+from choose.report.write import write
 from choose.run.budget import Approve, Budget, before_sending, refuse
+from choose.run.cluster import RayExecutor, on_cluster
+from choose.run.forecast import reach
 from choose.run.worker import Observer, Silent
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
@@ -57,13 +61,11 @@ from choose.study.config import CandidateSection, Study
 from choose.study.find_study_folder import check_same_study, folder_of, stored_in, take_over
 from choose.study.rounds import FIRST_ROWS
 from choose.tasks.metrics import SCORES
+from choose.types import Dataset, Run
 
 if TYPE_CHECKING:
-    from choose.export.write_folder import Exported
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
-    from choose.run.cluster import RayExecutor
-    from choose.types import Dataset, Run
 
 
 # Share of a budget in which the study is judged, and its page written.
@@ -104,8 +106,6 @@ def run_study(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    from choose.run.cluster import on_cluster
-
     check_compute()
     watch, home, most = observer or Silent(), stored_in(file), study.grid.max_usd
     budget = Budget(study.grid.budget, most, CLOSING, started or perf_counter())
@@ -182,7 +182,6 @@ def _run_rounds(
 ) -> None:
     """Run or resume the rounds; the store keeps each trial that ends. `given` are known answers."""
     from choose.judge.decision.chance import chances
-    from choose.run.forecast import reach
     from choose.run.loop import Loop
 
     dataset = plan.pools.dataset
@@ -268,8 +267,6 @@ def write_page(decision: Decision, store: Path) -> Path:
     Raises:
         StoreError: if it cannot be written.
     """
-    from choose.report.write import write
-
     page = store / PAGE
     if not page.is_file():
         write("decision", decision, page, texts(store), store=store)
@@ -319,8 +316,6 @@ def export(
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.write_folder import check_new, export_candidate
-
     check_compute()
     target, opened = Path(folder), Store.open(Path(store))
     check_new(target)

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass, replace
 from html import escape
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from warnings import warn
 
 import polars as pl
@@ -28,23 +28,23 @@ from choose.api.plan import plan_study, resolve
 from choose.data.dataset import Tables
 from choose.data.readers.json_and_parquet import is_pandas, is_rows, table_of
 from choose.errors import ChooseError, DataError, StoreError, StudyError
+from choose.export.exported_model import Model
+from choose.export.write_folder import Exported
 from choose.report.blocks import Todo, check_blocks
 from choose.report.terminal import pages as terminal
+from choose.report.terminal.live_progress import LiveProgress
+from choose.report.terminal.plan_page import grid_page
 from choose.report.words import as_call
+from choose.report.write import render_html, write
 from choose.run.budget import Approve, refuse
 from choose.schema import decision as record
+from choose.schema.check import Checked
 from choose.schema.diagnosis import Audit
 from choose.store.store import Store, check_destination
+from choose.study.config import Study
 from choose.study.find_study_folder import numbered_study
 from choose.study.resolve_study import keywords, overrides_of
 from choose.types import CLEAN, STANDARD
-
-if TYPE_CHECKING:
-    from choose.check.audit import Checked
-    from choose.export.exported_model import Model
-    from choose.export.write_folder import Exported
-    from choose.study.config import Study
-
 
 # Flags with another form in Python.
 _FLAGS = {"strategy": "strategies=", "yes": "yes=True"}
@@ -202,18 +202,12 @@ def candidates_frame(decision: record.Decision) -> pl.DataFrame:
 
 def labels_frame(audit: Audit | None, texts: Mapping[str, str]) -> pl.DataFrame:
     """Return the labels that are worth a look, the most doubtful first; `texts` are by row id."""
-    columns = {
-        "id": pl.String,
-        "text": pl.String,
-        "label": pl.String,
-        "suggested": pl.String,
-        "score": pl.Float64,
-    }
+    columns: dict[str, Any] = dict.fromkeys(("id", "text", "label", "suggested"), pl.String)
     rows = [
         (s.id, texts.get(s.id), s.label, s.suggested, s.score)
         for s in (audit.doubted if audit else ())
     ]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return pl.DataFrame(rows, schema={**columns, "score": pl.Float64}, orient="row")
 
 
 def answers_frame(folder: Path) -> pl.DataFrame:
@@ -384,14 +378,10 @@ class Decision(record.Decision):
 
     def to_html(self) -> str:
         """Return the report as one HTML page without scripts."""
-        from choose.report.write import render_html
-
         return render_html(self, self._texts(), self._store)
 
     def write(self, path: str | Path) -> Path:
         """Write the report as .html, .md or .json, by the ending of the path."""
-        from choose.report.write import write
-
         with keyword_errors():
             check_destination(Path(path), flag="The file")
             write("decision", self, Path(path), self._texts(), store=self._store)
@@ -546,8 +536,6 @@ def plan(
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
-    from choose.report.terminal.plan_page import grid_page
-
     with keyword_errors():
         stated, rows = _resolved(
             data, labels, settings, test=test, strategies=strategies, study=study, name=name
@@ -595,16 +583,11 @@ def load(folder: str | Path) -> Model:
     Raises:
         ChooseError: if the folder is no export, or something it needs is missing.
     """
-    from choose.export.exported_model import Model
-
     with keyword_errors():
         return Model.load(folder)
 
 
 def _shown(progress: bool) -> Any:
-
-    from choose.report.terminal.live_progress import LiveProgress
-
     class Progress(LiveProgress):
         def noted(self, sentences: Sequence[str]) -> None:
             super().noted([in_keywords(sentence) for sentence in sentences])

@@ -1,32 +1,35 @@
 """Resolve, check and plan a study before any model runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, inf, log2
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from choose.answers.given import with_teacher
+from choose.api.study_evidence import own_decision
+from choose.data.dataset import Tables, dataset_from, read_rows
+from choose.data.scenarios import Pools, labels_in_pools, with_some_documents
 from choose.engines.hardware.device_and_dtype import check_compute
 from choose.errors import StoreError
 from choose.formatting import duration
 from choose.models.endpoints.request_session import connect_endpoints
+from choose.run.forecast import Pace, reach
+from choose.schema.check import Checked
+from choose.schema.diagnosis import Audit
 from choose.schema.plan import Job, LeftOut, Planning, Round, Searched
 from choose.store.store import Store
 from choose.strategy import Embeds, build, find
+from choose.study.candidates import candidates_of, check_constraints
 from choose.study.config import Study
 from choose.study.find_study_folder import folder_of, giving_stores, stored_in, stored_studies
 from choose.study.resolve_study import Overrides, load_study, only, sample_settings
+from choose.study.rounds import Planner
+from choose.study.spending_forecast import spending_of
+from choose.tasks.answering import corpus_of
 from choose.types import Candidate, Dataset, Run
-
-if TYPE_CHECKING:
-    from choose.check.audit import Checked
-    from choose.data.dataset import Tables
-    from choose.data.scenarios import Pools
-    from choose.schema.diagnosis import Audit
 
 
 def resolve(
@@ -59,7 +62,7 @@ def check(study: Study, file: object = None, rows: Tables | None = None) -> Chec
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
     """
-    from choose.check.audit import check_set
+    from choose.check.audit import check_set  # it loads SciPy
 
     return check_set(study, rows, partial(audit_of_study, home=stored_in(file)))
 
@@ -70,8 +73,6 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     It is `home` or else the newest one; how it divides the rows does not matter. Studies without an
     audit, or without a decision by this version for this user, are passed over.
     """
-    from choose.api.study_evidence import own_decision
-
     near = sorted(
         [*stored_studies(), *stored_studies(Path())], key=lambda one: one.written, reverse=True
     )
@@ -113,10 +114,6 @@ class TrialPlan:
 
 def read_study(study: Study, rows: Tables | None) -> TrialPlan:
     """Return a study that names the columns that were found, its rows as divided, and notes."""
-    from choose.answers.given import with_teacher
-    from choose.data.dataset import dataset_from, read_rows
-    from choose.data.scenarios import Pools
-
     read = with_teacher(read_rows(study.data, rows, study.task.kind), study)
     dataset = dataset_from(read, study.data, study.task, study.goal.metric)
     data = read.roles.named_in(study.data)
@@ -128,10 +125,6 @@ def read_study(study: Study, rows: Tables | None) -> TrialPlan:
 
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
-    from choose.data.scenarios import labels_in_pools
-    from choose.study.candidates import candidates_of
-    from choose.study.rounds import Planner
-
     field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
@@ -144,10 +137,6 @@ def plan_in_time(study: Study, pools: Pools, folder: Path, *, measure: bool) -> 
     until they fit, or as long as enough rows ask about them. What a study in the `folder` searched
     is searched again, unless the budget allows for more; without one, only `measure` embeds some.
     """
-    from choose.data.scenarios import Pools, with_some_documents
-    from choose.study.candidates import check_constraints
-    from choose.tasks.answering import corpus_of
-
     whole, budget = plan_trials(study, pools), study.grid.budget
     corpus, known, planned = corpus_of(pools.dataset.task), None, False
     total = len(corpus.passages()) if corpus else 0
@@ -182,7 +171,6 @@ def _seconds_to_embed(plan: TrialPlan, budget: float) -> float:
     A fine-tuned model that learns nothing here is served as it is: it may search all for itself.
     """
     from choose.models.retrieval.passage_search import seconds_to_embed
-    from choose.tasks.answering import corpus_of
 
     corpus = corpus_of(plan.pools.dataset.task)
     classes = [find(c.strategy) for c in plan.candidates]
@@ -205,8 +193,6 @@ def plan_study(study: Study, file: object = None, rows: Tables | None = None) ->
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
-    from choose.study.candidates import check_constraints
-
     check_compute()
     read, home = read_study(study, rows), stored_in(file)
     study, pools = read.study, read.pools
@@ -221,9 +207,6 @@ def plan_study(study: Study, file: object = None, rows: Tables | None = None) ->
 
 
 def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
-    from choose.run.forecast import Pace, reach
-    from choose.study.spending_forecast import spending_of
-
     study, pools, paces = plan.study, plan.pools, dict[str, Pace]()
     for run in runs:
         paces.setdefault(run.trial.candidate, Pace()).add(run)

@@ -1,7 +1,6 @@
 """Audit a labelled set: read it and compute the facts; `report/check_words` says them."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -16,6 +15,7 @@ from choose.schema.base import Command
 from choose.schema.check import (
     FEW,
     Check,
+    Checked,
     Issue,
     Line,
     Step,
@@ -189,14 +189,6 @@ def _label_issues(facts: Facts) -> Iterator[Issue]:
 
 # Rows of the labelled set that are read; of more, a random sample is checked.
 MOST_ROWS = 200_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
-
-    record: Check
-    texts: Mapping[str, str]
 
 
 def check_set(

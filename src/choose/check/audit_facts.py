@@ -219,12 +219,6 @@ class Facts:
         ]
         return tuple(sorted(found, key=lambda field: (-field.filled, field.name)))
 
-    @cached_property
-    def invented(self) -> dict[str, set[str]]:
-        """Return by field the ids of rows with a value that is not in the text, where most are."""
-        taken = {f.name for f in self.fields if TAKEN <= (f.in_text or 0.0) < 1}
-        return {name: set(ids) for name, ids in self.absent.items() if name in taken}
-
     def _unlike(self) -> Iterator[Issue]:
         """Yield rows that are asked nearly the same and whose targets are unlike.
 
@@ -301,8 +295,11 @@ class Facts:
 
     def target_issues(self) -> Iterator[Issue]:
         yield from self._unlike()
+        # By field, the rows with a value that is not in the text, where most are.
+        taken = {f.name for f in self.fields if TAKEN <= (f.in_text or 0.0) < 1}
+        invented = {name: set(ids) for name, ids in self.absent.items() if name in taken}
         for e in self.all:
-            names = (name for name, ids in self.invented.items() if e.id in ids)
+            names = (name for name, ids in invented.items() if e.id in ids)
             yield from (Issue(row=e.id, kind="not in text", label=name) for name in names)
         task = self.dataset.task
         if not isinstance(task, Answering):

@@ -1,6 +1,7 @@
 """`choose compare` runs a study, `choose demo` on a sample; `choose score` runs no model."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,7 +91,7 @@ def run(
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
     from choose.api.compare import Interrupted, run_study
     from choose.api.plan import resolve
-    from choose.cli.console import Consent, check_outputs, inputs_of, say, show, stderr
+    from choose.cli.console import ask_consent, check_outputs, inputs_of, say, show, stderr
     from choose.report.terminal.live_progress import LiveProgress
     from choose.study.candidates import names_of
 
@@ -106,7 +107,8 @@ def run(
     gates.check(names_of(study))
     try:
         with Progress(stderr(), cli.started) as observer:
-            how: dict[str, Any] = {"observer": observer, "approve": Consent(yes)}
+            approve = partial(ask_consent, yes=yes)
+            how: dict[str, Any] = {"observer": observer, "approve": approve}
             outcome = run_study(study, config, out=out, started=cli.started, **how)
     except Interrupted as stop:
         say(str(stop))

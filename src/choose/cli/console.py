@@ -58,28 +58,22 @@ def print_record(record: str) -> None:
     typer.echo(harmless_json(record))
 
 
-class Consent:
-    """Print the plan of requests and ask for confirmation; `yes` confirms in advance."""
+def ask_consent(spending: Spending, yes: bool) -> None:
+    """Print the plan of requests and return if they may be sent; `yes` confirms in advance."""
+    from choose.errors import StudyError
+    from choose.report.terminal.plan_page import plan_lines
 
-    def __init__(self, yes: bool) -> None:
-        self.yes = yes
-
-    def __call__(self, spending: Spending) -> None:
-        """Return if the requests may be sent."""
-        from choose.errors import StudyError
-        from choose.report.terminal.plan_page import plan_lines
-
-        for line in plan_lines(spending):
-            say(line)
-        if self.yes:
-            return
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise StudyError(
-                "Nothing was sent: confirming the plan above needs a terminal. Read the plan and "
-                "add --yes."
-            )
-        if not typer.confirm("Send these requests?", err=True):
-            raise StudyError("Nothing was sent: you declined.")
+    for line in plan_lines(spending):
+        say(line)
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise StudyError(
+            "Nothing was sent: confirming the plan above needs a terminal. Read the plan and "
+            "add --yes."
+        )
+    if not typer.confirm("Send these requests?", err=True):
+        raise StudyError("Nothing was sent: you declined.")
 
 
 def check_outputs(

@@ -258,25 +258,22 @@ def guess_notes(roles: Roles) -> Iterator[str]:
 
 def columns_of_labels(table: pl.DataFrame, section: DataSection, roles: Roles) -> list[str]:
     """Return a sentence on columns without a role that hold labels alone; empty for none."""
-    cells = {name: _distinct(table[name]) for name in table.columns if name != ROW}
+    columns = [table[name] for name in table.columns if name != ROW]
+    plain = [c for c in columns if c.dtype in (pl.String, pl.Boolean) or c.dtype.is_integer()]
+    cells = {c.name: {*map(str, c.unique().drop_nulls())} - {""} for c in plain}
     labels = cells.get(roles.label, set())
     free = [name for name in cells if name not in roles.named and len(cells[name]) > 1]
     if not (found := [name for name in free if cells[name] <= labels]) or section.path is None:
         return []
     # Other names cannot be written after --answers; without it, score looks at all columns.
-    plain = not any(mark in name for name in found for mark in ",=")
-    answers = ("--answers", ",".join(found)) if plain else ()
+    nameable = not any(mark in name for name in found for mark in ",=")
+    answers = ("--answers", ",".join(found)) if nameable else ()
     known = section.label_column is None and "label" not in roles.by_content
     gold = () if known else ("--gold", roles.label)
     score = shlex.join(["choose", "score", section.path, *answers, *gold])
     many, names = len(found) > 1, listed([*map(quoted, found)])
     told = f"Column{'s' * many} {names} hold{'s' * (not many)} only labels."
     return [f"{told} If these are a model's answers, score them: {score}"]
-
-
-def _distinct(column: pl.Series) -> set[str]:
-    plain = column.dtype in (pl.String, pl.Boolean) or column.dtype.is_integer()
-    return {*map(str, column.unique().drop_nulls())} - {""} if plain else set()
 
 
 def unread_passage(table: pl.DataFrame, roles: Roles) -> str | None:

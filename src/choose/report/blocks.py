@@ -704,14 +704,9 @@ def money(decision: Decision, say: Say) -> Iterator[Block]:
             "candidate": named[card.candidate],
             "training": DASH if cost.fit_seconds is None else duration(cost.fit_seconds),
             "1,000 answers": DASH if cost.ms_per_item is None else duration(cost.ms_per_item),
-            **{
-                head: DASH if usd is None else dollars(usd)
-                for head, usd in (
-                    ("$ per 1,000", cost.usd_per_1k),
-                    ("$ to train", cost.training_usd),
-                    ("$ a year", cost.total_usd),
-                )
-            },
+            "$ per 1,000": dollars(cost.usd_per_1k),
+            "$ to train": dollars(cost.training_usd),
+            "$ a year": dollars(cost.total_usd),
             **({"indexing": duration(cost.index_seconds)} if cost.index_seconds else {}),
             "MB on disk": figure(cost.artefact_mb),
             "tokens in": figure(cost.tokens_in),

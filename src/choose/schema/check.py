@@ -1,7 +1,8 @@
 """`check.json`, schema 1: everything that the audit of a labelled set says."""
 
+from collections.abc import Mapping
 from math import inf
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from choose.formatting import plural
 from choose.schema.base import Command, File, Record
@@ -258,3 +259,10 @@ class Check(File):
     def answers(self) -> str:
         """Return what the answers are: the number of labels, or else the kind of task."""
         return self.kind if self.balance is None else plural(len(self.balance.counts), "label")
+
+
+class Checked(NamedTuple):
+    """The audit of a labelled set, and the texts of its rows, which the record does not hold."""
+
+    record: Check
+    texts: Mapping[str, str]

@@ -234,11 +234,6 @@ class Spending:
     limit: float | None = None
 
     @property
-    def needs_consent(self) -> bool:
-        """Return whether rows leave the machine or the study may cost money."""
-        return any(not bill.here or bill.usd is not None for bill in self.bills)
-
-    @property
     def usd(self) -> float | None:
         """Return dollars in all; None where an endpoint has no prices."""
         known = [bill.usd for bill in self.bills]

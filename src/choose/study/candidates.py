@@ -93,7 +93,11 @@ def candidates_of(study: Study, task: Task, labels: bool = True) -> ResolvedCand
     own = (one for section in _named(study) for one in by_model(section, study.models))
     named = {section.name or section.strategy for section in own}
     if named and not any(c.name in named for c in able):
-        raise _none_can_run({name: why for name, why in reasons.items() if name in named}, task)
+        refused = {name: why for name, why in reasons.items() if name in named}
+        suited = [name for name in default_strategies() if task.kind in kinds(name)]
+        others = ", ".join([name for name in suited if name not in refused] or suited)
+        why = " ".join(f"{name}: {reason}" for name, reason in [*refused.items()][:3])
+        raise StudyError(f"No candidate that is named can run. {why} Try one of: {others}.")
     fits = {c.name for c in candidates if task.kind in kinds(c.strategy)}
     if named - fits and named.issuperset(usual := default_strategies()):
         named.difference_update(usual)  # `-s all` asks for no strategy of another task
@@ -103,14 +107,6 @@ def candidates_of(study: Study, task: Task, labels: bool = True) -> ResolvedCand
         if why and name in named | fits
     )
     return ResolvedCandidates(candidates=tuple(able), refusals=refusals)
-
-
-def _none_can_run(reasons: Mapping[str, str | None], task: Task) -> StudyError:
-    """Return the error for a study of which no named candidate can run, with those that could."""
-    usual = [name for name in default_strategies() if task.kind in kinds(name)]
-    able = [name for name in usual if name not in reasons] or usual
-    why = " ".join(f"{name}: {reason}" for name, reason in [*reasons.items()][:3])
-    return StudyError(f"No candidate that is named can run. {why} Try one of: {', '.join(able)}.")
 
 
 def names_of(study: Study) -> tuple[str, ...]:

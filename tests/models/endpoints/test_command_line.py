@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from choose.cli.console import Consent
+from choose.cli.console import ask_consent
 from choose.conformance import WORDS_OF
 from choose.errors import StudyError
 from choose.schema.plan import Bill, Spending
@@ -149,15 +149,14 @@ SPENDING = Spending(
 
 
 @pytest.mark.parametrize("agreed", [True, False])
-def test_at_a_terminal_a_person_is_asked(agreed, monkeypatch, capsys):
+def test_at_a_terminal_a_person_is_asked(refusal, agreed, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", Terminal(sys.stdin))
     monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
     monkeypatch.setattr("typer.confirm", lambda *a, **k: agreed)
     if agreed:
-        Consent(False)(SPENDING)
+        ask_consent(SPENDING, yes=False)
     else:
-        with pytest.raises(StudyError, match="you declined"):
-            Consent(False)(SPENDING)
+        assert "you declined" in refusal(StudyError, ask_consent, SPENDING, yes=False)
     said = capsys.readouterr().err
     assert "up to 10 requests to api.example" in said
     assert "dollars unknown: it has no prices" in said

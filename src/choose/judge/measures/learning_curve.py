@@ -202,12 +202,6 @@ class Resamples:
         names, place = np.unique(np.asarray(self.clusters), return_inverse=True)
         return rng.exponential(size=(REPLICATES, len(names)))[:, place]
 
-    @cached_property
-    def family_quantiles(self) -> Floats:
-        """Return (replicates,) uniform numbers that select a family of curves."""
-        places = (np.arange(REPLICATES) + 0.5) / REPLICATES
-        return np.random.default_rng(1).permutation(places)
-
     def draw(self, name: int) -> Floats:
         """Return (replicates,) standard normal multipliers of a repetition."""
         return np.random.default_rng((2, name)).standard_normal(REPLICATES)
@@ -294,7 +288,9 @@ def members(points: CurvePoints, name: str, resamples: Resamples, labels: Floats
     stray = STRAY * resamples.normal(name, "stray")[:, None] * np.maximum(np.log2(beyond), 0.0)
     each = np.clip(np.stack(curves) + stray, 0.0, 1.0)
     limits = np.cumsum(shares / shares.sum())[:-1]
-    chosen = np.searchsorted(limits, resamples.family_quantiles)
+    # (replicates,) uniform numbers that select a family of curves.
+    places = np.random.default_rng(1).permutation((np.arange(REPLICATES) + 0.5) / REPLICATES)
+    chosen = np.searchsorted(limits, places)
     return np.asarray(each[chosen, np.arange(REPLICATES)])
 
 

@@ -400,19 +400,16 @@ def settings_of(candidate: CandidateScores) -> tuple[SettingPoint, ...]:
     own = tables.pop("", None)
     if own is None:
         return ()
-    points = []
-    for name, table in tables.items():
-        change = compare(Side(table, candidate.repeats), Side(own, candidate.repeats))
-        if change is not None:
-            points.append(
-                SettingPoint(
-                    setting=name,
-                    wording=_is_wording(candidate, table, own),
-                    change=estimate_of(change),
-                    rows=change.rows,
-                )
-            )
-    return tuple(points)
+    return tuple(
+        SettingPoint(
+            setting=name,
+            wording=_is_wording(candidate, table, own),
+            change=estimate_of(change),
+            rows=change.rows,
+        )
+        for name, table in tables.items()
+        if (change := compare(Side(table, candidate.repeats), Side(own, candidate.repeats)))
+    )
 
 
 def _is_wording(candidate: CandidateScores, table: ScoreTable, own: ScoreTable) -> bool:

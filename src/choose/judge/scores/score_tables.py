@@ -314,16 +314,7 @@ def study_scores(evidence: Evidence, metric: str = DEFAULT) -> StudyScores:
     for run in evidence.runs:
         by_candidate[run.trial.candidate].append(run)
     measured = [
-        replace(
-            _measured(
-                info,
-                by_candidate[info.name],
-                evidence.taught_rows if info.taught else evidence.pool_rows,
-                rows,
-            ),
-            scenario_runs=tuple(run for run in by_candidate[info.name] if not _plain(run)),
-            all_rows=all_rows,
-        )
+        replace(_measured(info, by_candidate[info.name], evidence, rows), all_rows=all_rows)
         for info in evidence.candidates
     ]
     return StudyScores(
@@ -360,8 +351,9 @@ def _joined(evidence: Evidence) -> Items:
 
 
 def _measured(
-    info: CandidateInfo, runs: Sequence[Run], whole: Sequence[int], rows: ScoredRows
+    info: CandidateInfo, runs: Sequence[Run], evidence: Evidence, rows: ScoredRows
 ) -> CandidateScores:
+    whole = evidence.taught_rows if info.taught else evidence.pool_rows
     full = _largest_pool(runs)
     cells: dict[tuple[str, float, int], list[Run]] = defaultdict(list)
     for run in filter(_plain, runs):
@@ -385,6 +377,7 @@ def _measured(
         sizes={size: t for (v, rate, size), t in tables.items() if size and not v and not rate},
         errors=_errors(runs),
         failures=sum(bool(run.error) for run in cells[main]),
+        scenario_runs=tuple(run for run in runs if not _plain(run)),
     )
 
 

@@ -209,14 +209,10 @@ def _division(data: Dataset) -> str:
     )
 
 
-# Parts of a study that are called otherwise where answers are no labels.
-WITHOUT_LABELS = {"a new class": "a new field"}
-
-
 def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
-    called = {} if plan.dataset.task.labels else WITHOUT_LABELS
-    if plan.dataset.task.kind == "multilabel":
-        called = {**called, "a new class": "a new label"}
+    task = plan.dataset.task
+    new = "a new label" if task.kind == "multilabel" else "a new field"
+    called = {} if task.labels else {"a new class": new}
     for round, seconds in zip(plan.rounds, plan.reach.seconds, strict=True):
         compared = round.part == COMPARISON
         told = {name: DASH if s is None else duration(s) for name, s in seconds.items()}
