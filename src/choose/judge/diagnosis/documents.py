@@ -96,9 +96,7 @@ def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Estimate | No
 
 
 def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
-    table = candidate.main
-    common = _common(evidence, table) if table is not None else None
-    if table is None or common is None:
+    if (table := candidate.main) is None or (common := _common(evidence, table)) is None:
         return None
     one = _reads_one(table, common)
     among = common.scores[GOLD if one else AMONG_OTHERS]
@@ -153,9 +151,7 @@ def largest_shares(losses: Mapping[str, Floats], documents: Sequence[str]) -> di
     return {name: float(won / RESAMPLES) for name, won in zip(losses, winners, strict=True)}
 
 
-def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
-    if table is None:
-        return None
+def _common(evidence: Evidence, table: ScoreTable) -> _Common | None:
     tables = view_tables(table, controls=True)
     if any(control not in tables for control in CONDITIONS):
         return None
