@@ -384,6 +384,16 @@ def test_nothing_begins_after_the_end(tmp_path: Path) -> None:
     assert {x.reason for x in left.all()} == {"out-of-time"}
 
 
+def test_first_answers_take_from_what_is_left_for_repetitions(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    every, one.rounds = one.rounds, one.rounds[:1]
+    one.run()
+    one.rounds = every
+    one.run(budget=Budget(100.0, started=time.perf_counter() - 93.0))
+    assert one.rows("steady") == {(0, 250): 140}, "at least a hundred, by the fit that there is"
+    assert sum(one.rows("tfidf").values()) > 700
+
+
 def test_time_that_is_waited_for_consent_does_not_count() -> None:
     budget = Budget(10.0, started=time.perf_counter() - 8.0)
     with budget.paused():

@@ -14,7 +14,7 @@ from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.budget import Budget
 from choose.run.forecast import State
-from choose.run.requests import RESERVE, Requests, Summary
+from choose.run.requests import FIRST_ROWS, RESERVE, Requests, Summary
 from choose.run.worker import Executor, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing
 from choose.store.store import Store
@@ -27,9 +27,6 @@ LEAST_CHANCE = 0.02
 
 # Seconds of a fit that is made even for a candidate that is behind.
 SHORT_FIT = 2.0
-
-# Test rows that the likeliest member of every family answers before it can be left behind.
-ROWS_OF_A_FAMILY = 100
 
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
@@ -318,7 +315,7 @@ class Loop:
             stays = chances.worth_asking or (state.name == chances.named and whole)
             # It would need another fit to answer more than the rows of the first fold.
             state.behind = behind and (state.pace.fit(most) or 0.0) > SHORT_FIT
-            few = min(ROWS_OF_A_FAMILY, first) if state.behind else ROWS_OF_A_FAMILY
+            few = min(FIRST_ROWS, first) if state.behind else FIRST_ROWS
             if rows < few and (open_yet or state is best.get(state.family)):
                 continue
             if behind or not stays:

@@ -18,8 +18,12 @@ from choose.types import Family, Run
 # Pools of folds are as large within this share of their rows.
 ALIKE = 0.95
 
-# Share of the budget that fits of the comparison leave for repetitions and what follows them.
+# Share of the budget that the comparison leaves for repetitions and what follows them.
 RESERVE = 0.1
+
+# Test rows that take from this share if need be, and that the likeliest member of every family
+# answers before it can be left behind.
+FIRST_ROWS = 100
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
 MOST_TOGETHER, ATTEMPTS = 10, 2
@@ -141,7 +145,7 @@ class Requests:
         # Cheaper members of the family answer all their rows first.
         rests = (s.rest for s in self.states.values() if s.family == state.family)
         owed = sum(rest for rest in rests if rest < state.rest) if slow and fits else 0.0
-        reserve = RESERVE if slow else 0.0
+        reserve = RESERVE if slow and (fits or state.rows >= FIRST_ROWS) else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
             if half := len(jobs) // 2:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.run.loop import ROWS_OF_A_FAMILY
+from choose.run.requests import FIRST_ROWS
 from support.chat_server import (
     RIGHT,
     Mix,
@@ -26,7 +26,7 @@ from support.endpoint_studies import bench, words_rule
 pytestmark = pytest.mark.slow(seconds=8)
 
 # Words do better than the server, which is left behind once it has answered so many rows.
-ASKED = ROWS_OF_A_FAMILY
+ASKED = FIRST_ROWS
 
 
 def test_faults_change_no_answer_and_nothing_is_paid_twice(tmp_path: Path) -> None:
