@@ -298,6 +298,7 @@ def test_a_single_slow_step_and_longer_texts_change_nothing(machine):
 )
 def test_steps_that_are_slow_on_average_are_taken_on_fewer_threads(machine, one, both):
     made, steps = machine({1: one, 2: 1.0}), TimedSteps()
+    made.run(steps, 20)
     for n in range(400):
         made.seconds = {1: one, 2: both[n % len(both)]}
         made.run(steps, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from choose.judge.decision import chance
 from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.chance import (
     LIKELY,
@@ -77,11 +78,18 @@ def test_of_four_families_a_low_chance_is_stated_higher_and_all_others_lower() -
     assert replace(said, families=few).stated == few
 
 
-def test_where_likely_ones_read_a_part_no_chance_is_corrected() -> None:
+def test_where_likely_ones_read_a_part_no_chance_is_corrected(monkeypatch) -> None:
+    """Nor is a forecast, unless they will have learned from all by then."""
     seen = study([majority(), probe(0.8), prompt(0.8), retrieval(0.8), lora(0.8)], 200, 3)
     runs = [replace(run, shortened={SHARE_READ: 0.1}) for run in seen.runs]
-    whole, part = found(seen), found(replace(seen, runs=tuple(runs)))
-    assert (whole.learned, part.learned, part.stated) == (True, False, part.families)
+    part = replace(seen, runs=tuple(runs))
+    said = found(part)
+    assert (found(seen).learned, said.learned, said.stated) == (True, False, said.families)
+    monkeypatch.setattr(chance, "corrected", np.zeros_like)
+    planned = whole(part)
+    learned = {name: own._replace(labels=10_000) for name, own in planned.items()}
+    forecast = [found(part, plan).later for plan in (planned, learned)]
+    assert [bool(later and later.chance) for later in forecast] == [True, False]
 
 
 def test_of_four_families_a_low_chance_is_right_as_often_as_stated_in_simulated_studies() -> None:

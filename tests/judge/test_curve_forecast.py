@@ -283,7 +283,7 @@ def test_each_doubling_removes_the_usual_share_of_errors_where_nothing_else_is_k
     assert gain.mean == pytest.approx(0.4 * (1 - 0.84**2))
     assert sqrt(gain.variance) == pytest.approx(0.06481, abs=0.00001)
     now = Estimate(value=0.6, low=0.5, high=0.7, estimand="")
-    found = promised_score(one, now, rate=USUAL)
+    found = promised_score(now, gain)
     assert found.value == pytest.approx(0.71776)
     assert found.value - (found.low or 0) == pytest.approx(0.16166, abs=0.00001)
     for none in (learner(SIXTY, 1_000, 1_000), learner(SIXTY, 0, 1_000)):

@@ -428,6 +428,8 @@ def test_a_fit_that_was_shortened_says_little_of_more_rows(tmp_path: Path) -> No
         pace.add(Run(trial=trial, fit_seconds=1.0, shortened=steps))
         seconds[shortened] = pace.fit(2 * trial.train_size)
     assert (seconds[False], seconds[True]) == (pytest.approx(2.0), pytest.approx(4.0))
+    pace.add(Run(trial=replace(trial, train_size=4 * trial.train_size), fit_seconds=50.0))
+    assert pace.fit(8 * trial.train_size) == pytest.approx(100.0), "it tells no growth either"
 
 
 def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:

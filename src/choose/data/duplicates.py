@@ -16,9 +16,9 @@ from choose.types import Example
 # least: nearly all long texts share some rare word.
 NEAR, _SHARED = 0.9, 0.2
 
-# Templates make millions of pairs. To bound memory: rows whose pairs are sought at a time, pairs
-# whose cosines are computed at a time, and edges that are added to the graph at a time.
-_ROWS = 500
+# Templates make millions of pairs. To bound memory: rows whose pairs are sought at a time, and
+# products of such rows; pairs whose cosines are computed, and edges that are added to the graph.
+_ROWS, _CELLS = 500, 20_000_000
 _PAIRS = 50_000
 _EDGES = 1_000_000
 
@@ -176,8 +176,9 @@ def _heads(vectors: Any, length: float) -> Any:
 def _candidates(heads: Any) -> Iterator[Pairs]:
     """Yield the pairs i < j of rows whose heads add enough, in bounded portions."""
     transposed = heads.T.tocsr()
-    for start in range(0, heads.shape[0], _ROWS):
-        shared = (heads[start : start + _ROWS] @ transposed).tocoo()
+    rows = max(1, min(_ROWS, _CELLS // heads.shape[0]))
+    for start in range(0, heads.shape[0], rows):
+        shared = (heads[start : start + rows] @ transposed).tocoo()
         enough = shared.data >= _SHARED - 1e-9
         first, second = shared.coords[0][enough] + start, shared.coords[1][enough]
         pairs = np.stack([first, second], axis=1, dtype=np.int32)[first < second]

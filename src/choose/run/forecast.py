@@ -66,10 +66,11 @@ class Pace:
             self.answer = (run.predict_seconds or 0.0) / count
 
     def fit(self, rows: int) -> float | None:
-        """Return the seconds of a fit as the last two grew; None before the first."""
+        """Return the seconds of a fit as the last two whole ones grew; None before the first."""
         if not self.fits:
             return None
-        *before, last = sorted(self.fits)
+        last = max(self.fits)
+        before = sorted({*self.fits} - self.cut - {last})
         power = self.growth
         if before and min(self.fits[before[-1]], self.fits[last]) > 0:
             grown = log(self.fits[last] / self.fits[before[-1]]) / log(last / before[-1])

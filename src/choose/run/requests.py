@@ -18,11 +18,11 @@ from choose.types import Family, Run
 # Pools of folds are as large within this share of their rows.
 ALIKE = 0.95
 
-# Share of the budget that the comparison leaves for repetitions and what follows them.
+# Share of the budget that is left for repetitions and what follows them when a fit of the
+# comparison begins, or answers beyond the first rows of a candidate.
 RESERVE = 0.1
 
-# Test rows that take from this share if need be, and that the likeliest member of every family
-# answers before it can be left behind.
+# The first rows, which the likeliest member of every family answers before it can be left behind.
 FIRST_ROWS = 100
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.

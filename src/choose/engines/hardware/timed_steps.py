@@ -100,13 +100,14 @@ class TimedSteps:
         near = [count for count, pace in paces.items() if pace <= CLEARLY * paces[best]]
         rounds = len(self._tried[most])
         if best != most and rounds < (ROUNDS if most in near else 2):
-            self._turns = [*dict.fromkeys([most, *near])]
+            self._turns = [*dict.fromkeys([*self._counts[:2], *near])]
             return
         self._settle(best, paces)
         self._lost = sum(
-            (paces[count] - paces[best]) * work
+            max(0.0, pace - paces[best]) * work
             for count, some in self._tried.items()
-            for _, work in some
+            for pace, work in some
+            if count != best
         )
 
     def _settle(self, count: int, paces: dict[int, float]) -> None:

@@ -342,9 +342,7 @@ class _Question:
 
     def with_unseen(self, stated: Chances, later: Outlook | None) -> Chances:
         """Return chances that count what a search of a part cannot tell; `later` does already."""
-        gains, own = promised_gains(self.candidates.every).items(), stated.candidates
-        wide = [n for n, gain in gains if own[n] >= MAY_BE and gain.variance > ASSUMED_SD**2]
-        stated = replace(stated, later=later, learned=not wide)
+        stated = replace(stated, later=later, learned=self.learned(stated.candidates))
         if self.candidates.scores.searched is None:
             return stated
         families = self.unseen(np.array([*stated.families.values()])).tolist()
@@ -354,6 +352,13 @@ class _Question:
             candidates={name: (1 - UNSEEN) * own for name, own in stated.candidates.items()},
         )
 
+    def learned(
+        self, own: Mapping[str, float], planned: Mapping[str, Whole] = MappingProxyType({})
+    ) -> bool:
+        """Return whether no gain by labels left is a greater doubt than fits are, now or then."""
+        gains = promised_gains(self.candidates.every, {n: w.labels for n, w in planned.items()})
+        return all(own[n] < MAY_BE or g.variance <= ASSUMED_SD**2 for n, g in gains.items())
+
     def unseen(self, chances: Floats) -> Floats:
         """Return (..., families) chances with what a part of the passages cannot tell of all."""
         if self.candidates.scores.searched is None:
@@ -361,7 +366,7 @@ class _Question:
         even = UNSEEN / len(self.families)
         return (even + (1 - UNSEEN) * chances).clip(max=SURE - 0.01)
 
-    def outlook(self, stated: Chances, planned: Collection[str]) -> Outlook | None:
+    def outlook(self, stated: Chances, planned: Mapping[str, Whole]) -> Outlook | None:
         """Return what is expected to be said once all that is planned, if anything, was measured.
 
         Fewer points are looked at than for what is stated: so what is calculated alike for now and
@@ -377,7 +382,8 @@ class _Question:
         words = _words(self.unseen(chances + then.shares - now.shares))
         moved = (then.family != now.family) | (words != _words(self.unseen(chances))).any(axis=-1)
         chance = self.unseen(then.shares)[np.arange(len(then.family)), then.family]
-        chance = corrected(chance) if len(self.families) == len(FAMILIES) else chance
+        if len(self.families) == len(FAMILIES) and self.learned(stated.candidates, planned):
+            chance = corrected(chance)
         loss = float(then.loss.mean())
         removed = float(now.loss[0]) - loss
         return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))

@@ -26,8 +26,8 @@ from choose.judge.measures.scorecard import drop_of, losses_by_source
 from choose.judge.scores.promised_score import (
     OF_SETS,
     promised_gain,
+    promised_gains,
     promised_score,
-    rates_by_others,
     rows_read,
 )
 from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
@@ -189,8 +189,8 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
         names, promised = tuple(c.info.name for c in own), None
         told = names == (case.named,) or any(rows_read(c.pool, c.main) > rows for c in best)
         if len(own) == 1 and own[0].info.family in likely and told:
-            rate, now = rates_by_others(candidates.every)[names[0]], candidates.accuracies[names[0]]
-            promised = promised_score(own[0], now, rate=rate)
+            now = candidates.accuracies[names[0]]
+            promised = promised_score(now, promised_gains(candidates.every)[names[0]])
             promised = promised if promised.value - now.value >= case.margin else None
         whole = own[0].whole
         yield Caveat(code="part-of-labels", names=names, rows=rows, whole=whole, promised=promised)

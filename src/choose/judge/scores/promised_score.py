@@ -89,17 +89,26 @@ def promised_gains(
 ) -> dict[str, Normal]:
     """Return the `promised_gain` of each candidate, by name, as all curves tell it."""
     rates = rates_by_others(candidates)
-    named = {c.info.name: c for c in candidates}
-    return {n: promised_gain(c, rates[n], learned=learned.get(n, 0)) for n, c in named.items()}
+    floors = (c.main.right for c in candidates if c.main is not None and c.info.floor)
+    least = max((float(np.nanmean(right)) for right in floors), default=0.0)
+    return {
+        name: promised_gain(c, rates[name], learned=learned.get(name, 0), floor=least)
+        for c in candidates
+        if (name := c.info.name)
+    }
 
 
-def promised_gain(candidate: CandidateScores, rate: Normal, *, learned: int = 0) -> Normal:
+def promised_gain(
+    candidate: CandidateScores, rate: Normal, *, learned: int = 0, floor: float = 0.0
+) -> Normal:
     """Return what the labels add that a candidate has not learned from.
 
     Args:
         candidate: who answered some rows or none.
         rate: share of errors that a doubling removes, by all but its own curve.
         learned: from how many rows it will have learned, where they are more than now.
+        floor: score of the best reference. Who is right less often has not learned yet what an
+            answer looks like, and its score bounds no doubt.
     """
     pool = max(rows_read(candidate.pool, candidate.main), learned)
     if candidate.main is None or not candidate.info.learns or not 0 < pool < candidate.whole:
@@ -113,16 +122,16 @@ def promised_gain(candidate: CandidateScores, rate: Normal, *, learned: int = 0)
     mean, variance = _joined([rate, seen]) if seen else rate
     kept, sd = 1 - min(max(mean, 0.0), 0.9), sqrt(variance + DRIFT**2)
     near = min(doublings, REACH)
-    most, soonest = (score * (MOST_GROWTH**n - 1) for n in (doublings, near))
+    most = max(score, floor) * (MOST_GROWTH**doublings - 1)
+    soonest = score * (MOST_GROWTH**near - 1)
     goes_on, stops = min(errors * (1 - kept**doublings), most), errors * (1 - kept**near)
     gain = min((goes_on + stops) / 2, soonest)
     wide = errors * doublings * kept ** (doublings - 1) * sd
     return Normal(gain, min(wide, max(WIDEST * most, few)) ** 2 + (goes_on - gain) ** 2)
 
 
-def promised_score(candidate: CandidateScores, now: Estimate, *, rate: Normal) -> Estimate:
+def promised_score(now: Estimate, gain: Normal) -> Estimate:
     """Return the score promised with all labels; the 95 % band is of that `now` and the gain."""
-    gain = promised_gain(candidate, rate)
     assert now.low is not None
     assert now.high is not None
     value, wide = now.value + gain.mean, 1.96 * sqrt(gain.variance)
