@@ -104,10 +104,9 @@ class TimedSteps:
             return
         self._settle(best, paces)
         self._lost = sum(
-            max(0.0, pace - paces[best]) * work
+            (paces[count] - paces[best]) * work
             for count, some in self._tried.items()
-            for pace, work in some
-            if count != best
+            for _, work in some
         )
 
     def _settle(self, count: int, paces: dict[int, float]) -> None:
