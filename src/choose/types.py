@@ -321,7 +321,7 @@ class Trial:
 # The view of the rows as they are.
 CLEAN = ("clean", 0)
 
-# What a fit that time cut short says of itself, where it did not read all its rows once.
+# What a fit that time cut short says of itself: by the steps that it made of those planned.
 SHARE_READ = "share of its rows that were read"
 
 
@@ -358,7 +358,7 @@ class Run:
 
     @property
     def share_read(self) -> float:
-        """Return the share of its training rows that the fit has read."""
+        """Return the share of its training rows that the fit has read as often as planned."""
         return self.shortened.get(SHARE_READ, 1.0)
 
 

@@ -80,8 +80,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
     finally:
         release_memory()
     for run in runs:
-        read = run.step * run.schedule.batch_size / max(1, len(run.rows))
-        decided_in_time(SHARE_READ, min(1.0, read) if run.planned_steps else 1.0, 1.0)
+        decided_in_time(SHARE_READ, run.step / (run.planned_steps or run.step or 1), 1.0)
         run.restore_best()
         run.finish_check()
 

@@ -358,6 +358,8 @@ def _measured(
     cells: dict[tuple[str, float, int], list[Run]] = defaultdict(list)
     for run in filter(_plain, runs):
         trial = run.trial
+        if not info.given and trial.train_size > full.get(trial.fold, trial.train_size):
+            continue  # it read fewer of these rows
         largest = info.given or trial.train_size == full.get(trial.fold)
         size = 0 if largest else trial.train_size
         rate = trial.scenario.rate if trial.scenario.kind == "noise" else 0.0
@@ -382,15 +384,17 @@ def _measured(
 
 
 def _largest_pool(runs: Sequence[Run]) -> dict[int, int]:
-    """Return by fold the rows of the largest pool that a candidate learned from.
+    """Return by fold the rows of the pool of which a candidate read most, the larger of equals.
 
     Folds in which it learned from far fewer are none of these: only their smaller pools count.
     """
-    full: dict[int, int] = {}
+    most: dict[int, tuple[float, int]] = {}
     for run in runs:
         trial = run.trial
         if trial.scenario.kind == "standard" and not trial.variant and CLEAN in run.answers:
-            full[trial.fold] = max(full.get(trial.fold, 0), trial.train_size)
+            read = run.share_read * trial.train_size
+            most[trial.fold] = max(most.get(trial.fold, (0.0, 0)), (read, trial.train_size))
+    full = {fold: size for fold, (_, size) in most.items()}
     return full or {run.trial.fold: run.trial.train_size for run in runs}
 
 
