@@ -105,7 +105,7 @@ def test_a_score_stands_once_in_a_row_of_the_table(score: float, told: bool) -> 
     [
         (
             "retrieval",
-            "has 60 % against 72 % on equal rows, but reached 90 % with all training rows.",
+            "has 60 % against 72 % on equal rows, but reached 90 % with 200 training rows.",
         ),
         (
             "lora",
@@ -129,13 +129,22 @@ def test_who_leads_and_is_not_named_is_said(name: str, said: str) -> None:
         card.model_copy(update=gap | score) if card.candidate == name else card
         for card in found.scorecards
     ]
-    learned = (
-        Caveat(code="part-of-labels", names=(one,), rows=rows, whole=400)
-        for one, rows in (("probe", 300), ("lora", 100))
-    )
-    found = decisions.changed(found, caveats=tuple(learned))
+    learned = {"probe": 300, "lora": 100, "retrieval": 200}
+    cards = [one.model_copy(update={"learned": learned.get(one.candidate)}) for one in cards]
     found = found.model_copy(update={"scorecards": tuple(cards)})
     assert [one for one in words.doubts(found) if one.endswith(said)]
+
+
+@pytest.mark.parametrize(("usable", "who"), [(True, "Fine-tuning"), (False, "Fine-tuning (lora)")])
+def test_who_is_likelier_than_the_named_one_is_said_with_why_it_is_not_named(usable, who) -> None:
+    """ "Gives up more if it is not", of a family that no reference is below."""
+    found = decisions.answered()
+    facts = {"usable": usable, "shares": {"lora": 0.4 if usable else 0.6}}
+    every = tuple(one.model_copy(update=facts) for one in found.verdict.families)
+    odds = dict.fromkeys(found.verdict.chance, 0.0) | {"baseline": 0.4, "fine-tuning": 0.6}
+    why = "gives up more if it is not." if usable else "is not shown yet to beat a reference."
+    said = f"{who} is more likely (60 %) to be the right choice, but {why}"
+    assert said in words.doubts(decisions.changed(found, families=every, chance=odds))
 
 
 @pytest.mark.parametrize(

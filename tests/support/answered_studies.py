@@ -1,7 +1,7 @@
 """Studies as evidence, by hand: scripted answers, and probabilities for the label audit."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,31 @@ def _run_of(p: ScriptedCandidate, ids: tuple[str, ...]) -> Run:
         fit_seconds=p.seconds,
         predict_seconds=p.seconds * len(ids) / 1000,
     )
+
+
+def cut(seen: Evidence, name: str, rows: int) -> Evidence:
+    """Return the study in which a candidate answered the first rows only."""
+    kept = set(seen.items.ids[:rows])
+
+    def shorter(run: Run) -> Run:
+        if run.trial.candidate != name:
+            return run
+        asked = run.asked["clean", 0]
+        places = [i for i, id in enumerate(asked) if id in kept]
+        answers = run.answers["clean", 0]
+        short = replace(
+            answers,
+            outputs=tuple(answers.outputs[i] for i in places),
+            status=tuple(answers.status[i] for i in places),
+            scores=None if answers.scores is None else answers.scores[places],
+        )
+        return replace(
+            run,
+            answers={("clean", 0): short},
+            asked={("clean", 0): tuple(asked[i] for i in places)},
+        )
+
+    return replace(seen, runs=tuple(map(shorter, seen.runs)))
 
 
 def scores(labels: str, said: Said, sure: Sequence[float]) -> np.ndarray:

@@ -35,7 +35,7 @@ def judge(
         NothingToJudge: if no candidate answered a single row.
     """
     case = case_of(evidence, rule, left_out)
-    candidates, gates = case.candidates, gates_of(case)
+    candidates, gates = case.candidates, tuple(gates_of(case))
     cards = cards_of(evidence, candidates, case.named)
     return Decision(
         choose=version("choose-llm"),

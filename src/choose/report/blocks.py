@@ -44,7 +44,7 @@ from choose.schema.candidate_scorecard import (
     TextFigures,
 )
 from choose.schema.check import Check
-from choose.schema.decision import Decision, FamilyResult, Versus
+from choose.schema.decision import POSSIBLE, Decision, FamilyResult, Versus
 from choose.schema.diagnosis import LossSplit, best_first
 from choose.stats import Estimate
 from choose.tasks.metrics import metric_of
@@ -348,7 +348,7 @@ def families(decision: Decision) -> Iterator[Block]:
         for family in verdict.unmeasured
     ]
     rest = 1 - sum(verdict.chance.values())
-    if decision.chance is not None and rest >= words.POSSIBLE:
+    if decision.chance is not None and rest >= POSSIBLE:
         rows.append({"family": "none beats guessing", "chance": chance_cell(decision, rest)})
     # A figure of one candidate alone compares nothing.
     rare = [_found_head(one.label) for one in verdict.rare[:1]]

@@ -58,6 +58,7 @@ from choose.schema.decision import (
     CaveatCode,
     DatasetRecord,
     Decision,
+    FamilyResult,
     Gate,
     GateCode,
     Remark,
@@ -224,11 +225,11 @@ def _longest_prefix(text: str, width: int) -> str:
 
 # The answer, and how sure it is.
 
-# A family with less chance than this has no row, or no sentence; and a loss below this is none.
-POSSIBLE, SPOKEN_OF, NO_LOSS = 0.02, 0.05, 0.0005
+# A family with less chance than this has no sentence; and a loss below this is none.
+SPOKEN_OF, NO_LOSS = 0.05, 0.0005
 
-# Below so many rows, a share of rows is told as a count; a range as wide as this is not told.
-FEW, TOLD = 30, 0.5
+# Below so many rows, a share of rows is told as a count.
+FEW = 30
 
 # How an answer is meant.
 Mood = Literal["", "good", "bad", "wait"]
@@ -304,11 +305,8 @@ def _too_close(decision: Decision) -> str:
 
 def _nothing(decision: Decision, which: str = "here") -> str:
     """Say that nothing is usable, or reaches the target, and what is the best so far."""
-    noun, target, usable = (
-        score_noun(decision.goal),
-        decision.goal.get("target"),
-        decision.verdict.usable,
-    )
+    noun, usable = score_noun(decision.goal), decision.verdict.usable
+    target = decision.goal.get("target")
     if any(caveat.code == "none-within" for caveat in decision.verdict.caveats):
         return "Nothing here is within your limits."
     said = f"Nothing {which} is usable yet"
@@ -402,11 +400,8 @@ def doubts(decision: Decision) -> Iterator[str]:
         yield within
     if (decision.chance or 1.0) < SURE and not _too_close(decision):
         only = "only " * (NO_LOSS <= verdict.loss < SMALL_LOSS)
-        use = (
-            "Trained on all rows, it"
-            if decision.named in _learned_part(decision)
-            else "Using it now"
-        )
+        part = any(decision.named in c.names for c in verdict.caveats if c.code == PART)
+        use = "Trained on all rows, it" if part else "Using it now"
         yield f"{use} is expected to give up {only}{_points(verdict.loss)}."
     if verdict.kind == "fix-documents":
         count, rows = len(decision.without_evidence), plural(decision.dataset.test_rows, "question")
@@ -478,35 +473,37 @@ def _others(decision: Decision) -> Iterator[str]:
     verdict = decision.verdict
     if decision.chance is None:
         return
-    cards = {card.candidate: card for card in decision.scorecards}
-    best = [cards[f.best] for f in verdict.families if f.best in cards]
-    open_yet = [card.family for card in best if _on_equal_rows(decision, card)]
-    others = [family for family in verdict.chance if family != decision.family]
-    likely = [f for f in others if verdict.chance[f] >= SPOKEN_OF or f in open_yet]
-    for family in sorted(likely, key=lambda family: -verdict.chance[family]):
-        if family not in verdict.unmeasured:
-            yield from _may_be(decision, family)
-    new = [f for f in likely if f in verdict.unmeasured and verdict.kind != "incomplete"]
+    others = {*verdict.chance} - {decision.family, *verdict.unmeasured}
+    measured = [found for found in verdict.families if found.family in others]
+    for found in sorted(measured, key=lambda found: -verdict.chance[found.family]):
+        yield from filter(None, _may_be(decision, found))
+    likely = [f for f in verdict.unmeasured if verdict.chance.get(f, 0.0) >= SPOKEN_OF]
+    new = likely if verdict.kind != "incomplete" else []
     if new:
         told = [f"{called(decision, f)} ({chance(verdict.chance[f])} chance)" for f in new]
         yield f"Not measured, but perhaps the better choice: {listed(told)}."
 
 
-def _may_be(decision: Decision, family: str) -> Iterator[str]:
-    """Say how another family may be the one to use: for less, or as it scores more."""
+def _may_be(decision: Decision, found: FamilyResult) -> Iterator[str]:
+    """Say how another family may be the one to use: for less, or as it scores more.
+
+    It is named with the member that has most of its chance; where none has, without one.
+    """
     verdict, margin = decision.verdict, decision.goal.get("margin") or 0.0
-    best = next((f.best for f in verdict.families if f.family == family), None)
-    card = next((s for s in decision.scorecards if s.candidate == best), None)
-    odds, lead = verdict.chance[family], verdict.leads.get(family, 0.0)
+    most = next((n for n, share in found.shares.items() if share > 0.5), None)
+    card = next((s for s in decision.scorecards if s.candidate == (most or found.best)), None)
+    odds, lead = verdict.chance[found.family], verdict.leads.get(found.family, 0.0)
     cheapest_first = [*verdict.chance]
-    cheaper = cheapest_first.index(family) < cheapest_first.index(decision.family)
-    who, gap = upper(_named(decision, family, best)), card.difference if card else None
-    why = _on_equal_rows(decision, card) if card else ""
-    if odds < SPOKEN_OF and why:
-        yield f"{who}{why.removeprefix(': it')}."
+    cheaper = cheapest_first.index(found.family) < cheapest_first.index(decision.family)
+    who = upper(_named(decision, found.family, most if found.shares else found.best))
+    gap, why = card.difference if card else None, _on_equal_rows(decision, card) if card else ""
+    if odds < SPOKEN_OF:
+        yield f"{who}{why.removeprefix(': it')}." if why else ""
     elif odds > (decision.chance or 0.0):
         told = "to be the right choice, but gives up more if it is not"
-        if cheaper:
+        if not found.usable:
+            told = "to be the right choice, but is not shown yet to beat a reference"
+        elif cheaper:
             near = f"within {points(margin)} of {decision.named} at a lower cost"
             told = f"to come {near}, but gives up more if it does not"
         yield f"{who} is more likely ({chance(odds)}) {told}{why}."
@@ -532,22 +529,14 @@ def _on_equal_rows(decision: Decision, card: Scorecard) -> str:
     more = value - first > margin and value > own.accuracy.value and card.rows >= FEW
     if not (leads or more):
         return ""
-    learned = _learned_part(decision)
     best, score = (own, own.accuracy.value) if leads else (card, value)
     how = f"on its own {plural(best.rows, 'row')}"
-    if learned.keys() & {own.candidate, card.candidate}:
-        rows = learned.get(best.candidate)
-        how = f"with {f'{rows:,}' if rows else 'all'} training rows"
+    if best.learned and own.learned != card.learned:
+        how = f"with {best.learned:,} training rows"
     both, reached = f"{amount(first, noun)} against {amount(second, noun)}", amount(score, noun)
     if leads:
         return f": it leads on equal rows ({both}), but {own.candidate} reached {reached} {how}"
     return f": it has {both} on equal rows, but reached {reached} {how}"
-
-
-def _learned_part(decision: Decision) -> dict[str, int]:
-    """Return from how many training rows each candidate learned that learned from a part."""
-    parts = (one for one in decision.verdict.caveats if one.code == PART)
-    return {name: one.rows or 0 for one in parts for name in one.names}
 
 
 def _points(value: float) -> str:
@@ -632,16 +621,21 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
 def _learned(decision: Decision) -> str:
     """Say who learned from how many of the training rows, and what all of them may bring."""
     parts = [one for one in decision.verdict.caveats if one.code == PART]
-    names = listed([f"{listed(one.names)} from {one.rows or 0:,}" for one in parts])
+    alike: dict[int, list[str]] = {}
+    for one in parts:
+        alike.setdefault(one.rows or 0, []).extend(one.names)
+    said = listed([f"{listed(names)} from {rows:,}" for rows, names in alike.items()])
+    said = said.replace(" from ", " learned from ", 1)
     noun = score_noun(decision.goal)
-    known = [(listed(p.names), right(s, noun)) for p in parts if (s := _worth_telling(p))]
+    known = [(listed(one.names), right(one.promised, noun)) for one in parts if one.promised]
     each = [f"{name}{' may get' * (not n)} {score}" for n, (name, score) in enumerate(known)]
     promised = listed(each)
-    said = names.replace(" from ", " learned from ", 1)
     whole = f"{parts[0].whole or 0:,}" if parts else ""
     open_yet = ", so this may change" * ((decision.chance or 0.0) < SURE)
     then = f"; with all of them, {promised}" if promised else open_yet
-    return f"Of {whole} training rows, {said}{then}."
+    ended = listed([name for one in parts if one.ended for name in one.names])
+    again = f" Time ended the training of {ended}, which only a new study repeats." if ended else ""
+    return f"Of {whole} training rows, {said}{then}.{again}"
 
 
 def _blind(decision: Decision) -> str:
@@ -658,12 +652,6 @@ def _blind(decision: Decision) -> str:
     model = listed(sorted(map(short_model, models))) or "a small model"
     was = "was" if len(families) == 1 else "were"
     return f"{upper(listed(who))} with {model} {was}"
-
-
-def _worth_telling(caveat: Caveat) -> Estimate | None:
-    """Return the score that a caveat promises, unless its range says nothing."""
-    score = caveat.promised
-    return score if score and (score.high or 1) - (score.low or 0) < TOLD else None
 
 
 def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:
@@ -926,7 +914,7 @@ def _more_of(decision: Decision, step: Step) -> dict[str, str]:
         "rare": quoted(rare[0].label) if rare else "",
         "whose": f", as measured with {name}" if name != decision.named else "",
         "unread": f"It misses the evidence of {rows_named(missed[0], 8)}." if any(missed) else "",
-        "model": f"{'a stronger' if step.names else 'an'} {more['stronger']} ({more['flag']})",
+        "model": f"{'a stronger' * bool(name) or 'an'} {more['stronger']} ({more['flag']})",
         "uncounted": "; the chances leave it out" * (decision.chance is not None),
         "worth": _worth_trying(decision, step),
     }
@@ -950,7 +938,8 @@ def _surer(decision: Decision, step: Step) -> str:
         return ""
     if then < max(decision.verdict.chance.values()) + SURER:
         return ""
-    return f"{_more_time(minutes)} should make it about {chance(then)} sure"
+    told = chance(then)
+    return f"{_more_time(minutes)} should make it {'about ' * told[0].isdigit()}{told} sure"
 
 
 def _by_family(decision: Decision, names: Sequence[str]) -> str:
@@ -968,8 +957,7 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
 
 def _lacking(decision: Decision, step: Step) -> str:
     """Return what answers and training rows members in the table lack, or else who lacks some."""
-    shown = {family.best for family in decision.verdict.families}
-    own = {name: rows for name, rows in step.rows.items() if name in shown}
+    own = {name: rows for name, rows in step.rows.items() if name in step.names}
     if not own:
         return f"some rows of {_by_family(decision, [*step.rows])}"
     counts = {"answers": (max(own.values()), decision.dataset.test_rows)}
@@ -1001,10 +989,9 @@ def _worth_trying(decision: Decision, step: Step) -> str:
         return f"To be usable, it has to beat {floors[0]}{rows}." if floors else ""
     if (step.count or FEW) < FEW:
         return ""
-    own = (c for c in decision.verdict.caveats if c.names == (decision.named,))
-    if (ahead := next(map(_worth_telling, own), None)) is not None:
+    if any(c.promised for c in decision.verdict.caveats if c.names == (pick,)):
         # What it may get with all rows is what a model has to beat.
-        bar, rows, pick = ahead.value + margin, "", f"{pick} may get with all rows"
+        rows, pick = "", f"{pick} may get with all rows"
     more = f"{points(margin)} more than {pick}"
     return f"It is worth using if it gets over {scored(bar, noun)}{rows}, {more}."
 

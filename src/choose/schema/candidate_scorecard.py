@@ -298,6 +298,7 @@ class Scorecard(Record):
     Attributes:
         title: the name for readers, such as "words + logistic regression"; empty if it has none.
         rows: that this candidate answered; accuracies are comparable only at equal `rows`.
+        learned: training rows that it learned from; null where it learns from none.
         chosen: whether this is the candidate that is recommended, or to use for now.
         difference: accuracy of this candidate minus the chosen one on `common` rows; null for the
             chosen one, and where the two share no row.
@@ -318,6 +319,7 @@ class Scorecard(Record):
     model: str | None = None
     chosen: bool = False
     rows: int = 0
+    learned: int | None = None
     repetitions: int = 0
     accuracy: Estimate | None = None
     difference: Estimate | None = None

@@ -17,8 +17,9 @@ from choose.schema.plan import LeftOut
 from choose.stats import Estimate
 from choose.types import Kind
 
-# From these chances on a family is called sure, and likely; below, the question is open.
-SURE, LIKELY = 0.95, 0.80
+# From these chances on a family is called sure, and likely; below, the question is open. A family,
+# or a member, with less than the last one keeps no question open and is not spoken of.
+SURE, LIKELY, POSSIBLE = 0.95, 0.80, 0.02
 
 # So little is expected to be lost that no further minute is worth it.
 SMALL_LOSS = 0.005
@@ -169,11 +170,11 @@ class Caveat(Record):
     Attributes:
         code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
             ``part-of-documents``: all searched `rows` of the `whole` passages;
-            ``part-of-labels``: the members shown for families that learned from `rows` of the
-            `whole` training rows; ``failed``; ``small-model``: models that were prompted;
-            ``no-evidence``: a family whose small model is not shown to beat guessing, which says
-            nothing of it (`shares`: the two scores, on `rows`); ``may-have-seen``: candidates whose
-            model may know the test rows;
+            ``part-of-labels``: a member of the table, or that may be the one to use, which learned
+            from `rows` of the `whole` training rows; ``failed``; ``small-model``: models that were
+            prompted; ``no-evidence``: a family whose small model is not shown to beat guessing,
+            which says nothing of it (`shares`: the two scores, on `rows`); ``may-have-seen``:
+            candidates whose model may know the test rows;
             ``labels-hide-success``, ``target-open``; ``looks``: how often these rows were judged
             (`rows`); ``shift``: a label that is far more, or less, common among the test rows
             (`shares`: of training and test rows); ``leak``: test rows that the training file held
@@ -184,8 +185,9 @@ class Caveat(Record):
             ``usd-unknown``, ``host-unknown``: the named candidate may break a limit, as its time,
             its price or who serves it is not known.
         names: candidates, models, families or gates.
-        promised: the score that one such member promises with all training rows, where another
-            learned from more.
+        promised: the score that such a member promises with all training rows, where that is the
+            margin more; null where its range says nothing.
+        ended: whether time ended its fits on all of them, which are not made again.
     """
 
     code: CaveatCode
@@ -194,6 +196,7 @@ class Caveat(Record):
     shares: tuple[float, float] | None = None
     whole: int | None = None
     promised: Estimate | None = None
+    ended: bool = False
 
 
 StepKind = Literal[
@@ -216,11 +219,17 @@ class FamilyResult(Record):
     Attributes:
         best: the member to use, of least expected loss; null where none was measured.
         members: the measured members that read the text, the cheapest first.
+        shares: by member the part of the family's chance in which it is the best of the family;
+            what is missing to 1 is of members without an answer. Empty without a chance.
+        usable: whether `best` is more likely than not to beat every reference, and none scores more
+            by the margin.
     """
 
     family: str
     best: str | None = None
     members: tuple[str, ...] = ()
+    shares: Mapping[str, float] = {}
+    usable: bool = True
 
 
 StepCode = Literal[
@@ -256,7 +265,8 @@ class Step(Record):
     Attributes:
         code: what is to be done, and why; those that end in ``-paid`` need money, not time.
         names: candidates; questions without documents; parts of the study that were left out; for
-            ``stronger``, the best prompted one, and whose score a model has to beat.
+            ``stronger``, the best prompted one, or "", and whose score a model has to beat; for
+            ``finish-rows``, those to name.
         rows: by candidate the test rows that it lacks an answer to.
         paid: whether the command takes a higher --max-usd as well.
         count: rows, answers or items that it is about; for ``separate``, rows for an even chance;

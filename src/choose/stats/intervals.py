@@ -33,10 +33,10 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
     return low, 1.0 if successes == n else center + half
 
 
-def clopper_pearson(successes: int, n: int) -> tuple[float, float]:
-    """Return the exact 95 % interval of a proportion (Clopper and Pearson 1934), 2.5 % an end."""
-    low = float(betaincinv(successes, n - successes + 1, 0.025)) if successes else 0.0
-    high = float(betaincinv(successes + 1, n - successes, 0.975)) if successes < n else 1.0
+def clopper_pearson(successes: int, n: int, *, error: float = 0.05) -> tuple[float, float]:
+    """Return the exact interval of a proportion (Clopper and Pearson 1934); each end errs alike."""
+    low = float(betaincinv(successes, n - successes + 1, error / 2)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 1 - error / 2)) if successes < n else 1.0
     return low, high
 
 

@@ -29,9 +29,22 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
         return best[family] != case.named, -round(chance, 2), -gain.value if gain else 1.0
 
     order = sorted(known, key=behind)
-    measured = [FamilyResult(family=f, best=best[f], members=known[f]) for f in order]
+    measured = [_result(case, family) for family in order]
     missing = [FamilyResult(family=family) for family in case.missing if family not in known]
     return (*measured, *missing)
+
+
+def _result(case: Case, family: Family) -> FamilyResult:
+    members, best = case.candidates.families[family], case.candidates.best[family]
+    own = {n: p for n, p in case.chances.candidates.items() if case.candidates.family(n) == family}
+    whole = sum(own.values())
+    return FamilyResult(
+        family=family,
+        best=best,
+        members=members,
+        shares={name: own[name] / whole for name in members} if whole else {},
+        usable=best in case.chances.able,
+    )
 
 
 def cards_of(evidence: Evidence, candidates: Candidates, named: str) -> tuple[Scorecard, ...]:
@@ -40,16 +53,12 @@ def cards_of(evidence: Evidence, candidates: Candidates, named: str) -> tuple[Sc
     Candidates that share no row with the named one come last, then those beyond a limit.
     """
     common = common_rows(candidates.scores.candidates)
-    cards = [
-        scorecard(candidate, candidates.costs[candidate.info.name], common).model_copy(
-            update={
-                "text": text_figures(evidence, candidate),
-                **_against(candidates, candidate, named),
-            }
-        )
-        for candidate in candidates.scores.candidates
-    ]
-    return tuple(sorted(cards, key=_rank))
+
+    def made(one: CandidateScores) -> Scorecard:
+        more = {"text": text_figures(evidence, one), **_against(candidates, one, named)}
+        return scorecard(one, candidates.costs[one.info.name], common).model_copy(update=more)
+
+    return tuple(sorted(map(made, candidates.scores.candidates), key=_rank))
 
 
 def _rank(card: Scorecard) -> tuple[bool, bool, float]:

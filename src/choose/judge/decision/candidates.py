@@ -117,9 +117,10 @@ class Candidates:
         leads = [lead for floor in others if (lead := self.gain(floor, name))]
         return any(not one.discordance or one.value > self.rule.margin for one in leads)
 
-    def clearly_beats_floors(self, name: str) -> bool:
+    def unbeaten(self, name: str) -> tuple[str, ...]:
+        """Return the floors that a candidate is not shown to beat, by all answers of both."""
         leads = clear_leads(self.order, self.scores.rows)
-        return all((name, floor) in leads for floor in self.floors)
+        return tuple(floor for floor in self.floors if (name, floor) not in leads)
 
     def costlier(self, name: str) -> tuple[str, ...]:
         return self.names[self.names.index(name) + 1 :]

@@ -108,6 +108,7 @@ class Chances:
         members: by family its member to use, or the first one where none answered a row.
         unmeasured: families of the study of which no member answered a row.
         usable: whether the named candidate does better than every floor, more likely than not.
+        able: the members to use of families of which this is so.
         scores: by candidate that answered a row, its mean score on its rows.
         later: what the answers that are planned are expected to say; None where nothing is planned.
         learned: whether no gain by labels that are left is a greater doubt than fits are.
@@ -122,6 +123,7 @@ class Chances:
     members: Mapping[Family, str] = field(default_factory=dict)
     unmeasured: tuple[Family, ...] = ()
     usable: bool = False
+    able: Sequence[str] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     later: Outlook | None = None
     learned: bool = True
@@ -211,6 +213,7 @@ def chances_of(
         members={f: candidates.best.get(f) or question.members(f)[0] for f in families},
         unmeasured=tuple(f for f in families if f not in candidates.families),
         usable=bool(question.able),
+        able=question.able,
         scores=marks,
     )
     return question.with_unseen(stated, question.outlook(stated, planned))

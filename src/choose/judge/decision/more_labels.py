@@ -85,16 +85,11 @@ def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
     sizes = [size for size in candidate.sizes if size <= SMALLER * candidate.pool]
     if candidate.main is None or not sizes or not candidate.info.learns:
         return None
-    smaller = other_pool(candidate, candidate.sizes[max(sizes)])
-    gained = compare(full_pool(candidate), smaller)
+    name, fewer = candidate.info.name, max(sizes)
+    gained = compare(full_pool(candidate), other_pool(candidate, candidate.sizes[fewer]))
     if gained is None:
         return None
-    return LabelGain(
-        candidate=candidate.info.name,
-        fewer=max(sizes),
-        labels=candidate.pool,
-        gained=gained,
-    )
+    return LabelGain(candidate=name, fewer=fewer, labels=candidate.pool, gained=gained)
 
 
 def steepest_gain(candidates: Candidates, names: tuple[str, ...]) -> LabelGain | None:

@@ -1,10 +1,10 @@
 """What to do next, by the loss that each step is expected to remove: the most first.
 
-What the answer itself says to do comes first, as what lets the named candidate learn from the rows
-that are left, by whose promise it is named; then a metric that overlooks a rare label. What more
-minutes remove is forecast (see `chances`); a step of which no figure is known counts half the
-margin. A step that removes nearly nothing is left out, and so is one whose effort is out of
-proportion. Where nothing is left to gain, nothing is to do.
+What the answer itself says to do comes first, and so do training rows that the named candidate has
+not read; then a metric that does not overlook a rare label. What more minutes remove is forecast
+(see `chances`); a step without a figure counts half the margin. A step that removes nearly nothing
+is left out, and so is one whose effort is out of proportion. Where nothing is left to gain, there
+is no step.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from choose.judge.decision.more_labels import (
     more_rows,
     steepest_gain,
 )
+from choose.judge.decision.remarks import PROMPTED
 from choose.judge.decision.rule import ENOUGH_RUNS, Case
 from choose.judge.decision.trust_conditions import (
     conflicts_fail,
@@ -34,6 +35,7 @@ from choose.judge.decision.verdict_kind import documents_limit, doubted_labels_l
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import Whole
+from choose.judge.scores.paired_comparison import compare, full_pool
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Command
 from choose.schema.candidate_scorecard import CurveForecast, Needed
@@ -72,8 +74,6 @@ WORTH_ROUTE = 0.1
 # Less of a score is nearly nothing.
 NEARLY_NOTHING = 0.0005
 
-PROMPTED = ("prompting", "retrieval")
-
 # Why something was left out that neither time nor money would change.
 FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
 
@@ -106,16 +106,16 @@ def steps_of(case: Case, kind: Kind) -> tuple[Step, ...]:
     own = ANSWERED.get(kind, ())
     if "label-more" in own and not any(step.kind in own for step in steps):
         steps.append(_why_more(case))
-    told = {*own, "metric"}
-    kept = [s for s in steps if s.kind in told or _removes(case, s) >= NEARLY_NOTHING]
+    first = {*own, *(["finish-rows"] if case.unread(case.named) else [])}
+    told = {*first, "metric"}
+    kept = [s for s in steps if {s.kind, s.code} & told or _removes(case, s) >= NEARLY_NOTHING]
 
     # Rows that are labelled and not evaluated come before new labels.
     at_hand = min((_removes(case, s) for s in kept if s.kind == "evaluate-rest"), default=1.0)
 
     def order(step: Step) -> tuple[bool, bool, float]:
         worth = min(_removes(case, step), at_hand if step.kind == "label-more" else 1.0)
-        trains = step.kind == "evaluate-rest" and case.unread(case.named) > 0
-        return step.kind not in own and not trains, step not in metric, -worth
+        return not {step.kind, step.code} & first, step not in metric, -worth
 
     return tuple(sorted(kept, key=order))
 
@@ -323,26 +323,22 @@ def _search_all(searched: Searched) -> Step:
 
 def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
-    late = [name for name in waiting if name not in case.unpaid]
-    if waiting and not late:
+    if late := tuple(name for name in waiting if name not in case.unpaid):
+        on = _go_on(case, waiting, further)
+        yield Step(kind="evaluate-rest", code="begin", names=late, **on)
+    else:
         yield Step(kind="evaluate-rest", code="begin-paid", names=waiting, command=PLAN)
-    elif waiting:
-        yield Step(
-            kind="evaluate-rest",
-            code="begin",
-            names=tuple(late),
-            **_go_on(case, waiting, further),
-        )
 
 
 def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Iterator[Step]:
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
-        shown = [name for name in unfinished if name in case.candidates.best.values()]
+        shown = tuple(name for name in unfinished if name in case.shown)
         unread = max(shown or unfinished, key=case.unread)
         yield Step(
             kind="evaluate-rest",
             code="finish-rows",
+            names=shown,
             rows=unfinished,
             count=case.unread(unread) or None,
             total=case.candidates.scores[unread].whole,
@@ -492,11 +488,8 @@ def _add_families(case: Case) -> Iterator[Step]:
 
 
 def _stronger(case: Case) -> Iterator[Step]:
-    beaten = (case.named, *case.rivals) if case.chances.usable else case.candidates.floors
-    scores = {name: case.candidates.accuracies[name].value for name in beaten}
-    # A rival that learned from more rows may have scored more, by over the margin.
-    most = max(scores, key=lambda name: scores[name] + case.margin * (name == case.named))
-    needed = scores[most] + case.margin
+    most = _hardest(case)
+    needed = case.promised.get(most, case.candidates.accuracies[most]).value + case.margin
     prompts = case.chances.usable and case.candidates.family(case.named) in PROMPTED
     if prompts or needed > 1 or _all_given(case) or credible(case.candidates):
         return
@@ -508,21 +501,34 @@ def _stronger(case: Case) -> Iterator[Step]:
     yield Step(
         kind="stronger-model",
         code="stronger",
-        names=(prompted, most) if prompted else (),
+        names=(prompted or "", most),
         share=needed,
         count=None if table is None or table.complete.all() else int(table.complete.sum()),
         command=_command("compare", **every, **(LARGER if case.candidates.ranks else more)),
     )
 
 
+def _hardest(case: Case) -> str:
+    """Return the candidate whose score a model has to beat; a reference where none is usable.
+
+    It leads the named one by over the margin, on the rows of both, by what each scored or promises.
+    """
+    candidates, named = case.candidates, case.named
+    if not case.chances.usable:
+        return max(candidates.floors, key=lambda name: candidates.accuracies[name].value)
+
+    def lead(name: str) -> float:
+        gap = compare(*(full_pool(candidates.scores[one]) for one in (name, named)))
+        grows = case.gains[name].mean if name in case.promised else 0.0
+        return (gap.value if gap else -1.0) + grows + case.margin * (name == named)
+
+    others = {*case.rivals, *case.promising}
+    return max((named, *(name for name in case.shown if name in others)), key=lead)
+
+
 def _cascade(case: Case) -> Iterator[Step]:
-    router = case.takeover
-    if (
-        router
-        and router.share
-        and router.strong == case.named
-        and router.share.value >= WORTH_ROUTE
-    ):
+    router = case.takeover if case.takeover and case.takeover.strong == case.named else None
+    if router and router.share and router.share.value >= WORTH_ROUTE:
         command = _command("export", "router", router="")
         names = (router.cheap, router.strong)
         yield Step(kind="cascade", code="takeover", names=names, command=command)

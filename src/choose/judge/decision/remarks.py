@@ -23,14 +23,8 @@ from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
 from choose.judge.measures.scorecard import drop_of, losses_by_source
-from choose.judge.scores.promised_score import (
-    OF_SETS,
-    promised_gain,
-    promised_gains,
-    promised_score,
-    rows_read,
-)
-from choose.schema.decision import Caveat, Gate, Remark, RemarkCode
+from choose.judge.scores.promised_score import rows_read
+from choose.schema.decision import POSSIBLE, Caveat, Gate, Remark, RemarkCode
 from choose.stats.paired import rows_needed
 from choose.stats.two_way import independent_rows, row_means
 
@@ -69,9 +63,6 @@ def _other_source(case: Case) -> Iterator[Remark]:
             rows=loss.rows,
         )
 
-
-# A family with less chance is not spoken of.
-UNLIKELY = 0.02
 
 # Below this number of test rows, intervals themselves are rough.
 ROUGH = 100
@@ -165,35 +156,29 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
-    """Yield which members shown for families have read few of the rows, the likeliest first.
+    """Yield which members in question have read few of the rows, and what all may bring them.
 
-    Left out are those to which more rows promise nothing, and families that are out of the question
-    unless time cut their fits short. What one alone promises is said, too, if it is named or
-    another has read more; before them, that a part of the passages was searched.
+    Those are the members to use of families, and others that may be the one, the likeliest family
+    first. Left out are those to which more rows promise nothing, and families that are out of the
+    question unless time cut their fits short. First comes that a part of the passages was searched.
     """
     if (found := case.candidates.scores.searched) is not None:
         yield Caveat(code="part-of-documents", rows=found.passages, whole=found.whole)
     candidates, chance = case.candidates, case.chances.families
-    every = sorted(candidates.best, key=lambda family: -chance.get(family, 0.0))
-    best = [candidates.scores[candidates.best[family]] for family in every]
-    taught = [c for c in best if not c.info.given and promised_gain(c, OF_SETS).mean > 0]
-    read = {c.info.name: round(rows_read(c.pool, c.main)) for c in taught}
-    likely = {f for f in candidates.best if chance.get(f, 1.0) >= UNLIKELY}
-    few = [
-        c
-        for c in taught
-        if read[c.info.name] < NEARLY_ALL * (c.whole if c.info.family in likely else c.pool)
-    ]
-    for rows in dict.fromkeys(read[c.info.name] for c in few):
-        own = [c for c in few if read[c.info.name] == rows]
-        names, promised = tuple(c.info.name for c in own), None
-        told = names == (case.named,) or any(rows_read(c.pool, c.main) > rows for c in best)
-        if len(own) == 1 and own[0].info.family in likely and told:
-            now = candidates.accuracies[names[0]]
-            promised = promised_score(now, promised_gains(candidates.every)[names[0]])
-            promised = promised if promised.value - now.value >= case.margin else None
-        whole = own[0].whole
-        yield Caveat(code="part-of-labels", names=names, rows=rows, whole=whole, promised=promised)
+    names = dict.fromkeys((*candidates.best.values(), *case.promising))
+    for name in sorted(names, key=lambda name: -chance.get(candidates.family(name), 0.0)):
+        one, likely = candidates.scores[name], chance.get(candidates.family(name), 1.0) >= POSSIBLE
+        read, ended = round(rows_read(one.pool, one.main)), one.pool >= NEARLY_ALL * one.whole
+        few = read < NEARLY_ALL * (one.whole if likely else one.pool)
+        if few and case.gains[name].mean > 0:
+            yield Caveat(
+                code="part-of-labels",
+                names=(name,),
+                rows=read,
+                whole=one.whole,
+                promised=case.promised.get(name) if likely else None,
+                ended=ended,
+            )
 
 
 def small_models(candidates: Candidates) -> tuple[str, ...]:
@@ -204,11 +189,14 @@ def small_models(candidates: Candidates) -> tuple[str, ...]:
 
 
 def _no_evidence(candidates: Candidates) -> Iterator[Caveat]:
-    """Yield prompted families whose small model is not shown to beat guessing: no evidence."""
+    """Yield prompted families whose small model is not shown to beat guessing: no evidence.
+
+    Figures are those of the nearest reference that it is not shown to beat.
+    """
     for family, best in candidates.best.items() if small_models(candidates) else ():
         prompted = family in PROMPTED and candidates.scores[best].info.model
-        if prompted and not candidates.clearly_beats_floors(best):
-            leads = (candidates.gain(best, floor) for floor in candidates.floors)
+        if prompted and (unbeaten := candidates.unbeaten(best)):
+            leads = (candidates.gain(best, floor) for floor in unbeaten)
             least = min(filter(None, leads), key=lambda lead: lead.value, default=None)
             rows, both = (least.rows, least.scores) if least else (None, None)
             yield Caveat(code="no-evidence", names=(family,), rows=rows, shares=both)

@@ -25,16 +25,17 @@ from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole
-from choose.judge.scores.promised_score import OF_SETS, promised_gain, rows_read
+from choose.judge.scores.promised_score import Normal, promised_gains, promised_score, rows_read
 from choose.judge.scores.score_tables import CandidateScores, ScoredRows, study_scores
+from choose.schema.decision import POSSIBLE
 from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import COMPARISON, REPETITIONS, LeftOut, Reason
 from choose.stats import Estimate
 from choose.stats.paired import Difference, smallest_detectable_gain
 from choose.types import Family
 
-# A family with less chance than this keeps no question open.
-POSSIBLE = 0.02
+# A range as wide as this says nothing of a promised score.
+WIDE = 0.5
 
 # From this share of the training rows on, a candidate learned from all but a few of them.
 NEARLY_ALL = 0.98
@@ -155,6 +156,36 @@ class Case:
         return tuple(candidates.best[family] for family in likely)
 
     @cached_property
+    def promising(self) -> tuple[str, ...]:
+        """Return all members that may be the one to use: of the named family if that is sure."""
+        chance = self.chances.candidates
+        asked = self.candidates.families[self.family] if self.sure else self.candidates.names
+        return tuple(sorted((n for n in asked if chance[n] >= POSSIBLE), key=lambda n: -chance[n]))
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """Return the member to use of each family, and the likeliest one where that is another."""
+        candidates = self.candidates
+        first = {candidates.family(name): name for name in reversed(self.promising)}
+        return tuple(dict.fromkeys((*candidates.best.values(), *first.values())))
+
+    @cached_property
+    def gains(self) -> dict[str, Normal]:
+        """Return by candidate what the labels add that it has not learned from."""
+        return promised_gains(self.candidates.every)
+
+    @cached_property
+    def promised(self) -> dict[str, Estimate]:
+        """Return what those shown promise with all labels, if that is the margin more and told."""
+        now = self.candidates.accuracies
+        found = {
+            name: promised_score(now[name], gain)
+            for name in self.shown
+            if self.chances.usable and (gain := self.gains[name]).mean >= max(self.margin, 1e-9)
+        }
+        return {n: s for n, s in found.items() if (s.high or 1.0) - (s.low or 0.0) < WIDE}
+
+    @cached_property
     def near(self) -> tuple[str, ...]:
         """Return members of the same family that are not shown to be behind, the best first."""
         candidates, name = self.candidates, self.named
@@ -252,10 +283,10 @@ class Case:
 
     @cached_property
     def unfinished(self) -> dict[str, int]:
-        """Return the test rows that those in question have not answered and would with more time.
+        """Return by member that may be the one the test rows it lacks and would get with more time.
 
-        Who has answered all is among them while it would learn from more rows. A run with more time
-        would end at the same place where the verdict did not need the rest.
+        One that has answered all rows is among them while it would learn from more. Left out are
+        those that more time would not continue: the verdict did not need the rest.
         """
         ended = {
             one.candidate
@@ -264,7 +295,7 @@ class Case:
             or (one.reason == "not-needed" and COMPARISON in one.trials)
         }
         rest = {}
-        for name in dict.fromkeys((self.named, *self.rivals, *self.near)):
+        for name in dict.fromkeys((self.named, *self.rivals, *self.near, *self.promising)):
             one = self.candidates.scores[name]
             out = name in ended or one.info.given or name in self.candidates.floors
             lacking = 0 if one.main is None else int((~one.main.complete).sum())
@@ -278,7 +309,7 @@ class Case:
         A fit on all rows is not made again, though time cut it short.
         """
         one = self.candidates.scores[name]
-        if one.pool >= NEARLY_ALL * one.whole or promised_gain(one, OF_SETS).mean <= 0:
+        if one.pool >= NEARLY_ALL * one.whole or self.gains[name].mean <= 0:
             return 0
         return round(one.whole - rows_read(one.pool, one.main))
 
@@ -328,7 +359,7 @@ class Case:
             one = self.candidates.scores[name]
             more = int(share * runs.get(name, 0) / _trials(one))
             read = rows_read(one.pool, one.main)
-            # A fit on all rows is made again alike, with those alone that it has read.
+            # Another fit on all rows reads no more of them than the first one did.
             labels = round(read + share * (one.whole - read)) if one.pool < one.whole else 0
             found[name] = Whole(asked.get(name, total), one.repetitions + more, labels)
         return found

@@ -4,6 +4,8 @@ PASS and FAIL need the whole interval on that side; anything else is UNKNOWN, an
 not measured, with the reason.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from choose.judge.decision.candidates import Candidates
@@ -60,15 +62,17 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
     if shares.max() > DOMINANT:
         few |= shares == shares[support >= SUPPORT].min()
     codes = np.flatnonzero((support >= SUPPORT) & few).tolist()
-    labels = (_rare_label(case, code) for code in sorted(codes, key=lambda code: support[code]))
+    codes.sort(key=lambda code: support[code])
+    labels = (_rare_label(case, code, tested=len(codes)) for code in codes)
     return tuple(label for label in labels if label.answered >= SUPPORT)
 
 
-def _rare_label(case: Case, code: int) -> RareLabel:
+def _rare_label(case: Case, code: int, *, tested: int) -> RareLabel:
     """Return how many rows of a label are found, of those that the candidate in use answered.
 
-    Its own figure is first, then those of the best finders. Candidates that answered fewer rows
-    are left out: their figures are of other rows.
+    It is missed where that is sure of all labels `tested` together (Bonferroni). Its own figure is
+    first, then those of the best finders. Candidates that answered fewer rows are left out: their
+    figures are of other rows.
     """
     rows, named = case.candidates.scores.rows, case.candidates.scores[case.named].main
     assert named is not None
@@ -79,17 +83,15 @@ def _rare_label(case: Case, code: int) -> RareLabel:
         if (t := c.main) is not None and not (asked & ~t.complete).any()
     }
     order = sorted(found, key=lambda name: (name != case.named, -found[name]))
-    answered, least = (
-        int(of_label.sum()),
-        case.candidates.accuracies[case.named].value - case.margin,
-    )
+    answered, own = int(of_label.sum()), case.candidates.accuracies[case.named].value
+    most = clopper_pearson(round(found[case.named]), answered, error=0.05 / tested)[1]
     return RareLabel(
         label=rows.labels[code],
         rows=int((rows.targets == code).sum()),
         share=float((rows.targets == code).mean()),
         answered=answered,
         found={name: found[name] for name in order},
-        missed=bool(answered) and clopper_pearson(round(found[case.named]), answered)[1] < least,
+        missed=most < own - case.margin,
     )
 
 
@@ -188,19 +190,13 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     )
 
 
-def gates_of(case: Case) -> tuple[Gate, ...]:
-    scores, rows = case.candidates.scores, case.rows
-    conflicting = int(rows.conflicting.sum())
-    stable = task_stable(scores, case.named, case.margin)
-    return (
-        _adequate(case),
-        *(
-            (labels_clean_enough(case.audit, conflicting, len(rows.targets)),)
-            if rows.labels
-            else ()
-        ),
-        *((stable,) if stable else ()),
-    )
+def gates_of(case: Case) -> Iterator[Gate]:
+    rows = case.rows
+    yield _adequate(case)
+    if rows.labels:
+        yield labels_clean_enough(case.audit, int(rows.conflicting.sum()), len(rows.targets))
+    if stable := task_stable(case.candidates.scores, case.named, case.margin):
+        yield stable
 
 
 def _adequate(case: Case) -> Gate:
@@ -239,4 +235,4 @@ def credible(candidates: Candidates) -> bool:
     best = max(able, key=lambda name: candidates.accuracies[name].value)
     leads = [candidates.gain(best, floor) for floor in candidates.floors]
     by_margin = all(lead and lead.value >= candidates.rule.margin for lead in leads)
-    return by_margin and candidates.clearly_beats_floors(best)
+    return by_margin and not candidates.unbeaten(best)
