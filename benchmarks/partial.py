@@ -4,11 +4,13 @@
     python benchmarks/partial.py --stores DIR ...   and finished studies, held at smaller pools
 
 What is asked is which family is the one to use when every candidate has learned from all labels. In
-the worlds, costly candidates stop at 250 to 2,000 of 2,000 to 10,000 rows and answer 25 to 400 test
-rows; how curves go on differs from world to world, and only in the first as the judge assumes. Of
-stored answers and finished studies, what is fine-tuned is held at a smaller pool, and the scores
-after its largest one are the truth; test rows are drawn with replacement. No model runs. Exits with
-1 and the tenths in which less is right than is stated.
+the worlds, costly candidates stop at 250 to 2,000 of 2,000 to 10,000 rows ("texts": 31 to 248) and
+answer 25 to 400 test rows; how curves go on differs from world to world. In the first, rates are
+drawn as the judge assumes, but no curve stops, which it takes to be as likely as not. Of stored
+answers and finished studies, what is fine-tuned is held at a smaller pool, and the scores after its
+largest one are the truth; test rows are drawn with replacement, 25 times for each pool, at four
+margins. So a set is a few truths. No model runs. Exits with 1 and the tenths in which less is right
+than is stated.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ PROMPTED, COSTLY = ("prompt", "retrieval"), ("prompt", "retrieval", "setfit", "l
 
 
 def _assumed(rng: Rng, families: Sequence[Family], steps: int, freedom: float = 1e6) -> Floats:
-    """Draw as the judge assumes, or by Student's t distribution with a few degrees of freedom."""
+    """Draw rates as the judge assumes, or with heavier tails; no curve stops, as some may there."""
 
     def drawn(*shape: int) -> Floats:
         scale = np.sqrt(max(freedom - 2, 1) / freedom)

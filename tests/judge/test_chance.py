@@ -10,7 +10,6 @@ import pytest
 from scipy.special import ndtr
 
 from choose.judge.decision import chance
-from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.chance import (
     LIKELY,
     SURE,
@@ -24,13 +23,13 @@ from choose.judge.decision.chance import (
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import Whole, joint_distribution
-from choose.judge.scores.score_tables import study_scores
 from choose.schema.plan import Searched
 from choose.types import FAMILIES, SHARE_READ
 from simulation.evidence import evidence
 from simulation.worlds import draw
 from support.simulated_studies import (
     candidate,
+    field,
     lora,
     majority,
     probe,
@@ -107,9 +106,8 @@ def test_of_four_families_a_low_chance_is_right_as_often_as_stated_in_simulated_
 def test_of_two_the_chance_and_the_loss_are_those_of_the_normal_distribution() -> None:
     """Golden: the costlier one is to be used if it leads by the margin."""
     seen = study([tfidf(0.75), prompt(0.78)], 300, 4)
-    scores = study_scores(seen)
-    candidates = select_candidates(scores, Rule())
-    joint = joint_distribution(candidates.order, scores.rows)
+    candidates = field(seen, Rule())
+    joint = joint_distribution(candidates.order, candidates.scores.rows)
     costlier, z = 0.0, np.array([-1.0, 1.0])
     for part in joint.parts:
         mean, sd = z @ part.mean, np.sqrt(z @ part.covariance @ z)
@@ -194,6 +192,17 @@ def test_planned_answers_of_who_answered_nothing_remove_loss() -> None:
     assert removed(part, rest) < 0.005
 
 
+def test_a_forecast_starts_from_what_is_named_and_not_from_what_is_unusable() -> None:
+    """A LoRA below the reference promises more than all others, and nothing is asked of it."""
+    seen = study([majority(0.5), probe(0.6), prompt(0.6), lora(0.4)], 200, 3)
+    cut = {"lora": {SHARE_READ: 0.02}}
+    runs = [replace(run, shortened=cut.get(run.trial.candidate, {})) for run in seen.runs]
+    result = found(replace(seen, runs=tuple(runs)), {"probe": Whole(200, 1)})
+    assert result.later is not None
+    assert result.later.loss + result.later.removed == pytest.approx(result.loss, abs=0.005)
+    assert result.later.moved == 0
+
+
 def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
     """Of studies of which a fifth was seen; words count of all families, and which is named."""
     said, came = [], []
@@ -242,8 +251,7 @@ def test_the_best_of_many_that_tie_is_hardly_ever_called_sure() -> None:
     tuned = [replace(lora(0.8, run_spread=0.05), name=f"l{i}", own=1.5) for i in range(3)]
     wrong = 0
     for seed in range(60):
-        result = found(study([*crowd, *tuned], 250, seed))
-        wrong += result.families["fine-tuning"] >= SURE
+        wrong += found(study([*crowd, *tuned], 250, seed)).families["fine-tuning"] >= SURE
     assert wrong <= 2
 
 

@@ -6,13 +6,12 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from choose.judge.decision.candidates import select_candidates
 from choose.judge.decision.chance import chances_of
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import least_loss
-from choose.judge.scores.score_tables import study_scores
+from support.simulated_studies import field as selected
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 STUDIES = 80
@@ -27,11 +26,8 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
     """Count what is chosen, and the kinds, over simulated studies."""
     sure, kinds, meanwhile = Counter(), Counter(), Counter()
     for seed in range(studies):
-        field = select_candidates(
-            study_scores(study(players, rows, 1000 + seed, **more)), rule or Rule()
-        )
-        chances = chances_of(field)
-        case = Case(field, chances)
+        field = selected(study(players, rows, 1000 + seed, **more), rule or Rule())
+        case = Case(field, chances_of(field))
         sure[case.named if case.sure else None] += 1
         kinds[kind_of(case)] += 1
         meanwhile[case.named] += 1
@@ -92,13 +88,9 @@ def test_a_chosen_candidate_is_the_right_one():
     for seed in range(STUDIES):
         gap = rng.uniform(-0.02, 0.1)
         truth = {"majority": 0.4, "tfidf": 0.72, "probe": 0.8, "lora": 0.8 + gap}
-        players = [
-            majority(),
-            tfidf(truth["tfidf"]),
-            probe(truth["probe"]),
-            lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2)),
-        ]
-        field = select_candidates(study_scores(study(players, 600, seed)), Rule())
+        tuned = lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2))
+        players = [majority(), tfidf(truth["tfidf"]), probe(truth["probe"]), tuned]
+        field = selected(study(players, 600, seed), Rule())
         case = Case(field, chances_of(field))
         if case.sure:
             name, chosen = case.named, chosen + 1
@@ -118,13 +110,9 @@ def test_meanwhile_gives_up_little():
             "prompt": base + rng.uniform(-0.08, 0.04),
             "lora": base + rng.uniform(-0.04, 0.08),
         }
-        players = [
-            majority(),
-            probe(truth["probe"]),
-            prompt(truth["prompt"]),
-            lora(truth["lora"], run_spread=0.1),
-        ]
-        field = select_candidates(study_scores(study(players, 300, seed)), Rule())
+        tuned = lora(truth["lora"], run_spread=0.1)
+        players = [majority(), probe(truth["probe"]), prompt(truth["prompt"]), tuned]
+        field = selected(study(players, 300, seed), Rule())
         best = max(truth.values())
         mine.append(best - truth[chances_of(field).named])
         naive.append(best - truth[field.leader])
@@ -138,9 +126,7 @@ def test_the_dear_one_is_used_as_far_as_it_seems_worth_it(dear, least, most):
     """Of 30 studies of 200 rows: seldom where it is worse, nearly always where it is better."""
     used = []
     for seed in range(30):
-        field = select_candidates(
-            study_scores(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule()
-        )
+        field = selected(study([majority(), probe(0.8), lora(dear)], 200, seed), Rule())
         used.append(least_loss(field.distribution, field.names, field.rule.margin))
     assert least <= used.count("lora") <= most
     assert "majority" not in used

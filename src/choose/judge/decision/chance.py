@@ -49,10 +49,10 @@ LOST_SHARE, LOST_RATE = 0.12, 0.12
 # family has more than the rest by a part, so that a choice made on one is never sure.
 UNSEEN = 0.1
 
-# Of four families, the chance of the named one is too modest below `LIKELY`: it is stated as this
-# where it is 0, then on a straight line. Fitted by log loss on 28 known worlds (tuning split) and
-# four of seven real sets, each of which counts alike. Of two or three families it is right, and
-# where one with the other chance may gain more by labels than fits vary (benchmarks/partial.py).
+# Of four families, the named one is right more often than a chance below `LIKELY` says. So it is
+# stated by a straight line that starts at `LEAST`, fitted by log loss on 28 known worlds (tuning
+# split) and four of seven real sets, each with the same weight. With fewer families it is stated as
+# it is, and while labels may change a candidate that has a chance of `MAY_BE` or more.
 LEAST, MAY_BE = 0.3, 0.02
 
 # Points of the distribution of scores that are looked at for what may be said at an end.
@@ -111,7 +111,7 @@ class Chances:
         able: the members to use of families of which this is so.
         scores: by candidate that answered a row, its mean score on its rows.
         later: what the answers that are planned are expected to say; None where nothing is planned.
-        learned: whether no gain by labels that are left is a greater doubt than fits are.
+        learned: whether labels not yet learned from add no more doubt to a score than fits do.
     """
 
     named: str | None
@@ -358,7 +358,7 @@ class _Question:
     def learned(
         self, own: Mapping[str, float], planned: Mapping[str, Whole] = MappingProxyType({})
     ) -> bool:
-        """Return whether no gain by labels left is a greater doubt than fits are, now or then."""
+        """Return whether labels not learned from, now or then, add no more doubt than fits do."""
         gains = promised_gains(self.candidates.every, {n: w.labels for n, w in planned.items()})
         return all(own[n] < MAY_BE or g.variance <= ASSUMED_SD**2 for n, g in gains.items())
 
@@ -377,10 +377,10 @@ class _Question:
         """
         if not planned:
             return None
-        now, then = (
-            self._said(stated, points_of(parts, POINTS), names)
-            for parts, names in ((self.joint.parts, ()), (self.joint.ends, planned))
-        )
+        family, able = stated.family, {*map(self.candidates.family, self.able)}
+        asked = {f for f in self.families if {*self.members(f)} & {*planned}}
+        now = self._said(stated, points_of(self.joint.parts, POINTS), {family})
+        then = self._said(stated, points_of(self.joint.ends, POINTS), {family} | able | asked)
         chances = np.array([stated.families[f] for f in self.families])
         words = _words(self.unseen(chances + then.shares - now.shares))
         moved = (then.family != now.family) | (words != _words(self.unseen(chances))).any(axis=-1)
@@ -391,17 +391,16 @@ class _Question:
         removed = float(now.loss[0]) - loss
         return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))
 
-    def _said(self, stated: Chances, points: Floats, asked: Collection[str]) -> _Said:
-        """Return what is said of (ends, points, candidates) scores once some were asked."""
+    def _said(self, stated: Chances, points: Floats, usable: Collection[Family | None]) -> _Said:
+        """Return what is said of (ends, points, candidates) scores where some may be named."""
         even = np.full(points.shape[1], 1 / points.shape[1])
         scores, weights = self.with_lost(points, even)
         best = self.best(scores)
         one = self.one(scores, best)
         losses = np.einsum("epf,p->ef", _ahead(best, one).clip(0.0), weights)
         shares = np.stack([(one == i) @ weights for i in range(len(self.families))], axis=-1)
-        measured = self.candidates.families
-        told = [f for f in self.families if f in measured or {*self.members(f)} & {*asked}]
-        known = [self.families.index(f) for f in told or self.families]
+        every = range(len(self.families))
+        known = [i for i in every if self.families[i] in usable] or [*every]
         own = self.columns([stated.members[self.families[i]] for i in known])
         given_up = losses_of(points[..., own], self.candidates.rule.margin).mean(axis=1)
         near = given_up <= given_up.min(axis=-1, keepdims=True) + NEAR

@@ -186,12 +186,13 @@ def clear_leads(candidates: Sequence[CandidateScores], rows: ScoredRows) -> set[
     """Return the pairs of candidates of which the first surely scores more, at two-sided 5 %.
 
     By answers alone, and by all of them: what 600 rows tell of a reference counts, though another
-    answered only 25 of these.
+    answered only 25 of these. Documents with several rows count as one each.
     """
     seen = _measured(candidates, rows)
     mean, error = seen.known.mean, seen.known.error
     names = [candidates[place].info.name for place in seen.known.place]
-    count = (~np.isnan(seen.scores)).sum(axis=0)
+    known, of = ~np.isnan(seen.scores), np.asarray(rows.clusters or range(len(seen.scores)))
+    count = np.array([len(np.unique(of[own])) for own in known.T])
     variance = np.add.outer(np.diag(error), np.diag(error)) - 2 * error
     least = (np.minimum.outer(count, count) - 1).clip(1)
     higher = np.subtract.outer(mean, mean) > stdtrit(least, 0.975) * np.sqrt(variance.clip(0.0))
