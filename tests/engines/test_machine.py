@@ -239,8 +239,8 @@ def test_a_choice_among_all_cores_costs_under_two_percent(machine, most):
     assert made.now < 1.02 * 300 * 10 / most
 
 
-# Of benchmarks/threads.py: seconds on one thread and on both, and steps. Where steps are small at
-# first, `small` is how much longer these take on both threads for their work than usual ones do.
+# Like those of benchmarks/threads.py: seconds on one thread and on both, and steps. Where steps are
+# small at first, `small` is how much longer these take on both threads for their work than others.
 @pytest.mark.parametrize(
     ("one", "both", "count", "small", "allowed"),
     [
