@@ -319,10 +319,9 @@ def _join(ray: Any, address: str, keys: Iterable[str]) -> None:
         if host:  # Ray itself tries for a minute
             socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
         started = {"include_dashboard": False} if address == "local" else {}
-        own = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {*os.environ}
-        if started and not own and not (Path.home() / ".ray" / "auth_token").exists():
-            # Else Ray writes a token of its own to the home folder, and leaves it there.
-            os.environ["RAY_AUTH_TOKEN"] = token_hex(32)
+        own = "RAY_AUTH_TOKEN_PATH" in os.environ or (Path.home() / ".ray" / "auth_token").exists()
+        if started and not own:  # else Ray writes one to the home folder, and leaves it there
+            os.environ.setdefault("RAY_AUTH_TOKEN", token_hex(32))
         with suppress(AttributeError):
             # Else Ray writes to stdout, which is the record, that a worker has ended.
             ray._private.worker.print_to_stdstream = lambda *_, **__: None
