@@ -21,13 +21,7 @@ from choose.conformance import PICKLES, pool
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
 from choose.export.exported_model import CHUNK, Model
-from choose.export.write_folder import (
-    Exported,
-    atomic_folder,
-    doubtful_below,
-    select,
-    write_export,
-)
+from choose.export.write_folder import Exported, atomic_folder, doubtful_below, select, write_export
 from choose.run.trial import run_trials
 from choose.schema.plan import Job
 from choose.store.store import Store

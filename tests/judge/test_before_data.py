@@ -7,11 +7,7 @@ import pytest
 from statsmodels.stats.power import NormalIndPower
 
 from choose.judge.before_data import PER_CLASS, before_data, detectable_gains, rows_for_target
-from choose.judge.decision.more_labels import (
-    chance_to_decide,
-    more_rows,
-    rows_to_decide,
-)
+from choose.judge.decision.more_labels import chance_to_decide, more_rows, rows_to_decide
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.schema.plan import DISCORDANCES, TRAINING_SHARE, Wishes
 from choose.stats.paired import (

@@ -15,16 +15,7 @@ from choose.run.predict_test_rows import asking_order
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round
 from choose.strategy import available, find
 from choose.study.config import Grid, Study
-from choose.study.rounds import (
-    CONTROLS,
-    DRIFT,
-    DRILLS,
-    LATER,
-    NOISE,
-    VIEWS,
-    Planner,
-    members_first,
-)
+from choose.study.rounds import CONTROLS, DRIFT, DRILLS, LATER, NOISE, VIEWS, Planner, members_first
 from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.document_drill import drill_of
 from choose.types import STANDARD, Candidate, Dataset, Example, Fold

@@ -5,12 +5,7 @@ import pytest
 from choose.conformance import WORDS_OF
 from choose.errors import StudyError
 from choose.models.endpoints.provider_names import endpoint_settings
-from choose.study.candidates import (
-    candidates_of,
-    describe_candidates,
-    names_of,
-    notes_on_prompts,
-)
+from choose.study.candidates import candidates_of, describe_candidates, names_of, notes_on_prompts
 from choose.study.resolve_study import load_study, overrides_of
 from support import studies
 from support.chat_server import by_words, serving

@@ -12,16 +12,7 @@ from choose.judge.before_data import detectable_gains
 from choose.judge.decision.trust_conditions import CONFIRMED, WRONG
 from choose.judge.goal import USUAL_MARGIN
 from choose.schema.base import Command
-from choose.schema.check import (
-    FEW,
-    Check,
-    Checked,
-    Issue,
-    Line,
-    Step,
-    TargetFacts,
-    Topic,
-)
+from choose.schema.check import FEW, Check, Checked, Issue, Line, Step, TargetFacts, Topic
 from choose.schema.diagnosis import Audit
 from choose.study.config import Study
 from choose.tasks.metrics import FOR_RARE_LABELS, metric_of

@@ -22,15 +22,7 @@ from choose.files import digest
 from choose.formatting import normalised
 from choose.judge.diagnosis.doubted_labels import audit_labels
 from choose.judge.evidence import CandidateInfo, Evidence, items_of
-from choose.schema.check import (
-    FEW,
-    Balance,
-    CorpusFacts,
-    Count,
-    FieldFacts,
-    Issue,
-    TargetFacts,
-)
+from choose.schema.check import FEW, Balance, CorpusFacts, Count, FieldFacts, Issue, TargetFacts
 from choose.schema.decision import PART_OF_EVEN, RARE
 from choose.schema.diagnosis import Audit
 from choose.strategy import build, find

@@ -43,13 +43,7 @@ from choose.formatting import (
     span,
 )
 from choose.schema.base import Command
-from choose.schema.candidate_scorecard import (
-    Beyond,
-    Failure,
-    Needed,
-    Payback,
-    Scorecard,
-)
+from choose.schema.candidate_scorecard import Beyond, Failure, Needed, Payback, Scorecard
 from choose.schema.decision import (
     LIKELY,
     SMALL_LOSS,

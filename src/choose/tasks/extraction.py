@@ -19,13 +19,7 @@ from choose.errors import DataError, quoted
 from choose.schema.study_sections import FieldType, TaskSection
 from choose.tasks.base import check_differ, check_named
 from choose.tasks.metrics import metrics_of
-from choose.tasks.value_parsing import (
-    canonical,
-    distinct_keys,
-    json_in,
-    type_name,
-    type_of,
-)
+from choose.tasks.value_parsing import canonical, distinct_keys, json_in, type_name, type_of
 from choose.types import Example, Item, Task
 
 Record = Mapping[str, Any]

@@ -20,13 +20,7 @@ from choose.tasks.answering import (
     is_squad,
 )
 from choose.tasks.base import Disturbance, check_differ, swapped
-from choose.tasks.extraction import (
-    Extraction,
-    check_records,
-    extraction_from,
-    parse,
-    record_cell,
-)
+from choose.tasks.extraction import Extraction, check_records, extraction_from, parse, record_cell
 from choose.tasks.labels import Classification, check_targets, label_cells, task_from
 from choose.tasks.metrics import DEFAULT, METRICS, SCORES, metrics_of
 from choose.tasks.multilabel import (

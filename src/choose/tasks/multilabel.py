@@ -21,12 +21,7 @@ from typing import Any, ClassVar, Literal
 from choose.errors import DataError, quoted
 from choose.schema.study_sections import TaskSection
 from choose.tasks.base import Draw, check_differ
-from choose.tasks.labels import (
-    SEPARATORS,
-    check_numbers,
-    label_order,
-    named_labels,
-)
+from choose.tasks.labels import SEPARATORS, check_numbers, label_order, named_labels
 from choose.tasks.metrics import metrics_of
 from choose.tasks.value_parsing import scalar_text, type_name
 from choose.types import Example, Status, Task

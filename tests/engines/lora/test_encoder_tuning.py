@@ -143,10 +143,9 @@ def test_it_learns_and_leaves_the_shared_model_and_its_embeddings_alone(name, en
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_rate_that_breaks_the_model_is_an_error(name: str, encoder: str) -> None:
+def test_a_rate_that_breaks_the_model_is_an_error(name: str, encoder: str, refusal: Any) -> None:
     strategy = tuned(name, encoder, learning_rate=10.0, epochs=1.0)
-    with pytest.raises(StrategyError, match="did not learn"):
-        strategy.fit(TASK, pool())
+    assert "did not learn" in refusal(StrategyError, strategy.fit, TASK, pool())
 
 
 @pytest.mark.parametrize("name", WHOLE)

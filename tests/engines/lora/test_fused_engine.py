@@ -18,12 +18,7 @@ from choose.engines.hardware import batch_limits
 from choose.engines.hardware.batch_limits import halvings, within_memory
 from choose.engines.lora.batching import pad, ragged_batch, split_batch
 from choose.engines.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
-from choose.engines.lora.fit import (
-    AutogradEngine,
-    train,
-    train_together,
-    training_step,
-)
+from choose.engines.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.engines.lora.fused import attention, frozen_layers, layers, linear_layers
 from choose.engines.lora.fused import training_step as engine
 from choose.engines.lora.fused.attention import LONG, POSITIONS

@@ -27,12 +27,7 @@ from choose.tasks.extraction import Extraction
 from choose.tasks.writing import Writing
 from choose.types import Example, Item
 from support import tiny_models as tiny
-from support.tiny_models import (
-    autograd_gradients,
-    fused_gradients,
-    gradients_of_answers,
-    tuned,
-)
+from support.tiny_models import autograd_gradients, fused_gradients, gradients_of_answers, tuned
 
 TASK = Extraction(
     fields={"colour": "text"}, instruction="Find it.", descriptions={"colour": "of the thing"}

@@ -13,14 +13,7 @@ import pytest
 
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.run.requests import FIRST_ROWS
-from support.chat_server import (
-    RIGHT,
-    Mix,
-    Server,
-    counting,
-    endpoint_session,
-    serving,
-)
+from support.chat_server import RIGHT, Mix, Server, counting, endpoint_session, serving
 from support.endpoint_studies import bench, words_rule
 
 pytestmark = pytest.mark.slow(seconds=8)

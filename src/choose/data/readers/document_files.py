@@ -14,14 +14,7 @@ from choose.corpus import Corpus, Document
 from choose.data.examples import cells_of
 from choose.data.readers.column_guess import usual
 from choose.data.readers.json_and_parquet import ROW, TOO_LONG
-from choose.data.readers.labelled_file import (
-    JSON,
-    LARGEST,
-    PARQUET,
-    FileText,
-    read_source,
-    text_of,
-)
+from choose.data.readers.labelled_file import JSON, LARGEST, PARQUET, FileText, read_source, text_of
 from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named, told_of
 from choose.files import NotRegularError, neighbours
 from choose.formatting import plural

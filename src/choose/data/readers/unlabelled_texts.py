@@ -6,13 +6,7 @@ from typing import Any, BinaryIO
 
 from choose.data.columns import text_and_id_columns
 from choose.data.examples import cell_text
-from choose.data.readers.json_and_parquet import (
-    ROW,
-    TOO_LONG,
-    json_record,
-    json_records,
-    value_at,
-)
+from choose.data.readers.json_and_parquet import ROW, TOO_LONG, json_record, json_records, value_at
 from choose.data.readers.labelled_file import JSON, checked_file, read_source, text_of
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.types import Item

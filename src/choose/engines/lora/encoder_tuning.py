@@ -16,12 +16,7 @@ import torch
 
 from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.lora.batching import batches_by_length, pad
-from choose.engines.lora.classifier import (
-    AdaptedModel,
-    ClassifierRun,
-    pooled_states,
-    read_pooled,
-)
+from choose.engines.lora.classifier import AdaptedModel, ClassifierRun, pooled_states, read_pooled
 from choose.engines.lora.model import Adapted, Base, LearningCheck
 from choose.engines.lora.training_run import Objective, Schedule, TrainingRun
 from choose.engines.weights.safe_folders import read_tensors
