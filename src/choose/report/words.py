@@ -481,10 +481,13 @@ def _others(decision: Decision) -> Iterator[str]:
 def _may_be(decision: Decision, found: FamilyResult) -> Iterator[str]:
     """Say how another family may be the one to use: for less, or as it scores more.
 
-    It is named with the member that has most of its chance; where none has, without one.
+    It is named with the member that has most of its chance, if that is the one of the table or is
+    so by its promise; else without one.
     """
     verdict, margin = decision.verdict, decision.goal.get("margin") or 0.0
-    most = next((n for n, share in found.shares.items() if share > 0.5), None)
+    part = (c.names for c in verdict.caveats if c.code == "part-of-labels")
+    known = {found.best}.union(*part)
+    most = next((n for n, share in found.shares.items() if share > 0.5 and n in known), None)
     card = next((s for s in decision.scorecards if s.candidate == (most or found.best)), None)
     odds, lead = verdict.chance[found.family], verdict.leads.get(found.family, 0.0)
     cheapest_first = [*verdict.chance]
