@@ -14,8 +14,8 @@ def house() -> House:
 
 
 # Never raised. The sums are some hundred lines below, so that an addition changes nothing here.
-LINES = {("src", "strategies"): 49_957, ("tests",): 34_942}
-MODULES = 180
+LINES = {("src", "strategies"): 49_912, ("tests",): 34_911}
+MODULES = 172
 
 
 def test_the_sum_of_lines_only_falls() -> None:
