@@ -193,7 +193,7 @@ def test_planned_answers_of_who_answered_nothing_remove_loss() -> None:
 
 
 def test_a_forecast_starts_from_what_is_named_and_not_from_what_is_unusable() -> None:
-    """A LoRA below the reference promises more than all others, and nothing is asked of it."""
+    """A LoRA promises more than all others, but scores below the reference and runs no more."""
     seen = study([majority(0.5), probe(0.6), prompt(0.6), lora(0.4)], 200, 3)
     cut = {"lora": {SHARE_READ: 0.02}}
     runs = [replace(run, shortened=cut.get(run.trial.candidate, {})) for run in seen.runs]
