@@ -16,12 +16,8 @@ FEW = ("--quick", "--jobs", "1")
 @pytest.mark.slow(seconds=70)
 def test_no_crash_loses_a_trial_or_changes_a_decision() -> None:
     """A few kills, full disks, read-only stores, two writers, clocks and damaged stores."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "crashes.py"), *FEW],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "benchmarks"), *sys.path])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, str(ROOT / "benchmarks" / "crashes.py"), *FEW]
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env={**os.environ, **path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 cases lost" in done.stdout

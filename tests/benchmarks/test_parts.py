@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+import budget_table
 import budgets as bench
 import documents
 import label_audit
 from choose.engines.lora.classifier import untrained_model
 from choose.engines.lora.model import AdapterSpec, load_base
 from choose.judge.diagnosis.doubted_labels import SKILLED
+from choose.schema.decision import Decision
 from naive_trial import Tuning
 from support import tiny_models as tiny
 
@@ -46,6 +48,19 @@ def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
         return {".".join(name.split(".")[-3:]) for name in names}
 
     assert adapted(theirs) == adapted(ours) != set()
+
+
+@pytest.mark.parametrize(("rows", "seconds", "each"), [(500, 320, "pass"), (99, 321, "fail")])
+def test_the_table_of_budgets_says_what_a_run_missed(rows: int, seconds: int, each: str) -> None:
+    record = Path(bench.__file__).parents[1] / "docs" / "generate" / "demo.json"
+    demo = Decision.model_validate_json(record.read_text("utf-8"))
+    cards = [c.model_copy(update={"rows": rows, "learned": rows}) for c in demo.scorecards]
+    whole = demo.dataset.model_copy(update={"test_rows": 900, "pool": 5_000})
+    found = demo.model_copy(update={"scorecards": cards, "dataset": whole})
+    said = f"after {seconds - 260} s: open: lora 46 %\n--- exit 0 after {seconds} s\n"
+    cells = budget_table.cells(found, said, own=300, budget=300)
+    answered = " / ".join([str(rows)] * 4)
+    assert cells[4:] == [answered, f"{rows} of 5000", *[each] * 4, "-"]
 
 
 @pytest.mark.slow
