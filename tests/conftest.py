@@ -160,6 +160,14 @@ def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Sixty rows of three labels, in words.csv."""
+    from support.studies import write_csv
+
+    return write_csv(tmp_path / "words.csv")
+
+
+@pytest.fixture
 def refused(choose):
     """Run a command that must be refused in one line, with nothing printed; return that line."""
 

@@ -193,9 +193,10 @@ def test_a_text_where_a_list_is_expected_is_one_name() -> None:
     assert (grid.views, grid.noise) == (("typos",), (0.5,))
 
 
-def test_errors_of_python_calls_name_keywords_not_flags(refusal, tmp_path: Path) -> None:
+def test_errors_of_python_calls_name_keywords_not_flags(
+    refusal, data: Path, tmp_path: Path
+) -> None:
     rows = [{"alpha": t, "beta": label} for t, label in zip(TEXTS, LABELS, strict=True)]
-    data = write_csv(tmp_path / "words.csv")
     calls: list[tuple[Any, dict[str, Any]]] = [
         (rows, {"text_column": "nowhere"}),
         (data, {"out": data}),
@@ -227,10 +228,9 @@ def test_errors_of_python_calls_name_keywords_not_flags(refusal, tmp_path: Path)
 
 @pytest.mark.slow
 def test_rows_are_sent_from_python_only_with_consent(tmp_path: Path) -> None:
-    from choose.conformance import WORDS_OF
-    from support.chat_server import by_words, serving
+    from support.chat_server import RIGHT, serving
 
-    with serving(by_words(WORDS_OF)) as server:
+    with serving(RIGHT) as server:
         call: dict[str, Any] = {
             **QUICK, "strategies": "prompt", "model": "m", "base_url": server.url,
             "usd_per_million": "1,2",
@@ -333,10 +333,9 @@ def test_keywords_find_their_sections() -> None:
             load_study(None, overrides_of(wrong))
 
 
-def test_a_study_may_be_given_as_dictionaries(tmp_path: Path) -> None:
+def test_a_study_may_be_given_as_dictionaries(data: Path, tmp_path: Path) -> None:
     study = {"goal": {"target": 0.5, "margin": 0.1}, "candidates": [{"strategy": "tfidf"}]}
     assert resolve("x.csv", study).goal.margin == 0.1
-    data = write_csv(tmp_path / "words.csv")
     quick = {k: v for k, v in QUICK.items() if k != "strategies"}
     made = choose.compare(data, study=study, margin=0.05, **quick, out=tmp_path / "st")
     assert made.goal["margin"] == 0.05

@@ -17,14 +17,8 @@ import typer
 from choose.store.store import Store
 from support import fake_strategies as fakes
 from support.ray_nodes import wait_for
-from support.studies import write_csv
 
 QUICK = ("--set", "seeds=2", "--set", "noise=0")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_csv(tmp_path / "words.csv")
 
 
 @pytest.mark.parametrize(
@@ -195,8 +189,7 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_an_error_about_an_input_names_it(refused, monkeypatch, tmp_path, error):
-    data = write_csv(tmp_path / "words.csv")
+def test_an_error_about_an_input_names_it(refused, monkeypatch, data, error):
     broken(monkeypatch, "choose.data.dataset.build_dataset", error)
     err = refused("compare", data)
     assert err.startswith(f"Error: Cannot use '{data}': {type(error).__name__}")

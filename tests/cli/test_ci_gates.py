@@ -90,8 +90,7 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:
     assert choose("report", "st", "--min-chance", "2").code == 2
 
 
-def test_a_wrong_gate_is_refused_before_anything_runs(refused, tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "words.csv")
+def test_a_wrong_gate_is_refused_before_anything_runs(refused, data: Path) -> None:
     for flags, says in (
         (("--expect", "tfdif"), "tfidf"),
         (

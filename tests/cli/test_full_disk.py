@@ -81,8 +81,7 @@ def test_a_report_to_a_full_disk_is_one_line(store: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [200, 2_000, 5_000, 8_000])
-def test_a_study_on_a_full_disk_is_one_line_and_can_be_continued(tmp_path: Path, size: int) -> None:
-    data = write_csv(tmp_path / "words.csv")
+def test_a_study_on_a_full_disk_is_one_line_and_can_be_continued(data, tmp_path, size):
     run = ["compare", data, "-s", "majority", "-s", "tfidf", "--out", tmp_path / "st"]
     run += ["--set", "seeds=1", "--set", "noise=0"]
     assert is_one_line(*command(*run, limit=small_files(size)))

@@ -8,7 +8,6 @@ import pytest
 from report.test_approved import approve
 from support import fake_strategies as fakes
 from support import tiny_models
-from support.studies import write_csv
 
 KNOWN = "--classes 8 --gain 3 --hourly-rate 30"
 PRICED = f"{KNOWN} --volume 1000000 --usd-per-million 1,4 --usd-per-hour 0.5 --tokens 952"
@@ -61,8 +60,7 @@ def test_a_wish_that_cannot_be_is_one_red_line(refused, flags, says: str) -> Non
     assert says in refused("plan", "--no-data", *flags)
 
 
-def test_a_plan_lists_the_rounds_that_compare_runs(choose, tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "words.csv")
+def test_a_plan_lists_the_rounds_that_compare_runs(choose, data: Path) -> None:
     flags = ("-s", "tfidf", "--set", "seeds=2", "--set", "noise=0")
     record = json.loads(choose("plan", data, *flags, "--json").out)
     assert not Path(".choose").exists()
@@ -85,8 +83,7 @@ def test_a_plan_lists_the_rounds_that_compare_runs(choose, tmp_path: Path) -> No
     assert again["measured"]
 
 
-def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "words.csv")
+def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, data: Path) -> None:
     flags = ("-s", "tfidf", "-s", "copy")
     [copy] = json.loads(choose("plan", data, *flags, "--json").out)["left_out"]
     assert (copy["candidate"], copy["reason"], copy["trials"]) == ("copy", "refused", {})
@@ -95,8 +92,7 @@ def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, tmp_pat
     assert f"Left out • copy: {copy['text']}" in said
 
 
-def test_flags_of_the_other_plan_are_refused(refused, tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "words.csv")
+def test_flags_of_the_other_plan_are_refused(refused, data: Path) -> None:
     assert "--no-data" in refused("plan", data, "--classes", "3")
 
 

@@ -22,7 +22,7 @@ from choose.engines.weights import spec
 from choose.models.endpoints.provider_names import PROVIDERS
 from choose.types import Kind
 from support import tiny_models as tiny
-from support.chat_server import by_words, counting, serving
+from support.chat_server import RIGHT, counting, serving
 from support.commands import blocks
 from support.endpoint_studies import KEY_VARIABLE, bench, words_rule
 from support.studies import ONCE, write_csv
@@ -76,12 +76,11 @@ def test_an_agent_that_follows_the_skill_gets_labels(choose, tmp_path):
 
 def tuned_is_best(body):
     """Answer as the tuned model by the words of a text, and for others wrongly on every fifth."""
-    known = by_words(WORDS_OF)
     question = body["messages"][-1]["content"]
     if body["model"] == "ft:x" or zlib.crc32(question[-30:].encode()) % 5:
-        return known(body)
+        return RIGHT(body)
     own = next(v for v in WORDS_OF.values() if not any(w in question for w in v))
-    return known({**body, "messages": [{"role": "user", "content": own[0]}]})
+    return RIGHT({**body, "messages": [{"role": "user", "content": own[0]}]})
 
 
 @pytest.mark.slow

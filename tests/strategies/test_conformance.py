@@ -15,7 +15,6 @@ from choose.conformance import (
     LATER,
     TASK,
     TEXT_CHECKS,
-    WORDS_OF,
     Factory,
     documents_can_change,
     init_only_stores,
@@ -39,7 +38,7 @@ from choose.strategy import Rereads, available, build, hyperparameters, kinds, t
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
-from support.chat_server import by_words, transport
+from support.chat_server import RIGHT, transport
 
 Check = Callable[[Factory], None]
 
@@ -57,7 +56,7 @@ def tiny_models(model: str, encoder: str) -> dict[str, object]:
 def behind() -> Iterator[None]:
     """A model behind an endpoint that reads the words of the toy task."""
     endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy")}
-    with connect_endpoints(endpoints, transport=transport(by_words(WORDS_OF))):
+    with connect_endpoints(endpoints, transport=transport(RIGHT)):
         yield
 
 

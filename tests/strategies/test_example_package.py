@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from support.studies import write_csv
-
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tests" / "example_package"
 DOCS = ROOT / "docs" / "your-own-strategy.md"
@@ -42,11 +40,10 @@ def run(installed: dict[str, str], *arguments: object, code: str = "") -> str:
 
 
 @pytest.mark.slow
-def test_it_is_found_compared_and_exported(installed: dict[str, str], tmp_path: Path) -> None:
+def test_it_is_found_compared_and_exported(installed: dict[str, str], data: Path) -> None:
     listed = run({**installed, "COLUMNS": "200"}, "strategies")
     assert "shared-words" in listed
     assert "choose-shared-words" in listed
-    data = write_csv(tmp_path / "words.csv")
     grid = ("--set", "seeds=1", "--set", "noise=0", "--out", "st", "--json")
     record = json.loads(run(installed, "compare", data, "-s", "shared-words", *grid))
     cards = {card["candidate"]: card for card in record["scorecards"]}

@@ -15,7 +15,7 @@ from choose.schema.plan import LeftOut
 from choose.store.store import PAGE, Store
 from choose.strategy import find
 from choose.study.find_study_folder import settings_of, stored_studies
-from support.studies import compare, write_csv
+from support.studies import compare
 
 ONCE = ("--set", "seeds=1", "--set", "noise=0")
 QUICK = ("-s", "majority", *ONCE, "--budget", "30s")
@@ -24,11 +24,6 @@ QUICK = ("-s", "majority", *ONCE, "--budget", "30s")
 @pytest.fixture(autouse=True)
 def without_other_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("choose.study.candidates._always_compared", lambda name: False)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_csv(tmp_path / "words.csv")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

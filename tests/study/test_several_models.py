@@ -2,13 +2,12 @@
 
 import pytest
 
-from choose.conformance import WORDS_OF
 from choose.errors import StudyError
 from choose.models.endpoints.provider_names import endpoint_settings
 from choose.study.candidates import candidates_of, describe_candidates, names_of, notes_on_prompts
 from choose.study.resolve_study import load_study, overrides_of
 from support import studies
-from support.chat_server import by_words, serving
+from support.chat_server import RIGHT, serving
 
 
 def study(*models, strategies=("prompt", "tfidf")):
@@ -83,11 +82,10 @@ def test_python_takes_one_model_or_a_list():
 
 
 @pytest.mark.slow
-def test_two_models_of_one_server_are_compared_end_to_end(choose, tmp_path):
-    studies.write_csv(tmp_path / "words.csv")
-    with serving(by_words(WORDS_OF)) as server:
+def test_two_models_of_one_server_are_compared_end_to_end(choose, data):
+    with serving(RIGHT) as server:
         code, out, _ = choose(
-            "compare", "words.csv", "-s", "prompt", "--set", "seeds=1", "--set", "noise=0",
+            "compare", data, "-s", "prompt", "--set", "seeds=1", "--set", "noise=0",
             "--model", "small", "--model", "large", "--base-url", server.url,
             "--usd-per-million", "1,2", "--usd-per-million", "10,20",
             "--max-usd", "1", "--yes", "--out", "st", "--json",

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from choose.conformance import WORDS_OF, pool
+from choose.conformance import pool
 from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.report.terminal.plan_page import plan_lines
 from choose.schema.plan import Spending
-from support.chat_server import Http, by_words, serving
+from support.chat_server import RIGHT, Http, serving
 from support.chat_server import sent as sent_back
 from support.studies import HELD_OUT, SERVED, compare, write_csv
 
@@ -38,13 +38,12 @@ def long(seed: str) -> str:
 @pytest.mark.slow
 def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
     sent: dict[str, list[int]] = {name: [] for name in ASKING}
-    answer = by_words(WORDS_OF)
 
     def respond(body: dict[str, Any]) -> Http:
         if PROBE_TEXT not in body["messages"][-1]["content"]:
             told = sum(len(m["content"].encode()) for m in body["messages"])
             sent[body["model"]].append(told // 4)
-        return answer(body)
+        return RIGHT(body)
 
     found = [(f"{e.text} {long(e.id)}", e.target) for e in pool(seed=3, rows=60)]
     write_csv(Path("words.csv"), found[:40])

@@ -124,31 +124,6 @@ class Chatty(Reader):
     broken: ClassVar[float] = 0.6
 
 
-class Copier(Empty):
-    """Writes most of the text to write, or something else."""
-
-    kinds: ClassVar[tuple[str, ...]] = ("writing",)
-    constant: ClassVar[bool] = False
-    learns: ClassVar[bool] = True
-    wrong: ClassVar[float] = 0.5
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        outputs = []
-        for item in items:
-            rng = random.Random(f"{self.seed} {type(self).__name__} {item.id}")
-            outputs.append("It is gone" if rng.random() < self.wrong else f"Kept: {item.text}")
-        return Answers(outputs=tuple(outputs), status=("ok",) * len(outputs))
-
-
-class Scribe(Copier):
-    """A fine-tuned writer with fewer errors."""
-
-    family: ClassVar[Family] = "fine-tuning"
-    seeded: ClassVar[bool] = True
-    cheap: ClassVar[bool] = False
-    wrong: ClassVar[float] = 0.2
-
-
 def read(text: str) -> dict[str, Any]:
     """Return the record that `rows` wrote into a text."""
     body, record = text.split(". Number")[0], {}
@@ -163,7 +138,7 @@ def read(text: str) -> dict[str, Any]:
     return record
 
 
-FAKES = (Empty, Reader, Good, Chatty, Copier, Scribe)
+FAKES = (Empty, Reader, Good, Chatty)
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:

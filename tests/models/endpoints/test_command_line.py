@@ -41,9 +41,7 @@ def server() -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path: Path) -> Path:
-    return write_csv(tmp_path / "words.csv")
+pytestmark = pytest.mark.usefixtures("data")
 
 
 def card(store: Path, name: str) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from choose.conformance import WORDS_OF
 from choose.errors import StudyError
 from choose.models.endpoints.provider_names import (
     PROVIDERS,
@@ -17,8 +17,7 @@ from choose.models.endpoints.provider_names import (
 )
 from choose.models.endpoints.settings import Endpoint
 from choose.study.resolve_study import check, load_study
-from support.chat_server import Server, by_words, serving
-from support.studies import write_csv
+from support.chat_server import RIGHT, Server, serving
 
 KEY = "sk-this-must-never-be-written-0815"
 QUICK = ("--set", "seeds=1", "--set", "noise=0")
@@ -27,7 +26,7 @@ QUICK = ("--set", "seeds=1", "--set", "noise=0")
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Point the whole table at a local server."""
-    with serving(by_words(WORDS_OF)) as running:
+    with serving(RIGHT) as running:
         for name, provider in PROVIDERS.items():
             monkeypatch.setitem(PROVIDERS, name, replace(provider, base_url=running.url))
         yield running
@@ -90,15 +89,13 @@ def test_a_key_of_a_local_server_is_used_only_if_it_is_set(monkeypatch):
     assert gemini.api_key_env == "GOOGLE_API_KEY"
 
 
-def test_without_its_key_a_shorthand_names_the_variable_before_consent_is_asked(
-    refused, server, tmp_path
-):
-    write_csv(tmp_path / "words.csv")
+@pytest.mark.usefixtures("data")
+def test_without_its_key_a_shorthand_names_the_variable_before_consent_is_asked(refused, server):
     line = refused("compare", "words.csv", "-s", "prompt", "--model", "openai:gpt-4o-mini")
     assert "OPENAI_API_KEY" in line
     assert "is not set" in line
     assert not server.asked
-    assert not (tmp_path / ".choose").exists()
+    assert not Path(".choose").exists()
 
 
 @pytest.mark.parametrize(
@@ -154,10 +151,9 @@ def test_prices_and_an_address_go_with_a_shorthand_on_the_command_line() -> None
         endpoint_settings("gpt-4o", None, None, "1,2")
 
 
-def test_a_refused_connection_asks_whether_the_server_runs(choose, tmp_path, monkeypatch):
+def test_a_refused_connection_asks_whether_the_server_runs(choose, data, monkeypatch):
     closed = replace(PROVIDERS["ollama"], base_url="http://127.0.0.1:9/v1")
     monkeypatch.setitem(PROVIDERS, "ollama", closed)
-    write_csv(tmp_path / "words.csv")
-    code, _, err = choose("compare", "words.csv", "-s", "prompt", *QUICK, "--model", "ollama:m")
+    code, _, err = choose("compare", data, "-s", "prompt", *QUICK, "--model", "ollama:m")
     assert code == 2
     assert err.splitlines()[-1].endswith("Is the server running?")
