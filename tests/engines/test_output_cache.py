@@ -17,7 +17,6 @@ from choose.conformance import TASK, pool
 from choose.engines import output_cache as cache
 from choose.engines.embeddings import Encoder, load_encoder
 from choose.engines.output_cache import CacheFile, ResultCache, _file_at, caching
-from choose.errors import ModelError
 from choose.strategy import build
 
 TEXTS = [example.text for example in pool(rows=40)]
@@ -76,13 +75,6 @@ def test_nothing_is_cached_outside_of_a_study_or_in_zero_gigabytes(encoder, fold
     with caching():
         anew(encoder).embed(TEXTS)
     assert not folder.exists()
-
-
-@pytest.mark.parametrize("size", ["much", "-1", "nan", "inf"])
-def test_a_size_that_is_none_is_refused(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHOOSE_KEEP_GB", size)
-    with pytest.raises(ModelError, match="number of gigabytes"), caching():
-        pass
 
 
 def test_it_holds_no_text_and_only_its_owner_may_read_it(encoder: str, folder: Path) -> None:

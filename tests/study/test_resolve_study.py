@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.engines.environment_settings import cache_dir, dtype_setting, threads_setting
+from choose.engines.environment_settings import cache_dir, setting_of, threads_setting
 from choose.engines.output_cache import size_limit
 from choose.errors import ChooseError, StrategyError, StudyError
 from choose.outside_values import check_values, per_month, seconds
@@ -207,11 +207,12 @@ def test_a_broken_study_file_is_one_line_even_below_flags(tmp_path: Path, text: 
     ("name", "value", "read"),
     [
         ("CHOOSE_KEEP_GB", "1e308", size_limit),
+        ("CHOOSE_KEEP_GB", "much", size_limit),
         ("CHOOSE_KEEP_GB", "nan", size_limit),
         ("CHOOSE_KEEP_GB", "-1", size_limit),
         ("CHOOSE_THREADS", "9" * 5_000, threads_setting),
         ("CHOOSE_THREADS", "0", threads_setting),
-        ("CHOOSE_DTYPE", "x" * 5_000, dtype_setting),
+        ("CHOOSE_DTYPE", "x" * 5_000, lambda: setting_of("CHOOSE_DTYPE")),
         ("CHOOSE_CACHE", "~nosuchuser/x", cache_dir),
         ("CHOOSE_CACHE", "/dev/null", cache_dir),
     ],
@@ -268,6 +269,9 @@ def test_what_looks_like_it_is_taken() -> None:
         ("tfidf", {"pairs": 1}),
         ("lora", {"rank": 0}),
         ("lora", {"epochs": -1}),
+        ("lora", {"dropout": 1.0}),
+        ("lora", {"max_tokens": 1}),
+        ("lora", {"learning_rate": -1.0}),
         ("few-shot", {"shots": -1}),
         ("prompt", {"wording": 3}),
         ("knn", {"name": "x"}),

@@ -41,7 +41,6 @@ from choose.types import (
     Dataset,
     Example,
     Family,
-    Floats,
     Fold,
     Run,
     Status,
@@ -660,22 +659,21 @@ def runs_of(given: Given, dataset: Dataset, reader: AnswerReader) -> Iterator[Ru
 def _answers(draw: Draw, rows: Sequence[int], reader: AnswerReader) -> Answers:
     cells = [draw.cells[row] for row in rows]
     read = [reader.read(cell) for cell in cells]
-    tokens, written = (_measured(draw, key, rows) for key in ("tokens_in", "tokens_out"))
     return Answers(
         outputs=tuple(output for output, _ in read),
         status=tuple(status for _, status in read),
         raw=tuple(c if o is None else None for c, (o, _) in zip(cells, read, strict=True)),
         latency=_measured(draw, "seconds", rows),
-        tokens_in=None if tokens is None else tokens.astype(np.int64),
-        tokens_out=None if written is None else written.astype(np.int64),
+        tokens_in=_measured(draw, "tokens_in", rows, np.int64),
+        tokens_out=_measured(draw, "tokens_out", rows, np.int64),
     )
 
 
-def _measured(draw: Draw, figure: str, rows: Sequence[int]) -> Floats | None:
+def _measured(draw: Draw, figure: str, rows: Sequence[int], kind: Any = np.float64) -> Any:
     """Return a figure of some rows, if it is known of all of them."""
     values = draw.figures.get(figure)
     known = [found for row in rows if values and (found := values[row]) is not None]
-    return np.array(known, dtype=np.float64) if known and len(known) == len(rows) else None
+    return np.array(known, dtype=kind) if known and len(known) == len(rows) else None
 
 
 @dataclass(frozen=True, slots=True)

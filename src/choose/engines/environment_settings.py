@@ -2,14 +2,14 @@
 
 import os
 import platform
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from choose.errors import ModelError
 from choose.outside_values import check_text, finite, shown
 
 DTYPES = ("float32", "bfloat16")
-DEVICES = ("cpu", "cuda", "mps")
+KNOWN = {"CHOOSE_DTYPE": DTYPES, "CHOOSE_DEVICE": ("cpu", "cuda", "mps")}
 MOST_THREADS = 10_000
 
 
@@ -45,16 +45,8 @@ def threads_setting() -> int | None:
     return int(threads)
 
 
-def dtype_setting() -> str | None:
-    return _one_of("CHOOSE_DTYPE", DTYPES)
-
-
-def device_setting() -> str | None:
-    return _one_of("CHOOSE_DEVICE", DEVICES)
-
-
-def _one_of(variable: str, known: Sequence[str]) -> str | None:
-    value = os.environ.get(variable) or None
+def setting_of(variable: Literal["CHOOSE_DTYPE", "CHOOSE_DEVICE"]) -> str | None:
+    known, value = KNOWN[variable], os.environ.get(variable) or None
     if value is not None and value not in known:
         listed = f"{', '.join(known[:-1])} or {known[-1]}"
         raise ModelError(f"{variable} is {shown(value)}; it can be {listed}.")

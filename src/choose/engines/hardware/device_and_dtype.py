@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from choose.engines.environment_settings import (
     cache_dir,
-    device_setting,
-    dtype_setting,
+    setting_of,
     threads_setting,
 )
 from choose.errors import ModelError
@@ -35,7 +34,7 @@ def device() -> str:
 
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     here = [name for name, is_here in found.items() if is_here] + ["cpu"]
-    wanted = device_setting() or here[0]
+    wanted = setting_of("CHOOSE_DEVICE") or here[0]
     if wanted not in here:
         raise ModelError(
             f"CHOOSE_DEVICE is {wanted!r}, and torch {torch.__version__} finds no such GPU; here "
@@ -55,9 +54,9 @@ def check_compute() -> None:
         ModelError: if one has another value than it can have, or names a GPU that is not here.
     """
     threads_setting()
-    dtype_setting()
+    setting_of("CHOOSE_DTYPE")
     cache_dir()
-    if device_setting() is not None:
+    if setting_of("CHOOSE_DEVICE") is not None:
         device()
 
 
@@ -83,7 +82,7 @@ def dtype() -> torch.dtype:
     """
     import torch
 
-    if (setting := dtype_setting()) is not None:
+    if (setting := setting_of("CHOOSE_DTYPE")) is not None:
         return getattr(torch, setting)
     return torch.bfloat16 if has_bfloat16() else torch.float32
 

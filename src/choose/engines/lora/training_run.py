@@ -181,14 +181,11 @@ class TrainingRun(ABC):
         self.step += 1
         self.finished = self.step == self.schedule.steps
         if self.validation_indices and (self.finished or self.step % self._steps_per_epoch == 0):
-            self._validate()
-
-    def _validate(self) -> None:
-        loss = self.validation_loss()
-        if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
-            self.finished = True
-        elif self._best is None or loss < self._best[0]:
-            self._best = loss, trained_state(self.model)
+            loss = self.validation_loss()
+            if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
+                self.finished = True
+            elif self._best is None or loss < self._best[0]:
+                self._best = loss, trained_state(self.model)
 
     def notes(self) -> list[str]:
         """Return sentences on a finished training: its schedule, and what it changed."""

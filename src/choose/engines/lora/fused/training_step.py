@@ -115,7 +115,8 @@ class FusedEngine:
             *(tokens_in_memory(self.adapters[id(run)], _longest(run, i)) for run, i in batches),
         )
         limit = 0 if len(batches) == 1 else max_tokens
-        divided = self._spread(pool, lambda each: self._divide(each[0], each[1], limit), batches)
+        each = zip(*batches, strict=True)
+        divided = self._spread(pool, lambda run, i: [*self._parts(run, i, limit)], *each)
         parts = [part for some in divided for part in some]
         passes = group_into_passes(parts, len(batches), self.workers, max_tokens)
         computed = self._spread(pool, self._pass, [[parts[n] for n in some] for some in passes])
@@ -123,10 +124,6 @@ class FusedEngine:
         gradients = (found[n] for n in range(len(parts)))
         owned = [list(islice(gradients, len(some))) for some in divided]
         self._spread(pool, self._set_gradients, [run for run, _ in batches], owned)
-
-    def _divide(self, run: TrainingRun, indices: list[int], max_tokens: int) -> list[RunPart]:
-        torch.set_num_threads(1)
-        return list(self._parts(run, indices, max_tokens))
 
     def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
         torch.set_num_threads(self._each)
@@ -140,6 +137,7 @@ class FusedEngine:
 
     def _parts(self, run: TrainingRun, indices: list[int], max_tokens: int) -> Iterator[RunPart]:
         """Yield a batch's parts, as one if it has at most `max_tokens`."""
+        torch.set_num_threads(1)
         adapters = self.adapters[id(run)]
         matrices = adapters.matrices()
         units = _units(run, indices)
