@@ -466,9 +466,6 @@ def test_documents_and_evidence_come_back_as_they_were(tmp_path, files):
     assert back.task.digest == data.task.digest
     columns = pl.read_parquet(place / DOCUMENTS).columns
     assert columns == ["id", "title", "text"]
-    # As they were stored once: with a column for their date, and the same digest.
-    table(lambda t: t.with_columns(pl.lit(None, pl.String).alias("timestamp")))(place / DOCUMENTS)
-    assert corpus(Store.open(place).dataset) == corpus(data)
     assert Corpus((Document(id="a", text="b"),)).digest == "803a0f0d2b3c47f95ce1c737210272ac"
 
 

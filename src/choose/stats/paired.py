@@ -91,8 +91,6 @@ def mcnemar_midp(b: int, c: int) -> float:
 
     Only for two sides that no seed can change: repetitions are not independent pairs.
     """
-    if b < 0 or c < 0:
-        raise ValueError(f"counts cannot be negative, got {b} and {c}")
     total, fewer = b + c, min(b, c)
     if total == 0:
         return 1.0
@@ -254,8 +252,6 @@ def aligned(x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, bool]:
     Raises:
         ValueError: if no row was answered by both.
     """
-    if len(x) != len(y):
-        raise ValueError(f"both sides need the same rows, got {len(x)} and {len(y)}")
     both = answered(x) & answered(y)
     complete = both & whole_rows(x, both) & whole_rows(y, both)
     if not complete.any():

@@ -483,7 +483,7 @@ class Store:
         if not digest:
             return dataset
         try:
-            rows = read_table(file).select(DOCUMENT_COLUMNS).iter_rows(named=True)
+            rows = read_table(file).iter_rows(named=True)
             corpus = Corpus(tuple(Document(**row) for row in rows))
             if corpus.digest != digest:
                 raise ValueError("it holds other documents than those of this study")
@@ -522,10 +522,9 @@ class Store:
             )
         with reading(self.path / "grid.json"):
             grid = json.loads(read_text(self.path / "grid.json"))
-            own = [one.name for one in fields(Scenario)]  # earlier versions stored two more
             trials = [
-                Trial(**{**t, "scenario": Scenario(**{name: t["scenario"][name] for name in own})})
-                for t in grid["trials"]
+                Trial(**{**trial, "scenario": Scenario(**trial["scenario"])})
+                for trial in grid["trials"]
             ]
             for trial in trials:
                 hash((trial.candidate, trial.variant, trial.scenario, trial.draw, trial.key))
