@@ -131,6 +131,8 @@ def dollars(value: float | None) -> str:
     if value is None:
         return DASH
     size = abs(value)
+    if 0 < size < 1e-4:
+        return "under $0.0001"
     if size >= 100 or size == 0:
         text = f"{size:,.0f}"
     else:

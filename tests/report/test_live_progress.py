@@ -29,20 +29,20 @@ def shown(*, terminal: bool = False) -> tuple[LiveProgress, io.StringIO]:
 
 def test_a_round_is_said_in_these_words() -> None:
     """A prompt that had answered 25 rows stood in the line of 602."""
-    said = "round 3: 2,000 training rows, 200 test rows; lora 63"
+    said = "round 3: 2,000 rows to learn from, 200 to answer; lora 63"
     assert round_line(standing()) == f"{said}, probe 62, retrieval 51"
     before = standing(scores={**SCORES, "lora": 0.6})
     assert round_line(standing(), before) == said, "only lora took part"
     assert round_line(standing(), standing()) == round_line(standing())
-    assert round_line(standing(rows={"lora": 5}), before) == f"{said} (5 test rows)"
+    assert round_line(standing(rows={"lora": 5}), before) == f"{said} (answered 5)"
     assert round_line(standing(rows={"lora": 200}), standing()) == said, "as good on more rows"
 
 
 def test_a_round_says_who_learned_from_fewer_rows_and_which_fits_came_late() -> None:
     """ "877 training rows; lora 19" of a fit that had read 72; "round 3" stood after "round 5"."""
     few = standing(scores={"lora": 0.19}, rows={"lora": 60}, learned={"lora": 72, "probe": 2_000})
-    late = "round 3, later fits: 2,000 training rows, 200 test rows; lora 19"
-    assert round_line(few, standing(5)) == f"{late} (72 training rows, 60 test rows)"
+    late = "round 3, later fits: 2,000 rows to learn from, 200 to answer; lora 19"
+    assert round_line(few, standing(5)) == f"{late} (learned from 72, answered 60)"
 
 
 def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgotten() -> None:
@@ -132,7 +132,7 @@ def test_what_a_budget_reaches_is_said_by_family() -> None:
     reach = Reach(learned={"tfidf": 10_003, "lora": 1_000}, asked=asked, seconds=())
     assert reach_line(reach, families, 3_080, 600.0) == (
         "Forecast for 10 min: cheap baselines on all rows, prompting and retrieval on about "
-        "100 test rows, fine-tuning on 1,000 training rows."
+        "100, fine-tuning on 1,000 to learn from."
     )
     none = Reach(learned={}, asked={"tfidf": 3_080, "probe": 3_080}, seconds=())
     assert "fine-tuning not at all" in reach_line(none, families, 3_080, 10.0)
@@ -147,8 +147,8 @@ def test_the_bar_says_the_round_what_runs_and_the_time() -> None:
         watch._bar.refresh()
         watch.job(Job(plain_trial("tfidf", train_size=250), part="added label noise"), None)
         watch._bar.refresh()
-    assert re.search(r"0:0\d of 1:00 · round 1 · tfidf: 250 training rows", out.getvalue())
-    assert "· added label noise · tfidf: 250 training rows" in out.getvalue()
+    assert re.search(r"0:0\d of 1:00 · round 1 · tfidf on 250 rows", out.getvalue())
+    assert "· added label noise · tfidf on 250 rows" in out.getvalue()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

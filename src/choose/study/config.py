@@ -108,8 +108,8 @@ class Grid(Settings):
         "Repetitions of each candidate, each with another seed.", ge=1, le=100
     )
     rounds: int | None = option(
-        "Most rounds of the comparison; nothing else follows them. Round 0 has 250 training rows "
-        "and 25 test rows, and each next one twice as many.",
+        "Most rounds of the comparison; nothing else follows them. Round 0 has 250 rows to learn "
+        "from and 25 to answer, and each next one twice as many.",
         ge=1,
         le=30,
     )

@@ -139,7 +139,7 @@ class LiveProgress:
         if self._current is not None:
             trial, part = self._current.trial, self._current.part
             now = f"round {self._round}" if part == COMPARISON else part
-            status += f" · {now} · {trial.candidate}: {trial.train_size:,} training rows"
+            status += f" · {now} · {trial.candidate} on {plural(trial.train_size, 'row')}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(max(total, 1e-9), min(done, total), width=BAR), _one_line(status))
         return Group(*lines, bar)
@@ -168,7 +168,7 @@ def chances_line(standing: Standing) -> str:
 
 
 def round_line(standing: Standing, before: Standing | None = None) -> str:
-    """Return ``round 3: 1,000 training rows, 100 test rows; probe 62, lora 63 (25 rows)``.
+    """Return ``round 3: 1,000 rows to learn from, 100 to answer; probe 62, lora 63``.
 
     Candidates with the rows and the score of `before` took no part, and are left out. Fits of an
     earlier round may have waited until now.
@@ -181,15 +181,15 @@ def round_line(standing: Standing, before: Standing | None = None) -> str:
     scores = ", ".join(
         f"{shorten(n, NAME)} {100 * known[n]:.0f}{_fewer_rows(standing, n)}" for n in order
     )
-    size = f"{plural(one.rows, 'training row')}, {plural(one.ask, 'test row')}"
+    size = f"{plural(one.rows, 'row')} to learn from, {one.ask:,} to answer"
     return f"round {one.number}{late}: {size}; {scores}"
 
 
 def _fewer_rows(standing: Standing, name: str) -> str:
-    """Return `` (250 training rows, 25 test rows)`` where a candidate has fewer than its round."""
+    """Return `` (learned from 250, answered 25)`` where a candidate has fewer than its round."""
     one = standing.round
     learned, rows = standing.learned.get(name, one.rows), standing.rows.get(name, one.ask)
     # Folds differ by a few rows.
-    told = [plural(learned, "training row")] * (learned < 0.9 * one.rows)
-    told += [plural(rows, "test row")] * (rows < one.ask)
+    told = [f"learned from {learned:,}"] * (learned < 0.9 * one.rows)
+    told += [f"answered {rows:,}"] * (rows < one.ask)
     return f" ({', '.join(told)})" if told else ""

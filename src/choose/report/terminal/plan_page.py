@@ -90,12 +90,12 @@ def running_lines(plan: BeforeData) -> Iterator[str]:
         return
     api, own = "costs what --usd-per-million IN,OUT says", "for what --usd-per-hour says"
     if found.api_usd is not None:
-        api = f"costs about {dollars(found.api_usd)} ({plan.tokens:,} tokens a request)"
+        api = f"costs {dollars(found.api_usd)} ({plan.tokens:,} tokens a request)"
     if found.machine_usd is not None:
         own = f"for {dollars(found.machine_usd)}"
     yield (
         f"For {rough(plan.wishes.volume or 0)} answers an API {api}; a small classifier computes "
-        f"{number(found.hours, 1)} hours {own}."
+        f"{duration(3600 * found.hours)} {own}."
     )
     if None in (found.api_usd, found.machine_usd, plan.usd):
         yield "When that pays the labels back takes both prices, and --hourly-rate."
@@ -143,7 +143,7 @@ NAME = 24
 
 
 def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: float) -> str:
-    """Return ``Forecast for 10 min: prompting on about 100 test rows, retrieval not at all.``.
+    """Return ``Forecast for 10 min: prompting on about 100, retrieval not at all.``.
 
     `families` are by candidate, `rows` all test rows; the `budget` is in seconds.
     """
@@ -154,9 +154,9 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
             continue
         learned = max((reach.learned.get(name, 0) for name in names), default=0)
         asked = sorted(reach.asked[name] for name in names)[len(names) // 2 :][:1]
-        where = "not at all" if not asked else f"on about {rounded(asked[0]):,} test rows"
+        where = "not at all" if not asked else f"on about {rounded(asked[0]):,}"
         if family == "fine-tuning" and learned:
-            where = f"on {learned:,} training rows"
+            where = f"on {learned:,} to learn from"
         elif asked and asked[0] >= rows:
             where = "on all rows"
         parts.setdefault(where, []).append({"baseline": "cheap baselines"}.get(family, family))
@@ -218,8 +218,8 @@ def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
         told = {name: DASH if s is None else duration(s) for name, s in seconds.items()}
         yield {
             "": f"round {round.number}" if compared else called.get(round.part, round.part),
-            "training rows": f"{round.rows:,}",
-            "test rows": f"{round.ask:,}" if round.ask else "",
+            "rows to learn from": f"{round.rows:,}",
+            "rows to answer": f"{round.ask:,}" if round.ask else "",
             **{shorten(one.name, NAME): told.get(one.name, "") for one in plan.candidates},
         }
 
