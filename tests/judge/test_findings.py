@@ -83,9 +83,14 @@ def test_a_promise_is_not_named_and_makes_nothing_usable_where_a_reference_leads
 def test_a_fit_that_time_cut_short_says_how_many_rows_it_has_read() -> None:
     """ "lora learned from 250 of 877 rows": it had read 24."""
     seen = cut_short(study([majority(), probe(0.7), lora(0.6)], 300, 2), "lora", 0.1)
-    (said,) = (one for one in words.caveats(judge(seen, Rule())) if "learned from" in one)
-    first = "Of 400 training rows, lora learned from 40, so this may change."
+    found = judge(seen, Rule())
+    (said,) = (one for one in words.caveats(found) if "lora did not learn" in one)
+    first = "As lora did not learn from all 400 training rows, this may change."
     assert said == f"{first} Time ended the training of lora, which only a new study repeats."
+    heads, rows = next(families(found)).heads, next(families(found)).rows
+    (own,) = (place for place, head in enumerate(heads) if head.endswith("(trained on, of 400)"))
+    read = {row[0]: row[own].partition("(")[2] for row in rows}
+    assert read == {"baseline: probe": "all)", "fine-tuning: lora": "40)"}
 
 
 def with_part(seen: Evidence, *names: str) -> Evidence:

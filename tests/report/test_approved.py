@@ -172,7 +172,10 @@ def _situations() -> Iterator[tuple[str, Decision]]:
 
 
 def test_answers_in_every_situation_are_those_that_were_approved() -> None:
-    told = [f"{name}: {words.headline(decision)}" for name, decision in _situations()]
+    told = [
+        f"{name}: {words.headline(decision)} {words.low_score(decision)}".rstrip()
+        for name, decision in _situations()
+    ]
     served = decisions.served()
     for low in (0.1, -0.1, None):
         lost = None if low is None else Estimate(value=0.19, low=low, high=0.3)

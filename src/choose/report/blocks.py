@@ -206,8 +206,8 @@ class Listing:
 
 Block = Answer | Heading | Paragraph | Bullets | Steps | Facts | Table | Chart | Listing
 
-# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``, ``85 vs 94``, ``under 0.1 s``.
-_LETTERS = re.compile(r"\b(?!(?:to|of|vs|under|s|min|h)\b)[^\W\d_]+")
+# Words that a figure may hold: ``83.0 to 90.1``, ``2 of 3``, ``85 vs 94``, ``81.0 (all)``.
+_LETTERS = re.compile(r"\b(?!(?:to|of|vs|under|all|s|min|h)\b)[^\W\d_]+")
 
 
 def is_figure(cell: str) -> bool:
@@ -302,6 +302,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
     failed = [(card.candidate, error) for card in decision.scorecards for error in card.errors[:1]]
     more = f" ({len(failed) - 1:,} other candidates failed too)" * (len(failed) > 1)
     beside = (words.payback(decision), words.ending(decision), words.takeover(decision))
+    low = words.low_score(decision)
     return [
         *answer(decision),
         *families(decision),
@@ -310,7 +311,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
             for name, error in failed[:1]
         ),
         *paragraphs((*beside, *[*words.reading(decision)][:1]), "aside"),
-        *(next_steps(decision, say) if decision.verdict.steps else ()),
+        *(next_steps(decision, say) if decision.verdict.steps or low else ()),
     ]
 
 
@@ -342,7 +343,8 @@ def families(decision: Decision) -> Iterator[Block]:
     first, total = shown[0][1], decision.dataset.test_rows
     head, whole = f"rows of {total:,}", all(card.rows == total for _, card in shown)
     apart = words.apart(decision) and len(shown) > 1
-    rows = [_family_row(decision, family, card, apart=apart) for family, card in shown]
+    pool = words.part_read(decision, (card for _, card in shown))
+    rows = [_family_row(decision, family, card, apart=apart, pool=pool) for family, card in shown]
     rows += [
         {"family": family, head: "0", "chance": chance_cell(decision, verdict.chance.get(family))}
         for family in verdict.unmeasured
@@ -357,17 +359,19 @@ def families(decision: Decision) -> Iterator[Block]:
     use = verdict.usable and first.chosen and not first.beyond
     sign = ("▶" if verdict.recommended else "▷") if use else ""
     spare = ["won:lost", "ms per answer", "$ a month", "$ per 1,000", *rare, _alone(decision)]
-    spare.insert(4 if whole else 1, head)
+    spare.insert(4 if whole else 0 if pool else 1, head)
     yield from table("", rows, mark=rows[0]["family"] if use else "", sign=sign, spare=spare)
-    compared = words.compared_on(decision) if apart else ""
+    compared = words.compared_on(decision, pool) if apart else ""
     yield from paragraphs((compared, words.beyond_limits(decision)), "note")
+    if shown[1:]:
+        yield Paragraph(words.glossary(decision, (card for _, card in shown)), "caption")
 
 
-def _family_row(decision: Decision, family: str, card: Scorecard, *, apart: bool) -> dict[str, str]:
-    """Return a family's cells; dollars of a month say those of 1,000 answers too."""
-    member, own = shorten(card.candidate, NAME), _place(decision, card, apart)
-    if decision.goal.get("volume"):
-        del own["$ per 1,000"]
+def _family_row(
+    decision: Decision, family: str, card: Scorecard, *, apart: bool, pool: int
+) -> dict[str, str]:
+    """Return a family's cells."""
+    member, own = shorten(card.candidate, NAME), _place(decision, card, apart=apart, pool=pool)
     if (gap := card.difference) and not card.chosen:
         own[f"against {decision.named}"] = plus_minus(gap)
     del own["state"]
@@ -376,8 +380,8 @@ def _family_row(decision: Decision, family: str, card: Scorecard, *, apart: bool
     found = {head if key == "rows" else key: cell for key, cell in (own | {"rows": rows}).items()}
     score, first = score_cell(card.accuracy), percent((card.compared or (None,))[0])
     # The chosen one's score of all its rows stands in the first column, as any that is the same.
-    alone = f"{score} ({card.rows:,})" if apart and not card.chosen and score != first else DASH
-    return named | found | {_alone(decision): alone}
+    another = apart and not (pool or card.chosen or score == first)
+    return named | found | {_alone(decision): f"{score} ({card.rows:,})" if another else DASH}
 
 
 def candidates(decision: Decision) -> Iterator[Block]:
@@ -388,8 +392,13 @@ def candidates(decision: Decision) -> Iterator[Block]:
     margin = decision.goal.get("margin") or 0.0
     pick, whole = next(((s.candidate, s.common) for s in placed if s.chosen), ("", 0))
     caption = "All candidates, on the rows that each shares with the chosen one"
-    apart = words.apart(decision)
-    rows = ({"candidate": named[s.candidate], **_place(decision, s, apart)} for s in placed)
+    apart, pool = words.apart(decision), words.part_read(decision, placed)
+    rows = [
+        {"candidate": named[card.candidate], **_place(decision, card, apart=apart, pool=pool)}
+        for card in placed
+    ]
+    if pool:  # the money's table has it, and bars need the room
+        rows = [{name: cell for name, cell in row.items() if name[:3] != "ms "} for row in rows]
     bars = [Bar(s.difference, low, high, margin, s.common < whole) for s in placed]
     ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
     drawn = (
@@ -399,7 +408,7 @@ def candidates(decision: Decision) -> Iterator[Block]:
     )
     yield from table(caption, rows, mark=named.get(pick, ""), wide=True, bars=bars, drawn=drawn)
     others = listed([s.candidate for s in decision.scorecards if s not in placed])
-    compared = words.compared_on(decision)
+    compared = words.compared_on(decision, pool)
     left = f"Not measured or not compared: {others}." if others else ""
     odds, rest = decision.verdict.chance, decision.verdict.unmeasured
     new = [f"{name} ({chance_cell(decision, odds.get(name))} chance)" for name in rest]
@@ -417,33 +426,41 @@ def bar_ends(gaps: Iterable[Estimate | None]) -> tuple[float, float]:
     return max(min([*ends, -LEAST]), -MOST), min(max([*ends, LEAST]), MOST)
 
 
-def _place(decision: Decision, card: Scorecard, apart: bool) -> dict[str, str]:
+def _place(decision: Decision, card: Scorecard, *, apart: bool, pool: int) -> dict[str, str]:
     """Return a candidate's score, costs and difference to the chosen one, by the head of a column.
 
     Where scores are not of the same rows (`apart`), its own and that of the chosen one on common
-    rows stand there. Dollars are those of a month where the study states how many it takes.
+    rows stand there; where some learned from a part of a `pool`, its own, with its training rows.
+    Dollars are those of a month where the study states how many it takes.
     """
     total, ms, volume = decision.dataset.test_rows, card.cost.ms_per_item, decision.goal["volume"]
     best = {family.best: family.family for family in decision.verdict.families}
     chance = decision.verdict.chance.get(best.get(card.candidate, ""))
     usd, score = card.cost.usd_per_1k, score_cell(card.accuracy)
-    monthly = None if usd is None or volume is None else usd * volume / 1000
+    price = {"$ per 1,000": figure(usd)}
+    if volume:
+        price = {"$ a month": figure(usd and usd * volume / 1000)}
     both, head = [percent(one, 0) for one in card.compared or ()], words.score_head(decision.goal)
     found = {
         _found_head(rare.label): in_percent(rare.found[card.candidate] / rare.answered)
         for rare in decision.verdict.rare[:1]
         if card.candidate in rare.found
     }
+    own = {head: score}
+    if pool:
+        read = "" if card.learned is None else f" ({card.learned:,})"
+        read = " (all)" if (card.learned or 0) >= words.ALL_READ * pool else read
+        own = {f"{'own ' * apart}{head} (trained on, of {pool:,})": f"{score}{read}"}
     return {
-        **({f"{head} vs {decision.named}": " vs ".join(both) or score} if apart else {head: score}),
+        **({f"{head} vs {decision.named}": " vs ".join(both) or score} if apart else own),
         "chance": chance_cell(decision, chance),
         f"against {decision.named}": DASH if card.chosen else difference(card.difference),
         "won:lost": DASH if card.won is None else f"{card.won:,}:{card.lost:,}",
         "rows": out_of(card.rows if card.chosen else card.common or card.rows, total),
         **found,
         "ms per answer": DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
-        "$ per 1,000": figure(usd),
-        "$ a month": figure(monthly),
+        **price,
+        **(own if apart and pool else {}),
         "state": _state(decision, card),
     }
 
@@ -472,12 +489,16 @@ def _state(decision: Decision, card: Scorecard) -> str:
     return "ahead" if gap and gap.low is not None and gap.low > 0 else "open"
 
 
+TARGET = Command(verb="compare", study="STUDY", options={"target": "80%"})
+
+
 def next_steps(decision: Decision, say: Say) -> Iterator[Block]:
     yield Heading("Do next")
     steps = [
         Todo(words.sentences_of(decision, step), say(step.command) if step.command else ())
         for step in decision.verdict.steps
     ]
+    steps += [Todo([low], say(TARGET)) for low in [words.low_score(decision)] if low]
     none = Paragraph("No open question that this study could answer.")
     yield Steps(steps) if steps else none
 

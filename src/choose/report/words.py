@@ -43,7 +43,7 @@ from choose.formatting import (
     span,
 )
 from choose.schema.base import Command
-from choose.schema.candidate_scorecard import Beyond, Failure, Needed, Payback, Scorecard
+from choose.schema.candidate_scorecard import Beyond, Failure, Needed, Scorecard
 from choose.schema.decision import (
     LIKELY,
     SMALL_LOSS,
@@ -401,13 +401,18 @@ def doubts(decision: Decision) -> Iterator[str]:
         count, rows = len(decision.without_evidence), plural(decision.dataset.test_rows, "question")
         yield f"The answers to {count:,} of {rows} occur in no document."
     yield from _others(decision)
-    stated = not is_share(score_noun(decision.goal)) or decision.goal.get("target")
-    if score and score.value < 0.5 and verdict.usable and not stated:
-        told = amount(score.value, score_noun(decision.goal))
-        yield f"If {told} is not good enough, say what is (--target 80%)."
     metric = metric_of(decision.goal.get("metric", DEFAULT))
     if metric.help and metric.key != DEFAULT:
         yield f"The score is {metric.name}: {metric.help}."
+
+
+def low_score(decision: Decision) -> str:
+    """Say that a score may be too low, where no target says so; else empty."""
+    score, noun = decision.card.accuracy if decision.card else None, score_noun(decision.goal)
+    stated = not is_share(noun) or decision.goal.get("target") or decision.verdict.done
+    if score is None or score.value >= 0.5 or stated or not decision.verdict.usable:
+        return ""
+    return f"If {amount(score.value, noun)} is not good enough, say what is."
 
 
 def members(decision: Decision) -> list[Scorecard]:
@@ -471,11 +476,6 @@ def _others(decision: Decision) -> Iterator[str]:
     measured = [found for found in verdict.families if found.family in others]
     for found in sorted(measured, key=lambda found: -verdict.chance[found.family]):
         yield from filter(None, _may_be(decision, found))
-    likely = [f for f in verdict.unmeasured if verdict.chance.get(f, 0.0) >= SPOKEN_OF]
-    new = likely if verdict.kind != "incomplete" else []
-    if new:
-        told = [f"{called(decision, f)} ({chance(verdict.chance[f])} chance)" for f in new]
-        yield f"Not measured, but perhaps the better choice: {listed(told)}."
 
 
 def _may_be(decision: Decision, found: FamilyResult) -> Iterator[str]:
@@ -586,7 +586,8 @@ def caveats(decision: Decision) -> list[str]:
     """Return the sentences of all caveats; one says all of those of `TOGETHER` of a code."""
     every = decision.verdict.caveats
     codes = [one.code if one.code in TOGETHER else str(n) for n, one in enumerate(every)]
-    return [_caveat(decision, c) for n, c in enumerate(every) if codes[n] not in codes[:n]]
+    said = (_caveat(decision, c) for n, c in enumerate(every) if codes[n] not in codes[:n])
+    return [*filter(None, said)]
 
 
 def _caveat(decision: Decision, caveat: Caveat) -> str:
@@ -608,7 +609,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
             "beyond": _limits(decision, caveat.names),
             "only": f"{be} the only {' '.join([noun + 's' * several, *where])} that {facts['was']}",
             "larger": "larger ones" if several else "a larger one",
-            "learned": _learned(decision),
+            "learned": _learned(decision) if caveat.code == PART else "",
             "blind": _blind(decision),
             "shares": f"{before} of the training rows and {now} of the test rows",
         }
@@ -616,23 +617,24 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
 
 
 def _learned(decision: Decision) -> str:
-    """Say who learned from how many of the training rows, and what all of them may bring."""
-    parts = [one for one in decision.verdict.caveats if one.code == PART]
-    alike: dict[int, list[str]] = {}
-    for one in parts:
-        alike.setdefault(one.rows or 0, []).extend(one.names)
-    said = listed([f"{listed(names)} from {rows:,}" for rows, names in alike.items()])
-    said = said.replace(" from ", " learned from ", 1)
-    noun = score_noun(decision.goal)
-    known = [(listed(one.names), right(one.promised, noun)) for one in parts if one.promised]
-    each = [f"{name}{' may get' * (not n)} {score}" for n, (name, score) in enumerate(known)]
-    promised = listed(each)
-    whole = f"{parts[0].whole or 0:,}" if parts else ""
-    open_yet = ", so this may change" * ((decision.chance or 0.0) < SURE)
-    then = f"; with all of them, {promised}" if promised else open_yet
-    ended = listed([name for one in parts if one.ended for name in one.names])
-    again = f" Time ended the training of {ended}, which only a new study repeats." if ended else ""
-    return f"Of {whole} training rows, {said}{then}.{again}"
+    """Say what all training rows may bring, and how many one read that is in no table."""
+    parts = {n: one for one in decision.verdict.caveats if one.code == PART for n in one.names}
+    best = {family.best for family in decision.verdict.families}
+    noun, whole = score_noun(decision.goal), max(one.whole or 0 for one in parts.values())
+    promised = {n: right(one.promised, noun) for n, one in parts.items() if one.promised}
+    rows, said = f"all {whole:,} training rows", list[str]()
+    if promised:
+        may = listed([" ".join(one) for one in promised.items()]).replace(" ", " may get ", 1)
+        which = "" if decision.named in promised else f" --candidate {next(iter(promised))}"
+        on = any(step.kind == "evaluate-rest" for step in decision.verdict.steps)
+        said = [f"With {rows}, {may}{'' if on else f'; choose export{which} trains on these'}."]
+    elif (decision.chance or 0.0) < SURE:
+        said = [f"As {listed([*parts])} did not learn from {rows}, this may change."]
+    other = listed([f"{n} from {one.rows or 0:,}" for n, one in parts.items() if n not in best])
+    said += [f"So far, {other.replace(' from', ' learned from', 1)}."] * bool(other)
+    ended = listed([name for name, one in parts.items() if one.ended])
+    said += [f"Time ended the training of {ended}, which only a new study repeats."] * bool(ended)
+    return " ".join(said)
 
 
 def _blind(decision: Decision) -> str:
@@ -793,10 +795,33 @@ def apart(decision: Decision) -> bool:
     return len(rows) > 1 or any(caveat.code == PART for caveat in decision.verdict.caveats)
 
 
-def compared_on(decision: Decision) -> str:
-    """Say which rows the compared figures of a table are of; empty where all are of the same."""
+# From this share of the training rows on, all were read: folds differ by a few.
+ALL_READ = 0.98
+
+
+def part_read(decision: Decision, cards: Iterable[Scorecard]) -> int:
+    """Return the training rows where one of these learned from a part of them; else 0."""
+    pool = decision.dataset.pool or 0
+    return pool * any(c.learned is not None and c.learned < ALL_READ * pool for c in cards)
+
+
+def compared_on(decision: Decision, whole: int) -> str:
+    """Say which rows the compared figures of a table are of; empty where all are of the same.
+
+    Where some learned from a part of the `whole` training rows, own scores stand beside them.
+    """
     told = "Both scores are on the same rows, each given equally many training rows."
+    if whole:
+        told = "vs: the same rows, equally many training rows; own: all that it learned from."
     return told if apart(decision) else ""
+
+
+def glossary(decision: Decision, shown: Iterable[Scorecard]) -> str:
+    """Say what the signs of the first screen mean, and what its baselines are."""
+    titles = (f"{c.candidate}: {c.title}." for c in shown if c.title and c.family == "baseline")
+    family = f"Family: {decision.family}, of which {decision.named} may not be the best."
+    family *= how_sure(decision).endswith("family")
+    return " ".join(filter(None, ("±: 95 % range of the difference.", family, *titles)))
 
 
 # What to do next: the sentences of each step, the first of which says it; one without content goes.
@@ -919,10 +944,8 @@ def _more_of(decision: Decision, step: Step) -> dict[str, str]:
 
 def _doubted(audit: Audit) -> str:
     ids = [row.id for row in audit.doubted]
-    if len(ids) == 1:
-        return f"label of the most suspicious row ({ids[0]})"
     shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
-    return f"labels of the {len(ids):,} most suspicious rows ({shown})"
+    return f"{plural(len(ids), 'most suspicious label')} ({shown})"
 
 
 def _surer(decision: Decision, step: Step) -> str:
@@ -1056,11 +1079,6 @@ def as_call(command: Command) -> str:
 
 # What models that read documents lose, and to what.
 
-_LOST: dict[GapName, str] = {
-    "reading": "reading",
-    "retrieval": "retrieval",
-    "distraction": "the other passages beside the right one",
-}
 _MEND: dict[GapName, str] = {
     "reading": "a stronger or tuned model",
     "retrieval": "a better index or better documents",
@@ -1106,7 +1124,7 @@ def _passages(split: LossSplit, copies: bool) -> str:
 
 def _lost(split: LossSplit) -> str:
     first, second = split.gaps[:2]
-    one, two = _LOST[first.name], _LOST[second.name]
+    one, two = GAPS[first.name], GAPS[second.name]
     loss, other = (signed_points(-gap.loss.value) for gap in (first, second))
     found = signed_points(-split.gap("retrieval").loss.value)
     told = {
@@ -1242,6 +1260,7 @@ def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
 # Money, time, and where texts go.
 
 NOT_KNOWN = "not known (answers were given)"
+PRICED_BY = "--volume 10000/month, --usd-per-million IN,OUT (API) and --usd-per-hour (machine)"
 
 
 def payback(decision: Decision) -> str:
@@ -1250,7 +1269,7 @@ def payback(decision: Decision) -> str:
     if pays is None:
         return ""
     if pays.api_usd is None or pays.own_usd is None:
-        return f"Dollars a month: add {listed(list(_prices(decision, pays)))}."
+        return f"For dollars a month, state {PRICED_BY}."
     told = f"A month: {pays.api} {dollars(pays.api_usd)}, {pays.own} {dollars(pays.own_usd)}"
     if pays.labels_usd is None:
         return f"{told}. Price labels: --set minutes_per_label=1 --set hourly_rate=30."
@@ -1260,17 +1279,6 @@ def payback(decision: Decision) -> str:
     lost = pays.lost if pays.lost is not None and (pays.lost.low or 0.0) > 0 else None
     worse = f", but {pays.own} is {measured(lost.value)} worse" if lost else ""
     return f"{labels} paid back after {months(pays.months)}{worse}."
-
-
-def _prices(decision: Decision, pays: Payback) -> Iterator[str]:
-    """Yield the flags that make a month's dollars known."""
-    priced = {s.candidate for s in decision.scorecards if s.cost.usd_per_1k is not None}
-    if decision.goal.get("volume") is None:
-        yield "--volume 10000/month"
-    if pays.api not in priced:
-        yield "--usd-per-million IN,OUT"
-    if pays.own not in priced:
-        yield "--usd-per-hour PRICE of this machine"
 
 
 def priced(decision: Decision) -> bool:

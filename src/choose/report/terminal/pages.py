@@ -76,9 +76,9 @@ FULL = " --full"
 # and what it is about; then, one after the other, what is cut until it fits.
 GENEROUS = {"because": 4, "doubt": 4, "steps": 3, "sentences": 2, "commands": 3, "about": 1}
 CUTS = (
-    *(("doubt", 2), ("because", 3), ("doubt", 1), ("because", 2), ("sentences", 1), ("more", 0)),
-    *(("aside", 1), ("commands", 1), ("about", 0), ("steps", 2), ("aside", 0), ("steps", 1)),
-    *(("because", 1), ("doubt", 0), ("because", 0), ("commands", 0)),
+    *(("caption", 0), ("doubt", 2), ("because", 3), ("doubt", 1), ("because", 2)),
+    *(("sentences", 1), ("more", 0), ("aside", 1), ("commands", 1), ("about", 0), ("steps", 2)),
+    *(("aside", 0), ("steps", 1), ("because", 1), ("doubt", 0), ("because", 0), ("commands", 0)),
 )
 
 
