@@ -297,6 +297,24 @@ def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps
     assert ends == [steps]
 
 
+def test_a_first_pass_that_time_cuts_reads_a_row_of_each_label_and_their_shares() -> None:
+    targets = [0] * 125 + [1 + n % 60 for n in range(125)]
+    parts = {"base": SimpleNamespace(device="cpu"), "head": SimpleNamespace(out_features=61)}
+    model: Any = SimpleNamespace(**parts)
+    run = ClassifierRun(
+        model, [(1,) * (1 + n % 7) for n in range(250)], targets, Schedule(200, 8, 1e-3, 0), 0
+    )
+    read = list[int]()
+    while run.step < run.schedule.steps:
+        read += [targets[run.training_indices[place]] for place in run.next_batch()]
+        run.step += 1
+        if shorter := {3: 24, 10: 16}.get(run.step):  # the first pass takes 32
+            run.shorten(shorter)
+    counts = Counter(read)
+    assert (len(read), len(counts)) == (128, 61)
+    assert 58 <= counts[0] <= 68
+
+
 @pytest.mark.slow(seconds=125)
 @pytest.mark.data
 def test_three_hundred_labels_of_trec6(shared_data: Path) -> None:

@@ -264,7 +264,7 @@ class ClassifierRun(TrainingRun):
         self.all_rows, self._loss_before = rows, math.inf
         self.all_targets = torch.tensor(targets, dtype=torch.float32 if sets else torch.long)
         self.targets = self.all_targets[self.training_indices].to(device)
-        own = [codes[i] for i in self.training_indices]
+        self.strata = own = [codes[i] for i in self.training_indices]
         weights = class_weights(own, model.head.out_features)[own]
         self.weights = (torch.ones_like(weights) if sets else weights).to(device)
 

@@ -3,6 +3,7 @@
 import math
 import random
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -69,6 +70,7 @@ class TrainingRun(ABC):
 
     Attributes:
         rows: the tokens of the rows that are trained on, after what they share: `prefix`, or more.
+        strata: the class of each of them, by which a first pass that time cuts stays stratified.
         training_indices: which of the pool's rows these are.
         validation_indices: the rows that early stopping is decided on.
         step: steps done.
@@ -79,6 +81,7 @@ class TrainingRun(ABC):
     # What is trained and what it changes, in notes.
     trained, output = "an adapter trained", "a logit"
     prefix: tuple[int, ...] = ()
+    strata: Sequence[int] = ()
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class TrainingRun(ABC):
         self.training_indices, self.validation_indices = division
         self.model, self.schedule, self.seed, self.step = model, schedule, seed, 0
         self.rows = [rows[i] for i in self.training_indices]
+        self._chooser, self._read = chooser, list[int]()
         self._batches = self._endless_batches(chooser)
         self._steps_per_epoch = math.ceil(len(self.rows) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
@@ -106,6 +110,23 @@ class TrainingRun(ABC):
         lengths = [len(row) for row in self.rows]
         while True:
             yield from shuffled_batches(lengths, self.schedule.batch_size, chooser)
+
+    def _rest_of_first_pass(self) -> Iterator[list[int]]:
+        """Yield batches of the rows that there is time for, chosen as a draw of a pool is.
+
+        Classes of which no row was read come first, then each has its share.
+        """
+        sizes, had = Counter(self.strata), Counter(self.strata[i] for i in self._read)
+        places = dict[int, tuple[bool, float]]()
+        for row in sorted({*range(len(self.rows))} - {*self._read}):
+            own = self.strata[row]
+            places[row] = had[own] > 0, (had[own] + 0.5) / sizes[own]
+            had[own] += 1
+        size = self.schedule.batch_size
+        chosen = sorted(places, key=places.__getitem__)[: size * (self.schedule.steps - self.step)]
+        lengths = [len(self.rows[row]) for row in chosen]
+        for batch in shuffled_batches(lengths, size, self._chooser):
+            yield [chosen[place] for place in batch]
 
     @abstractmethod
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> Objective:
@@ -158,9 +179,13 @@ class TrainingRun(ABC):
         if steps < self.schedule.steps:
             self.planned_steps = self.planned_steps or self.schedule.steps
             self.schedule = replace(self.schedule, steps=max(self.step + 1, steps))
+            if self.strata and self.schedule.steps < self._steps_per_epoch:
+                self._batches = self._rest_of_first_pass()
 
     def next_batch(self) -> list[int]:
-        return next(self._batches)
+        batch = next(self._batches)
+        self._read += batch
+        return batch
 
     def apply_gradients(self) -> None:
         """Update the parameters from their gradients, and decide whether to go on.
@@ -196,23 +221,16 @@ class TrainingRun(ABC):
             stopped = self.step < schedule.steps
             end = f"stopped after {self.step}" if stopped else "taken to the end"
             checked = f"checked on {len(self.validation_indices)} rows, {end}"
+        shorter = (
+            f"Shortened to {schedule.steps} of {self.planned_steps} steps, to end in time: "
+            f"trained on {len({*self._read}):,} of {len(self.rows):,} rows."
+        )
         return [
-            *self.shortening(),
+            *([shorter] if self.planned_steps else ()),
             f"Steps planned: {schedule.steps}, of {schedule.batch_size} rows each, at learning "
             f"rate {schedule.learning_rate:g}, {self.trained}; {checked}.",
             f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; "
             f"the largest change of {self.output} is {learning.largest_change:.2f}.",
-        ]
-
-    def shortening(self) -> list[str]:
-        """Return a sentence on a schedule that was shortened, to end in time."""
-        if not self.planned_steps:
-            return []
-        seen = min(len(self.rows), self.step * self.schedule.batch_size)
-        return [
-            f"Shortened to {self.schedule.steps} of {self.planned_steps} steps, to end in time: "
-            f"trained on {seen + len(self.validation_indices):,} of "
-            f"{len(self.training_indices):,} rows."
         ]
 
     def restore_best(self) -> None:
