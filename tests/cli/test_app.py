@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import polars as pl
 import pytest
 import typer
 
+from choose.engines.weights.resolve import resolve
+from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.store.store import Store
+from choose.types import FAMILIES
 from support import fake_strategies as fakes
 from support.ray_nodes import wait_for
 
@@ -104,14 +108,6 @@ def test_a_broken_strategy_shows_in_the_report(choose, data, monkeypatch):
     )
     assert broken["accuracy"] is None
     assert broken["errors"]
-
-
-def test_an_interrupted_study_is_stored_and_exits_130(choose, data, monkeypatch):
-    fakes.install(monkeypatch)
-    result = choose("compare", data, "-s", "tfidf", "-s", "impatient", *QUICK, "--out", "st")
-    assert result.code == 130
-    assert "choose report st judges them" in result.err
-    assert "tfidf" in choose("report", "st").out
 
 
 def test_version(choose) -> None:
@@ -265,6 +261,41 @@ def test_a_study_and_its_export_remember_the_columns_that_were_found(choose, nam
     labels = choose("predict", "model", name)
     assert labels.code == 0, labels.err
     assert len(labels.out.splitlines()) >= 61
+
+
+@pytest.mark.slow(seconds=20)
+def test_one_round_of_a_pool_below_its_size_has_every_family(choose, data, model, encoder):
+    models = (f"model={model}", f"tune={encoder}", f"encoder={encoder}", "rounds=1")
+    flags = [word for setting in models for word in ("--set", setting)]
+    ran = choose("compare", data, *flags, "--out", "st", "--json")
+    assert ran.code == 0, ran.err
+    answered: dict[str, set[int]] = {}
+    for card in json.loads(ran.out)["scorecards"]:
+        answered.setdefault(card["family"], set()).add(card["rows"])
+        assert card["learned"] in (48, None)
+    assert answered.keys() == {*FAMILIES}
+    assert all(min(rows) >= 25 for rows in answered.values()), answered
+
+
+@pytest.mark.slow(seconds=45)
+def test_budgets_hold_on_the_clock_and_a_higher_one_goes_on() -> None:
+    """Of a real sample whose models take minutes; from the start of the process to its page."""
+    for spec in (DEFAULT_LM, DEFAULT_ENCODER):
+        resolve(spec)  # it is downloaded once
+    rows: Mapping[str, int] = {}
+    for budget in (10, 25):
+        words = ("compare", "sample:tickets", "--budget", f"{budget}s", "--out", "st", "--json")
+        start = time.monotonic()
+        done = subprocess.run([sys.executable, "-m", "choose", *words], capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        assert time.monotonic() - start <= 1.05 * budget + 5
+        record, before = json.loads(done.stdout), rows
+        rows = {card["candidate"]: card["rows"] for card in record["scorecards"]}
+        told = {one["candidate"] for one in record["left_out"] if one["reason"] == "out-of-time"}
+        assert {name for name, count in rows.items() if not count} <= told
+        assert all(rows[name] >= count for name, count in before.items())
+    assert Path("st/report.html").exists()
+    assert sum(rows.values()) > sum(before.values()) > 0
 
 
 @pytest.mark.slow(seconds=14)

@@ -19,6 +19,7 @@ from choose.data.readers.column_guess import column_of, looks_headerless, parse_
 from choose.data.readers.json_and_parquet import ROW, table_of
 from choose.data.readers.labelled_file import read_source
 from choose.errors import ChooseError, DataError
+from choose.report.words import caveats
 from choose.run.worker import Silent
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example
@@ -585,6 +586,9 @@ def test_labels_without_a_row_in_the_first_round_are_named(tmp_path: Path, monke
     heard: list[str] = []
     monkeypatch.setattr(Silent, "noted", lambda _, said: heard.extend(said))
     texts, labels = sentences(810), each([f"label {n:03}" for n in range(270)], 810)
-    choose.compare(texts, labels, strategies="majority", rounds=1, progress=False, out=tmp_path)
+    usual = {"strategies": "tfidf", "rounds": 1, "progress": False, "out": tmp_path}
+    decision = choose.compare(texts, labels, **usual)
     said = "20 labels without a row among the 250 training rows of the first round: 'label"
     assert any(one.startswith(said) for one in heard)
+    said = "20 of 270 labels have no row in the part that tfidf learned from."
+    assert said in caveats(decision)

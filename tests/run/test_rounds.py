@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 from math import inf
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from choose.api.compare import Interrupted
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances, Outlook
@@ -20,14 +22,14 @@ from choose.run.budget import Budget
 from choose.run.forecast import Needed, Pace, State, limits_of
 from choose.run.loop import Loop, Summary
 from choose.run.trial import failed_run, run_trial
-from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Worker
+from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Silent, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.config import Study
 from choose.types import Dataset, Family, Run
 from support import fake_strategies as fakes
-from support.studies import ONCE, dataset, study
+from support.studies import ONCE, compare, dataset, study, write_csv
 
 
 @pytest.fixture(autouse=True)
@@ -432,12 +434,41 @@ def test_a_fit_that_was_shortened_says_little_of_more_rows(tmp_path: Path) -> No
     assert pace.fit(8 * trial.train_size) == pytest.approx(100.0), "it tells no growth either"
 
 
-def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
-    one = Set(tmp_path, "tfidf", "impatient")
-    left = one.run()
-    assert left.interrupted
-    assert sum(one.rows("tfidf").values()) == 25
-    assert {x.reason for x in left.all()} == {None}
+class Pressing(Silent):
+    """Presses Ctrl-C as the first round has ended, or within it."""
+
+    def __init__(self, event: str) -> None:
+        self.event = event
+
+    def standing(self, standing: Standing) -> None:
+        if self.event == "between rounds" and standing.ended:
+            raise KeyboardInterrupt
+
+    def job(self, job: Job, run: Run | None) -> None:
+        if self.event == "within a round" and run and job.trial.candidate == "lora":
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow(seconds=15)
+@pytest.mark.parametrize("event", ["between rounds", "within a round"])
+def test_after_ctrl_c_the_same_runs_follow(tmp_path, model, encoder, monkeypatch, event):
+    monkeypatch.setattr(trial, "SPARE", 0.0)  # of the rows that a fast machine adds
+    data = write_csv(tmp_path / "words.csv")
+
+    def answers(name: str, **settings: Any) -> dict[str, Any]:
+        models = {"model": model, "tune": encoder, "encoder": encoder}
+        how: dict[str, Any] = {"overrides": {"models": models, "grid": ONCE}, **settings}
+        store = Store(tmp_path / name)
+        with suppress(Interrupted):
+            compare(data, strategies=["tfidf", "few-shot", "lora"], out=store.path, **how)
+        runs = filter(None, map(store.get, store.grid()[1]))
+        return {r.trial.key: (r.asked, r.answers["clean", 0].outputs) for r in runs}
+
+    part = answers("st", observer=Pressing(event))
+    assert {one.reason for one in Store(tmp_path / "st").left_out()} == {None}
+    whole = answers("whole")
+    assert 0 < len(part) < len(whole)
+    assert answers("st") == whole
 
 
 def test_a_second_command_goes_on_within_a_round(tmp_path, monkeypatch):

@@ -97,11 +97,6 @@ class Certain(Steady):
     seeded: ClassVar[bool] = False
 
 
-class Impatient(Fake):
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        raise KeyboardInterrupt
-
-
 class Together(Fake):
     """Learns side by side, and says how many did."""
 
@@ -163,7 +158,7 @@ class Tiring(Fake):
 
 
 FAKES = (
-    *(Broken, Liar, Short, Mute, Impatient, Together, Apart),
+    *(Broken, Liar, Short, Mute, Together, Apart),
     *(Steady, Sluggish, Certain, Late, Tiring, Halting),
 )
 

@@ -237,7 +237,7 @@ def _prompts(store: Store) -> Iterator[PromptText]:
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 26
+RECORD = 27
 
 
 def state_of(store: Store) -> str:

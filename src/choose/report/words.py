@@ -571,6 +571,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "part-of-documents": "All candidates searched the same {rows} of {whole} passages; finding is "
     "easier among fewer.",
     "part-of-labels": "{learned}",
+    "labels-not-drawn": "{rows} of {whole} labels have no row in the part that {names} learned "
+    "from.",
     "shift": "“{names}” is {shares}.",
     "small-model": "{models} {only} tried; {larger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",

@@ -145,6 +145,7 @@ CaveatCode = Literal[
     "few-clusters",
     "part-of-documents",
     "part-of-labels",
+    "labels-not-drawn",
     "failed",
     "small-model",
     "no-evidence",
@@ -171,10 +172,11 @@ class Caveat(Record):
         code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
             ``part-of-documents``: all searched `rows` of the `whole` passages;
             ``part-of-labels``: a member of the table, or that may be the one to use, which learned
-            from `rows` of the `whole` training rows; ``failed``; ``small-model``: models that were
-            prompted; ``no-evidence``: a family whose small model is not shown to beat guessing,
-            which says nothing of it (`shares`: the two scores, on `rows`); ``may-have-seen``:
-            candidates whose model may know the test rows;
+            from `rows` of the `whole` training rows; ``labels-not-drawn``: `rows` of the `whole`
+            labels have a training row, but none in such a part; ``failed``; ``small-model``: models
+            that were prompted; ``no-evidence``: a family whose small model is not shown to beat
+            guessing, which says nothing of it (`shares`: the two scores, on `rows`);
+            ``may-have-seen``: candidates whose model may know the test rows;
             ``labels-hide-success``, ``target-open``; ``looks``: how often these rows were judged
             (`rows`); ``shift``: a label that is far more, or less, common among the test rows
             (`shares`: of training and test rows); ``leak``: test rows that the training file held

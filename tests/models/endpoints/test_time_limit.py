@@ -161,6 +161,9 @@ def test_a_study_behind_a_server_that_slows_down_ends_in_time(tmp_path: Path) ->
         study = bench(
             tmp_path, server.url, rows=300, endpoint={"concurrency": 1}, grid={"budget": 5.0}
         )
-        study.compare()
+        start = time.monotonic()
+        left = study.compare()["left_out"]
+        assert time.monotonic() - start < 1.05 * 5 + 5
+    assert ("prompt", "out-of-time") in {(one["candidate"], one["reason"]) for one in left}
     # Half a second each, and never the whole part of 25 rows that was begun.
     assert len(arrived) < 45

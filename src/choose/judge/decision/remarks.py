@@ -160,17 +160,20 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
 
     Those are the members to use of families, and others that may be the one, the likeliest family
     first. Left out are those to which more rows promise nothing, and families that are out of the
-    question unless time cut their fits short. First comes that a part of the passages was searched.
+    question unless time cut their fits short. First comes that a part of the passages was searched,
+    last which labels the smallest part lacks: of each the draw takes a row, if it takes that many.
     """
     if (found := case.candidates.scores.searched) is not None:
         yield Caveat(code="part-of-documents", rows=found.passages, whole=found.whole)
     candidates, chance = case.candidates, case.chances.families
-    names = dict.fromkeys((*candidates.best.values(), *case.promising))
-    for name in sorted(names, key=lambda name: -chance.get(candidates.family(name), 0.0)):
+    asked = dict.fromkeys((*candidates.best.values(), *case.promising))
+    every, parts = candidates.scores.rows.labels, dict[str, int]()
+    for name in sorted(asked, key=lambda name: -chance.get(candidates.family(name), 0.0)):
         one, likely = candidates.scores[name], chance.get(candidates.family(name), 1.0) >= POSSIBLE
         read, ended = round(rows_read(one.pool, one.main)), one.pool >= NEARLY_ALL * one.whole
         few = read < NEARLY_ALL * (one.whole if likely else one.pool)
         if few and case.gains[name].mean > 0:
+            parts[name] = one.pool
             yield Caveat(
                 code="part-of-labels",
                 names=(name,),
@@ -179,6 +182,11 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
                 promised=case.promised.get(name) if likely else None,
                 ended=ended,
             )
+    taught = len(every) - len(case.unseen)
+    if (least := min(parts.values(), default=taught)) < taught:
+        names = tuple(name for name, rows in parts.items() if rows == least)
+        lacks = taught - least
+        yield Caveat(code="labels-not-drawn", names=names, rows=lacks, whole=len(every))
 
 
 def small_models(candidates: Candidates) -> tuple[str, ...]:
