@@ -449,7 +449,7 @@ class Pressing(Silent):
             raise KeyboardInterrupt
 
 
-@pytest.mark.slow(seconds=15)
+@pytest.mark.slow
 @pytest.mark.parametrize("event", ["between rounds", "within a round"])
 def test_after_ctrl_c_the_same_runs_follow(tmp_path, model, encoder, monkeypatch, event):
     monkeypatch.setattr(trial, "SPARE", 0.0)  # of the rows that a fast machine adds
