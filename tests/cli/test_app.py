@@ -283,12 +283,15 @@ def test_budgets_hold_on_the_clock_and_a_higher_one_goes_on() -> None:
     for spec in (DEFAULT_LM, DEFAULT_ENCODER):
         resolve(spec)  # it is downloaded once
     rows: Mapping[str, int] = {}
-    for budget in (10, 25):
+    for budget, code in ((1, 2), (10, 0), (25, 0)):
         words = ("compare", "sample:tickets", "--budget", f"{budget}s", "--out", "st", "--json")
         start = time.monotonic()
         done = subprocess.run([sys.executable, "-m", "choose", *words], capture_output=True)
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == code, done.stderr.decode()
         assert time.monotonic() - start <= 1.05 * budget + 5
+        if code:
+            assert done.stderr.endswith(b"A longer --budget leaves time for more.\n")
+            continue
         record, before = json.loads(done.stdout), rows
         rows = {card["candidate"]: card["rows"] for card in record["scorecards"]}
         told = {one["candidate"] for one in record["left_out"] if one["reason"] == "out-of-time"}
