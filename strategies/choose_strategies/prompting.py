@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from choose.engines.weights.spec import DEFAULT_LM
 from choose.errors import StrategyError
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.local_prompter import calibration_rows
@@ -24,11 +23,6 @@ from choose.models.prompting.prompts import WORDINGS, OwnPrompt, PromptSettings
 from choose.models.saving import read_fitted, write_fitted
 from choose.types import Answers, Example, Family, Item, Task
 
-_WORDINGS: Mapping[str, Mapping[str, Any]] = {
-    "categories wording": {"wording": "categories"},
-    "bare wording": {"wording": "bare"},
-}
-
 
 @dataclass(kw_only=True, eq=False)
 class Prompt(PromptedStrategy):
@@ -39,14 +33,6 @@ class Prompt(PromptedStrategy):
     needs: ClassVar[str] = "a language model of several billion parameters (--model)"
     family: ClassVar[Family] = "prompting"
     revision: ClassVar[int] = 9
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 1_000_000)}
-
-    seed: int
-    model: str = DEFAULT_LM
-    wording: str = "labels"
-    calibrate: bool = True
-    max_tokens: int = 256
 
     def shows(self, task: Task) -> int:
         return 0
@@ -99,7 +85,10 @@ class FewShot(Prompt):
     needs: ClassVar[str] = "a language model as for prompt, and a few labelled rows a label"
     revision: ClassVar[int] = 9
     seeded: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {**_WORDINGS, "shots=16": {"shots": 16}}
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        **Prompt.variants,
+        "shots=16": {"shots": 16},
+    }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {**Prompt.limits, "shots": (0, 1_000)}
 
     shots: int = 8

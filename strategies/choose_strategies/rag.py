@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from choose.corpus import WORDS, Passage
-from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
+from choose.engines.weights.spec import DEFAULT_ENCODER, endpoint_name
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.retrieval.passage_search import gold_passage, library_for, library_from
 from choose.models.retrieval.reading import (
@@ -48,7 +48,6 @@ class Rag(ReadsDocuments, PromptedStrategy):
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     family: ClassVar[Family] = "retrieval"
     revision: ClassVar[int] = 6
-    seeded: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "bare wording": {"wording": "bare"},
@@ -56,20 +55,17 @@ class Rag(ReadsDocuments, PromptedStrategy):
         "k=5": {"k": 5},
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **PromptedStrategy.limits,
         "k": (0, 100),
         "shots": (0, 100),
         "words": (10, 2_000),
-        "max_tokens": (1, 1_000_000),
     }
 
-    seed: int
-    model: str = DEFAULT_LM
     encoder: str = DEFAULT_ENCODER
     retriever: str = "auto"
     words: int = WORDS
     k: int | None = None
     shots: int = 0
-    wording: str = "labels"
     max_tokens: int = 1024
     calibrate: bool = field(default=False, init=False)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from choose.engines.weights.resolve import weights_digest
-from choose.engines.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.engines.weights.spec import DEFAULT_ENCODER
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.local_prompter import calibration_rows
 from choose.models.retrieval.passage_search import Retriever, load_retriever
@@ -24,22 +24,16 @@ class Retrieval(PromptedStrategy):
     family: ClassVar[Family] = "retrieval"
     revision: ClassVar[int] = 9
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "categories wording": {"wording": "categories"},
-        "bare wording": {"wording": "bare"},
+        **PromptedStrategy.variants,
         "k=3": {"k": 3},
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **PromptedStrategy.limits,
         "k": (0, 1_000),
-        "max_tokens": (1, 1_000_000),
     }
 
-    seed: int
-    model: str = DEFAULT_LM
     encoder: str = DEFAULT_ENCODER
     k: int = 5
-    wording: str = "labels"
-    calibrate: bool = True
-    max_tokens: int = 256
 
     def weights(self) -> str:
         return f"{super().weights()} {weights_digest(self.encoder)}"

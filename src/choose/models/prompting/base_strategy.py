@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from choose.engines.causal.stop_rules import limit_for
-from choose.engines.weights.spec import endpoint_name
+from choose.engines.weights.spec import DEFAULT_LM, endpoint_name
 from choose.models.endpoints.handshake import AnswerFormat, label_format, record_format, set_format
 from choose.models.endpoints.request_session import model_digest
 from choose.models.prompting.endpoint_prompter import EndpointPrompter
@@ -88,12 +89,9 @@ def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
     return AnswerFormat(None, limit)
 
 
+@dataclass(kw_only=True, eq=False)
 class PromptedStrategy:
-    """Base of strategies that put each test row to a language model.
-
-    A subclass stores the hyperparameters declared here in ``__init__``, and in `fit` sets
-    `prompter`.
-    """
+    """Base of strategies that put each test row to a language model; `fit` sets `prompter`."""
 
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
@@ -106,12 +104,19 @@ class PromptedStrategy:
         "answering",
     )
 
-    model: str
-    wording: str
-    calibrate: bool
-    max_tokens: int
-    template: str = ""
-    prompter: Prompter
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "categories wording": {"wording": "categories"},
+        "bare wording": {"wording": "bare"},
+    }
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 1_000_000)}
+
+    seed: int
+    model: str = DEFAULT_LM
+    wording: str = "labels"
+    calibrate: bool = True
+    max_tokens: int = 256
+    template: str = field(default="", init=False)
+    prompter: Prompter = field(init=False, repr=False)
 
     def weights(self) -> str:
         return model_digest(self.model)
