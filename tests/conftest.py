@@ -144,19 +144,11 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a small study of two baselines, to be copied and not changed."""
-    import choose
+    from support.studies import compare_once
 
-    store = tmp_path_factory.mktemp("stored") / "st"
     data = Path(__file__).parent / "fixtures" / "tickets.csv"
-    choose.compare(
-        data,
-        strategies=["majority", "tfidf"],
-        out=store,
-        seeds=1,
-        noise=(0.0,),
-        progress=False,
-    )
-    return store
+    store = tmp_path_factory.mktemp("stored") / "st"
+    return compare_once(data, store, "majority", "tfidf").store
 
 
 @pytest.fixture

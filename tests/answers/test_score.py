@@ -240,8 +240,7 @@ def test_agreement_is_called_agreement(tmp_path: Path) -> None:
     ]
 
 
-def test_gates_and_volume_work_on_the_command_line(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_gates_and_volume_work_on_the_command_line():
     rows(200, gpt=0.9, mine=0.6).write_csv("answers.csv")
     told = ["--answers", "gpt=2.5/1k,mine=0.1/1k", "--volume", "200000/month"]
     for _ in range(2):  # the same command goes on
@@ -273,8 +272,7 @@ def test_answers_stand_beside_candidates_that_run(tmp_path: Path) -> None:
     assert {"tfidf", "majority"} < found.keys()
 
 
-def test_what_to_do_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_to_do_next_can_be_typed(tmp_path: Path) -> None:
     table = rows(200, gpt=0.9, mine=0.6)
     table.write_csv("answers.csv")
     [step] = judged(tmp_path, "answers.csv").verdict.steps

@@ -61,8 +61,7 @@ def documents() -> Check:
 
 
 @pytest.mark.parametrize("of", [labels, rare, records, texts, answers, documents])
-def test_pages_are_those_that_were_approved(of, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_pages_are_those_that_were_approved(of):
     record = of().model_copy(update={"seconds": 1.0})
     approve(f"check-{of.__name__}", printed(Page(check_blocks(record))))
 

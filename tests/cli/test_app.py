@@ -130,8 +130,7 @@ ROWS = "text,label\n" + "".join(f"text {i} {'ab'[i % 2]},{'ab'[i % 2]}\n" for i 
 
 
 @pytest.fixture
-def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+def rows(tmp_path: Path) -> Path:
     (tmp_path / "a.csv").write_text(ROWS)
     (tmp_path / "t.csv").write_text(ROWS.replace("text", "test", 1).replace("test,", "text,"))
     return tmp_path / "a.csv"

@@ -10,8 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from choose.api.compare import run_study
-from choose.api.plan import plan_trials, resolve
+from choose.api.plan import plan_trials
 from choose.api.study_evidence import evidence_of
 from choose.data import scenarios as module
 from choose.data.scenarios import (
@@ -40,7 +39,7 @@ from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.types import STANDARD, Dataset, Example, Scenario
 from support import fake_strategies as fakes
-from support.studies import compare, dataset, jobs_of, load_dataset, planned, study, write_csv
+from support.studies import compare, dataset, jobs_of, load_dataset, planned, study
 from support.studies import dataset as words
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -363,14 +362,9 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> Counter[SplitSpec]:
     return counts
 
 
-def test_a_plan_and_its_run_draw_each_pool_once(tmp_path, monkeypatch, draws):
-    monkeypatch.chdir(tmp_path)
-    study = resolve(
-        write_csv(tmp_path / "words.csv"),
-        overrides={"grid": {"seeds": 2, "noise": [0.0, 0.2]}},
-        strategies=["majority", "tfidf"],
-    )
-    run_study(study, out=tmp_path / "st")
+def test_a_plan_and_its_run_draw_each_pool_once(data, draws):
+    grid = {"grid": {"seeds": 2, "noise": [0.0, 0.2]}}
+    compare(data, overrides=grid, strategies=["majority", "tfidf"], out="st")
     assert len(draws) > 5
     assert set(draws.values()) == {1}
 

@@ -198,7 +198,6 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], Mac
         monkeypatch.setattr(torch, "set_num_threads", lambda n: setattr(made, "threads", n))
         return made
 
-    monkeypatch.delenv("CHOOSE_THREADS", raising=False)
     return make
 
 

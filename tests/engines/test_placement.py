@@ -320,7 +320,6 @@ def test_the_number_type_is_what_the_hardware_computes_itself(device, has, emula
         return has or (including_emulation and emulates)
 
     kind = torch.bfloat16 if has else torch.float32
-    monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
     monkeypatch.setattr(device_and_dtype, "device", lambda: device)
     monkeypatch.setattr(device_and_dtype, "dtype", device_and_dtype.dtype.__wrapped__)
     monkeypatch.setattr(device_and_dtype, "multiplies_bfloat16", lambda: has)

@@ -22,7 +22,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import MARK, STUDY, Store, check_destination, is_store
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Dataset, Run
-from support.studies import dataset, jobs_of, load_dataset, study
+from support.studies import compare_once, dataset, jobs_of, load_dataset, study
 from support.studies import write_lines as lines
 
 
@@ -204,14 +204,8 @@ def store(stored_study: Path, tmp_path: Path) -> Path:
 
 def resumed(store: Path, data: str = "") -> choose.Decision:
     """Run the command that made the store again."""
-    return choose.compare(
-        data or Store(store).study["data"]["path"],
-        strategies=["majority", "tfidf"],
-        out=store,
-        seeds=1,
-        noise=(0.0,),
-        progress=False,
-    )
+    data = data or Store(store).study["data"]["path"]
+    return compare_once(data, store, "majority", "tfidf")
 
 
 def trial_of(store: Path) -> Path:

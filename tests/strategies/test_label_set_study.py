@@ -15,7 +15,7 @@ from choose.export.exported_model import Model
 from choose.store.store import Store
 from choose.tasks.multilabel import Multilabel, read_set, set_text
 from choose.types import Item
-from support.studies import LABELS, TASK, label_file, label_rows
+from support.studies import LABELS, TASK, compare_once, label_file, label_rows
 
 pytestmark = pytest.mark.slow
 
@@ -32,18 +32,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[choose.Decision, Pa
         if PLANTED.get(row.id) == "added" and not {"refund", "money"} & {*own}:
             row = replace(row, target=set_text([*own, "refund"]))
         rows.append(row)
-    decision = choose.compare(
-        label_file(folder / "sets.jsonl", rows),
-        strategies=["tfidf", "probe", "knn"],
-        scenarios=["new-class"],
-        seeds=1,
-        noise=[0.0, 0.2],
-        views=[],
-        budget=600,
-        out=folder / "store",
-        progress=False,
-    )
-    return decision, folder
+    data, names = label_file(folder / "sets.jsonl", rows), ("tfidf", "probe", "knn")
+    settings = {"scenarios": ["new-class"], "noise": [0.0, 0.2], "views": [], "budget": 600}
+    return compare_once(data, folder / "store", *names, **settings), folder
 
 
 def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(study):

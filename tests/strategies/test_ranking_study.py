@@ -31,7 +31,7 @@ from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_te
 from choose.tasks.value_parsing import occurs
 from choose.types import Candidate, Example, Item
 from support.commands import run_command
-from support.studies import load, write_lines
+from support.studies import compare_once, load, write_lines
 
 # Words that the small encoder knows.
 FRUITS, TOOLS, CODES = (WORDS_OF[kind] for kind in ("fruit", "tool", "weather"))
@@ -284,20 +284,10 @@ def test_all_passages_are_searched_beside_answers_from_elsewhere(
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory, encoder: str) -> tuple[choose.Decision, Path]:
     folder = tmp_path_factory.mktemp("ranked")
-    decision = choose.compare(
-        "sample:handbook",
-        kind="ranking",
-        strategies=["bm25", "dense", "hybrid", "tuned-encoder"],
-        encoder=encoder,
-        folds=3,
-        seeds=1,
-        noise=[0.0, 0.2],
-        views=[],
-        budget=600,
-        out=folder / "store",
-        progress=False,
-    )
-    return decision, folder
+    settings = {"kind": "ranking", "encoder": encoder, "folds": 3, "noise": [0.0, 0.2], "views": []}
+    names = ("bm25", "dense", "hybrid", "tuned-encoder")
+    store = folder / "store"
+    return compare_once("sample:handbook", store, *names, budget=600, **settings), folder
 
 
 @pytest.mark.slow

@@ -22,9 +22,8 @@ Choose = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder of someone else's: texts to write, with a module that tells if it ran."""
-    monkeypatch.chdir(tmp_path)
     rows = [
         {
             "text": f"row {i} of {i * 7919}",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+import choose
 from choose.api.compare import run_study
 from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
@@ -78,6 +79,12 @@ def jobs_of(study: Study, data: Dataset) -> list[Job]:
 def compare(data=None, *, study_file=None, overrides=None, strategies=(), **settings):
     """Resolve and run a study as the command line does; `settings` go to `run_study`."""
     return run_study(resolve(data, study_file, overrides, strategies), **settings)
+
+
+def compare_once(data, store, *strategies, **settings):
+    """Run a study without repetitions and noise from Python."""
+    usual = {"seeds": 1, "noise": [0.0], "progress": False}
+    return choose.compare(data, out=store, strategies=strategies, **usual | settings)
 
 
 def load(path: str | Path, task: dict[str, Any] | None = None, **data: Any) -> Dataset:

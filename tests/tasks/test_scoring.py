@@ -43,10 +43,9 @@ CODE += "".join(f"def {name}(output, targets): return {value}\n" for name, value
 
 
 @pytest.fixture
-def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def scores() -> str:
     """Write a file of metrics into the working folder; return its name."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "scores.py").write_text(CODE, "utf-8")
+    Path("scores.py").write_text(CODE, "utf-8")
     return "scores.py"
 
 

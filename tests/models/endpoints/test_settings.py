@@ -116,7 +116,6 @@ def test_half_a_price_is_no_price() -> None:
 def test_a_key_comes_from_the_environment_and_from_no_file(tmp_path, monkeypatch):
     """The folder may be someone else's, and its key would decide who sees the rows and pays."""
     (tmp_path / ".env").write_text(f"SOME_KEY={KEY}\n")
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SOME_KEY", raising=False)
     with pytest.raises(ModelError, match="SOME_KEY, which is not set"):
         api_key("big", endpoint(api_key_env="SOME_KEY"))
