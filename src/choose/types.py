@@ -322,7 +322,7 @@ class Trial:
 CLEAN = ("clean", 0)
 
 # What a fit that time cut short says of itself: by the steps that it made of those planned.
-SHARE_READ = "share of its rows that were read"
+SHARE_READ, ROWS_READ = "share of its rows that were read", "rows that were read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,6 +360,12 @@ class Run:
     def share_read(self) -> float:
         """Return the share of its training rows that the fit has read as often as planned."""
         return self.shortened.get(SHARE_READ, 1.0)
+
+    @property
+    def rows_read(self) -> int:
+        """Return how many of its training rows the fit has read at least once."""
+        size = self.trial.train_size
+        return round(self.shortened.get(ROWS_READ, self.share_read * size))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from choose.judge.diagnosis.doubted_labels import out_of_fold
 from choose.judge.measures.scorecard import drop_of, losses_by_source
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import study_scores
-from choose.run.trial import run_trial
+from choose.run.trial import run_trials
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
@@ -88,7 +88,7 @@ def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch) -> None:
     what = words(rows=600)
     jobs = jobs_of(study("late", noise=(0.0, 0.3), wordings=False, views=()), what)
     noised = [j for j in jobs if j.trial.scenario.kind == "noise" and j.trial.candidate == "late"]
-    run_trial(noised[0], Pools(what))
+    next(run_trials([noised[0]], Pools(what)))
     flipped = [e.target != what.examples[e.id].target for e in given]
     assert all(0.15 < np.mean(flipped[start::5]) < 0.45 for start in range(5))
 
@@ -305,7 +305,7 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
     told = [planned(c.name, c.strategy) for c in plan.candidates]
     store.plan((job.trial for job in plan.jobs), told)
     for job in plan.jobs:
-        store.add(run_trial(job, Pools(what)))
+        store.add(next(run_trials([job], Pools(what))).run)
     return store
 
 

@@ -12,12 +12,12 @@ from choose.engines.causal.generation import Generator
 from choose.engines.causal.stop_rules import StopRule, Written
 from choose.errors import ModelError, StrategyError
 from choose.models.prompting.answer_writer import instruction
-from choose.progress import TimeLimitReached, time_limit
+from choose.progress import TimeLimitReached, as_decided, time_limit
 from choose.strategy import build
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction
 from choose.tasks.writing import Writing
-from choose.types import Example
+from choose.types import ROWS_READ, SHARE_READ, Example
 from choose_strategies.lora import UNTRAINED
 from support import tiny_models as tiny
 
@@ -200,6 +200,13 @@ def test_small_pools_and_none(base: str, refusal: Any) -> None:
 def test_a_time_limit_stops_inside_an_epoch(base: str) -> None:
     with pytest.raises(TimeLimitReached), time_limit(0.0):
         lora(base).fit(TASK, rows())
+
+
+def test_a_fit_cut_short_tells_the_rows_that_it_has_read(base: str) -> None:
+    with time_limit(aim=0.0), as_decided() as decided:
+        lora(base, epochs=60).fit(TASK, rows(40))
+    read, share = decided[ROWS_READ], decided[SHARE_READ]
+    assert 40 * share < read <= 40, "each once, while sixty times were planned"
 
 
 @pytest.mark.slow

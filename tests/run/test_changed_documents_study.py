@@ -14,7 +14,7 @@ from choose.data.scenarios import Pools
 from choose.report.words import after_changes
 from choose.report.write import render_html, render_markdown
 from choose.run.predict_test_rows import asking_order
-from choose.run.trial import run_trial
+from choose.run.trial import run_trials
 from choose.run.worker import GroupRequest, Worker
 from choose.schema.decision import Decision
 from choose.schema.plan import Job
@@ -95,7 +95,7 @@ def test_a_fit_that_is_kept_answers_other_views_as_another_would(studied, monkey
     data, drill = store.dataset, drill_of(store.dataset)
     trial = next(trial for trial in store.grid()[1] if trial.candidate == "sentence")
     control = Job(trial, (*CONDITIONS, drill.view), CONTROLS, view_rows=30)
-    alone, worker = run_trial(control, Pools(data)), Worker(Pools(data))
+    alone, worker = next(run_trials([control], Pools(data))).run, Worker(Pools(data))
     facts: dict[str, Any] = {"number": 0}
     begun = worker.run_group(GroupRequest(jobs=(Job(trial),), **facts))
     ((clean, _),) = begun.runs
@@ -135,7 +135,7 @@ def test_the_original_documents_are_read_again(studied, monkeypatch):
     reread = cls.reread
     monkeypatch.setattr(cls, "reread", lambda self, c: (read.append(c), reread(self, c))[1])
     drill = drill_of(store.dataset)
-    run = run_trial(Job(trial, (*CONDITIONS, drill.view)), Pools(data))
+    run = next(run_trials([Job(trial, (*CONDITIONS, drill.view))], Pools(data))).run
     corpus = corpus_of(data.task)
     assert [one.digest for one in read] == [drill.corpus.digest, corpus.digest]
     assert [view for view, _ in run.answers] == ["clean", *CONDITIONS, drill.view]
@@ -149,7 +149,7 @@ def test_the_original_documents_are_read_again(studied, monkeypatch):
     predict = cls.predict
     monkeypatch.setattr(cls, "predict", fails)
     with pytest.raises(KeyboardInterrupt):
-        run_trial(Job(trial, (drill.view,)), Pools(data))
+        next(run_trials([Job(trial, (drill.view,))], Pools(data)))
     assert [one.digest for one in read] == [drill.corpus.digest, corpus.digest]
 
 
@@ -158,7 +158,7 @@ def test_controls_are_as_long_as_the_passages_that_a_fit_chose(studied, monkeypa
     corpus = corpus_of(store.dataset.task)
     trial = next(t for t in store.grid()[1] if t.candidate == "sentence")
     monkeypatch.setattr(find("sentence"), "passages", lambda self: (1, 4), raising=False)
-    run = run_trial(Job(trial, (GOLD,)), Pools(store.dataset))
+    run = next(run_trials([Job(trial, (GOLD,))], Pools(store.dataset))).run
     shown = {ids[0] for ids in run.answers[GOLD, 0].evidence or () if ids}
     assert shown
     assert shown <= {passage.id for passage in corpus.passages(4)}

@@ -21,7 +21,7 @@ from choose.run import forecast, loop, predict_test_rows, trial
 from choose.run.budget import Budget
 from choose.run.forecast import Needed, Pace, State, limits_of
 from choose.run.loop import Loop, Summary
-from choose.run.trial import failed_run, run_trial
+from choose.run.trial import failed_run, run_trials
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Silent, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
@@ -474,7 +474,7 @@ def test_after_ctrl_c_the_same_runs_follow(tmp_path, model, encoder, monkeypatch
 def test_a_second_command_goes_on_within_a_round(tmp_path, monkeypatch):
     one = Set(tmp_path, "tfidf", "steady", rounds=1)
     first = [j for j in one.rounds[0].jobs if j.trial.candidate == "steady"]
-    one.store.add(run_trial(replace(first[0], ask=10), one.pools))
+    one.store.add(next(run_trials([replace(first[0], ask=10)], one.pools)).run)
     asked: list[int] = []
     plainly = fakes.Steady.predict
 

@@ -16,7 +16,7 @@ from choose.corpus import Corpus, Document
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, DataError, StoreError, StudyError
 from choose.files import temporary_name
-from choose.run.trial import run_trial
+from choose.run.trial import run_trials
 from choose.schema.plan import LeftOut
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import MARK, STUDY, Store, check_destination, is_store
@@ -32,7 +32,7 @@ def fresh(path: Path) -> tuple[Store, list[Run]]:
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
     jobs = jobs_of(what, data)
     store.plan((j.trial for j in jobs), [])
-    return store, [run_trial(j, Pools(data)) for j in jobs[:5]]
+    return store, [next(run_trials([j], Pools(data))).run for j in jobs[:5]]
 
 
 def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import tomli_w
 from choose.api.plan import plan_trials, read_study, resolve
 from choose.conformance import pool
 from choose.engines.weights.spec import DEFAULT_ENCODER
-from choose.run.trial import run_trial
+from choose.run.trial import run_trials
 from support.studies import ONCE, write_csv
 
 pytestmark = pytest.mark.slow(seconds=62)
@@ -88,7 +88,7 @@ def answers(study_file: Path) -> dict[str, dict[str, Any]]:
     for job in plan_trials(read.study, read.pools).jobs:
         if job.trial.candidate == "majority":
             continue
-        run = run_trial(job, read.pools)
+        run = next(run_trials([job], read.pools)).run
         scores = run.answers["clean", 0].scores
         by_id = scores[np.argsort(run.asked["clean", 0])]
         rounded = np.maximum(by_id, -20.0).round(3).tolist()

@@ -147,8 +147,7 @@ class State:
     @property
     def learned(self) -> int:
         """Return how many training rows its latest fits have read, at most."""
-        runs = [self.runs[job.trial.key] for job in self.last.values()]
-        return max((round(run.share_read * run.trial.train_size) for run in runs), default=0)
+        return max((self.runs[j.trial.key].rows_read for j in self.last.values()), default=0)
 
     def had(self, job: Job) -> int:
         """Return how many test rows of a job are answered."""

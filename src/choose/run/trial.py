@@ -176,12 +176,6 @@ def failed_run(trial: Trial, error: str, seconds: float | None = None) -> Run:
     return Run(trial=trial, error=error, seconds_spent=seconds, versions=versions())
 
 
-def run_trial(job: Job, pools: Pools, end: float = inf) -> Run:
-    """Fit once and answer what the job asks, or what can be begun by `end` (`perf_counter`)."""
-    run, _ = _answer(job, pools, fit_alone(job, pools), end, None)
-    return _with_scores(run, pools.dataset)
-
-
 def _with_scores(run: Run, dataset: Dataset) -> Run:
     """Return a run with its scores; without them where a metric fails, as the store will say."""
     try:
@@ -198,12 +192,12 @@ def _answer(
     before = before if before is not None and before.error is None else Run(trial=job.trial)
     known, spare = before.answers.get(CLEAN), _spare_seconds(job, fit, end)
     items = [dataset.examples[id].item() for id in rows.questions]
-    start, cached = perf_counter(), cached_seconds(strategy)
+    start, cached, took = perf_counter(), cached_seconds(strategy), before.predict_seconds or 0.0
     clean, answers = predict_until(
-        strategy, items, dataset, most=job.ask, end=end, known=known, spare=spare
+        strategy, items, dataset, most=job.ask, end=end, known=known, took=took, spare=spare
     )
     # Cached work counts too, or the cost would depend on the order of the trials.
-    earlier = (before.predict_seconds or 0.0) - cached
+    earlier = took - cached
     answered = perf_counter() - start + cached_seconds(strategy) + earlier
     ids = dict.fromkeys(item.id for item in clean)
     wanted = tuple(view for view in job.views if (view, 0) not in before.answers)

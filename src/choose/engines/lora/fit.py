@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +24,7 @@ from choose.engines.lora.training_run import (
 )
 from choose.errors import StrategyError
 from choose.progress import decided_in_time, report_progress, seconds_left, seconds_to_aim
-from choose.types import SHARE_READ
+from choose.types import ROWS_READ, SHARE_READ
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
@@ -80,7 +81,9 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
     finally:
         release_memory()
     for run in runs:
-        decided_in_time(SHARE_READ, run.step / (run.planned_steps or run.step or 1), 1.0)
+        if run.planned_steps:
+            decided_in_time(SHARE_READ, run.step / run.planned_steps, 1.0)
+            decided_in_time(ROWS_READ, run.rows_read, inf)
         run.restore_best()
         run.finish_check()
 

@@ -187,6 +187,11 @@ class TrainingRun(ABC):
         self._read += batch
         return batch
 
+    @property
+    def rows_read(self) -> int:
+        """Return how many rows of the pool it has trained on, or validated on, so far."""
+        return len({*self._read}) + len(self.validation_indices)
+
     def apply_gradients(self) -> None:
         """Update the parameters from their gradients, and decide whether to go on.
 

@@ -23,7 +23,7 @@ from choose.judge.evidence import strong
 from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.costs import answer_ms
 from choose.judge.measures.scorecard import drop_of, losses_by_source
-from choose.judge.scores.promised_score import rows_read
+from choose.judge.scores.promised_score import rows_read, rows_seen
 from choose.schema.decision import POSSIBLE, Caveat, Gate, Remark, RemarkCode
 from choose.stats.paired import rows_needed
 from choose.stats.two_way import independent_rows, row_means
@@ -170,14 +170,14 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     every, parts = candidates.scores.rows.labels, dict[str, int]()
     for name in sorted(asked, key=lambda name: -chance.get(candidates.family(name), 0.0)):
         one, likely = candidates.scores[name], chance.get(candidates.family(name), 1.0) >= POSSIBLE
-        read, ended = round(rows_read(one.pool, one.main)), one.pool >= NEARLY_ALL * one.whole
+        read, ended = rows_read(one.pool, one.main), one.pool >= NEARLY_ALL * one.whole
         few = read < NEARLY_ALL * (one.whole if likely else one.pool)
         if few and case.gains[name].mean > 0:
             parts[name] = one.pool
             yield Caveat(
                 code="part-of-labels",
                 names=(name,),
-                rows=read,
+                rows=rows_seen(one.pool, one.main),
                 whole=one.whole,
                 promised=case.promised.get(name) if likely else None,
                 ended=ended,

@@ -30,7 +30,7 @@ from choose.judge.scores.paired_comparison import (
     shared_training,
     view_tables,
 )
-from choose.judge.scores.promised_score import rows_read
+from choose.judge.scores.promised_score import rows_seen
 from choose.judge.scores.score_tables import MISSING, CandidateScores, ScoreTable, scores_in
 from choose.schema.candidate_scorecard import (
     Cost,
@@ -294,7 +294,7 @@ def scorecard(
     return Scorecard(
         **about,
         rows=int(table.complete.sum()),
-        learned=round(rows_read(candidate.pool, table)) if info.learns else None,
+        learned=rows_seen(candidate.pool, table) if info.learns else None,
         repetitions=candidate.repetitions,
         accuracy=accuracy(candidate),
         macro_f1=_macro_f1(table),

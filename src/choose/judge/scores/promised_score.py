@@ -61,9 +61,18 @@ OF_FAMILY: Mapping[Family, Normal] = {
 
 
 def rows_read(pool: int, table: ScoreTable | None) -> float:
-    """Return from how many rows of a pool a table was learned: a fit cut short read only some."""
+    """Return rows of a pool by how often fits read them: half as often as planned is half of all.
+
+    That is what a fit cut short counts as on a learning curve.
+    """
     runs = table.runs if table else ()
     return pool * min((run.share_read for run in runs), default=1.0)
+
+
+def rows_seen(pool: int, table: ScoreTable | None) -> int:
+    """Return how many rows of a pool each fit has read at least once."""
+    runs = table.runs if table else ()
+    return round(pool * min((r.rows_read / max(1, r.trial.train_size) for r in runs), default=1.0))
 
 
 def rates_by_others(candidates: Sequence[CandidateScores]) -> dict[str, Normal]:
