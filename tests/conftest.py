@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.commands import run_command
+from support.commands import refusal_of, run_command
 
 
 def _pin_to_cores() -> None:
@@ -175,14 +175,7 @@ def refused(choose):
 @pytest.fixture
 def refusal():
     """Call what must be refused in one line, and return that line."""
-
-    def call(error, function, /, *arguments, **settings):
-        with pytest.raises(error) as raised:
-            function(*arguments, **settings)
-        assert "\n" not in str(raised.value)
-        return str(raised.value)
-
-    return call
+    return refusal_of
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from choose.report.words import caveats
 from choose.run.worker import Silent
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example
+from support.commands import refusal_of
 from support.studies import write_lines
 
 
@@ -32,10 +33,7 @@ def rows(content: str, name: str = "a.csv", **columns: str) -> list[Example]:
 
 
 def refused(content: str, name: str = "a.csv", **columns: str) -> str:
-    with pytest.raises(DataError) as caught:
-        rows(content, name, **columns)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refusal_of(DataError, rows, content, name, **columns)
 
 
 @pytest.mark.parametrize("text", ["text", "Utterance", "SENTENCE", " query ", "input"])

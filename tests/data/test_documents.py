@@ -23,6 +23,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
 from choose.tasks.evidence_spans import AnswerPlaces, folded
 from choose.types import Dataset, Example
+from support.commands import refusal_of
 from support.studies import load, load_dataset
 from support.studies import write_lines as lines
 
@@ -45,10 +46,7 @@ def ids(corpus: Corpus) -> list[str]:
 
 
 def refused(name: str | Path) -> str:
-    with pytest.raises(DataError) as error:
-        read_documents(str(name))
-    assert "\n" not in str(error.value)
-    return str(error.value)
+    return refusal_of(DataError, read_documents, str(name))
 
 
 def test_a_folder_is_read_with_its_folders_and_titles_are_headings_or_names(tmp_path: Path) -> None:

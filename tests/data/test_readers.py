@@ -16,6 +16,7 @@ from choose.data.readers.column_guess import parse_dates
 from choose.data.readers.json_and_parquet import ROW
 from choose.data.readers.labelled_file import read_source
 from choose.errors import DataError
+from support.commands import refusal_of
 
 HOSTILE = [
     "[bold red]stop[/]",
@@ -33,11 +34,7 @@ def write(name: str, content: str | bytes) -> Path:
 
 
 def refused(path: Path | str) -> str:
-    with pytest.raises(DataError) as caught:
-        read_source(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    return refusal_of(DataError, read_source, path)
 
 
 def test_a_csv_gives_strings_and_the_rows_a_spreadsheet_shows() -> None:

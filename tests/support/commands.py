@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
+
+import pytest
 
 
 class Result(NamedTuple):
@@ -70,3 +72,10 @@ def run_script(script: str, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def refusal_of(error: type[Exception], call: Any, /, *arguments: Any, **settings: Any) -> str:
+    with pytest.raises(error) as raised:
+        call(*arguments, **settings)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
