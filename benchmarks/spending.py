@@ -467,11 +467,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Play, print, and return 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=4, help="of each source")
+    parser.add_argument("--first", type=int, default=0, help="number of the first study")
     parser.add_argument("--once", action="store_true", help="repeat nothing")
     choice = parser.parse_args(arguments)
     sources = [*WORLDS, *read_all(ROOT / "benchmarks" / "replay" / "answers")]
     print(f"Seconds until the final verdict; {machine(1)}\n", flush=True)
-    numbers = range(choice.studies)
+    numbers = range(choice.first, choice.first + choice.studies)
     studies = [play(source, n, once=choice.once) for source in sources for n in numbers]
     print("\n".join(lines(studies)))
     rounds = sum(len(study.rounds.said) - 1 for study in studies)
