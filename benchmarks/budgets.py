@@ -288,6 +288,13 @@ def lines(ladders: Sequence[Ladder]) -> Iterator[str]:
             f"{found.lost:15}{found.named:14}"
         )
     yield ""
+    yield f"{'real sets':18}{'doublings':>19}{'family changed':>16}"
+    for word in ("open", "likely", "sure"):
+        own = [pair for pair in _doublings(real) if pair[0].word == word]
+        moved = sum(a.family != b.family for a, b in own)
+        share = _percent(moved / len(own)) if own else "-"
+        yield f"{f'called {word} then':18}{len(own):19,}{share:>16}"
+    yield ""
     yield (
         f"{'rows each':14}{'verdicts':>9}{'family right':>14}{'sure':>7}{'right':>9}{'likely':>8}"
         f"{'right':>9}{'changed at the next':>21}"
