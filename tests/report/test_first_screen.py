@@ -241,6 +241,13 @@ def test_the_first_command_is_above_the_fold() -> None:
     assert "choose continue" in shown(found, height=18)
 
 
+def test_a_low_score_has_the_command_that_states_a_target() -> None:
+    found = decisions.answered()
+    low = found.card.model_copy(update={"accuracy": Estimate(value=0.31, low=0.2, high=0.4)})
+    said = " ".join(shown(found.model_copy(update={"scorecards": (low,)}), 100).split())
+    assert f"If 31 % is not good enough, say what is. choose continue {STORE} --target 80%" in said
+
+
 LONG = Command(
     verb="compare",
     study="/studies of us/demo",

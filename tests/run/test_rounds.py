@@ -19,7 +19,7 @@ from choose.judge.scores.joint_distribution import Whole
 from choose.progress import decided_in_time
 from choose.run import forecast, loop, predict_test_rows, trial
 from choose.run.budget import Budget
-from choose.run.forecast import Needed, Pace, State, limits_of
+from choose.run.forecast import Needed, Pace, State, limits_of, paces_of, reach
 from choose.run.loop import Loop, Summary
 from choose.run.trial import failed_run, run_trials
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Silent, Worker
@@ -432,6 +432,19 @@ def test_a_fit_that_was_shortened_says_little_of_more_rows(tmp_path: Path) -> No
     assert (seconds[False], seconds[True]) == (pytest.approx(2.0), pytest.approx(4.0))
     pace.add(Run(trial=replace(trial, train_size=4 * trial.train_size), fit_seconds=50.0))
     assert pace.fit(8 * trial.train_size) == pytest.approx(100.0), "it tells no growth either"
+
+
+def test_a_forecast_leaves_fast_ones_their_time_and_counts_what_is_stored(tmp_path: Path) -> None:
+    """ "Cheap baselines on about 100", which answered all; fits that were there were left out."""
+    one = Set(tmp_path, "tfidf", "steady")
+    trials = [job.trial for round in one.rounds for job in round.jobs]
+    paces = {"tfidf": Pace(fits={250: 1.0}, answer=0.0), "steady": Pace(fits={250: 90.0}, answer=0)}
+    first = reach(one.rounds, one.data, 60.0, paces)
+    assert (first.asked["tfidf"], first.learned["steady"]) == (700, 13), "its first fit is cut"
+    one.run()
+    stored = {trial.key: run for trial in trials if (run := one.store.get(trial))}
+    again = reach(one.rounds, one.data, 0.1, paces_of(stored.values()), stored)
+    assert (again.asked["steady"], again.learned["steady"]) == (700, 560)
 
 
 class Pressing(Silent):

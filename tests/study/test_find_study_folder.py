@@ -169,6 +169,17 @@ def test_report_without_a_path_takes_the_newest_study_and_says_which(choose, ref
     assert choose("report", "2", "1").code == choose("export", "1", "router").code == 0
 
 
+def test_a_list_says_no_chance_where_nothing_is_usable(choose: Callable, data: Path) -> None:
+    choose("compare", data, *QUICK)
+    [folder] = studies()
+    file = Path(folder) / "decision.json"
+    decision = json.loads(file.read_text())
+    for usable, chance in ((True, 0.9), (False, None)):
+        decision["verdict"] |= {"usable": usable, "chance": {"baseline": 0.9}}
+        file.write_text(json.dumps(decision))
+        assert stored_studies()[0].chance == chance
+
+
 def test_continue_takes_the_newest_study_and_open_its_page(choose, refused, data, monkeypatch):
     assert choose("compare", data, *QUICK).code == 0
     [first] = studies()

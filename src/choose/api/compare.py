@@ -50,7 +50,7 @@ from choose.models.endpoints.request_session import connect_endpoints, current_s
 from choose.report.write import write
 from choose.run.budget import Approve, Budget, before_sending, refuse
 from choose.run.cluster import RayExecutor, on_cluster
-from choose.run.forecast import reach
+from choose.run.forecast import paces_of, reach
 from choose.run.worker import Observer, Silent
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
@@ -185,7 +185,8 @@ def _run_rounds(
     from choose.run.loop import Loop
 
     dataset = plan.pools.dataset
-    left = reach(plan.rounds, dataset, budget.left(), {})
+    stored = {t.key: run for t in (job.trial for job in plan.jobs) if (run := store.get(t))}
+    left = reach(plan.rounds, dataset, budget.left(), paces_of(stored.values()), stored)
     watch.noted([*_notes_on(plan)])
     watch.planned(dataset, plan.rounds, plan.refusals, budget.seconds, left)
     rule, nothing = rule_of(store.study, dataset.task), nothing_measured(store)

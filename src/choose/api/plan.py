@@ -16,7 +16,7 @@ from choose.engines.hardware.device_and_dtype import check_compute
 from choose.errors import StoreError
 from choose.formatting import duration
 from choose.models.endpoints.request_session import connect_endpoints
-from choose.run.forecast import Pace, reach
+from choose.run.forecast import paces_of, reach
 from choose.schema.check import Checked
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import Job, LeftOut, Planning, Round, Searched
@@ -207,9 +207,7 @@ def plan_study(study: Study, file: object = None, rows: Tables | None = None) ->
 
 
 def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
-    study, pools, paces = plan.study, plan.pools, dict[str, Pace]()
-    for run in runs:
-        paces.setdefault(run.trial.candidate, Pace()).add(run)
+    study, pools, paces = plan.study, plan.pools, paces_of(runs)
     stored, budget = {run.trial.key for run in runs}, study.grid.budget
     left = [job for job in plan.jobs if job.trial.key not in stored]
     return Planning(

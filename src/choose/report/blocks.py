@@ -942,7 +942,7 @@ def method(decision: Decision) -> Iterator[Block]:
         yield from part("Checks", [Facts(gates)], id="checks", finding=found)
     notes = words.fit_notes(decision)
     left_out = map(words.left_out_line, decision.left_out)
-    division = words.division_line(decision.dataset, decision.looks)
+    division = words.division_line(decision.dataset)
     yield Heading("Method", "method", 3, f"{division}.")
     yield Facts([Fact(name, text) for name, text in _facts(decision) if text])
     yield from part("Left out", bullets(left_out), level=4)
@@ -952,7 +952,7 @@ def method(decision: Decision) -> Iterator[Block]:
 
 def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
     data, more = decision.dataset, len(decision.dataset.labels) - NAMED
-    division = words.division_line(data, decision.looks)
+    division = words.division_line(data)
     models = short_models(card.model for card in decision.scorecards)
     rows = f"{data.name}: {plural(data.rows, 'row')}"
     yield "Data", f"{rows}; {division}; fingerprint {data.fingerprint}"
@@ -982,9 +982,8 @@ def reproduce(decision: Decision, store: Path | None) -> Iterator[Block]:
     if decision.method and decision.method.settings:
         yield Listing(decision.method.settings, "The settings: study.toml")
     yield Paragraph(
-        f"Install choose {decision.choose} from a checkout or wheel: no package index has "
-        "it. study.toml holds no local folder and no password; the commands above name the study's "
-        "folder on the machine that wrote this page. A slower machine may finish fewer trials.",
+        f"Install choose {decision.choose} from a checkout or wheel: no package index has it. "
+        "study.toml holds no local folder, no password. A slower machine may finish fewer trials.",
         "note",
     )
 

@@ -354,8 +354,6 @@ def step(check: Check, found: Step, say: Callable[[Command], str] = typed) -> st
 
 
 def _agree(check: Check, pairs: str) -> str:
-    if check.kind == "ranking":
-        return f"Name the same relevant documents in {pairs} of like questions"
     if check.kind == "answering":
         return f"Accept the same answers, as a list, in {pairs} of like questions"
     return f"Give {pairs} of similar inputs the same target"

@@ -1292,10 +1292,7 @@ def about_costs(decision: Decision) -> Iterator[str]:
     """Say what times and dollars are, where a table shows any, and whose prices."""
     costs = [card.cost for card in decision.scorecards if card.accuracy]
     if any(one.fit_seconds is not None or one.ms_per_item is not None for one in costs):
-        yield (
-            "Times are wall-clock times on the machine of this study; other work on it makes them "
-            "longer."
-        )
+        yield "Times are wall-clock, on the machine of this study; other work makes them longer."
     if priced(decision):
         hour = decision.goal.get("usd_per_hour")
         own = f" (machine: {dollars(hour)} an hour)" if hour else ""
@@ -1380,18 +1377,13 @@ def goal_line(goal: Mapping[str, Any]) -> str:
     return f"{least}{apart}Fixed before the run."
 
 
-def division_line(data: DatasetRecord, looks: int) -> str:
+def division_line(data: DatasetRecord) -> str:
     how = f"none of them used for training ({data.division})"
     if data.division == "cross-fit":
         how = "each predicted by a model that was not trained on it (cross-fit)"
     if data.learnt is not None and data.pool is not None and data.learnt < data.pool:
         what = "labels" if data.labels else "rows"
         how += f"; trained on {data.learnt:,} of the {data.pool:,} {what} of the training pool"
-    if looks > 1:
-        how += (
-            f"; judged {looks} times with different settings or goals, each of which makes a "
-            "winner by chance more likely"
-        )
     return f"{plural(data.test_rows, 'test row')}, {how}"
 
 

@@ -1,8 +1,9 @@
 """What a candidate has answered, and what its next jobs will take: as the last ones, or roughly."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import inf, log
+from types import MappingProxyType
 from typing import NamedTuple
 
 from choose.run.budget import Budget
@@ -10,17 +11,21 @@ from choose.run.predict_test_rows import FIRST_CHUNK
 from choose.run.trial import answers
 from choose.schema.plan import COMPARISON, Job, Reach, Reason, Round
 from choose.strategy import Strategy, find
-from choose.types import CLEAN, Dataset, Family, Run, Trial
+from choose.types import CLEAN, Dataset, Family, Run
+
+# Pools of folds are as large within this share of their rows.
+ALIKE = 0.95
 
 # Seconds of a fit on 250 rows of 100 characters, and of an answer, that are assumed of a candidate
-# before any were measured.
-FAST = (0.5, 0.01)
+# before any were measured; and of one that is tuned to write what is no label.
+FAST = (0.1, 0.002)
 SLOW: Mapping[Family, tuple[float, float]] = {
     "baseline": (5.0, 0.05),
-    "prompting": (2.0, 0.2),
-    "retrieval": (4.0, 0.4),
-    "fine-tuning": (15.0, 0.02),
+    "prompting": (3.0, 0.15),
+    "retrieval": (8.0, 0.3),
+    "fine-tuning": (8.0, 0.005),
 }
+WRITES = (90.0, 0.1)
 
 # What is prompted learns from a few rows however many there are; what retrieves indexes all.
 GROWTH: Mapping[Family, float] = {"prompting": 0.0, "retrieval": 0.5}
@@ -80,16 +85,14 @@ class Pace:
 
     def fit_seconds(self, job: Job) -> float:
         """Return the forecast of a job's fit."""
-        rows = job.trial.train_size
-        known = self.fit(rows)
-        return _assumed(job.trial)[0] * max(rows, 1) / 250 if known is None else known
+        return self.fit(job.trial.train_size) or 0.0
 
     def answer_seconds(self, job: Job, dataset: Dataset, had: int = 0) -> float:
         """Return the forecast of what a job asks beyond the `had` rows that are answered."""
-        each = _assumed(job.trial)[1] if self.answer is None else self.answer
         rows = len(dataset.folds[min(job.trial.fold, len(dataset.folds) - 1)].questions)
         clean = max(0, (job.ask or job.trial.scenario.ask or rows) - had)
-        return each * (clean + len(job.views) * min(rows, job.view_rows // len(dataset.folds)))
+        views = len(job.views) * min(rows, job.view_rows // len(dataset.folds))
+        return (self.answer or 0.0) * (clean + views)
 
 
 class Needed(NamedTuple):
@@ -241,39 +244,61 @@ def limits_of(
     return Limits(hard, min(FIT_OF_SHARE * share, FIRST_FIT), share)
 
 
-def _assumed(trial: Trial) -> tuple[float, float]:
-    """Return the seconds of a fit on 250 rows, and of an answer, before any were measured."""
-    cls = find(trial.strategy)
-    return FAST if cls.cheap else SLOW[cls.family]
+def _assumed(cls: type[Strategy], dataset: Dataset) -> Pace:
+    """Return the pace of a candidate before it is measured, by the root of a row's characters."""
+    fit, answer = FAST if cls.cheap else SLOW[cls.family]
+    if cls.family == "fine-tuning" and not dataset.task.labels:
+        fit, answer = WRITES
+    rows = dataset.examples.values()
+    longer = (sum(len(row.input) + len(row.target) for row in rows) / (100 * len(rows))) ** 0.5
+    return Pace(GROWTH.get(cls.family, 1.0), fits={250: fit * longer}, answer=answer * longer)
+
+
+def paces_of(runs: Iterable[Run]) -> dict[str, Pace]:
+    """Return what candidates took."""
+    paces = dict[str, Pace]()
+    for run in runs:
+        paces.setdefault(run.trial.candidate, Pace()).add(run)
+    return paces
 
 
 def reach(
-    rounds: Sequence[Round], dataset: Dataset, budget: float, paces: Mapping[str, Pace]
+    rounds: Sequence[Round],
+    dataset: Dataset,
+    budget: float,
+    paces: Mapping[str, Pace],
+    stored: Mapping[str, Run] = MappingProxyType({}),
 ) -> Reach:
-    """Forecast what a budget reaches, with the paces of candidates that were measured."""
-    left, known = budget, dict(paces)
-    learned, asked = dict[str, int](), dict[str, dict[str, int]]()
-    table = list[Mapping[str, float | None]]()
-    for round in rounds:
-        row = dict[str, float | None]()
-        for job in round.jobs:
-            name, key = job.trial.candidate, job.trial.key
-            pace, own = known.setdefault(name, Pace()), asked.setdefault(name, {})
-            compared = round.part == COMPARISON
-            had = own.get(key, 0) if compared else 0
-            needed = 0.0 if had else pace.fit_seconds(job)
-            needed += pace.answer_seconds(job, dataset, had)
-            if needed > left or (name in row and row[name] is None):
-                row[name] = None
-                continue
-            left -= needed
-            row[name] = (row.get(name) or 0.0) + needed
-            if compared:
-                trained = job.trial.train_size if find(job.trial.strategy).learns else 0
-                if trained > learned.get(name, 0):  # answers after other pools are other ones
-                    own.clear()
-                learned[name] = max(learned.get(name, 0), trained)
-                own[key] = job.ask
-        table.append(row)
+    """Forecast what a budget reaches, with the paces of candidates that were measured.
+
+    After round 0 fast ones come first; a first fit of a slow one is cut; `stored` runs are free.
+    """
+    left, learned = budget, dict[str, int]()
+    classes = {job.trial.candidate: find(job.trial.strategy) for r in rounds for job in r.jobs}
+    known = {n: paces.get(n) or _assumed(cls, dataset) for n, cls in classes.items()}
+    asked: dict[str, dict[str, int]] = {name: {} for name in classes}
+    table = [dict[str, float | None]() for _ in rounds]
+    soon = {(COMPARISON, name) for name, cls in classes.items() if cls.cheap}
+    jobs = [(r, row, job) for r, row in zip(rounds, table, strict=True) for job in r.jobs]
+    jobs.sort(key=lambda j: j[0].number > 0 and (j[0].part, j[2].trial.candidate) not in soon)
+    for round, row, job in jobs:
+        name, key, compared = job.trial.candidate, job.trial.key, round.part == COMPARISON
+        cls, own, run = classes[name], asked[name], stored.get(key)
+        had = own.get(key, len(run.asked.get(CLEAN, ())) if run else 0) if compared else 0
+        fit, read = 0.0 if had else known[name].fit_seconds(job), run.share_read if run else 1.0
+        if fit and not (cls.cheap or name in learned):
+            read = min(1.0, FIRST_FIT / fit, FIRST_SHARE * budget / 2 / fit)
+        needed = fit * read + known[name].answer_seconds(job, dataset, had)
+        if needed > left or (name in row and row[name] is None):
+            row[name] = None
+            continue
+        left -= needed
+        row[name] = (row.get(name) or 0.0) + needed
+        if compared:
+            trained = int(read * job.trial.train_size) if cls.learns else 0
+            if ALIKE * trained > learned.get(name, 0):  # answers after other pools are others
+                own.clear()
+            learned[name] = max(learned.get(name, 0), trained)
+            own[key] = max(job.ask, had)
     totals = {name: sum(own.values()) for name, own in asked.items()}
     return Reach(learned=learned, asked=totals, seconds=table)

@@ -166,13 +166,14 @@ def _decided(folder: Path) -> dict[str, Any]:
         verdict = decision["verdict"]
         named = verdict["recommended"] or verdict["use_meanwhile"]
         cards = {card["candidate"]: card for card in decision["scorecards"]}
+        odds = verdict["chance"] if verdict["usable"] else {}
         return {
             "data": decision["dataset"]["name"],
             "metric": decision["goal"]["metric"],
             "kind": verdict["kind"],
             "candidate": named,
             "score": cards[named]["accuracy"]["value"],
-            "chance": verdict["chance"].get(cards[named]["family"]),
+            "chance": odds.get(cards[named]["family"]),
             "unmeasured": tuple(verdict["unmeasured"]),
         }
     except (OSError, ValueError, RecursionError, LookupError, AttributeError, TypeError):

@@ -12,7 +12,6 @@ from choose.formatting import (
     in_percent,
     listed,
     months,
-    number,
     plural,
     points,
     rough,
@@ -109,7 +108,7 @@ def running_lines(plan: BeforeData) -> Iterator[str]:
 
 def headline(plan: BeforeData) -> str:
     rows, hours = plan.rows, plan.hours.usual
-    time = f"{number(hours, 0)} hours" if hours >= 1.5 else f"{60 * hours:,.0f} minutes"
+    time = f"{hours:,.0f} hours" if hours >= 1.5 else f"{60 * hours:,.0f} minutes"
     cost = f", about ${figure(plan.usd.usual)}" if plan.usd else ""
     return (
         f"Label about {rounded(rows.usual):,} rows ({rounded(rows.low):,} to "
