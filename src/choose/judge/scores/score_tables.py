@@ -212,11 +212,9 @@ def scores_in(run: Run, view: tuple[str, int], metric: str | None = None) -> Flo
     """Return (n,) stored scores of one view of a run, by the headline metric unless one is named.
 
     Raises:
-        ValueError: if the view was not scored.
+        KeyError: if the view was not scored.
     """
-    scores = run.scores.get(view)
-    if not scores:
-        raise ValueError(f"unscored answers: {run.trial.candidate}")
+    scores = run.scores[view]
     return scores[metric or next(iter(scores))]
 
 
