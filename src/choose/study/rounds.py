@@ -168,8 +168,9 @@ class Planner:
         if not getattr(cls, "reads", False) or corpus_of(self.dataset.task) is None:
             return
         yield Point(CONTROLS, views=CONDITIONS)
-        if self._drills and issubclass(cls, Rereads):
-            yield Point(DRILLS, views=self._drills)
+        drill = drill_of(self.dataset) if issubclass(cls, Rereads) else None
+        if drill is not None:
+            yield Point(DRILLS, views=(drill.view,))
 
     def _scenario_points(self, cls: type[Strategy]) -> Iterator[Point]:
         chosen = self.study.grid.scenarios
@@ -201,12 +202,6 @@ class Planner:
     @cached_property
     def _late_class(self) -> str | None:
         return new_class(self.dataset)
-
-    @cached_property
-    def _drills(self) -> tuple[str, ...]:
-        """Views of rows whose documents changed after training."""
-        drill = drill_of(self.dataset)
-        return () if drill is None else (drill.view,)
 
     def _trial(self, candidate: Candidate, place: SplitSpec, variant: str = "") -> Trial:
         cls = find(candidate.strategy)
