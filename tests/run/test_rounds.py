@@ -439,11 +439,11 @@ def test_a_forecast_leaves_fast_ones_their_time_and_counts_what_is_stored(tmp_pa
     one = Set(tmp_path, "tfidf", "steady")
     trials = [job.trial for round in one.rounds for job in round.jobs]
     paces = {"tfidf": Pace(fits={250: 1.0}, answer=0.0), "steady": Pace(fits={250: 90.0}, answer=0)}
-    first = reach(one.rounds, one.data, 60.0, paces)
+    first = reach(one.rounds, one.data, budget=60.0, paces=paces)
     assert (first.asked["tfidf"], first.learned["steady"]) == (700, 13), "its first fit is cut"
     one.run()
-    stored = {trial.key: run for trial in trials if (run := one.store.get(trial))}
-    again = reach(one.rounds, one.data, 0.1, paces_of(stored.values()), stored)
+    made = [run for trial in trials if (run := one.store.get(trial))]
+    again = reach(one.rounds, one.data, budget=0.1, paces=paces_of(made), stored=made)
     assert (again.asked["steady"], again.learned["steady"]) == (700, 560)
 
 

@@ -185,8 +185,8 @@ def _run_rounds(
     from choose.run.loop import Loop
 
     dataset = plan.pools.dataset
-    stored = {t.key: run for t in (job.trial for job in plan.jobs) if (run := store.get(t))}
-    left = reach(plan.rounds, dataset, budget.left(), paces_of(stored.values()), stored)
+    made = [run for job in plan.jobs if (run := store.get(job.trial)) and not run.error]
+    left = reach(plan.rounds, dataset, budget=budget.left(), paces=paces_of(made), stored=made)
     watch.noted([*_notes_on(plan)])
     watch.planned(dataset, plan.rounds, plan.refusals, budget.seconds, left)
     rule, nothing = rule_of(store.study, dataset.task), nothing_measured(store)

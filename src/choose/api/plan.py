@@ -216,7 +216,7 @@ def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
         refusals=plan.refusals,
         rounds=plan.rounds,
         budget=budget,
-        reach=reach(plan.rounds, pools.dataset, inf if budget is None else budget, paces),
+        reach=reach(plan.rounds, pools.dataset, budget=budget or inf, paces=paces),
         spending=spending_of(left, plan.candidates, pools, study.endpoints, study.grid.max_usd),
         stored=len(stored),
         measured=bool(paces),

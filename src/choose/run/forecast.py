@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import inf, log
-from types import MappingProxyType
 from typing import NamedTuple
 
 from choose.run.budget import Budget
@@ -262,38 +261,41 @@ def paces_of(runs: Iterable[Run]) -> dict[str, Pace]:
     return paces
 
 
+Row = dict[str, float | None]
+
+
 def reach(
     rounds: Sequence[Round],
     dataset: Dataset,
+    *,
     budget: float,
     paces: Mapping[str, Pace],
-    stored: Mapping[str, Run] = MappingProxyType({}),
+    stored: Iterable[Run] = (),
 ) -> Reach:
     """Forecast what a budget reaches, with the paces of candidates that were measured.
 
     After round 0 fast ones come first; a first fit of a slow one is cut; `stored` runs are free.
     """
-    left, learned = budget, dict[str, int]()
+    left, learned, made = budget, dict[str, int](), {run.trial.key: run for run in stored}
     classes = {job.trial.candidate: find(job.trial.strategy) for r in rounds for job in r.jobs}
     known = {n: paces.get(n) or _assumed(cls, dataset) for n, cls in classes.items()}
-    asked: dict[str, dict[str, int]] = {name: {} for name in classes}
-    table = [dict[str, float | None]() for _ in rounds]
+    asked, table = {n: dict[str, int]() for n in classes}, [Row() for _ in rounds]
     soon = {(COMPARISON, name) for name, cls in classes.items() if cls.cheap}
     jobs = [(r, row, job) for r, row in zip(rounds, table, strict=True) for job in r.jobs]
     jobs.sort(key=lambda j: j[0].number > 0 and (j[0].part, j[2].trial.candidate) not in soon)
     for round, row, job in jobs:
         name, key, compared = job.trial.candidate, job.trial.key, round.part == COMPARISON
-        cls, own, run = classes[name], asked[name], stored.get(key)
+        cls, own, run = classes[name], asked[name], made.get(key)
         had = own.get(key, len(run.asked.get(CLEAN, ())) if run else 0) if compared else 0
         fit, read = 0.0 if had else known[name].fit_seconds(job), run.share_read if run else 1.0
         if fit and not (cls.cheap or name in learned):
             read = min(1.0, FIRST_FIT / fit, FIRST_SHARE * budget / 2 / fit)
         needed = fit * read + known[name].answer_seconds(job, dataset, had)
-        if needed > left or (name in row and row[name] is None):
+        spent = row.get(name, 0.0)
+        if needed > left or spent is None:
             row[name] = None
             continue
-        left -= needed
-        row[name] = (row.get(name) or 0.0) + needed
+        left, row[name] = left - needed, spent + needed
         if compared:
             trained = int(read * job.trial.train_size) if cls.learns else 0
             if ALIKE * trained > learned.get(name, 0):  # answers after other pools are others
