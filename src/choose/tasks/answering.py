@@ -108,13 +108,11 @@ class Answering(Task):
         return (self.day_first,)
 
     def guidance(self) -> str:
-        where = " of the passage" if self.passage else ""
-        said = f"Answer briefly, with a few words{where} and nothing else."
-        if not self.unanswerable:
-            return said
+        where, without = "", "the question has no answer"
         if self.passage:
-            return f"{said} If the passage does not hold the answer, write: {NO_ANSWER}"
-        return f"{said} If the question has no answer, write: {NO_ANSWER}"
+            where, without = " of the passage", "the passage does not hold the answer"
+        said = f"Answer briefly, with a few words{where} and nothing else."
+        return f"{said} If {without}, write: {NO_ANSWER}" if self.unanswerable else said
 
     def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         # As the script of SQuAD 2.0: an answer of articles or marks only counts if it is alone.
