@@ -367,6 +367,12 @@ class Run:
         size = self.trial.train_size
         return round(self.shortened.get(ROWS_READ, self.share_read * size))
 
+    def replaces(self, other: Run) -> bool:
+        """Return whether it got as far as another run of its trial: rows read and answered."""
+        rows = [len(run.asked.get(CLEAN, ())) for run in (self, other)]
+        reached = rows[0] >= rows[1] and self.share_read >= other.share_read
+        return other.error is not None or (self.error is None and reached)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:

@@ -11,12 +11,12 @@ import pytest
 
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StrategyError, StudyError
-from choose.progress import seconds_left, time_limit
+from choose.progress import decided_in_time, seconds_left, time_limit
 from choose.run.predict_test_rows import predict
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, ThreadExecutor, Worker
 from choose.schema.plan import Job
 from choose.tasks.answering import Answering
-from choose.types import Answers, Dataset, Item, Run
+from choose.types import SHARE_READ, Answers, Dataset, Item, Run
 from support import fake_strategies as fakes
 from support.ray_nodes import wait_for
 from support.studies import dataset, jobs_of, study
@@ -110,6 +110,22 @@ def test_the_newest_fit_of_the_comparison_is_kept_alone() -> None:
         assert [*worker.fits] == [job.trial.key]
     again = replace(second, trial=replace(second.trial, draw=1, seed=1))
     assert result_of(worker, again).kept == ()
+
+
+def test_a_fit_made_again_takes_the_place_of_one_that_read_less(monkeypatch):
+    shares = [0.5, 0.4, 1.0]
+
+    def fit(self: Any, task: Any, _: Any) -> None:
+        self.labels, self.share = task.labels, decided_in_time(SHARE_READ, shares.pop(0), 1.0)
+
+    monkeypatch.setattr(fakes.Steady, "fit", fit)
+    worker, job = Worker(Pools(DATA)), replace(jobs("steady")[0], ask=25)
+    run = run_of(worker, job)
+    for read in (0.4, 1.0):
+        request = GroupRequest(number=1, jobs=(job,), earlier={job.trial.key: run}, anew=True)
+        ((again, _),) = worker.run_group(request).runs
+        assert (again.share_read, again.replaces(run)) == (read, read == 1.0)
+        assert worker.fits[job.trial.key].strategy.share == max(read, 0.5)
 
 
 def test_the_local_executor_yields_each_run_as_it_ends() -> None:

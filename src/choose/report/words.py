@@ -634,8 +634,6 @@ def _learned(decision: Decision) -> str:
         said = [f"As {listed([*parts])} did not learn from {rows}, this may change."]
     other = listed([f"{n} from {one.rows or 0:,}" for n, one in parts.items() if n not in best])
     said += [f"So far, {other.replace(' from', ' learned from', 1)}."] * bool(other)
-    ended = listed([name for name, one in parts.items() if one.ended])
-    said += [f"Time ended the training of {ended}, which only a new study repeats."] * bool(ended)
     return " ".join(said)
 
 

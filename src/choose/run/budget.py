@@ -45,16 +45,15 @@ class Budget:
     def elapsed(self) -> float:
         return perf_counter() - self.started - self.waited
 
-    def left(self) -> float:
-        """Return the seconds that are left to run trials; infinite without a limit."""
+    def left(self, reserve: float = 0.0) -> float:
+        """Return the seconds left to run trials beyond a share of all; infinite without a limit."""
         if self.seconds is None:
             return inf
-        return max(0.0, (1 - self.closing) * self.seconds - self.elapsed)
+        return max(0.0, (1 - self.closing - reserve) * self.seconds - self.elapsed)
 
     def fits(self, seconds: float, *, dollars: float = 0.0, reserve: float = 0.0) -> bool:
         """Return whether work ends in time, leaves a share of the seconds, and can be paid."""
-        kept = 0.0 if self.seconds is None else reserve * self.seconds
-        return seconds <= self.left() - kept and self.pays(dollars)
+        return seconds <= self.left(reserve) and self.pays(dollars)
 
     def pays(self, dollars: float = 0.0) -> bool:
         """Return whether dollars are left, and as many as these."""

@@ -6,7 +6,6 @@ from math import inf, log
 from typing import NamedTuple
 
 from choose.run.budget import Budget
-from choose.run.predict_test_rows import FIRST_CHUNK
 from choose.run.trial import answers
 from choose.schema.plan import COMPARISON, Job, Reach, Reason, Round
 from choose.strategy import Strategy, find
@@ -48,38 +47,32 @@ class Pace:
 
     Attributes:
         growth: power of the rows by which a fit grows, until two fits have told it.
-        fits: rows -> seconds of its fit on them.
-        cut: rows of fits that time had made shorter: more rows take as long again on top.
+        fits: rows -> seconds of its fit on them, or what one that was cut short would have taken.
         answer: seconds of each of its latest answers; None before the first.
         dollars: what each of its latest answers cost.
     """
 
     growth: float = 1.0
     fits: dict[int, float] = field(default_factory=dict)
-    cut: set[int] = field(default_factory=set)
     answer: float | None = None
     dollars: float = 0.0
 
     def add(self, run: Run) -> None:
-        if run.shortened:
-            self.cut.add(run.trial.train_size)
         self.growth = GROWTH.get(find(run.trial.strategy).family, 1.0)
         if run.fit_seconds is not None:
-            self.fits[run.trial.train_size] = run.fit_seconds
+            self.fits[run.trial.train_size] = run.fit_seconds / run.share_read
         if count := len(run.asked.get(CLEAN, ())):
             self.answer = (run.predict_seconds or 0.0) / count
 
     def fit(self, rows: int) -> float | None:
-        """Return the seconds of a fit as the last two whole ones grew; None before the first."""
+        """Return the seconds of a fit as the last two grew; None before the first."""
         if not self.fits:
             return None
-        last = max(self.fits)
-        before = sorted({*self.fits} - self.cut - {last})
+        *before, last = sorted(self.fits)
         power = self.growth
         if before and min(self.fits[before[-1]], self.fits[last]) > 0:
             grown = log(self.fits[last] / self.fits[before[-1]]) / log(last / before[-1])
             power = min(1.5, max(0.0, grown))
-        power += last in self.cut
         return self.fits[last] * float((rows / max(1, last)) ** power)
 
     def fit_seconds(self, job: Job) -> float:
@@ -95,11 +88,10 @@ class Pace:
 
 
 class Needed(NamedTuple):
-    """The forecast of some jobs: seconds of each fit, of all answers, and of a few; dollars."""
+    """The forecast of some jobs: seconds of each fit, and of all answers; dollars."""
 
     fits: Sequence[float]
     answers: float
-    chunk: float
     dollars: float
 
     @property
@@ -156,11 +148,6 @@ class State:
         run = self.runs.get(job.trial.key)
         return len(run.asked.get(CLEAN, ())) if run else 0
 
-    def fit_of(self, job: Job) -> Run | None:
-        """Return the run of a job whose fit was made; None where there is none, or it failed."""
-        run = self.runs.get(job.trial.key)
-        return run if run is not None and run.error is None else None
-
     def has_ended(self, job: Job) -> bool:
         """Return whether all that a job asks is answered, or it failed."""
         run = self.runs.get(job.trial.key)
@@ -184,12 +171,12 @@ class State:
     def needed(self, jobs: Sequence[Job]) -> Needed:
         """Return the forecast of some jobs; of the first nothing is known."""
         if self.pace.answer is None:
-            return Needed([0.0] * len(jobs), 0.0, 0.0, 0.0)
+            return Needed([0.0] * len(jobs), 0.0, 0.0)
         kept = {job.trial.key for job in self.last.values()}
         fits = [0.0 if job.trial.key in kept else self.pace.fit_seconds(job) for job in jobs]
         seconds = sum(self.pace.answer_seconds(job, self.dataset, self.had(job)) for job in jobs)
         more = sum(max(0, job.ask - self.had(job)) for job in jobs)
-        return Needed(fits, seconds, FIRST_CHUNK * self.pace.answer, self.pace.dollars * more)
+        return Needed(fits, seconds, self.pace.dollars * more)
 
     @property
     def rest(self) -> float:
@@ -214,13 +201,12 @@ def limits_of(
     *,
     budget: Budget,
     silent: Set[Family],
-    first: bool,
 ) -> Limits:
     """Return the limits of a request of a candidate.
 
     The first verdict waits for a candidate of every slow family: the `silent` ones, which have no
     answer yet, share its seconds, and rows that take longer are answered after it. All other
-    candidates share the remaining time; in the `first` round rows take all that others leave.
+    candidates share the remaining time, or take what others leave.
 
     What is `needed` are the seconds of the request; `others` wait, and need so many.
     """
@@ -231,13 +217,11 @@ def limits_of(
     if state.last:
         after = left - sum(others.values())
         fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(needed.fits))
-        rows = max(left / len(families), after if first else 0.0)
-        return Limits(left if any(needed.fits) else rows, fit)
+        return Limits(left if any(needed.fits) else max(left / len(families), after), fit)
     share, hard = left / len(slow), left
     if waited_for := families & silent:
         verdict = min(FIRST_SHARE * budget.seconds, FIRST_SECONDS)
-        least = min(LEAST_SECONDS, share)
-        share = max(least, (verdict - budget.elapsed) / len(waited_for))
+        share = max(min(LEAST_SECONDS, share), (verdict - budget.elapsed) / len(waited_for))
         # The last of them leaves time for those that wait.
         hard = left / len(waited_for) if len(waited_for) > 1 or len(slow) == 1 else 0.6 * left
     return Limits(hard, min(FIT_OF_SHARE * share, FIRST_FIT), share)

@@ -4,7 +4,7 @@ This process alone writes the store. It hands requests to an executor: this proc
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -13,7 +13,7 @@ from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.budget import Budget
-from choose.run.forecast import State
+from choose.run.forecast import ALIKE, State
 from choose.run.requests import FIRST_ROWS, RESERVE, Requests, Summary
 from choose.run.worker import Executor, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing
@@ -24,9 +24,6 @@ from choose.types import STANDARD, Family, Run
 
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
-
-# Seconds of a fit that is made even for a candidate that is behind.
-SHORT_FIT = 2.0
 
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
@@ -86,7 +83,11 @@ class Loop:
         try:
             while left:
                 self._run_round(left[0])
-                left[:1] = self._rounds_again() if left[0] is self._last_round else ()
+                if left[0] is self._last_round:
+                    self._catch_up()
+                elif left[0] is self._compared[0]:
+                    self._learn_early()
+                del left[0]
         except KeyboardInterrupt:
             self.summary.interrupted = True
             for job in (job for round in left for job in round.jobs):
@@ -108,8 +109,49 @@ class Loop:
                     self._requests.run(round, self._answer_alike())
                 self._report_chances(round, ended=round.part == COMPARISON)
                 self._drop_candidates()
-        for early in self._early_repetitions() if round.part == COMPARISON else ():
-            self._run_round(early)
+
+    # Fits that are made again.
+
+    def _catch_up(self) -> None:
+        """Use the time that no round needs: for fits that have waited, or read some rows only."""
+        self._patient = False
+        self._learn_from_all(self._waiting)
+        for state in (states := self._likeliest_trained()):
+            self._fit_again(state, self.budget.left(RESERVE))
+        self._learn_from_all([state for state in states if not state.held])
+
+    def _learn_from_all(self, states: Collection[State]) -> None:
+        """Run the rounds on all rows again for some candidates."""
+        for round in (round for round in self._compared if round.rows == self._whole):
+            going = (job for job in round.jobs if self._state_of(job) in states)
+            if own := [job for job in going if not self._state_of(job).out]:
+                self._run_round(replace(round, jobs=tuple(own)))
+
+    def _learn_early(self) -> None:
+        """Fit the likeliest fine-tuned candidate again, where none can soon read twice as much.
+
+        That may take half of the time, or what other families do not need.
+        """
+        trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
+        longer = [state.pace.fit(2 * state.last[0].trial.train_size) or 0.0 for state in trained]
+        if trained and min(longer) > left:
+            others = sum(s.rest for s in self.states.values() if s.family != trained[0].family)
+            self._fit_again(trained[0], max(AMPLE * left, left - others))
+
+    def _likeliest_trained(self) -> list[State]:
+        """Return the fine-tuned candidates that may be the one to use, the likeliest first."""
+        going = [s for s in self.states.values() if s.family == "fine-tuning" and s.last.get(0)]
+        chance = self.chances.candidates if self.chances else dict.fromkeys(self.states, 0.0)
+        return sorted(filter(self._may_be_used, going), key=lambda s: -chance.get(s.name, 0.0))
+
+    def _fit_again(self, state: State, seconds: float) -> None:
+        """Let a candidate learn from all rows within so many seconds, if its last fit did not."""
+        own = [job for r in self.rounds for job in r.jobs if self._state_of(job) is state]
+        if not state.out and self._requests.fit_again(self._last_round, own, seconds=seconds):
+            state.held = False
+            self.summary.take_back(state.name)
+            self._report_chances(self._last_round, ended=False)
+            self._drop_candidates()
 
     # Which jobs a round has.
 
@@ -131,16 +173,22 @@ class Loop:
     def _waits(self, state: State, last: Job, job: Job) -> bool:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits.
 
-        A fit also waits while others, each of which needs less, need less than it takes together:
-        by then its own candidate may be behind for certain.
+        An unlikely one learns from a quarter before, which may tell enough. A fit also waits while
+        others, each of which needs less, need less than it takes together: by then its own
+        candidate may be behind for certain.
         """
         size, before = job.trial.train_size, last.trial.train_size
+        cut_short = state.runs[last.trial.key].share_read < 1
+        if size < ALIKE * before or (self._patient and job.trial.fold and cut_short):
+            return True
         if not (self._patient and state.slow and before < min(size, self._whole)):
             return False
-        own = (j.trial for r in self._compared for j in r.jobs if self._state_of(j) is state)
-        runs = (self.store.get(t) for t in own if t.train_size >= size and not t.fold)
-        if made := {run.trial.train_size for run in runs if run is not None and not run.error}:
-            return size not in made  # by an earlier command
+        made = self.store.get(state.whole[0].trial) if state.whole else None
+        if size < self._whole and made is not None and not made.error:
+            return True  # by an earlier command
+        chance = self.chances.candidates.get(state.name, 0.0) if self.chances else 1.0
+        if chance * GROWTH < 1 and size * GROWTH <= self._whole < 2 * size * GROWTH:
+            return False
         most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
         if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
             return True
@@ -151,53 +199,14 @@ class Loop:
             self._waiting.add(state)
         return state in self._waiting
 
-    def _rounds_again(self) -> Iterator[Round]:
-        """Yield the rounds on all rows again for candidates whose fits have waited.
-
-        An unlikely one learns from a part before, if all rows have time after it: that takes a
-        quarter, and may tell enough.
-        """
-        self._patient, chance = False, self.chances.candidates if self.chances else {}
-        few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
-        going = {state for state in self._waiting if not state.out}
-        for round in self._compared:
-            own = [job for job in round.jobs if self._state_of(job) in going]
-            if round.rows == few:
-                own = [
-                    replace(job, ask=last.ask)
-                    for job in own
-                    if (last := self._state_of(job).last[0]).trial.train_size < few
-                    and chance.get(job.trial.candidate, 1.0) * GROWTH < 1
-                ]
-                before = sum(self._requests.forecast([job]).seconds for job in own)
-                rests = sum(state.rest for state in self.states.values())
-                own = own if self.budget.fits(before + rests, reserve=RESERVE) else []
-            if own and round.rows in (few, self._whole):
-                yield replace(round, jobs=tuple(own))
-
-    def _early_repetitions(self) -> Iterator[Round]:
-        """Yield repetitions of a first fold that take a quarter of what another candidate lacks.
-
-        There must be time for all rows that others lack, too.
-        """
-        rests = {state: state.rest for state in self.states.values()}
-        repeated = [round for round in self.rounds if round.part == REPETITIONS][:1]
-        for first, job in ((r, job) for r in repeated for job in r.jobs if not job.trial.fold):
-            state, seconds = self._state_of(job), self._requests.forecast([job]).seconds
-            ended = state.slow and state.last and not (state.out or state.held or rests[state])
-            ends = self.budget.fits(seconds + sum(rests.values()), reserve=RESERVE)
-            sooner = ends and GROWTH * seconds < max(rests.values()) and self._runner.free == 1
-            if ended and sooner and self._may_be_used(state, repeated=True):
-                yield replace(first, jobs=(job,))
-
     def _with_later_folds(self, state: State, job: Job) -> Sequence[Job]:
         """Return a job, or those of all folds once the first is fitted, if sure to end in time.
 
         Folds that are trained together give each core a pass of its own. Those of a first fold that
         time has shortened are not.
         """
-        whole, first = state.whole, state.fit_of(job)
-        if first is None or first.shortened or not whole or job.trial != whole[0].trial:
+        whole, first = state.whole, state.runs.get(job.trial.key)
+        if first is None or first.error or first.shortened or job.trial != whole[0].trial:
             return [job]
         together = state.slow and hasattr(state.cls, "fit_group")
         ends = self._requests.forecast(whole).seconds <= AMPLE * self.budget.left()
@@ -206,27 +215,18 @@ class Loop:
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
         always = job.part in (CONTROLS, DRILLS)  # what reading loses is told of all that read
-        wanted = self._may_be_used(state, repeated=job.part == REPETITIONS)
-        if state.held or not (always or wanted):
+        if state.held or not (always or self._may_be_used(state)):
             self.summary.leave(state.name, "out-of-time" if state.held else "not-needed", [job])
         elif job.trial.scenario.kind not in ("standard", "noise"):
             yield job
         elif (last := state.last.get(job.trial.fold)) and (rows := state.had(last)):
             yield replace(job, ask=rows)
 
-    def _may_be_used(self, state: State, *, repeated: bool = False) -> bool:
-        """Return whether a candidate may be the one to use, or is the best fast one.
-
-        Where the named family is likelier than all others together, slow candidates of others than
-        this one and the next need not be `repeated`.
-        """
-        chances = self.chances
-        if chances is None or chances.named is None:
+    def _may_be_used(self, state: State) -> bool:
+        """Return whether a candidate may be the one to use, or is the best fast one."""
+        if self.chances is None or self.chances.named is None:
             return True
-        chance, families = chances.candidates, chances.families
-        apart = state.slow and families.get(state.family, 0.0) < sorted(families.values())[-2:][0]
-        if repeated and apart and chances.family and families[chances.family] > 0.5:
-            return False
+        chance = self.chances.candidates
         fast = [n for n in chance if n in self.states and not self.states[n].slow]
         best = max(fast, key=lambda n: chance[n], default="")
         return state.name == best or chance.get(state.name, 0.0) > LEAST_CHANCE
@@ -239,8 +239,7 @@ class Loop:
         asked = Counter[int]()
         for state in self.states.values():
             if state.slow and (last := state.last.get(0)):
-                size = last.trial.train_size
-                asked[size] = max(asked[size], state.had(last))
+                asked |= Counter({last.trial.train_size: state.had(last)})
         for job in (job for round in self._compared for job in round.jobs):
             state, ask = self._state_of(job), asked[job.trial.train_size]
             if job.ask < ask and not (state.out or state.slow or job.trial.fold):
@@ -311,11 +310,10 @@ class Loop:
             behind = chance <= LEAST_CHANCE  # one beyond a limit has none
             open_yet = state.family == chances.family != "fine-tuning" and not behind
             most = max(job.trial.train_size for job in state.last.values())
-            whole = most >= self._whole or state in self._waiting
+            whole = most >= self._whole or state in self._waiting or not chances.usable
             stays = chances.worth_asking or (state.name == chances.named and whole)
             # It would need another fit to answer more than the rows of the first fold.
-            state.behind = behind and (state.pace.fit(most) or 0.0) > SHORT_FIT
-            few = min(FIRST_ROWS, first) if state.behind else FIRST_ROWS
+            state.behind, few = behind, min(FIRST_ROWS, first) if behind else FIRST_ROWS
             if rows < few and (open_yet or state is best.get(state.family)):
                 continue
             if behind or not stays:

@@ -3,20 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
 from choose.run.budget import Budget
-from choose.run.forecast import Needed, State, limits_of
+from choose.run.forecast import ALIKE, SLOWER, Limits, Needed, State, limits_of
+from choose.run.predict_test_rows import FIRST_CHUNK
 from choose.run.trial import answers, failed_run
 from choose.run.worker import Executor, GroupRequest, GroupResult, Observer
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reason, Round
 from choose.store.store import Store
 from choose.types import Family, Run
-
-# Pools of folds are as large within this share of their rows.
-ALIKE = 0.95
 
 # Share of the budget that is left for repetitions and what follows them when a fit of the
 # comparison begins, or answers beyond the first rows of a candidate.
@@ -43,6 +41,10 @@ class Summary:
         facts = self._facts.setdefault((name, reason), {"trials": Counter()})
         facts["trials"].update(job.part for job in jobs)
         facts.update(figures)
+
+    def take_back(self, name: str) -> None:
+        """Forget what was left out of a candidate, as it goes on."""
+        self._facts = {place: facts for place, facts in self._facts.items() if place[0] != name}
 
     def all(self) -> list[LeftOut]:
         return [LeftOut(candidate=c, reason=why, **f) for (c, why), f in self._facts.items()]
@@ -83,11 +85,37 @@ class Requests:
                 if rest := group[together:]:
                     waiting.append(rest)
                 self._begin(round, group[:together], waiting)
-            with closing(self.runner.results()) as results:
-                for result in results:
-                    if cut := self._take(round, result):
-                        waiting.append(cut)
+            waiting += self._take_results(round)
         return self._found
+
+    def _take_results(self, round: Round) -> list[Sequence[Job]]:
+        """Store what has come; return jobs that go on after the first verdict."""
+        with closing(self.runner.results()) as results:
+            return [cut for result in results if (cut := self._take(round, result))]
+
+    def fit_again(self, round: Round, jobs: Sequence[Job], *, seconds: float) -> bool:
+        """Learn from all rows within so many seconds, if the last fit read some of them.
+
+        Return whether that was begun: all can be read then or twice as many as by the last fit, and
+        as many answered; and no other run has followed that. The jobs are all of a candidate.
+        """
+        state = self._state_of(jobs[0])
+        compared = [job for job in jobs if job.part == COMPARISON and not job.trial.fold]
+        self._resume(compared)
+        whole, last = compared[-1], state.last[0]
+        before, asked = state.runs[last.trial.key], state.had(last)
+        if before.share_read * last.trial.train_size >= whole.trial.train_size:
+            return False
+        others = [job for job in jobs if job.trial != whole.trial]
+        if any(self._decided_first(job) and self.store.get(job.trial) for job in others):
+            return False
+        seconds -= SLOWER * asked * (state.pace.answer or 0.0)
+        if min(state.pace.fit_seconds(whole), 2 * (before.fit_seconds or 0.0)) > seconds:
+            return False
+        self._send([replace(whole, ask=asked)], Limits(self.budget.left(), seconds), anew=True)
+        while self._flying:
+            self._take_results(round)
+        return True
 
     def _resume(self, jobs: Iterable[Job]) -> list[Sequence[Job]]:
         """Take the runs that the store holds; return the jobs that remain, by candidate."""
@@ -141,7 +169,8 @@ class Requests:
         state, needed = self._state_of(jobs[0]), self.forecast(jobs)
         fits, slow = any(needed.fits), state.slow and round.number and round.part == COMPARISON
         # What is answered until the end counts.
-        seconds = needed.seconds if fits else min(needed.answers, needed.chunk)
+        few = FIRST_CHUNK * (state.pace.answer or 0)
+        seconds = needed.seconds if fits else min(needed.answers, few)
         # Cheaper members of the family answer all their rows first.
         rests = (s.rest for s in self.states.values() if s.family == state.family)
         owed = sum(rest for rest in rests if rest < state.rest) if slow and fits else 0.0
@@ -153,22 +182,26 @@ class Requests:
             else:
                 self._leave_out(state, jobs, needed)
             return
-        self._numbers += 1
-        others, first = dict[State, float](), not round.number
+        others = dict[State, float]()
         for rest in waiting:
             other = self._state_of(rest[0])
             others[other] = others.get(other, 0.0) + self.forecast(rest).seconds
         silent = self._unanswered_families()
-        limits = limits_of(state, needed, others, budget=self.budget, silent=silent, first=first)
-        keys = {job.trial.key for job in jobs}
+        self._send(jobs, limits_of(state, needed, others, budget=self.budget, silent=silent))
+
+    def _send(self, jobs: Sequence[Job], limits: Limits, *, anew: bool = False) -> None:
+        """Send jobs of a candidate to the executor."""
+        keys, runs = {job.trial.key for job in jobs}, self._state_of(jobs[0]).runs
+        self._numbers += 1
         request = GroupRequest(
             number=self._numbers,
             jobs=tuple(jobs),
-            earlier={key: run for key, run in state.runs.items() if key in keys},
-            first=self._decided_first(jobs[0]),
+            earlier={key: run for key, run in runs.items() if key in keys},
+            first={} if anew else self._decided_first(jobs[0]),
             seconds=limits.all,
             fit_seconds=limits.fit,
             answer_seconds=limits.answers,
+            anew=anew,
         )
         self._flying[request.number] = request, 1
         self.observer.job(jobs[0], None)
@@ -177,8 +210,8 @@ class Requests:
     def _decided_first(self, job: Job) -> Mapping[str, float]:
         """Return what time decided in the first fit on all rows, which the others follow."""
         trial, state = job.trial, self._state_of(job)
-        first = next((state.fit_of(j) for j in state.whole if not j.trial.fold), None)
-        if first is None or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
+        first = next((state.runs.get(j.trial.key) for j in state.whole if not j.trial.fold), None)
+        if not first or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
             return {}
         return first.shortened
 

@@ -41,6 +41,7 @@ class GroupRequest:
         answer_seconds: after which no more rows are begun; a few are answered in any case.
         earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
         first: what time decided in the candidate's first fit on as many rows, made alike by all.
+        anew: whether to fit again, in more steps than those that `earlier` runs had time for.
     """
 
     number: int
@@ -50,6 +51,7 @@ class GroupRequest:
     answer_seconds: float = inf
     earlier: Mapping[str, Run] = field(default_factory=dict)
     first: Mapping[str, float] = field(default_factory=dict)
+    anew: bool = False
 
     @property
     def candidate(self) -> str:
@@ -161,9 +163,8 @@ class Worker:
 
     def parts(self, request: GroupRequest) -> Generator[GroupResult]:
         """Yield a result for each run as it ends, then the last one, without a run."""
-        number = request.number
         end = perf_counter() + min(request.seconds, request.answer_seconds)
-        fits = {key: self.fits[key] for key in request.keys if key in self.fits}
+        fits = {} if request.anew else {k: self.fits[k] for k in request.keys if k in self.fits}
         with time_limit(request.seconds):
             try:
                 for run, traceback, fit in run_trials(
@@ -172,21 +173,22 @@ class Worker:
                     end=end,
                     fit_seconds=request.fit_seconds,
                     fits=fits,
-                    earlier=request.earlier,
+                    earlier={} if request.anew else request.earlier,
                     first=request.first,
                 ):
                     # What has no model says nothing of threads, and could use all of them.
                     run = replace(run, threads=run.threads or cores())
-                    kept = self._keep(run, fit)
+                    before = request.earlier.get(run.trial.key)
+                    kept = self._keep(run, fit) if not before or run.replaces(before) else ()
                     yield GroupResult(
-                        number=number, runs=((run, traceback),), last=False, kept=kept
+                        number=request.number, runs=((run, traceback),), last=False, kept=kept
                     )
             except MoneySpent:
-                yield GroupResult(number=number, stopped="money")
+                yield GroupResult(number=request.number, stopped="money")
             except TimeLimitReached as end_of_time:
-                yield GroupResult(number=number, stopped="time", needed=end_of_time.needed)
+                yield GroupResult(number=request.number, stopped="time", needed=end_of_time.needed)
             else:
-                yield GroupResult(number=number)
+                yield GroupResult(number=request.number)
 
     def _keep(self, run: Run, fit: Fitted | None) -> tuple[str, ...]:
         """Keep a fit of the comparison in place of an older one of its candidate and fold."""

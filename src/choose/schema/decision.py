@@ -189,7 +189,6 @@ class Caveat(Record):
         names: candidates, models, families or gates.
         promised: the score that such a member promises with all training rows, where that is the
             margin more; null where its range says nothing.
-        ended: whether time ended its fits on all of them, which are not made again.
     """
 
     code: CaveatCode
@@ -198,7 +197,6 @@ class Caveat(Record):
     shares: tuple[float, float] | None = None
     whole: int | None = None
     promised: Estimate | None = None
-    ended: bool = False
 
 
 StepKind = Literal[

@@ -423,13 +423,13 @@ class Store:
     def add(self, run: Run, traceback: str | None = None) -> bool:
         """Write a run over an earlier attempt, and return whether it was written.
 
-        A failed attempt, or one with fewer clean rows, does not replace one that got further. Views
-        of an earlier attempt stay.
+        A failed attempt, or one that read or answered fewer rows, does not replace one that got
+        further. Views of an earlier attempt stay if time has decided the same in its fit.
         """
         before = self.get(run.trial)
-        if before is not None and _reached(run) < _reached(before):
+        if before is not None and not run.replaces(before):
             return False
-        if before is not None and run.error is None and before.error is None:
+        if before and before.error is None and run.shortened == before.shortened:
             run = replace(
                 run,
                 answers={**before.answers, **run.answers},
@@ -625,11 +625,6 @@ class Store:
             return text if known else None
         except (OSError, ValueError):  # judged again
             return None
-
-
-def _reached(run: Run) -> tuple[bool, int]:
-    """Return whether a run succeeded, and how many clean rows it answered."""
-    return run.error is None, len(run.asked.get(("clean", 0), ()))
 
 
 def check_destination(

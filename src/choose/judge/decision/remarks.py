@@ -170,7 +170,7 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     every, parts = candidates.scores.rows.labels, dict[str, int]()
     for name in sorted(asked, key=lambda name: -chance.get(candidates.family(name), 0.0)):
         one, likely = candidates.scores[name], chance.get(candidates.family(name), 1.0) >= POSSIBLE
-        read, ended = rows_read(one.pool, one.main), one.pool >= NEARLY_ALL * one.whole
+        read = rows_read(one.pool, one.main)
         few = read < NEARLY_ALL * (one.whole if likely else one.pool)
         if few and case.gains[name].mean > 0:
             parts[name] = one.pool
@@ -180,7 +180,6 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
                 rows=rows_seen(one.pool, one.main),
                 whole=one.whole,
                 promised=case.promised.get(name) if likely else None,
-                ended=ended,
             )
     taught = len(every) - len(case.unseen)
     if (least := min(parts.values(), default=taught)) < taught:

@@ -304,14 +304,11 @@ class Case:
         return rest
 
     def unread(self, name: str) -> int:
-        """Return the training rows that a candidate may gain by and would read with more time.
-
-        A fit on all rows is not made again, though time cut it short.
-        """
+        """Return the training rows that a candidate may gain by and would read with more time."""
         one = self.candidates.scores[name]
-        if one.pool >= NEARLY_ALL * one.whole or self.gains[name].mean <= 0:
-            return 0
-        return round(one.whole - rows_read(one.pool, one.main))
+        read = rows_read(one.pool, one.main)
+        ended = read >= NEARLY_ALL * one.whole or self.gains[name].mean <= 0
+        return 0 if ended else round(one.whole - read)
 
     @cached_property
     def to_repeat(self) -> tuple[CandidateScores, ...]:
@@ -359,8 +356,7 @@ class Case:
             one = self.candidates.scores[name]
             more = int(share * runs.get(name, 0) / _trials(one))
             read = rows_read(one.pool, one.main)
-            # Another fit on all rows reads no more of them than the first one did.
-            labels = round(read + share * (one.whole - read)) if one.pool < one.whole else 0
+            labels = round(read + share * (one.whole - read)) if read < one.whole else 0
             found[name] = Whole(asked.get(name, total), one.repetitions + more, labels)
         return found
 
