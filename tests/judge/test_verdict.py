@@ -87,6 +87,18 @@ def test_a_rising_curve_asks_for_more_labels():
     assert (step.names, step.count, step.total) == (("lora",), 200, 400)
 
 
+@pytest.mark.parametrize(
+    ("at", "target", "kind"),
+    [({100: 0.6, 200: 0.67}, 0.8, "collect-labels"), ({100: 0.73, 200: 0.735}, 0.95, "none-works")],
+)
+def test_a_target_that_the_last_gain_may_reach_asks_for_labels(at, target, kind):
+    players = [majority(), lora(0.74, at=at, **CALM)]
+    found = decide(players, rows=1500, seed=3, rule=Rule(target=target))
+    assert (found.verdict.kind, found.verdict.use_meanwhile) == (kind, "lora")
+    rising = any(step.code == "still-rising" for step in found.verdict.steps)
+    assert rising is (kind == "collect-labels")
+
+
 def test_a_target_that_is_met_or_open():
     met = decide(field(probe=0.9, lora=0.8), rows=2000, rule=Rule(target=0.8))
     assert (met.verdict.kind, met.verdict.recommended) == ("baseline-is-enough", "probe")

@@ -117,12 +117,12 @@ def test_every_code_has_the_sentence_that_was_approved() -> None:
 
 
 def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
-    names, labels = ("tfidf", "lora"), Estimate(value=700, low=400, high=1500)
+    names = ("tfidf", "lora")
     for code in get_args(StepCode):
         minutes = None if code.endswith("-paid") else 60
         step = Step(
             kind="more-runs", code=code, names=names, rows={"lora": 240}, count=12, total=90,
-            share=0.85, labels=labels, gained=LEAD, minutes=minutes, usd=30,
+            share=0.85, gained=LEAD, minutes=minutes, usd=30,
         )  # fmt: skip
         yield code, " ".join(words.sentences_of(base, step))
     for code in get_args(RemarkCode):

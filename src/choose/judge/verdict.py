@@ -51,7 +51,6 @@ def judge(
         loss_splits=case.splits,
         without_evidence=case.unanswered,
         **_rows_to_read(evidence, case, cards),
-        forecasts=tuple(candidates.forecasts.values()),
         takeover=case.takeover,
         looks=looks,
         left_out=left_out,

@@ -769,9 +769,6 @@ def learning_curve(decision: Decision) -> Iterator[Block]:
             beside=f"{word.score} in %",
             caption=f"{on} {still}".strip(),
         )
-    needed = list(words.forecast_lines(decision))
-    title, finding = f"More {word.labels}", "".join(needed[:1])
-    yield from part(title, bullets(needed), id="forecasts", finding=finding)
 
 
 def rows_noted(decision: Decision, sets: Iterable[str | None]) -> str:

@@ -43,7 +43,7 @@ from choose.formatting import (
     span,
 )
 from choose.schema.base import Command
-from choose.schema.candidate_scorecard import Beyond, Failure, Needed, Scorecard
+from choose.schema.candidate_scorecard import Beyond, Failure, Scorecard
 from choose.schema.decision import (
     LIKELY,
     SMALL_LOSS,
@@ -851,8 +851,6 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
     "finish": ("Finish what was left out ({items}).", "{on}"),
     "finish-paid": ("Finish what was left out ({items}): --max-usd was used up.", "{on}"),
     "finish-rows": ("{more_rows}.", "{on}"),
-    "labels-for-gain": ("Add {needed}: {first} would gain {gain}.", "{effort}"),
-    "labels-for-target": ("Add {needed}: {first} would reach {score}.", "{effort}"),
     "rare-label": (
         "Judge by a metric that counts {rare}: --metric balanced (every label equally).",
     ),
@@ -886,14 +884,10 @@ def sentences_of(decision: Decision, step: Step) -> list[str]:
 
 def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
     """Return what templates say of the step itself."""
-    words, needed, share = words_in(decision), step.labels, step.share or 0.0
-    about = f"more {words.labels}"
-    if needed is not None:
-        most = "or more" if needed.high is None else f"to {needed.high:,.0f}"
-        about = f"about {needed.value:,.0f} ({needed.low:,.0f} {most}) more {words.labels}"
+    words = words_in(decision)
     price = f" and {dollars(step.usd)}" if step.usd is not None else ""
     took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
-    spread = f"{100 * share:.0f} % of the uncertainty"
+    spread = f"{100 * (step.share or 0.0):.0f} % of the uncertainty"
     if step.count == 1:
         spread = f"assumed to be {spread}, as one run cannot show it"
     return {
@@ -902,9 +896,6 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
         "all": plural(step.total or 0, words.label),
         "texts": plural(step.count or 0, "row"),
         "labels": words.labels,
-        "needed": about,
-        "score": amount(share, score_noun(decision.goal)),
-        "gain": points(share),
         "gained": size_in_points(step.gained) if step.gained else "",
         "likely": f"; with {step.total:,} it is 80 %" if step.total is not None else "",
         "effort": f"{took}{price}." if took else "",
@@ -1404,24 +1395,6 @@ def fit_notes(decision: Decision) -> Iterator[str]:
     for note in decision.method.notes if decision.method else ():
         fits = "" if note.fits == 1 else f" (one of {plural(note.fits, 'fit')})"
         yield f"{note.candidate}: {note.text}{fits}"
-
-
-def forecast_lines(decision: Decision) -> Iterator[str]:
-    for forecast in decision.forecasts:
-        if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
-            yield f"{forecast.candidate}: {'; '.join(parts)}."
-
-
-def _needed(needed: Needed) -> str:
-    sure, what = (
-        f"{chance(needed.probability)} probability",
-        f"a gain of {points(needed.gain or 0)}",
-    )
-    if needed.accuracy is not None:
-        what = f"{per_100(needed.accuracy)} %"
-    if needed.labels is None:
-        return f"{what} not within {needed.within:,} ({sure} that it is)"
-    return f"{what} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
 
 
 def left_out_line(left: LeftOut) -> str:

@@ -1,4 +1,4 @@
-"""The scorecard of a candidate and the forecast of its learning curve, parts of `decision.json`."""
+"""The scorecard of a candidate, a part of `decision.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -340,30 +340,3 @@ class Scorecard(Record):
     cost: Cost = Cost()
     service: Service | None = None
     errors: tuple[Failure, ...] = ()
-
-
-class Needed(Record):
-    """Labels to learn from until an accuracy, or a gain over the accuracy of now, is reached.
-
-    `within` is the largest number that is spoken of; `probability` that it is reached by then;
-    `labels` is null where that is less likely than not, and its ends where they lie beyond.
-    """
-
-    accuracy: float | None = None
-    gain: float | None = None
-    within: int
-    probability: float
-    labels: Estimate | None = None
-
-
-class CurveForecast(Record):
-    """How many labels a candidate needs for the target and for the margin, by its learning curve.
-
-    Both are null where nothing is foretold: it was measured at too few sizes, or with too few draws
-    of each, or it does not learn here.
-    """
-
-    candidate: str
-    labels: int
-    target: Needed | None = None
-    margin: Needed | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from choose.schema.base import Command, File, Record
-from choose.schema.candidate_scorecard import ComparedRow, CurveForecast, Payback, Scorecard
+from choose.schema.candidate_scorecard import ComparedRow, Payback, Scorecard
 from choose.schema.diagnosis import (
     Audit,
     Confusion,
@@ -244,8 +244,6 @@ StepCode = Literal[
     "finish",
     "finish-paid",
     "finish-rows",
-    "labels-for-gain",
-    "labels-for-target",
     "rare-label",
     "repeat",
     "repeat-late",
@@ -275,8 +273,7 @@ class Step(Record):
         total: of which `count` are a part; for ``separate``, rows for a chance of 80 %; for
             ``all-passages``, all of them; for
             ``still-rising``, labels now.
-        share: a score to reach, a gain, or the share of the uncertainty that is due to runs.
-        labels: more labels that are needed; `high` is null where it is not known.
+        share: a score to reach, or the share of the uncertainty that is due to runs.
         gained: what the last labels gained.
         value: the accuracy it is expected to add, with its interval; null where not known.
         minutes: of a person's or the machine's time, at most; null where not known.
@@ -296,7 +293,6 @@ class Step(Record):
     count: int | None = None
     total: int | None = None
     share: float | None = None
-    labels: Estimate | None = None
     gained: Estimate | None = None
     value: Estimate | None = None
     minutes: float | None = None
@@ -425,7 +421,6 @@ class Decision(File):
     loss_splits: tuple[LossSplit, ...] = ()
     without_evidence: tuple[str, ...] = ()
     document_drill: DocumentDrill | None = None
-    forecasts: tuple[CurveForecast, ...] = ()
     payback: Payback | None = None
     looks: int
     left_out: tuple[LeftOut, ...] = ()

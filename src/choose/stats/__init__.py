@@ -13,8 +13,8 @@ class Estimate:
             belongs to it: ``artefact`` (these fits, on other rows), ``refits`` (training again on
             the same pool), ``new-pools:500`` (on other pools of so many labels); between two
             studies ``fits``, ``same-fits``, ``refits-in-either`` or ``new-pools-in-either``, with
-            the spread that is assumed where a fit was made once; ``labels-needed``,
-            ``all-labels``, ``measured``, ``same-two-times``.
+            the spread that is assumed where a fit was made once; ``all-labels``,
+            ``measured``, ``same-two-times``.
         row_set: the labelled rows behind the figure, as their number and a digest of their ids
             (``362:1cb1d2e3``); null where it does not rest on single rows. Two figures are
             comparable only where it is the same.

@@ -7,7 +7,6 @@ from math import inf
 
 from choose.judge.goal import Rule
 from choose.judge.measures.costs import answer_ms, cheapest_first, cost_of
-from choose.judge.measures.learning_curve import forecasts_of
 from choose.judge.measures.scorecard import accuracy
 from choose.judge.scores.joint_distribution import (
     JointDistribution,
@@ -17,7 +16,7 @@ from choose.judge.scores.joint_distribution import (
 )
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.schema.candidate_scorecard import Beyond, Cost, CurveForecast
+from choose.schema.candidate_scorecard import Beyond, Cost
 from choose.stats import Estimate
 from choose.stats.paired import Difference
 from choose.tasks.metrics import RANKING, metric_of
@@ -47,11 +46,6 @@ class Candidates:
     @property
     def question(self) -> tuple[Family, ...]:
         return tuple(f for f in FAMILIES if not (self.ranks and f == "prompting"))
-
-    @cached_property
-    def forecasts(self) -> dict[str, CurveForecast]:
-        """Return by candidate how many labels it needs for the target and for the margin."""
-        return forecasts_of(self.scores, self.rule)
 
     @property
     def names(self) -> tuple[str, ...]:

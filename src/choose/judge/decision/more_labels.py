@@ -6,7 +6,6 @@ difference, given what was measured, and over the new rows (predictive power: Sp
 Freedman and Blackburn 1986).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
@@ -15,11 +14,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from choose.judge.decision.candidates import Candidates
-from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
 from choose.judge.scores.score_tables import CandidateScores
-from choose.schema.candidate_scorecard import CurveForecast
 from choose.stats.paired import Difference
 from choose.types import Floats
 
@@ -38,36 +35,6 @@ FARTHEST = 20
 
 # Numbers of rows that are tried, two per cent apart.
 _STEP = 1.02
-
-
-def learned_from_all(candidates: Candidates, names: Sequence[str]) -> list[str]:
-    """Return the candidates that had nearly all labels: to others, labels at hand come first."""
-    return [n for n in names if (c := candidates.scores[n]).pool > SMALLER * c.whole]
-
-
-def forecast_nearest_target(candidates: Candidates) -> CurveForecast | None:
-    names = learned_from_all(candidates, candidates.names)
-    forecasts = [f for name in names if (f := candidates.forecasts[name]).target]
-    return max(forecasts, key=lambda f: f.target.probability if f.target else 0.0, default=None)
-
-
-def forecast_of_margin(candidates: Candidates, names: Sequence[str]) -> CurveForecast | None:
-    """Return the forecast that most probably gains the margin, if that is likely."""
-    names = learned_from_all(candidates, names)
-    forecasts = [f for name in names if likely((f := candidates.forecasts[name]).margin)]
-    return max(forecasts, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)
-
-
-def flattens(candidates: Candidates, name: str) -> bool:
-    """Return whether a fitted curve says that more labels are unlikely to gain the margin."""
-    forecast = candidates.forecasts[name].margin
-    return forecast is not None and not likely(forecast)
-
-
-def without_forecast(candidates: Candidates) -> tuple[str, ...]:
-    """Return the candidates that train on labels but have no fitted curve."""
-    able = [c.info.name for c in candidates.order if c.info.learns and not c.info.constant]
-    return tuple(name for name in able if candidates.forecasts[name].margin is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +62,13 @@ def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
 def steepest_gain(candidates: Candidates, names: tuple[str, ...]) -> LabelGain | None:
     """Return the largest gain among these that is certain and at least the margin.
 
-    A candidate whose fitted curve flattens is left out: its gain lies behind it.
+    Those that had fewer labels are left out: for them, labels at hand come first.
     """
     gains = [
         r
-        for name in learned_from_all(candidates, names)
-        if not flattens(candidates, name)
-        and (r := gain_from_labels(candidates.scores[name])) is not None
+        for one in map(candidates.scores.__getitem__, names)
+        if one.pool > SMALLER * one.whole
+        and (r := gain_from_labels(one)) is not None
         and r.gained.low > 0
         and r.gained.value >= candidates.rule.margin
     ]

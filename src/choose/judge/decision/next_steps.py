@@ -16,13 +16,7 @@ from typing import Any, NamedTuple
 from choose.formatting import rounded
 from choose.judge.decision.candidates import best_of
 from choose.judge.decision.chance import Outlook, chances_of
-from choose.judge.decision.more_labels import (
-    RowsNeeded,
-    forecast_nearest_target,
-    forecast_of_margin,
-    more_rows,
-    steepest_gain,
-)
+from choose.judge.decision.more_labels import RowsNeeded, more_rows, steepest_gain
 from choose.judge.decision.remarks import PROMPTED
 from choose.judge.decision.rule import ENOUGH_RUNS, Case
 from choose.judge.decision.trust_conditions import (
@@ -33,16 +27,13 @@ from choose.judge.decision.trust_conditions import (
 )
 from choose.judge.decision.verdict_kind import documents_limit, doubted_labels_limit, target_met
 from choose.judge.measures.costs import label_hours, label_usd
-from choose.judge.measures.learning_curve import likely
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.paired_comparison import compare, full_pool
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Command
-from choose.schema.candidate_scorecard import CurveForecast, Needed
 from choose.schema.decision import SMALL_LOSS, Step, StepKind
 from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason, Searched
-from choose.stats import Estimate
 from choose.tasks.metrics import FOR_RARE_LABELS, SCORES, metric_of
 from choose.types import CLEAN, Kind
 
@@ -148,7 +139,7 @@ def _every_step(case: Case, kind: Kind) -> list[Step]:
         *_cascade(case),
         *(() if worth_most else check),
         *(() if unfinished or waiting or planned or case.missing else _finish(case, further)),
-        *_more_labels(case),
+        *_rising(case, (case.named, *case.rivals)),
         *_separate(case, kind),
     ]
 
@@ -203,41 +194,8 @@ def _effort(case: Case, labels: float) -> dict[str, Any]:
     return {"minutes": minutes, "usd": label_usd(labels, case.candidates.rule)}
 
 
-def _more_labels(case: Case) -> Iterator[Step]:
-    """Yield what more training labels are likely to gain."""
-    nearest = forecast_nearest_target(case.candidates)
-    if case.target in ("missed", "open") and nearest and likely(nearest.target):
-        yield _toward_target(case, nearest)
-    forecast = forecast_of_margin(case.candidates, (case.named, *case.rivals))
-    if forecast is not None and forecast.margin is not None:
-        facts = _labels(case, forecast, forecast.margin)
-        yield Step(kind="label-more", code="labels-for-gain", share=forecast.margin.gain, **facts)
-        return
-    yield from _rising(case, (case.named, *case.rivals))
-
-
-def _toward_target(case: Case, forecast: CurveForecast) -> Step:
-    assert forecast.target is not None
-    facts, share = _labels(case, forecast, forecast.target), forecast.target.accuracy
-    return Step(kind="label-more", code="labels-for-target", share=share, **facts)
-
-
-def _labels(case: Case, forecast: CurveForecast, needs: Needed) -> dict[str, Any]:
-    """Return whose labels they are, how many more are needed, and what these take at most."""
-    names = (forecast.candidate,)
-    if (found := needs.labels) is None or found.low is None:
-        return {"names": names}
-    high = None if found.high is None else float(rounded(max(found.high - forecast.labels, 1)))
-    more = Estimate(
-        value=rounded(max(found.value - forecast.labels, 0)),
-        low=rounded(max(found.low - forecast.labels, 0)),
-        high=high,
-    )
-    effort = _effort(case, high or max(needs.within - forecast.labels, 1))
-    return {"names": names, "labels": more, **effort}
-
-
 def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
+    """Yield which of these still gain by training labels."""
     if (growth := steepest_gain(case.candidates, names)) is not None:
         yield Step(
             kind="label-more",
@@ -278,9 +236,6 @@ def _rows_to_label(names: tuple[str, ...], needed: RowsNeeded) -> Step:
 
 def _why_more(case: Case) -> Step:
     """Return why more labels are needed, and how many where that is known."""
-    best = forecast_nearest_target(case.candidates)
-    if not case.reachable and best is not None and likely(best.target):
-        return _toward_target(case, best)
     for names in ((case.named, *case.rivals), case.candidates.names):
         for step in _rising(case, names):
             return step

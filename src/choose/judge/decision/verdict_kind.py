@@ -8,13 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from choose.judge.decision.more_labels import (
-    forecast_nearest_target,
-    steepest_gain,
-    without_forecast,
-)
+from choose.judge.decision.more_labels import steepest_gain
 from choose.judge.decision.rule import Case
-from choose.judge.measures.learning_curve import likely
 from choose.schema.decision import SMALL_LOSS
 from choose.schema.diagnosis import SURELY, NoiseBand
 from choose.stats import Estimate
@@ -92,21 +87,18 @@ def wrong_labels_limit(
 
 
 def may_grow(case: Case) -> bool:
-    """Return whether some candidate is likely to reach the target with more labels.
+    """Return whether some candidate may reach the target with more labels.
 
-    A fitted curve decides. Without one, the last gain per doubling is extended by two
-    doublings; curves flatten, so this is a reason to look and no forecast.
+    Its last gain per doubling is extended by two doublings; curves flatten, so this is a reason to
+    look and no forecast.
     """
-    target, best = case.candidates.rule.target, forecast_nearest_target(case.candidates)
-    if best is not None and likely(best.target):
-        return True
-    growth = steepest_gain(case.candidates, without_forecast(case.candidates))
+    candidates, target = case.candidates, case.candidates.rule.target
+    learners = tuple(c.info.name for c in candidates.order if not c.info.constant)
+    growth = steepest_gain(candidates, learners)
     if target is None or growth is None:
         return False
     a_doubling = growth.gained.value / np.log2(growth.labels / growth.fewer)
-    return bool(
-        case.candidates.accuracies[growth.candidate].value + DOUBLINGS * a_doubling >= target
-    )
+    return bool(candidates.accuracies[growth.candidate].value + DOUBLINGS * a_doubling >= target)
 
 
 def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:
