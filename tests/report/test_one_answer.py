@@ -17,6 +17,7 @@ from choose.report.terminal.pages import render_full
 from choose.report.write import render_html, render_markdown
 from choose.schema.decision import Decision, FamilyResult
 from choose.schema.diagnosis import LossSplit
+from choose.stats import Estimate
 from choose.types import Kind
 from support import decisions
 from support.html import page_of
@@ -64,6 +65,16 @@ def test_a_reference_is_never_what_to_use() -> None:
     said = words.answer(decisions.changed(decisions.alone(), families=families))
     assert ". The best reference is " in said
     assert "use" not in said
+
+
+@pytest.mark.parametrize(("share", "use"), [(0.9, "retrieval"), (0.7, "a cheap baseline (tfidf)")])
+def test_until_it_is_decided_what_has_more_so_far_is_used(share: float, use: str) -> None:
+    """ "For now, use lora: 39 % right" stood over a probe with 72 % on the same rows."""
+    seen = decisions.decision("incomplete")
+    ahead = {"accuracy": Estimate(value=share), "difference": Estimate(value=0.1, low=0.05)}
+    cards = (c.model_copy(update=ahead if c.family == "retrieval" else {}) for c in seen.scorecards)
+    said = words.answer(seen.model_copy(update={"scorecards": (*cards,)}))
+    assert f"For now, use {use}: " in said
 
 
 def with_splits(*splits: LossSplit) -> Decision:

@@ -275,7 +275,25 @@ def _until_then(decision: Decision) -> str:
         return f"{first} The best reference is {decision.named}: {score}."
     if not decision.verdict.usable:
         return f"{first} {_nothing(decision, 'else')}" if missing else _nothing(decision)
+    if (ahead := _ahead(decision)) and ahead.accuracy:
+        own = _named(decision, ahead.family, ahead.candidate)
+        share = scored(ahead.accuracy.value, score_noun(decision.goal))
+        later = f"with all training rows {use} is likelier to be best"
+        return f"{first} For now, use {own}: {share}; {later}."
     return f"{first} For now, use {use}: {score}."
+
+
+def _ahead(decision: Decision) -> Scorecard | None:
+    """Return the best of another family that has more so far, on the same rows and on its own."""
+    bests = {family.best for family in decision.verdict.families}
+    own = decision.card.accuracy.value if decision.card and decision.card.accuracy else 1.0
+    shown = {
+        card.accuracy.value: card
+        for card in decision.scorecards
+        if card.candidate in bests and card.difference and card.difference.above_0
+        if card.accuracy and card.accuracy.value > own and not card.beyond
+    }
+    return shown[max(shown)] if shown else None
 
 
 def _too_close(decision: Decision) -> str:
