@@ -27,7 +27,7 @@ from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.config import Study
-from choose.types import SHARE_READ, Dataset, Family, Run
+from choose.types import SHARE_READ, Dataset, Run
 from support import fake_strategies as fakes
 from support.studies import ONCE, compare, dataset, study, write_csv
 
@@ -326,12 +326,14 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     assert [name for name, rows in first.rows.items() if not rows] == ["steady"]
 
 
-def test_rows_take_what_the_others_leave(tmp_path: Path) -> None:
+def test_rows_of_the_first_round_take_what_the_others_leave(tmp_path: Path) -> None:
     one = Set(tmp_path, "steady", rounds=1)
     own, other = (State(name, find(name), one.data) for name in ("steady", "liar"))
     own.last[0] = one.rounds[0].jobs[0]
     asked = Needed([0.0], 50.0, 0.0), {other: 10.0}
-    assert 88 < limits_of(own, *asked, budget=Budget(100.0), silent=set[Family]()).all <= 90
+    for first, most in ((True, 90), (False, 50)):
+        limits = limits_of(own, *asked, budget=Budget(100.0), silent=set(), first=first)
+        assert most - 2 < limits.all <= most
 
 
 def test_a_long_fit_is_followed_by_more_answers_where_these_take_little(tmp_path, monkeypatch):

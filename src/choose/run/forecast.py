@@ -201,12 +201,13 @@ def limits_of(
     *,
     budget: Budget,
     silent: Set[Family],
+    first: bool,
 ) -> Limits:
     """Return the limits of a request of a candidate.
 
     The first verdict waits for a candidate of every slow family: the `silent` ones, which have no
     answer yet, share its seconds, and rows that take longer are answered after it. All other
-    candidates share the remaining time, or take what others leave.
+    candidates share the remaining time; in the `first` round rows take all that others leave.
 
     What is `needed` are the seconds of the request; `others` wait, and need so many.
     """
@@ -217,7 +218,7 @@ def limits_of(
     if state.last:
         after = left - sum(others.values())
         fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(needed.fits))
-        return Limits(left if any(needed.fits) else max(left / len(families), after), fit)
+        return Limits(left if any(needed.fits) else max(left / len(families), first * after), fit)
     share, hard = left / len(slow), left
     if waited_for := families & silent:
         verdict = min(FIRST_SHARE * budget.seconds, FIRST_SECONDS)

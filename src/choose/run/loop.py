@@ -128,10 +128,7 @@ class Loop:
                 self._run_round(replace(round, jobs=tuple(own)))
 
     def _learn_early(self) -> None:
-        """Fit the likeliest fine-tuned candidate again, where none can soon read twice as much.
-
-        That may take half of the time, or what other families do not need.
-        """
+        """Fit the likeliest fine-tuned one again, in half the time, if none can soon read more."""
         trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
         longer = [state.pace.fit(2 * state.last[0].trial.train_size) or 0.0 for state in trained]
         if trained and min(longer) > left:

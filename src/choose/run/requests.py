@@ -182,12 +182,13 @@ class Requests:
             else:
                 self._leave_out(state, jobs, needed)
             return
-        others = dict[State, float]()
+        others, first = dict[State, float](), not round.number
         for rest in waiting:
             other = self._state_of(rest[0])
             others[other] = others.get(other, 0.0) + self.forecast(rest).seconds
         silent = self._unanswered_families()
-        self._send(jobs, limits_of(state, needed, others, budget=self.budget, silent=silent))
+        limits = limits_of(state, needed, others, budget=self.budget, silent=silent, first=first)
+        self._send(jobs, limits)
 
     def _send(self, jobs: Sequence[Job], limits: Limits, *, anew: bool = False) -> None:
         """Send jobs of a candidate to the executor."""
