@@ -293,6 +293,17 @@ def test_a_long_fit_waits_and_is_left_out_once_where_it_was_dropped_by_then(
     assert [x.trials[COMPARISON] for x in dropped] == left, "of the last rounds, each once"
 
 
+@pytest.mark.parametrize(("chance", "repeats"), [(0.6, {"steady"}), (0.5, {"steady", "sluggish"})])
+def test_where_one_family_is_likelier_than_the_others_it_and_the_next_are_repeated(
+    tmp_path, monkeypatch, chance, repeats
+):
+    monkeypatch.setattr(fakes.Sluggish, "family", "prompting")
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", seeds=2)
+    one.run(judged=only({"tfidf": chance, "steady": 0.3, "sluggish": 0.1}))
+    ended = (job.trial for job, run in one.seen.jobs if run is not None)
+    assert {trial.candidate for trial in ended if trial.draw} == repeats
+
+
 def test_a_fast_candidate_answers_all_folds_before_the_next_one(tmp_path):
     one = Set(tmp_path, "tfidf")
     one.run()

@@ -212,18 +212,27 @@ class Loop:
     def _follow(self, state: State, job: Job) -> Iterator[Job]:
         """Yield a job after the comparison, on the rows that its candidate answered there."""
         always = job.part in (CONTROLS, DRILLS)  # what reading loses is told of all that read
-        if state.held or not (always or self._may_be_used(state)):
+        wanted = self._may_be_used(state, repeated=job.part == REPETITIONS)
+        if state.held or not (always or wanted):
             self.summary.leave(state.name, "out-of-time" if state.held else "not-needed", [job])
         elif job.trial.scenario.kind not in ("standard", "noise"):
             yield job
         elif (last := state.last.get(job.trial.fold)) and (rows := state.had(last)):
             yield replace(job, ask=rows)
 
-    def _may_be_used(self, state: State) -> bool:
-        """Return whether a candidate may be the one to use, or is the best fast one."""
-        if self.chances is None or self.chances.named is None:
+    def _may_be_used(self, state: State, *, repeated: bool = False) -> bool:
+        """Return whether a candidate may be the one to use, or is the best fast one.
+
+        Where the named family is likelier than all others together, slow candidates of others than
+        this one and the next need not be `repeated`.
+        """
+        chances = self.chances
+        if chances is None or chances.named is None:
             return True
-        chance = self.chances.candidates
+        chance, families = chances.candidates, chances.families
+        apart = state.slow and families.get(state.family, 0.0) < sorted(families.values())[-2:][0]
+        if repeated and apart and chances.family and families[chances.family] > 0.5:
+            return False
         fast = [n for n in chance if n in self.states and not self.states[n].slow]
         best = max(fast, key=lambda n: chance[n], default="")
         return state.name == best or chance.get(state.name, 0.0) > LEAST_CHANCE

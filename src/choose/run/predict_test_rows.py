@@ -22,9 +22,9 @@ from choose.tasks.document_drill import Drill, drill_of
 from choose.types import Answers, Dataset, Item, Task
 
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
-# this share of the time that is left, and at most as many again as were answered: what a model
+# this share of the time that is left, and at most so many times as were answered: what a model
 # writes for many rows at once takes far less for each of them, and far more for a few.
-FIRST_CHUNK, MOST_CHUNK, CHUNK_SHARE = 5, 500, 0.5
+FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE = 5, 500, 4, 0.5
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -127,7 +127,7 @@ def _rows_in(seconds: float, each: float, done: int) -> int:
     if seconds == inf:
         return 10**9  # all of them
     few = CHUNK_SHARE * seconds / each if each else 0
-    return int(max(FIRST_CHUNK, min(few, done, MOST_CHUNK)))
+    return int(max(FIRST_CHUNK, min(few, CHUNK_GROWTH * done, MOST_CHUNK)))
 
 
 # The answers to no rows.
