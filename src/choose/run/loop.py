@@ -115,10 +115,30 @@ class Loop:
     def _catch_up(self) -> None:
         """Use the time that no round needs: for fits that have waited, or read some rows only."""
         self._patient = False
+        self._learn_from_part()
         self._learn_from_all(self._waiting)
         for state in (states := self._likeliest_trained()):
             self._fit_again(state, self.budget.left(RESERVE))
         self._learn_from_all([state for state in states if not state.held])
+
+    def _learn_from_part(self) -> None:
+        """Let unlikely ones whose fits have waited learn from a quarter, which may tell enough.
+
+        All rows that candidates lack must have time after it.
+        """
+        chance = self.chances.candidates if self.chances else {}
+        few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
+        for round in [round for round in self._compared if round.rows == few]:
+            own = [
+                replace(job, ask=state.last[0].ask)
+                for job in round.jobs
+                if (state := self._state_of(job)) in self._waiting and not state.out
+                if state.last[0].trial.train_size < few and chance.get(state.name, 1.0) * GROWTH < 1
+            ]
+            before = sum(self._requests.forecast([job]).seconds for job in own)
+            rests = sum(state.rest for state in self.states.values())
+            if own and self.budget.fits(before + rests, reserve=RESERVE):
+                self._run_round(replace(round, jobs=tuple(own)))
 
     def _learn_from_all(self, states: Collection[State]) -> None:
         """Run the rounds on all rows again for some candidates."""
@@ -170,9 +190,8 @@ class Loop:
     def _waits(self, state: State, last: Job, job: Job) -> bool:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits.
 
-        An unlikely one learns from a quarter before, which may tell enough. A fit also waits while
-        others, each of which needs less, need less than it takes together: by then its own
-        candidate may be behind for certain.
+        A fit also waits while others, each of which needs less, need less than it takes together:
+        by then its own candidate may be behind for certain.
         """
         size, before = job.trial.train_size, last.trial.train_size
         cut_short = state.runs[last.trial.key].share_read < 1
@@ -183,9 +202,6 @@ class Loop:
         made = self.store.get(state.whole[0].trial) if state.whole else None
         if size < self._whole and made is not None and not made.error:
             return True  # by an earlier command
-        chance = self.chances.candidates.get(state.name, 0.0) if self.chances else 1.0
-        if chance * GROWTH < 1 and size * GROWTH <= self._whole < 2 * size * GROWTH:
-            return False
         most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
         if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
             return True
