@@ -115,13 +115,14 @@ class Loop:
     def _catch_up(self) -> None:
         """Use the time that no round needs: for fits that have waited, or read some rows only."""
         self._patient = False
-        self._learn_from_part()
-        self._learn_from_all(self._waiting)
+        waiting = [state for state in self._waiting if not state.out]
+        self._learn_from_part(waiting)
+        self._learn_from_all(waiting)
         for state in (states := self._likeliest_trained()):
             self._fit_again(state, self.budget.left(RESERVE))
-        self._learn_from_all([state for state in states if not state.held])
+        self._learn_from_all([state for state in states if not (state.held or state.out)])
 
-    def _learn_from_part(self) -> None:
+    def _learn_from_part(self, states: Collection[State]) -> None:
         """Let unlikely ones whose fits have waited learn from a quarter, which may tell enough.
 
         All rows that candidates lack must have time after it.
@@ -132,7 +133,7 @@ class Loop:
             own = [
                 replace(job, ask=state.last[0].ask)
                 for job in round.jobs
-                if (state := self._state_of(job)) in self._waiting and not state.out
+                if (state := self._state_of(job)) in states
                 if state.last[0].trial.train_size < few and chance.get(state.name, 1.0) * GROWTH < 1
             ]
             before = sum(self._requests.forecast([job]).seconds for job in own)
@@ -143,8 +144,7 @@ class Loop:
     def _learn_from_all(self, states: Collection[State]) -> None:
         """Run the rounds on all rows again for some candidates."""
         for round in (round for round in self._compared if round.rows == self._whole):
-            going = (job for job in round.jobs if self._state_of(job) in states)
-            if own := [job for job in going if not self._state_of(job).out]:
+            if own := [job for job in round.jobs if self._state_of(job) in states]:
                 self._run_round(replace(round, jobs=tuple(own)))
 
     def _learn_early(self) -> None:
