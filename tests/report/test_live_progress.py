@@ -84,8 +84,8 @@ def test_a_failure_is_said_at_once_and_its_text_is_no_markup() -> None:
 LEFT_OUT = [
     ({"reason": "refused", "text": "it answers writing."}, "it answers writing."),
     (
-        {"reason": "dropped", "answered": 25, "trials": {"repetitions": 2}},
-        "behind for certain after 25 answers. Not run: repetitions (2 trials).",
+        {"reason": "dropped", "answered": 25, "trials": {"drift": 2}},
+        "at most 2 % likely to be the one to use after 25 answers. Not run: drift (2 trials).",
     ),
     ({"reason": "dropped"}, "beyond a limit of the study."),
     (

@@ -830,7 +830,7 @@ def compared_on(decision: Decision, whole: int) -> str:
     """
     told = "Both scores are on the same rows, each given equally many training rows."
     if whole:
-        told = "vs: the same rows, equally many training rows; own: all that it learned from."
+        told = "vs: the same rows, from the same training pool; own: all that it learned from."
     return told if apart(decision) else ""
 
 
@@ -992,6 +992,7 @@ def _lacking(decision: Decision, step: Step) -> str:
     counts = {"answers": (max(own.values()), decision.dataset.test_rows)}
     counts["training rows"] = step.count or 0, step.total or 0
     told = listed([f"{n:,} of {total:,} {what}" for what, (n, total) in counts.items() if n])
+    told = told or "part of the planned training"
     return f"{listed([*own])} {'lack up to' if len(own) > 1 else 'lacks'} {told}"
 
 
@@ -1426,7 +1427,8 @@ def left_out_line(left: LeftOut) -> str:
 
 def _why_left(left: LeftOut) -> str:
     if left.reason == "dropped" and left.answered is not None:
-        return f"behind for certain after {plural(left.answered, 'answer')}"
+        after = plural(left.answered, "answer")
+        return f"at most 2 % likely to be the one to use after {after}"
     if left.reason != "too-long":
         return _WHY_LEFT[left.reason]
     took = "" if left.seconds is None else f" ({duration(left.seconds)})"

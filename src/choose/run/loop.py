@@ -191,7 +191,7 @@ class Loop:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits.
 
         A fit also waits while others, each of which needs less, need less than it takes together:
-        by then its own candidate may be behind for certain.
+        by then its own candidate may have stopped.
         """
         size, before = job.trial.train_size, last.trial.train_size
         cut_short = state.runs[last.trial.key].share_read < 1

@@ -225,7 +225,7 @@ class Requests:
             return
         state.held = True
         if paid and fit >= 1 and size > last.trial.train_size:
-            keeps = last.trial.train_size
+            keeps = state.learned
             self.summary.leave(state.name, "too-long", seconds=fit, learns=size, keeps=keeps)
 
     def _take(self, round: Round, result: GroupResult) -> Sequence[Job]:

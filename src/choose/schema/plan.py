@@ -103,10 +103,10 @@ class LeftOut(Record):
 
     Attributes:
         candidate: whose trials these are; empty where they are of none.
-        reason: ``refused``: the candidate cannot do this task; ``dropped``: it is behind for
-            certain; ``too-long``: one fit takes longer than the remaining budget; ``not-needed``
-            for the verdict; ``out-of-time``; ``out-of-money``: --max-usd was used up; null where
-            its trials had failed, the user ended the run, or a file cannot be read.
+        reason: ``refused``: the candidate cannot do this task; ``dropped``: it is unlikely
+            to be the one to use; ``too-long``: one fit takes longer than the remaining budget;
+            ``not-needed`` for the verdict; ``out-of-time``; ``out-of-money``: --max-usd was used
+            up; null where its trials had failed, the user ended the run, or a file cannot be read.
         text: why a candidate was refused, or what cannot be read; else empty.
         trials: how many did not run, by the part of the study.
         answered: test rows after which it was behind; null of one that is beyond a limit.

@@ -29,6 +29,7 @@ from choose.judge.decision.verdict_kind import documents_limit, doubted_labels_l
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.paired_comparison import compare, full_pool
+from choose.judge.scores.promised_score import rows_seen
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Command
 from choose.schema.decision import SMALL_LOSS, Step, StepKind
@@ -289,14 +290,16 @@ def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Itera
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
         shown = tuple(name for name in unfinished if name in case.shown)
-        unread = max(shown or unfinished, key=case.unread)
+        least = max(shown or unfinished, key=case.unread)
+        one = case.candidates.scores[least]
+        unseen = one.whole - rows_seen(one.pool, one.main) if case.unread(least) else 0
         yield Step(
             kind="evaluate-rest",
             code="finish-rows",
             names=shown,
             rows=unfinished,
-            count=case.unread(unread) or None,
-            total=case.candidates.scores[unread].whole,
+            count=unseen or None,
+            total=one.whole,
             **_go_on(case, [*unfinished], further),
         )
 

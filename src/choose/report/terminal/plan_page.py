@@ -177,7 +177,8 @@ def grid_page(plan: Planning) -> Page:
         else "Seconds are rough constants: nothing was run or downloaded. Round 0 measures them."
     )
     source += (
-        f" Candidates that are behind for certain stay where they are; {DASH} is beyond the budget."
+        f" A candidate that is at most 2 % likely to be the one to use stops; {DASH} is beyond the "
+        "budget."
     )
     reach = ""
     if plan.budget is not None:
