@@ -59,16 +59,16 @@ def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgott
         watch.standing(standing(3, **found, usable=False))
     verdicts = [line for line in out.getvalue().splitlines() if line.startswith("after ")]
     assert [line.partition(": ")[2] for line in verdicts] == [
-        "open: probe 71 %, lora 29 %, rag 2 %",
+        "open; chances: probe 71 %, lora 29 %, rag 2 %",
         "lora, over 99 % sure",
         "nothing is usable yet",
     ]
     lines = [line for line in out.getvalue().splitlines() if line not in verdicts]
-    assert [lines.pop(0), lines.pop(2)] == [
+    assert [lines.pop(1), lines.pop(3)] == [
         "No answer yet from rag, setfit.",
         "No answer yet from rag.",
     ]
-    assert [line.partition(":")[0] for line in lines] == [f"round {n}" for n in range(4)]
+    assert [line.partition(":")[0] for line in lines] == [f"round {n}" for n in (0, 0, 1, 2, 3)]
 
 
 def test_a_failure_is_said_at_once_and_its_text_is_no_markup() -> None:

@@ -110,10 +110,11 @@ class LiveProgress:
             )
 
     def standing(self, standing: Standing) -> None:
-        """Say the scores after a round, and the verdict so far."""
-        if standing.ended:
+        """Say the scores after a round, or once every family has some, and the verdict so far."""
+        if standing.ended or self._before is None:
             self._say(round_line(standing, self._before))
             self._before = standing
+        if standing.ended:
             self._round, self._current = standing.round.number + 1, None
         silent = ", ".join(name for name, rows in standing.rows.items() if not rows)
         if silent and silent != self._silent:
@@ -152,7 +153,7 @@ def _one_line(sentence: str) -> Text:
 
 
 def chances_line(standing: Standing) -> str:
-    """Return ``probe, 85 % sure; lora 14 %``, or ``open: lora 54 %, probe 45 %``.
+    """Return ``probe, 85 % sure; lora 14 %``, or ``open; chances: lora 54 %, probe 45 %``.
 
     Where references score more than all others, no chance is said, as a report says none.
     """
@@ -162,7 +163,7 @@ def chances_line(standing: Standing) -> str:
     likely.sort(key=lambda name: -standing.chances[name])
     told = [f"{shorten(n, NAME)} {chance(standing.chances[n])}" for n in likely]
     if standing.chances[likely[0]] < LIKELY:
-        return f"open: {', '.join(told)}"
+        return f"open; chances: {', '.join(told)}"
     first = f"{shorten(likely[0], NAME)}, {chance(standing.chances[likely[0]])} sure"
     return "; ".join(filter(None, (first, ", ".join(told[1:]))))
 
