@@ -235,26 +235,6 @@ def new_class(dataset: Dataset) -> str | None:
     return by_size[len(by_size) // 2]
 
 
-def of_class(dataset: Dataset, row: Example, label: str) -> bool:
-    """Return whether a row has a label, or its record a field."""
-    return label in dataset.task.classes(row.target)
-
-
-def _class_test_rows(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
-    """Return the ids of the test rows; with a limit, up to half are of the scenario's class."""
-    if not scenario.ask:
-        return tuple(ids)
-    rows = dataset.examples
-    targets = strata_of(dataset.task, (rows[id] for id in ids))
-    own, others = (
-        [id for id in ids if of_class(dataset, rows[id], scenario.label) is so]
-        for so in (True, False)
-    )
-    few = stratified_sample(own, targets, scenario.ask // 2, "new-class")
-    chosen = {*few, *stratified_sample(others, targets, scenario.ask - len(few), "new-class")}
-    return tuple(id for id in ids if id in chosen)
-
-
 def _eligible(dataset: Dataset) -> set[str]:
     tested = _class_counts(dataset, dataset.asked)
     pools = [_class_counts(dataset, fold.pool) for fold in dataset.folds]
@@ -431,20 +411,11 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
     if kind == "noise":
         donors = [dataset.examples[id] for id in dataset.folds[spec.fold].pool]
         pool = noisy(pool, dataset.task, spec.scenario.rate, spec.draw, donors)
-    return Split(pool, _test_rows(dataset, spec))
+    return Split(pool, dataset.folds[spec.fold].questions)
 
 
 def _labelled(rows: Iterable[Example]) -> list[Example]:
     return [row for row in rows if row.labelled]
-
-
-def _test_rows(dataset: Dataset, spec: SplitSpec) -> tuple[str, ...]:
-    """Return a fold's test rows, or a stratified sample of them with a limit."""
-    ids = dataset.folds[spec.fold].questions
-    if not spec.scenario.ask:
-        return ids
-    targets = strata_of(dataset.task, (dataset.examples[id] for id in ids))
-    return stratified_sample(ids, targets, max(1, spec.scenario.ask // len(dataset.folds)), "few")
 
 
 def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
@@ -474,11 +445,10 @@ def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on the usual rows; train on a pool in which one class has few rows or none."""
     scenario = spec.scenario
     pool = _labelled(training_pool(dataset, spec.fold, 0, None))
-    own = {e.id for e in pool if of_class(dataset, e, scenario.label)}
+    own = {e.id for e in pool if scenario.label in dataset.task.classes(e.target)}
     order = sampling_order(own, dict.fromkeys(own, scenario.label), spec.draw)
     gone = {*order[scenario.examples :]}
-    test = _class_test_rows(dataset, dataset.folds[spec.fold].questions, scenario)
-    return Split([e for e in pool if e.id not in gone], test)
+    return Split([e for e in pool if e.id not in gone], dataset.folds[spec.fold].questions)
 
 
 def _first(
@@ -491,14 +461,10 @@ def _first(
 
 
 def _parts(dataset: Dataset, pool: Sequence[Example], scenario: Scenario) -> list[list[str]]:
-    """Return the test ids of each stratified part; with a limit, a stratified sample of them.
-
-    A single part tests half of the rows at most, since the others are for training.
-    """
+    """Return the test ids of each stratified part; with a limit, a stratified sample of them."""
     targets = strata_of(dataset.task, pool)
-    ids = list(targets)
-    most = len(ids) if scenario.parts > 1 else len(ids) // 2
-    chosen = set(stratified_sample(ids, targets, min(scenario.ask or most, most), scenario.kind))
+    most = scenario.ask or len(targets)
+    chosen = set(stratified_sample(list(targets), targets, most, scenario.kind))
     parts = folds_of(dataset.task, pool, dataset.clusters, scenario.parts)
     return [[id for id in part if id in chosen] for part in parts]
 
