@@ -140,15 +140,13 @@ class GivenAnswer(Record):
 class ComparedRow(Record):
     """A test row with its right answer and the first answers of some candidates.
 
-    `accepted` are further right answers. `text` is null in the record; a report puts the stored
-    input in.
+    `accepted` are further right answers.
     """
 
     id: str
     target: str
     answers: tuple[GivenAnswer, ...]
     accepted: tuple[str, ...] = ()
-    text: str | None = None
 
 
 class Service(Record):
