@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.data.scenarios import Pools
+from choose.errors import StrategyError
 from choose.files import write_json
 from choose.judge.scores.score_tables import scores_in
-from choose.run.trial import run_trial
+from choose.run.trial import run_trials
 from choose.schema.plan import Job
 from choose.strategy import find
 from choose.types import CLEAN, Dataset, Run, Trial
@@ -46,7 +47,9 @@ def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | 
     # Checking the clock between questions would take fast candidates longer than the answers.
     end = inf if fit.kind.every_row else deadline
     start, worked = perf_counter(), process_time()
-    run = run_trial(Job(trial=trial_of(fit)), Pools(dataset), end)
+    run = next(run_trials([Job(trial=trial_of(fit))], Pools(dataset), end=end)).run
+    if run.error is not None:
+        raise StrategyError(run.error)
     if run.unasked:
         return None
     share = min(1.0, (process_time() - worked) / (perf_counter() - start))

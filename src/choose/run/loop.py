@@ -157,7 +157,8 @@ class Loop:
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""
-        going = [s for s in self.states.values() if s.family == "fine-tuning" and s.last.get(0)]
+        tuned = (s for s in self.states.values() if s.family == "fine-tuning" and s.cls.learns)
+        going = [state for state in tuned if state.last.get(0)]
         chance = self.chances.candidates if self.chances else dict.fromkeys(self.states, 0.0)
         return sorted(filter(self._may_be_used, going), key=lambda s: -chance.get(s.name, 0.0))
 

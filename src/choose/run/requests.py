@@ -97,14 +97,15 @@ class Requests:
         """Learn from all rows within so many seconds, if the last fit read some of them.
 
         Return whether that was begun: all can be read then or twice as many as by the last fit, and
-        as many answered; and no other run has followed that. The jobs are all of a candidate.
+        as many answered; it has not failed, and no other has followed. All jobs are of a candidate.
         """
         state = self._state_of(jobs[0])
         compared = [job for job in jobs if job.part == COMPARISON and not job.trial.fold]
         self._resume(compared)
         whole, last = compared[-1], state.last[0]
         before, asked = state.runs[last.trial.key], state.had(last)
-        if before.share_read * last.trial.train_size >= whole.trial.train_size:
+        failed = state.runs.get(whole.trial.key, before).error
+        if failed or before.share_read * last.trial.train_size >= whole.trial.train_size:
             return False
         others = [job for job in jobs if job.trial != whole.trial]
         if any(self._decided_first(job) and self.store.get(job.trial) for job in others):

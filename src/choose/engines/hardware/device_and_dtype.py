@@ -12,11 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from choose.engines.environment_settings import (
-    cache_dir,
-    setting_of,
-    threads_setting,
-)
+from choose.engines.environment_settings import cache_dir, setting_of, threads_setting
 from choose.errors import ModelError
 
 if TYPE_CHECKING:
