@@ -84,8 +84,8 @@ def test_a_fit_that_time_cut_short_says_how_many_rows_it_has_read() -> None:
     """ "lora learned from 250 of 877 rows": it had read 24."""
     seen = cut_short(study([majority(), probe(0.7), lora(0.6)], 300, 2), "lora", 0.1)
     found = judge(seen, Rule())
-    (said,) = (one for one in words.caveats(found) if "lora did not learn" in one)
-    assert said == "As lora did not learn from all 400 training rows, this may change."
+    (said,) = (one for one in words.caveats(found) if "lora did not make" in one)
+    assert said == "As lora did not make full use of all 400 training rows, this may change."
     heads, rows = next(families(found)).heads, next(families(found)).rows
     (own,) = (place for place, head in enumerate(heads) if head.endswith("(trained on, of 400)"))
     read = {row[0]: row[own].partition("(")[2] for row in rows}

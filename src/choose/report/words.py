@@ -642,14 +642,17 @@ def _learned(decision: Decision) -> str:
     best = {family.best for family in decision.verdict.families}
     noun, whole = score_noun(decision.goal), max(one.whole or 0 for one in parts.values())
     promised = {n: right(one.promised, noun) for n, one in parts.items() if one.promised}
-    rows, said = f"all {whole:,} training rows", list[str]()
+    rows, said = f"full use of all {whole:,} training rows", list[str]()
     if promised:
-        may = listed([" ".join(one) for one in promised.items()]).replace(" ", " may get ", 1)
-        which = "" if decision.named in promised else f" --candidate {next(iter(promised))}"
+        own = decision.named if decision.named in promised else next(iter(promised))
+        which = "" if own == decision.named else f" --candidate {own}"
+        model = next((c.model for c in decision.scorecards if c.candidate == own), None) or ""
         on = any(step.kind == "evaluate-rest" for step in decision.verdict.steps)
-        said = [f"With {rows}, {may}{'' if on else f'; choose export{which} trains on these'}."]
+        export = "" if on or model.startswith("endpoint:") else f"; choose export{which} does that"
+        each = [f"{name}{' may get' * (not n)} {s}" for n, (name, s) in enumerate(promised.items())]
+        said = [f"With {rows}, {listed(each)}{export}."]
     elif (decision.chance or 0.0) < SURE:
-        said = [f"As {listed([*parts])} did not learn from {rows}, this may change."]
+        said = [f"As {listed([*parts])} did not make {rows}, this may change."]
     other = listed([f"{n} from {one.rows or 0:,}" for n, one in parts.items() if n not in best])
     said += [f"So far, {other.replace(' from', ' learned from', 1)}."] * bool(other)
     return " ".join(said)
@@ -830,7 +833,7 @@ def compared_on(decision: Decision, whole: int) -> str:
     """
     told = "Both scores are on the same rows, each given equally many training rows."
     if whole:
-        told = "vs: the same rows, from the same training pool; own: all that it learned from."
+        told = "vs: same rows, given as many training rows; own: all that it learned from."
     return told if apart(decision) else ""
 
 
