@@ -263,10 +263,13 @@ def doubtful_below(store: Store, trials: Sequence[Trial]) -> float | None:
 
 
 def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
-    """Return what time decided in the fit on most rows among those of some trials."""
+    """Return what time decided in the fit on most rows among those of some trials.
+
+    A training that it cut short is taken to its end, as it is on all labelled rows.
+    """
     known = [run for run in map(store.get, trials) if run is not None and run.error is None]
     most = max(known, key=lambda run: (run.trial.train_size, -run.trial.fold), default=None)
-    return most.shortened if most else {}
+    return most.shortened if most and most.share_read == 1 else {}
 
 
 def fit_selection(choice: Selection, task: Task) -> Strategy:

@@ -144,9 +144,10 @@ def run_trials(
     `fits` are used, and `earlier` runs continued, by trial key. What was shortened before, or in
     the `first` fit of the candidate, is fitted alone, alike.
     """
-    # What a kept fit took is counted with its first answers.
-    fits = {key: replace(fit, seconds=0.0) for key, fit in fits.items()}
     known = {key: run.shortened for key, run in earlier.items() if run.error is None}
+    # What a kept fit took is counted with its first answers; one of another length is not theirs.
+    own = {key: fit for key, fit in fits.items() if fit.shortened == known.get(key, fit.shortened)}
+    fits = {key: replace(fit, seconds=0.0) for key, fit in own.items()}
     cut = {job.trial.key for job in jobs if known.get(job.trial.key, first)}
     if len(several := [job for job in jobs if job.trial.key not in {*fits, *cut}]) > 1:
         fits |= fit_group(several, pools)

@@ -437,6 +437,8 @@ class Store:
                 scores={**before.scores, **run.scores},
                 reread_seconds=run.reread_seconds or before.reread_seconds,
             )
+        elif before and before.error is None:  # what is there is of another fit
+            remove(self.path / "trials" / run.trial.key / "trial.json")
         dataset = self._readable_dataset()
         write_run(self.path / "trials" / run.trial.key, run, dataset, traceback)
         own = f"trials/{run.trial.key}/"

@@ -173,11 +173,11 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
         read = rows_read(one.pool, one.main)
         few = read < NEARLY_ALL * (one.whole if likely else one.pool)
         if few and case.gains[name].mean > 0:
-            parts[name] = one.pool
+            parts[name] = rows_seen(one.pool, one.main)
             yield Caveat(
                 code="part-of-labels",
                 names=(name,),
-                rows=rows_seen(one.pool, one.main),
+                rows=parts[name],
                 whole=one.whole,
                 promised=case.promised.get(name) if likely else None,
             )

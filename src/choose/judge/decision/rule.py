@@ -304,11 +304,15 @@ class Case:
         return rest
 
     def unread(self, name: str) -> int:
-        """Return the training rows that a candidate may gain by and would read with more time."""
+        """Return the training rows that a candidate may gain by and would read with more time.
+
+        A fit cut short that others have followed, of other folds or seeds, is not made again.
+        """
         one = self.candidates.scores[name]
         read = rows_read(one.pool, one.main)
         ended = read >= NEARLY_ALL * one.whole or self.gains[name].mean <= 0
-        return 0 if ended else round(one.whole - read)
+        cut = sum(run.share_read < 1 for run in one.main.runs) if one.main else 0
+        return 0 if ended or cut > 1 else round(one.whole - read)
 
     @cached_property
     def to_repeat(self) -> tuple[CandidateScores, ...]:
