@@ -1,7 +1,7 @@
 """Scores promised for more labels: golden values, what a curve tells, coverage on real sets."""
 
 from dataclasses import replace
-from math import hypot, sqrt
+from math import hypot, log, sqrt
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from choose.judge.scores.promised_score import (
     FIT_SD,
     MOST_GROWTH,
     Normal,
+    labels_for_gain,
     promised_gain,
     promised_score,
     rates_by_others,
@@ -46,6 +47,15 @@ def gain_of(one: Any, *others: Any, learned: int = 0) -> Normal:
 
 SIXTY = np.repeat([1.0, 0.0], [60, 40])
 USUAL = Normal(0.16, 0.08**2 + 0.05**2)
+
+
+def test_labels_that_a_gain_needs() -> None:
+    """Golden, by hand: 0.16 of 40 points for as many again; half of it takes 0.4 doublings."""
+    one = learner(SIXTY, 1_000, 1_000)
+    doublings = log(1 - 0.03 / 0.4) / log(1 - 0.16)
+    assert labels_for_gain([one], "a", 0.03) == pytest.approx(1_000 * (2**doublings - 1), abs=50)
+    assert labels_for_gain([one], "a", 0.064) == 1_000
+    assert labels_for_gain([one], "a", 0.065) is None
 
 
 def test_each_doubling_removes_the_usual_share_of_errors_where_nothing_else_is_known() -> None:

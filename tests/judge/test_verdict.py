@@ -85,6 +85,8 @@ def test_a_rising_curve_asks_for_more_labels():
     assert found.verdict.kind == "collect-labels"
     (step,) = [step for step in found.verdict.steps if step.code == "still-rising"]
     assert (step.names, step.count, step.total) == (("lora",), 200, 400)
+    # The last doubling took a third of the errors: a tenth of them needs a fifth more labels.
+    assert step.labels == pytest.approx(80, abs=20)
 
 
 @pytest.mark.parametrize(

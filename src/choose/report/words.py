@@ -889,7 +889,7 @@ _STEPS: dict[StepCode, tuple[str, ...]] = {
         "{effort}",
     ),
     "still-rising": (
-        "Add more {labels}: from {count} to {all}, {first} gained {gained}.",
+        "Add {needed}{labels}: from {count} to {all}, {first} gained {gained}{promised}.",
         "{effort}",
     ),
     "stronger": ("Try {model}{uncounted}.", "{worth}"),
@@ -909,6 +909,7 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
     price = f" and {dollars(step.usd)}" if step.usd is not None else ""
     took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
     spread = f"{100 * (step.share or 0.0):.0f} % of the uncertainty"
+    margin = decision.goal.get("margin") or 0.0
     if step.count == 1:
         spread = f"assumed to be {spread}, as one run cannot show it"
     return {
@@ -918,6 +919,8 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
         "texts": plural(step.count or 0, "row"),
         "labels": words.labels,
         "gained": size_in_points(step.gained) if step.gained else "",
+        "needed": f"about {step.labels:,} more " if step.labels else "more ",
+        "promised": f"; so many may bring {points(margin)} more" if step.labels else "",
         "likely": f"; with {step.total:,} it is 80 %" if step.total is not None else "",
         "effort": f"{took}{price}." if took else "",
         "spread": f"Run-to-run variance is {spread}.",

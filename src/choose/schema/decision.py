@@ -275,6 +275,7 @@ class Step(Record):
             ``still-rising``, labels now.
         share: a score to reach, or the share of the uncertainty that is due to runs.
         gained: what the last labels gained.
+        labels: about how many more promise the margin; null where as many again promise less.
         value: the accuracy it is expected to add, with its interval; null where not known.
         minutes: of a person's or the machine's time, at most; null where not known.
         whole: minutes of all that was left out, where that takes longer.
@@ -294,6 +295,7 @@ class Step(Record):
     total: int | None = None
     share: float | None = None
     gained: Estimate | None = None
+    labels: int | None = None
     value: Estimate | None = None
     minutes: float | None = None
     whole: float | None = None

@@ -29,7 +29,7 @@ from choose.judge.decision.verdict_kind import documents_limit, doubted_labels_l
 from choose.judge.measures.costs import label_hours, label_usd
 from choose.judge.scores.joint_distribution import Whole
 from choose.judge.scores.paired_comparison import compare, full_pool
-from choose.judge.scores.promised_score import rows_seen
+from choose.judge.scores.promised_score import labels_for_gain, rows_seen
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Command
 from choose.schema.decision import SMALL_LOSS, Step, StepKind
@@ -198,6 +198,8 @@ def _effort(case: Case, labels: float) -> dict[str, Any]:
 def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
     """Yield which of these still gain by training labels."""
     if (growth := steepest_gain(case.candidates, names)) is not None:
+        every = case.candidates.scores.candidates
+        needed = labels_for_gain(every, growth.candidate, case.margin)
         yield Step(
             kind="label-more",
             code="still-rising",
@@ -205,6 +207,8 @@ def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
             count=growth.fewer,
             total=growth.labels,
             gained=growth.gained.estimate(),
+            labels=needed and rounded(needed),
+            **(_effort(case, needed) if needed else {}),
         )
 
 

@@ -14,7 +14,7 @@ a LoRA went from 11 % right with 30 rows to 85 % with 300, and another from 2 % 
 """
 
 from collections.abc import Mapping, Sequence
-from math import hypot, log2, sqrt
+from math import ceil, hypot, log2, sqrt
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -37,6 +37,9 @@ FIT_SD = 0.017
 # By how much a doubling is expected to multiply a score at most, the standard deviation of a gain,
 # in such gains, and the doublings after which a curve may stop.
 MOST_GROWTH, WIDEST, REACH = 1.5, 2.0, 2.0
+
+# Parts of the labels at hand in which further ones are counted.
+LABEL_STEPS = 20
 
 # A prompt shows the same number of rows, however many there are to choose from.
 FEW_SD = 0.02
@@ -122,7 +125,27 @@ def promised_gain(
     pool = max(rows_read(candidate.pool, candidate.main), learned)
     if candidate.main is None or not candidate.info.learns or not 0 < pool < candidate.whole:
         return NONE
-    score, doublings = float(np.nanmean(candidate.main.right)), log2(candidate.whole / pool)
+    return _gain_after(candidate, log2(candidate.whole / pool), rate, floor=floor)
+
+
+def labels_for_gain(candidates: Sequence[CandidateScores], name: str, least: float) -> int | None:
+    """Return how many labels, beyond those at hand, promise a candidate at least such a gain.
+
+    None where as many again promise less. It has learned from all, or nearly all, that there are.
+    """
+    rate = rates_by_others(candidates)[name]
+    one = next(candidate for candidate in candidates if candidate.info.name == name)
+    for more in range(1, LABEL_STEPS + 1):
+        if _gain_after(one, log2(1 + more / LABEL_STEPS), rate).mean >= least:
+            return ceil(more / LABEL_STEPS * one.whole)
+    return None
+
+
+def _gain_after(
+    candidate: CandidateScores, doublings: float, rate: Normal, *, floor: float = 0.0
+) -> Normal:
+    """Return what so many doublings of its labels add; see `promised_gain`."""
+    score = float(np.nanmean(candidate.main.right)) if candidate.main else 0.0
     errors = 1 - score
     few = errors * doublings * FEW_SD
     if _around_its_set(candidate.info) is None:
