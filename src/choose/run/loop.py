@@ -148,12 +148,18 @@ class Loop:
                 self._run_round(replace(round, jobs=tuple(own)))
 
     def _learn_early(self) -> None:
-        """Fit the likeliest fine-tuned one again, in half the time, if none can soon read more."""
+        """Fit the likeliest fine-tuned one again, if none can soon read more.
+
+        That may take half of the time, or what the first answers of other families do not need.
+        """
         trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
         longer = [state.pace.fit(2 * state.last[0].trial.train_size) or 0.0 for state in trained]
         if trained and min(longer) > left:
-            others = sum(s.rest for s in self.states.values() if s.family != trained[0].family)
-            self._fit_again(trained[0], max(AMPLE * left, left - others))
+            needed, first = dict[Family, float](), len(self.pools.dataset.folds[0].questions)
+            for state in (s for s in self.states.values() if s.slow and not s.out):
+                more = max(0, min(FIRST_ROWS, first) - state.rows) * (state.pace.answer or 0.0)
+                needed[state.family] = max(more, needed.get(state.family, 0.0))
+            self._fit_again(trained[0], max(AMPLE * left, left - sum(needed.values())))
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""
