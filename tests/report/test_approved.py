@@ -122,7 +122,7 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
         minutes = None if code.endswith("-paid") else 60
         step = Step(
             kind="more-runs", code=code, names=names, rows={"lora": 240}, count=12, total=90,
-            share=0.85, gained=LEAD, minutes=minutes, usd=30,
+            share=0.85, gained=LEAD, labels=40, minutes=minutes, usd=30,
         )  # fmt: skip
         yield code, " ".join(words.sentences_of(base, step))
     for code in get_args(RemarkCode):
