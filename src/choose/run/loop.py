@@ -29,6 +29,9 @@ LEAST_CHANCE = 0.02
 # its fits then take a third more than the last one, and not twice as long.
 GROWTH, AMPLE = 4, 0.5
 
+# Share of the remaining time that a fit cut short may take, at least, when it is made again early.
+EARLY_SHARE = 0.7
+
 # What the judge says of the runs so far, and of what is planned of each candidate.
 Judged = Callable[[Sequence[Run], Mapping[str, Whole]], Chances | None]
 
@@ -150,7 +153,7 @@ class Loop:
     def _learn_early(self) -> None:
         """Fit the likeliest fine-tuned one again, if none can soon read more.
 
-        That may take half of the time, or what the first answers of other families do not need.
+        That may take most of the time, or what the first answers of other families do not need.
         """
         trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
         longer = [state.pace.fit(2 * state.last[0].trial.train_size) or 0.0 for state in trained]
@@ -159,7 +162,7 @@ class Loop:
             for state in (s for s in self.states.values() if s.slow and not s.out):
                 more = max(0, min(FIRST_ROWS, first) - state.rows) * (state.pace.answer or 0.0)
                 needed[state.family] = max(more, needed.get(state.family, 0.0))
-            self._fit_again(trained[0], max(AMPLE * left, left - sum(needed.values())))
+            self._fit_again(trained[0], max(EARLY_SHARE * left, left - sum(needed.values())))
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""
