@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # Never raised. The sums are some hundred lines below, so that an addition changes nothing here.
-LINES = {("src", "strategies"): 49_912, ("tests",): 34_911}
+LINES = {("src", "strategies"): 49_530, ("tests",): 34_790}
 MODULES = 172
 
 
