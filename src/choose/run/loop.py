@@ -25,6 +25,9 @@ from choose.types import STANDARD, Family, Run
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
 
+# Seconds of a fit that is made even for a candidate that is behind.
+SHORT_FIT = 2.0
+
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
 GROWTH, AMPLE = 4, 0.5
@@ -362,7 +365,8 @@ class Loop:
             whole = most >= self._whole or state in self._waiting or not chances.usable
             stays = chances.worth_asking or (state.name == chances.named and whole)
             # It would need another fit to answer more than the rows of the first fold.
-            state.behind, few = behind, min(FIRST_ROWS, first) if behind else FIRST_ROWS
+            state.behind = behind and (state.pace.fit(most) or 0.0) > SHORT_FIT
+            few = min(FIRST_ROWS, first) if state.behind else FIRST_ROWS
             if rows < few and (open_yet or state is best.get(state.family)):
                 continue
             if behind or not stays:
