@@ -81,6 +81,8 @@ def _size(check: Check) -> Iterator[str]:
     if reach.margin_rows is not None:
         takes = f"{margin} takes about {rounded(reach.margin_rows):,} rows"
     yield f"{plural(check.test_rows, 'test row')} ({how}) {can}. Your {takes}."
+    if check.crosses:
+        yield f"All {check.rows:,} rows would show it: folds = 5 under [data], five training runs."
 
 
 def _test_file(check: Check) -> Iterator[str]:

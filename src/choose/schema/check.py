@@ -1,6 +1,7 @@
 """`check.json`, schema 1: everything that the audit of a labelled set says."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Literal, NamedTuple
 
 from choose.formatting import plural
@@ -244,6 +245,15 @@ class Check(File):
 
     def rows_with(self, kind: IssueKind) -> tuple[str, ...]:
         return tuple(dict.fromkeys(issue.row for issue in self.named(kind)))
+
+    @property
+    def crosses(self) -> bool:
+        """Return whether all rows, cross-validated, would show the margin that test rows do not."""
+        reach = self.reach
+        if self.test_file is not None or (reach.usual or 1.0) <= reach.margin:
+            return False
+        independent = reach.independent / max(reach.rows, 1) * self.rows
+        return reach.rows < self.rows and independent >= (reach.margin_rows or inf)
 
     @property
     def answers(self) -> str:
