@@ -49,8 +49,8 @@ HEAD = """
 """.replace("\n", "")
 UNKNOWN = "-"
 
-# What is asked of every budget, of five minutes (more answers, and rows that a fine-tuned candidate
-# reads) and of ten (a final verdict, or a step towards one): seconds and rows.
+# Seconds from which a study must have more answers and a fine-tuned candidate that has read enough
+# rows, and from which its verdict must be final or name a step that makes it so.
 FIVE, TEN = 300, 600
 
 
