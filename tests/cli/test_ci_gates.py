@@ -5,7 +5,6 @@ from pathlib import Path
 
 from choose.cli.ci_gates import expect, not_under
 from choose.conformance import pool
-from choose.report.write import render_markdown
 from choose.schema.decision import Decision
 from support import decisions
 from support.studies import write_csv
@@ -31,8 +30,9 @@ def test_a_verdict_a_family_or_a_candidate_can_be_expected() -> None:
         assert expect(decision, wanted).met, wanted
     for wanted in ("too-close", "majority", "baseline", "none-works,fix-labels"):
         assert not expect(decision, wanted).met, wanted
-    sentence = expect(decision, "none-works,fix-labels").sentence
-    assert sentence == f"Expected none-works or fix-labels, found adopt: {named} ({family})."
+    unmet = expect(decision, "none-works,fix-labels")
+    assert unmet.expected == "none-works or fix-labels"
+    assert unmet.found == f"adopt: {named} ({family})"
 
 
 def test_what_is_used_meanwhile_is_no_recommendation() -> None:
@@ -40,7 +40,7 @@ def test_what_is_used_meanwhile_is_no_recommendation() -> None:
     assert decision.verdict.recommended is None
     found = expect(decision, decision.verdict.use_meanwhile)
     assert not found.met
-    assert f"use {decision.verdict.use_meanwhile} meanwhile" in found.sentence
+    assert f"use {decision.verdict.use_meanwhile} meanwhile" in found.found
     assert expect(decision, "too-close").met
 
 
@@ -58,14 +58,6 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
     assert not not_under(worse, 0.0).met
     unmeasured = adopted().model_copy(update={"scorecards": ()})
     assert not not_under(unmeasured, 0.0).met
-
-
-def test_markdown_says_what_the_build_expected() -> None:
-    decision = adopted()
-    text = render_markdown(decision, [expect(decision, "adopt"), not_under(decision, 1.0)])
-    assert "- met: Expected adopt" in text
-    assert "- NOT MET: Expected accuracy of at least 1, found 0." in text
-    assert "What the build expected" not in render_markdown(decision)
 
 
 def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:

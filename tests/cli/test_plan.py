@@ -75,12 +75,20 @@ def test_a_plan_lists_the_rounds_that_compare_runs(choose, data: Path) -> None:
     assert (record["stored"], record["measured"]) == (0, False)
     plain = " ".join(choose("plan", data, *flags).out.split())
     assert "nothing was run or downloaded" in plain
-    assert "Forecast for 10 min: cheap baselines on all rows." in plain
+    assert "Forecast for 10 min: cheap baselines answer all rows." in plain
     # What a study has stored gives the seconds of its plan.
     again = json.loads(choose("plan", "-c", "st", "--json").out)
     apart = ("strategy", "params", "pool", "questions", "seed")
     assert again["stored"] == len({json.dumps([one[k] for k in apart]) for one in planned})
     assert again["measured"]
+
+
+def test_a_plan_names_each_round_once_with_its_seconds_in_all(choose, data: Path) -> None:
+    lines = choose("plan", data, "-s", "tfidf,lora").out.splitlines()
+    assert any("in all" in line for line in lines)
+    names = [line[:15].strip() for line in lines if line.startswith(("  round", "  repetition"))]
+    # The table has two parts on 80 columns.
+    assert names == ["round 0", "round 1", "round 2", "repetition 1", "repetition 2"] * 2
 
 
 def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, data: Path) -> None:

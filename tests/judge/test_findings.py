@@ -104,7 +104,7 @@ def test_training_rows_that_are_left_are_a_step_though_all_test_rows_are_answere
     found = judge(with_part(world, "lora"), Rule())
     step = found.verdict.steps[0]
     assert (step.code, step.rows) == ("finish-rows", {"lora": 0})
-    assert "lora lacks 300 of 400 training rows." in words.sentences_of(found, step)[0]
+    assert "lora has learned from 100 of 400 training rows." in words.sentences_of(found, step)[0]
 
 
 def test_a_member_that_may_be_the_best_is_named_though_another_scored_more() -> None:

@@ -193,6 +193,22 @@ def test_answers_in_every_situation_are_those_that_were_approved() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stated", "asked"),
+    [
+        ({"volume": 9.0}, "--usd-per-hour (machine)"),
+        ({"usd_per_hour": 1.0}, "--volume 10000/month"),
+        ({}, "--volume 10000/month and --usd-per-hour (machine)"),
+    ],
+)
+def test_a_payback_asks_for_the_prices_that_are_not_stated(stated: dict, asked: str) -> None:
+    served = decisions.served()
+    unknown = served.payback.model_copy(update={"api_usd": None})
+    goal = {**served.goal, "volume": None, "usd_per_hour": None, **stated}
+    found = served.model_copy(update={"payback": unknown, "goal": goal})
+    assert words.payback(found) == f"For dollars a month, state {asked}."
+
+
+@pytest.mark.parametrize(
     ("metric", "title"),
     [("accuracy", "Accuracy"), ("field-f1", "Field F1"), ("chrf", "chrF"), ("ndcg@10", "nDCG@10")],
 )

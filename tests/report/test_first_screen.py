@@ -168,6 +168,13 @@ def test_a_range_is_told_however_wide(low, high, cell):
     assert cell in line
 
 
+def test_a_sign_is_explained_where_it_is_shown() -> None:
+    found = decisions.answered()
+    assert "±: 95 % range" in shown(found, 100)
+    cards = [card.model_copy(update={"difference": None}) for card in found.scorecards]
+    assert "±" not in shown(found.model_copy(update={"scorecards": tuple(cards)}), 100)
+
+
 def test_who_is_not_shown_to_beat_guessing_is_said_with_both_scores() -> None:
     scores = (("prompting", (0.6, 0.62)), ("retrieval", (0.55, 0.39)))
     blind = (Caveat(code="no-evidence", names=(f,), shares=s, rows=100) for f, s in scores)

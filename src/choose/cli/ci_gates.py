@@ -10,7 +10,6 @@ import typer
 
 from choose.errors import StudyError, did_you_mean
 from choose.outside_values import number, share, shown
-from choose.schema.base import Expectation
 from choose.types import FAMILIES, Kind
 
 if TYPE_CHECKING:
@@ -61,6 +60,15 @@ GATE_FLAGS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """One expectation: the expected and the actual value, and whether it is met."""
+
+    expected: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Gates:
     """Expected results of a build."""
 
@@ -84,21 +92,18 @@ class Gates:
                     f"{', '.join(candidates)}."
                 )
 
-    def evaluate(self, decision: Decision) -> tuple[Expectation, ...]:
+    def enforce(self, decision: Decision) -> None:
+        """Exit with 3 after naming each expectation that is not met."""
+        from choose.cli.console import say_error
+
         checks = [expect(decision, expected) for expected in self.expect]
         if self.fail_under is not None:
             checks.append(not_under(decision, self.fail_under))
         if self.min_chance is not None:
             checks.append(sure_enough(decision, self.min_chance))
-        return tuple(checks)
-
-    def enforce(self, checks: Sequence[Expectation]) -> None:
-        """Exit with 3 after naming each expectation that is not met."""
-        from choose.cli.console import say_error
-
         unmet = [check for check in checks if not check.met]
         for check in unmet:
-            say_error(check.sentence)
+            say_error(f"Expected {check.expected}, found {check.found}.")
         if unmet:
             raise typer.Exit(3)
 

@@ -17,7 +17,6 @@ from choose.formatting import clean, harmless_json
 if TYPE_CHECKING:
     from choose.cli.ci_gates import Gates
     from choose.report.write import Kind
-    from choose.schema.base import Expectation
     from choose.schema.decision import Decision
     from choose.schema.plan import Spending
     from choose.study.config import Study
@@ -119,7 +118,6 @@ def show(
     from choose.report.terminal.pages import render, render_full
     from choose.study.find_study_folder import stored_studies
 
-    checks = gates.evaluate(decision)
     if as_json:
         print_record(decision.model_dump_json(by_alias=True, indent=1))
     else:
@@ -128,8 +126,8 @@ def show(
         page = shown(decision, store, newest is not None and newest.path == str(store))
         stdout().print(page, crop=False)  # a command may be wider than the screen
     try:
-        written = _write_reports(decision, store, outputs=outputs, checks=checks)
-        gates.enforce(checks)
+        written = _write_reports(decision, store, outputs)
+        gates.enforce(decision)
         if not written:
             raise typer.Exit(2)
     finally:
@@ -139,9 +137,7 @@ def show(
             say(f"No HTML report was written. {error}")
 
 
-def _write_reports(
-    decision: Decision, store: Path, *, outputs: Sequence[Path], checks: Sequence[Expectation]
-) -> bool:
+def _write_reports(decision: Decision, store: Path, outputs: Sequence[Path]) -> bool:
     """Write a decision to files, and return whether all could be written; an error is printed."""
     from choose.api.compare import texts
     from choose.errors import ChooseError
@@ -151,7 +147,7 @@ def _write_reports(
     whole = True
     for path in outputs:
         try:
-            write("decision", decision, path, stored, checks, store=store)
+            write("decision", decision, path, stored, store)
             say(f"Report written: {path}")
         except ChooseError as error:
             say_error(str(error))

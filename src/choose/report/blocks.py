@@ -35,7 +35,7 @@ from choose.formatting import (
 )
 from choose.report import check_words, words
 from choose.report.words import shorten
-from choose.schema.base import Command, Expectation
+from choose.schema.base import Command
 from choose.schema.candidate_scorecard import (
     CurvePoint,
     GivenAnswer,
@@ -252,14 +252,13 @@ def paragraphs(texts: Iterable[str], tone: Tone = "") -> Iterator[Block]:
 def decision_blocks(
     decision: Decision,
     texts: Mapping[str, str] | None = None,
-    checks: Sequence[Expectation] = (),
     store: Path | None = None,
     newest: bool = False,
 ) -> list[Block]:
     """Return what a report shows of a decision.
 
-    `texts` are those of rows by id, where they were stored, `checks` the gates of a build; commands
-    name the folder of the study, `store`, which the `newest` one does not need.
+    `texts` are those of rows by id, where they were stored; commands name the folder of the study,
+    `store`, which the `newest` one does not need.
     """
     stored = texts or {}
 
@@ -268,10 +267,8 @@ def decision_blocks(
 
     seen = differing_rows(decision, stored), prompts(decision)
     other_answers = part("Answers", part_by_part(decision), id="answers", level=2)
-    met = (f"{'met' if one.met else 'NOT MET'}: {one.sentence}" for one in checks)
     return [
         *answer(decision),
-        *part("Gates of the build", bullets(met), level=2),
         *candidates(decision),
         *next_steps(decision, say),
         *part("What reading loses", bullets(words.reading(decision)), level=2),
@@ -364,7 +361,9 @@ def families(decision: Decision) -> Iterator[Block]:
     compared = words.compared_on(decision, pool) if apart else ""
     yield from paragraphs((compared, words.beyond_limits(decision)), "note")
     if shown[1:]:
-        yield Paragraph(words.glossary(decision, (card for _, card in shown)), "caption")
+        cells = (cell for row in rows for cell in row.values())
+        signs = words.glossary(decision, (card for _, card in shown), cells)
+        yield from paragraphs((signs,), "caption")
 
 
 def _family_row(

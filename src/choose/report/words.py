@@ -837,12 +837,13 @@ def compared_on(decision: Decision, whole: int) -> str:
     return told if apart(decision) else ""
 
 
-def glossary(decision: Decision, shown: Iterable[Scorecard]) -> str:
-    """Say what the signs of the first screen mean, and what its baselines are."""
+def glossary(decision: Decision, shown: Iterable[Scorecard], cells: Iterable[str]) -> str:
+    """Say what the signs in the cells of the first screen mean, and what its baselines are."""
     titles = (f"{c.candidate}: {c.title}." for c in shown if c.title and c.family == "baseline")
     family = f"Family: {decision.family}, of which {decision.named} may not be the best."
     family *= how_sure(decision).endswith("family")
-    return " ".join(filter(None, ("±: 95 % range of the difference.", family, *titles)))
+    signs = "±: 95 % range of the difference." * any("±" in cell for cell in cells)
+    return " ".join(filter(None, (signs, family, *titles)))
 
 
 # What to do next: the sentences of each step, the first of which says it; one without content goes.
@@ -939,7 +940,7 @@ def _more_of(decision: Decision, step: Step) -> dict[str, str]:
     more = words_in(decision).stronger
     return {
         "more_time": surer or "Allow more time",
-        "more_rows": f"{surer or go_on}: {_lacking(decision, step)}",
+        "more_rows": f"{surer or go_on}: {_so_far(decision, step)}",
         "repeat": f"{surer}: {repeat}" if surer else upper(repeat),
         "families": _by_family(decision, step.names),
         "on": _on(step),
@@ -990,16 +991,21 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
     return listed(told or names)
 
 
-def _lacking(decision: Decision, step: Step) -> str:
-    """Return what answers and training rows members in the table lack, or else who lacks some."""
+def _so_far(decision: Decision, step: Step) -> str:
+    """Return how many rows members in the table answered and read, or else who has some left."""
     own = {name: rows for name, rows in step.rows.items() if name in step.names}
     if not own:
-        return f"some rows of {_by_family(decision, [*step.rows])}"
-    counts = {"answers": (max(own.values()), decision.dataset.test_rows)}
-    counts["training rows"] = step.count or 0, step.total or 0
-    told = listed([f"{n:,} of {total:,} {what}" for what, (n, total) in counts.items() if n])
-    told = told or "part of the planned training"
-    return f"{listed([*own])} {'lack up to' if len(own) > 1 else 'lacks'} {told}"
+        return f"rows are left for {_by_family(decision, [*step.rows])}"
+    counts = {"answered": (max(own.values()), decision.dataset.test_rows, "test")}
+    counts["learned from"] = step.count or 0, step.total or 0, "training"
+    few = "as few as " * (len(own) > 1)
+    told = [
+        f"{verb} {few}{total - lacks:,} of {total:,} {kind} rows"
+        for verb, (lacks, total, kind) in counts.items()
+        if lacks
+    ]
+    have = "have" if len(own) > 1 else "has"
+    return f"{listed([*own])} {have} {listed(told) or 'not ended the planned training'}"
 
 
 def _on(step: Step) -> str:
@@ -1276,7 +1282,6 @@ def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
 # Money, time, and where texts go.
 
 NOT_KNOWN = "not known (answers were given)"
-PRICED_BY = "--volume 10000/month, --usd-per-million IN,OUT (API) and --usd-per-hour (machine)"
 
 
 def payback(decision: Decision) -> str:
@@ -1285,7 +1290,11 @@ def payback(decision: Decision) -> str:
     if pays is None:
         return ""
     if pays.api_usd is None or pays.own_usd is None:
-        return f"For dollars a month, state {PRICED_BY}."
+        goal, cards = decision.goal, {card.candidate: card for card in decision.scorecards}
+        lacking = ["--volume 10000/month"] * (goal.get("volume") is None)
+        lacking += ["--usd-per-million IN,OUT (API)"] * (cards[pays.api].cost.usd_per_1k is None)
+        lacking += ["--usd-per-hour (machine)"] * (goal.get("usd_per_hour") is None)
+        return f"For dollars a month, state {listed(lacking)}." if lacking else ""
     told = f"A month: {pays.api} {dollars(pays.api_usd)}, {pays.own} {dollars(pays.own_usd)}"
     if pays.labels_usd is None:
         return f"{told}. Price labels: --set minutes_per_label=1 --set hourly_rate=30."

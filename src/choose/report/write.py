@@ -12,13 +12,11 @@ from choose.formatting import harmless_json
 from choose.report import check_words as words
 from choose.report.blocks import Block, check_blocks, comparison_blocks, decision_blocks
 from choose.report.markdown import markdown_page
-from choose.schema.base import Expectation
 from choose.schema.check import Check
 from choose.schema.decision import Decision
 
 Kind = Literal["decision", "check", "comparison"]
 Texts = Mapping[str, str]
-Checks = Sequence[Expectation]
 
 FORMS: dict[Kind, tuple[str, ...]] = {
     "decision": (".html", ".md", ".json"),
@@ -34,14 +32,13 @@ def write(
     record: Any,
     path: Path,
     texts: Texts | None = None,
-    checks: Checks = (),
     store: Path | None = None,
 ) -> None:
     """Write a record to a file, atomically.
 
     The ending of `path` names the form. The record is a `Decision`, a `Check` or a `Versus`;
-    `texts` of rows, by id, and the gates of a build are for forms that show them, and commands name
-    the folder of the study, `store`.
+    `texts` of rows, by id, are for forms that show them, and commands name the folder of the study,
+    `store`.
 
     Raises:
         StudyError: if the ending names no form.
@@ -54,7 +51,7 @@ def write(
         text = render_issues(record, texts or {})
     elif kind == "decision":
         html = ending == ".html"
-        text = render_html(record, texts, store) if html else render_markdown(record, checks, store)
+        text = render_html(record, texts, store) if html else render_markdown(record, store)
     else:
         blocks = check_blocks(record) if kind == "check" else comparison_blocks(record)
         text = markdown_page(blocks) if ending == ".md" else _html_page(blocks)
@@ -100,6 +97,6 @@ def _html_page(blocks: Sequence[Block]) -> str:
     return html_page(blocks)
 
 
-def render_markdown(decision: Decision, checks: Checks = (), store: Path | None = None) -> str:
-    """Return a decision as Markdown, without texts of rows; `checks` are the gates of a build."""
-    return markdown_page(decision_blocks(decision, checks=checks, store=store))
+def render_markdown(decision: Decision, store: Path | None = None) -> str:
+    """Return a decision as Markdown, without texts of rows."""
+    return markdown_page(decision_blocks(decision, store=store))

@@ -1,7 +1,6 @@
-"""The base class of all records, commands, and expectations."""
+"""The base class of all records, and commands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,16 +44,3 @@ class Command(Record):
     path: str | None = None
     options: Mapping[str, str] = {}
     in_python: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """One expectation: the expected and the actual value, and whether it is met."""
-
-    expected: str
-    found: str
-    met: bool
-
-    @property
-    def sentence(self) -> str:
-        return f"Expected {self.expected}, found {self.found}."

@@ -22,6 +22,7 @@ from choose.report.terminal.pages import Page
 from choose.report.words import left_out_line, shorten
 from choose.schema.plan import (
     COMPARISON,
+    REPETITIONS,
     TRAINING_SHARE,
     BeforeData,
     Bill,
@@ -138,11 +139,11 @@ def _cases(name: str, found: Three, said: Callable[[float], str]) -> dict[str, s
     return {"": name, **dict(zip(CASES, values, strict=True))}
 
 
-NAME = 24
+NAME, BASELINES = 24, "cheap baselines"
 
 
 def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: float) -> str:
-    """Return ``Forecast for 10 min: prompting on about 100, retrieval not at all.``.
+    """Return ``Forecast for 10 min: prompting answers about 100 rows, retrieval answers none.``.
 
     `families` are by candidate, `rows` all test rows; the `budget` is in seconds.
     """
@@ -153,14 +154,23 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
             continue
         learned = max((reach.learned.get(name, 0) for name in names), default=0)
         asked = sorted(reach.asked[name] for name in names)[len(names) // 2 :][:1]
-        where = "not at all" if not asked else f"on about {rounded(asked[0]):,}"
+        does = f"answer{{}} {_about(asked[0])}" if asked else "answer{} none"
         if family == "fine-tuning" and learned:
-            where = f"on {learned:,} to learn from"
+            does = f"learn{{}} from {_about(learned)}"
         elif asked and asked[0] >= rows:
-            where = "on all rows"
-        parts.setdefault(where, []).append({"baseline": "cheap baselines"}.get(family, family))
-    told = ", ".join(f"{listed(words)} {where}" for where, words in parts.items())
-    return f"Forecast for {duration(budget)}: {told}."
+            does = "answer{} all rows"
+        parts.setdefault(does, []).append({"baseline": BASELINES}.get(family, family))
+    told = (
+        f"{listed(names)} {does.format('s' * (len(names) == 1 and names != [BASELINES]))}"
+        for does, names in parts.items()
+    )
+    return f"Forecast for {duration(budget)}: {', '.join(told)}."
+
+
+def _about(count: int) -> str:
+    """Return ``about 20 rows`` or ``about 1,200 rows``: a forecast knows no more digits."""
+    step = 10 ** (len(str(count)) - 2) if count >= 100 else 5 if count >= 5 else 1
+    return f"about {plural(round(count / step) * step, 'row')}"
 
 
 def grid_page(plan: Planning) -> Page:
@@ -214,12 +224,18 @@ def _grid_rows(plan: Planning) -> Iterator[dict[str, str]]:
     new = "a new label" if task.kind == "multilabel" else "a new field"
     called = {} if task.labels else {"a new class": new}
     for round, seconds in zip(plan.rounds, plan.reach.seconds, strict=True):
-        compared = round.part == COMPARISON
+        part = called.get(round.part, round.part)
+        if round.part == COMPARISON:
+            part = f"round {round.number}"
+        elif round.part == REPETITIONS:
+            part = f"repetition {round.jobs[0].trial.draw}"
         told = {name: DASH if s is None else duration(s) for name, s in seconds.items()}
+        known = [s for s in seconds.values() if s is not None]
         yield {
-            "": f"round {round.number}" if compared else called.get(round.part, round.part),
+            "": part,
             "rows to learn from": f"{round.rows:,}",
             "rows to answer": f"{round.ask:,}" if round.ask else "",
+            "in all": duration(sum(known)) if known else DASH,
             **{shorten(one.name, NAME): told.get(one.name, "") for one in plan.candidates},
         }
 
