@@ -94,13 +94,6 @@ def test_strategies_say_what_they_are_good_for(choose) -> None:
     assert "dropout" in choose("explain", "lora").out
 
 
-def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> None:
-    plan = ("plan", "--no-data", "--classes", "4", "--target")
-    assert "write 0.9 or 90%" in choose(*plan, "90").err
-    assert "cannot be used: it must be between 0 and 1" in choose(*plan, "900").err
-    assert '"target": 0.9' in choose(*plan, "90%", "--json").out
-
-
 def test_demo_has_a_quick_look(choose, monkeypatch) -> None:
     given = {}
     monkeypatch.setattr(

@@ -17,7 +17,7 @@ PRICED = f"{KNOWN} --volume 1000000 --usd-per-million 1,4 --usd-per-hour 0.5 --t
     ("name", "flags"),
     [
         ("guessed", "--volume 100000"),
-        ("known", f"{KNOWN} --target 0.9"),
+        ("known", f"{KNOWN} --target 90%"),
         ("priced", PRICED),
         ("unpriced", f"{KNOWN} --volume 5000/day --minutes-per-label 2"),
         ("cheap", f"{KNOWN} --volume 9 --usd-per-million 0,0 --usd-per-hour 1"),
@@ -44,7 +44,8 @@ def test_the_record_of_a_plan_without_data_has_its_figures(choose) -> None:
     [
         (("--classes", "1"), "--classes"),
         (("--classes", "3", "--gain", "0.03"), "in points"),
-        (("--classes", "3", "--target", "90"), "0.9"),
+        (("--classes", "3", "--target", "90"), "write 0.9 or 90%"),
+        (("--classes", "3", "--target", "900"), "cannot be used: it must be between 0 and 1"),
         (("--classes", "3", "--minutes-per-label", "0"), "--minutes-per-label"),
         (("--classes", "3", "--hourly-rate", "nan"), "--hourly-rate"),
         (

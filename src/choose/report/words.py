@@ -996,16 +996,12 @@ def _so_far(decision: Decision, step: Step) -> str:
     own = {name: rows for name, rows in step.rows.items() if name in step.names}
     if not own:
         return f"rows are left for {_by_family(decision, [*step.rows])}"
-    counts = {"answered": (max(own.values()), decision.dataset.test_rows, "test")}
-    counts["learned from"] = step.count or 0, step.total or 0, "training"
-    few = "as few as " * (len(own) > 1)
-    told = [
-        f"{verb} {few}{total - lacks:,} of {total:,} {kind} rows"
-        for verb, (lacks, total, kind) in counts.items()
-        if lacks
-    ]
-    have = "have" if len(own) > 1 else "has"
-    return f"{listed([*own])} {have} {listed(told) or 'not ended the planned training'}"
+    few, total, lacks = "as few as " * (len(own) > 1), decision.dataset.test_rows, step.count or 0
+    told = [f"answered {few}{total - max(own.values()):,} of {total:,} test rows"]
+    whole = step.total or 0
+    learned = [f"learned from {few}{whole - lacks:,} of {whole:,} training rows"] * bool(lacks)
+    told = told * any(own.values()) + learned or ["not ended the planned training"]
+    return f"{listed([*own])} {'have' if few else 'has'} {listed(told)}"
 
 
 def _on(step: Step) -> str:

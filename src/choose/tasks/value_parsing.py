@@ -90,15 +90,11 @@ def occurs(answers: Iterable[str], passage: str) -> bool:
     Its words may be parts of others there that marks part, as "seven" is of "seven-layer".
     """
     wanted = list(answers)
-    for form in (squad_normal, _parted):
+    for form in (squad_normal, lambda text: " ".join(re.findall(r"\w+", text.lower()))):
         text = f" {form(passage)} "
         if any(f" {found} " in text for answer in wanted if (found := form(answer))):
             return True
     return any(UNSPACED.search(answer) and answer in passage for answer in wanted)
-
-
-def _parted(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def canonical(value: Any, kind: FieldType, day_first: bool = True) -> str:
