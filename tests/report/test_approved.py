@@ -7,13 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from io import StringIO
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
-from rich.console import Console
 
 from choose.api.notebook import printed
 from choose.judge.evidence import Evidence
@@ -92,19 +90,6 @@ def test_screens_are_those_that_were_approved(name: str) -> None:
     assert name not in get_args(Kind) or decision.verdict.kind == name
     page = render_markdown(decision) if name in ("many-rows-left", "documents", "endpoints") else ""
     approve(name, f"{printed(render(decision))}\n{page and chr(10)}{page}")
-
-
-@pytest.mark.parametrize("made", [demo, priced])
-@pytest.mark.parametrize("width", [80, 100, 160])
-def test_the_families_are_one_table_with_their_chances(
-    made: Callable[[], Decision], width: int
-) -> None:
-    """A second table held the chances where the first one was too wide."""
-    text = StringIO()
-    size: dict[str, Any] = {"width": width, "height": 60}
-    Console(file=text, color_system=None, **size).print(render(made()))
-    (head,) = [line for line in text.getvalue().splitlines() if "  family " in line]
-    assert "chance" in head
 
 
 def test_every_code_has_the_sentence_that_was_approved() -> None:
@@ -189,6 +174,8 @@ def test_answers_in_every_situation_are_those_that_were_approved() -> None:
         told += words.shared_errors(served.model_copy(update=goal))
     once, often = (Estimate(value=0.8, estimand=code) for code in ("artefact", "refits"))
     told += [words.covered_by([once]), words.covered_by([once, often])]
+    parts = ("the comparison", "added noise")
+    told += words.sentences_of(served, Step(kind="evaluate-rest", code="finish", names=parts))
     approve("answers", "\n".join(told) + "\n")
 
 

@@ -44,14 +44,6 @@ def test_nothing_but_a_command_is_wider_than_the_console(made, width: int) -> No
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_a_path_that_is_wider_than_the_console_stays_whole_in_commands() -> None:
-    store, out = Path("some where") / ("long-" * 20), io.StringIO()
-    Console(file=out, width=60).print(render_full(decisions.decision(), store), crop=False)
-    lines = out.getvalue().splitlines()
-    first = lines.index(f"     choose report '{store}' \\")
-    assert lines[first + 1] == "       -o report.html"
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("colour", [None, "truecolor"])
 def test_hostile_text_is_shown_and_not_obeyed(width: int, colour: str | None) -> None:

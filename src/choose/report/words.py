@@ -63,7 +63,7 @@ from choose.schema.decision import (
     Versus,
 )
 from choose.schema.diagnosis import Audit, DocumentDrill, GapName, LossSplit, Takeover, best_first
-from choose.schema.plan import LeftOut, Reason
+from choose.schema.plan import COMPARISON, LeftOut, Reason
 from choose.stats import Estimate
 from choose.tasks.metrics import DEFAULT, LABELS, METRICS, RANKING, metric_of
 from choose.types import FAMILIES, Kind
@@ -911,11 +911,12 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
     took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
     spread = f"{100 * (step.share or 0.0):.0f} % of the uncertainty"
     margin = decision.goal.get("margin") or 0.0
+    parts = [f"the rest of {one}" if one == COMPARISON else one for one in step.names]
     if step.count == 1:
         spread = f"assumed to be {spread}, as one run cannot show it"
     return {
         "ids": rows_named(step.names, 8),
-        "items": listed(step.names) or plural(step.count or 0, "part"),
+        "items": listed(parts) or plural(step.count or 0, "part"),
         "all": plural(step.total or 0, words.label),
         "texts": plural(step.count or 0, "row"),
         "labels": words.labels,
