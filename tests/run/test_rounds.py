@@ -88,7 +88,7 @@ class Set:
         return found
 
 
-def only(*chances: Mapping[str, float], moved: float = 0.2, told: Any = None) -> Any:
+def only(*chances: Mapping[str, float], moved: float = 0.2, told: Any = None, **more: Any) -> Any:
     """Return a judge that says these chances, the last one for good; it notes what is planned."""
     said = list(chances)
 
@@ -98,7 +98,7 @@ def only(*chances: Mapping[str, float], moved: float = 0.2, told: Any = None) ->
         order = sorted(now, key=now.__getitem__)
         members = {find(name).family: name for name in order}
         families = {family: now[name] for family, name in members.items()}
-        facts: Any = {"families": families, "members": members, "candidates": now}
+        facts: Any = {"families": families, "members": members, "candidates": now, **more}
         losses, later = dict.fromkeys(families, 0.1), Outlook(1.0, 0.05, 0.05, moved)
         named = max(now, key=now.__getitem__)
         return Chances(named=named, losses=losses, later=later, **facts)
@@ -456,6 +456,18 @@ def test_a_fit_that_time_cut_short_is_made_again_in_the_time_that_is_left(
     assert {run.share_read for run in runs} == {read}
     assert len({*runs[0].answers["clean", 0].outputs}) == 1, "answers of one fit"
     assert len(runs[0].asked["clean", 0]) >= 25
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(600.0, [250, 1_000, 9_600]), (None, [250, 1_000])])
+def test_a_budget_that_is_left_tells_what_the_named_one_reaches_with_more_rows(
+    tmp_path, now, monkeypatch, seconds, sizes
+):
+    read_parts(monkeypatch, 1.0, 1.0, 0.3)
+    one = Set(tmp_path, "tfidf", "steady", rows=12_000)
+    settled = only({"tfidf": 0.1, "steady": 0.9}, moved=0.0, usable=True)
+    left = clocked(one, now, seconds, judged=settled, paces={"steady": (0.1, 0.01)})
+    assert [size for name, size in one.fitted if name == "steady"] == sizes
+    assert {x.reason for x in left.all() if x.candidate == "steady"} == {"not-needed"}
 
 
 def stored(one: Set, name: str) -> list[Run]:

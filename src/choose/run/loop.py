@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
+from math import isfinite
 
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
@@ -179,9 +180,14 @@ class Loop:
     def _fit_again(self, state: State, seconds: float) -> None:
         """Let a candidate learn from all rows within so many seconds, if its last fit did not."""
         own = [job for r in self.rounds for job in r.jobs if self._state_of(job) is state]
-        if not state.out and self._requests.fit_again(self._last_round, own, seconds=seconds):
-            state.held = False
-            self.summary.take_back(state.name)
+        # The named one that nothing can change any more: what it reaches with more rows is told.
+        settled = state.why == "not-needed" and self.chances and state.name == self.chances.named
+        if state.out and not (settled and isfinite(seconds)):
+            return
+        if self._requests.fit_again(self._last_round, own, seconds=seconds):
+            if not settled:
+                state.held = False
+                self.summary.take_back(state.name)
             self._report_chances(self._last_round, ended=False)
             self._drop_candidates()
 

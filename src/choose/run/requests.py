@@ -175,7 +175,8 @@ class Requests:
         # Cheaper members of the family answer all their rows first.
         rests = (s.rest for s in self.states.values() if s.family == state.family)
         owed = sum(rest for rest in rests if rest < state.rest) if slow and fits else 0.0
-        reserve = RESERVE if slow and (fits or state.rows >= FIRST_ROWS) else 0.0
+        begins = fits and not jobs[0].trial.fold
+        reserve = RESERVE if slow and (begins or state.rows >= FIRST_ROWS) else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
             if half := len(jobs) // 2:

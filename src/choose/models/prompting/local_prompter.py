@@ -231,13 +231,17 @@ class LabelPrompts(LocalPrompts):
     def _scored_in_time(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]]
     ) -> Floats:
-        """Return (n, answers) log-probabilities of a few rows, and of more as the time allows."""
+        """Return (n, answers) log-probabilities of a few rows, and of more as the time allows.
+
+        What is cached counts with the seconds that it took: the rows after it may not be.
+        """
         start, done, more, parts = perf_counter(), 0, min(FIRST_CALIBRATED, len(examples)), []
+        start += self.cached_seconds
         while more:
             items = [row.item() for row in examples[done : done + more]]
             parts.append(self.score(items, demonstrations[done : done + more]).logprobs)
             done += more
-            each = (perf_counter() - start) / done
+            each = (perf_counter() + self.cached_seconds - start) / done
             most = min(len(examples), done + seconds_to_aim() / max(each, 1e-9))
             more = int(decided_in_time("rows to calibrate on", int(most), len(examples))) - done
         return np.concatenate(parts) if parts else np.zeros((0, len(self.trie.lengths)))
