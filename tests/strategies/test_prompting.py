@@ -16,6 +16,7 @@ from choose.models.prompting.local_prompter import (
     fit_calibration,
 )
 from choose.models.prompting.prompts import WORDINGS, instruction, numeric_labels, single_line
+from choose.progress import time_limit
 from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
@@ -193,3 +194,24 @@ def test_few_shot_does_not_calibrate_on_what_it_shows(model, monkeypatch):
     strategy = fitted("few-shot", model)
     assert asked
     assert not {turn.text for turn in strategy.prompter.shown} & set(asked)
+
+
+def test_rows_that_are_cached_do_not_make_a_fit_too_long(model, monkeypatch):
+    """Retrieval calibrated on 64 new rows for 56 s, since the first four were cached."""
+    strategy: Any = build("prompt", seed=0, model=model)
+    scored, counts = [], {0.0: 64, 100.0: 4}
+    for each in counts:
+        strategy.fit(TASK, pool())
+        prompter = strategy.prompter
+        score, prompter.cached_seconds = prompter.lm.score, 0.0
+        rows = [Example(id=str(i), text=f"row {i} of {each}", target="fruit") for i in range(64)]
+        with monkeypatch.context() as patch, time_limit(aim=50.0):
+            patch.setattr(
+                type(prompter.lm),
+                "score",
+                lambda lm, prompts, trie, each=each, score=score: replace(
+                    score(prompts, trie), cached_seconds=each * len(prompts)
+                ),
+            )
+            scored.append(len(prompter._scored_in_time(rows, ())))
+    assert scored == [*counts.values()]
