@@ -196,22 +196,13 @@ def test_few_shot_does_not_calibrate_on_what_it_shows(model, monkeypatch):
     assert not {turn.text for turn in strategy.prompter.shown} & set(asked)
 
 
-def test_rows_that_are_cached_do_not_make_a_fit_too_long(model, monkeypatch):
+@pytest.mark.parametrize(("cached", "count"), [(0.0, 64), (100.0, 4)])
+def test_rows_that_are_cached_do_not_make_a_fit_too_long(model, monkeypatch, cached, count):
     """Retrieval calibrated on 64 new rows for 56 s, since the first four were cached."""
-    strategy: Any = build("prompt", seed=0, model=model)
-    scored, counts = [], {0.0: 64, 100.0: 4}
-    for each in counts:
-        strategy.fit(TASK, pool())
-        prompter = strategy.prompter
-        score, prompter.cached_seconds = prompter.lm.score, 0.0
-        rows = [Example(id=str(i), text=f"row {i} of {each}", target="fruit") for i in range(64)]
-        with monkeypatch.context() as patch, time_limit(aim=50.0):
-            patch.setattr(
-                type(prompter.lm),
-                "score",
-                lambda lm, prompts, trie, each=each, score=score: replace(
-                    score(prompts, trie), cached_seconds=each * len(prompts)
-                ),
-            )
-            scored.append(len(prompter._scored_in_time(rows, ())))
-    assert scored == [*counts.values()]
+    prompter = fitted("prompt", model).prompter
+    score, rows = prompter.lm.score, [Example(id=str(i), text="t", target="a") for i in range(64)]
+    monkeypatch.setattr(
+        prompter.lm, "score", lambda *asked: replace(score(*asked), cached_seconds=cached)
+    )
+    with time_limit(aim=50.0):
+        assert len(prompter._scored_in_time(rows, ())) == count
