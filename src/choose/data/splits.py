@@ -17,7 +17,9 @@ from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL, make_task
 from choose.types import Dataset, Example, Fold, Task
 
-FOLDS = 5
+# Folds, and test rows that one has where three folds can: a fit that takes minutes then answers as
+# many as every family should before it is judged.
+FOLDS, LEAST_FOLDS, FOLD_ROWS = 5, 3, 100
 
 # From so many rows on, a part is held out instead of cross-validating; its share and its limit.
 HOLD_OUT_FROM = 5_000
@@ -86,7 +88,13 @@ def _divide(
         return split_by_test_file(rows, test, task)
     if folds is None and sum(e.labelled for e in rows) >= HOLD_OUT_FROM:
         return hold_out_part(rows, task)
-    return cross_fit(rows, task, folds or FOLDS)
+    return cross_fit(rows, task, folds or _count_folds(rows))
+
+
+def _count_folds(rows: Sequence[Example]) -> int:
+    """Return the number of folds: five, or three or four of `FOLD_ROWS` test rows each or more."""
+    whole = sum(row.labelled for row in rows) // FOLD_ROWS
+    return whole if LEAST_FOLDS <= whole < FOLDS else FOLDS
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
