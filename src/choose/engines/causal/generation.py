@@ -40,6 +40,10 @@ from choose.engines.hardware.packed_products import packed_products
 from choose.engines.hardware.timed_steps import TimedSteps
 from choose.progress import report_progress
 
+# Slots have a multiple of so many columns: products of keys with gaps between slots copy them all
+# first, which is most of their time, and gaps that are closed once in a while cost little.
+COLUMNS = 64
+
 
 @dataclass(eq=False)
 class DecodingCache:
@@ -47,16 +51,14 @@ class DecodingCache:
 
     Attributes:
         slots: most answers under way.
-        capacity: most tokens of a slot: the prompt's own and the new ones.
         common: keys and values of the tokens that all prompts begin with, read once.
         common_tokens: how many they are.
-        own: by layer (2, slots, key heads, capacity, width).
+        own: by layer (2, slots, key heads, columns, width).
         lengths: tokens in each slot in use.
         places: (n,) of the new tokens in their slots.
     """
 
     slots: int
-    capacity: int
     common: Past | None
     common_tokens: int
     own: Past = field(default_factory=dict)
@@ -64,23 +66,23 @@ class DecodingCache:
     places: Any = None
     _biases: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
+    @torch.inference_mode()
     def add(self, before: Past | None, past: Past, start: int, stop: int) -> None:
         """Put a prompt into the next slot: `before`, then columns `start` to `stop` of `past`.
 
         `before` are the keys and values of all shared parts; those in common are left out.
         """
-        slot, length = len(self.lengths), 0
+        self.lengths.append(0)
         for layer, read in past.items():
-            shared = read[:, :, :0] if before is None else before[layer][:, :, self.common_tokens :]
-            length = shared.shape[2] + stop - start
+            new = read[:, :, start:stop]
+            if before is not None:
+                new = torch.cat([before[layer][:, :, self.common_tokens :], new], 2)
             if layer not in self.own:
-                size = (2, self.slots, read.shape[1], self.capacity, read.shape[3])
-                self.own[layer] = read.new_zeros(size)
-            room = self.own[layer][:, slot]
-            room[:, :, : shared.shape[2]] = shared
-            room[:, :, shared.shape[2] : length] = read[:, :, start:stop]
-        self.lengths.append(length)
+                self.own[layer] = read.new_zeros(2, self.slots, read.shape[1], 0, read.shape[3])
+            self.lengths[-1] = new.shape[2]
+            self.in_use(layer)[:, -1, :, : new.shape[2]] = new
 
+    @torch.inference_mode()
     def remove(self, slot: int) -> None:
         """Free a slot: the last answer under way moves into it."""
         last = len(self.lengths) - 1
@@ -108,8 +110,15 @@ class DecodingCache:
 
     @property
     def columns(self) -> int:
-        """Return the columns of the slots that are in use, with the new token's."""
-        return max(self.lengths) + 1
+        """Return the columns of each slot: room for the longest answer and its new token."""
+        return -(-(max(self.lengths) + 1) // COLUMNS) * COLUMNS
+
+    def in_use(self, layer: int) -> torch.Tensor:
+        """Return (2, n, key heads, columns, width): the slots in use, without gaps between them."""
+        more = self.columns - self.own[layer].shape[3]
+        if more:
+            self.own[layer] = torch.nn.functional.pad(self.own[layer], (0, 0, 0, more))
+        return self.own[layer][:, : len(self.lengths)]
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
         """Return (n, 1, 1, common + columns) 0 where a new token attends, else minus infinity."""
@@ -130,7 +139,7 @@ def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
     The common past is read once for all of them: one product instead of n.
     """
     query = given.query
-    own, n = state.own[given.layer], query.shape[2]
+    own, n = state.in_use(given.layer), query.shape[2]
     heads, width = given.key.shape[1], query.shape[3]
     slots = torch.arange(n, device=query.device)
     own[0, slots, :, state.places] = given.key[0].transpose(0, 1)
@@ -139,7 +148,7 @@ def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
     grouped = (query[0] * given.scale).reshape(heads, -1, n, width)
     common = None if state.common is None else state.common[given.layer]
     bias = state.bias(given.window, query)
-    result = _attend(grouped, own[:, :n, :, : state.columns], common, bias, given.cap)
+    result = _attend(grouped, own, common, bias, given.cap)
     return result.permute(2, 0, 1, 3).reshape(1, n, -1, width)
 
 
@@ -344,7 +353,7 @@ class Generator(PromptedModel):
         limits = limits_of(self.model.device.type)
         fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
         slots = max(1, min(limits.writing_rows, len(answers), fitting))
-        return DecodingCache(slots, capacity, self.shared.past(common), before)
+        return DecodingCache(slots, self.shared.past(common), before)
 
     def _next(self, waiting: deque[Answer], free: int) -> list[Answer]:
         """Take the next answers whose prompts are read in one pass."""

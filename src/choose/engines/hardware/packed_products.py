@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -54,14 +54,6 @@ def packed_product(
     """Return ``activation(x @ W.T + b)``; autograd does not see it."""
     ops = torch.ops.mkldnn
     return ops._linear_pointwise(x, packed, bias, activation, [], algorithm)
-
-
-def _times(
-    x: torch.Tensor, factor: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    """Return ``(x @ W.T + b) * factor``."""
-    ops = torch.ops.mkldnn
-    return ops._linear_pointwise.binary(x, factor, packed, bias, "mul")
 
 
 @contextmanager
@@ -125,16 +117,15 @@ def _linears(model: Any) -> list[Any]:
 def _forwards(model: Any) -> Forwards:
     with torch.inference_mode():
         packed = {linear: pack(linear.weight) for linear in _linears(model)}
-        found = [(linear, _linear(matrix, linear.bias)) for linear, matrix in packed.items()]
+        found: list[tuple[Any, Forward]] = [
+            (one, partial(packed_product, packed=matrix, bias=one.bias))
+            for one, matrix in packed.items()
+        ]
         for module in model.modules():
             gated = _gated(module, packed)
             if gated is not None:
                 found.append((module, gated))
     return found
-
-
-def _linear(packed: torch.Tensor, bias: torch.Tensor | None) -> Forward:
-    return lambda x: packed_product(x, packed, bias)
 
 
 def _gated(module: Any, packed: dict[Any, torch.Tensor]) -> Forward | None:
@@ -147,7 +138,9 @@ def _gated(module: Any, packed: dict[Any, torch.Tensor]) -> Forward | None:
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         gates = packed_product(x, gate_matrix, gate.bias, "swish")
-        return packed_product(_times(x, gates, up_matrix, up.bias), down_matrix, down.bias)
+        times = torch.ops.mkldnn._linear_pointwise.binary
+        risen = times(x, gates, up_matrix, up.bias, "mul")  # (x @ W.T + b) * gates
+        return packed_product(risen, down_matrix, down.bias)
 
     # Names say little about what is computed between them; numbers do.
     rows = torch.linspace(-2, 2, 3 * gate.in_features).reshape(1, 3, -1).to(gate.weight.dtype)

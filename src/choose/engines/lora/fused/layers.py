@@ -183,7 +183,11 @@ def _feed_forward_backward(
     if encoder:
         to_risen = torch.ops.aten.gelu_backward(to_falling, of_activation[0])
     else:
-        to_risen = _gate_backward(to_falling, of_activation)
+        gate, up, activated = of_activation[0], of_activation[1], of_activation[2]
+        to_risen = to_falling.new_empty([len(to_falling), 2 * to_falling.shape[1]])
+        to_gate, to_up = to_risen.chunk(2, 1)
+        torch.ops.aten.silu_backward(to_falling * up, gate, grad_input=to_gate)
+        torch.mul(to_falling, activated, out=to_up)
     to_normed = product_backward("rise", to_risen, products, adapters, index, kept)
     if encoder:
         return _layer_norm_backward("out", gradient.add_(to_normed), layer, norms)
@@ -310,12 +314,3 @@ def adapters_backward(
         torch.mm(towards.t(), inputs, out=run.to_a[index])
         to_reduced.append(towards)
     return to_reduced
-
-
-def _gate_backward(gradient: torch.Tensor, saved: list[torch.Tensor]) -> torch.Tensor:
-    gate, up, activated = saved[0], saved[1], saved[2]
-    to_both = gradient.new_empty([len(gradient), 2 * gradient.shape[1]])
-    to_gate, to_up = to_both.chunk(2, 1)
-    torch.ops.aten.silu_backward(gradient * up, gate, grad_input=to_gate)
-    torch.mul(gradient, activated, out=to_up)
-    return to_both
