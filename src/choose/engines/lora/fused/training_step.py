@@ -66,7 +66,8 @@ def supports(model: Any) -> bool:
 @contextmanager
 def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
     """Yield the function that computes one step's gradients for runs over one base."""
-    engine, products = FusedEngine(runs), torch.backends.mkldnn.matmul
+    engine = FusedEngine(runs)
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = products.fp32_precision
     try:
         if trains_in_bfloat16():
