@@ -2,8 +2,8 @@
 
 Fast candidates are always complete, as in a run. Slow ones answer the same number of rows of their
 first fold in the same order, then fold after fold and repetition after repetition, all candidates
-in turn; the last trial that a budget reaches is cut in the middle. As in a run, every beginning of
-that order holds easy and hard rows in proportion.
+in turn; the last trial that a budget reaches is cut in the middle. The order is random: a run asks
+each label in proportion, which replays do not know.
 """
 
 from __future__ import annotations
