@@ -199,10 +199,10 @@ def test_early_stopping_keeps_the_best_epoch(bases: dict[str, str]) -> None:
     targets = [chooser.randrange(3) if i % 2 else i % 3 for i in range(len(examples))]
     with seeded(0, base.device):
         long = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
-        stopped = ClassifierRun(long, rows, targets, Schedule(400, 8, 1e-2, 30), 0)
+        stopped = ClassifierRun(long, rows, targets, Schedule(400, 8, 3e-3, 30), 0)
         train(stopped)
         free = untrained_model(base, AdapterSpec(16, "all", 0.0), 3, "tiny")
-        taken = ClassifierRun(free, rows, targets, Schedule(400, 8, 1e-2, 0), 0)
+        taken = ClassifierRun(free, rows, targets, Schedule(400, 8, 3e-3, 0), 0)
         train(taken)
     assert stopped._loss(range(len(rows))) > taken._loss(range(len(rows)))
 
