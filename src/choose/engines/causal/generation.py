@@ -32,6 +32,7 @@ from choose.engines.causal.stop_rules import (
     StopRule,
     TokenTexts,
     Written,
+    drafted,
     in_order,
     prompt_key,
 )
@@ -55,7 +56,7 @@ class DecodingCache:
         common_tokens: how many they are.
         own: by layer (2, slots, key heads, columns, width).
         lengths: tokens in each slot in use.
-        places: (n,) of the new tokens in their slots.
+        places: (n, k) of the new tokens in their slots.
     """
 
     slots: int
@@ -92,26 +93,30 @@ class DecodingCache:
             self.lengths[slot] = self.lengths[last]
         self.lengths.pop()
 
-    def logits(self, model: Any, tokens: list[int]) -> torch.Tensor:
-        """Add a token to each answer under way, and return (n, vocabulary) logits after it."""
-        device = model.device
-        self.places = torch.tensor(self.lengths, device=device)
+    def logits(self, model: Any, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return (n, k, vocabulary) logits after each of k tokens that follow n answers.
+
+        What `lengths` are raised by stays.
+        """
+        new, device = torch.tensor(tokens, device=model.device), model.device
+        self.places = torch.tensor(self.lengths, device=device)[:, None]
+        self.places = self.places + torch.arange(new.shape[1], device=device)
         self._biases.clear()
         with _DECODING.used_by(model, self), torch.inference_mode(), packed_products(model):
             output = model(
-                input_ids=torch.tensor([tokens], device=device),
-                position_ids=(self.places + self.common_tokens)[None],
+                input_ids=new.view(1, -1),
+                position_ids=(self.places + self.common_tokens).view(1, -1),
                 # Any mask will do: transformers then makes none of its own.
                 attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
                 use_cache=False,
             )
-        self.lengths = [length + 1 for length in self.lengths]
-        return output.logits[0]
+        return output.logits[0].view(*new.shape, -1)
 
     @property
     def columns(self) -> int:
-        """Return the columns of each slot: room for the longest answer and its new token."""
-        return -(-(max(self.lengths) + 1) // COLUMNS) * COLUMNS
+        """Return the columns of each slot: room for the longest answer and its new tokens."""
+        new = 1 if self.places is None else self.places.shape[1]
+        return -(-(max(self.lengths) + new) // COLUMNS) * COLUMNS
 
     def in_use(self, layer: int) -> torch.Tensor:
         """Return (2, n, key heads, columns, width): the slots in use, without gaps between them."""
@@ -121,10 +126,10 @@ class DecodingCache:
         return self.own[layer][:, : len(self.lengths)]
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
-        """Return (n, 1, 1, common + columns) 0 where a new token attends, else minus infinity."""
+        """Return (n, 1, 1, k, common + columns) 0 where a token attends, else minus infinity."""
         if window not in self._biases:
             columns = torch.arange(self.common_tokens + self.columns, device=like.device)
-            position = (self.places + self.common_tokens)[:, None]
+            position = (self.places + self.common_tokens)[..., None]
             masked = columns > position
             if window is not None:
                 masked |= position - columns >= window
@@ -134,22 +139,21 @@ class DecodingCache:
 
 
 def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
-    """Let each of n new tokens attend to the common past and its own slot.
+    """Let the k new tokens of each of n answers attend to the common past and their own slot.
 
     The common past is read once for all of them: one product instead of n.
     """
-    query = given.query
-    own, n = state.in_use(given.layer), query.shape[2]
-    heads, width = given.key.shape[1], query.shape[3]
-    slots = torch.arange(n, device=query.device)
-    own[0, slots, :, state.places] = given.key[0].transpose(0, 1)
-    own[1, slots, :, state.places] = given.value[0].transpose(0, 1)
-    # (key heads, queries of a key head, n, width)
-    grouped = (query[0] * given.scale).reshape(heads, -1, n, width)
+    (n, k), own = state.places.shape, state.in_use(given.layer)
+    heads, width = given.key.shape[1], given.query.shape[3]
+    slots = torch.arange(n, device=own.device)[:, None]
+    own[0, slots, :, state.places] = given.key[0].transpose(0, 1).view(n, k, heads, width)
+    own[1, slots, :, state.places] = given.value[0].transpose(0, 1).view(n, k, heads, width)
+    # (key heads, queries of a key head, n, k, width)
+    grouped = (given.query[0] * given.scale).reshape(heads, -1, n, k, width)
     common = None if state.common is None else state.common[given.layer]
-    bias = state.bias(given.window, query)
+    bias = state.bias(given.window, given.query)
     result = _attend(grouped, own, common, bias, given.cap)
-    return result.permute(2, 0, 1, 3).reshape(1, n, -1, width)
+    return result.permute(2, 3, 0, 1, 4).reshape(1, n * k, -1, width)
 
 
 _DECODING = CustomAttention("choose_decoding", _attend_slots)
@@ -162,25 +166,26 @@ def _attend(
     bias: torch.Tensor,
     cap: float | None,
 ) -> torch.Tensor:
-    """Return (key heads, groups, n, width)."""
-    heads, groups, n, width = query.shape
-    each = query.permute(2, 0, 1, 3).reshape(n * heads, groups, width)
+    """Return (key heads, groups, n, k, width)."""
+    heads, groups, n, k, width = query.shape
+    each = query.permute(2, 0, 1, 3, 4).reshape(n * heads, groups * k, width)
     keys, values = (part.reshape(n * heads, -1, width) for part in own)
-    scores = cap_scores(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, -1), cap)
+    scores = cap_scores(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, k, -1), cap)
     if common is None:
-        weights = (scores + bias).softmax(-1).view(n * heads, groups, -1)
-        return torch.bmm(weights, values).view(n, heads, groups, width).permute(1, 2, 0, 3)
-    together = query.reshape(heads, groups * n, width)
+        weights = (scores + bias).softmax(-1).view(n * heads, groups * k, -1)
+        return torch.bmm(weights, values).view(n, heads, groups, k, width).permute(1, 2, 0, 3, 4)
+    together = query.reshape(heads, groups * n * k, width)
     before = cap_scores(torch.bmm(together, common[0].transpose(1, 2)), cap).view(
-        heads, groups, n, -1
+        heads, groups, n, k, -1
     )
     past = before.shape[-1]
-    weights = (torch.cat([before.permute(2, 0, 1, 3), scores], -1) + bias).softmax(-1)
-    late = torch.bmm(weights[..., past:].reshape(n * heads, groups, -1), values)
+    weights = (torch.cat([before.permute(2, 0, 1, 3, 4), scores], -1) + bias).softmax(-1)
+    late = torch.bmm(weights[..., past:].reshape(n * heads, groups * k, -1), values)
     early = torch.bmm(
-        weights[..., :past].permute(1, 2, 0, 3).reshape(heads, groups * n, past), common[1]
+        weights[..., :past].permute(1, 2, 0, 3, 4).reshape(heads, groups * n * k, past), common[1]
     )
-    return early.view(query.shape) + late.view(n, heads, groups, width).permute(1, 2, 0, 3)
+    late = late.view(n, heads, groups, k, width).permute(1, 2, 0, 3, 4)
+    return early.view(query.shape) + late
 
 
 def _compare_rival(answer: Answer, row: torch.Tensor) -> None:
@@ -278,9 +283,7 @@ class Generator(PromptedModel):
         common = tuple(part for part in common_parts(prompts) if part)
         cache = self._cache(answers, common)
         rows = self._read(answers, cache)
-        for token in new:
-            rows = cache.logits(self.model, [token] * len(prompts))
-        return rows
+        return cache.logits(self.model, [new] * len(prompts))[:, -1] if new else rows
 
     def _text(self, tokens: Sequence[int], rule: StopRule) -> str:
         kept = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
@@ -335,15 +338,16 @@ class Generator(PromptedModel):
                     answer.seconds += pace * len(answer.parts[-1])
                 under_way += joining
                 progress.done += own  # reported with the first tokens that are written
-                self._advance(rows, under_way, cache, progress)
+                self._advance(rows[:, None], under_way, cache, progress)
             else:
                 start = perf_counter()
+                drafts = drafted(under_way)
                 with self.writing.step(len(under_way)):
-                    rows = cache.logits(self.model, [answer.tokens[-1] for answer in under_way])
+                    rows = cache.logits(self.model, drafts)
                 seconds = (perf_counter() - start) / len(under_way)
                 for answer in under_way:
                     answer.seconds += seconds
-                self._advance(rows, under_way, cache, progress)
+                self._advance(rows, under_way, cache, progress, drafts)
 
     def _cache(self, answers: Sequence[Answer], common: Parts) -> DecodingCache:
         """Return room for as many answers as memory allows, with the common past."""
@@ -396,16 +400,24 @@ class Generator(PromptedModel):
         under_way: list[Answer],
         cache: DecodingCache,
         progress: _Progress,
+        drafts: Sequence[Sequence[int]] = (),
     ) -> None:
-        """Add the best token to the last answers under way; those that end leave."""
+        """Add the best tokens to the last answers under way; those that end leave.
+
+        After the first, a token is the best one while all before it were as drafted.
+        """
         first, tokens = len(under_way) - len(rows), 0
         chosen = self._choose(rows, under_way[first:])
         # From the last one on: the last answer under way takes the place of one that leaves.
-        for slot, (token, logprob) in reversed(list(enumerate(chosen, first))):
-            answer = under_way[slot]
-            self._add(answer, token, logprob)
-            tokens += 1
-            if self._ended(answer):
+        for slot, best in reversed(list(enumerate(chosen, first))):
+            answer, read = under_way[slot], drafts[slot] if drafts else ()
+            for number, (token, logprob) in enumerate(best, 1):
+                self._add(answer, token, logprob)
+                tokens += 1
+                cache.lengths[slot] += bool(read)
+                if (ended := self._ended(answer)) or [token] != [*read[number : number + 1]]:
+                    break
+            if ended:
                 tokens += answer.rule.limit - len(answer.tokens)
                 self._remember(answer)
                 cache.remove(slot)
@@ -418,19 +430,24 @@ class Generator(PromptedModel):
         answer.logprob += logprob
         answer.visible = answer.visible or bool(self.words[token].strip())
 
-    def _choose(self, rows: torch.Tensor, answers: Sequence[Answer]) -> list[tuple[int, float]]:
-        """Return the best token that each answer may go on with, and its log-probability."""
+    def _choose(
+        self, rows: torch.Tensor, answers: Sequence[Answer]
+    ) -> list[list[tuple[int, float]]]:
+        """Return the k best tokens of each answer, and their log-probabilities."""
         with torch.inference_mode():
             scores = rows.float()
             norms = scores.logsumexp(-1)
-            tokens = scores.argmax(-1).tolist()
+            best = scores.argmax(-1)
             for number, answer in enumerate(answers):
-                while not (answer.visible or answer.rule.may_begin(self.words[tokens[number]])):
-                    scores[number, tokens[number]] = -math.inf
-                    tokens[number] = int(scores[number].argmax())
-            best = torch.tensor(tokens, device=scores.device)[:, None]
-            logprobs = scores.gather(1, best)[:, 0] - norms
-        return list(zip(tokens, logprobs.tolist(), strict=True))
+                while not (answer.visible or self._may_begin(answer, best[number, 0])):
+                    scores[number, 0, best[number, 0]] = -math.inf
+                    best[number, 0] = scores[number, 0].argmax()
+            logprobs = scores.gather(-1, best[..., None])[..., 0] - norms
+        both = zip(best.tolist(), logprobs.tolist(), strict=True)
+        return [list(zip(*one, strict=True)) for one in both]
+
+    def _may_begin(self, answer: Answer, token: torch.Tensor) -> bool:
+        return answer.rule.may_begin(self.words[int(token)])
 
     def _ended(self, answer: Answer) -> bool:
         """Return whether an answer is complete, or as long as it may be."""
@@ -452,7 +469,7 @@ class Generator(PromptedModel):
             for rows in self._plain_rows(text):
                 if answer.rule.rival is not None and not answer.tokens:
                     _compare_rival(answer, rows[-2])
-                [(token, logprob)] = self._choose(rows[-1:], [answer])
+                [[(token, logprob)]] = self._choose(rows[None, -1:], [answer])
                 self._add(answer, token, logprob)
                 text.append(token)
                 if self._ended(answer):

@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from choose.engines.causal.chat_template import Prompt
 from choose.types import Counts, Floats
@@ -24,6 +26,10 @@ COVERED, ROOM = 0.99, 1.5
 # together. Of 90 such answers in real studies 1 ended by itself; of 5,000 right answers of eight
 # sets (records, notes, answers to questions) none has even 4 copies over 8 tokens.
 LOOP_COPIES, LOOP_TOKENS = 8, 48
+
+# Where few answers are under way, tokens are read that may follow, as each reads all weights: most
+# of an answer, and of all. They followed its last ones, so many, earlier in the text.
+MOST_DRAFTED, READ_AT_ONCE, ALIKE = 8, 32, 3
 
 # An answer that was cut is taken to repeat itself from this many copies and characters on.
 CUT_COPIES, CUT_CHARACTERS = 3, 24
@@ -257,6 +263,25 @@ class Answer:
     def most(self) -> int:
         """Return the most tokens of the prompt with the answer."""
         return self.length + self.rule.limit
+
+    def guess(self, count: int) -> list[int]:
+        """Return so many tokens that followed the last ones where these were before, if any."""
+        text = np.fromiter(chain(*self.parts, self.tokens), dtype=np.int64)
+        if len(text) <= ALIKE:
+            return []
+        copies = (sliding_window_view(text[:-1], ALIKE) == text[-ALIKE:]).all(axis=1).nonzero()[0]
+        return np.resize(text[copies[-1] + ALIKE :], count).tolist() if len(copies) else []
+
+
+def drafted(answers: Sequence[Answer]) -> list[list[int]]:
+    """Return (n, k) the last token of each answer, and drafts of what follows it."""
+    room = min(answer.rule.limit - len(answer.tokens) for answer in answers)
+    k = min(room, MOST_DRAFTED, READ_AT_ONCE // len(answers))
+    drafts = k > 1 and all(answer.visible for answer in answers)
+    guesses = [answer.guess(k - 1) if drafts else [] for answer in answers]
+    more = max(map(len, guesses))
+    pairs = zip(answers, guesses, strict=True)
+    return [[a.tokens[-1], *guess, *[0] * (more - len(guess))] for a, guess in pairs]
 
 
 def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
