@@ -11,11 +11,12 @@ import pytest
 
 from choose.engines.causal import packed_attention
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
-from choose.engines.causal.generation import Generator
+from choose.engines.causal.generation import DecodingCache, Generator
 from choose.engines.causal.label_scoring import LabelTrie
 from choose.engines.causal.loading import load_causal, load_generator, supports_decoding
 from choose.engines.causal.packed_attention import divide
 from choose.engines.causal.stop_rules import (
+    Answer,
     StopRule,
     TokenTexts,
     first_copy,
@@ -275,12 +276,35 @@ def test_any_architecture_writes_and_scores_what_transformers_does(
 
 
 def test_a_decoding_that_is_slightly_off_is_not_used(generator, monkeypatch):
-    from choose.engines.causal.generation import DecodingCache
-
     assert supports_decoding(generator)
     straight = DecodingCache.logits
     monkeypatch.setattr(DecodingCache, "logits", lambda *a: straight(*a) * 1.01)
     assert not supports_decoding(generator)
+
+
+def test_tokens_that_were_read_ahead_are_kept_where_they_are_right(generator, monkeypatch):
+    asked, rule, steps = prompts(generator.template)[:5], StopRule(40), list[int]()
+    told = expected(generator, asked, rule)
+    right = {prompt_key(p, rule): tokens for p, (tokens, _) in zip(asked, told, strict=True)}
+
+    def guess(answer: Answer, count: int) -> list[int]:
+        follows = right[answer.key][(done := len(answer.tokens)) : done + count]
+        return [token + (place % 5 == 0) for place, token in enumerate(follows, done)]
+
+    straight = DecodingCache.logits
+    monkeypatch.setattr(
+        DecodingCache, "logits", lambda *a: steps.append(len(a[2][0])) or straight(*a)
+    )
+    monkeypatch.setattr(Answer, "guess", guess)
+    assert wrote(generator, asked, rule) == told
+    assert len(steps) < 20 < 40 < sum(steps), "of 40 tokens"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "follows"), [([9, 1, 2, 3], [9, 1, 2, 3, 9]), ([9, 2, 3], []), ([], [])]
+)
+def test_a_draft_is_what_followed_the_last_tokens_before(tokens, follows):
+    assert Answer(b"", ((4,), (1, 2, 3)), StopRule(9), tokens).guess(5) == follows
 
 
 def test_no_answer_begins_with_a_newline(generator: Generator) -> None:

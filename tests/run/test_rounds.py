@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import groupby
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -295,26 +294,6 @@ def test_a_long_fit_waits_and_is_left_out_once_where_it_was_dropped_by_then(
     assert not fits or dict(slow[-len(fits) :]).keys() == {"steady"}, "the other has all rows"
     dropped = [x for x in out if (x.candidate, x.reason) == ("steady", "dropped")]
     assert [x.trials[COMPARISON] for x in dropped] == left, "of the last rounds, each once"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "turns"),
-    [
-        (3_000.0, [("together", 6), ("sluggish", 5), ("together", 4), ("sluggish", 5)]),
-        # Without the tenth that is left for other repetitions, an early one would fit.
-        (690.0, [("together", 5), ("sluggish", 5), ("together", 2)]),
-        (600.0, [("together", 5), ("sluggish", 4), ("together", 2)]),
-    ],
-)
-def test_a_first_fold_is_repeated_before_longer_work_where_all_has_time(
-    tmp_path, now, seconds, turns
-):
-    one = Set(tmp_path, "tfidf", "together", "sluggish", seeds=2)
-    judge = only({"tfidf": 0.2, "together": 0.3, "sluggish": 0.5})
-    paces = {"together": (0.05, 0.0), "sluggish": (0.15, 0.0)}
-    clocked(one, now, seconds, paces=paces, judged=judge)
-    slow = [name for name, size in one.fitted if name in paces and size > 250]
-    assert [(name, len([*own])) for name, own in groupby(slow)] == turns
 
 
 @pytest.mark.parametrize(("chance", "repeats"), [(0.6, {"steady"}), (0.5, {"steady", "sluggish"})])

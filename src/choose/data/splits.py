@@ -88,13 +88,8 @@ def _divide(
         return split_by_test_file(rows, test, task)
     if folds is None and sum(e.labelled for e in rows) >= HOLD_OUT_FROM:
         return hold_out_part(rows, task)
-    return cross_fit(rows, task, folds or _count_folds(rows))
-
-
-def _count_folds(rows: Sequence[Example]) -> int:
-    """Return the number of folds: five, or three or four of `FOLD_ROWS` test rows each or more."""
     whole = sum(row.labelled for row in rows) // FOLD_ROWS
-    return whole if LEAST_FOLDS <= whole < FOLDS else FOLDS
+    return cross_fit(rows, task, folds or (whole if LEAST_FOLDS <= whole < FOLDS else FOLDS))
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:

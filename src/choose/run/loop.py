@@ -116,8 +116,6 @@ class Loop:
                     self._requests.run(round, self._answer_alike())
                 self._report_chances(round, ended=round.part == COMPARISON)
                 self._drop_candidates()
-        for early in self._early_repetitions() if round.part == COMPARISON else ():
-            self._run_round(early)
 
     # Fits that are made again.
 
@@ -232,21 +230,6 @@ class Loop:
         if shorter and self._runner.free == 1 and self.budget.fits(sum(rests), reserve=RESERVE):
             self._waiting.add(state)
         return state in self._waiting
-
-    def _early_repetitions(self) -> Iterator[Round]:
-        """Yield repetitions of a first fold that take a quarter of what another candidate lacks.
-
-        There must be time for all rows that others lack, too.
-        """
-        rests = {state: state.rest for state in self.states.values()}
-        repeated = [round for round in self.rounds if round.part == REPETITIONS][:1]
-        for first, job in ((r, job) for r in repeated for job in r.jobs if not job.trial.fold):
-            state, seconds = self._state_of(job), self._requests.forecast([job]).seconds
-            ended = state.slow and state.last and not (state.out or state.held or rests[state])
-            ends = self.budget.fits(seconds + sum(rests.values()), reserve=RESERVE)
-            sooner = ends and GROWTH * seconds < max(rests.values()) and self._runner.free == 1
-            if ended and sooner and self._may_be_used(state, repeated=True):
-                yield replace(first, jobs=(job,))
 
     def _with_later_folds(self, state: State, job: Job) -> Sequence[Job]:
         """Return a job, or those of all folds once the first is fitted, if sure to end in time.

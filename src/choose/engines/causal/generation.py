@@ -439,15 +439,13 @@ class Generator(PromptedModel):
             norms = scores.logsumexp(-1)
             best = scores.argmax(-1)
             for number, answer in enumerate(answers):
-                while not (answer.visible or self._may_begin(answer, best[number, 0])):
+                begins = answer.rule.may_begin
+                while not (answer.visible or begins(self.words[int(best[number, 0])])):
                     scores[number, 0, best[number, 0]] = -math.inf
                     best[number, 0] = scores[number, 0].argmax()
             logprobs = scores.gather(-1, best[..., None])[..., 0] - norms
         both = zip(best.tolist(), logprobs.tolist(), strict=True)
         return [list(zip(*one, strict=True)) for one in both]
-
-    def _may_begin(self, answer: Answer, token: torch.Tensor) -> bool:
-        return answer.rule.may_begin(self.words[int(token)])
 
     def _ended(self, answer: Answer) -> bool:
         """Return whether an answer is complete, or as long as it may be."""
