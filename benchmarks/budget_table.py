@@ -30,6 +30,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from choose.api.compare import report
+from choose.engines.environment_settings import cache_dir
 from choose.errors import ChooseError
 from choose.formatting import chance
 from choose.judge.decision.rule import NEARLY_ALL
@@ -70,7 +71,7 @@ def arguments(name: str) -> list[str] | None:
 def run(folder: Path, before: Path | None, name: str) -> None:
     """Run the command unless that was done, and keep what it says and its seconds on the clock.
 
-    What earlier studies of the set have cached would make it faster.
+    Models are unpacked before; what earlier studies of the set have cached would make it faster.
     """
     given, said = arguments(name), folder / f"{name}.txt"
     if given is None or said.exists():
@@ -78,8 +79,12 @@ def run(folder: Path, before: Path | None, name: str) -> None:
     budget = _seconds(folder.name)
     if before is not None and (before / name).exists():
         for own in (name, f"{name}.cache"):
-            copytree(before / own, folder / own)
+            copytree(before / own, folder / own, symlinks=True)
         budget -= _seconds(before.name)
+    cached = folder / f"{name}.cache"
+    if not cached.exists():
+        cached.mkdir()
+        (cached / "models").symlink_to(cache_dir() / "models")
     options = ["--budget", f"{budget:g}s", "--out", str(folder / name)]
     begun = perf_counter()
     done = subprocess.run(
@@ -90,7 +95,7 @@ def run(folder: Path, before: Path | None, name: str) -> None:
             **os.environ,
             "HF_HUB_OFFLINE": "1",
             "COLUMNS": "160",
-            "CHOOSE_CACHE": str(folder / f"{name}.cache"),
+            "CHOOSE_CACHE": str(cached.resolve()),
         },
         check=False,
     )
