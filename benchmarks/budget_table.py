@@ -78,8 +78,9 @@ def run(folder: Path, before: Path | None, name: str) -> None:
         return
     budget = _seconds(folder.name)
     if before is not None and (before / name).exists():
-        for own in (name, f"{name}.cache"):
-            copytree(before / own, folder / own, symlinks=True)
+        for own in (before / name, before / f"{name}.cache"):
+            if own.exists():
+                copytree(own, folder / own.name, symlinks=True)
         budget -= _seconds(before.name)
     cached = folder / f"{name}.cache"
     if not cached.exists():

@@ -376,6 +376,12 @@ def test_first_answers_take_from_what_is_left_for_repetitions(tmp_path: Path) ->
     assert sum(one.rows("tfidf").values()) > 700
 
 
+def test_a_second_fold_needs_no_reserve_before_100_rows_are_answered(tmp_path, now) -> None:
+    one = Set(tmp_path, "tfidf", "steady", rows=300, seeds=1)
+    clocked(one, now, 50.0, paces={"steady": (0.1, 0.0)})  # a fit takes 24 s
+    assert one.rows("steady").keys() == {(0, 240), (1, 240)}
+
+
 def test_time_that_is_waited_for_consent_does_not_count() -> None:
     budget = Budget(10.0, started=time.perf_counter() - 8.0)
     with budget.paused():

@@ -17,8 +17,7 @@ from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL, make_task
 from choose.types import Dataset, Example, Fold, Task
 
-# Folds, and test rows that one has where three folds can: a fit that takes minutes then answers as
-# many as every family should before it is judged.
+# Folds, and test rows of one where three can have so many: a slow fit then answers enough of them.
 FOLDS, LEAST_FOLDS, FOLD_ROWS = 5, 3, 100
 
 # From so many rows on, a part is held out instead of cross-validating; its share and its limit.

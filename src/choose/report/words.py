@@ -1001,7 +1001,7 @@ def _so_far(decision: Decision, step: Step) -> str:
     told = [f"answered {few}{total - max(own.values()):,} of {total:,} test rows"]
     whole = step.total or 0
     learned = [f"learned from {few}{whole - lacks:,} of {whole:,} training rows"] * bool(lacks)
-    told = told * any(own.values()) + learned or ["not ended the planned training"]
+    told = told * any(own.values()) + learned or ["not finished the planned training"]
     return f"{listed([*own])} {'have' if few else 'has'} {listed(told)}"
 
 

@@ -179,14 +179,14 @@ class Loop:
         """Let a candidate learn from all rows within so many seconds, if its last fit did not."""
         own = [job for r in self.rounds for job in r.jobs if self._state_of(job) is state]
         # The named one that nothing can change any more: what it reaches with more rows is told.
-        settled = state.why == "not-needed" and self.chances and state.name == self.chances.named
-        if state.out and not (settled and isfinite(seconds)):
-            return
-        if self._requests.fit_again(self._last_round, own, seconds=seconds):
-            if not settled:
-                state.held = False
-                self.summary.take_back(state.name)
+        settled = state.out and state.why == "not-needed" and isfinite(seconds)
+        goes_on = not state.out or (settled and self.chances and state.name == self.chances.named)
+        if goes_on and self._requests.fit_again(self._last_round, own, seconds=seconds):
+            state.held = settled
             self._report_chances(self._last_round, ended=False)
+            if not settled or (self.chances and self.chances.worth_asking):
+                state.out = state.held = False
+                self.summary.take_back(state.name)
             self._drop_candidates()
 
     # Which jobs a round has.

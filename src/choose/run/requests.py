@@ -16,8 +16,8 @@ from choose.schema.plan import COMPARISON, Job, LeftOut, Reason, Round
 from choose.store.store import Store
 from choose.types import Family, Run
 
-# Share of the budget that is left for repetitions and what follows them when a fit of the
-# comparison begins, or answers beyond the first rows of a candidate.
+# Share of the budget that is left for repetitions and what follows them when a fit in the first
+# fold of the comparison begins, or answers beyond the first rows of a candidate.
 RESERVE = 0.1
 
 # The first rows, which the likeliest member of every family answers before it can be left behind.

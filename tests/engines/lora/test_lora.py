@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,7 @@ from choose.engines.lora.fit import train
 from choose.engines.lora.model import AdapterSpec, load_base, seeded
 from choose.engines.lora.training_run import Schedule
 from choose.errors import StrategyError
+from choose.progress import time_limit
 from choose.strategy import Saves, build
 from choose.tasks.labels import Classification
 from choose.types import Answers, Example, Item
@@ -295,6 +297,16 @@ def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps
     run.shorten = ends.append
     fit.shorten([run], 1.0, 197.0)
     assert ends == [steps]
+
+
+@pytest.mark.parametrize("aim", [inf, 600.0])
+def test_a_training_that_is_shortened_is_not_given_up(aim, model, monkeypatch):
+    told = list[bool]()
+    monkeypatch.setattr(fit, "report_progress", lambda *_, at_most=False: told.append(at_most))
+    strategy = build("lora", seed=0, base=model, epochs=1)
+    with time_limit(fits=True, aim=aim):
+        strategy.fit(TASK, pool(rows=20))
+    assert {*told[1:]} == {aim < inf}
 
 
 def test_a_first_pass_that_time_cuts_reads_a_row_of_each_label_and_their_shares() -> None:

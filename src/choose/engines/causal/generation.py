@@ -171,21 +171,19 @@ def _attend(
     each = query.permute(2, 0, 1, 3, 4).reshape(n * heads, groups * k, width)
     keys, values = (part.reshape(n * heads, -1, width) for part in own)
     scores = cap_scores(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, k, -1), cap)
-    if common is None:
-        weights = (scores + bias).softmax(-1).view(n * heads, groups * k, -1)
-        return torch.bmm(weights, values).view(n, heads, groups, k, width).permute(1, 2, 0, 3, 4)
-    together = query.reshape(heads, groups * n * k, width)
-    before = cap_scores(torch.bmm(together, common[0].transpose(1, 2)), cap).view(
-        heads, groups, n, k, -1
-    )
-    past = before.shape[-1]
-    weights = (torch.cat([before.permute(2, 0, 1, 3, 4), scores], -1) + bias).softmax(-1)
+    past = 0
+    if common is not None:
+        together = query.reshape(heads, groups * n * k, width)
+        before = cap_scores(torch.bmm(together, common[0].transpose(1, 2)), cap)
+        before = before.view(heads, groups, n, k, -1).permute(2, 0, 1, 3, 4)
+        scores, past = torch.cat([before, scores], -1), before.shape[-1]
+    weights = (scores + bias).softmax(-1)
     late = torch.bmm(weights[..., past:].reshape(n * heads, groups * k, -1), values)
-    early = torch.bmm(
-        weights[..., :past].permute(1, 2, 0, 3, 4).reshape(heads, groups * n * k, past), common[1]
-    )
     late = late.view(n, heads, groups, k, width).permute(1, 2, 0, 3, 4)
-    return early.view(query.shape) + late
+    if common is None:
+        return late
+    before = weights[..., :past].permute(1, 2, 0, 3, 4).reshape(heads, groups * n * k, past)
+    return torch.bmm(before, common[1]).view(query.shape) + late
 
 
 def _compare_rival(answer: Answer, row: torch.Tensor) -> None:
@@ -230,6 +228,7 @@ class Generator(PromptedModel):
     packed: bool = True
     reading: TimedSteps = field(default_factory=TimedSteps)
     writing: TimedSteps = field(default_factory=TimedSteps)
+    drafting: TimedSteps = field(default_factory=TimedSteps)
 
     @cached_property
     def words(self) -> TokenTexts:
@@ -283,7 +282,10 @@ class Generator(PromptedModel):
         common = tuple(part for part in common_parts(prompts) if part)
         cache = self._cache(answers, common)
         rows = self._read(answers, cache)
-        return cache.logits(self.model, [new] * len(prompts))[:, -1] if new else rows
+        for some in filter(None, (new[:1], new[1:])):
+            rows = cache.logits(self.model, [some] * len(prompts))[:, -1]
+            cache.lengths = [length + len(some) for length in cache.lengths]
+        return rows
 
     def _text(self, tokens: Sequence[int], rule: StopRule) -> str:
         kept = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
@@ -342,7 +344,8 @@ class Generator(PromptedModel):
             else:
                 start = perf_counter()
                 drafts = drafted(under_way)
-                with self.writing.step(len(under_way)):
+                steps = self.drafting if drafts[0][1:] else self.writing
+                with steps.step(len(under_way)):
                     rows = cache.logits(self.model, drafts)
                 seconds = (perf_counter() - start) / len(under_way)
                 for answer in under_way:
@@ -353,7 +356,8 @@ class Generator(PromptedModel):
         """Return room for as many answers as memory allows, with the common past."""
         self.shared.read([common])
         before = sum(len(part) for part in common)
-        capacity = max(answer.most for answer in answers) - before
+        most = max(answer.most for answer in answers) - before
+        capacity = -(-most // COLUMNS) * COLUMNS
         limits = limits_of(self.model.device.type)
         fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
         slots = max(1, min(limits.writing_rows, len(answers), fitting))

@@ -112,7 +112,7 @@ def supports_decoding(generator: Generator) -> bool:
     most = min(MAX_TRIAL_TOKENS, generator.context // 2, max_stable_length(model.config) // 2)
     own = (texts[1] * max(1, min(window, most) // len(texts[1])))[:most]
     parts: tuple[Parts, ...] = ((texts[0], own), (texts[0], texts[1]))
-    new = texts[1][:2]
+    new = texts[1][:3]
     try:
         stepwise = generator.next_logits(parts, new)
         whole = torch.cat([generator.next_logits([(*p[:-1], p[-1] + new)], ()) for p in parts])

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -278,10 +278,8 @@ def drafted(answers: Sequence[Answer]) -> list[list[int]]:
     room = min(answer.rule.limit - len(answer.tokens) for answer in answers)
     k = min(room, MOST_DRAFTED, READ_AT_ONCE // len(answers))
     drafts = k > 1 and all(answer.visible for answer in answers)
-    guesses = [answer.guess(k - 1) if drafts else [] for answer in answers]
-    more = max(map(len, guesses))
-    pairs = zip(answers, guesses, strict=True)
-    return [[a.tokens[-1], *guess, *[0] * (more - len(guess))] for a, guess in pairs]
+    rows = [[a.tokens[-1], *(a.guess(k - 1) if drafts else ())] for a in answers]
+    return [[*row] for row in zip(*zip_longest(*rows, fillvalue=0), strict=True)]
 
 
 def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:

@@ -103,7 +103,7 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             work += sum(_share_of_step(run, indices) for run, indices in batches)
             total = sum(run.schedule.steps for run in runs)
             done = total if all(run.finished for run in runs) else min(work, total)
-            report_progress(done, total, PROGRESS_LABEL)
+            report_progress(done, total, PROGRESS_LABEL, at_most=seconds_to_aim() < inf)
             steps = max(run.step for run in runs)
             if steps == 1:
                 first = perf_counter(), work

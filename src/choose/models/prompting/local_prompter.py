@@ -231,12 +231,10 @@ class LabelPrompts(LocalPrompts):
     def _scored_in_time(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]]
     ) -> Floats:
-        """Return (n, answers) log-probabilities of a few rows, and of more as the time allows.
-
-        What is cached counts with the seconds that it took: the rows after it may not be.
-        """
-        start, done, more, parts = perf_counter(), 0, min(FIRST_CALIBRATED, len(examples)), []
-        start += self.cached_seconds
+        """Return (n, answers) log-probabilities of a few rows, and of more as the time allows."""
+        # What is cached counts with the seconds that it took: the rows after it may not be.
+        start, done = perf_counter() + self.cached_seconds, 0
+        more, parts = min(FIRST_CALIBRATED, len(examples)), []
         while more:
             items = [row.item() for row in examples[done : done + more]]
             parts.append(self.score(items, demonstrations[done : done + more]).logprobs)

@@ -67,17 +67,18 @@ def supports(model: Any) -> bool:
 def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
     """Yield the function that computes one step's gradients for runs over one base."""
     engine = FusedEngine(runs)
-    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
+    products: Any = getattr(torch.backends.mkldnn, "matmul", None)  # from PyTorch 2.9 on
+    before = products and products.fp32_precision
     try:
-        if trains_in_bfloat16():
+        if products and trains_in_bfloat16() and not torch.cpu._is_amx_tile_supported():
             # Attention's float32 products then take oneDNN's kernels, which on a processor of AMD
-            # take less than half of the time. They stay float32 where there is no AMX.
+            # take less than half of the time. Without AMX they stay float32.
             products.fp32_precision = "bf16"
         with ThreadPoolExecutor(engine.workers) as pool:
             yield lambda batches: engine.step(batches, pool)
     finally:
-        products.fp32_precision = before
+        if products:
+            products.fp32_precision = before
         torch.set_num_threads(engine.threads)
         for adapters in engine.adapters.values():
             adapters.detach_memory()
