@@ -30,7 +30,7 @@ GROWTH: Mapping[Family, float] = {"prompting": 0.0, "retrieval": 0.5}
 
 # An answer of every family is aimed at by this share of the budget, and so many seconds: the first
 # verdict comes a little later.
-FIRST_SHARE, FIRST_SECONDS = 0.16, 45.0
+FIRST_SHARE, FIRST_SECONDS = 0.16, 34.0
 
 # Share of the seconds of a candidate's first request in which its fit should end, and the most of
 # these; a candidate of the first verdict has a few seconds at least.
