@@ -121,13 +121,6 @@ def test_the_held_out_part_is_capped() -> None:
     assert len(dataset.asked) == 3_000
 
 
-@pytest.mark.parametrize(
-    ("rows", "folds"), [(299, 5), (300, 3), (399, 3), (400, 4), (499, 4), (500, 5)]
-)
-def test_folds_have_100_test_rows_where_three_can(rows: int, folds: int) -> None:
-    assert len(build_dataset("d", many(rows)).folds) == folds
-
-
 def test_groups_stay_whole_in_a_held_out_part() -> None:
     rows = [
         row(i, f"l{i % 2}", f"number{i} says word{i * 7}", group=str(i // 5)) for i in range(5_000)

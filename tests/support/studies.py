@@ -62,7 +62,7 @@ def planned(name: str, strategy: str, **params: Any) -> dict[str, Any]:
 
 
 def dataset(rows: int = 60) -> Dataset:
-    return build_dataset("words", pool(seed=3, rows=rows), folds=5 if rows < 500 else None)
+    return build_dataset("words", pool(seed=3, rows=rows))
 
 
 def study(*strategies: str, **grid: object) -> Study:

@@ -17,8 +17,7 @@ from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL, make_task
 from choose.types import Dataset, Example, Fold, Task
 
-# Folds, and test rows of one where three can have so many: a slow fit then answers enough of them.
-FOLDS, LEAST_FOLDS, FOLD_ROWS = 5, 3, 100
+FOLDS = 5
 
 # From so many rows on, a part is held out instead of cross-validating; its share and its limit.
 HOLD_OUT_FROM = 5_000
@@ -87,8 +86,7 @@ def _divide(
         return split_by_test_file(rows, test, task)
     if folds is None and sum(e.labelled for e in rows) >= HOLD_OUT_FROM:
         return hold_out_part(rows, task)
-    whole = sum(row.labelled for row in rows) // FOLD_ROWS
-    return cross_fit(rows, task, folds or (whole if LEAST_FOLDS <= whole < FOLDS else FOLDS))
+    return cross_fit(rows, task, folds or FOLDS)
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:

@@ -57,8 +57,8 @@ SECONDS = 0.02
 def before_data(wishes: Wishes) -> BeforeData:
     """Estimate how many rows to label, for training and for showing a gain.
 
-    Every row is a test row once, predicted by a fit on the others: four fifths, or two thirds of
-    300 rows. So the rows to label are the larger of the test rows and 5/4 of the training rows.
+    Every row is a test row once, predicted by a fit on the other four fifths. So the rows to
+    label are the larger of the test rows and 5/4 of the training rows.
     """
     classes = wishes.classes or CLASSES
     test = [rows_needed(wishes.gain, d, POWER) for d in DISCORDANCES]

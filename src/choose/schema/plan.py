@@ -15,7 +15,7 @@ from choose.types import Candidate, Dataset, Trial
 DISCORDANCES = (0.1, 0.2, 0.3)
 USUAL = 0.2
 
-# Share of training rows in each of five folds; the others are test rows. 300 to 499 have fewer.
+# Share of training rows in each of five folds; the others are test rows.
 TRAINING_SHARE = 0.8
 
 

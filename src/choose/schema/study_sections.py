@@ -63,7 +63,7 @@ class DataSection(Settings):
         "one with a usual name, else the places of the answer's text."
     )
     folds: int | None = option(
-        "Number of folds without a test file: 5, or 3 or 4 of 300 to 499 rows.", ge=2, le=20
+        "Number of cross-validation folds where there is no test file.", ge=2, le=20
     )
 
     @property
