@@ -67,7 +67,6 @@ class DecodingCache:
     places: Any = None
     _biases: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
-    @torch.inference_mode()
     def add(self, before: Past | None, past: Past, start: int, stop: int) -> None:
         """Put a prompt into the next slot: `before`, then columns `start` to `stop` of `past`.
 
@@ -83,7 +82,6 @@ class DecodingCache:
             self.lengths[-1] = new.shape[2]
             self.in_use(layer)[:, -1, :, : new.shape[2]] = new
 
-    @torch.inference_mode()
     def remove(self, slot: int) -> None:
         """Free a slot: the last answer under way moves into it."""
         last = len(self.lengths) - 1
@@ -120,9 +118,11 @@ class DecodingCache:
 
     def in_use(self, layer: int) -> torch.Tensor:
         """Return (2, n, key heads, columns, width): the slots in use, without gaps between them."""
-        more = self.columns - self.own[layer].shape[3]
-        if more:
-            self.own[layer] = torch.nn.functional.pad(self.own[layer], (0, 0, 0, more))
+        own, kept = self.own[layer], min(self.columns, self.own[layer].shape[3])
+        if self.columns != own.shape[3]:
+            with torch.inference_mode(False):  # it changes outside of this mode, too
+                self.own[layer] = own.new_zeros(*own.shape[:3], self.columns, own.shape[4])
+            self.own[layer][..., :kept, :] = own[..., :kept, :]
         return self.own[layer][:, : len(self.lengths)]
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
