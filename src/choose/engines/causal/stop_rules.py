@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -264,9 +265,13 @@ class Answer:
         """Return the most tokens of the prompt with the answer."""
         return self.length + self.rule.limit
 
+    @cached_property
+    def _prompt(self) -> Counts:
+        return np.fromiter(chain(*self.parts), dtype=np.int64)
+
     def guess(self, count: int) -> list[int]:
         """Return so many tokens that followed the last ones where these were before, if any."""
-        text = np.fromiter(chain(*self.parts, self.tokens), dtype=np.int64)
+        text = np.concatenate([self._prompt, np.array(self.tokens, dtype=np.int64)])
         if len(text) <= ALIKE:
             return []
         copies = (sliding_window_view(text[:-1], ALIKE) == text[-ALIKE:]).all(axis=1).nonzero()[0]
