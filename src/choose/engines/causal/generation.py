@@ -92,7 +92,7 @@ class DecodingCache:
         self.lengths.pop()
 
     def logits(self, model: Any, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return (n, k, vocabulary) logits after k new tokens of each answer, not yet in `lengths`."""
+        """Return (n, k, vocabulary) logits after k new tokens of n answers, beyond `lengths`."""
         new, device = torch.tensor(tokens, device=model.device), model.device
         self.places = torch.tensor(self.lengths, device=device)[:, None]
         self.places = self.places + torch.arange(new.shape[1], device=device)
