@@ -197,11 +197,11 @@ def written(texts: Sequence[str], cut: Sequence[bool]) -> Written:
     )
 
 
-def tuned(base, targets="all", dropout=0.0, classes=3):
+def tuned(base, targets="all", dropout=0.0, classes=3, share=1.0):
     """Return an adapter that already does something, so that every gradient is there."""
     import torch
 
-    spec = AdapterSpec(4, targets, dropout)
+    spec = AdapterSpec(4, targets, dropout, share)
     with seeded(5, "cpu"):
         writes = base.lm is not None
         found = (

@@ -344,7 +344,10 @@ class Loop:
         going = [s for s in self.states.values() if s.name in chances.candidates and not s.out]
         best: dict[Family, State] = {}
         first = len(self.pools.dataset.folds[0].questions)
-        for state in sorted(going, key=lambda s: -chances.candidates[s.name]):
+        likely = {
+            s.name: (chances.candidates[s.name], chances.scores.get(s.name, 0)) for s in going
+        }
+        for state in sorted(going, key=lambda s: likely[s.name], reverse=True):
             best.setdefault(state.family, state)
         for state in [s for s in self.states.values() if s.slow and s.last and not s.out]:
             rows, chance = state.rows, chances.candidates.get(state.name, 0.0)

@@ -1,7 +1,7 @@
 """Requests: jobs go to an executor while they fit the budget, and what comes of them is stored."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -182,7 +182,7 @@ class Requests:
             if half := len(jobs) // 2:
                 waiting += [jobs[:half], jobs[half:]]
             else:
-                self._leave_out(state, jobs, needed)
+                waiting += self._leave_out(state, jobs, needed)
             return
         others, first = dict[State, float](), not round.number
         for rest in waiting:
@@ -218,8 +218,10 @@ class Requests:
             return {}
         return first.shortened
 
-    def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> None:
-        """Record jobs that would not end in time; their candidate keeps its last fit."""
+    def _leave_out(
+        self, state: State, jobs: Sequence[Job], needed: Needed
+    ) -> Iterator[Sequence[Job]]:
+        """Record jobs that would not end in time; their candidate answers by its last fit."""
         paid = self.budget.pays(needed.dollars)
         self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", jobs)
         last, fit, size = state.last.get(0), max(needed.fits), jobs[0].trial.train_size
@@ -229,6 +231,8 @@ class Requests:
         if paid and fit >= 1 and size > last.trial.train_size:
             keeps = state.learned
             self.summary.leave(state.name, "too-long", seconds=fit, learns=size, keeps=keeps)
+        if paid and fit and not jobs[0].trial.fold:
+            yield [replace(last, ask=max(jobs[0].ask, last.ask))]
 
     def _take(self, round: Round, result: GroupResult) -> Sequence[Job]:
         """Store what came of a request; return jobs that go on after the first verdict."""

@@ -67,23 +67,25 @@ def run_part(rows: list[list[int]], matrices: Any, dropout: float, seeds: Any) -
     return RunPart(None, matrices, dropout, False, rows, none, every, seeds)
 
 
-@pytest.mark.parametrize("long", [LONG, 4])
+@pytest.mark.parametrize(("long", "share"), [(LONG, 1.0), (4, 1.0), (LONG, 0.5)])
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("kind", [*DECODERS, *ENCODERS])
-def test_gradients_are_those_of_autograd(kind, first, targets, long, monkeypatch):
+def test_gradients_are_those_of_autograd(kind, first, targets, long, share, monkeypatch):
     """Of texts with and without neighbours of their length, and of one longer than a part.
 
-    Where rows are long, some positions are computed at a time, and again in backward.
+    Where rows are long, some positions are computed at a time, and again in backward. Layers below
+    the adapted ones are read only.
     """
     monkeypatch.setattr(attention, "LONG", long)
     monkeypatch.setattr(attention, "POSITIONS", 64 if long == LONG else 3)
     base, lengths = small(kind, first), [9, 1, 4, 250 if long == LONG else 40, 9, 2]
-    expected = autograd_gradients(run_of(tuned(base, targets), lengths))
-    found = fused_gradients(run_of(tuned(base, targets), lengths))
+    expected = autograd_gradients(run_of(tuned(base, targets, share=share), lengths))
+    found = fused_gradients(run_of(tuned(base, targets, share=share), lengths))
     monkeypatch.setattr(engine, "needs_recomputing", lambda *_: True)
-    again = fused_gradients(run_of(tuned(base, targets), lengths))
+    again = fused_gradients(run_of(tuned(base, targets, share=share), lengths))
     assert found.keys() == expected.keys()
+    assert share == 1 or not any("layer.0." in name or "layers.0." in name for name in found)
     for name, grad in expected.items():
         assert torch.equal(again[name], found[name])
         torch.testing.assert_close(found[name], grad, rtol=1e-3, atol=1e-6)

@@ -82,8 +82,8 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     batch = ragged_batch(rows, "cpu")
     stream = decoder.embed(batch)
     adapted = _adapters_of(decoder, [part])
-    _, (_, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
-    held = [*tensors(kept), *_dropout_masks(decoder, part).values()]
+    _, (*_, entered, kept) = decoder.forward(stream, decoder.layout(batch), adapted)
+    held = [*tensors([entered, kept]), *_dropout_masks(decoder, part).values()]
     whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
     saved = sum(whole.values())
     # Weights count for all rows, since shorter ones of the same batch may keep them.

@@ -156,11 +156,12 @@ Targets = Literal["attention", "all"]
 
 @dataclass(frozen=True, slots=True)
 class AdapterSpec:
-    """An adapter's size, and which linear layers get one."""
+    """An adapter's size, and which linear layers get one: those of the last `share` of layers."""
 
     rank: int
     targets: Targets
     dropout: float
+    share: float = 1.0
 
 
 def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
@@ -173,8 +174,11 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
 
     whole = base.model if base.lm is None else base.lm
     inner = next(path for path, module in whole.named_modules() if module is base.model)
-    # What reads images stays as it is.
+    # What reads images stays as it is, and so do the first layers.
     outside = [rf"(?!{re.escape(inner)}\.).*"] if inner.count(".") else []
+    count = base.model.config.get_text_config().num_hidden_layers
+    if below := count - max(1, round(spec.share * count)):
+        outside.append(rf"\D*\b({'|'.join(map(str, range(below)))})\..*")
     config = LoraConfig(
         task_type=None if base.lm is None else TaskType.CAUSAL_LM,
         r=spec.rank,

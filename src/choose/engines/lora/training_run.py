@@ -190,7 +190,7 @@ class TrainingRun(ABC):
     @property
     def rows_read(self) -> int:
         """Return how many rows of the pool it has trained on, or validated on, so far."""
-        return len({*self._read}) + len(self.validation_indices)
+        return len({*self._read}) + (len(self.validation_indices) if self._best else 0)
 
     def apply_gradients(self) -> None:
         """Update the parameters from their gradients, and decide whether to go on.
@@ -210,7 +210,9 @@ class TrainingRun(ABC):
         self._learning_rates.step()
         self.step += 1
         self.finished = self.step == self.schedule.steps
-        if self.validation_indices and (self.finished or self.step % self._steps_per_epoch == 0):
+        # A training that time ended within its first pass has nothing to choose between.
+        ends = self.finished and self._best is not None
+        if self.validation_indices and (ends or self.step % self._steps_per_epoch == 0):
             loss = self.validation_loss()
             if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
                 self.finished = True
@@ -222,7 +224,7 @@ class TrainingRun(ABC):
         schedule, learning = self.schedule, self.model.learning
         assert learning is not None
         checked = "no early stopping"
-        if self.validation_indices:
+        if self._best:
             stopped = self.step < schedule.steps
             end = f"stopped after {self.step}" if stopped else "taken to the end"
             checked = f"checked on {len(self.validation_indices)} rows, {end}"

@@ -301,7 +301,7 @@ class LocalWriter(LocalPrompts):
         for outputs in (free.outputs, guided.outputs):
             pairs = zip(outputs, examples, strict=True)
             means.append(np.mean([self.task.score(o, e.targets)[metric] for o, e in pairs]))
-        if means[1] > means[0]:
+        if means[1] >= means[0]:  # every record is valid then
             skeleton.choose_thresholds(self.task, filled, targets)
             self.skeleton = skeleton
         way = "filled into given keys" if self.skeleton else "written as a whole"

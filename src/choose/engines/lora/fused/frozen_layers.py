@@ -106,15 +106,24 @@ class PackedLayers(ABC):
         """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
         `hidden` is the float32 stream that enters the first of the layers, and is overwritten. If
-        it `keeps` only this of each layer ("stream"), `backward` computes the rest again.
+        it `keeps` only this of each layer ("stream"), `backward` computes the rest again. Of layers
+        below the first that has adapters nothing is kept.
         """
         adapters = {name: [run[name] for run in runs if name in run] for name in PRODUCTS}
-        stream, *saved = _compiled(layers_forward)(hidden, self.layers, layout, adapters, keeps)
-        return stream, (adapters, *saved)
+        counts = [len(one.a) for some in adapters.values() for one in some]
+        below = len(self.layers) - max(counts, default=len(self.layers))
+        if below:
+            whole, none = layout._replace(ends={}), dict[str, Any]().fromkeys(PRODUCTS, [])
+            hidden, *_ = _compiled(layers_forward)(
+                hidden, self.layers[:below], whole, none, "nothing"
+            )
+        upper = self.layers[below:]
+        stream, *saved = _compiled(layers_forward)(hidden, upper, layout, adapters, keeps)
+        return stream, (upper, layout, adapters, *saved)
 
-    def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
+    def backward(self, gradient: torch.Tensor, saved: Any) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
-        _compiled(layers_backward)(gradient, self.layers, layout, *saved)
+        _compiled(layers_backward)(gradient, *saved)
 
 
 class Decoder(PackedLayers):

@@ -124,8 +124,8 @@ ADAPTER_NAME = "default"
 class LoraMatrices(NamedTuple):
     """The LoRA matrices of one product in every layer, as its frozen matrix reads and writes.
 
-    `a` is (layers, ranks, inputs), with the ranks of one linear after the other; `b` is (layers,
-    outputs, ranks), zero where outputs and ranks are of different linears.
+    `a` is (adapted layers, ranks, inputs), with the ranks of one linear after the other; `b` is
+    (adapted layers, outputs, ranks), zero where outputs and ranks are of different linears.
     """
 
     a: torch.Tensor
@@ -151,20 +151,23 @@ class RunAdapters(NamedTuple):
 class FlatAdapters:
     """The adapters of one PEFT model, laid out for the layers of its base.
 
-    `flat` is the one parameter that the optimiser updates: PEFT's matrices are views of it, unless
-    it is a `copy`.
+    Attributes:
+        flat: the one parameter that the optimiser updates: PEFT's matrices are views of it, unless
+            it is a `copy`.
+        layers: the last layers, which have adapters.
     """
 
     def __init__(self, adapter: Any, decoder: "PackedLayers", copy: bool = False) -> None:
         self.decoder = decoder
-        self._layers = layers_of(adapter.get_base_model().base_model)
-        self._paths = _adapted_paths(self._layers[0])
+        every = layers_of(adapter.get_base_model().base_model)
+        self.layers = [layer for layer in every if _adapted_paths(layer)]
+        self._paths = _adapted_paths(self.layers[0])
         self._weights = [
             weight
             for paths in self._paths.values()
             for weight in (
-                *(_matrix(layer, path, "A") for layer in self._layers for path in paths),
-                *(_matrix(layer, path, "B") for path in paths for layer in self._layers),
+                *(_matrix(layer, path, "A") for layer in self.layers for path in paths),
+                *(_matrix(layer, path, "B") for path in paths for layer in self.layers),
             )
         ]
         self.flat = torch.nn.Parameter(torch.cat([w.detach().flatten() for w in self._weights]))
@@ -181,12 +184,12 @@ class FlatAdapters:
             start += weight.numel()
 
     def _scaled(self, path: str, outputs: Outputs) -> Outputs:
-        by = float(self._layers[0].get_submodule(path).scaling[ADAPTER_NAME])
+        by = float(self.layers[0].get_submodule(path).scaling[ADAPTER_NAME])
         return outputs._replace(factor=by * outputs.factor)
 
     def _stacked(self, flat: torch.Tensor) -> dict[str, list[torch.Tensor]]:
         """Return views of a flat vector by product: A of all its linears, and B of each."""
-        stacked, start, layers = {}, 0, len(self._layers)
+        stacked, start, layers = {}, 0, len(self.layers)
 
         def view(*shape: int) -> torch.Tensor:
             nonlocal start
@@ -194,14 +197,14 @@ class FlatAdapters:
             return flat[start - math.prod(shape) : start].view(shape)
 
         for name, paths in self._paths.items():
-            shapes = [_matrix(self._layers[0], path, "B").shape for path in paths]
+            shapes = [_matrix(self.layers[0], path, "B").shape for path in paths]
             a = view(layers, sum(rank for _, rank in shapes), self.decoder.shape(name)[0])
             stacked[name] = [a, *(view(layers, *shape) for shape in shapes)]
         return stacked
 
     @property
     def dropout(self) -> float:
-        module = self._layers[0].get_submodule(next(iter(self._paths.values()))[0])
+        module = self.layers[0].get_submodule(next(iter(self._paths.values()))[0])
         return float(getattr(module.lora_dropout[ADAPTER_NAME], "p", 0.0))
 
     @property

@@ -346,13 +346,15 @@ def forward_backward(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[Ru
         # The last layer ends with what is read, if this is little: new numbers need new kernels.
         bare = all(part.matrices.keys() <= {"qkv"} for part in parts)
         if short := bare and 2 * len(every) < len(batch.ids):
-            layout.ends[len(decoder.layers) - 1] = every
+            layout.ends[max(len(own.a) for part in parts for own in part.matrices.values()) - 1] = (
+                every
+            )
         stream, saved = decoder.forward(decoder.embed(batch), layout, runs, keeps)
         read = stream if short else stream.index_select(0, every)
         to_stream, heads = _head_gradients(decoder, places, read, parts)
         if not short:
             to_stream = torch.zeros_like(stream).index_add_(0, every, to_stream)
-        decoder.backward(to_stream, layout, saved)
+        decoder.backward(to_stream, saved)
     return [RunGradients(run, head) for run, head in zip(runs, heads, strict=True)]
 
 
@@ -385,8 +387,8 @@ def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tens
         tokens = sum(map(len, part.rows[start : start + rows]))
         start += rows
         generator = np.random.SFC64(np.random.SeedSequence(seed))
-        for name in part.matrices:
-            shape = len(decoder.layers), tokens, decoder.shape(name)[0]
+        for name, own in part.matrices.items():
+            shape = len(own.a), tokens, decoder.shape(name)[0]
             size = math.prod(shape)
             random = generator.random_raw(-(-size // 4)).view(np.int16)[:size]
             keep = random >= round(65536 * part.dropout) - 32768
@@ -454,7 +456,7 @@ def token_bytes(adapters: FlatAdapters, longest: int) -> int:
     # Of adapters their inputs, masks and masked inputs with dropout, and what A makes of them.
     copies = 2 if adapters.dropout else 1
     saved = sum(copies * layers.shape(name)[0] + n for name, n in adapters.ranks.items())
-    return len(layers.layers) * (layers.saved_bytes(longest) + layers.dtype.itemsize * saved)
+    return len(adapters.layers) * (layers.saved_bytes(longest) + layers.dtype.itemsize * saved)
 
 
 def group_into_passes(
