@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 # Learning rates of a classification head with its adapter, and of an adapter that writes.
 RATE, WRITING_RATE = 1e-3, 2e-3
 
+# Rows of texts from which on the last half of the layers learns. After 400 dialogues chrf is .19,
+# and .18 with all layers in 1.7 times the time; after 100, texts of half of them did not end.
+MANY_TEXTS = 400
+
 # The threshold that is best for F1 is half of the F1 reached (Lipton, Elkan and Naryanaswamy 2014);
 # pools without validation rows take that of an F1 of 0.8.
 USUAL_THRESHOLD = 0.4
@@ -134,8 +138,8 @@ class Lora(HeadTuning):
 
     `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
     query and value projections ("attention") or every linear layer ("all", the default of `compare`
-    where answers are written), in the last `layers` of the model: a share, by default half for
-    texts, which take 0.6 of the time of a pass over all.
+    where answers are written), in the last `layers` of the model: a share, by default half where
+    texts are learnt from many rows, else 1.
     """
 
     title: ClassVar[str] = "LoRA fine-tuning"
@@ -145,8 +149,10 @@ class Lora(HeadTuning):
     revision: ClassVar[int] = 12
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{kind: {"base": DEFAULT_ENCODER} for kind in kinds[:2]},
-        **{kind: {"targets": "all", "dropout": 0.0} for kind in kinds[2:]},
-        "writing": {"targets": "all", "dropout": 0.0, "layers": 0.5},
+        **{kind: {"targets": "all"} for kind in kinds[2:]},
+        # Of orders 58 and 60 % are right after one pass without dropout, 56 and 59 % with it.
+        "extraction": {"targets": "all", "dropout": 0.0},
+        "writing": {"targets": "all", "dropout": 0.0},
     }
     # Passes over a pool, and rows from which on early stopping is decided; None: what suits lora.
     writing_epochs: ClassVar[float | None] = None
@@ -166,7 +172,7 @@ class Lora(HeadTuning):
     base: str = DEFAULT_LM
     rank: int = 16
     targets: Literal["attention", "all"] = "attention"
-    layers: float = 1.0
+    layers: float | None = None
     dropout: float = 0.05
     learning_rate: float | None = None
     epochs: float | None = None
@@ -223,7 +229,7 @@ class Lora(HeadTuning):
         groups: dict[Any, list[TrainingRun]] = {}
         for strategy, one in zip(strategies, runs, strict=True):
             if one is not None:
-                groups.setdefault((id(one.model.base), strategy.layers), []).append(one)
+                groups.setdefault((id(one.model.base), strategy._share), []).append(one)
         for group in groups.values():
             train_together(group)
         for strategy, run in zip(strategies, runs, strict=True):
@@ -249,6 +255,8 @@ class Lora(HeadTuning):
 
         self.labels, self.choices = labels_and_choices(task)
         self._writer: AnswerWriter | None = None
+        many = task.kind == "writing" and len(examples) >= MANY_TEXTS
+        self._share = self.layers or (0.5 if many else 1.0)
         if not (self.labels or self.choices):
             model = self._untrained(writes=True)
             self._writer = AnswerWriter(model, task, self.base, self._limit)
@@ -276,7 +284,7 @@ class Lora(HeadTuning):
             )
         base = load_base(self.base, writes)
         self._limit = min(self.max_tokens * (TEXT_FACTOR if writes else 1), base.max_tokens)
-        spec = AdapterSpec(self.rank, self.targets, self.dropout, self.layers)
+        spec = AdapterSpec(self.rank, self.targets, self.dropout, self._share)
         with seeded(self.seed, base.device):
             self._model = (
                 untrained_answers(base, spec, self.base)
@@ -306,7 +314,7 @@ class Lora(HeadTuning):
     def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         if self._writer is None:
             return self._head_state()
-        return {**self._writer.facts(), "notes": self._notes}, {}
+        return {**self._writer.facts(), "notes": self._notes, "layers": self._share}, {}
 
     def load(self, folder: Path) -> None:
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
@@ -316,6 +324,7 @@ class Lora(HeadTuning):
 
         facts, arrays = read_fitted(folder, self)
         self._notes, writes = list(facts["notes"]), "task" in facts
+        self._share = float(facts["layers"]) if writes else self.layers or 1.0
         self.labels, self.choices = (tuple(facts.get(n, ())) for n in ("labels", "choices"))
         model = self._untrained(writes)
         wanted = get_peft_model_state_dict(model.adapter, save_embedding_layers=False)

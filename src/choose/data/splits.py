@@ -17,7 +17,8 @@ from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL, make_task
 from choose.types import Dataset, Example, Fold, Task
 
-FOLDS = 5
+# One fold fewer where only then each has so many test rows, which one fit then answers.
+FOLDS, TESTED = 5, 100
 
 # From so many rows on, a part is held out instead of cross-validating; its share and its limit.
 HOLD_OUT_FROM = 5_000
@@ -84,9 +85,11 @@ def _divide(
         )
     if test is not None:
         return split_by_test_file(rows, test, task)
-    if folds is None and sum(e.labelled for e in rows) >= HOLD_OUT_FROM:
+    labelled = sum(e.labelled for e in rows)
+    if folds is None and labelled >= HOLD_OUT_FROM:
         return hold_out_part(rows, task)
-    return cross_fit(rows, task, folds or FOLDS)
+    fewer = labelled // FOLDS < TESTED <= labelled // (FOLDS - 1)
+    return cross_fit(rows, task, folds or FOLDS - fewer)
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:

@@ -204,7 +204,9 @@ class Loop:
             elif last is None or not (state.held or state.behind or self._waits(state, last, job)):
                 yield from [job] if others else self._with_later_folds(state, job)
             elif job.trial.fold == 0:
-                yield replace(last, ask=max(job.ask, last.ask))
+                # Its first rows in one go, which take less time for each.
+                first = min(FIRST_ROWS, len(self.pools.dataset.folds[0].questions))
+                yield replace(last, ask=max(job.ask, last.ask, first * state.slow))
 
     def _waits(self, state: State, last: Job, job: Job) -> bool:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits.
