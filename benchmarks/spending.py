@@ -274,7 +274,9 @@ class World:
     def by_rounds(self) -> tuple[Told, Chances]:
         """Play the loop of rounds; return what was told, and the last chances."""
         told, ids = Told(), self.evidence.items.ids
-        pools: Any = SimpleNamespace(dataset=SimpleNamespace(folds=(Fold(pool=(), questions=ids),)))
+        # Each answer has its own seconds, as where labels are scored.
+        task, folds = SimpleNamespace(labels=("any",)), (Fold(pool=(), questions=ids),)
+        pools: Any = SimpleNamespace(dataset=SimpleNamespace(task=task, folds=folds))
         watch: Any = SimpleNamespace(
             job=lambda *_: None, standing=lambda standing: self._tell(told, standing)
         )

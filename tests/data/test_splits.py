@@ -107,6 +107,13 @@ def test_a_template_that_chains_most_rows_does_not_stop_the_study() -> None:
     assert len(dataset.folds) == 5
 
 
+@pytest.mark.parametrize(("count", "folds"), [(399, 5), (400, 4), (499, 4), (500, 5)])
+def test_one_fit_answers_100_rows_where_four_folds_can(count: int, folds: int) -> None:
+    rows = [row(i, f"l{i % 2}", f"text {i} {i * i}") for i in range(count)]
+    assert len(build_dataset("apart", rows).folds) == folds
+    assert len(build_dataset("apart", rows, folds=5).folds) == 5
+
+
 def test_from_5000_rows_on_a_stratified_part_is_held_out() -> None:
     dataset = build_dataset("big", many(5_000, 4))
     [fold] = dataset.folds

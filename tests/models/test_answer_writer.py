@@ -129,6 +129,19 @@ def test_saved_and_loaded_it_answers_the_same(fitted: Any, base: str, tmp_path: 
             again.load(tmp_path / "kept")
 
 
+def test_texts_from_many_rows_are_learnt_by_the_last_layers(base, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("choose_strategies.lora.MANY_TEXTS", 8)
+    strategy = lora(base, epochs=1)
+    for count, layers in ((7, {"0", "1"}), (8, {"1"})):
+        strategy.fit(Writing(), rows(count))
+        names = [n for n, p in strategy._model.adapter.named_parameters() if p.requires_grad]
+        assert {name.split(".layers.")[1][0] for name in names} == layers
+    strategy.save(tmp_path / "kept")
+    again = build("lora", seed=9, base=base)
+    again.load(tmp_path / "kept")
+    assert again.predict(asked(rows())).outputs == strategy.predict(asked(rows())).outputs
+
+
 def test_answers_that_are_cut_or_malformed_are_no_answers(fitted: Any) -> None:
     from dataclasses import replace
 

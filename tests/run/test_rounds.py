@@ -141,6 +141,28 @@ def test_it_stays_the_same_one_whoever_is_named_first_among_equals(tmp_path, mon
     assert {size for _, size in one.rows("steady") | one.rows("sluggish")} == {250}, "no new fit"
 
 
+@pytest.mark.parametrize("better", ["steady", "sluggish"])
+def test_of_equal_ones_the_better_so_far_answers_the_first_rows(tmp_path, better) -> None:
+    one = Set(tmp_path, "tfidf", "steady", "sluggish")
+    alike = {"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}
+    one.run(judged=only(alike, scores={"steady": 0.1, "sluggish": 0.1, better: 0.4}))
+    assert {n: max(one.rows(n).values()) for n in ("steady", "sluggish")}[better] >= 100
+    assert sum(max(one.rows(n).values()) > 25 for n in ("steady", "sluggish")) == 1
+
+
+def test_texts_of_the_first_rows_are_written_at_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "SHORT_FIT", 0.0)
+    one = Set(tmp_path, "tfidf", "steady", "sluggish")
+    executor, texts = LocalExecutor(Worker(one.pools)), replace(one.data.task, labels=(), names=())
+    one.pools = Pools(replace(one.data, task=texts))
+    alike = {"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}
+    one.run(judged=only(alike), executor=executor)
+    slow = [
+        j for j, run in one.seen.jobs if run is None and j.trial.strategy in ("steady", "sluggish")
+    ]
+    assert [job.ask for job in slow] == [25, 25, 100]
+
+
 def test_the_run_stops_where_what_is_left_changes_no_word(tmp_path) -> None:
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
     chances = {"tfidf": 0.5, "majority": 0.0, "steady": 0.5, "sluggish": 0.5}

@@ -204,9 +204,10 @@ class Loop:
             elif last is None or not (state.held or state.behind or self._waits(state, last, job)):
                 yield from [job] if others else self._with_later_folds(state, job)
             elif job.trial.fold == 0:
-                # Its first rows in one go, which take less time for each.
-                first = min(FIRST_ROWS, len(self.pools.dataset.folds[0].questions))
-                yield replace(last, ask=max(job.ask, last.ask, first * state.slow))
+                # Texts are written in less time each where all of the first rows are asked at once.
+                once = state.slow and not self.pools.dataset.task.labels
+                first = min(FIRST_ROWS, len(self.pools.dataset.folds[0].questions)) if once else 0
+                yield replace(last, ask=max(job.ask, last.ask, first))
 
     def _waits(self, state: State, last: Job, job: Job) -> bool:
         """Return whether a slow candidate keeps its last fit, as a later one on more rows fits.
