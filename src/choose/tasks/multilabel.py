@@ -23,7 +23,7 @@ from choose.schema.study_sections import TaskSection
 from choose.tasks.base import Draw, check_differ
 from choose.tasks.labels import SEPARATORS, check_numbers, label_order, named_labels
 from choose.tasks.metrics import metrics_of
-from choose.tasks.value_parsing import scalar_text, type_name
+from choose.tasks.value_parsing import json_in, scalar_text, type_name
 from choose.types import Example, Status, Task
 
 # Cells hold several labels only if so large a share of them is split by a separator, into parts
@@ -243,10 +243,7 @@ def read_set(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: saying what is wrong.
     """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
+    found = json_in(text, "[")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise ValueError("it is no JSON list of labels")
     if len(set(found)) < len(found):
@@ -265,10 +262,7 @@ def names_of(task: Multilabel, target: str) -> list[str]:
 
 def judged_set(task: Multilabel, answer: str) -> tuple[str | None, Status]:
     """Return the set that a JSON list of labels or names makes; nothing is repaired."""
-    try:
-        found = json.loads(answer)
-    except (ValueError, RecursionError):
-        return None, "malformed"
+    found = json_in(answer, "[", "{")
     if isinstance(found, dict) and found.keys() == {"labels"}:
         found = found["labels"]
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
