@@ -92,11 +92,7 @@ def prepared(model: Any, make: Callable[[Any], Forwards]) -> Forwards:
 
 def state_of_weights(model: Any) -> tuple[Any, ...]:
     """Return what differs once weights were exchanged, or changed where they are."""
-    return tuple((p.data_ptr(), _version(p)) for p in model.parameters())
-
-
-def _version(parameter: torch.Tensor) -> int:
-    return 0 if parameter.is_inference() else parameter._version
+    return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())
 
 
 def _linears(model: Any) -> list[Any]:

@@ -127,10 +127,8 @@ def weekday_of(word: str) -> int | None:
     """Return the day of the week, Monday 0, that a word, perhaps shortened, names."""
     if len(word) < 3:
         return None
-    found = (
-        n for n, name in enumerate(_DAYS) if name.startswith(word.rstrip(".").removesuffix("s"))
-    )
-    return next(found, None)
+    short = word.rstrip(".").removesuffix("s")
+    return next((n for n, name in enumerate(_DAYS) if name.startswith(short)), None)
 
 
 # Words of a text that are read; others hold no value.
