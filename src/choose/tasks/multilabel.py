@@ -4,8 +4,6 @@ Targets and answers are texts: a JSON list of different labels in alphabetical o
 sets are equal texts.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -149,20 +147,6 @@ def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
         )
 
 
-def multilabel_from(
-    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
-) -> Multilabel:
-    """Return the task of the labels of all rows; raise StudyError as `labels.task_from`."""
-    found = {label for e in (*pool, *test) for label in read_set(e.target)}
-    choices = tuple(sorted(found, key=label_order))
-    return Multilabel(
-        choices=choices,
-        choice_names=named_labels(choices, section),
-        descriptions=dict(section.descriptions),
-        instruction=section.instruction,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Multilabel(Task):
     """The labels that a set may hold, in a fixed order, with readable names and descriptions.
@@ -220,6 +204,20 @@ class Multilabel(Task):
 
     def classes(self, target: str) -> tuple[str, ...]:
         return read_set(target)
+
+
+def multilabel_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Multilabel:
+    """Return the task of the labels of all rows; raise StudyError as `labels.task_from`."""
+    found = {label for e in (*pool, *test) for label in read_set(e.target)}
+    choices = tuple(sorted(found, key=label_order))
+    return Multilabel(
+        choices=choices,
+        choice_names=named_labels(choices, section),
+        descriptions=dict(section.descriptions),
+        instruction=section.instruction,
+    )
 
 
 @lru_cache(maxsize=64)
