@@ -526,7 +526,7 @@ class Retriever:
         return {"encoder": self.encoder, "rows": row_facts(self.examples)}, {"vectors": vectors}
 
     @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Retriever:
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         """Rebuild the index from what `state` returned, without embedding."""
         vectors = np.ascontiguousarray(arrays["vectors"], np.float32)
         return cls(str(facts["encoder"]), rows_from(facts["rows"]), vectors)
