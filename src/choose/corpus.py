@@ -1,13 +1,11 @@
 """Documents, the passages that they are cut into, and the spans that hold an answer."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice, takewhile
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from choose.files import digest_rows
 
@@ -45,7 +43,7 @@ class Span(NamedTuple):
         """Return the span as a text that `span_of` reads again."""
         return f"{self.document}:{self.start}-{self.end}"
 
-    def overlaps(self, other: Span) -> bool:
+    def overlaps(self, other: Self) -> bool:
         same = self.document == other.document
         return same and self.start < other.end and other.start < self.end
 
@@ -112,7 +110,7 @@ class Passage:
         """Return what is indexed and read: the title, if any, and the text."""
         return f"{self.title}: {self.text}" if self.title else self.text
 
-    def shortened(self, text: str) -> Passage:
+    def shortened(self, text: str) -> Self:
         """Return its beginning, as a model reads it: with fewer blanks than the document."""
         marks = islice(re.finditer(r"\S", self.text), len("".join(text.split())))
         end = self.span.start + max((mark.end() for mark in marks), default=0)

@@ -101,14 +101,11 @@ def quoted_list(names: Sequence[str], limit: int = 12) -> str:
 
 def rows_named(rows: Iterable[object], limit: int = 3) -> str:
     """Name a few rows in words: ``row 4``, ``rows 4 and 9`` or ``rows 4, 9, 12 and 31 more``."""
-    all_rows = [_plain(row) for row in dict.fromkeys(map(str, rows))]
+    ids = dict.fromkeys(map(str, rows))
+    all_rows = [id if id.isprintable() and len(id) <= 40 else quoted(id) for id in ids]
     shown, more = all_rows[:limit], len(all_rows) - limit
     if more > 0:
         return f"rows {', '.join(shown)} and {more:,} more"
     if len(shown) < 2:
         return f"row {shown[0]}" if shown else "no row"
     return f"rows {', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _plain(id: str) -> str:
-    return id if id.isprintable() and len(id) <= 40 else quoted(id)

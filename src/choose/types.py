@@ -1,11 +1,9 @@
 """Data types that all modules share: tasks, rows, answers, trials, runs, datasets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -273,7 +271,7 @@ class Answers:
         return len(self.outputs)
 
     @classmethod
-    def from_scores(cls, labels: Sequence[str], scores: Floats, **facts: Any) -> Answers:
+    def from_scores(cls, labels: Sequence[str], scores: Floats, **facts: Any) -> Self:
         """Return the best label of each row of (n, labels) log-probabilities."""
         outputs = tuple(labels[i] for i in (scores.argmax(axis=1) if len(scores) else ()))
         status: tuple[Status, ...] = tuple("ok" for _ in outputs)
@@ -367,7 +365,7 @@ class Run:
         size = self.trial.train_size
         return round(self.shortened.get(ROWS_READ, self.share_read * size))
 
-    def replaces(self, other: Run) -> bool:
+    def replaces(self, other: Self) -> bool:
         """Return whether it got as far as another run of its trial: rows read and answered."""
         rows = [len(run.asked.get(CLEAN, ())) for run in (self, other)]
         reached = rows[0] >= rows[1] and self.share_read >= other.share_read

@@ -342,9 +342,7 @@ class FieldTagger(TextBaseline):
         wanted = {}
         for name in sorted(names):
             values = [record.get(name) for record in records]
-            own = [
-                "" if value is None or isinstance(value, list) else str(value) for value in values
-            ]
+            own = ["" if v is None or isinstance(v, list) else str(v) for v in values]
             if 1 < len(set(own)) <= CLASSES:
                 wanted[name] = own
         if not wanted:

@@ -23,7 +23,7 @@ from choose.data.readers.labelled_file import LARGEST, checked_file, read_source
 from choose.errors import ChooseError, DataError
 from choose.formatting import plural
 from choose.outside_values import finite
-from choose.tasks.value_parsing import scalar_text
+from choose.tasks.value_parsing import json_in, scalar_text
 
 _RIGHT = ("gold", "gold_label", "gold_answer", "expected", "expected_output", "ground_truth")
 GOLD = (*_RIGHT, "truth", *LABEL, "reference", "answer", "answers")
@@ -346,9 +346,7 @@ def _lines(path: str) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
-            found = None
-            with suppress(ValueError, RecursionError):
-                found = json.loads(line)
+            found = json_in(line, "{")
             if not isinstance(found, dict):
                 raise DataError(
                     f"Line {number} of {path!r} is no JSON object: the file was cut off or edited. "

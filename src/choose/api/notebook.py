@@ -4,8 +4,6 @@ First its arguments, and errors that speak of keywords, not of flags; then what 
 tables of a decision, and pages of decisions, audits and plans.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext

@@ -113,8 +113,7 @@ def run(
     except Interrupted as stop:
         say(str(stop))
         raise typer.Exit(130) from None
-    decision, store = outcome.decision, outcome.store
-    show(decision, store, as_json=as_json, outputs=outputs or (), gates=gates)
+    show(outcome.decision, outcome.store, as_json=as_json, outputs=outputs or (), gates=gates)
 
 
 SAMPLES = ("tickets", "orders", "handbook")
@@ -194,5 +193,4 @@ def score(
     with LiveProgress(stderr()) as observer:
         outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
     gates.check([card.candidate for card in outcome.decision.scorecards])
-    decision, store = outcome.decision, outcome.store
-    show(decision, store, as_json=as_json, outputs=output or (), gates=gates)
+    show(outcome.decision, outcome.store, as_json=as_json, outputs=output or (), gates=gates)

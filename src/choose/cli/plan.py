@@ -155,7 +155,6 @@ def print_rounds(
     strategies: Sequence[str],
     as_json: bool,
 ) -> None:
-
     from choose.api.plan import plan_study, resolve
     from choose.cli.console import print_record, stdout, working
     from choose.report.terminal.plan_page import grid_page, sending_record

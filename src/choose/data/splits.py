@@ -150,16 +150,15 @@ def cross_fit(rows: Sequence[Example], task: Task, count: int) -> Division:
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
     targets = strata_of(task, rows)
-    ids = list(targets)
-    labelled = [e.id for e in rows if e.labelled]
-    known = set(labelled)
+    ids = set(targets)
+    known = {e.id for e in rows if e.labelled}
     dealt = folds_of(task, rows, clusters, count)
     parts = [part for part in dealt if not known.isdisjoint(part)]
     test_ids = [[id for id in part if id in known] for part in parts]
     outside = [set(part) for part in parts]
-    if len(labelled) < len(ids):  # a row without a label teaches in every fold that it is not near
+    if known < ids:  # a row without a label teaches in every fold that it is not near
         apart = ({e.id for e in disjoint_from(rows, part & known, clusters)} for part in outside)
-        outside = [set(ids) - own for own in apart]
+        outside = [ids - own for own in apart]
     return Division("cross-fit", rows, test_ids, outside, clusters, findings)
 
 

@@ -1,7 +1,5 @@
 """Predict texts with an exported model, and write the predictions as CSV or JSON Lines."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Self, TextIO
 
 import numpy as np
 import polars as pl
@@ -212,7 +210,7 @@ class Model:
         self.folder, self.manifest, self._strategy = folder, manifest, strategy
 
     @classmethod
-    def load(cls, folder: str | Path) -> Model:
+    def load(cls, folder: str | Path) -> Self:
         """Load a folder that `choose export` wrote.
 
         Raises:

@@ -1,7 +1,5 @@
 """Fit a candidate and write it to a folder, atomically, with its model card."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex
@@ -207,6 +205,15 @@ def select(store: Store, decision: Decision, name: str | None) -> Selection:
     return Selection(about=about, rows=rows, weights=own.weights, shortened=_shortened(store, fits))
 
 
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An export; `rows_inside` is the number of labelled texts found in its files."""
+
+    folder: Path
+    manifest: Manifest
+    rows_inside: int
+
+
 def export_candidate(
     store: Store, decision: Decision, folder: Path, *, candidate: str | None, router: bool
 ) -> Exported:
@@ -374,15 +381,6 @@ def _forms(text: str) -> tuple[bytes, ...]:
 
 # Rows to predict with the saved model before the export is complete.
 VERIFIED_ROWS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """An export; `rows_inside` is the number of labelled texts found in its files."""
-
-    folder: Path
-    manifest: Manifest
-    rows_inside: int
 
 
 def write_export(

@@ -12,12 +12,10 @@ from choose.judge.decision.trust_conditions import audit_with_gain, gates_of, ra
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.differing_rows import confusion_of, side_by_side
 from choose.judge.evidence import Evidence
-from choose.judge.goal import RULE, Rule
+from choose.judge.goal import Rule
 from choose.schema.candidate_scorecard import Scorecard
 from choose.schema.decision import DatasetRecord, Decision, Gate, Verdict
 from choose.schema.plan import LeftOut
-
-__all__ = ["RULE", "judge"]
 
 
 def judge(

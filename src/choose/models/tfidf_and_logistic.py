@@ -1,23 +1,20 @@
 """TF-IDF features, logistic regressions of labels and of sets of labels, and the choice of C."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import strata_of, stratified_sample
 from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.tasks.multilabel import Multilabel, read_set, set_text
-from choose.types import Answers, Counts, Example, Floats, Task
+from choose.types import Answers, Bools, Counts, Example, Floats, Task
 
 # The probability of a label that the pool lacks, since 0 has no logarithm.
 FLOOR = 1e-9
@@ -75,7 +72,7 @@ class TfidfFeatures:
         return {"terms": terms}, {f"idf {name}": one.idf_ for name, one in fitted.items()}
 
     @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> TfidfFeatures:
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
 
@@ -228,8 +225,6 @@ def _logits(features: Any, weights: Floats) -> Floats:
     return np.asarray(features @ weights[:, :-1].T) + weights[:, -1]
 
 
-Members = npt.NDArray[np.bool_]
-
 # Parts of a pool, each of which is held out in turn where thresholds or C are chosen.
 PARTS = 3
 
@@ -246,7 +241,7 @@ EDGE = 1e-6
 CERTAIN = 10.0
 
 
-def members_of(choices: Sequence[str], targets: Sequence[str]) -> Members:
+def members_of(choices: Sequence[str], targets: Sequence[str]) -> Bools:
     """Return (n, labels) which labels each set holds."""
     place = {label: number for number, label in enumerate(choices)}
     found = np.zeros((len(targets), len(choices)), dtype=np.bool_)
@@ -256,7 +251,7 @@ def members_of(choices: Sequence[str], targets: Sequence[str]) -> Members:
 
 
 def set_answers(
-    choices: Sequence[str], chosen: Members, chances: Floats | None = None, **facts: Any
+    choices: Sequence[str], chosen: Bools, chances: Floats | None = None, **facts: Any
 ) -> Answers:
     """Return (n, labels) chosen labels as answers.
 
@@ -269,19 +264,19 @@ def set_answers(
     return Answers(outputs=outputs, status=tuple("ok" for _ in outputs), **facts)
 
 
-def example_f1s(chosen: Members, members: Members) -> Floats:
+def example_f1s(chosen: Bools, members: Bools) -> Floats:
     """Return (n,) example-F1; 1 where both sets are empty."""
     total = chosen.sum(axis=1) + members.sum(axis=1)
     both = 2.0 * (chosen & members).sum(axis=1)
     return np.divide(both, total, out=np.ones(len(total)), where=total > 0)
 
 
-def best_set(members: Members, weights: Floats) -> Members:
+def best_set(members: Bools, weights: Floats) -> Bools:
     """Return (labels,) the set with the highest mean example-F1 against weighted sets."""
     return best_sets(members[None], weights[None])[0]
 
 
-def best_sets(members: Members, weights: Floats) -> Members:
+def best_sets(members: Bools, weights: Floats) -> Bools:
     """Return (n, labels) the set with the highest mean example-F1 against (n, k) weighted sets.
 
     The mean of a set of k labels is a sum over its labels, so for each k the best set is that of
@@ -315,8 +310,8 @@ class Thresholds:
     def __init__(self, least: Floats, never_empty: bool) -> None:
         self.least, self.never_empty = least, never_empty
 
-    def __call__(self, chances: Floats) -> Members:
-        chosen: Members = chances >= self.least
+    def __call__(self, chances: Floats) -> Bools:
+        chosen: Bools = chances >= self.least
         if self.never_empty and chances.shape[1]:
             empty = np.flatnonzero(~chosen.any(axis=1))
             likeliest = (chances[empty] / self.least).argmax(axis=1)
@@ -324,7 +319,7 @@ class Thresholds:
         return chosen
 
     @classmethod
-    def chosen(cls, chances: Floats, members: Members) -> Thresholds:
+    def chosen(cls, chances: Floats, members: Bools) -> Self:
         """Choose them on (n, labels) probabilities of rows that these were not learnt from.
 
         The common threshold has the best mean example-F1. Each label's own has its best F1, and
@@ -351,7 +346,7 @@ def _logit(chance: Any) -> Any:
     return np.log(clipped / (1 - clipped))
 
 
-def _best_cut(chances: Floats, members: Members) -> float:
+def _best_cut(chances: Floats, members: Bools) -> float:
     """Return the threshold with the best F1 of one label; 0.5 for a label without rows."""
     if not members.any():
         return 0.5
@@ -388,7 +383,7 @@ class SetHead:
         self.thresholds = Thresholds.chosen(chances, members)
         self.weights = self._fitted(features, members)
 
-    def _fitted(self, features: Any, members: Members) -> Floats:
+    def _fitted(self, features: Any, members: Bools) -> Floats:
         weights = np.vstack(logistic_weights(features, [*members.T], self.C))
         # The log-odds of a label that all rows have, or none has.
         always, never = members.all(axis=0), ~members.any(axis=0)

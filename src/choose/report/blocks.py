@@ -4,8 +4,6 @@ Renderers (`html.page`, `markdown`, `terminal.full_report`) know blocks and noth
 Text in a block comes as it was found: each renderer makes it harmless.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections import Counter

@@ -4,8 +4,6 @@ A record holds codes and numbers; what they say in English is here. Words follow
 is called sure from 95 %, likely from 80 %, and open ("only 43 % sure") below.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The paired difference of two score matrices: estimate, interval, p-value and power."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, nan, sqrt
@@ -141,6 +139,13 @@ def paired_difference(
     return replace(_difference(x, y, _assume(moments, assumed), w), independent=independent)
 
 
+class _Moments(NamedTuple):
+    mean: float
+    center: float
+    error: BehrensFisher
+    method: Method
+
+
 def _difference(x: Floats, y: Floats, moments: _Moments, w: Floats | None) -> Difference:
     half = moments.error.half_width()
     p = moments.error.p(moments.center)
@@ -176,13 +181,6 @@ def _assume(moments: _Moments, variance: float) -> _Moments:
         error=BehrensFisher(error.first, error.df_first, second, df),
         method="items x repetitions",
     )
-
-
-class _Moments(NamedTuple):
-    mean: float
-    center: float
-    error: BehrensFisher
-    method: Method
 
 
 def imaginary(parts: Iterable[Floats]) -> tuple[float, float]:

@@ -4,8 +4,6 @@
 with damaged files is repeated by the next run; `Store.damage` names the files.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import tomllib
@@ -15,7 +13,7 @@ from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Self, get_args, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -343,7 +341,7 @@ class Store:
         self.damage: dict[str, str] = {}
 
     @classmethod
-    def create(cls, path: Path) -> Store:
+    def create(cls, path: Path) -> Self:
         """Open a folder for writing, creating it if needed; its mark is written first."""
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -357,7 +355,7 @@ class Store:
         return cls(path)
 
     @contextmanager
-    def held(self) -> Iterator[Store]:
+    def held(self) -> Iterator[Self]:
         """Hold the study while it runs; the system lets go of it however the command ends."""
         try:
             lock = FileLock(self.path / LOCK).acquire(timeout=0)
@@ -380,7 +378,7 @@ class Store:
             )
 
     @classmethod
-    def open(cls, path: Path) -> Store:
+    def open(cls, path: Path) -> Self:
         """Open a finished or interrupted study for reading.
 
         Raises:

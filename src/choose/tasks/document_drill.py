@@ -5,8 +5,6 @@ alone, so that every candidate meets the same changes. Answers in scripts withou
 words are left as they are.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections import defaultdict

@@ -5,8 +5,6 @@ JSON with sorted keys, so that equal records are equal texts.
 """
 
 import json
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, quoted
+from choose.formatting import normalised
 from choose.schema.study_sections import FieldType, TaskSection
 from choose.tasks.base import check_differ, check_named
 from choose.tasks.metrics import metrics_of
@@ -83,11 +82,11 @@ class Extraction(Task):
 
     def values(self, output: str, item: Item) -> dict[tuple[str, str], tuple[str, bool]]:
         """Return the values by field and canonical form: as written, and if the input has them."""
-        said = f" {' '.join(_words(' '.join((item.text, *item.fields.values()))))} "
+        said = f" {normalised(' '.join((item.text, *item.fields.values())))} "
         found = {}
         for name, value in parse(output).items():
             for one in value if isinstance(value, list) else [value]:
-                stands = f" {' '.join(_words(str(one)))} " in said
+                stands = f" {normalised(str(one))} " in said
                 found[name, self._canonical(name, one)] = (str(one), stands)
         return found
 
@@ -175,10 +174,6 @@ def in_text_order(target: str, text: str) -> str:
 
     ordered = sorted(sorted(record), key=place)
     return json.dumps({name: record[name] for name in ordered}, ensure_ascii=False)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
 
 
 @lru_cache(maxsize=100_000)

@@ -310,11 +310,9 @@ def guess_kind(
         return "multilabel", why_sets
     if differ and words >= WRITTEN and len(lists) in (0, len(filled)):
         return "writing", f"{several}, {average}"
-    return (
-        ("multilabel", "the targets are lists")
-        if len(lists) > len(filled) / 2
-        else (USUAL, several)
-    )
+    if len(lists) > len(filled) / 2:
+        return "multilabel", "the targets are lists"
+    return USUAL, several
 
 
 def _is_object(value: Any) -> bool:

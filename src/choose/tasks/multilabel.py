@@ -4,8 +4,6 @@ Targets and answers are texts: a JSON list of different labels in alphabetical o
 sets are equal texts.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -23,7 +21,7 @@ from choose.schema.study_sections import TaskSection
 from choose.tasks.base import Draw, check_differ
 from choose.tasks.labels import SEPARATORS, check_numbers, label_order, named_labels
 from choose.tasks.metrics import metrics_of
-from choose.tasks.value_parsing import scalar_text, type_name
+from choose.tasks.value_parsing import json_in, scalar_text, type_name
 from choose.types import Example, Status, Task
 
 # Cells hold several labels only if so large a share of them is split by a separator, into parts
@@ -149,20 +147,6 @@ def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
         )
 
 
-def multilabel_from(
-    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
-) -> Multilabel:
-    """Return the task of the labels of all rows; raise StudyError as `labels.task_from`."""
-    found = {label for e in (*pool, *test) for label in read_set(e.target)}
-    choices = tuple(sorted(found, key=label_order))
-    return Multilabel(
-        choices=choices,
-        choice_names=named_labels(choices, section),
-        descriptions=dict(section.descriptions),
-        instruction=section.instruction,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Multilabel(Task):
     """The labels that a set may hold, in a fixed order, with readable names and descriptions.
@@ -222,6 +206,20 @@ class Multilabel(Task):
         return read_set(target)
 
 
+def multilabel_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Multilabel:
+    """Return the task of the labels of all rows; raise StudyError as `labels.task_from`."""
+    found = {label for e in (*pool, *test) for label in read_set(e.target)}
+    choices = tuple(sorted(found, key=label_order))
+    return Multilabel(
+        choices=choices,
+        choice_names=named_labels(choices, section),
+        descriptions=dict(section.descriptions),
+        instruction=section.instruction,
+    )
+
+
 @lru_cache(maxsize=64)
 def _spellings(choices: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
     """Return the label by its own spelling and that of its name; ambiguous ones are left out."""
@@ -243,10 +241,7 @@ def read_set(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: saying what is wrong.
     """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
+    found = json_in(text, "[")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise ValueError("it is no JSON list of labels")
     if len(set(found)) < len(found):
@@ -265,10 +260,7 @@ def names_of(task: Multilabel, target: str) -> list[str]:
 
 def judged_set(task: Multilabel, answer: str) -> tuple[str | None, Status]:
     """Return the set that a JSON list of labels or names makes; nothing is repaired."""
-    try:
-        found = json.loads(answer)
-    except (ValueError, RecursionError):
-        return None, "malformed"
+    found = json_in(answer, "[", "{")
     if isinstance(found, dict) and found.keys() == {"labels"}:
         found = found["labels"]
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):

@@ -1,12 +1,11 @@
 """Exact log-probabilities of labels under a causal language model, without generating."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
+from typing import Self
 
 import numpy as np
 import torch
@@ -59,11 +58,11 @@ class LabelTrie:
         return hashlib.sha256(steps).hexdigest()
 
     @classmethod
-    def build(cls, labels: Sequence[Sequence[int]], end: int) -> LabelTrie:
+    def build(cls, labels: Sequence[Sequence[int]], end: int) -> Self:
         return cls.of([(*label, end) for label in labels])
 
     @classmethod
-    def of(cls, answers: Sequence[Sequence[int]]) -> LabelTrie:
+    def of(cls, answers: Sequence[Sequence[int]]) -> Self:
         """Build the trie of whole answers: the last token of each is scored and is no node."""
         nodes: dict[tuple[int, ...], int] = {}
         steps: list[tuple[int, int, int]] = []

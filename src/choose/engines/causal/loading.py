@@ -44,8 +44,7 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     lm.tree = supports_tree_attention(lm)
     lm.shared.pasts.clear()
     way = "tree" if lm.tree else "plain"
-    made_by = ("labels", *_weights(lm), way)
-    lm.cache = ResultCache(made_by, np.float64)
+    lm.cache = ResultCache(("labels", *_weights(lm), way), np.float64)
     return lm
 
 
@@ -64,8 +63,7 @@ def _generator(spec: str, digest: str) -> Generator:
     generator = Generator(lm.model, lm.template)
     generator.packed = lm.tree and supports_decoding(generator)
     way = "packed" if generator.packed else "alone"
-    made_by = ("texts", *_weights(lm), way)
-    generator.cache = ResultCache(made_by, np.float64)
+    generator.cache = ResultCache(("texts", *_weights(lm), way), np.float64)
     return generator
 
 

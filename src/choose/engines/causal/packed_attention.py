@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import takewhile
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -361,11 +362,8 @@ def shared_beginnings(rows: Sequence[Tokens], least: int) -> list[tuple[list[int
 
 def common_parts(divided: Sequence[Parts]) -> Parts:
     """Return the shared parts that all of some prompts begin with."""
-    shortest = min(len(parts) for parts in divided) - 1
-    for depth, level in enumerate(zip(*(parts[:shortest] for parts in divided), strict=True)):
-        if len(set(level)) > 1:
-            return divided[0][:depth]
-    return divided[0][:shortest]
+    levels = zip(*(parts[:-1] for parts in divided), strict=False)
+    return tuple(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
 def count_alike(first: Sequence[object], second: Sequence[object]) -> int:

@@ -1,7 +1,5 @@
 """Batch sizes that keep a processor busy and fit into memory; released memory."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys
@@ -11,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from choose.errors import ModelError
 
@@ -59,8 +57,8 @@ class Limits:
         writing = self.writing_bytes + self.scoring_bytes
         return max(writing, self.activation_bytes)
 
-    def halved(self, times: int) -> Limits:
-        return Limits(**{f.name: max(1, getattr(self, f.name) >> times) for f in fields(self)})
+    def halved(self, times: int) -> Self:
+        return type(self)(**{f.name: max(1, getattr(self, f.name) >> times) for f in fields(self)})
 
     def scoring_rows(self, vocabulary: int, itemsize: int) -> int:
         """Return the rows of logits of a scoring pass, each of `vocabulary` numbers."""

@@ -6,19 +6,16 @@ multiplies inside its products. Measured on a processor with bfloat16 products; 
 layer's results are the same to the bit, and in float32 within rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
-if TYPE_CHECKING:
-    Forward = Callable[..., Any]
-    Forwards = Sequence[tuple[Any, Forward]]
+Forward = Callable[..., Any]
+Forwards = Sequence[tuple[Any, Forward]]
 
 # Weights are held twice, so those of larger models are left as they are.
 MOST_BYTES = 1 << 30
@@ -92,11 +89,7 @@ def prepared(model: Any, make: Callable[[Any], Forwards]) -> Forwards:
 
 def state_of_weights(model: Any) -> tuple[Any, ...]:
     """Return what differs once weights were exchanged, or changed where they are."""
-    return tuple((p.data_ptr(), _version(p)) for p in model.parameters())
-
-
-def _version(parameter: torch.Tensor) -> int:
-    return 0 if parameter.is_inference() else parameter._version
+    return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())
 
 
 def _linears(model: Any) -> list[Any]:

@@ -1,7 +1,5 @@
 """How many threads an engine's steps take, decided by timing these steps themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

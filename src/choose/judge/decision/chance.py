@@ -10,8 +10,6 @@ A family of which nothing was measured is in the distribution, too, as the prior
 the others leave it: its chance is never silently zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -231,6 +229,14 @@ def _quantile(values: Floats, weights: Floats, share: float = 0.95) -> float:
     return float(values[order][np.searchsorted(np.cumsum(weights[order]), share)])
 
 
+class _Said(NamedTuple):
+    """The place of the named family and its loss, (ends,), and (ends, families) chances."""
+
+    family: npt.NDArray[np.int64]
+    shares: Floats
+    loss: Floats
+
+
 @dataclass(frozen=True)
 class _Question:
     """Families, cheapest first, as columns of the scores of all candidates."""
@@ -406,14 +412,6 @@ class _Question:
         near = given_up <= given_up.min(axis=-1, keepdims=True) + NEAR
         use = np.array(known)[np.where(near, shares[:, known], -1.0).argmax(axis=-1)]
         return _Said(use, shares, losses[np.arange(len(use)), use])
-
-
-class _Said(NamedTuple):
-    """The place of the named family and its loss, (ends,), and (ends, families) chances."""
-
-    family: npt.NDArray[np.int64]
-    shares: Floats
-    loss: Floats
 
 
 def _words(chances: Floats) -> npt.NDArray[np.int64]:

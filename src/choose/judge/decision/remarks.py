@@ -4,8 +4,6 @@ Codes with names and figures. Few runs, few rows answered and clusters are varia
 chance of a family counts. What no distribution of these scores knows is a caveat.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import ceil

@@ -365,6 +365,7 @@ def _measured(
     learns = info.learns and not info.constant
     found = {cell: score_table(part, rows) for cell, part in cells.items()}
     tables = {cell: replace(table, learns=learns) for cell, table in found.items() if table}
+    failed = Counter(run.error for run in runs if run.error).most_common()
     main = ("", 0.0, 0)
     return CandidateScores(
         info=info,
@@ -375,7 +376,7 @@ def _measured(
         wordings={v: t for (v, rate, size), t in tables.items() if not rate and not size},
         noise={rate: t for (v, rate, size), t in tables.items() if rate and not v and not size},
         sizes={size: t for (v, rate, size), t in tables.items() if size and not v and not rate},
-        errors=_errors(runs),
+        errors=tuple(Failure(trials=n, planned=len(runs), error=e) for e, n in failed),
         failures=sum(bool(run.error) for run in cells[main]),
         scenario_runs=tuple(run for run in runs if not _plain(run)),
     )
@@ -394,8 +395,3 @@ def _largest_pool(runs: Sequence[Run]) -> dict[int, int]:
             most[trial.fold] = max(most.get(trial.fold, (0.0, 0)), (read, trial.train_size))
     full = {fold: size for fold, (_, size) in most.items()}
     return full or {run.trial.fold: run.trial.train_size for run in runs}
-
-
-def _errors(runs: Sequence[Run]) -> tuple[Failure, ...]:
-    counts = Counter(run.error for run in runs if run.error)
-    return tuple(Failure(trials=n, planned=len(runs), error=e) for e, n in counts.most_common())

@@ -1,13 +1,9 @@
 """What a server accepts: the first request finds it out, and bodies of requests follow it."""
 
-from __future__ import annotations
-
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from choose.errors import EndpointError
 from choose.files import digest
@@ -15,6 +11,7 @@ from choose.models.endpoints.client import RequestFault
 from choose.models.endpoints.ledger import PaidAnswer
 from choose.models.endpoints.request_session import RequestChannel, RetriesExhausted
 from choose.models.endpoints.settings import LIMITS, Endpoint
+from choose.tasks.value_parsing import json_in
 
 Message = dict[str, str]
 
@@ -78,7 +75,7 @@ class Capabilities:
     max_tokens: int = 64
 
     @classmethod
-    def initial(cls, endpoint: Endpoint, answer: AnswerFormat, plain: bool = False) -> Capabilities:
+    def initial(cls, endpoint: Endpoint, answer: AnswerFormat, plain: bool = False) -> Self:
         """Return what to try first; `plain` requests no schema."""
         return cls(
             schema=endpoint.structured == "auto" and not plain and answer.schema is not None,
@@ -86,7 +83,7 @@ class Capabilities:
             max_tokens=endpoint.max_output_tokens or answer.max_tokens,
         )
 
-    def without(self, message: str) -> Capabilities | None:
+    def without(self, message: str) -> Self | None:
         """Drop what an error message names, else the likeliest cause; None if nothing is left."""
         left = {name: off for name, (off, _) in OPTIONAL.items() if getattr(self, name) != off}
         named = {n: off for n, off in left.items() if re.search(OPTIONAL[n][1], message, re.I)}
@@ -179,9 +176,7 @@ def _as_answered(channel: RequestChannel, accepts: Capabilities, paid: PaidAnswe
     short = paid.usage.hidden and accepts.max_tokens < OUTPUT_LIMITS[0]
     if longer and (short or (reasons and paid.finish == "length")):
         return replace(accepts, max_tokens=longer[0])
-    is_object = False
-    with suppress(ValueError):
-        is_object = isinstance(json.loads(paid.content), dict)
+    is_object = isinstance(json_in(paid.content, "{"), dict)
     return replace(accepts, schema=accepts.schema and is_object)
 
 

@@ -139,7 +139,8 @@ def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
 
     `keys` are API keys, which are replaced wherever the server repeats them.
     """
-    choice = _first(reply.payload.get("choices"))
+    choices = reply.payload.get("choices")
+    choice = _mapping(choices[0] if isinstance(choices, list) and choices else None)
     message = _mapping(choice.get("message"))
     finish = _hidden(choice.get("finish_reason"), keys, MAX_NAME) or "stop"
     return PaidAnswer(
@@ -179,11 +180,6 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         content = "".join(str(_mapping(part).get("text") or "") for part in content)
     return content if isinstance(content, str) else ""
-
-
-def _first(choices: Any) -> Mapping[str, Any]:
-    listed = isinstance(choices, Sequence) and not isinstance(choices, str) and len(choices) > 0
-    return _mapping(choices[0]) if listed else {}
 
 
 def _mapping(given: Any) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from choose.files import read_text
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import Multilabel, judged_set, names_of
+from choose.tasks.value_parsing import json_in
 from choose.types import Status, Task
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ class OwnPrompt:
 
     def dump(self) -> str:
         """Return it as JSON, which `read` reads."""
-        return json.dumps(
-            [{"role": role, "content": content} for role, content in self.messages],
-            ensure_ascii=False,
-        )
+        turns = [{"role": role, "content": content} for role, content in self.messages]
+        return json.dumps(turns, ensure_ascii=False)
 
     @property
     def instruction(self) -> str:
@@ -113,7 +112,8 @@ def _name(match: re.Match[str]) -> str:
 
 
 def _messages(text: str) -> Iterator[tuple[str, str]]:
-    if not text.startswith(("[", "{")) or (found := _json(text)) is None:
+    found = json_in(text, "[", "{")
+    if isinstance(found, str):
         yield ("user", text)
     elif isinstance(found, list):
         yield from _chat(found)
@@ -123,19 +123,10 @@ def _messages(text: str) -> Iterator[tuple[str, str]]:
         raise ValueError('it is JSON, but no chat: [{"role": "user", "content": "… {text}"}]')
 
 
-def _json(text: str) -> Any:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, list | dict) else None
-
-
 def _chat(turns: Any) -> Iterator[tuple[str, str]]:
     for turn in turns if isinstance(turns, list) else [turns]:
-        role, content = (
-            (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
-        )
+        known = turn if isinstance(turn, dict) else {}
+        role, content = known.get("role"), known.get("content")
         if role not in _ROLES or not isinstance(content, str):
             raise ValueError(
                 f'a message of a chat is not {{"role": "{"|".join(_ROLES)}", "content": …}}'

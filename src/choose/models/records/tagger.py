@@ -5,13 +5,11 @@ Marcus 1995). A linear-chain conditional random field (Lafferty, McCallum and Pe
 features of a word and its neighbours, and which tag follows which; the best sequence is taken.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +17,7 @@ import numpy.typing as npt
 from choose.models.records.values_in_text import NUMBER_WORDS, Span, Word, month_of, weekday_of
 from choose.models.tfidf_and_logistic import MAX_PASSES
 from choose.progress import report_progress
-from choose.types import Floats
-
-Codes = npt.NDArray[np.int64]
+from choose.types import Codes, Floats
 
 Weights = npt.NDArray[np.float32]
 
@@ -236,7 +232,7 @@ class Tagger:
         return {"C": self.C, "tags": self.tags}, arrays
 
     @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Tagger:
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         tagger = cls(float(facts["C"]))
         tagger.tags = [str(tag) for tag in facts["tags"]]
         tagger.columns, tagger.weights = np.asarray(arrays["columns"]), arrays["weights"]

@@ -1,13 +1,12 @@
 """Values and dates of records in texts: words, where a value occurs, and how it is written."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Self
 
 from choose.tasks.extraction import Extraction
 from choose.types import Answers, Example, Item, Task
@@ -127,10 +126,8 @@ def weekday_of(word: str) -> int | None:
     """Return the day of the week, Monday 0, that a word, perhaps shortened, names."""
     if len(word) < 3:
         return None
-    found = (
-        n for n, name in enumerate(_DAYS) if name.startswith(word.rstrip(".").removesuffix("s"))
-    )
-    return next(found, None)
+    short = word.rstrip(".").removesuffix("s")
+    return next((n for n, name in enumerate(_DAYS) if name.startswith(short)), None)
 
 
 # Words of a text that are read; others hold no value.
@@ -277,7 +274,7 @@ class Rewriting:
         self.prefixes, self.dropped = dict(prefixes), {k: list(v) for k, v in dropped.items()}
 
     @classmethod
-    def learnt(cls, pairs: Sequence[tuple[str, str, str]]) -> Rewriting:
+    def learnt(cls, pairs: Sequence[tuple[str, str, str]]) -> Self:
         """Learn from (field, as written in the text, value)."""
         prefixes: dict[str, Counter[str]] = defaultdict(Counter)
         dropped: dict[str, Counter[str]] = defaultdict(Counter)

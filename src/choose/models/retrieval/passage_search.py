@@ -1,7 +1,5 @@
 """Indexes of passages and of labelled rows, libraries that strategies read, what controls give."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys
@@ -15,7 +13,7 @@ from functools import cache
 from itertools import groupby
 from math import inf
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +71,7 @@ class PassageIndex(ABC):
         """Return what the cached part of a search of these questions had taken."""
         return 0.0
 
-    def asked_by(self, encoder: Encoder) -> PassageIndex:
+    def asked_by(self, encoder: Encoder) -> Self:
         """Return the same passages for questions that another encoder embeds, if one does."""
         return self
 
@@ -104,8 +102,8 @@ class HybridIndex(PassageIndex):
     def cached_seconds(self, questions: Sequence[str]) -> float:
         return sum(part.cached_seconds(questions) for part in self.parts)
 
-    def asked_by(self, encoder: Encoder) -> HybridIndex:
-        return HybridIndex(*(part.asked_by(encoder) for part in self.parts))
+    def asked_by(self, encoder: Encoder) -> Self:
+        return type(self)(*(part.asked_by(encoder) for part in self.parts))
 
 
 def fused(rankings: Sequence[Sequence[Ranked]]) -> list[Ranked]:
@@ -252,7 +250,7 @@ class DenseIndex(PassageIndex):
     def cached_seconds(self, questions: Sequence[str]) -> float:
         return self.encoder.cached_seconds(questions)
 
-    def asked_by(self, encoder: Encoder) -> DenseIndex:
+    def asked_by(self, encoder: Encoder) -> Self:
         other = copy(self)
         other.encoder = encoder
         return other
@@ -375,7 +373,7 @@ class Library:
     cached_seconds: float = 0.0
 
     @classmethod
-    def opened(cls, corpus: Corpus, way: Way, words: int, encoder: str) -> Library:
+    def opened(cls, corpus: Corpus, way: Way, words: int, encoder: str) -> Self:
         """Index a corpus; note the seconds that caches saved."""
         start = perf_counter()
         index = passage_index(corpus, way, words, encoder)
@@ -403,7 +401,7 @@ class Library:
         ]
         return round(sum(ranks) / max(1, len(ranks)), 9)
 
-    def reread(self, corpus: Corpus) -> tuple[Library, float]:
+    def reread(self, corpus: Corpus) -> tuple[Self, float]:
         start = perf_counter()
         saved = self.opened(corpus, self.way, self.words, self.encoder).cached_seconds
         return replace(self, corpus=corpus), perf_counter() - start + saved
@@ -528,7 +526,7 @@ class Retriever:
         return {"encoder": self.encoder, "rows": row_facts(self.examples)}, {"vectors": vectors}
 
     @classmethod
-    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Retriever:
+    def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         """Rebuild the index from what `state` returned, without embedding."""
         vectors = np.ascontiguousarray(arrays["vectors"], np.float32)
         return cls(str(facts["encoder"]), rows_from(facts["rows"]), vectors)

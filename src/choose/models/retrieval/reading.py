@@ -1,7 +1,5 @@
 """What strategies that read documents share: prompts with passages, and how many fit."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +29,20 @@ class Read(NamedTuple):
 
     items: list[Item]
     evidence: tuple[tuple[str, ...], ...]
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """What lays out prompts, and so knows how many tokens passages may have."""
+
+    def room(self, item: Item) -> int:
+        """Return how many tokens of passages the model can read beside a question."""
+
+    def tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
+
+    def beginning(self, text: str, limit: int) -> str:
+        """Return the beginning of a text that has at most so many tokens."""
 
 
 class ReadsDocuments:
@@ -106,20 +118,6 @@ class ReadsDocuments:
                 "the worst were left out, and the first was cut where it did not fit alone."
             )
         return {**facts, "notes": notes, "cached_seconds": saved}
-
-
-@runtime_checkable
-class Measures(Protocol):
-    """What lays out prompts, and so knows how many tokens passages may have."""
-
-    def room(self, item: Item) -> int:
-        """Return how many tokens of passages the model can read beside a question."""
-
-    def tokens(self, text: str) -> int:
-        """Return how many tokens a text has."""
-
-    def beginning(self, text: str, limit: int) -> str:
-        """Return the beginning of a text that has at most so many tokens."""
 
 
 def fitting(measure: Measures, item: Item, passages: Sequence[Passage]) -> list[Passage]:

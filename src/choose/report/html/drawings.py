@@ -3,11 +3,10 @@
 Nothing in a drawing can run, and text from data reaches it escaped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log, log10
+from typing import Self
 
 from markupsafe import Markup
 
@@ -100,7 +99,7 @@ class _Plot:
     right: float
 
     @classmethod
-    def of(cls, chart: Chart, right: float) -> _Plot:
+    def of(cls, chart: Chart, right: float) -> Self:
         points = [point for line in chart.lines.values() for point in line]
         ends = [end for p in points for end in (p.value, p.low, p.high) if end is not None]
         room = (max(ends) - min(ends) or 0.1) / 12
