@@ -113,7 +113,8 @@ class PackedLayers(ABC):
         counts = [len(one.a) for some in adapters.values() for one in some]
         below = len(self.layers) - max(counts, default=len(self.layers))
         if below:
-            whole, none = layout._replace(ends={}), dict[str, Any]().fromkeys(PRODUCTS, [])
+            none: dict[str, list[RunAdapters]] = {name: [] for name in PRODUCTS}
+            whole = layout._replace(ends={})
             hidden, *_ = _compiled(layers_forward)(
                 hidden, self.layers[:below], whole, none, "nothing"
             )
