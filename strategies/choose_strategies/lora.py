@@ -243,6 +243,8 @@ class Lora(HeadTuning):
         notes = []
         if self._truncated:
             notes.append(f"Texts cut to {self._limit} tokens: {self._truncated}.")
+        if self._share < 1:
+            notes.append(f"Adapters are in the last {100 * self._share:.0f} % of the layers.")
         if self._writer is not None and (dropped := dropped_note(self._writer.literal)):
             notes.append(dropped)
         return notes

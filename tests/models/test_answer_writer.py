@@ -136,6 +136,7 @@ def test_texts_from_many_rows_are_learnt_by_the_last_layers(base, tmp_path, monk
         strategy.fit(Writing(), rows(count))
         names = [n for n, p in strategy._model.adapter.named_parameters() if p.requires_grad]
         assert {name.split(".layers.")[1][0] for name in names} == layers
+    assert "Adapters are in the last 50 % of the layers." in strategy.facts()["notes"]
     strategy.save(tmp_path / "kept")
     again = build("lora", seed=9, base=base)
     again.load(tmp_path / "kept")
