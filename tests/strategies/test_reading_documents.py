@@ -29,7 +29,7 @@ from choose.strategy import build
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Example, Item
 from choose_strategies import rag
-from support.chat_server import endpoint_session, sent
+from support.chat_server import asked_of, sent
 
 COLOURS = ("red", "blue", "green", "brown", "white", "black")
 THINGS = [f"{size} {thing}" for size in ("large", "small") for thing in ("door", "lamp", "rug")]
@@ -264,8 +264,7 @@ def test_demonstrations_are_the_shortest_rows_with_their_passages(model: str) ->
 
 
 def test_at_an_endpoint_a_fit_asks_nothing() -> None:
-    asked: list[dict[str, Any]] = []
-    with endpoint_session(lambda body: sent("red"), asked=asked):
+    with asked_of(lambda body: sent("red")) as asked:
         strategy: Any = build("rag", seed=0, model="endpoint:big", retriever="bm25")
         strategy.fit(TASK, many())
         assert not asked

@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from math import inf
 from select import select
 from typing import Any
 from urllib.parse import quote
@@ -85,6 +87,13 @@ def by_words(words: dict[str, list[str]]) -> Responder:
 
 
 RIGHT = by_words(WORDS_OF)
+
+
+def failing(reply: Http, after: int, until: float = inf) -> Responder:
+    """Answer right, but for the requests after so many, which get a reply."""
+    numbers = count(1)
+    return lambda body: reply if after < next(numbers) <= until else RIGHT(body)
+
 
 _PIECES = re.compile(r"\w{1,4}|\W")
 
@@ -417,6 +426,14 @@ def endpoint_session(respond, *, asked=None, max_usd=None, retry_policy=FAST, **
         {"big": end}, max_usd=max_usd, retry_policy=retry_policy, transport=network
     ) as session:
         yield session
+
+
+@contextmanager
+def asked_of(respond: Responder, **settings: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a server behind ``endpoint:big`` is asked."""
+    asked: list[dict[str, Any]] = []
+    with endpoint_session(respond, asked=asked, **settings):
+        yield asked
 
 
 @contextmanager
