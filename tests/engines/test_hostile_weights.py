@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from choose.engines.causal.loading import load_causal
 from choose.engines.embeddings import load_encoder
@@ -112,8 +113,6 @@ def modules_of_another_shape(folder: Path) -> None:
 
 
 def dense_module(folder: Path) -> None:
-    from safetensors.numpy import save_file
-
     place = folder / "2_Dense"
     place.mkdir()
     settings = {"in_features": 32, "out_features": 8, "bias": True}
@@ -316,8 +315,6 @@ def test_no_error_advises_to_run_code_of_a_folder(refusal, tmp_path: Path) -> No
 
 def test_a_dense_module_in_safetensors_is_loaded_and_digested(tmp_path: Path) -> None:
     """M9: every file that is loaded changes the digest."""
-    from safetensors.numpy import load_file, save_file
-
     folder = tiny.encoder(tmp_path / "model")
     plain = weights_digest(str(folder))
     dense_module(folder)
@@ -345,16 +342,12 @@ def test_digests_cover_every_vocabulary_that_transformers_reads() -> None:
 
 
 def one_missing(file: Path) -> None:
-    from safetensors.numpy import load_file, save_file
-
     arrays = load_file(file)
     arrays.pop(next(name for name in arrays if name.endswith("norm.weight") or "LayerNorm" in name))
     save_file(arrays, file, {"format": "pt"})
 
 
 def _with_number(file: Path, number: float, place: int) -> None:
-    from safetensors.numpy import load_file, save_file
-
     arrays = load_file(file)
     names = sorted(name for name in arrays if "pooler" not in name)
     arrays[names[place]].flat[0] = number
