@@ -494,18 +494,14 @@ def test_damaged_documents_are_said_and_the_rows_still_read(refusal, tmp_path, f
     assert list(store.damage) == [DOCUMENTS]
     with pytest.raises(DataError, match=r"The documents of this task are missing\. Run choose"):
         corpus_of(back.task)
-    [said] = [one.text for one in left_out(store) if DOCUMENTS in one.text]
+    store.plan([], [])
+    [said] = [one.text for one in store.left_out() if DOCUMENTS in one.text]
     assert "\n" not in said
     assert said.endswith("the same command with --out writes it anew")
     if (store.path / DOCUMENTS).is_dir():
         assert "is a folder" in refusal(StoreError, stored, store.path, data)
     else:
         assert corpus(Store.open(stored(store.path, data)).dataset) == corpus(data)
-
-
-def left_out(store: Store) -> list[LeftOut]:
-    store.plan([], [])
-    return store.left_out()
 
 
 def test_documents_of_any_text_come_back(tmp_path: Path, files: tuple[str, str]) -> None:
