@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from choose.conformance import pool
 from choose.report import check_words as words
 from choose.report.words import typed
 from choose.schema.check import Check, Checked
+from support.commands import run_python
 from support.studies import write_csv
 
 SAMPLE = files("choose.data") / "samples" / "tickets"
@@ -106,10 +105,7 @@ for line in (["check", "words.csv", "--json"], ["plan", "words.csv"], ["score", 
 heavy = {"torch", "transformers", "sentence_transformers", "faiss", "peft", "httpx2"}
 print(sorted(heavy & set(sys.modules)))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert done.stdout.strip().endswith("[]")
+    assert run_python(code, cwd=tmp_path).strip().endswith("[]")
 
 
 @pytest.mark.slow
@@ -188,8 +184,5 @@ def test_a_check_of_the_tickets_takes_seconds() -> None:
     """
     code = "from time import process_time as t; from choose.api import plan; start = t(); "
     code += 'plan.check(plan.resolve("sample:tickets")); print(t() - start)'
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    told = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert float(told.stdout.split()[-1]) < 10
+    told = run_python(code, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert float(told.split()[-1]) < 10

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from choose.engines.weights.spec import DEFAULT_ENCODER, parse_wheel
 from choose.errors import ModelError
 from engines.test_weights import SPEC, WEIGHTS, Index, index
 from support import tiny_models as tiny
+from support.commands import run_python
 
 __all__ = ["index"]
 
@@ -210,14 +210,8 @@ def test_a_folder_never_chooses_code_that_is_fetched(tmp_path: Path) -> None:
     encoder, decoder = tiny.encoder(tmp_path / "encoder"), tiny.causal_lm(tmp_path / "decoder")
     jobs = [(kind, str(decoder), KERNELS) for kind in ("base", "causal")]
     jobs.append(("encoder", str(encoder), KERNELS + SETTINGS))
-    done = subprocess.run(
-        [sys.executable, "-c", LOADS, json.dumps(jobs)],
-        env={**os.environ, "PYTHONPATH": str(stub)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()[-len(jobs) :]]
+    told = run_python(LOADS, json.dumps(jobs), env={**os.environ, "PYTHONPATH": str(stub)})
+    lines = [json.loads(line) for line in told.splitlines()[-len(jobs) :]]
     for (_, _, cases), outcomes in zip(jobs, lines, strict=True):
         assert outcomes["available"]
         assert [text for text in outcomes["refused"] if " sets " not in text or "\n" in text] == []
