@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
@@ -16,9 +15,7 @@ from choose.report import check_words as words
 from choose.report.words import typed
 from choose.schema.check import Check, Checked
 from support.commands import run_python
-from support.studies import write_csv
-
-SAMPLE = files("choose.data") / "samples" / "tickets"
+from support.studies import sample_table, write_csv
 
 
 def line(check: Check, topic: str) -> tuple[str, str]:
@@ -34,10 +31,7 @@ def tickets() -> Checked:
 @pytest.mark.slow
 def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     audit = tickets.record.audit
-    given, truth = (
-        pl.read_csv((SAMPLE / file).read_bytes(), infer_schema=False)
-        for file in ("tickets.csv", "truth.csv")
-    )
+    given, truth = map(sample_table, ("tickets.csv", "truth.csv"))
     both = given.join(truth, on="id", suffix="_true")
     wrong = set(both.filter(pl.col("label") != pl.col("label_true"))["id"])
     named = [s.id for s in audit.suspects]

@@ -25,6 +25,7 @@ from choose.errors import ModelError
 from engines.test_weights import SPEC, WEIGHTS, Index, index
 from support import tiny_models as tiny
 from support.commands import run_python
+from support.studies import special
 
 __all__ = ["index"]
 
@@ -396,15 +397,8 @@ def test_a_malicious_chat_template_is_bounded_and_refused(refusal, template, tmp
 )
 def test_a_special_file_in_a_model_folder_is_never_waited_for(refusal, tmp_path, name, kind):
     """B1: libraries open what they find, and wait for a pipe or read a device for ever."""
-    for file in ("config.json", "modules.json", "model.safetensors"):
+    for file in ("config.json", "modules.json", "model.safetensors", name):
         (tmp_path / file).write_text("[]")
-    file = tmp_path / name
-    file.unlink(missing_ok=True)
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind == "device":
-        file.symlink_to("/dev/zero")
-    else:
-        file.mkdir()
+    special(tmp_path / name, kind)
     for act in (resolve, weights_digest):
         assert name in refusal(ModelError, act, str(tmp_path))

@@ -3,11 +3,9 @@
 import json
 import time
 from dataclasses import replace
-from importlib.resources import files
 from math import sqrt
 
 import numpy as np
-import polars as pl
 import pytest
 from cleanlab.count import compute_confident_joint
 from sklearn.model_selection import StratifiedKFold
@@ -33,6 +31,7 @@ from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
 from support.answered_studies import blobs, evidence, hardness, out_of_fold
+from support.studies import sample_table
 
 STUDIES = 20
 
@@ -387,11 +386,7 @@ def test_confident_counts_are_those_of_cleanlab(seed: int) -> None:
 @pytest.mark.slow(seconds=13)
 def test_the_default_candidates_find_the_planted_errors():
     """What `choose demo` audits with: the strategies themselves, in five folds."""
-    folder = files("choose.data") / "samples" / "tickets"
-    tickets, settled = (
-        pl.read_csv((folder / name).read_bytes(), infer_schema=False)
-        for name in ("tickets.csv", "truth.csv")
-    )
+    tickets, settled = map(sample_table, ("tickets.csv", "truth.csv"))
     texts, given = tickets["text"].to_list(), tickets["label"].to_list()
     truth = dict(settled.select("id", "label").iter_rows())
     labels = tuple(sorted(set(given)))

@@ -22,7 +22,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import MARK, STUDY, Store, check_destination, is_store
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Dataset, Run
-from support.studies import compare_once, dataset, jobs_of, load_dataset, study
+from support.studies import compare_once, dataset, jobs_of, load_dataset, special, study
 from support.studies import write_lines as lines
 
 
@@ -156,11 +156,6 @@ def flipped(path: Path) -> None:
     content[len(content) // 2] ^= 0xFF
     content[-6] ^= 0xFF
     path.write_bytes(content)
-
-
-def special(path: Path, kind: str) -> None:
-    path.unlink()
-    {"pipe": os.mkfifo, "folder": Path.mkdir}.get(kind, lambda at: at.symlink_to("/dev/zero"))(path)
 
 
 ANY: dict[str, Edit] = {
