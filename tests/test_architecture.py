@@ -4,7 +4,6 @@ import ast
 import contextlib
 import json
 import subprocess
-import sys
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -19,6 +18,7 @@ from choose.strategy import available
 from choose.types import FAMILIES, Status
 from house import statements
 from support import tiny_models as tiny
+from support.commands import run_python
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "peft", "faiss", "sentence_transformers", "httpx2"}
@@ -141,8 +141,7 @@ def test_the_core_names_no_strategy() -> None:
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
     check = f"import sys\n{code}\nprint(sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert run_python(check).strip() == "[]"
 
 
 def test_strategies_and_benchmarks_use_the_fused_engine_through_the_fit_only() -> None:

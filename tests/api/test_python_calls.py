@@ -3,7 +3,6 @@
 import inspect
 import pydoc
 import re
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from choose.store.store import Store
 from choose.study.config import Study
 from choose.study.resolve_study import keywords, load_study, overrides_of
 from support import decisions
+from support.commands import run_python
 from support.studies import write_csv
 
 ROWS = list(pool(seed=3, rows=60))
@@ -347,7 +347,6 @@ def test_importing_loads_nothing_that_is_not_asked_for() -> None:
         "assert 'compare' in dir(choose)\n"
         "print(sorted(m for m in sys.modules if m.startswith('choose')), 'numpy' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['choose'] False"
+    assert run_python(code).strip() == "['choose'] False"
     with pytest.raises(AttributeError, match="comprae"):
         choose.comprae  # noqa: B018

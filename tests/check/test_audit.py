@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
-from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
@@ -17,9 +14,8 @@ from choose.conformance import pool
 from choose.report import check_words as words
 from choose.report.words import typed
 from choose.schema.check import Check, Checked
-from support.studies import write_csv
-
-SAMPLE = files("choose.data") / "samples" / "tickets"
+from support.commands import run_python
+from support.studies import sample_table, write_csv
 
 
 def line(check: Check, topic: str) -> tuple[str, str]:
@@ -35,10 +31,7 @@ def tickets() -> Checked:
 @pytest.mark.slow
 def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     audit = tickets.record.audit
-    given, truth = (
-        pl.read_csv((SAMPLE / file).read_bytes(), infer_schema=False)
-        for file in ("tickets.csv", "truth.csv")
-    )
+    given, truth = map(sample_table, ("tickets.csv", "truth.csv"))
     both = given.join(truth, on="id", suffix="_true")
     wrong = set(both.filter(pl.col("label") != pl.col("label_true"))["id"])
     named = [s.id for s in audit.suspects]
@@ -106,10 +99,7 @@ for line in (["check", "words.csv", "--json"], ["plan", "words.csv"], ["score", 
 heavy = {"torch", "transformers", "sentence_transformers", "faiss", "peft", "httpx2"}
 print(sorted(heavy & set(sys.modules)))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert done.stdout.strip().endswith("[]")
+    assert run_python(code, cwd=tmp_path).strip().endswith("[]")
 
 
 @pytest.mark.slow
@@ -188,8 +178,5 @@ def test_a_check_of_the_tickets_takes_seconds() -> None:
     """
     code = "from time import process_time as t; from choose.api import plan; start = t(); "
     code += 'plan.check(plan.resolve("sample:tickets")); print(t() - start)'
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    told = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert float(told.stdout.split()[-1]) < 10
+    told = run_python(code, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert float(told.split()[-1]) < 10

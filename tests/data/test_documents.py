@@ -5,7 +5,6 @@ import json
 import os
 import random
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
 from choose.tasks.evidence_spans import AnswerPlaces, folded
 from choose.types import Dataset, Example
-from support.commands import refusal_of
+from support.commands import refusal_of, run_python
 from support.studies import load, load_dataset
 from support.studies import write_lines as lines
 
@@ -289,8 +288,7 @@ def test_one_document_of_100_megabytes_takes_time_and_memory_as_its_length(tmp_p
         for n in range(20)
     ]
     file = lines(tmp_path / "questions.jsonl", asked)
-    command = [sys.executable, "-c", HUGE, file, str(tmp_path / "book.txt")]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    told = json.loads(run_python(HUGE, file, tmp_path / "book.txt"))
     assert told["evidence"] == [1] * 20
     assert told["answers"] == [fact.strip() for fact in facts[10:]]
     assert told["passages"] > 900 * megabytes

@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import polars as pl
 import pytest
 
 from choose.api.plan import resolve
@@ -16,14 +15,10 @@ from choose.data.readers.labelled_file import read_source
 from choose.data.scenarios import new_class, origins
 from choose.models.retrieval.passage_search import BM25Index
 from choose.types import Dataset
-from support.studies import load_dataset
+from support.studies import load_dataset, sample_table
 
 SAMPLES = files("choose.data") / "samples"
 Rows = list[dict[str, Any]]
-
-
-def table(name: str) -> pl.DataFrame:
-    return pl.read_csv((SAMPLES / "tickets" / name).read_bytes(), infer_schema=False)
 
 
 def rows(name: str) -> Rows:
@@ -38,8 +33,8 @@ def test_ids_are_unique_and_times_sorted(name: str) -> None:
 
 
 def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair() -> None:
-    tickets = table("tickets.csv")
-    truth = tickets.select("id").join(table("truth.csv"), on="id", maintain_order="left")
+    tickets = sample_table("tickets.csv")
+    truth = tickets.select("id").join(sample_table("truth.csv"), on="id", maintain_order="left")
     wrong = [(a, b) for a, b in zip(truth["label"], tickets["label"], strict=True) if a != b]
     assert 0.045 <= len(wrong) / len(tickets) <= 0.055
     confused = sum({a, b} == {"billing", "payouts"} for a, b in wrong)

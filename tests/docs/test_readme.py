@@ -6,8 +6,6 @@ import io
 import json
 import re
 import shlex
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from choose.conformance import pool
 from choose.judge.goal import RULE
 from choose.report import words
 from choose.schema.decision import Decision
-from support.commands import blocks, run_script
+from support.commands import blocks, run_python, run_script
 from support.studies import write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -56,11 +54,7 @@ def test_every_command_shown_exists_with_its_flags(page: Path) -> None:
 def test_the_python_block_runs(tmp_path: Path) -> None:
     write_csv(tmp_path / "tickets.csv")
     (block,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
-    done = subprocess.run(
-        [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "tfidf" in done.stdout
+    assert "tfidf" in run_python(block, cwd=tmp_path)
     assert (tmp_path / "router" / "README.md").exists()
 
 

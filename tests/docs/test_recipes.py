@@ -4,8 +4,6 @@ import csv
 import json
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 import zlib
 from functools import reduce
@@ -23,7 +21,7 @@ from choose.models.endpoints.provider_names import PROVIDERS
 from choose.types import Kind
 from support import tiny_models as tiny
 from support.chat_server import RIGHT, counting, serving
-from support.commands import blocks
+from support.commands import blocks, run_python
 from support.endpoint_studies import KEY_VARIABLE, bench, words_rule
 from support.studies import ONCE, write_csv
 
@@ -99,7 +97,7 @@ def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkey
         keys = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none", "TUNED_MODEL": "ft:x"}
         for name, value in keys.items():
             monkeypatch.setenv(name, value)
-        subprocess.run([sys.executable, "-c", record], cwd=tmp_path, check=True)
+        run_python(record, cwd=tmp_path)
         assert [row["tuned"] for row in answers_in("tuned.csv")] == [
             label for _, label in rows[120:]
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.engines.causal import packed_attention
+from choose.engines.causal import generation, packed_attention
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.causal.generation import DecodingCache, Generator
 from choose.engines.causal.label_scoring import LabelTrie
@@ -414,8 +414,6 @@ def test_shared_parts_are_found(generator: Generator) -> None:
 
 
 def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from choose.engines.causal import generation, packed_attention
-
     read: list[int] = []
 
     def counting(model: Any, pack: Any) -> Any:

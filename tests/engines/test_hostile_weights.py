@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from choose.engines.causal.loading import load_causal
 from choose.engines.embeddings import load_encoder
@@ -24,6 +24,8 @@ from choose.engines.weights.spec import DEFAULT_ENCODER, parse_wheel
 from choose.errors import ModelError
 from engines.test_weights import SPEC, WEIGHTS, Index, index
 from support import tiny_models as tiny
+from support.commands import run_python
+from support.studies import special
 
 __all__ = ["index"]
 
@@ -112,8 +114,6 @@ def modules_of_another_shape(folder: Path) -> None:
 
 
 def dense_module(folder: Path) -> None:
-    from safetensors.numpy import save_file
-
     place = folder / "2_Dense"
     place.mkdir()
     settings = {"in_features": 32, "out_features": 8, "bias": True}
@@ -211,14 +211,8 @@ def test_a_folder_never_chooses_code_that_is_fetched(tmp_path: Path) -> None:
     encoder, decoder = tiny.encoder(tmp_path / "encoder"), tiny.causal_lm(tmp_path / "decoder")
     jobs = [(kind, str(decoder), KERNELS) for kind in ("base", "causal")]
     jobs.append(("encoder", str(encoder), KERNELS + SETTINGS))
-    done = subprocess.run(
-        [sys.executable, "-c", LOADS, json.dumps(jobs)],
-        env={**os.environ, "PYTHONPATH": str(stub)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()[-len(jobs) :]]
+    told = run_python(LOADS, json.dumps(jobs), env={**os.environ, "PYTHONPATH": str(stub)})
+    lines = [json.loads(line) for line in told.splitlines()[-len(jobs) :]]
     for (_, _, cases), outcomes in zip(jobs, lines, strict=True):
         assert outcomes["available"]
         assert [text for text in outcomes["refused"] if " sets " not in text or "\n" in text] == []
@@ -316,8 +310,6 @@ def test_no_error_advises_to_run_code_of_a_folder(refusal, tmp_path: Path) -> No
 
 def test_a_dense_module_in_safetensors_is_loaded_and_digested(tmp_path: Path) -> None:
     """M9: every file that is loaded changes the digest."""
-    from safetensors.numpy import load_file, save_file
-
     folder = tiny.encoder(tmp_path / "model")
     plain = weights_digest(str(folder))
     dense_module(folder)
@@ -345,16 +337,12 @@ def test_digests_cover_every_vocabulary_that_transformers_reads() -> None:
 
 
 def one_missing(file: Path) -> None:
-    from safetensors.numpy import load_file, save_file
-
     arrays = load_file(file)
     arrays.pop(next(name for name in arrays if name.endswith("norm.weight") or "LayerNorm" in name))
     save_file(arrays, file, {"format": "pt"})
 
 
 def _with_number(file: Path, number: float, place: int) -> None:
-    from safetensors.numpy import load_file, save_file
-
     arrays = load_file(file)
     names = sorted(name for name in arrays if "pooler" not in name)
     arrays[names[place]].flat[0] = number
@@ -409,15 +397,8 @@ def test_a_malicious_chat_template_is_bounded_and_refused(refusal, template, tmp
 )
 def test_a_special_file_in_a_model_folder_is_never_waited_for(refusal, tmp_path, name, kind):
     """B1: libraries open what they find, and wait for a pipe or read a device for ever."""
-    for file in ("config.json", "modules.json", "model.safetensors"):
+    for file in ("config.json", "modules.json", "model.safetensors", name):
         (tmp_path / file).write_text("[]")
-    file = tmp_path / name
-    file.unlink(missing_ok=True)
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind == "device":
-        file.symlink_to("/dev/zero")
-    else:
-        file.mkdir()
+    special(tmp_path / name, kind)
     for act in (resolve, weights_digest):
         assert name in refusal(ModelError, act, str(tmp_path))

@@ -25,7 +25,7 @@ from choose.engines.embeddings import load_encoder
 from choose.engines.environment_settings import cores
 from choose.engines.hardware import device_and_dtype as runtime
 from choose.engines.hardware import timed_steps
-from choose.engines.hardware.batch_limits import _malloc_trim, release_memory
+from choose.engines.hardware.batch_limits import _malloc_trim, limits_of, release_memory
 from choose.engines.hardware.timed_steps import ROUNDS, WARM_UP, TimedSteps, thread_counts
 from choose.engines.lora import model as adapters
 from choose.engines.lora.fit import _share_of_step
@@ -330,8 +330,6 @@ def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cards_have_higher_limits_and_others_those_of_a_cpu() -> None:
-    from choose.engines.hardware.batch_limits import limits_of
-
     cpu, cuda = (astuple(limits_of(device)) for device in ("cpu", "cuda"))
     assert all(a < b for a, b in zip(cpu, cuda, strict=True))
     assert limits_of("mps") == limits_of("xpu") == limits_of("cpu")

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +26,7 @@ from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.types import CLEAN, Answers, Item, Run, Trial
 from support import fake_strategies as fakes
-from support.commands import run_command
+from support.commands import run_command, run_python
 from support.studies import HELD_OUT, STRATEGIES, compare, shared_study, small_study, write_csv
 
 
@@ -58,9 +57,7 @@ def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[
         "    found[folder] = {p.id: [p.label, p.confidence] for p in answers}\n"
         "print(json.dumps(found))\n"
     )
-    command = [sys.executable, "-c", code, str(data), *map(str, folders)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(run_python(code, data, *folders))
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Tampered and damaged exports are refused in one line (H7, C7)."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from choose.api.compare import export
 from choose.conformance import questions
 from choose.errors import ChooseError
 from choose.export.exported_model import Model, digests_of
-from support.studies import shared_study
+from support.studies import shared_study, special
 
 Change = Callable[[Any], object]
 
@@ -154,9 +153,5 @@ def test_damage_with_its_own_digest_is_one_line(refusal, kind, name, change, exp
 @pytest.mark.parametrize("name", ["export.json", "model/fitted.json", "model/fitted.safetensors"])
 def test_a_special_file_in_an_export_is_never_waited_for(refusal, folder, name, kind):
     """B1: predicting hung on a pipe, and took all memory on a device."""
-    (folder / name).unlink()
-    if kind == "pipe":
-        os.mkfifo(folder / name)
-    else:
-        (folder / name).symlink_to("/dev/zero")
+    special(folder / name, kind)
     assert "pipe or device" in refusal(ChooseError, Model.load, folder)

@@ -13,6 +13,7 @@ from choose.errors import DataError, StoreError
 from choose.export.exported_model import Model, read_manifest
 from choose.tasks.extraction import Extraction, as_text
 from choose.types import Item
+from support.studies import json_lines
 from support.text_studies import compared, dataset, read, rows
 
 
@@ -35,10 +36,8 @@ def test_records_are_predicted_and_written_as_objects(folder: Path) -> None:
     model = Model.load(folder)
     texts = [row.text for row in rows(60)[:5]]
     items = [Item(id=str(i), text=text) for i, text in enumerate([*texts, ""])]
-    lines, cells = io.StringIO(), io.StringIO()
-    model.write(lines, model.stream(items), with_text=False, as_json=True)
+    found, cells = json_lines(model, *texts, ""), io.StringIO()
     model.write(cells, model.stream(items), with_text=False, as_json=False)
-    found = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [row["status"] for row in found] == ["ok"] * 5 + ["no text"]
     pairs = zip(found, texts, strict=False)
     assert any(row["answer"].get("name") == read(text).get("name") for row, text in pairs)

@@ -14,6 +14,7 @@ from choose.report.words import typed
 from choose.schema.plan import COMPARISON, LeftOut, Reason
 from support import answered_studies as answered
 from support.answered_studies import blobs, cut, evidence, out_of_fold, player
+from support.decisions import without
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 
@@ -51,8 +52,7 @@ def test_more_minutes_say_how_sure_they_should_make_it() -> None:
     assert 0.0 < step.removes < short.verdict.loss
     said = f"{step.minutes:.0f} more minutes should make it about {100 * step.chance:.0f} % sure"
     assert words.sentences_of(short, step)[0].startswith(said)
-    runs = tuple(run for run in whole.runs if run.trial.candidate != "prompt")
-    (begin,) = coded(judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),)), "begin")
+    (begin,) = coded(judge(without("prompt")(whole), Rule(), left_out=(late("prompt"),)), "begin")
     assert begin.removes > step.removes, "nothing is known of it"
 
 
@@ -71,15 +71,15 @@ def test_rows_that_were_not_answered_are_counted_and_constants_are_not_named():
 
 def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added():
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
-    runs = tuple(run for run in whole.runs if run.trial.candidate != "prompt")
-    found = judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),))
+    begun = without("prompt")(whole)
+    found = judge(begun, Rule(), left_out=(late("prompt"),))
     first = found.verdict.steps[0]
     assert (first.kind, first.code, first.names) == ("evaluate-rest", "begin", ("prompt",))
     assert typed(first.command) == "choose continue STUDY --budget 15m"
     assert not steps_of(found, "add-candidate")
     # The rest of a slow candidate is not named beside it, and does not raise the budget either.
-    hour = (replace(run, seconds_alone=60.0) for run in runs)
-    slow = cut(replace(whole, runs=tuple(hour)), "tfidf", 25)
+    hour = tuple(replace(run, seconds_alone=60.0) for run in begun.runs)
+    slow = cut(replace(whole, runs=hour), "tfidf", 25)
     first = judge(slow, Rule(), left_out=(late("prompt"),)).verdict.steps[0]
     assert typed(first.command) == "choose continue STUDY --budget 15m"
 
@@ -87,15 +87,15 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
 def test_what_dollars_ended_is_given_dollars_and_not_time():
     whole = study([majority(), tfidf(0.80), prompt(0.83), retrieval(0.82)], 600, 4)
     slow = ("prompt", "retrieval")
-    runs = tuple(run for run in whole.runs if run.trial.candidate not in slow)
+    begun = without(*slow)(whole)
     left = [late(name, "out-of-money") for name in slow]
-    found = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left))
+    found = judge(begun, Rule(), left_out=tuple(left))
     first = found.verdict.steps[0]
     assert (first.code, first.names) == ("begin-paid", slow)
     assert typed(first.command) == "choose plan -c STUDY"
     assert not [s for s in found.verdict.steps if s.command and "budget" in s.command.options]
     left[0] = late("prompt")
-    both = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left)).verdict.steps[0]
+    both = judge(begun, Rule(), left_out=tuple(left)).verdict.steps[0]
     assert (both.code, both.names, both.minutes, both.paid) == ("begin", ("prompt",), 15, True)
 
 

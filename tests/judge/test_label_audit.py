@@ -3,11 +3,9 @@
 import json
 import time
 from dataclasses import replace
-from importlib.resources import files
 from math import sqrt
 
 import numpy as np
-import polars as pl
 import pytest
 from cleanlab.count import compute_confident_joint
 from sklearn.model_selection import StratifiedKFold
@@ -33,6 +31,7 @@ from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
 from support.answered_studies import blobs, evidence, hardness, out_of_fold
+from support.studies import sample_table
 
 STUDIES = 20
 
@@ -57,10 +56,14 @@ def world(seed, kind, rate, *, rows=600, labels=6, apart=1.4):
     return features, given, truth
 
 
-def audited(features, given, labels=6, **more):
+def told(given, probabilities, labels=6, **more):
+    """Return a study of labels by their numbers."""
     label = names(labels)
-    found = evidence([label[g] for g in given], {"a": out_of_fold(features, given)}, label, **more)
-    return audit_labels(found)
+    return evidence([label[g] for g in given], probabilities, label, **more)
+
+
+def audited(features, given, labels=6, **more):
+    return audit_labels(told(given, {"a": out_of_fold(features, given)}, labels, **more))
 
 
 def test_unlike_candidates_are_averaged_and_weak_ones_left_out():
@@ -71,7 +74,7 @@ def test_unlike_candidates_are_averaged_and_weak_ones_left_out():
         "right": out_of_fold(features[:, 6:], given),
         "chance": rng.dirichlet(np.ones(6), len(given)),
     }
-    found = auditor_of(evidence([names(6)[g] for g in given], halves, names(6)))
+    found = auditor_of(told(given, halves))
     assert set(found.names) == {"left", "right"}
     assert found.accuracy > max((halves[n].argmax(1) == given).mean() for n in ("left", "right"))
     assert found.probabilities.sum(axis=1) == pytest.approx(1)
@@ -79,9 +82,7 @@ def test_unlike_candidates_are_averaged_and_weak_ones_left_out():
 
 def test_nobody_audits_without_scores_of_a_cheap_candidate():
     features, given, _ = world(1, "symmetric", 0.0)
-    dear = evidence(
-        [names(6)[g] for g in given], {"a": out_of_fold(features, given)}, names(6), cheap=False
-    )
+    dear = told(given, {"a": out_of_fold(features, given)}, cheap=False)
     assert auditor_of(dear) is None
     assert audit_labels(dear) is None
     assert judge(dear, Rule()).audit is None
@@ -167,9 +168,7 @@ def test_list_and_estimate_have_one_floor():
     rng = np.random.default_rng(4)
     given = (rng.random(2000) < 0.15).astype(int)
     surest = np.clip(rng.normal(0.85, 0.05, 2000), 0.51, 0.99)
-    found = evidence(
-        [names(2)[g] for g in given], {"a": np.stack([surest, 1 - surest], axis=1)}, names(2)
-    )
+    found = told(given, {"a": np.stack([surest, 1 - surest], axis=1)}, 2)
     auditor = auditor_of(found)
     bounds = noise_bounds(auditor, auditor.ids)
     assert auditor.accuracy > 0.84
@@ -197,8 +196,7 @@ def test_f8_wrong_labels_alone_do_not_silence_the_auditor():
 
 def test_twins_do_not_pass_for_independent_labels():
     features, given, _ = world(0, "symmetric", 0.15)
-    label = names(6)
-    alone = evidence([label[g] for g in given], {"a": out_of_fold(features, given)}, label)
+    alone = told(given, {"a": out_of_fold(features, given)})
     pairs = tuple(f"c{i // 4}" for i in range(len(given)))
     joined = replace(alone, items=replace(alone.items, clusters=pairs))
     wide, narrow = audit_labels(joined).noise, audit_labels(alone).noise
@@ -223,12 +221,10 @@ def test_suspects_are_the_planted_errors():
 
 def test_candidates_are_counted_where_they_agree():
     features, given, _ = world(3, "symmetric", 0.05)
-    p, label = out_of_fold(features, given), names(6)
+    p = out_of_fold(features, given)
     contrary = np.roll(p, 1, axis=1)
     constant = np.tile(np.eye(6)[0], (len(given), 1))
-    found = evidence(
-        [label[g] for g in given], {"a": p, "b": contrary, "majority": constant}, label
-    )
+    found = told(given, {"a": p, "b": contrary, "majority": constant})
     first = audit_labels(found).suspects[0]
     assert (first.agree, first.answered) == (1, 2)
 
@@ -254,7 +250,7 @@ def test_ten_thousand_rows_in_77_labels_take_seconds():
     p = rng.dirichlet(np.full(77, 0.05), 10_000) * 0.3
     p[np.arange(10_000), given] += 0.7
     q = np.roll(p, 1, axis=0)
-    found = evidence([names(77)[g] for g in given], {"a": p, "b": q}, names(77))
+    found = told(given, {"a": p, "b": q}, 77)
     start = time.perf_counter()
     audit_labels(found)
     assert time.perf_counter() - start < 5
@@ -300,12 +296,9 @@ def test_wrong_labels_limit_in_three_ways(wrong, best, target, corrected, limits
 
 
 def two(features, given, labels=6):
-    label = names(labels)
     p = out_of_fold(features, given)
     near = np.where(np.eye(labels)[p.argmax(1)] > 0, 0.9 * p, p)
-    return evidence(
-        [label[g] for g in given], {"a": p, "b": near / near.sum(1, keepdims=True)}, label
-    )
+    return told(given, {"a": p, "b": near / near.sum(1, keepdims=True)}, labels)
 
 
 def test_labels_are_to_be_fixed_where_they_keep_the_target_out_of_reach():
@@ -357,9 +350,8 @@ def test_labels_are_not_blamed_for_what_they_did_not_do(kind, rate, apart, targe
 
 def test_labels_that_stop_nobody_are_not_fixed_first():
     features, given, _ = world(0, "symmetric", 0.15, rows=1500)
-    label = names(6)
     p = {"good": out_of_fold(features, given), "poor": out_of_fold(features[:, :3], given)}
-    found = judge(evidence([label[g] for g in given], p, label), Rule(target=0.5))
+    found = judge(told(given, p), Rule(target=0.5))
     assert (found.verdict.kind, found.verdict.use_meanwhile) == ("incomplete", "good")
     assert gate(found).status == "fail"
     assert any(step.code == "doubted" for step in found.verdict.steps)
@@ -394,11 +386,7 @@ def test_confident_counts_are_those_of_cleanlab(seed: int) -> None:
 @pytest.mark.slow(seconds=13)
 def test_the_default_candidates_find_the_planted_errors():
     """What `choose demo` audits with: the strategies themselves, in five folds."""
-    folder = files("choose.data") / "samples" / "tickets"
-    tickets, settled = (
-        pl.read_csv((folder / name).read_bytes(), infer_schema=False)
-        for name in ("tickets.csv", "truth.csv")
-    )
+    tickets, settled = map(sample_table, ("tickets.csv", "truth.csv"))
     texts, given = tickets["text"].to_list(), tickets["label"].to_list()
     truth = dict(settled.select("id", "label").iter_rows())
     labels = tuple(sorted(set(given)))

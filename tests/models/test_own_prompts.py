@@ -8,7 +8,7 @@ from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.prompting.prompts import LABELS, TEXT, OwnPrompt
 from choose.strategy import build
-from support.chat_server import RIGHT, endpoint_session
+from support.chat_server import RIGHT, asked_of
 
 TOLD = "Sort it: {labels}.\n\nText: {text}\nLabel:"
 CHAT = [
@@ -57,8 +57,7 @@ def test_what_is_no_prompt_is_refused_with_what_to_write(refusal, form, says):
 
 
 def asked_with(template, **settings):
-    asked = []
-    with endpoint_session(RIGHT, asked=asked, **settings):
+    with asked_of(RIGHT, **settings) as asked:
         strategy = build("own-prompt", seed=0, model="endpoint:big", template=template)
         strategy.fit(TASK, pool())
         answers = strategy.predict(questions(3))

@@ -1,7 +1,5 @@
 import io
 import re
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from choose.schema.decision import Decision
 from choose.schema.plan import LeftOut
 from choose.stats import Estimate
 from support import decisions
+from support.commands import run_python
 from support.html import page_of
 
 WIDTHS = (60, 80, 120, 160)
@@ -170,4 +169,4 @@ def test_the_report_loads_nothing_heavy() -> None:
         "found = {m for m in sys.modules if m in heavy or m.startswith('choose_')}\n"
         "assert not found, found"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python(code)

@@ -22,7 +22,7 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import MARK, STUDY, Store, check_destination, is_store
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Dataset, Run
-from support.studies import compare_once, dataset, jobs_of, load_dataset, study
+from support.studies import compare_once, dataset, jobs_of, load_dataset, special, study
 from support.studies import write_lines as lines
 
 
@@ -156,11 +156,6 @@ def flipped(path: Path) -> None:
     content[len(content) // 2] ^= 0xFF
     content[-6] ^= 0xFF
     path.write_bytes(content)
-
-
-def special(path: Path, kind: str) -> None:
-    path.unlink()
-    {"pipe": os.mkfifo, "folder": Path.mkdir}.get(kind, lambda at: at.symlink_to("/dev/zero"))(path)
 
 
 ANY: dict[str, Edit] = {
@@ -494,18 +489,14 @@ def test_damaged_documents_are_said_and_the_rows_still_read(refusal, tmp_path, f
     assert list(store.damage) == [DOCUMENTS]
     with pytest.raises(DataError, match=r"The documents of this task are missing\. Run choose"):
         corpus_of(back.task)
-    [said] = [one.text for one in left_out(store) if DOCUMENTS in one.text]
+    store.plan([], [])
+    [said] = [one.text for one in store.left_out() if DOCUMENTS in one.text]
     assert "\n" not in said
     assert said.endswith("the same command with --out writes it anew")
     if (store.path / DOCUMENTS).is_dir():
         assert "is a folder" in refusal(StoreError, stored, store.path, data)
     else:
         assert corpus(Store.open(stored(store.path, data)).dataset) == corpus(data)
-
-
-def left_out(store: Store) -> list[LeftOut]:
-    store.plan([], [])
-    return store.left_out()
 
 
 def test_documents_of_any_text_come_back(tmp_path: Path, files: tuple[str, str]) -> None:

@@ -32,13 +32,11 @@ from choose.conformance import (
 from choose.corpus import Corpus, Span
 from choose.engines.causal.loading import load_generator
 from choose.errors import StrategyError
-from choose.models.endpoints.request_session import connect_endpoints
-from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Rereads, available, build, hyperparameters, kinds, traits
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
-from support.chat_server import RIGHT, transport
+from support.chat_server import RIGHT, endpoint_session
 
 Check = Callable[[Factory], None]
 
@@ -55,8 +53,7 @@ def tiny_models(model: str, encoder: str) -> dict[str, object]:
 @pytest.fixture(autouse=True)
 def behind() -> Iterator[None]:
     """A model behind an endpoint that reads the words of the toy task."""
-    endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy")}
-    with connect_endpoints(endpoints, transport=transport(RIGHT)):
+    with endpoint_session(RIGHT):
         yield
 
 
@@ -66,7 +63,7 @@ LABELLING = sorted(name for name in available() if "classification" in kinds(nam
 def factory(name: str, given: Mapping[str, object]) -> Factory:
     """Return what builds a strategy, with those of the settings given that it knows."""
     if name == "served":
-        given = {"model": "endpoint:toy"}
+        given = {"model": "endpoint:big"}
     given = {**given, "template": "Answer this: {text}"} if name == "own-prompt" else given
     params = {key: value for key, value in given.items() if key in hyperparameters(name)}
     return lambda seed: build(name, seed=seed, **params)
@@ -122,7 +119,7 @@ def test_contract_of_those_that_reread(name: str, tiny_models: dict[str, object]
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
 def test_contract_behind_an_endpoint(name, check, tiny_models):
-    make = factory(name, {**tiny_models, "model": "endpoint:toy"})
+    make = factory(name, {**tiny_models, "model": "endpoint:big"})
     if check is saved_and_loaded_answers_alike:
         with pytest.raises(StrategyError, match="cannot be exported"):
             check(make)

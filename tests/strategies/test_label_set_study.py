@@ -1,7 +1,5 @@
 """A study of sets of labels, from a file to the decision, its reports, and an export."""
 
-import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +12,7 @@ from choose.api.plan import check, resolve
 from choose.export.exported_model import Model
 from choose.store.store import Store
 from choose.tasks.multilabel import Multilabel, read_set, set_text
-from choose.types import Item
-from support.studies import LABELS, TASK, compare_once, label_file, label_rows
+from support.studies import LABELS, TASK, compare_once, json_lines, label_file, label_rows
 
 pytestmark = pytest.mark.slow
 
@@ -79,11 +76,7 @@ def test_micro_and_macro_f1_are_those_of_scikit_learn(study):
 def test_an_export_writes_lists(study: tuple[choose.Decision, Path]) -> None:
     decision, folder = study
     decision.export(folder / "model", candidate="tfidf")
-    model = Model.load(folder / "model")
-    lines = io.StringIO()
-    items = [Item(id="1", text="my card was stolen"), Item(id="2", text="")]
-    model.write(lines, model.stream(items), with_text=False, as_json=True)
-    first, second = map(json.loads, lines.getvalue().splitlines())
+    first, second = json_lines(Model.load(folder / "model"), "my card was stolen", "")
     assert first["answer"] == ["card", "lost"]
     assert second == {"id": "2", "answer": None, "confidence": None, "status": "no text"}
     assert 0 < first["confidence"] <= 1

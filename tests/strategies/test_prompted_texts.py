@@ -12,8 +12,6 @@ from choose.engines.causal.generation import Generator
 from choose.engines.causal.loading import load_generator
 from choose.engines.causal.stop_rules import StopRule, Written
 from choose.engines.weights.spec import DEFAULT_LM
-from choose.models.endpoints.request_session import connect_endpoints
-from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
 from choose.models.prompting.local_writer import Filled, Skeleton, answers_of, best_threshold
 from choose.models.prompting.prompt_search import Parts, PromptSearch, PromptSetting, SearchBudget
@@ -33,7 +31,7 @@ from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.writing import Writing
 from choose.types import Example, Item, Task
 from support import tiny_models as tiny
-from support.chat_server import sent, transport
+from support.chat_server import asked_of, sent
 
 RECORDS = Extraction(
     fields={"who": "text", "day": "date", "goods": "list"},
@@ -383,16 +381,14 @@ def test_demonstrations_that_do_not_fit_are_counted(models: dict[str, str]) -> N
 
 def behind(task: Task, answers: list[Any], items: list[Item] = NEW, name: str = "few-shot", **own):
     """Return a fitted strategy whose requests get these contents, and the requests."""
-    asked: list[dict[str, Any]] = []
     contents = iter(answers)
 
     def respond(body: dict[str, Any]) -> Any:
         given = next(contents)
         return given if isinstance(given, tuple) else sent(given)
 
-    strategy: Any = build(name, seed=0, model="endpoint:toy", **(own or {"shots": 1}))
-    endpoints = {"toy": Endpoint(base_url="http://127.0.0.1:9/v1", model="toy", concurrency=1)}
-    with connect_endpoints(endpoints, transport=transport(respond, asked)):
+    strategy: Any = build(name, seed=0, model="endpoint:big", **(own or {"shots": 1}))
+    with asked_of(respond, concurrency=1) as asked:
         strategy.fit(task, rows())
         strategy.found = strategy.predict(items[: len(answers) - 1])
         strategy.said = strategy.facts()

@@ -12,6 +12,7 @@ from choose.engines.causal.loading import load_causal
 from choose.errors import ModelError, StrategyError
 from choose.models.prompting.local_prompter import (
     CALIBRATION_ROWS,
+    LocalPrompter,
     calibration_rows,
     fit_calibration,
 )
@@ -185,8 +186,6 @@ def test_calibration_rows_agree_between_pools_that_overlap() -> None:
 
 
 def test_few_shot_does_not_calibrate_on_what_it_shows(model, monkeypatch):
-    from choose.models.prompting.local_prompter import LocalPrompter
-
     asked: list[str] = []
     monkeypatch.setattr(
         LocalPrompter, "calibrate", lambda self, rows: asked.extend(e.text for e in rows)

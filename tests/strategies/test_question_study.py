@@ -1,6 +1,5 @@
 """A study of questions with passages: from a file to the decision, the reports and an export."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.tasks.answering import Answering
 from choose.types import CLEAN
+from support.studies import write_lines
 
 TOWNS = ("Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn")
 
@@ -42,10 +42,8 @@ def questions(rows: int = 60) -> list[dict[str, object]]:
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path]:
     folder = tmp_path_factory.mktemp("questions")
-    file = folder / "questions.jsonl"
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in questions()), "utf-8")
     choose.compare(
-        str(file),
+        write_lines(folder / "questions.jsonl", questions()),
         strategies=["sentence"],
         fields=["page"],
         scenarios=[],

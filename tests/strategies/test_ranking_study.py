@@ -1,7 +1,5 @@
 """Rankings of documents: each strategy, and a study from a file to the decision and an export."""
 
-import io
-import json
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -31,7 +29,7 @@ from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_te
 from choose.tasks.value_parsing import occurs
 from choose.types import Candidate, Example, Item
 from support.commands import run_command
-from support.studies import compare_once, load, write_lines
+from support.studies import compare_once, json_lines, load, write_lines
 
 # Words that the small encoder knows.
 FRUITS, TOOLS, CODES = (WORDS_OF[kind] for kind in ("fruit", "tool", "weather"))
@@ -316,11 +314,7 @@ def test_a_study_of_the_handbook_ranks_its_documents(study: tuple[choose.Decisio
 def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -> None:
     decision, folder = study
     decision.export(folder / "model", candidate="bm25")
-    model = Model.load(folder / "model")
-    lines = io.StringIO()
-    items = [Item(id="1", text="What does Pro cost?"), Item(id="2", text="")]
-    model.write(lines, model.stream(items), with_text=False, as_json=True)
-    first, second = map(json.loads, lines.getvalue().splitlines())
+    first, second = json_lines(Model.load(folder / "model"), "What does Pro cost?", "")
     scores = [*first["answer"].values()]
     assert len(scores) == 10
     assert scores == sorted(scores, reverse=True)

@@ -29,7 +29,7 @@ from choose.strategy import build
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Example, Item
 from choose_strategies import rag
-from support.chat_server import endpoint_session, sent
+from support.chat_server import asked_of, sent
 
 COLOURS = ("red", "blue", "green", "brown", "white", "black")
 THINGS = [f"{size} {thing}" for size in ("large", "small") for thing in ("door", "lamp", "rug")]
@@ -64,9 +64,9 @@ def settings(name: str, model: str) -> dict[str, Any]:
     return own[name]
 
 
-def fitted(name, model, pool=None, **more):
+def fitted(name, model, pool=None, task=TASK, **more):
     strategy = build(name, seed=0, **settings(name, model), **more)
-    strategy.fit(TASK, rows() if pool is None else pool)
+    strategy.fit(task, rows() if pool is None else pool)
     return strategy
 
 
@@ -97,8 +97,7 @@ LONG = Corpus(
 @pytest.mark.parametrize("name", ["rag", "lora-rag"])
 def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(name, model):
     """The question stays whole, and evidence names what was read."""
-    strategy = build(name, seed=0, **settings(name, model), k=6, words=400)
-    strategy.fit(with_corpus(Answering(), LONG), rows())
+    strategy = fitted(name, model, task=with_corpus(Answering(), LONG), k=6, words=400)
     items = [row.item() for row in rows()]
     found = strategy.library.search(items, 6)
     shown = strategy.predict(items).evidence
@@ -119,9 +118,7 @@ def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(nam
 
 def test_of_a_passage_that_has_no_room_its_beginning_is_read(model: str) -> None:
     task, items = with_corpus(Answering(), LONG), [row.item() for row in rows()]
-    own = {**settings("rag", model), "max_tokens": 60, "words": 400, "k": 2}
-    strategy = build("rag", seed=0, **own)
-    strategy.fit(task, rows())
+    strategy = fitted("rag", model, task=task, max_tokens=60, words=400, k=2)
     fit = strategy.fitting(items, strategy.library.search(items, 2))
     for (passage,), document in zip(fit, LONG.documents, strict=True):
         assert passage.title == document.title
@@ -264,8 +261,7 @@ def test_demonstrations_are_the_shortest_rows_with_their_passages(model: str) ->
 
 
 def test_at_an_endpoint_a_fit_asks_nothing() -> None:
-    asked: list[dict[str, Any]] = []
-    with endpoint_session(lambda body: sent("red"), asked=asked):
+    with asked_of(lambda body: sent("red")) as asked:
         strategy: Any = build("rag", seed=0, model="endpoint:big", retriever="bm25")
         strategy.fit(TASK, many())
         assert not asked

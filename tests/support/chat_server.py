@@ -1,6 +1,6 @@
 """One chat-completions server for tests: a function answers, and chosen things go wrong on the way.
 
-`serving` runs it on loopback; `transport` and `endpoint_session` put it in place of the network.
+`serving` runs it on loopback; `endpoint_session` puts it in place of the network.
 """
 
 import gzip
@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from math import inf
 from select import select
 from typing import Any
 from urllib.parse import quote
@@ -85,6 +87,13 @@ def by_words(words: dict[str, list[str]]) -> Responder:
 
 
 RIGHT = by_words(WORDS_OF)
+
+
+def failing(reply: Http, after: int, until: float = inf) -> Responder:
+    """Answer right, but for the requests after so many, which get a reply."""
+    numbers = count(1)
+    return lambda body: reply if after < next(numbers) <= until else RIGHT(body)
+
 
 _PIECES = re.compile(r"\w{1,4}|\W")
 
@@ -393,17 +402,6 @@ def as_response(respond: Responder, request: Any) -> Any:
     return httpx2.Response(status, headers=headers, content=content)
 
 
-def transport(respond: Responder, asked: list[dict[str, Any]] | None = None) -> Any:
-    """Return what replaces the network, without a socket; raise in `respond` to break it."""
-
-    def handle(request: Any) -> Any:
-        if asked is not None:
-            asked.append(json.loads(request.content))
-        return as_response(respond, request)
-
-    return httpx2.MockTransport(handle)
-
-
 FAST = RetryPolicy(attempts=8, initial=0.001, max_pause=0.01, max_total=5.0)
 
 PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
@@ -411,12 +409,27 @@ PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
 
 @contextmanager
 def endpoint_session(respond, *, asked=None, max_usd=None, retry_policy=FAST, **settings):
+    """Yield a session with ``endpoint:big`` without a socket; raise in `respond` to break it."""
     end = Endpoint(**{"base_url": "https://model.example/v1", "model": "m", **settings})
-    network = transport(respond, asked)
+
+    def handle(request: Any) -> Any:
+        if asked is not None:
+            asked.append(json.loads(request.content))
+        return as_response(respond, request)
+
+    network = httpx2.MockTransport(handle)
     with connect_endpoints(
         {"big": end}, max_usd=max_usd, retry_policy=retry_policy, transport=network
     ) as session:
         yield session
+
+
+@contextmanager
+def asked_of(respond: Responder, **settings: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a server behind ``endpoint:big`` is asked."""
+    asked: list[dict[str, Any]] = []
+    with endpoint_session(respond, asked=asked, **settings):
+        yield asked
 
 
 @contextmanager

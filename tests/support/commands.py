@@ -1,4 +1,4 @@
-"""The command line, run in this process, which spares the imports; and the scripts of a page."""
+"""The command line, run in this process, which spares the imports; scripts of pages; programs."""
 
 import os
 import re
@@ -70,6 +70,14 @@ def run_script(script: str, folder: Path) -> str:
         text=True,
         timeout=2_400,
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_python(code: str, *arguments: object, **settings: Any) -> str:
+    """Run a program in a process of its own, which must succeed; return its output."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

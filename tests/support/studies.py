@@ -1,12 +1,16 @@
 """Small studies for tests: real strategies on rows that anything can learn."""
 
+import io
 import json
+import os
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from filelock import FileLock
 
@@ -17,12 +21,13 @@ from choose.conformance import pool
 from choose.data.dataset import dataset_from, read_rows
 from choose.data.scenarios import Pools
 from choose.data.splits import build_dataset
+from choose.export.exported_model import Model
 from choose.judge.evidence import CandidateInfo
 from choose.schema.plan import Job
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.multilabel import Multilabel, set_text
-from choose.types import Dataset, Example, Trial
+from choose.types import Dataset, Example, Item, Trial
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
 HELD_OUT = """
@@ -107,6 +112,25 @@ def write_csv(path: Path, rows: Sequence[tuple[str, str]] | None = None) -> Path
     lines = ["text,label", *(f'"{text}",{label}' for text, label in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def special(path: Path, kind: str) -> None:
+    """Put a pipe, a device or a folder in the place of a file."""
+    path.unlink()
+    {"pipe": os.mkfifo, "folder": Path.mkdir}.get(kind, lambda at: at.symlink_to("/dev/zero"))(path)
+
+
+def sample_table(name: str) -> pl.DataFrame:
+    """Return a table of the sample tickets; the labels of `truth.csv` are right."""
+    file = files("choose.data") / "samples" / "tickets" / name
+    return pl.read_csv(file.read_bytes(), infer_schema=False)
+
+
+def json_lines(model: Model, *texts: str) -> list[dict[str, Any]]:
+    """Return what an exported model writes of texts as JSON lines."""
+    lines, items = io.StringIO(), [Item(id=str(n), text=text) for n, text in enumerate(texts, 1)]
+    model.write(lines, model.stream(items), with_text=False, as_json=True)
+    return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
 def plain_trial(candidate: str, draw: int = 0, **facts: Any) -> Trial:

@@ -14,7 +14,7 @@ from choose.conformance import WORDS_OF
 from choose.errors import StudyError
 from choose.schema.plan import Bill, Spending
 from choose.store.store import Store
-from support.chat_server import RIGHT, Http, Server, error, sent, serving
+from support.chat_server import RIGHT, Http, Server, error, failing, sent, serving
 from support.endpoint_studies import bench
 from support.studies import write_csv
 
@@ -252,19 +252,13 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(choose, server, tmp_
 
 @pytest.mark.parametrize("status", [401, 200])
 def test_a_trial_that_fails_midway_is_a_recorded_failure(tmp_path, status):
-    count = [0]
     told = {"error": {"message": f"key {KEY} expired", "code": 401}}
-
-    def respond(body: dict[str, Any]) -> Http:
-        count[0] += 1
-        return (status, {}, json.dumps(told).encode()) if count[0] > 30 else RIGHT(body)
-
-    with serving(respond) as server:
+    with serving(failing((status, {}, json.dumps(told).encode()), after=30)) as server:
         out, err = bench(tmp_path, server.url).run("compare", "--yes", "--out", "st")
     found = card(tmp_path / "st", "prompt")
     assert any("refuses a request without a key" in e["error"] for e in found["errors"])
     # M11: only requests in flight meet the refusal, in whichever trial.
-    assert count[0] <= 30 + 8
+    assert len(server.asked) <= 30 + 8
     assert KEY not in out + err
     for file in (tmp_path / "st").rglob("*.json"):
         assert KEY not in file.read_text()

@@ -29,9 +29,11 @@ from support.chat_server import (
     Http,
     Mix,
     as_response,
+    asked_of,
     broken,
     endpoint_session,
     error,
+    failing,
     fitted,
     right,
     rows,
@@ -94,8 +96,7 @@ def test_a_fifth_of_faults_changes_no_answer_and_pays_for_nothing_twice() -> Non
 
 
 def test_the_same_question_is_asked_once_even_at_the_same_time() -> None:
-    asked: list[dict[str, Any]] = []
-    with endpoint_session(RIGHT, asked=asked):
+    with asked_of(RIGHT) as asked:
         answers = fitted().predict([Item(id=f"r{i}", text="a ripe plum") for i in range(30)])
     assert set(answers.outputs) == {"fruit"}
     assert len(asked) == 2  # the first one tries the connection
@@ -211,35 +212,24 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_a_server_that_wants_too_long_a_wait_ends_the_trial() -> None:
-    calls: list[int] = []
-
-    def respond(body: dict[str, Any]) -> Http:
-        calls.append(1)
-        limited = error(429, "daily limit", **{"retry-after": "86400"})
-        return limited if len(calls) > 2 else RIGHT(body)
-
+    limited = error(429, "daily limit", **{"retry-after": "86400"})
     with (
-        endpoint_session(respond, concurrency=1),
+        endpoint_session(failing(limited, after=2), concurrency=1),
         pytest.raises(EndpointError, match="wait too long"),
     ):
         fitted().predict(questions(5))
 
 
 def test_a_dead_server_is_given_up_and_the_candidate_can_go_on_later() -> None:
-    calls: list[int] = []
-
-    def respond(body: dict[str, Any]) -> Http:
-        calls.append(1)
-        return RIGHT(body) if len(calls) <= 11 else error(503, "down")
-
-    with endpoint_session(respond, concurrency=2) as session:
+    asked: list[dict[str, Any]] = []
+    dead = failing(error(503, "down"), after=11)
+    with endpoint_session(dead, asked=asked, concurrency=2) as session:
         with pytest.raises(EndpointError, match="has stopped answering"):
             fitted().predict(rows(100))
-        assert len(calls) < 60
+        assert len(asked) < 60
         with pytest.raises(EndpointError):
             fitted().predict(rows(100))
-        assert len(calls) < 70
-        calls.clear()
+        assert len(asked) < 70
         session.transport.handler = lambda request: as_response(RIGHT, request)
         assert right(fitted().predict(rows(100)), 100)
 
@@ -393,8 +383,7 @@ TOOLS = [
 
 
 def test_the_worst_case_reads_all_that_is_sent_and_writes_the_larger_limit_of_the_body() -> None:
-    asked: list[dict[str, Any]] = []
-    with endpoint_session(RIGHT, asked=asked, extra_body={"tools": TOOLS}):
+    with asked_of(RIGHT, extra_body={"tools": TOOLS}) as asked:
         fitted().predict(rows(1))
     for body in asked:
         worst = worst_case(body)

@@ -2,8 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,26 +14,18 @@ from choose.types import Item
 from support.chat_server import (
     RIGHT,
     Http,
+    Responder,
+    asked_of,
     broken,
-    endpoint_session,
     error,
+    failing,
     fitted,
     labels_of,
     sent,
 )
 
-Respond = Callable[[dict[str, Any]], Http]
 
-
-@contextmanager
-def asked_of(respond: Respond, **settings: Any) -> Iterator[list[dict[str, Any]]]:
-    """Yield what a server behind ``endpoint:big`` is asked."""
-    asked: list[dict[str, Any]] = []
-    with endpoint_session(respond, asked=asked, **settings):
-        yield asked
-
-
-def refusing(*features: str, message: str = "Unsupported parameter: {}") -> Respond:
+def refusing(*features: str, message: str = "Unsupported parameter: {}") -> Responder:
     """Refuse requests that hold a feature, by name."""
 
     def respond(body: dict[str, Any]) -> Http:
@@ -66,7 +56,7 @@ def test_labels_are_held_to_a_schema_where_the_server_takes_one() -> None:
         (lambda b: error(500, "") if "response_format" in b else RIGHT(b), {"response_format"}),
     ],
 )
-def test_what_a_server_refuses_is_left_out_from_then_on(respond: Respond, gone: set[str]) -> None:
+def test_what_a_server_refuses_is_left_out_from_then_on(respond: Responder, gone: set[str]) -> None:
     with asked_of(respond) as asked:
         answers = fitted().predict(questions())
     assert set(answers.status) == {"ok"}
@@ -153,16 +143,10 @@ def test_counts_are_the_servers_or_missing(usage: Any, found: Any) -> None:
 
 def test_a_body_that_is_no_completion_but_was_billed_is_an_empty_answer() -> None:
     body = json.dumps({"usage": {"prompt_tokens": 9, "completion_tokens": 0}}).encode()
-    calls: list[int] = []
-
-    def respond(request: dict[str, Any]) -> Http:
-        calls.append(1)
-        return (200, {}, body) if len(calls) == 2 else RIGHT(request)
-
-    with asked_of(respond, concurrency=1):
+    with asked_of(failing((200, {}, body), after=1, until=2), concurrency=1) as asked:
         answers = fitted().predict(questions(3))
     assert answers.status == ("empty", "ok", "ok")
-    assert len(calls) == 4
+    assert len(asked) == 4
 
 
 def test_what_never_changes_stands_first() -> None:

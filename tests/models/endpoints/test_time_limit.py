@@ -21,6 +21,7 @@ from support.chat_server import (
     as_response,
     endpoint_session,
     error,
+    failing,
     fitted,
     right,
     rows,
@@ -106,13 +107,8 @@ def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(mon
     ids=["told to wait", "between retries", "tried often"],
 )
 def test_every_pause_is_cut_short(settings, retry_policy, failure):
-    calls: list[int] = []
-
-    def respond(body: dict[str, Any]) -> Http:
-        calls.append(1)
-        return RIGHT(body) if len(calls) == 1 or failure is None else failure
-
-    with endpoint_session(respond, retry_policy=retry_policy, **settings) as session:
+    slow = failing(failure, after=1)
+    with endpoint_session(slow, retry_policy=retry_policy, **settings) as session:
         strategy, start = tried(), time.monotonic()
         stopped(lambda: strategy.predict(rows(20)), 0.5)
         assert time.monotonic() - start < 2.5
