@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # Never raised. The sums are some hundred lines below, so that an addition changes nothing here.
-LINES = {("src", "strategies"): 49_530, ("tests",): 34_790}
+LINES = {("src", "strategies"): 49_483, ("tests",): 34_729}
 MODULES = 172
 
 
