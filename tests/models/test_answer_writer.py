@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -129,17 +130,18 @@ def test_saved_and_loaded_it_answers_the_same(fitted: Any, base: str, tmp_path: 
             again.load(tmp_path / "kept")
 
 
-def test_texts_from_many_rows_are_learnt_by_the_last_layers(base, tmp_path, monkeypatch) -> None:
+def test_many_texts_with_little_time_are_learnt_by_the_last_layers(base, tmp_path, monkeypatch):
     monkeypatch.setattr("choose_strategies.lora.MANY_TEXTS", 8)
     strategy = lora(base, epochs=1)
-    for count, layers in ((7, {"0", "1"}), (8, {"1"})):
-        strategy.fit(Writing(), rows(count))
+    for count, aim, layers in ((7, 3.0, "01"), (8, 9.0, "01"), (8, inf, "01"), (8, 3.0, "1")):
+        with as_decided() as made, time_limit(aim=aim):
+            strategy.fit(Writing(), rows(count))
         names = [n for n, p in strategy._model.adapter.named_parameters() if p.requires_grad]
-        assert {name.split(".layers.")[1][0] for name in names} == layers
+        assert {name.split(".layers.")[1][0] for name in names} == {*layers}
+        assert ("share of the layers" in made) == (layers == "1"), "other folds follow"
     assert "Adapters are in the last 50 % of the layers." in strategy.facts()["notes"]
     strategy.save(tmp_path / "kept")
-    again = build("lora", seed=9, base=base)
-    again.load(tmp_path / "kept")
+    (again := build("lora", seed=9, base=base)).load(tmp_path / "kept")
     assert again.predict(asked(rows())).outputs == strategy.predict(asked(rows())).outputs
 
 

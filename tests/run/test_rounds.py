@@ -144,10 +144,10 @@ def test_it_stays_the_same_one_whoever_is_named_first_among_equals(tmp_path, mon
 @pytest.mark.parametrize("better", ["steady", "sluggish"])
 def test_of_equal_ones_the_better_so_far_answers_the_first_rows(tmp_path, better) -> None:
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
-    alike = {"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}
-    one.run(judged=only(alike, scores={"steady": 0.1, "sluggish": 0.1, better: 0.4}))
-    assert {n: max(one.rows(n).values()) for n in ("steady", "sluggish")}[better] >= 100
-    assert sum(max(one.rows(n).values()) > 25 for n in ("steady", "sluggish")) == 1
+    scores = {"steady": 0.1, "sluggish": 0.1, better: 0.4}
+    one.run(judged=only({"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}, scores=scores))
+    for name in ("steady", "sluggish"):
+        assert max(one.rows(name).values()) == (100 if name == better else 25)
 
 
 def test_texts_of_the_first_rows_are_written_at_once(tmp_path, monkeypatch) -> None:
@@ -155,8 +155,7 @@ def test_texts_of_the_first_rows_are_written_at_once(tmp_path, monkeypatch) -> N
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
     executor, texts = LocalExecutor(Worker(one.pools)), replace(one.data.task, labels=(), names=())
     one.pools = Pools(replace(one.data, task=texts))
-    alike = {"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}
-    one.run(judged=only(alike), executor=executor)
+    one.run(judged=only({"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}), executor=executor)
     slow = [
         j for j, run in one.seen.jobs if run is None and j.trial.strategy in ("steady", "sluggish")
     ]

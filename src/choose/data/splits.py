@@ -17,7 +17,7 @@ from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL, make_task
 from choose.types import Dataset, Example, Fold, Task
 
-# One fold fewer where only then each has so many test rows, which one fit then answers.
+# There is one fold fewer where only then each has so many test rows: a single fit answers them.
 FOLDS, TESTED = 5, 100
 
 # From so many rows on, a part is held out instead of cross-validating; its share and its limit.

@@ -34,7 +34,7 @@ SHORT_FIT = 2.0
 GROWTH, AMPLE = 4, 0.5
 
 # Share of the remaining time that a fit cut short may take, at least, when it is made again early.
-EARLY_SHARE = 0.7
+EARLY_SHARE = 0.65
 
 # What the judge says of the runs so far, and of what is planned of each candidate.
 Judged = Callable[[Sequence[Run], Mapping[str, Whole]], Chances | None]
@@ -204,9 +204,10 @@ class Loop:
             elif last is None or not (state.held or state.behind or self._waits(state, last, job)):
                 yield from [job] if others else self._with_later_folds(state, job)
             elif job.trial.fold == 0:
-                # Texts are written in less time each where all of the first rows are asked at once.
-                once = state.slow and not self.pools.dataset.task.labels
-                first = min(FIRST_ROWS, len(self.pools.dataset.folds[0].questions)) if once else 0
+                # A text takes less time where all of the first rows are asked at once.
+                free = not (self.pools.dataset.task.labels or state.pace.dollars)
+                most = FIRST_ROWS if state.slow and free else 0
+                first = min(most, len(self.pools.dataset.folds[0].questions))
                 yield replace(last, ask=max(job.ask, last.ask, first))
 
     def _waits(self, state: State, last: Job, job: Job) -> bool:

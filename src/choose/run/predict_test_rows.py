@@ -21,11 +21,10 @@ from choose.tasks.answering import corpus_of
 from choose.tasks.document_drill import Drill, drill_of
 from choose.types import Answers, Dataset, Item, Task
 
-# Rows between two checks of the clock: few at first, unless each has so many seconds, then as many
-# as take this share of the time that is left, and at most so many times as were answered: what a
-# model writes for many rows at once takes far less for each of them, and far more for a few.
+# Rows between two checks of the clock: few at first, which may take long, then as many as take
+# this share of the time that is left, and at most so many times as were answered: what a model
+# writes for many rows at once takes far less for each of them, and far more for a few.
 FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE = 5, 500, 4, 0.5
-FIRST_AT_ONCE, SECONDS_A_ROW = 50, 3.0
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -127,8 +126,6 @@ def _rows_in(seconds: float, each: float, done: int) -> int:
     """Return the rows of the next chunk, where so many are answered, at `each` seconds."""
     if seconds == inf:
         return 10**9  # all of them
-    if not done:
-        return int(max(FIRST_CHUNK, min(seconds / SECONDS_A_ROW, FIRST_AT_ONCE)))
     few = CHUNK_SHARE * seconds / each if each else 0
     return int(max(FIRST_CHUNK, min(few, CHUNK_GROWTH * done, MOST_CHUNK)))
 

@@ -1,7 +1,7 @@
 """Requests: jobs go to an executor while they fit the budget, and what comes of them is stored."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -218,21 +218,19 @@ class Requests:
             return {}
         return first.shortened
 
-    def _leave_out(
-        self, state: State, jobs: Sequence[Job], needed: Needed
-    ) -> Iterator[Sequence[Job]]:
-        """Record jobs that would not end in time; their candidate answers by its last fit."""
+    def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> list[Sequence[Job]]:
+        """Record jobs that would not end in time; return what the last fit answers for them."""
         paid = self.budget.pays(needed.dollars)
         self.summary.leave(state.name, "out-of-time" if paid else "out-of-money", jobs)
         last, fit, size = state.last.get(0), max(needed.fits), jobs[0].trial.train_size
         if jobs[0].part != COMPARISON or state.held or last is None:
-            return
+            return []
         state.held = True
         if paid and fit >= 1 and size > last.trial.train_size:
             keeps = state.learned
             self.summary.leave(state.name, "too-long", seconds=fit, learns=size, keeps=keeps)
-        if paid and fit and not jobs[0].trial.fold:
-            yield [replace(last, ask=max(jobs[0].ask, last.ask))]
+        again = replace(last, ask=max(last.ask, *(job.ask for job in jobs)))
+        return [[again]] if paid and fit and not state.has_ended(again) else []
 
     def _take(self, round: Round, result: GroupResult) -> Sequence[Job]:
         """Store what came of a request; return jobs that go on after the first verdict."""

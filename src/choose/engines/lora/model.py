@@ -177,7 +177,7 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
     # What reads images stays as it is, and so do the first layers.
     outside = [rf"(?!{re.escape(inner)}\.).*"] if inner.count(".") else []
     count = base.model.config.get_text_config().num_hidden_layers
-    if below := count - max(1, round(spec.share * count)):
+    if (below := count - max(1, round(spec.share * count))) > 0:
         outside.append(rf"\D*\b({'|'.join(map(str, range(below)))})\..*")
     config = LoraConfig(
         task_type=None if base.lm is None else TaskType.CAUSAL_LM,

@@ -210,8 +210,8 @@ class TrainingRun(ABC):
         self._learning_rates.step()
         self.step += 1
         self.finished = self.step == self.schedule.steps
-        # A training that time ended within its first pass has nothing to choose between.
-        ends = self.finished and self._best is not None
+        # Ended by time within its first pass it has one state only, and to rate texts takes long.
+        ends = self.finished and (self._best is not None or bool(self.strata))
         if self.validation_indices and (ends or self.step % self._steps_per_epoch == 0):
             loss = self.validation_loss()
             if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
