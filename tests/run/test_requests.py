@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StrategyError, StudyError
 from choose.progress import decided_in_time, seconds_left, time_limit
-from choose.run.predict_test_rows import predict
+from choose.run.predict_test_rows import predict, predict_until
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, ThreadExecutor, Worker
 from choose.schema.plan import Job
 from choose.tasks.answering import Answering
@@ -207,3 +208,17 @@ def test_places_in_documents_are_taken(ids: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("id", ["row 7", "a.md", "a:1", "a:x-y", ""])
 def test_other_places_fail_with_what_is_wrong(id: str, refusal: Any) -> None:
     assert "is no place in a document" in refusal(StrategyError, read_from, "a.md:0-10", id)
+
+
+@pytest.mark.parametrize(("each", "sizes"), [(0.0, [5, 20, 75]), (0.3, [100]), (3.0, [10, 40, 50])])
+def test_rows_are_answered_at_once_as_far_as_the_pace_is_known(each, sizes) -> None:
+    asked, items = list[int](), [DATA.examples[id].item() for id in DATA.folds[0].questions]
+
+    def answer(some: list[Item]) -> Answers:
+        asked.append(len(some))
+        return Answers(outputs=(DATA.task.labels[0],) * len(some), status=("ok",) * len(some))
+
+    end = perf_counter() + 60.5
+    strategy: Any = SimpleNamespace(predict=answer)
+    predict_until(strategy, items, DATA, most=100, end=end, each=each)
+    assert asked == sizes

@@ -88,20 +88,20 @@ def predict_until(
     most: int = 0,
     end: float = inf,
     known: Answers | None = None,
-    took: float = 0.0,
+    each: float = 0.0,
     spare: float = 0.0,
 ) -> tuple[list[Item], Answers]:
     """Return the items that were predicted, in the order of `asking_order`, and their answers.
 
     Answers do not depend on their neighbours, so chunks can be joined. At most so many items are
     predicted, where 0 is all, or more in `spare` seconds; no chunk is begun after the `end`, a
-    `perf_counter`. Earlier answers to the first items are `known`, which `took` so many seconds.
+    `perf_counter`. Earlier answers to the first items are `known`; `each` answer took so many
+    seconds, 0 where that is not known.
     """
     by_id = {item.id: item for item in items}
     parts = [] if known is None else [known]
     order = [by_id[id] for id in asking_order(by_id, dataset)]
     done = sum(map(len, parts))
-    each = took / max(1, done)
     wanted = max(most or len(order), done)
     while done < len(order) and (not parts or perf_counter() < end):
         more = wanted - done if done < wanted else len(order)
@@ -127,7 +127,7 @@ def _rows_in(seconds: float, each: float, done: int) -> int:
     if seconds == inf:
         return 10**9  # all of them
     few = CHUNK_SHARE * seconds / each if each else 0
-    return int(max(FIRST_CHUNK, min(few, CHUNK_GROWTH * done, MOST_CHUNK)))
+    return int(max(FIRST_CHUNK, min(few, CHUNK_GROWTH * done or MOST_CHUNK, MOST_CHUNK)))
 
 
 # The answers to no rows.

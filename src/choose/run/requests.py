@@ -194,17 +194,18 @@ class Requests:
 
     def _send(self, jobs: Sequence[Job], limits: Limits, *, anew: bool = False) -> None:
         """Send jobs of a candidate to the executor."""
-        keys, runs = {job.trial.key for job in jobs}, self._state_of(jobs[0]).runs
+        keys, state = {job.trial.key for job in jobs}, self._state_of(jobs[0])
         self._numbers += 1
         request = GroupRequest(
             number=self._numbers,
             jobs=tuple(jobs),
-            earlier={key: run for key, run in runs.items() if key in keys},
+            earlier={key: run for key, run in state.runs.items() if key in keys},
             first={} if anew else self._decided_first(jobs[0]),
             seconds=limits.all,
             fit_seconds=limits.fit,
             answer_seconds=limits.answers,
             anew=anew,
+            pace=state.pace.answer or 0.0,
         )
         self._flying[request.number] = request, 1
         self.observer.job(jobs[0], None)

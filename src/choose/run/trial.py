@@ -134,6 +134,7 @@ def run_trials(
     fit_seconds: float = inf,
     fits: Mapping[str, Fitted] = MappingProxyType({}),
     earlier: Mapping[str, Run] = MappingProxyType({}),
+    pace: float = 0.0,
     first: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Ended]:
     """Yield each job's run, with a traceback where the strategy raised.
@@ -155,7 +156,7 @@ def run_trials(
         start, key = perf_counter(), job.trial.key
         try:
             fit = fits.get(key) or fit_alone(job, pools, fit_seconds, known.get(key, first or None))
-            run, stopped = _answer(job, pools, fit, end, earlier.get(key))
+            run, stopped = _answer(job, pools, fit, end, earlier.get(key), pace)
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
@@ -186,7 +187,7 @@ def _with_scores(run: Run, dataset: Dataset) -> Run:
 
 
 def _answer(
-    job: Job, pools: Pools, fit: Fitted, end: float, before: Run | None
+    job: Job, pools: Pools, fit: Fitted, end: float, before: Run | None, pace: float
 ) -> tuple[Run, Exception | None]:
     """Return a trial's run, which goes on from another fit's `before`, and what stopped it."""
     dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
@@ -194,18 +195,18 @@ def _answer(
     known, spare = before.answers.get(CLEAN), _spare_seconds(job, fit, end)
     items = [dataset.examples[id].item() for id in rows.questions]
     start, cached, took = perf_counter(), cached_seconds(strategy), before.predict_seconds or 0.0
+    pace = took / len(known) if known else pace
     clean, answers = predict_until(
-        strategy, items, dataset, most=job.ask, end=end, known=known, took=took, spare=spare
+        strategy, items, dataset, most=job.ask, end=end, known=known, each=pace, spare=spare
     )
     # Cached work counts too, or the cost would depend on the order of the trials.
-    earlier = took - cached
-    answered = perf_counter() - start + cached_seconds(strategy) + earlier
+    answered = perf_counter() - start + cached_seconds(strategy) + took - cached
     ids = dict.fromkeys(item.id for item in clean)
     wanted = tuple(view for view in job.views if (view, 0) not in before.answers)
     seen = [id for id in rows.questions if id in ids]
     others = answer_views(replace(job, views=wanted), seen, dataset, strategy=strategy)
     spent, facts = perf_counter() - start, strategy_facts(strategy)
-    alone = spent + cached_seconds(strategy) + earlier
+    alone = spent + cached_seconds(strategy) + took - cached
     run = Run(
         trial=job.trial,
         answers={**before.answers, CLEAN: answers, **others.answers},

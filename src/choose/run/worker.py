@@ -42,6 +42,7 @@ class GroupRequest:
         earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
         first: what time decided in the candidate's first fit on as many rows, made alike by all.
         anew: whether to fit again, in more steps than those that `earlier` runs had time for.
+        pace: seconds of an answer after an earlier fit of the candidate; 0 before the first.
     """
 
     number: int
@@ -52,6 +53,7 @@ class GroupRequest:
     earlier: Mapping[str, Run] = field(default_factory=dict)
     first: Mapping[str, float] = field(default_factory=dict)
     anew: bool = False
+    pace: float = 0.0
 
     @property
     def candidate(self) -> str:
@@ -174,6 +176,7 @@ class Worker:
                     fit_seconds=request.fit_seconds,
                     fits=fits,
                     earlier={} if request.anew else request.earlier,
+                    pace=request.pace,
                     first=request.first,
                 ):
                     # What has no model says nothing of threads, and could use all of them.
