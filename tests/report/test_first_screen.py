@@ -242,10 +242,11 @@ def test_the_command_that_shows_more_can_be_copied_from_a_narrow_screen() -> Non
 
 def test_the_first_command_is_above_the_fold() -> None:
     """Sentences of three lines on training rows pushed it off the screen."""
-    few = (("tfidf", 1_000), ("retrieval", 250), ("prompt", 500))
+    few = (("tfidf", 1_000), ("retrieval", 250), ("prompt", 500), ("knn", 1_437))
     parts = (Caveat(code="part-of-labels", names=(n,), rows=r, whole=1_437) for n, r in few)
     found = decisions.changed(decisions.answered(), caveats=tuple(parts))
     assert "choose continue" in shown(found, height=18)
+    assert words.caveats(found)[0].endswith("So far, tfidf learned from 1,000."), "knn read all"
 
 
 def test_a_low_score_has_the_command_that_states_a_target() -> None:

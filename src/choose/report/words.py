@@ -651,7 +651,8 @@ def _learned(decision: Decision) -> str:
         said = [f"With {rows}, {listed(each)}{export}."]
     elif (decision.chance or 0.0) < SURE:
         said = [f"As {listed([*parts])} did not make {rows}, this may change."]
-    other = listed([f"{n} from {one.rows or 0:,}" for n, one in parts.items() if n not in best])
+    few = [n for n, one in parts.items() if n not in best and (one.rows or 0) < whole]
+    other = listed([f"{name} from {parts[name].rows or 0:,}" for name in few])
     said += [f"So far, {other.replace(' from', ' learned from', 1)}."] * bool(other)
     return " ".join(said)
 
