@@ -368,14 +368,14 @@ ROPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("name", "rope"), [("Phi3", "longrope"), ("Llama", "dynamic")])
-def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path):
+def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path, monkeypatch):
     """Such models may turn their keys by the longest text in a pass."""
-    turning = {"rope_type": rope, "rope_theta": 10_000.0}
+    monkeypatch.setenv("CHOOSE_THREADS", "1")  # with more, rounding depends on how many
     settings = {
         **tiny.SMALL,
         "max_position_embeddings": 2048,
         "original_max_position_embeddings": 512,
-        "rope_parameters": {**turning, **ROPES[rope]},
+        "rope_parameters": {"rope_type": rope, "rope_theta": 10_000.0, **ROPES[rope]},
         "sliding_window": 4096,
         "pad_token_id": 0,
     }
@@ -392,7 +392,7 @@ def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path):
     for prompt, row in zip(asked, together, strict=True):
         other.answers.clear()
         other.shared.pasts.clear()
-        assert np.abs(other.score([prompt], grown).logprobs[0] - row).max() < 1e-5, "by threads"
+        assert (other.score([prompt], grown).logprobs[0] == row).all()
         assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
 
 

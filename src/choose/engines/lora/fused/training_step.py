@@ -346,9 +346,8 @@ def forward_backward(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[Ru
         # The last layer ends with what is read, if this is little: new numbers need new kernels.
         bare = all(part.matrices.keys() <= {"qkv"} for part in parts)
         if short := bare and 2 * len(every) < len(batch.ids):
-            layout.ends[max(len(own.a) for part in parts for own in part.matrices.values()) - 1] = (
-                every
-            )
+            adapted = max(len(own.a) for part in parts for own in part.matrices.values())
+            layout.ends[adapted - 1] = every
         stream, saved = decoder.forward(decoder.embed(batch), layout, runs, keeps)
         read = stream if short else stream.index_select(0, every)
         to_stream, heads = _head_gradients(decoder, places, read, parts)
