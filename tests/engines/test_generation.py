@@ -382,6 +382,7 @@ def test_a_list_ends_where_another_string_cannot_follow(text, items, open_, end)
 
 def test_the_limit_is_half_as_long_again_as_nearly_all_answers() -> None:
     assert limit_for([*range(1, 100), 9000]) == 149  # 1.5 times 99
+    assert limit_for([400] * 5) == 464
     assert limit_for([4] * 5) == 6
     assert limit_for([7]) == 11
     assert limit_for([]) > 0

@@ -344,18 +344,29 @@ def test_a_candidate_may_have_no_job_in_the_last_round(tmp_path):
     assert max(one.rows("together").values()) == 140
 
 
-def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeypatch):
-    """Rows that take long are answered after it, and before other members of a family."""
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeypatch, share):
+    """Rows that take long are answered after it, and before other members of a family.
+
+    The only one of a family that read some of its rows is fitted again before.
+    """
     monkeypatch.setattr(forecast, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(forecast, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(trial, "SPARE", 0.0)
     monkeypatch.setattr(fakes.Sluggish, "family", "prompting")
+
+    def fit(self: Any, task: Any, _: Any) -> None:
+        self.labels = task.labels
+        decided_in_time(SHARE_READ, share, 1.0)
+
+    monkeypatch.setattr(fakes.Sluggish, "fit", fit)
     one = Set(tmp_path, "tfidf", "steady", "sluggish", "certain", rounds=1)
     one.run(seconds=600.0)
     ended = [(job.trial.candidate, run) for job, run in one.seen.jobs if run is not None]
     fast = ("tfidf", "majority")
     rows = [f"{name} {len(run.asked['clean', 0])}" for name, run in ended if name not in fast]
-    assert rows == ["sluggish 5", "certain 5", "sluggish 25", "certain 25", "steady 25"]
+    later = ["sluggish 25"] if share == 1 else []
+    assert rows == ["sluggish 3", "certain 3", *later, "certain 25", "steady 25"]
     first = one.seen.standings[0]
     assert not first.ended
     assert [name for name, rows in first.rows.items() if not rows] == ["steady"]

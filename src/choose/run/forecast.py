@@ -34,7 +34,7 @@ FIRST_SHARE, FIRST_SECONDS = 0.16, 34.0
 
 # Share of the seconds of a candidate's first request in which its fit should end, and the most of
 # these; a candidate of the first verdict has a few seconds at least.
-FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 4.0
+FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 3.0
 
 # Share of the time that other candidates leave in which the fit of a candidate should end, and how
 # many times its forecast it may take in any case: what is repeated must not be made shorter.

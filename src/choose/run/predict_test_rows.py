@@ -24,7 +24,7 @@ from choose.types import Answers, Dataset, Item, Task
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
 # this share of the time that is left, and at most so many times as were answered: what a model
 # writes for many rows at once takes far less for each of them, and far more for a few.
-FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE = 5, 500, 4, 0.5
+FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE = 3, 500, 4, 0.75
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:

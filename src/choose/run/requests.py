@@ -103,7 +103,7 @@ class Requests:
         compared = [job for job in jobs if job.part == COMPARISON and not job.trial.fold]
         self._resume(compared)
         whole, last = compared[-1], state.last[0]
-        before, asked = state.runs[last.trial.key], state.had(last)
+        before, asked = state.runs[last.trial.key], max(state.had(last), compared[0].ask)
         failed = state.runs.get(whole.trial.key, before).error
         if failed or before.share_read * last.trial.train_size >= whole.trial.train_size:
             return False
@@ -258,7 +258,10 @@ class Requests:
         if not result.last or result.stopped or request.answer_seconds == inf:
             return ()
         state = self.states[request.candidate]
-        return [j for j in request.jobs if j.trial.key in state.runs and not state.has_ended(j)]
+        left = [j for j in request.jobs if j.trial.key in state.runs and not state.has_ended(j)]
+        members = sum(other.slow and other.family == state.family for other in self.states.values())
+        # The only one of its family is fitted again soon, and answers by that fit.
+        return left if members > 1 else [j for j in left if state.runs[j.trial.key].share_read == 1]
 
     def _count(self, job: Job, run: Run) -> None:
         """Count a run that ended, and the dollars of its answers."""

@@ -32,10 +32,10 @@ from choose.engines.lora.fit import train
 from choose.engines.lora.model import AdapterSpec, load_base, seeded
 from choose.engines.lora.training_run import Schedule
 from choose.errors import StrategyError
-from choose.progress import time_limit
+from choose.progress import as_decided, time_limit
 from choose.strategy import Saves, build
 from choose.tasks.labels import Classification
-from choose.types import Answers, Example, Item
+from choose.types import ROWS_READ, SHARE_READ, Answers, Example, Item
 
 
 @pytest.fixture
@@ -285,7 +285,15 @@ def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, model
 @pytest.mark.parametrize(
     ("aim", "left", "steps"),
     # 197 steps of a second are left; 16 steps read 128 rows.
-    [(200, 600, 200), (100, 600, 103), (2, 600, 16), (2, 50, 6), (0, 0, 4)],
+    [
+        (200, 600, 200),
+        (100, 600, 103),
+        (38, 900, 32),
+        (40, 900, 43),
+        (2, 900, 16),
+        (2, 200, 7),
+        (0, 0, 4),
+    ],
 )
 def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps, monkeypatch):
     monkeypatch.setattr(fit, "seconds_to_aim", lambda: aim)
@@ -294,6 +302,7 @@ def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps
     run: Any = SimpleNamespace(
         step=3, rows=range(250), schedule=Schedule(200, 8, 1e-3, 0), finished=False
     )
+    run.steps_per_pass = 32
     run.shorten = ends.append
     fit.shorten([run], 1.0, 197.0)
     assert ends == [steps]
@@ -307,6 +316,18 @@ def test_a_training_that_is_shortened_is_not_given_up(aim, model, monkeypatch):
     with time_limit(fits=True, aim=aim):
         strategy.fit(TASK, pool(rows=20))
     assert {*told[1:]} == {aim < inf}
+
+
+def test_a_training_without_time_for_more_ends_after_two_steps_as_often_as_it_is_made(
+    model, monkeypatch
+):
+    for aim, known in ((0.0, None), (inf, {"steps after step 1": 2.0})):
+        monkeypatch.setattr(fit, "seconds_to_aim", lambda aim=aim: aim)
+        monkeypatch.setattr(fit, "seconds_left", lambda: 0.0)
+        with as_decided(known) as made:
+            build("lora", seed=0, base=model, epochs=9).fit(TASK, pool(rows=20))
+        assert made["steps after step 1"] == 2
+        assert made.keys() - {SHARE_READ, ROWS_READ} == {"steps after step 1"}
 
 
 def test_a_first_pass_that_time_cuts_reads_a_row_of_each_label_and_their_shares() -> None:

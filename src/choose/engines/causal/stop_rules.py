@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     # It loads torch, which a limit of tokens alone does not need.
     from choose.engines.causal.packed_attention import Parts
 
-# Share of the pool's answers that a limit covers, and how much longer an answer may be than they.
-COVERED, ROOM = 0.99, 1.5
+# Share of the pool's answers that a limit covers, and how many times as long an answer may be, but
+# not so many tokens longer: all answers of a pass wait for the longest, which may have no end.
+COVERED, ROOM, MOST_ROOM = 0.99, 1.5, 64
 
 # A greedy answer is in a loop once this many whole copies of a phrase end it, this many tokens
 # together. Of 90 such answers in real studies 1 ended by itself; of 5,000 right answers of eight
@@ -137,14 +138,14 @@ def list_items(text: str, most: int) -> tuple[list[str], str, int | None]:
     return items, text[start:] if start >= 0 else "", None
 
 
-def limit_for(lengths: Sequence[int]) -> int:
+def limit_for(lengths: Sequence[int], room: float = MOST_ROOM) -> int:
     """Return the limit of new tokens for answers such as those of `lengths` tokens, end included.
 
-    It is 1.5 times the longest of 99 % of them.
+    It is 1.5 times the longest of 99 % of them, or `room` more tokens if that is less.
     """
     ordered = sorted(lengths)
     longest = ordered[math.ceil(COVERED * len(ordered)) - 1] if ordered else 1
-    return max(1, math.ceil(ROOM * longest))
+    return max(1, math.ceil(min(ROOM * longest, longest + room)))
 
 
 def period(sequence: Sequence[int] | str, copies: int, least: int) -> int:
@@ -293,11 +294,14 @@ def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:
-    """Return answers with those that share a part together, the longest prompts first."""
+    """Return answers with those that share a part together, the shortest prompts first.
+
+    Each of those under way attends to as many columns as the longest of them has.
+    """
     longest: dict[Parts, int] = {}
     for answer in answers:
         group = answer.parts[1:2]
         longest[group] = max(longest.get(group, 0), answer.length)
     return sorted(
-        answers, key=lambda a: (-longest[a.parts[1:2]], a.parts[1:2], a.parts[1:-1], -a.length)
+        answers, key=lambda a: (longest[a.parts[1:2]], a.parts[1:2], a.parts[1:-1], a.length)
     )

@@ -32,7 +32,10 @@ RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which a training's pace is known, the first of which sets up; rows that a shortened
 # one sees at least or all: so many, or as many as it reads in this share of the time that is left.
-FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.06
+FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.02
+
+# A shortened training ends with its first pass where it could read no more than this share again.
+MORE = 0.3
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -89,7 +92,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
 
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
-    tokens, work, first = 0, 0.0, (0.0, 0.0)
+    tokens, work, since, before = 0, 0.0, perf_counter(), 0.0
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
@@ -105,12 +108,11 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             done = total if all(run.finished for run in runs) else min(work, total)
             report_progress(done, total, PROGRESS_LABEL, at_most=seconds_to_aim() < inf)
             steps = max(run.step for run in runs)
-            if steps == 1:
-                first = perf_counter(), work
-            else:
-                seconds = perf_counter() - first[0]
-                rest = (total - done) * seconds / (work - first[1])
-                shorten(runs, seconds / (steps - 1), rest)
+            seconds = perf_counter() - since
+            rest = (total - done) * seconds / (work - before)
+            shorten(runs, seconds / max(1, steps - 1), rest)
+            if steps == 1:  # which sets up: those after it tell the pace
+                since, before = perf_counter(), work
 
 
 def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
@@ -124,6 +126,8 @@ def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
         late = step + LATE_SHARE * seconds_left() / pace
         last = int(min(whole, max(min(least, late), step + max(1.0, left / pace))))
+        once = max(run.steps_per_pass for run in runs)
+        last = once if once <= last < (1 + MORE) * once else last
     last = int(decided_in_time(f"steps after step {step}", last, whole))
     for run in (run for run in runs if not run.finished):
         run.shorten(last)

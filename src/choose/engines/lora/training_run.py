@@ -26,7 +26,7 @@ OVERFITTING_RATIO = 1.2
 
 # Training rows on which the loss is compared before and after; fewer, but so many at least, where
 # they have more tokens together: reading these twice took longer than a short fit.
-CHECK_ROWS, CHECK_TOKENS, FEWEST_CHECKED = 48, 2_048, 6
+CHECK_ROWS, CHECK_TOKENS, FEWEST_CHECKED = 48, 1_024, 3
 
 # The name under which a time limit follows the loop.
 PROGRESS_LABEL = "training"
@@ -76,6 +76,7 @@ class TrainingRun(ABC):
         step: steps done.
         finished: whether the schedule has ended or early stopping has.
         planned_steps: the schedule's own, where time made it shorter; else 0.
+        steps_per_pass: batches that hold every row once.
     """
 
     # What is trained and what it changes, in notes.
@@ -97,7 +98,7 @@ class TrainingRun(ABC):
         self.rows = [rows[i] for i in self.training_indices]
         self._chooser, self._read = chooser, list[int]()
         self._batches = self._endless_batches(chooser)
-        self._steps_per_epoch = math.ceil(len(self.rows) / schedule.batch_size)
+        self.steps_per_pass = math.ceil(len(self.rows) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
         self.finished, self.planned_steps = False, 0
 
@@ -179,7 +180,7 @@ class TrainingRun(ABC):
         if steps < self.schedule.steps:
             self.planned_steps = self.planned_steps or self.schedule.steps
             self.schedule = replace(self.schedule, steps=max(self.step + 1, steps))
-            if self.strata and self.schedule.steps < self._steps_per_epoch:
+            if self.strata and self.schedule.steps < self.steps_per_pass:
                 self._batches = self._rest_of_first_pass()
 
     def next_batch(self) -> list[int]:
@@ -212,7 +213,7 @@ class TrainingRun(ABC):
         self.finished = self.step == self.schedule.steps
         # Ended by time within its first pass it has one state only, and to rate texts takes long.
         ends = self.finished and (self._best is not None or bool(self.strata))
-        if self.validation_indices and (ends or self.step % self._steps_per_epoch == 0):
+        if self.validation_indices and (ends or self.step % self.steps_per_pass == 0):
             loss = self.validation_loss()
             if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
                 self.finished = True

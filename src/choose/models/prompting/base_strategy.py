@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -78,7 +79,7 @@ def _endpoint_prompter(
 def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
     """Return the format of labels, or of records or texts as long as those of the pool."""
     # No tokeniser of the model is at hand; two bytes a token are on the safe side.
-    longest = limit_for([len(row.target.encode("utf-8", "replace")) for row in pool]) // 2
+    longest = limit_for([len(row.target.encode("utf-8", "replace")) for row in pool], inf) // 2
     limit = 48 + longest if pool else UNKNOWN_LENGTH
     if task.labels:
         return label_format([single_line(name) for name in task.names])

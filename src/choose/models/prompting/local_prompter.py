@@ -191,7 +191,7 @@ class LocalPrompts:
 
 
 # Most rows to calibrate on, and how many of them tell what the others take.
-CALIBRATION_ROWS, FIRST_CALIBRATED = 64, 4
+CALIBRATION_ROWS, FIRST_CALIBRATED = 64, 2
 
 
 @dataclass(frozen=True, slots=True)
