@@ -44,8 +44,7 @@ class Span(NamedTuple):
         return f"{self.document}:{self.start}-{self.end}"
 
     def overlaps(self, other: Self) -> bool:
-        same = self.document == other.document
-        return same and self.start < other.end and other.start < self.end
+        return self.document == other.document and self.start < other.end and other.start < self.end
 
 
 def span_of(id: str) -> Span:

@@ -156,8 +156,7 @@ def check_values(value: object, key: str, free: bool = False, depth: int = 0) ->
         for name, inner in value.items():
             path = f"{key}.{shown_key(name)}" if key else shown_key(name)
             check_values(name, path, free, depth + 1)
-            inside = free or name in ("params", "extra_body")
-            check_values(inner, path, inside, depth + 1)
+            check_values(inner, path, free or name in ("params", "extra_body"), depth + 1)
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
             check_values(inner, f"{key}.{place}", free, depth + 1)

@@ -243,10 +243,9 @@ def words(name: str) -> dict[str, str]:
 
 def hyperparameters(name: str) -> dict[str, Any]:
     """Return a strategy's hyperparameters with their defaults, from its ``__init__``."""
-    signature = inspect.signature(find(name).__init__)
     return {
         parameter.name: parameter.default
-        for parameter in signature.parameters.values()
+        for parameter in inspect.signature(find(name).__init__).parameters.values()
         if parameter.kind is Parameter.KEYWORD_ONLY and parameter.name != "seed"
     }
 

@@ -87,8 +87,7 @@ class Example:
         """Return what a strategy may learn from: three parts, then the others if there are any."""
         accepted = ("accepted", *self.accepted) if self.accepted else ()
         places = ("evidence", *(span.id for span in self.evidence)) if self.evidence else ()
-        fields = _flat("fields", self.fields)
-        return (self.id, self.text, self.target, *fields, *accepted, *places)
+        return (self.id, self.text, self.target, *_flat("fields", self.fields), *accepted, *places)
 
 
 def _flat(name: str, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -362,8 +361,7 @@ class Run:
     @property
     def rows_read(self) -> int:
         """Return how many of its training rows the fit has read at least once."""
-        size = self.trial.train_size
-        return round(self.shortened.get(ROWS_READ, self.share_read * size))
+        return round(self.shortened.get(ROWS_READ, self.share_read * self.trial.train_size))
 
     def replaces(self, other: Self) -> bool:
         """Return whether it got as far as another run of its trial: rows read and answered."""

@@ -238,8 +238,7 @@ class Nearest(TextBaseline):
             return text_answers([""] * len(items))
         similar = (self.features([whole(item) for item in items]) @ self.matrix.T).toarray()
         rows = [self.rows[place] for place in similar.round(9).argmax(axis=1)]
-        evidence = tuple((row.id,) for row in rows)
-        return text_answers([row.target for row in rows], evidence=evidence)
+        return text_answers([row.target for row in rows], evidence=tuple((row.id,) for row in rows))
 
     def save(self, folder: Path) -> None:
         """Write the pool itself."""

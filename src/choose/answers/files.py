@@ -357,11 +357,10 @@ def _lines(path: str) -> Iterator[dict[str, Any]]:
 
 def _choices(line: Mapping[str, Any]) -> list[str]:
     """Return the texts whose likelihood was compared; none where an answer was generated."""
-    compared = all(isinstance(r, list) and len(r) == 2 for r in line["filtered_resps"])
+    if not all(isinstance(r, list) and len(r) == 2 for r in line["filtered_resps"]):
+        return []
     asked = line.get("arguments") or {}
     parts = asked.values() if isinstance(asked, Mapping) else asked
-    if not compared:
-        return []
     return [str(p["arg_1"] if isinstance(p, Mapping) else p[1]).strip() for p in parts]
 
 

@@ -568,8 +568,7 @@ def _answers_in(file: AnswerFile, name: str, reader: AnswerReader) -> tuple[str,
     columns = [n for n in file.table.columns if n != ROW]
     if name and (usually := usual(columns, (name.casefold(), *ANSWER))) is not None:
         return (usually,)
-    taken = [usual(columns, ID), usual(columns, GOLD)]
-    if found := answer_columns(file.table, taken, reader):
+    if found := answer_columns(file.table, [usual(columns, ID), usual(columns, GOLD)], reader):
         return found
     raise DataError(
         f"No column of {file.path!r} holds answers that read like those of the rows; its columns "

@@ -131,8 +131,7 @@ def _existing_answers(read: TrialPlan, given: Sequence[Given] | None, watch: Obs
     watch.noted([*read.notes, *dataset.dropped, *notes_on_prompts(read.study, dataset.task)])
     if given is None:
         given = given_beside(read.study, dataset)
-        said = families_said(read.study.given.family)
-        watch.noted([*remarks(given, dataset, said)])
+        watch.noted([*remarks(given, dataset, families_said(read.study.given.family))])
     return given_runs(given, dataset)
 
 
@@ -236,8 +235,7 @@ def decide(store: Store) -> Decision:
     store.grid()
     with reading(store.path / "grid.json"):
         evidence = evidence_of(store)
-    looks = store.look(RULE)
-    judged = judge(evidence, rule, looks=looks, left_out=tuple(store.left_out()))
+    judged = judge(evidence, rule, looks=store.look(RULE), left_out=tuple(store.left_out()))
     decision = judged.model_copy(
         update={
             "method": method_of(store, evidence.runs),

@@ -193,8 +193,7 @@ def candidates_frame(decision: record.Decision) -> pl.DataFrame:
         for card in decision.scorecards
     ]
     # Columns that are null throughout keep their types.
-    schema = {name: _TYPES.get(name, pl.Float64) for name in rows[0]}
-    table = pl.DataFrame(rows, schema=schema)
+    table = pl.DataFrame(rows, schema={name: _TYPES.get(name, pl.Float64) for name in rows[0]})
     return table.sort(score, descending=True, nulls_last=True, maintain_order=True)
 
 
@@ -223,8 +222,7 @@ def answers_frame(folder: Path) -> pl.DataFrame:
     main: dict[str, dict[int, list[Any]]] = {}
     for trial in trials:
         if not trial.variant and trial.scenario == STANDARD and trial.draw == 0:
-            sizes = main.setdefault(trial.candidate, {})
-            sizes.setdefault(trial.fold, []).append(trial)
+            main.setdefault(trial.candidate, {}).setdefault(trial.fold, []).append(trial)
     table: dict[str, list[str | None]] = {
         "id": list(dataset.asked),
         "text": [dataset.examples[id].text for id in dataset.asked],
@@ -293,8 +291,7 @@ class Page:
 
 def first_screen(decision: record.Decision, store: Path) -> Page:
     """Return the first screen of a decision, with calls in Python for commands."""
-    page = terminal.render(decision, store, say=lambda command: [as_call(command)])
-    return Page(decision, page)
+    return Page(decision, terminal.render(decision, store, say=lambda command: [as_call(command)]))
 
 
 class Audited(Page):

@@ -41,8 +41,7 @@ def lines_of(check: Check) -> Iterator[Line]:
     if check.across is not None:
         yield line("test-file", check.across.all > REPEATED * (check.test_file or 0))
     exact = repeats.exact + repeats.normalised > REPEATED * rows
-    many = exact or repeats.all > NEARLY_REPEATED * rows
-    yield line("duplicates", many)
+    yield line("duplicates", exact or repeats.all > NEARLY_REPEATED * rows)
     if balance is not None:
         yield line("balance", balance.few or check.hidden or balance.dominant)
     if check.foreign >= FOREIGN:
@@ -104,8 +103,7 @@ def _of_labels(check: Check) -> Iterator[Step]:
         worth = CONFIRMED * audit.suspected / audit.rows
         if check.audited_in is not None and audit.gain is not None:
             worth = audit.gain.gain.value
-        first = tuple(s.id for s in audit.doubted[:3])
-        yield Step(code="doubted-labels", points=worth, rows=first)
+        yield Step(code="doubted-labels", points=worth, rows=tuple(s.id for s in audit.doubted[:3]))
 
 
 def _rare(check: Check) -> Iterator[Step]:
@@ -202,8 +200,7 @@ def check_set(
         "first": steps_of(check),
         "seconds": perf_counter() - start,
     }
-    texts = {e.id: e.text for e in facts.all}
-    return Checked(record=check.model_copy(update=found), texts=texts)
+    return Checked(record=check.model_copy(update=found), texts={e.id: e.text for e in facts.all})
 
 
 def compare_command(study: Study) -> Command:

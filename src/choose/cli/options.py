@@ -60,8 +60,7 @@ def flags_of(section: str) -> dict[str, Any]:
 def _flag(name: str, kind: Any, takes: str, text: str | None, section: str) -> Any:
     # A switch has no --no- form: leaving it out keeps what the study file says.
     names = [f"--{name.replace('_', '-')}"] if kind is bool else []
-    metavar = takes or None
-    option = typer.Option(*names, help=text, metavar=metavar, rich_help_panel=PANELS[section])
+    option = typer.Option(*names, help=text, metavar=takes or None, rich_help_panel=PANELS[section])
     return Annotated[kind | None, option]
 
 

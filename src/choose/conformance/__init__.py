@@ -145,8 +145,7 @@ def declares_itself(make: Factory) -> None:
 
 def one_answer_an_item(make: Factory) -> None:
     """Every item gets one answer, in order: a label, or None with a status; no items get none."""
-    answers = _checked_answers(make, TASK, pool())
-    scores_are_log_probabilities(answers)
+    scores_are_log_probabilities(_checked_answers(make, TASK, pool()))
 
 
 def _checked_answers(make: Factory, task: Task, rows: list[Example]) -> Answers:

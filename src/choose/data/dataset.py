@@ -250,8 +250,7 @@ def dataset_from(
         dataset = build_dataset(
             rows.name, rows.pool, rows.test, folds=section.folds, kind=rows.kind, told=told
         )
-    first = dataset.examples[dataset.asked[0]].target
-    measured = with_metric(dataset.task, metric, first)
+    measured = with_metric(dataset.task, metric, dataset.examples[dataset.asked[0]].target)
     if rows.corpus is not None:
         measured = with_corpus(measured, rows.corpus)
     alone = _source_notes(dataset, section.source_column)

@@ -152,8 +152,7 @@ def cross_fit(rows: Sequence[Example], task: Task, count: int) -> Division:
     targets = strata_of(task, rows)
     ids = set(targets)
     known = {e.id for e in rows if e.labelled}
-    dealt = folds_of(task, rows, clusters, count)
-    parts = [part for part in dealt if not known.isdisjoint(part)]
+    parts = [part for part in folds_of(task, rows, clusters, count) if not known.isdisjoint(part)]
     test_ids = [[id for id in part if id in known] for part in parts]
     outside = [set(part) for part in parts]
     if known < ids:  # a row without a label teaches in every fold that it is not near

@@ -195,10 +195,9 @@ class ResultCache:
         if not _ENABLED.get():
             return {}
         names = {self._name(key): key for key in keys}
-        entries = _file().get(names)
         return {
             names[name]: (np.frombuffer(value, self.dtype), seconds)
-            for name, (value, seconds) in entries.items()
+            for name, (value, seconds) in _file().get(names).items()
         }
 
     def put(self, entries: Mapping[bytes, CachedArray]) -> None:
@@ -248,8 +247,7 @@ def _file_at(path: Path, most: int) -> CacheFile:
 @cache
 def environment() -> tuple[str, ...]:
     """Return what else the bits and the cost of a result depend on."""
-    threads = os.environ.get("CHOOSE_THREADS", "")
-    machine = (processor(), str(os.cpu_count()), threads)
+    machine = (processor(), str(os.cpu_count()), os.environ.get("CHOOSE_THREADS", ""))
     return (*map(version, _PACKAGES), source_digest(*MODEL_CODE), *machine)
 
 

@@ -346,8 +346,7 @@ class Model:
         unsure, router = UNSURE, self.manifest.router
         if threshold is None and router is not None:
             unsure, threshold = f"ask {router.to}", router.threshold
-        chances = confidences(answers, self.labels)
-        found = zip(answers.outputs, chances, answers.status, strict=True)
+        found = zip(answers.outputs, confidences(answers, self.labels), answers.status, strict=True)
         for item in chunk:
             label, chance, status = next(found) if item.text.strip() else (None, None, NO_TEXT)
             unsure_of = threshold is not None and chance is not None and chance < threshold
@@ -376,8 +375,7 @@ def confidences(answers: Answers, labels: Sequence[str]) -> list[Any]:
         return [float(chance) for chance in answers.confidence]
     if answers.scores is None:
         return [None] * len(answers)
-    chances = np.exp(answers.scores)
     return [
         float(row[labels.index(output)]) if output is not None else None
-        for row, output in zip(chances, answers.outputs, strict=True)
+        for row, output in zip(np.exp(answers.scores), answers.outputs, strict=True)
     ]

@@ -222,8 +222,7 @@ def export_candidate(
     if router and decision.takeover:
         candidate = decision.takeover.cheap
     choice = select(store, decision, candidate)
-    params = choice.about.params.values()
-    if remote := [spec for spec in params if endpoint_name(spec) is not None]:
+    if remote := [spec for spec in choice.about.params.values() if endpoint_name(spec) is not None]:
         raise StudyError(
             f"{choice.about.candidate!r} calls {remote[0]}, which cannot be exported. Call the "
             "endpoint itself, with the prompt that choose report --full shows, or name a candidate "
@@ -396,8 +395,7 @@ def write_export(
         strategy = fit_selection(choice, store.dataset.task)
         assert isinstance(strategy, Saves)
         strategy.save(temporary / MODEL_FOLDER)
-        files = digests_of(temporary / MODEL_FOLDER)
-        manifest = manifest.model_copy(update={"files": files})
+        manifest = manifest.model_copy(update={"files": digests_of(temporary / MODEL_FOLDER)})
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
         packages = requirements(manifest.strategy)

@@ -314,8 +314,7 @@ class Thresholds:
         chosen: Bools = chances >= self.least
         if self.never_empty and chances.shape[1]:
             empty = np.flatnonzero(~chosen.any(axis=1))
-            likeliest = (chances[empty] / self.least).argmax(axis=1)
-            chosen[empty, likeliest] = True
+            chosen[empty, (chances[empty] / self.least).argmax(axis=1)] = True
         return chosen
 
     @classmethod

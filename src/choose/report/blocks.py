@@ -496,8 +496,7 @@ def next_steps(decision: Decision, say: Say) -> Iterator[Block]:
         for step in decision.verdict.steps
     ]
     steps += [Todo([low], say(TARGET)) for low in [words.low_score(decision)] if low]
-    none = Paragraph("No open question that this study could answer.")
-    yield Steps(steps) if steps else none
+    yield Steps(steps) if steps else Paragraph("No open question that this study could answer.")
 
 
 # Candidates as every section orders, names and marks them.
@@ -839,8 +838,7 @@ def comparisons(decision: Decision) -> Iterator[Block]:
     )
     caption = f"In points of {words.words_in(decision).score}; decision.json has the other pairs"
     found = f"{plural(len(planned), 'planned comparison')}, corrected for their number."
-    title = "Pairs on the same rows"
-    yield from part(title, table(caption, rows), id="differences", finding=found)
+    yield from part("Pairs on the same rows", table(caption, rows), id="differences", finding=found)
 
 
 def change(loss: Estimate | None) -> str:

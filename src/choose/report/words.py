@@ -1122,8 +1122,7 @@ def reading(decision: Decision) -> Iterator[str]:
     models = [s for s in decision.loss_splits if families.get(s.candidate) != "baseline"]
     own = [s for s in decision.loss_splits if s.candidate == decision.named]
     for split in best_first(own or models, decision.named)[:1]:
-        copies = families.get(split.candidate) == "baseline"
-        yield _passages(split, copies)
+        yield _passages(split, families.get(split.candidate) == "baseline")
 
 
 def _passages(split: LossSplit, copies: bool) -> str:

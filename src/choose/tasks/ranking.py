@@ -185,8 +185,7 @@ def ids_in(written: str, known: Collection[str]) -> list[str]:
 
 
 def _is_number(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) <= 1e9
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e9
 
 
 def relevant_swapped(target: str, others: Iterable[str], draw: Draw) -> str:

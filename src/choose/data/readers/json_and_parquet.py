@@ -353,8 +353,7 @@ def with_paths(path: Path, table: pl.DataFrame, names: Iterable[str]) -> pl.Data
     added = []
     for name in dict.fromkeys(name for name in names if name not in table.columns):
         roots = [column for column in table.columns if name.startswith(f"{column}.")]
-        cells = table.select(roots).iter_rows(named=True)
-        values = [value_at(row, name) for row in cells]
+        values = [value_at(row, name) for row in table.select(roots).iter_rows(named=True)]
         added.append(series_of(path, name, values, numbers, range(len(numbers))))
     return table.with_columns(added) if added else table
 
@@ -371,8 +370,7 @@ def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Serie
     strings = column.cast(pl.String)
     lengths = strings.str.len_chars()
     if (longest := lengths.max()) is not None and int(str(longest)) > FIELD_LIMIT:
-        number = (lengths.arg_max() or 0) + 1
-        raise DataError(f"Row {number} of {str(path)!r} {TOO_LONG}")
+        raise DataError(f"Row {(lengths.arg_max() or 0) + 1} of {str(path)!r} {TOO_LONG}")
     return strings
 
 
@@ -380,10 +378,9 @@ def _class_names(path: Path) -> dict[str, list[str]]:
     """Return the names of the class labels that Hugging Face writes into a file's metadata."""
     try:
         written = json.loads(pl.read_parquet_metadata(path).get("huggingface", "{}"))
-        features = written.get("info", {}).get("features", {})
         return {
             column: [str(name) for name in feature["names"]]
-            for column, feature in features.items()
+            for column, feature in written.get("info", {}).get("features", {}).items()
             if isinstance(feature, dict) and isinstance(feature.get("names"), list)
         }
     except (ValueError, AttributeError):

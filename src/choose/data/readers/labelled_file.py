@@ -160,8 +160,7 @@ def _western(content: bytes, name: str) -> FileText | None:
     """
     from charset_normalizer import from_bytes
 
-    lines = content[:_SAMPLE].splitlines()
-    sample = b"\n".join(line for line in lines if not line.isascii())
+    sample = b"\n".join(line for line in content[:_SAMPLE].splitlines() if not line.isascii())
     high = sum(byte > 127 for byte in sample)
     if sum(map(len, _SEQUENCE.findall(sample))) > _MIXED * high:
         return None

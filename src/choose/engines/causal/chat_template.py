@@ -111,8 +111,7 @@ class Prompt(NamedTuple):
     def digest(self, about: str) -> bytes:
         """Return a digest of the tokens, their division, and what else an answer depends on."""
         parts = [np.array(part, dtype=np.int64).tobytes() for part in self]
-        head = f"{about} {len(parts[0])} ".encode()
-        return hashlib.sha256(head + b"".join(parts)).digest()
+        return hashlib.sha256(f"{about} {len(parts[0])} ".encode() + b"".join(parts)).digest()
 
 
 def limit_rendering(renderer: Any) -> None:

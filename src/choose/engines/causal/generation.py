@@ -148,8 +148,7 @@ def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
     # (key heads, queries of a key head, n, k, width)
     grouped = (given.query[0] * given.scale).reshape(heads, -1, n, k, width)
     common = None if state.common is None else state.common[given.layer]
-    bias = state.bias(given.window, given.query)
-    result = _attend(grouped, own, common, bias, given.cap)
+    result = _attend(grouped, own, common, state.bias(given.window, given.query), given.cap)
     return result.permute(2, 3, 0, 1, 4).reshape(1, n * k, -1, width)
 
 

@@ -54,8 +54,7 @@ class LabelTrie:
 
     @property
     def digest(self) -> str:
-        steps = self.step_label.tobytes() + self.step_token.tobytes()
-        return hashlib.sha256(steps).hexdigest()
+        return hashlib.sha256(self.step_label.tobytes() + self.step_token.tobytes()).hexdigest()
 
     @classmethod
     def build(cls, labels: Sequence[Sequence[int]], end: int) -> Self:
@@ -190,8 +189,7 @@ class CausalLM(PromptedModel):
                 del left[key]
             if self.cache is not None:
                 self.cache.put({key: self.answers[key] for key in some})
-            done = total - sum(work[key] for key in left)
-            report_progress(done, total, "scoring")
+            report_progress(total - sum(work[key] for key in left), total, "scoring")
         answers = [self.answers[key] for key in keys]
         self.forget_oldest()
         return ScoredPrompts(
@@ -246,8 +244,7 @@ class CausalLM(PromptedModel):
         """Return (n, labels) log-probabilities from one pass over the rests and the label tries."""
         for prompt in prompts:
             self.check_fits(total_length(prompt, trie))
-        pieces = [self._piece(prompt, trie) for prompt in prompts]
-        rows = logits(self.model, Pack(pieces))
+        rows = logits(self.model, Pack([self._piece(prompt, trie) for prompt in prompts]))
         self.shared.forget_oldest()
         return label_logprobs(rows, trie, len(prompts))
 

@@ -43,8 +43,7 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     set_spare_threads()
     lm.tree = supports_tree_attention(lm)
     lm.shared.pasts.clear()
-    way = "tree" if lm.tree else "plain"
-    lm.cache = ResultCache(("labels", *_weights(lm), way), np.float64)
+    lm.cache = ResultCache(("labels", *_weights(lm), "tree" if lm.tree else "plain"), np.float64)
     return lm
 
 

@@ -156,8 +156,7 @@ def max_stable_length(config: Any) -> int:
     LongRoPE rotates all keys of a pass by whether the longest text exceeds the length of the
     first training; dynamic scaling by how far it exceeds it.
     """
-    text = config.get_text_config()
-    rope = getattr(text, "rope_parameters", None) or {}
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
     settings = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
     # An absent length is the model's own, which no prompt may exceed.
     return min(
@@ -400,8 +399,7 @@ class SharedPast:
 
     def read(self, chains: Sequence[Parts]) -> None:
         """Read the parts that are not in memory, those that come first before others."""
-        deepest = max((len(chain) for chain in chains), default=0)
-        for depth in range(1, deepest + 1):
+        for depth in range(1, max((len(chain) for chain in chains), default=0) + 1):
             level = dict.fromkeys(chain[:depth] for chain in chains if len(chain) >= depth)
             for chain in level.keys() & self.pasts.keys():
                 self.pasts.move_to_end(chain)

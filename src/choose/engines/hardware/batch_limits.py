@@ -54,8 +54,7 @@ class Limits:
     @property
     def needed_bytes(self) -> int:
         """Return the most bytes that passes take at a time beside the weights."""
-        writing = self.writing_bytes + self.scoring_bytes
-        return max(writing, self.activation_bytes)
+        return max(self.writing_bytes + self.scoring_bytes, self.activation_bytes)
 
     def halved(self, times: int) -> Self:
         return type(self)(**{f.name: max(1, getattr(self, f.name) >> times) for f in fields(self)})

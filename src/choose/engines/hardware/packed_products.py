@@ -49,8 +49,7 @@ def packed_product(
     algorithm: str = "",
 ) -> torch.Tensor:
     """Return ``activation(x @ W.T + b)``; autograd does not see it."""
-    ops = torch.ops.mkldnn
-    return ops._linear_pointwise(x, packed, bias, activation, [], algorithm)
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], algorithm)
 
 
 @contextmanager

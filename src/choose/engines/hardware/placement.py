@@ -40,8 +40,7 @@ def load_placed(loader: Any, folder: Path, *, dtype: torch.dtype, kind: str) -> 
             raise
         except Exception as error:  # damaged files can raise anything
             raise loading_error(f"a {kind}", folder, error) from error
-    words = getattr(model.config.get_text_config(), "vocab_size", None)
-    check_tokenizer(tokenizer, words, folder)
+    check_tokenizer(tokenizer, getattr(model.config.get_text_config(), "vocab_size", None), folder)
     check_finite(model, folder)
     # An encoder loads as a causal LM too, with random numbers for the head that it lacks.
     check_complete(folder, missing_keys(report), kind)

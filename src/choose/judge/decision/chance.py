@@ -394,13 +394,11 @@ class _Question:
         if len(self.families) == len(FAMILIES) and self.learned(stated.candidates, planned):
             chance = corrected(chance)
         loss = float(then.loss.mean())
-        removed = float(now.loss[0]) - loss
-        return Outlook(float(chance.mean()), loss, removed, float(moved.mean()))
+        return Outlook(float(chance.mean()), loss, float(now.loss[0]) - loss, float(moved.mean()))
 
     def _said(self, stated: Chances, points: Floats, usable: Collection[Family | None]) -> _Said:
         """Return what is said of (ends, points, candidates) scores where some may be named."""
-        even = np.full(points.shape[1], 1 / points.shape[1])
-        scores, weights = self.with_lost(points, even)
+        scores, weights = self.with_lost(points, np.full(points.shape[1], 1 / points.shape[1]))
         best = self.best(scores)
         one = self.one(scores, best)
         losses = np.einsum("epf,p->ef", _ahead(best, one).clip(0.0), weights)

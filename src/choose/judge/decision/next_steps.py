@@ -198,8 +198,7 @@ def _effort(case: Case, labels: float) -> dict[str, Any]:
 def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
     """Yield which of these still gain by training labels."""
     if (growth := steepest_gain(case.candidates, names)) is not None:
-        every = case.candidates.scores.candidates
-        needed = labels_for_gain(every, growth.candidate, case.margin)
+        needed = labels_for_gain(case.candidates.scores.candidates, growth.candidate, case.margin)
         yield Step(
             kind="label-more",
             code="still-rising",
@@ -284,8 +283,7 @@ def _search_all(searched: Searched) -> Step:
 def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
     if late := tuple(name for name in waiting if name not in case.unpaid):
-        on = _go_on(case, waiting, further)
-        yield Step(kind="evaluate-rest", code="begin", names=late, **on)
+        yield Step(kind="evaluate-rest", code="begin", names=late, **_go_on(case, waiting, further))
     else:
         yield Step(kind="evaluate-rest", code="begin-paid", names=waiting, command=PLAN)
 
@@ -507,5 +505,4 @@ def _documents(case: Case) -> Iterator[Step]:
     first = limit == "fix-retrieval"
     if split is not None and (first or (split.retrieval_next and not target_met(case))):
         value = split.gap("retrieval").loss
-        names = (split.candidate,)
-        yield Step(kind="fix-retrieval", code="retrieval", names=names, value=value)
+        yield Step(kind="fix-retrieval", code="retrieval", names=(split.candidate,), value=value)

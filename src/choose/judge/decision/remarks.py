@@ -182,8 +182,7 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     taught = len(every) - len(case.unseen)
     if (least := min(parts.values(), default=taught)) < taught:
         names = tuple(name for name, rows in parts.items() if rows == least)
-        lacks = taught - least
-        yield Caveat(code="labels-not-drawn", names=names, rows=lacks, whole=len(every))
+        yield Caveat(code="labels-not-drawn", names=names, rows=taught - least, whole=len(every))
 
 
 def small_models(candidates: Candidates) -> tuple[str, ...]:

@@ -97,8 +97,7 @@ def label_shift(training: Sequence[str], test: Sequence[str]) -> Shift | None:
     most = max(far, key=lambda one: abs(one.test - one.training))
     sizes = zip(counts, (len(training), len(test)), strict=True)
     table = [[count[most.label], size - count[most.label]] for count, size in sizes]
-    surely = fisher_exact(table).pvalue * len(labels) < SURELY_SHIFTED
-    return most if surely else None
+    return most if fisher_exact(table).pvalue * len(labels) < SURELY_SHIFTED else None
 
 
 @dataclass(frozen=True)

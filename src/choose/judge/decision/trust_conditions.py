@@ -170,8 +170,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     rows, table = case.candidates.scores.rows, case.candidates.scores[case.named].main
     code = {label: i for i, label in enumerate(rows.labels)}
     suspects = [s for s in audit.doubted if s.id in rows.index]
-    by_rows = case.candidates.rule.by_rows
-    if audit.noise is None or table is None or not suspects or not by_rows:
+    if audit.noise is None or table is None or not suspects or not case.candidates.rule.by_rows:
         return None
     place = [rows.index[s.id] for s in suspects]
     outputs = np.ma.masked_equal(table.outputs[place], MISSING)

@@ -115,10 +115,9 @@ def confusion_of(candidates: Candidates, name: str) -> tuple[Confusion, ...]:
     answers = first_answers(table.outputs)
     asked = answers != MISSING
     counts = Counter(zip(rows.targets[asked].tolist(), answers[asked].tolist(), strict=True))
-    order = sorted(counts, key=lambda pair: (pair[0], -counts[pair], pair[1]))
     return tuple(
         Confusion(label=names[label], answer=names.get(answer), rows=counts[label, answer])
-        for label, answer in order
+        for label, answer in sorted(counts, key=lambda pair: (pair[0], -counts[pair], pair[1]))
     )
 
 

@@ -327,5 +327,4 @@ class _Judge:
     def _mean(self, values: Floats) -> Estimate:
         """Return the mean of (rows, repetitions) values from 0 to 1."""
         estimate = two_way_interval(values, self.documents)
-        estimand = estimand_of(values.shape[1])
-        return replace(estimate, estimand=estimand, row_set=row_set(self.ids))
+        return replace(estimate, estimand=estimand_of(values.shape[1]), row_set=row_set(self.ids))

@@ -350,8 +350,7 @@ def _votes(evidence: Evidence, auditor: Auditor) -> Codes:
     for info in evidence.candidates:
         votes = {id: code.get(o, NONE) for id, o in out_of_fold(evidence, info.name).items()}
         if len({*votes.values()}) > 1:
-            column = [votes.get(id, NONE) for id in place]
-            columns.append(np.array(column, dtype=np.int64)[:, None])
+            columns.append(np.array([votes.get(id, NONE) for id in place], dtype=np.int64)[:, None])
     return np.concatenate(columns, axis=1)
 
 

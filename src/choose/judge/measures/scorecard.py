@@ -73,10 +73,9 @@ def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
     """Return accuracy by number of labels, the compared size last; nothing is extrapolated."""
     if (main := candidate.main) is None:
         return ()
-    tables = [*sorted(candidate.sizes.items()), (candidate.pool, main)]
     return tuple(
         CurvePoint(labels=size, **asdict(found))
-        for size, table in tables
+        for size, table in [*sorted(candidate.sizes.items()), (candidate.pool, main)]
         if (table.complete == main.complete).all()
         if (found := accuracy_on(table, table.complete))
     )

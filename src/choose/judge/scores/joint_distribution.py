@@ -233,8 +233,7 @@ def _measured(candidates: Sequence[CandidateScores], rows: ScoredRows) -> _Measu
     within = _covariance_of_rows(scores, weights)
     mean, error = _likeliest(scores, weights, within)
     inflation = np.sqrt(_design_effects(scores, weights, rows.clusters))
-    fits = [_between_fits(c) for c in answered]
-    error = error * np.outer(inflation, inflation) + np.diag(fits)
+    error = error * np.outer(inflation, inflation) + np.diag([_between_fits(c) for c in answered])
     place = np.array([i for i, c in enumerate(candidates) if c.main is not None])
     return _Measured(scores, weights, within, inflation, Known(place, mean, error))
 

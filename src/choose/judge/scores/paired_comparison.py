@@ -182,9 +182,8 @@ def _difference(
     if not (answered(x) & answered(y)).any():
         return None
     common = aligned(x, y)[2]
-    weights = rows.weights_on(common)
     difference = paired_difference(
-        x, y, rows.clusters, weights, assumed, expected, graded=rows.graded
+        x, y, rows.clusters, rows.weights_on(common), assumed, expected, graded=rows.graded
     )
     return replace(difference, row_set=rows.row_set(common))
 

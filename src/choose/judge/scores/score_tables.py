@@ -105,10 +105,9 @@ def rows_of(evidence: Evidence, items: Items, metric: str) -> ScoredRows:
     one = clusters == 1 < len(items.ids)
     if not evidence.labels:
         codes = {text: i for i, text in enumerate(dict.fromkeys(items.targets))}
-    targets = np.array([codes[target] for target in items.targets], dtype=np.int64)
     return ScoredRows(
         index={id: i for i, id in enumerate(items.ids)},
-        targets=targets,
+        targets=np.array([codes[target] for target in items.targets], dtype=np.int64),
         labels=evidence.labels,
         clusters=None if one or clusters == len(items.ids) else items.clusters,
         conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
@@ -275,8 +274,7 @@ class CandidateScores:
 
     @property
     def estimand(self) -> str:
-        repeated = f"new-pools:{self.pool}" if self.drawn else RETRAINING
-        return estimand_of(self.repetitions, repeated)
+        return estimand_of(self.repetitions, f"new-pools:{self.pool}" if self.drawn else RETRAINING)
 
 
 @dataclass(frozen=True)

@@ -252,8 +252,7 @@ def _error_in(payload: Mapping[str, Any]) -> Any:
 
 def _code_of(error: Any) -> int | None:
     """Return the HTTP status that an error object names, if any."""
-    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
-    text = str(code)
+    text = str(error.get("code", error.get("status")) if isinstance(error, dict) else None)
     return int(text) if text.isdecimal() and 400 <= int(text) < 600 else None
 
 

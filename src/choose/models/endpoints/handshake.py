@@ -52,8 +52,7 @@ def set_format(names: Sequence[str]) -> AnswerFormat:
     """Return the format of an answer that is a list of labels, named as the model writes them."""
     longest = 48 + sum(len(name.encode()) + 4 for name in names) // 2
     items = {"type": "string", "enum": list(names)}
-    schema = _object({"labels": {"type": "array", "items": items}})
-    return AnswerFormat(schema, longest)
+    return AnswerFormat(_object({"labels": {"type": "array", "items": items}}), longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,8 +178,7 @@ class AnswerCache:
         try:
             with self._writing:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-                file = os.open(self.path, flags, 0o600)
+                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
                 try:
                     size = os.fstat(file).st_size
                     cut_short = size > 0 and os.pread(file, 1, size - 1) != b"\n"

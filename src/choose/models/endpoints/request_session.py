@@ -76,8 +76,7 @@ class RequestChannel:
         self._rng = random.Random()
         study = self.session.study if endpoint.is_local else ""
         account = digest([endpoint.base_url, endpoint.model, study])
-        path = self.session.paid / f"{account[:16]}.jsonl"
-        self.cache = AnswerCache(path, endpoint.reuse_days)
+        self.cache = AnswerCache(self.session.paid / f"{account[:16]}.jsonl", endpoint.reuse_days)
 
     async def send(self, body: Mapping[str, Any]) -> PaidAnswer:
         """Return the answer to a request, from the cache if it was paid for before.
@@ -145,8 +144,7 @@ class RequestChannel:
         self._sent.add(asyncio.current_task())
         try:
             if self._client is None:
-                transport = self.session.transport
-                self._client = EndpointClient(self.endpoint, self._api_key, transport)
+                self._client = EndpointClient(self.endpoint, self._api_key, self.session.transport)
             reply = await self._client.post(body)
         except RequestFault as fault:
             ledger.release(reserved, maybe_billed=fault.may_be_billed)

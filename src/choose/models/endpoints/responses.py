@@ -166,8 +166,7 @@ def parse_usage(given: Any) -> Usage:
     total = count(counts.get("total_tokens"))
     if hidden and None not in (read, written, total):
         written = max(written or 0, (total or 0) - (read or 0))
-    details = _mapping(counts.get("prompt_tokens_details"))
-    cached = count(details.get("cached_tokens"))
+    cached = count(_mapping(counts.get("prompt_tokens_details")).get("cached_tokens"))
     if cached is None:
         cached = count(counts.get("prompt_cache_hit_tokens"))
     if cached is not None and read is not None:

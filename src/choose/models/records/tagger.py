@@ -228,8 +228,7 @@ class Tagger:
         return [list(self._spans(rows, moves)) for rows in np.split(scores, ends)]
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        arrays = {"columns": self.columns, "weights": self.weights}
-        return {"C": self.C, "tags": self.tags}, arrays
+        return {"C": self.C, "tags": self.tags}, {"columns": self.columns, "weights": self.weights}
 
     @classmethod
     def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:

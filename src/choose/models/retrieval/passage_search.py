@@ -280,8 +280,7 @@ def passage_index(corpus: Corpus, way: str, words: int, encoder: str) -> Passage
     key = _index_key(corpus, way, words, encoder)
     if key not in _INDEXES:
         passages = corpus.passages(words)
-        built = DenseIndex(passages, encoder) if way == "dense" else BM25Index(passages)
-        _INDEXES[key] = built
+        _INDEXES[key] = DenseIndex(passages, encoder) if way == "dense" else BM25Index(passages)
         while len(_INDEXES) > MAX_INDEXES:
             _INDEXES.popitem(last=False)
     _INDEXES.move_to_end(key)

@@ -161,8 +161,7 @@ class _Steps:
 def _embedded(model: Any, texts: Sequence[str]) -> torch.Tensor:
     """Return (n, d) unit vectors with their gradients."""
     safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-    prompt = (model.prompts or {}).get(model.default_prompt_name)
-    features = model.preprocess(safe, prompt=prompt)
+    features = model.preprocess(safe, prompt=(model.prompts or {}).get(model.default_prompt_name))
     moved = {k: v.to(model.device) if torch.is_tensor(v) else v for k, v in features.items()}
     return torch.nn.functional.normalize(model(moved)["sentence_embedding"], dim=1)
 
@@ -280,8 +279,7 @@ class _Trainer:
         passages = library.corpus.passages(library.words)
         self.places = {passage.id: place for place, passage in enumerate(passages)}
         asked = rows[:: -(-len(rows) // MOST_PAIRS) or 1]
-        words = replace(library, way="bm25")
-        found = words.search([row.item() for row in asked], SEARCHED)
+        found = replace(library, way="bm25").search([row.item() for row in asked], SEARCHED)
         for number, (row, hits) in enumerate(zip(asked, found, strict=True)):
             report_progress(number, len(asked), "pairing")
             holding = [

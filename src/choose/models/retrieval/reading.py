@@ -141,8 +141,7 @@ def _read(passages: Sequence[Passage]) -> str:
 
 def with_passages(row: Item, passages: Sequence[Passage]) -> Item:
     """Return an item that has what it reads in the field `READ`, before the question."""
-    text = _read(passages)
-    fields = {READ: text, **row.fields} if passages else {**row.fields}
+    fields = {READ: _read(passages), **row.fields} if passages else {**row.fields}
     return Item(id=row.id, text=row.text, fields=fields)
 
 

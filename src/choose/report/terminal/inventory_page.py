@@ -21,8 +21,7 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
     rows = sorted(strategies, key=lambda d: order.get(d.family, len(order)) if d.family else 9)
     blocks: list[Block] = []
     for family, group in groupby(rows, key=lambda d: d.family):
-        facts = [*map(_of_strategy, group)]
-        blocks += [Heading(family or "cannot be loaded"), Facts(facts)]
+        blocks += [Heading(family or "cannot be loaded"), Facts([*map(_of_strategy, group)])]
     note = (
         "compare runs all for your kind of task, except those with *, which run only if named "
         "(-s all -s NAME). More of one: choose explain NAME. Fewer: --for labels."

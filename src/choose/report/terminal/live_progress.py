@@ -126,8 +126,7 @@ class LiveProgress:
 
     def _say(self, sentence: str, style: str = "") -> None:
         # A terminal wraps in the middle of words; a log has no width.
-        wide = not self._console.is_terminal
-        self._console.print(literal(sentence, style), soft_wrap=wide)
+        self._console.print(literal(sentence, style), soft_wrap=not self._console.is_terminal)
 
     def _shown(self) -> RenderableType:
         """Return a bar with the status, below a line of requests."""

@@ -294,8 +294,7 @@ def traffic_line(sent: Traffic, seconds: float) -> str:
     ]
     done = sent.requests + sent.reused
     if sent.requests >= 5 and sent.planned > done and seconds > 0:
-        left = (sent.planned - done) * seconds / sent.requests
-        parts.append(f"at most {duration(left)} left")
+        parts.append(f"at most {duration((sent.planned - done) * seconds / sent.requests)} left")
     return " · ".join(parts)
 
 
