@@ -147,8 +147,7 @@ def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support.studies import compare_once
 
     data = Path(__file__).parent / "fixtures" / "tickets.csv"
-    store = tmp_path_factory.mktemp("stored") / "st"
-    return compare_once(data, store, "majority", "tfidf").store
+    return compare_once(data, tmp_path_factory.mktemp("stored") / "st", "majority", "tfidf").store
 
 
 @pytest.fixture

@@ -166,13 +166,11 @@ def test_records_are_scored_by_their_own_metric(tmp_path: Path) -> None:
             "llama": [json.dumps(h) for h in half],
         }
     )
-    decision = judged(tmp_path, table)
-    assert accuracies(decision) == {"gpt": 1.0, "llama": 0.5}
+    assert accuracies(judged(tmp_path, table)) == {"gpt": 1.0, "llama": 0.5}
 
 
 def test_the_store_is_a_study_like_any_other(tmp_path: Path) -> None:
-    table = rows(200, gpt=0.9, llama=0.6)
-    decision = judged(tmp_path, table)
+    decision = judged(tmp_path, rows(200, gpt=0.9, llama=0.6))
     assert choose.read(decision.store).verdict == decision.verdict
     trials = Store.open(decision.store).grid()[1]
     assert {trial.strategy for trial in trials} == {"given"}
@@ -233,8 +231,7 @@ def test_bad_input_gets_one_clear_line(refusal, tmp_path: Path, case: str) -> No
 
 
 def test_agreement_is_called_agreement(tmp_path: Path) -> None:
-    table = rows(50, gpt=0.9, claude=0.8).drop("label")
-    decision = judged(tmp_path, table, gold="gpt")
+    decision = judged(tmp_path, rows(50, gpt=0.9, claude=0.8).drop("label"), gold="gpt")
     assert [c.names for c in decision.verdict.caveats if c.code == "agreement"] == [
         ("gpt", "claude")
     ]
@@ -246,8 +243,7 @@ def test_gates_and_volume_work_on_the_command_line():
     for _ in range(2):  # the same command goes on
         met = run_command("score", "answers.csv", *told, "--fail-under", "0.8", "--json")
         assert met.code == 0, met.err
-    goal = json.loads(met.out)["goal"]
-    assert goal["volume"] == 200_000
+    assert json.loads(met.out)["goal"]["volume"] == 200_000
     assert run_command("score", "answers.csv", "--fail-under", "0.99").code == 3
 
 

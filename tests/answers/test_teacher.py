@@ -119,8 +119,7 @@ def test_learning_from_answers_is_compared_with_labels_and_with_the_teacher(tmp_
     assert 0.6 < found["gpt-4o"] < 0.8
     # An export of the taught candidate learns what the teacher says, too.
     decision.export(tmp_path / "taught", candidate="tfidf")
-    model = choose.load(tmp_path / "taught")
-    assert model.manifest.teacher == "gpt-4o"
+    assert choose.load(tmp_path / "taught").manifest.teacher == "gpt-4o"
     assert "answers of gpt" in (tmp_path / "taught" / "README.md").read_text()
 
 
@@ -155,8 +154,7 @@ def test_without_a_share_that_is_safe_there_is_no_router(tmp_path):
 
 
 def test_without_labels_every_score_is_agreement(tmp_path):
-    frame = table(200).drop("label")
-    decision = compared(frame, tmp_path / "st")
+    decision = compared(table(200).drop("label"), tmp_path / "st")
     assert "% agreement with gpt-4o" in words.answer(decision)
     [caveat] = [c for c in decision.verdict.caveats if c.code == "agreement"]
     assert caveat.names == ("gpt-4o", "tfidf")

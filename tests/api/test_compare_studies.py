@@ -207,6 +207,5 @@ def test_the_headline_counts_the_rows_of_the_comparisons(pair: tuple[Path, Path]
     shift = versus.shifts[0].model_copy(update={"rows": 20, "p_holm": 0.5})
     alone = versus.model_copy(update={"shifts": (shift,)})
     assert what_changed(alone).endswith("No candidate changed significantly on the 20 common rows.")
-    other = shift.model_copy(update={"rows": 50})
-    both = versus.model_copy(update={"shifts": (shift, other)})
+    both = versus.model_copy(update={"shifts": (shift, shift.model_copy(update={"rows": 50}))})
     assert "on the 20 to 50 common rows" in what_changed(both)

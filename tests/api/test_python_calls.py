@@ -104,8 +104,7 @@ def test_rows_and_names_that_cannot_be_used_are_refused(rows, settings, complain
 
 
 def test_missing_values_are_left_out_and_said(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
-    labels = pandas.Series(LABELS)
+    labels = pytest.importorskip("pandas").Series(LABELS)
     labels[3] = float("nan")
     texts = [None, *TEXTS[1:]]
     with warnings.catch_warnings(record=True) as caught:
@@ -149,8 +148,7 @@ def test_the_page_is_returned_and_written(decision: Decision, tmp_path: Path) ->
 
 def test_tab_lists_no_method_of_pydantic(decision: Decision) -> None:
     names = set(dir(decision))
-    wanted = {"best", "rows", "labels_to_check", "to_html", "verdict"}
-    assert wanted <= names
+    assert {"best", "rows", "labels_to_check", "to_html", "verdict"} <= names
     for record in (decision, decision.verdict, decision.scorecards[0]):
         shown = set(dir(record))
         assert not {n for n in shown if n.startswith(("model_", "parse_", "_"))}
@@ -320,8 +318,7 @@ def test_every_key_of_a_study_is_a_keyword_once() -> None:
 
 
 def test_keywords_find_their_sections() -> None:
-    found = overrides_of({"target": 0.9, "budget": "2m", "tune": "x", "folds": None})
-    assert found == {
+    assert overrides_of({"target": 0.9, "budget": "2m", "tune": "x", "folds": None}) == {
         "goal": {"target": 0.9},
         "grid": {"budget": "2m"},
         "models": {"tune": "x"},

@@ -258,8 +258,7 @@ def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp
         command = Command(verb="compare", study="STUDY", options=options)
         step = Step(kind="more-runs", code="repeat", command=command)
         verdict = decision().verdict.model_copy(update={"steps": (step,)})
-        placed = with_commands(verdict, {"data": data, "grid": grid}, folder)
-        return typed(placed.steps[0].command)
+        return typed(with_commands(verdict, {"data": data, "grid": grid}, folder).steps[0].command)
 
     data, here = {"path": "a.csv"}, tmp_path / "s"
     assert shown(data, here, {}, set="seeds=3") == "choose continue s --set seeds=3"

@@ -62,8 +62,7 @@ def test_chances_at_several_margins_are_reported_of_labels_and_of_records(capsys
 
 @pytest.mark.slow
 def test_on_the_committed_records_the_judge_does_no_worse_than_rules_of_thumb():
-    sets = read_all(COMMITTED)
-    assert {name for name, found in sets.items() if found.metric} == set(RECORD_SETS)
+    assert {name for name, found in read_all(COMMITTED).items() if found.metric} == set(RECORD_SETS)
     found = tally(regret.replay(COMMITTED, 400, 1, of_records=True), RECORD_RULES)
     assert found.false_family.value <= 0.05
     assert found.rules[JUDGE].excess.value <= 0.003

@@ -54,15 +54,12 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
         over = not_under(decision, card.accuracy.value + 0.001)
         assert not over.met
         assert pick in over.found
-    worse = decisions.changed(adopted(), usable=False)
-    assert not not_under(worse, 0.0).met
-    unmeasured = adopted().model_copy(update={"scorecards": ()})
-    assert not not_under(unmeasured, 0.0).met
+    assert not not_under(decisions.changed(adopted(), usable=False), 0.0).met
+    assert not not_under(adopted().model_copy(update={"scorecards": ()}), 0.0).met
 
 
 def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:
-    rows = [(e.text, e.target) for e in pool(seed=3, rows=600)]
-    data = write_csv(tmp_path / "words.csv", rows)
+    data = write_csv(tmp_path / "words.csv", [(e.text, e.target) for e in pool(seed=3, rows=600)])
     gates = ("--expect", "fine-tuning", "--fail-under", "0.5")
     result = choose("compare", data, *QUICK, *gates, "--json")
     assert result.code == 3
@@ -70,8 +67,7 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:
     *_, last, page = result.err.strip().splitlines()
     assert last.startswith("Error: Expected fine-tuning, ")
     assert page == "Report: st/report.html"
-    again = choose("report", "st", "--expect", "baseline-is-enough", "--fail-under", "0.5")
-    assert again.code == 0
+    assert choose("report", "st", "--expect", "baseline-is-enough", "--fail-under", "0.5").code == 0
     assert choose("report", "st", "--fail-under", "50%").code == 0
     under = choose("report", "st", "--fail-under", "1.0", "--expect", "none-works")
     assert under.code == 3

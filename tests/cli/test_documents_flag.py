@@ -48,8 +48,7 @@ def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
     notes = " ".join(record["notes"])
     assert "Evidence is in the column 'doc': 20 of 20 questions" in notes
     assert "Figures are about new questions on these documents" in notes
-    page = choose("check", "questions.jsonl", "--documents", "handbook")
-    assert "10 documents with" in page.out
+    assert "10 documents with" in choose("check", "questions.jsonl", "--documents", "handbook").out
     assert package.check("questions.jsonl", documents=Path("handbook")).kind == "answering"
 
 
@@ -91,10 +90,8 @@ def test_paths_of_a_study_file_start_at_its_folder(choose: Choose) -> None:
     Path("questions.jsonl").rename("inner/questions.jsonl")
     text = '[data]\npath = "questions.jsonl"\ndocuments = "handbook"\nevidence_column = "doc"\n'
     Path("inner/choose.toml").write_text(text)
-    study = load_study(Path("inner/choose.toml"))
-    assert study.data.documents == "inner/handbook"
-    result = choose("check", "-c", "inner/choose.toml", "--json")
-    assert json.loads(result.out)["rows"] == 20
+    assert load_study(Path("inner/choose.toml")).data.documents == "inner/handbook"
+    assert json.loads(choose("check", "-c", "inner/choose.toml", "--json").out)["rows"] == 20
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,7 @@ def test_an_export_on_a_full_disk_leaves_the_folder_as_it_was(store: Path, tmp_p
 @pytest.mark.parametrize("name", ["report.html", "report.md", "report.json"])
 def test_a_report_file_that_does_not_fit_leaves_the_old_one(store, tmp_path, name):
     (tmp_path / name).write_text("the old one")
-    choose_report = ["report", store, "-o", tmp_path / name]
-    code, messages = command(*choose_report, limit=small_files(1_000))
+    code, messages = command("report", store, "-o", tmp_path / name, limit=small_files(1_000))
     assert is_one_line(code, messages.partition("\nNo HTML report was written. ")[0])
     assert (tmp_path / name).read_text() == "the old one"
 

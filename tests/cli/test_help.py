@@ -51,8 +51,7 @@ def test_an_everyday_option_takes_one_line(choose, name: str) -> None:
 
 def test_all_options_of_compare_are_in_groups(choose) -> None:
     lines = choose("compare", "--help-all").out.splitlines()
-    heads = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert heads == [
+    assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
         "Arguments:", "Your data:", "What to compare:", "Time and money:", "What is good enough:",
         "In a build:", "Options:",
     ]  # fmt: skip

@@ -97,8 +97,7 @@ def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, data: P
     [copy] = json.loads(choose("plan", data, *flags, "--json").out)["left_out"]
     assert (copy["candidate"], copy["reason"], copy["trials"]) == ("copy", "refused", {})
     assert copy["text"] == "it answers writing, and the task is classification."
-    said = " ".join(choose("plan", data, *flags).out.split())
-    assert f"Left out • copy: {copy['text']}" in said
+    assert f"Left out • copy: {copy['text']}" in " ".join(choose("plan", data, *flags).out.split())
 
 
 def test_flags_of_the_other_plan_are_refused(refused, data: Path) -> None:
@@ -141,8 +140,7 @@ def test_models_say_what_is_here_without_paths(choose, tmp_path, monkeypatch):
     assert wheel is not None
     tiny_models.encoder(wheel.folder)
     (tmp_path / "cache" / "models" / "another").mkdir()
-    there = json.loads(choose("models", "--json").out)["models"]
-    by = {m["name"]: m for m in there}
+    by = {m["name"]: m for m in json.loads(choose("models", "--json").out)["models"]}
     assert by["all-MiniLM-L6-v2"]["cached_mb"] > 0.01
     assert by["another"]["spec"] is None
     assert str(tmp_path) not in choose("models", "--json").out + choose("models").out

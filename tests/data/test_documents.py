@@ -518,8 +518,7 @@ def test_a_guessed_column_about_other_documents_is_left_unread_and_said(tmp_path
 
 
 def test_a_test_file_has_evidence_too_and_is_named_in_errors(tmp_path: Path, office: str) -> None:
-    ids = {f"{kind}{n}": f"d{n}" for kind in "ab" for n in range(20)}
-    rows = with_cells("evidence", ids)
+    rows = with_cells("evidence", {f"{kind}{n}": f"d{n}" for kind in "ab" for n in range(20)})
     pool, test = lines(tmp_path / "a.jsonl", rows[:40]), rows[40:]
     data = load(pool, documents=office, test=lines(tmp_path / "b.jsonl", test))
     assert all(e.evidence for e in data.examples.values() if e.target != "no answer")
@@ -542,8 +541,7 @@ def test_a_column_that_names_documents_may_be_the_group_too(tmp_path: Path, offi
 
 
 def test_the_fingerprint_depends_on_evidence_and_documents(tmp_path: Path, office: str) -> None:
-    rows = questions()
-    path = lines(tmp_path / "a.jsonl", rows)
+    path = lines(tmp_path / "a.jsonl", questions())
     more = lines(tmp_path / "more.jsonl", documents(21))
     named = lines(tmp_path / "b.jsonl", with_cells("evidence", {"a0": [["d0", 0, 6]]}))
     prints = {load(path, documents=office).fingerprint, load(path, documents=more).fingerprint}

@@ -213,12 +213,10 @@ def test_a_view_leaves_the_values_of_a_record_as_they_stand() -> None:
         Item(id=str(i), text=f"Somebody called {value} wanted {i} fancy table places, I'm afraid")
         for i in range(30)
     ]
-    copied = {item.id: (value,) for item in items}
-    changed = with_typos(items, copied)
+    changed = with_typos(items, {item.id: (value,) for item in items})
     assert all(value in item.text for item in changed)
     assert all(a.text != b.text for a, b in zip(items, changed, strict=True))
-    bare = with_typos(items)
-    assert not all(value in item.text for item in bare)
+    assert not all(value in item.text for item in with_typos(items))
 
 
 TOWNS = ["Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn"]
@@ -337,8 +335,7 @@ def test_few_answers_that_repeat_are_answers_if_the_kind_is_stated(tmp_path: Pat
 
 
 def test_questions_on_one_passage_are_no_duplicates_and_stay_together(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", questions())
-    data = load(path, fields=("context",))
+    data = load(lines(tmp_path / "a.jsonl", questions()), fields=("context",))
     assert len(set(data.clusters.values())) == 20
     for fold in data.folds:
         here = {data.examples[id].fields["context"] for id in fold.questions}
@@ -378,8 +375,7 @@ def test_near_duplicates_are_alike_in_question_and_passage() -> None:
     add(asked[2].upper() + "?", pages[2] + ".")  # the same but for case and punctuation
     index = index_texts(rows, passages=True)
     text_of = {number: id for id, number in reversed(index.text_of.items())}
-    found = [{text_of[a], text_of[b]} for a, b in index.pairs.tolist()]
-    assert found == [same]
+    assert [{text_of[a], text_of[b]} for a, b in index.pairs.tolist()] == [same]
     assert index.text_of["r8"] == index.text_of["r2"]
     assert len(index_texts(rows).pairs) > 1  # questions on one page, without regard to passages
 

@@ -67,8 +67,7 @@ def test_a_csv_gives_strings_and_the_rows_a_spreadsheet_shows() -> None:
     ],
 )
 def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
-    table = read_source(write(name, content)).table
-    assert table.select("text", "label").rows() == [("ä", "b")]
+    assert read_source(write(name, content)).table.select("text", "label").rows() == [("ä", "b")]
 
 
 @pytest.mark.parametrize(

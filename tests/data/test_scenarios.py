@@ -135,8 +135,7 @@ def test_slices_never_overlap_and_repetitions_draw_other_rows() -> None:
 
 
 def test_a_cluster_never_straddles_a_cut() -> None:
-    grouped = [replace(e, group=f"g{int(e.id[1:]) % 50}") for e in rows()]
-    what = build_dataset("grouped", grouped)
+    what = build_dataset("grouped", [replace(e, group=f"g{int(e.id[1:]) % 50}") for e in rows()])
     for scenario in (at(0.5, ask=10), at(0.5, "any", 2, ask=10)):
         found = make_split(what, SplitSpec(0, 0, None, scenario))
         groups = {what.examples[id].group for id in found.questions}
@@ -251,8 +250,7 @@ def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> No
     pool, tested = set(what.folds[0].pool), set(what.folds[0].questions)
     scenario = Scenario(kind="inner", parts=5)
     parts = [make_split(what, SplitSpec(part, 0, None, scenario)) for part in range(5)]
-    asked = [id for part in parts for id in part.questions]
-    assert sorted(asked) == sorted(pool)
+    assert sorted(id for part in parts for id in part.questions) == sorted(pool)
     for part in parts:
         ids = {e.id for e in part.pool}
         assert ids == pool - set(part.questions)

@@ -124,8 +124,7 @@ def test_from_5000_rows_on_a_stratified_part_is_held_out() -> None:
 
 
 def test_the_held_out_part_is_capped() -> None:
-    dataset = build_dataset("huge", many(16_000))
-    assert len(dataset.asked) == 3_000
+    assert len(build_dataset("huge", many(16_000)).asked) == 3_000
 
 
 def test_groups_stay_whole_in_a_held_out_part() -> None:
@@ -153,8 +152,7 @@ def test_pool_rows_shadowed_by_a_test_row_are_left_out_and_test_rows_stay() -> N
 
 def test_labels_of_the_test_file_join_the_task() -> None:
     test = [row(100, "l0", "asked this"), row(101, "new", "asked that"), row(102, "new", "and so")]
-    dataset = build_dataset("t", many(40), test)
-    assert dataset.task.labels == ("l0", "l1", "new")
+    assert build_dataset("t", many(40), test).task.labels == ("l0", "l1", "new")
 
 
 def test_what_contradicts_a_test_file_is_refused(refusal) -> None:
@@ -194,8 +192,7 @@ def test_a_fold_without_choice_is_refused(refusal) -> None:
 
 
 def test_rows_without_a_text_or_a_label_are_left_out_and_counted() -> None:
-    rows = [*many(40), row(100, "l0", "  "), row(101, "", "without a label")]
-    dataset = build_dataset("f", rows)
+    dataset = build_dataset("f", [*many(40), row(100, "l0", "  "), row(101, "", "without a label")])
     assert "r100" not in dataset.examples
     assert (
         found(dataset, "without a text") == "1 row of the file without a text left out: row r100."
@@ -426,8 +423,7 @@ def test_label_noise_drops_and_adds_in_the_pool_alone_and_is_nested() -> None:
     data = build_dataset("m", label_rows(400), kind="multilabel")
 
     def changed(rate: float) -> dict[str, tuple[set[str], set[str]]]:
-        scenario = Scenario(kind="noise", rate=rate)
-        split = Pools(data).at(SplitSpec(0, 0, None, scenario))
+        split = Pools(data).at(SplitSpec(0, 0, None, Scenario(kind="noise", rate=rate)))
         assert split.questions == data.folds[0].questions
         found = {}
         for row in split.pool:

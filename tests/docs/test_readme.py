@@ -65,16 +65,13 @@ def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:
     command = shlex.split(folded[1])
     assert command[0] == "choose"
     # Without the encoder's weights only one candidate is left, and that is no choice.
-    only = [word for at, word in enumerate(command) if "probe" not in command[at : at + 2]]
-    command = only
+    command = [word for at, word in enumerate(command) if "probe" not in command[at : at + 2]]
     # So many that hardly anything is left to gain, although one family is all that is asked.
-    rows = [(e.text, e.target) for e in pool(seed=3, rows=600)]
-    write_csv(tmp_path / "labels.csv", rows)
+    write_csv(tmp_path / "labels.csv", [(e.text, e.target) for e in pool(seed=3, rows=600)])
     quick = ["--set", "seeds=1", "--set", "noise=0", "--budget", "20s"]
     result = choose(*command[1:], *quick)
     assert result.code == 0, result.err
-    uploaded = ("report.html", "study/decision.json")
-    assert all((tmp_path / name).stat().st_size for name in uploaded)
+    assert all((tmp_path / name).stat().st_size for name in ("report.html", "study/decision.json"))
 
 
 def test_the_flags_of_builds_are_in_the_docs() -> None:
@@ -151,8 +148,7 @@ def test_the_lora_lines_of_the_tutorial_give_a_working_model(tmp_path: Path) -> 
     printed = run_script(script.replace("sample:tickets", "tickets.csv"), tmp_path)
     (answer,) = [line for line in printed.splitlines() if line.startswith("1,")]
     manifest = (tmp_path / "tuned-router" / "export.json").read_text("utf-8")
-    labels = json.loads(manifest)["task"]["labels"]
-    assert answer.split(",")[1] in labels
+    assert answer.split(",")[1] in json.loads(manifest)["task"]["labels"]
     answers = (tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()
     assert answers[0] == "id,text,label,confidence,status"
     assert len(answers) == rows + 1

@@ -104,8 +104,7 @@ def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkey
         assert {body["model"] for body in server.asked} == {"ft:x"}
         for words, file in commands(LEAVING):
             if words[0] == "compare":
-                model = words.index("--model")
-                words[model + 1] = "gpt-4o-mini"
+                words[words.index("--model") + 1] = "gpt-4o-mini"
                 words += ["--base-url", server.url, "--yes", *quick]
             follow(choose, words, file)
     decision = json.loads(Path("leaving/decision.json").read_text())

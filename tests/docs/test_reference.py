@@ -41,8 +41,7 @@ LOADED = ("script", "img", "iframe", "link", "source")
 
 @pytest.mark.parametrize("name", sorted(pages()))
 def test_a_generated_page_is_not_stale(name: str) -> None:
-    committed = (FOLDER / name).read_text(encoding="utf-8")
-    assert committed == pages()[name], "run: make docs"
+    assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name], "run: make docs"
 
 
 def test_nothing_else_lies_among_the_generated_pages() -> None:
@@ -168,8 +167,7 @@ def test_verdicts_and_gates_are_explained() -> None:
     reading = (ROOT / "docs" / "reading-a-report.md").read_text(encoding="utf-8")
     methods = (ROOT / "docs" / "methods" / "decision.md").read_text(encoding="utf-8")
     assert all(f"| `{kind}` |" in reading for kind in get_args(Kind))
-    judged = judge(study([tfidf(0.7), prompt(0.6), lora(0.8)], 200, 0), Rule())
-    for gate in judged.gates:
+    for gate in judge(study([tfidf(0.7), prompt(0.6), lora(0.8)], 200, 0), Rule()).gates:
         assert f"| {gate.name} |" in methods
     assert f"| {TASK_STABLE} |" in methods
 

@@ -62,8 +62,7 @@ LONG_AND_SHORT = ["", "a", *TEXTS, *(" ".join(TEXTS[n : 2 * n]) for n in range(1
 
 
 def plain(encoder: Encoder, texts: list[str]) -> np.ndarray:
-    found: np.ndarray = encoder.model.encode(texts, normalize_embeddings=True)
-    return found
+    return encoder.model.encode(texts, normalize_embeddings=True)
 
 
 def assert_alike(encoder: Encoder, skips: bool, texts: list[str] = TEXTS) -> None:

@@ -157,8 +157,7 @@ def test_an_adapter_learns_labels_from_the_gradients_of_transformers(name, folde
     rows, targets = tokenise(base.tokenizer, texts, min(40, base.max_tokens)).ids, [0, 1, 2]
     run = ClassifierRun(model, rows, targets, Schedule(5, 3, 1e-2, 0), 0)
     found = gradients(run)
-    order = run.training_indices
-    for i in order:
+    for i in run.training_indices:
         ids = torch.tensor([rows[i]])
         more = {} if base.causal else {"attention_mask": torch.ones_like(ids)}
         states = model.adapter(input_ids=ids, **more).last_hidden_state[0]
@@ -166,8 +165,7 @@ def test_an_adapter_learns_labels_from_the_gradients_of_transformers(name, folde
         logits = model.head(torch.nn.functional.layer_norm(pooled, pooled.shape))
         (torch.nn.functional.cross_entropy(logits, torch.tensor(targets[i])) / 3).backward()
     agree(found, taken(model))
-    whole = model.predict_logits(rows)
-    for row, logits in zip(rows, whole, strict=True):
+    for row, logits in zip(rows, model.predict_logits(rows), strict=True):
         torch.testing.assert_close(model.predict_logits([row])[0], logits, rtol=0, atol=1e-4)
 
 

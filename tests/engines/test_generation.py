@@ -316,8 +316,7 @@ def test_no_answer_begins_with_a_newline(generator: Generator) -> None:
     assert not firsts & {tokens[0] for tokens, _ in told}
     assert wrote(generator, asked, rule) == told
     assert all("\n" not in text for text in generator.write(asked, rule).texts)
-    free = StopRule(6)
-    assert {tokens[0] for tokens, _ in wrote(generator, asked, free)} == firsts
+    assert {tokens[0] for tokens, _ in wrote(generator, asked, StopRule(6))} == firsts
 
 
 def test_the_closing_token_and_what_follows_the_record_are_left_out(generator: Generator) -> None:
@@ -406,8 +405,7 @@ def test_shared_parts_are_found(generator: Generator) -> None:
     assert divided[1:3] == [(told, (*a, *b), (8, 9)), (told, (*a, *c))]
     assert divided[3:5] == [(told, (5,)), ((), (*a, *b, 7, 7))]
     assert divided[6] == (told[:2], told[2:])
-    same = divide([Prompt((), a)] * 2)
-    assert same == [((), a[:-2], a[-2:])] * 2
+    assert divide([Prompt((), a)] * 2) == [((), a[:-2], a[-2:])] * 2
     chain = [Prompt((), tuple(range(n))) for n in range(1, 1500)]  # deeper than Python's stack
     for prompt, parts in zip(chain, divide(chain), strict=True):
         assert tuple(token for part in parts for token in part) == prompt.rest

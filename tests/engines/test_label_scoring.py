@@ -388,8 +388,7 @@ def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path, monkey
     room = 512 - len(told) - int(grown.depth.max())
     lengths = (room, room + 1, 600)
     asked = [*short, *(Prompt(told, (some * 20)[:length]) for length in lengths)]
-    together = other.score(asked, grown).logprobs
-    for prompt, row in zip(asked, together, strict=True):
+    for prompt, row in zip(asked, other.score(asked, grown).logprobs, strict=True):
         other.answers.clear()
         other.shared.pasts.clear()
         assert (other.score([prompt], grown).logprobs[0] == row).all()

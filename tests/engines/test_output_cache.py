@@ -264,15 +264,13 @@ WRITER = """
 
 
 def writer(path: Path, who: str, rows: int) -> subprocess.Popen[str]:
-    code = textwrap.dedent(WRITER)
-    arguments = [sys.executable, "-c", code, str(path), who, str(rows)]
+    arguments = [sys.executable, "-c", textwrap.dedent(WRITER), str(path), who, str(rows)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
-    writers = [writer(path, who, 500) for who in ("a", "b", "c")]
-    for process in writers:
+    for process in [writer(path, who, 500) for who in ("a", "b", "c")]:
         process.communicate(timeout=120)
         assert process.returncode == 0
     keys = [f"{who} {i}".encode() for who in "abc" for i in range(500)]

@@ -60,8 +60,7 @@ def test_rows_that_were_not_answered_are_counted_and_constants_are_not_named():
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     for name in ("majority", "tfidf", "prompt"):
         whole = cut(whole, name, 240)
-    found = judge(whole, Rule(), left_out=(late(),))
-    (step,) = coded(found, "finish-rows")
+    (step,) = coded(judge(whole, Rule(), left_out=(late(),)), "finish-rows")
     assert step.rows == {"tfidf": 360, "prompt": 360}
     alone = study([majority(), tfidf(0.80), probe(0.7)], 600, 4)
     alone = cut(cut(alone, "tfidf", 240), "probe", 240)
@@ -111,8 +110,7 @@ def test_rows_that_the_verdict_did_not_need_are_no_reason_for_more_time(reason, 
 def test_rows_and_views_that_dollars_ended_need_dollars():
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     left = [late("prompt", "out-of-money", repetitions=1)]
-    short = judge(cut(whole, "prompt", 240), Rule(), left_out=tuple(left))
-    (step,) = coded(short, "finish-rows")
+    (step,) = coded(judge(cut(whole, "prompt", 240), Rule(), left_out=tuple(left)), "finish-rows")
     assert step.paid
     views = (late("prompt", "out-of-money", views=5),)
     (step,) = steps_of(judge(whole, Rule(), left_out=views), "evaluate-rest")
@@ -129,8 +127,7 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
     told = set()
     for seed in range(4):
         world = study(players, 600, seed)
-        decided = judge(world, Rule(), left_out=(left,))
-        for step in steps_of(decided, "more-runs"):
+        for step in steps_of(judge(world, Rule(), left_out=(left,)), "more-runs"):
             told.add(seed)
             assert (step.code, step.names, step.count) == ("repeat-late", ("lora",), 1)
             assert typed(step.command) == f"choose continue STUDY --budget {step.minutes:.0f}m"
@@ -298,8 +295,7 @@ def test_a_rare_label_is_told_of_where_it_is_surely_missed(rare: str, misses: in
 
 def test_figures_of_a_rare_label_are_of_the_same_rows():
     """A candidate that answered half of the rare rows is not set beside one that answered all."""
-    found = judge(cut(fraud(), "knn", 6), Rule())
-    (rare,) = found.verdict.rare
+    (rare,) = judge(cut(fraud(), "knn", 6), Rule()).verdict.rare
     assert "knn" not in rare.found or rare.answered == 6
 
 

@@ -95,8 +95,7 @@ def test_a_chance_that_is_named_comes_true() -> None:
         for name in came:
             count = getattr(needed, name) if needed else None
             if count is not None:
-                then = paired_difference(*whole[:, :count])
-                came[name].append(decided(then))
+                came[name].append(decided(paired_difference(*whole[:, :count])))
     for name, chance in (("even", 0.5), ("likely", 0.8)):
         hits = came[name]
         assert len(hits) > 200

@@ -195,8 +195,7 @@ def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
 
 
 def test_the_curve_ends_at_the_compared_size():
-    runs = [run(TARGETS)] + [run(flipped(9), size=5, draw=d) for d in range(3)]
-    curve = card(*runs).curve
+    curve = card(run(TARGETS), *(run(flipped(9), size=5, draw=d) for d in range(3))).curve
     assert [point.labels for point in curve] == [5, 20]
     assert curve[0].value == pytest.approx(0.7)
     assert curve[0].low < 0.7 < curve[0].high
@@ -215,8 +214,7 @@ def test_failed_repetitions_are_recorded_and_not_scored():
 
 
 def test_unfinished_folds_are_scored_on_the_rows_answered():
-    half = IDS[:15]
-    found = card(run(TARGETS[:15], ids=half), folds=2)
+    found = card(run(TARGETS[:15], ids=IDS[:15]), folds=2)
     assert found.rows == 15
     assert found.accuracy.value == 1.0
     assert found.accuracy.low < 0.85

@@ -105,8 +105,7 @@ def test_of_four_families_a_low_chance_is_right_as_often_as_stated_in_simulated_
 
 def test_of_two_the_chance_and_the_loss_are_those_of_the_normal_distribution() -> None:
     """Golden: the costlier one is to be used if it leads by the margin."""
-    seen = study([tfidf(0.75), prompt(0.78)], 300, 4)
-    candidates = field(seen, Rule())
+    candidates = field(study([tfidf(0.75), prompt(0.78)], 300, 4), Rule())
     joint = joint_distribution(candidates.order, candidates.scores.rows)
     costlier, z = 0.0, np.array([-1.0, 1.0])
     for part in joint.parts:
@@ -121,8 +120,7 @@ def test_of_two_the_chance_and_the_loss_are_those_of_the_normal_distribution() -
 
 
 def test_chances_of_families_add_up_to_that_of_beating_the_floor() -> None:
-    seen = study([majority(0.5), tfidf(0.5), prompt(0.45)], 200, 2)
-    result = found(seen)
+    result = found(study([majority(0.5), tfidf(0.5), prompt(0.45)], 200, 2))
     assert 0.05 < sum(result.families.values()) < 0.9
     assert result.named in ("tfidf", "prompt"), "a floor is never what to use"
     assert result.candidates["majority"] == 0.0
@@ -210,8 +208,7 @@ def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
         rng = np.random.default_rng([number, 5])
         setting = replace(draw("cross-fit", "report", rng), folds=5, rows=400)
         seen = evidence(setting, rng)
-        planned = whole(seen)
-        before, after = found(without(seen, folds=1), planned), found(seen)
+        before, after = found(without(seen, folds=1), whole(seen)), found(seen)
         assert before.later is not None
         assert after.named is not None
         said.append((before.later.chance, before.later.loss, before.later.moved))

@@ -190,8 +190,7 @@ def test_what_is_not_known_of_a_payback_is_null():
 )
 def test_a_break_even_is_the_extra_training_over_what_an_answer_saves(a, b, answers):
     first, second = (Cost(training_usd=fit, usd_per_1k=usd) for fit, usd in (a, b))
-    found = breakeven(first, second)
-    assert found == (None if answers is None else pytest.approx(answers))
+    assert breakeven(first, second) == (None if answers is None else pytest.approx(answers))
 
 
 def test_the_report_says_from_how_many_answers_on_training_pays():

@@ -71,8 +71,7 @@ def test_errors_are_those_on_rows_that_all_answered():
 def test_which_labels_are_answered_as_which_by_hand():
     players = [player("majority", "aaaaaaaa"), player("tfidf", "aab.abba")]
     candidates = select_candidates(study_scores(answered.study("abc", "aaaaaabb", players)), Rule())
-    found = [(c.label, c.answer, c.rows) for c in confusion_of(candidates, "tfidf")]
-    assert found == [
+    assert [(c.label, c.answer, c.rows) for c in confusion_of(candidates, "tfidf")] == [
         ("a", "a", 3), ("a", "b", 2), ("a", None, 1),
         ("b", "a", 1), ("b", "b", 1),
     ]  # fmt: skip

@@ -189,8 +189,7 @@ def test_measured_scores_as_near_as_chance_makes_them_say_that_nothing_differs(a
     law = JointDistribution(families, mixture(infos(*families), WIDTHS, mean, error))
     tied = sum(part.share for part in law.parts if part.covariance[0, 0] < 0.0115**2)
     assert (tied > 0.9) if equal else (tied < 0.001)
-    chosen = least_loss(law, families, 0.02)
-    assert chosen == ("baseline" if equal else "fine-tuning")
+    assert least_loss(law, families, 0.02) == ("baseline" if equal else "fine-tuning")
 
 
 def test_a_member_that_its_family_is_unlike_keeps_what_it_measured() -> None:
@@ -278,8 +277,7 @@ def test_weights_and_the_order_of_candidates_do_not_change_the_law() -> None:
     again = joint_distribution(order, replace(rows, metric=thrice))
     assert mean_of(again) == pytest.approx(mean_of(law))
     assert covariance_of(again) == pytest.approx(covariance_of(law))
-    turned = joint_distribution(order[::-1], rows)
-    assert mean_of(turned)[::-1] == pytest.approx(mean_of(law))
+    assert mean_of(joint_distribution(order[::-1], rows))[::-1] == pytest.approx(mean_of(law))
     assert np.all(np.linalg.eigvalsh(covariance_of(law)) > 0)
 
 

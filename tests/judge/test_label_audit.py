@@ -100,8 +100,7 @@ def test_confident_counts_by_hand():
     zero = np.array([0.9, 0.8, 0.1, 0.2, 0.3, 0.7])
     p = np.stack([zero, 1 - zero], axis=1)
     # Thresholds: mean of .9 .8 .1 = .6 for label 0, mean of .8 .7 .3 = .6 for label 1.
-    counted = confident_labels(targets, p)
-    assert counted.tolist() == [0, 0, 1, 1, 1, 0]
+    assert confident_labels(targets, p).tolist() == [0, 0, 1, 1, 1, 0]
     assert log_odds(targets, p)[2] == pytest.approx(np.log(0.901 / 0.101))
 
 
@@ -344,8 +343,7 @@ def test_the_gain_is_what_a_person_would_find():
 def test_labels_are_not_blamed_for_what_they_did_not_do(kind, rate, apart, target):
     for seed in range(5):
         features, given, _ = world(seed, kind, rate, apart=apart)
-        found = judge(two(features, given), Rule(target=target))
-        assert found.verdict.kind != "fix-labels"
+        assert judge(two(features, given), Rule(target=target)).verdict.kind != "fix-labels"
 
 
 def test_labels_that_stop_nobody_are_not_fixed_first():

@@ -139,8 +139,7 @@ def test_given_answers_of_a_hosted_model_are_not_on_premises(tmp_path: Path) -> 
         n: np.where(rng.random(300) < p, gold, other) for n, p in (("gpt-4o", 0.95), ("mine", 0.8))
     }
     table = pl.DataFrame({"id": range(300), "label": gold, **columns})
-    decision = choose.score(table, on_premises=True, out=tmp_path, progress=False)
-    assert decision.best == "mine"
+    assert choose.score(table, on_premises=True, out=tmp_path, progress=False).best == "mine"
 
 
 def test_a_given_model_of_an_unknown_host_is_said_to_be_one() -> None:

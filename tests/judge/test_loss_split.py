@@ -104,8 +104,7 @@ def test_shares_of_resamples_follow_the_documents() -> None:
     losses = {"a": np.full(40, 0.02), "b": np.r_[0.9, np.zeros(39)]}
     shares = largest_shares(losses, [f"d{i}" for i in range(40)])
     assert shares["a"] == pytest.approx((1 - 1 / 40) ** 40, abs=0.03)
-    alike = largest_shares(losses, ["d"] * 40)
-    assert alike == {"a": 0.0, "b": 1.0}
+    assert largest_shares(losses, ["d"] * 40) == {"a": 0.0, "b": 1.0}
 
 
 def test_what_is_lost_most_is_named_where_it_is_sure() -> None:
@@ -157,8 +156,7 @@ def test_rows_whose_evidence_was_not_found_are_listed() -> None:
         runs.append(replace(run, answers={**run.answers, ("clean", 0): found}))
     judged = judge(replace(study, runs=tuple(runs)), Rule(metric="token-f1"))
     assert judged.loss_splits[0].missed == tuple(f"q{n:03}" for n in range(9))
-    first = judged.verdict.steps[0]
-    assert first.kind == "fix-retrieval"
+    assert judged.verdict.steps[0].kind == "fix-retrieval"
 
 
 def test_documents_come_first_where_most_answers_stand_nowhere() -> None:

@@ -156,8 +156,7 @@ def test_even_labels_of_which_one_was_asked_less_are_evened() -> None:
 
 
 def test_a_part_of_the_rows_is_evened_anew() -> None:
-    evidence = study_of({"x": (1.0, 0.0, 0.0)}, 600)
-    rows = study_scores(evidence, BALANCED).rows
+    rows = study_scores(study_of({"x": (1.0, 0.0, 0.0)}, 600), BALANCED).rows
     kept = np.arange(600) % 2 == 0
     kept[rows.targets == 2] = False
     weights = rows.weights_of(kept)

@@ -157,8 +157,7 @@ def test_what_was_not_measured_and_what_gives_one_answer_have_no_gate() -> None:
 
 def test_a_past_that_no_seed_changes_is_paired_with_every_draw_of_any_time() -> None:
     laid = study_scores(drifting(0.1, 2, seeded=False))
-    found = drop_of(laid["tfidf"])
-    assert sorted(found.repetitions) == [1, 3]
+    assert sorted(drop_of(laid["tfidf"]).repetitions) == [1, 3]
 
 
 LABELS = ("new", "x", "y")

@@ -91,8 +91,7 @@ def test_scores_are_computed_anew_without_asking_any_model(stored, tmp_path, dam
                 **{"scoring": pl.lit("other"), "field-f1": 0.0}
             )
             table.write_parquet(file)
-    again = decide(Store.open(tmp_path))
-    assert again.scorecards == decision.scorecards
+    assert decide(Store.open(tmp_path)).scorecards == decision.scorecards
     assert sorted(tmp_path.rglob(f"*{SCORES}")) == files
     assert all((pl.read_parquet(f)["scoring"] != "other").all() for f in files)
 
@@ -145,8 +144,7 @@ def test_equal_texts_with_unlike_further_input_are_other_questions() -> None:
     ):
         examples[number] = replace(examples[number], text=text, fields={"day": day}, target=target)
     known = dataset(examples)
-    items = items_of(known, tuple(known.examples))
-    assert items.conflicting == {"r001", "r002"}
+    assert items_of(known, tuple(known.examples)).conflicting == {"r001", "r002"}
     bare = dataset([replace(e, fields={}) for e in examples])
     assert items_of(bare, tuple(bare.examples)).conflicting == {"r000", "r001", "r002"}
 

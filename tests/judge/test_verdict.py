@@ -183,8 +183,7 @@ def test_one_fit_is_not_taken_for_retraining():
 
 
 def test_u2_a_family_that_was_not_measured_makes_it_incomplete():
-    broken = [*field(lora=0.9)[:4], lora(0.9, **CALM), retrieval(0.7, error="OSError: disk")]
-    found = decide(broken)
+    found = decide([*field(lora=0.9)[:4], lora(0.9, **CALM), retrieval(0.7, error="OSError: disk")])
     assert (found.verdict.kind, found.verdict.recommended) == ("incomplete", None)
     assert found.verdict.use_meanwhile == "lora"
     assert found.verdict.unmeasured == ("retrieval",)
@@ -197,8 +196,7 @@ def test_u2_a_family_that_was_not_measured_makes_it_incomplete():
 
 
 def test_u8_done_where_nothing_is_left_to_gain():
-    waiting = [*field(probe=0.992)[:5], lora(0.9, error="it did not run")]
-    found = decide(waiting, rows=2000)
+    found = decide([*field(probe=0.992)[:5], lora(0.9, error="it did not run")], rows=2000)
     assert (found.verdict.kind, found.verdict.recommended) == ("baseline-is-enough", "probe")
     assert found.verdict.done
     assert found.verdict.steps == ()
@@ -255,8 +253,7 @@ def test_tiny_sets_decide_little(rows):
 
 
 def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
-    players = field(probe=0.7, prompt=0.5, retrieval=0.5, lora=0.9)
-    world = study(players, 1000, 1, folds=5)
+    world = study(field(probe=0.7, prompt=0.5, retrieval=0.5, lora=0.9), 1000, 1, folds=5)
     runs = tuple(r for r in world.runs if r.trial.candidate != "lora" or r.trial.fold < 2)
     found = judge(replace(world, runs=runs), Rule(), left_out=(LeftOut(text="lora: 3 of 5 folds"),))
     pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"})

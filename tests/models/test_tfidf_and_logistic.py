@@ -51,8 +51,7 @@ def test_parallel_columns_are_merged_without_changing_the_fit(classes: int) -> N
 def test_terms_are_the_most_frequent_where_they_would_be_too_many() -> None:
     """M1: what many classes with many features take in memory is bounded."""
     features = TfidfFeatures("words", "characters", most=40)
-    matrix = features.fit([f"word{i} and word{i * i % 977}" for i in range(300)])
-    assert matrix.shape == (300, 80)
+    assert features.fit([f"word{i} and word{i * i % 977}" for i in range(300)]).shape == (300, 80)
     assert features([]).shape == (0, 80)
     assert (
         TfidfFeatures.restored(*features.state())(["and word7"]) != features(["and word7"])
@@ -160,8 +159,7 @@ def test_each_label_is_fitted_as_scikit_learn_does_and_restored() -> None:
     chosen = head.thresholds(head.probabilities(features))
     assert not chosen[:, 3].any()
     assert f1_score(members, chosen, average="samples", zero_division=1) > 0.6
-    again = head_from(*head.state())
-    assert (again.probabilities(features) == head.probabilities(features)).all()
+    assert (head_from(*head.state()).probabilities(features) == head.probabilities(features)).all()
 
 
 def test_twins_and_groups_share_a_cluster_and_large_pools_are_sampled_evenly() -> None:

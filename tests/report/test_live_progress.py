@@ -162,5 +162,4 @@ def test_the_bar_is_gone_at_the_end(terminal: bool) -> None:
         watch.planned(dataset(), [Round(0, COMPARISON, 250, 25, jobs)], [], 60.0, None)
         watch.job(jobs[0], None)
         watch.job(jobs[0], Run(trial=jobs[0].trial))
-    said = out.getvalue()
-    assert ("Finished in" in said) is terminal
+    assert ("Finished in" in out.getvalue()) is terminal

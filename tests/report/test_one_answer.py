@@ -85,8 +85,7 @@ def two() -> Decision:
     """Return a study of two candidates that read, the second of which reads one passage."""
     own = decisions.loss_split()
     gaps = tuple(gap for gap in own.gaps if gap.name != "distraction")
-    tuned = decisions.loss_split("lora-rag", among_others=None, gaps=gaps)
-    return with_splits(tuned, own)
+    return with_splits(decisions.loss_split("lora-rag", among_others=None, gaps=gaps), own)
 
 
 def tables(decision: Decision) -> list[Table]:

@@ -180,10 +180,8 @@ def test_rows_where_the_contenders_differ_are_shown_escaped_and_cut() -> None:
 
 
 def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None:
-    told = words.data_risk(decisions.served())
-    assert told == "prompt sends every text to api.example.com."
-    page = page_of(answered())
-    assert words.typed(PRICES) in unescape(page)
+    assert words.data_risk(decisions.served()) == "prompt sends every text to api.example.com."
+    assert words.typed(PRICES) in unescape(page_of(answered()))
     typed = shlex.split(words.typed(PRICES))
     known = run_command(typed[1], "--help-all").out
     assert all(flag in known for flag in typed if flag.startswith("--"))

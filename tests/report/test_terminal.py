@@ -142,8 +142,7 @@ def test_models_get_the_shortest_name_that_tells_them_apart() -> None:
         "/data/models/my-bert/": "my-bert",
     }
     assert short_models([*expected]) == expected
-    twins = short_models(["a/M-1B", "a/M-1B-Instruct"])
-    assert sorted(twins.values()) != ["M-1B", "M-1B"]
+    assert sorted(short_models(["a/M-1B", "a/M-1B-Instruct"]).values()) != ["M-1B", "M-1B"]
     assert len(set(short_models(["a/x", "b/x"]).values())) == 3
     alone = (lm, "/weights/model", "models/all-MiniLM/model")
     assert [*map(short_model, alone)] == ["SmolLM2-135M-Instruct", "/weights/model", "all-MiniLM"]

@@ -98,8 +98,7 @@ def test_markdown_shows_text_and_follows_none_of_it(text: str) -> None:
 def test_readable_text_stays_readable_in_markdown() -> None:
     assert sentence("refund-not shown (20 %): 3 of 4") == "refund-not shown (20 %): 3 of 4"
     rendered = MarkdownIt("commonmark").parse(sentence("a@b.c www.x #1"))[1].children or []
-    words = "".join(token.content for token in rendered)
-    assert words == "a@b.c www.x #1"
+    assert "".join(token.content for token in rendered) == "a@b.c www.x #1"
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -151,8 +151,7 @@ def test_a_body_that_is_no_completion_but_was_billed_is_an_empty_answer() -> Non
 
 def test_what_never_changes_stands_first() -> None:
     with asked_of(RIGHT) as asked:
-        strategy = fitted("few-shot", shots=6)
-        strategy.predict(questions())
+        fitted("few-shot", shots=6).predict(questions())
     prompts = [json.dumps(body["messages"][:-1]) for body in asked[1:]]
     assert len(set(prompts)) == 1
     assert [m["role"] for m in asked[-1]["messages"]] == [

@@ -127,8 +127,7 @@ def test_a_value_is_as_sure_as_its_tags_are_probable() -> None:
 def test_pools_without_values(texts: list[str]) -> None:
     tagger = learnt(texts, [[] for _ in texts])
     assert found(tagger, "a b") == []
-    restored = Tagger.restored(*tagger.state())
-    assert restored.predict([[Word("a", 0, 1)]], [[]]) == [[]]
+    assert Tagger.restored(*tagger.state()).predict([[Word("a", 0, 1)]], [[]]) == [[]]
 
 
 TUESDAY = date(2025, 1, 7)

@@ -51,8 +51,7 @@ def test_questions_find_their_passage_after_tuning(encoder: str) -> None:
     tuned = encoder_of(model, encoder)
 
     def found(index: object) -> list[str]:
-        hits = index.search(ASKED, 1)
-        return [first.span.document for [first] in hits]
+        return [first.span.document for [first] in index.search(ASKED, 1)]
 
     wanted = [f"d{n}" for n in range(len(NAMES))]
     assert tune(untuned(encoder), contrast(encoder), 9, 5e-3, seed=0, after=lambda n: n == 1) > loss

@@ -30,8 +30,7 @@ def test_questions_about_one_document_are_held_out_together() -> None:
 
 
 def test_rows_about_one_document_are_divided_all_the_same() -> None:
-    rows = [row(f"q{n}", "only") for n in range(20)]
-    learnt, held, apart = held_apart(rows, 0.25)
+    learnt, held, apart = held_apart([row(f"q{n}", "only") for n in range(20)], 0.25)
     assert not apart
     assert (len(learnt), len(held)) == (15, 5)
     assert held_apart([], 0.25) == ([], [], False)
