@@ -128,6 +128,10 @@ class Loop:
         for state in (states := self._likeliest_trained()):
             self._fit_again(state, self.budget.left(RESERVE))
         self._learn_from_all([state for state in states if not (state.held or state.out)])
+        first = self._compared[0]  # which may be the only round
+        slow = [job for job in first.jobs if self._state_of(job).slow]
+        if left := [job for job in slow if 0 < self._state_of(job).rows < job.ask]:
+            self._run_round(replace(first, jobs=tuple(left)))
 
     def _learn_from_part(self, states: Collection[State]) -> None:
         """Let unlikely ones whose fits have waited learn from a quarter, which may tell enough.
@@ -157,7 +161,7 @@ class Loop:
     def _learn_early(self) -> None:
         """Fit the likeliest fine-tuned one again, if none can soon read more.
 
-        That may take most of the time, or what the first answers of other families do not need.
+        That may take most of the time, or what the first answers of all families do not need.
         """
         trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
         longer = [state.pace.fit(2 * state.last[0].trial.train_size) or 0.0 for state in trained]

@@ -97,7 +97,8 @@ class Requests:
         """Learn from all rows within so many seconds, if the last fit read some of them.
 
         Return whether that was begun: all can be read then or twice as many as by the last fit, and
-        as many answered; it has not failed, and no other has followed. All jobs are of a candidate.
+        the rows of round 0 or as many as it had answered; it has not failed, and no other has
+        followed. All jobs are of a candidate.
         """
         state = self._state_of(jobs[0])
         compared = [job for job in jobs if job.part == COMPARISON and not job.trial.fold]
@@ -259,9 +260,10 @@ class Requests:
             return ()
         state = self.states[request.candidate]
         left = [j for j in request.jobs if j.trial.key in state.runs and not state.has_ended(j)]
-        members = sum(other.slow and other.family == state.family for other in self.states.values())
-        # The only one of its family is fitted again soon, and answers by that fit.
-        return left if members > 1 else [j for j in left if state.runs[j.trial.key].share_read == 1]
+        tuned = [s for s in self.states.values() if s.family == "fine-tuning" and not s.out]
+        if tuned == [state]:  # where time cut its fit short, it answers the rest by a longer one
+            return [j for j in left if state.runs[j.trial.key].share_read == 1]
+        return left
 
     def _count(self, job: Job, run: Run) -> None:
         """Count a run that ended, and the dollars of its answers."""

@@ -284,7 +284,7 @@ def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, model
 
 @pytest.mark.parametrize(
     ("aim", "left", "steps"),
-    # 197 steps of a second are left; 16 steps read 128 rows.
+    # 197 steps of a second are left; 16 steps read 128 rows, and 32 all.
     [
         (200, 600, 200),
         (100, 600, 103),

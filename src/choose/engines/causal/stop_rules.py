@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     # It loads torch, which a limit of tokens alone does not need.
     from choose.engines.causal.packed_attention import Parts
 
-# Share of the pool's answers that a limit covers, and how many times as long an answer may be, but
-# not so many tokens longer: all answers of a pass wait for the longest, which may have no end.
+# Share of the pool's answers that a limit covers, how many times as long an answer may be, and how
+# many tokens longer at most: a pass lasts as long as its longest answer, which may have no end.
 COVERED, ROOM, MOST_ROOM = 0.99, 1.5, 64
 
 # A greedy answer is in a loop once this many whole copies of a phrase end it, this many tokens

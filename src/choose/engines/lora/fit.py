@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from math import inf
+from math import inf, isfinite
 from time import perf_counter
 from typing import Any
 
@@ -118,7 +118,8 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
 def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
     """Shorten schedules that would end after what is aimed at.
 
-    `pace` are the seconds of a step, `rest` those of the steps that are left, as forecast.
+    `pace` are the seconds of a step, `rest` those of the steps that are left, as forecast; after
+    the first one, set-up and all. They count then only if the aim has passed.
     """
     step, left = max(run.step for run in runs), seconds_to_aim()
     last = whole = max(run.schedule.steps for run in runs)
@@ -127,7 +128,7 @@ def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
         late = step + LATE_SHARE * seconds_left() / pace
         last = int(min(whole, max(min(least, late), step + max(1.0, left / pace))))
         once = max(run.steps_per_pass for run in runs)
-        last = once if once <= last < (1 + MORE) * once else last
+        last = once if step < once <= last < (1 + MORE) * once else last
     last = int(decided_in_time(f"steps after step {step}", last, whole))
     for run in (run for run in runs if not run.finished):
         run.shorten(last)
@@ -153,7 +154,10 @@ def verify_learning(run: TrainingRun) -> None:
     """
     assert run.model.learning is not None
     before, after, effect = run.model.learning
-    if not after < before:
+    cut = (
+        run.planned_steps > 0 and run.step < run.steps_per_pass
+    )  # its answers tell what it is worth
+    if not (after < before or (cut and isfinite(after))):
         raise StrategyError(
             f"Training did not learn: the loss on its own rows went from {before:.4f} to "
             f"{after:.4f}. Try a lower learning_rate, or more epochs."

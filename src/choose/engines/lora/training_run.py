@@ -167,9 +167,7 @@ class TrainingRun(ABC):
             # None lets torch choose elsewhere; False would force its slowest implementation.
             fused=True if self.model.base.device in ("cpu", "cuda") else None,
         )
-        self._learning_rates = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: learning_rate_factor(step, self.schedule.steps)
-        )
+        self._learning_rates = [group["lr"] for group in self._optimiser.param_groups]
 
     def parameter_groups(self, adapter_parameters: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the groups of parameters, each with a learning rate if not the schedule's."""
@@ -206,14 +204,17 @@ class TrainingRun(ABC):
                 f"{self.schedule.steps}, so training was stopped. Try a lower learning_rate (it is "
                 f"{self.schedule.learning_rate:g}), or another base."
             )
+        factor = learning_rate_factor(self.step, self.schedule.steps)
+        for group, rate in zip(self._optimiser.param_groups, self._learning_rates, strict=True):
+            group["lr"] = rate * factor
         self._optimiser.step()
         self._optimiser.zero_grad()
-        self._learning_rates.step()
         self.step += 1
         self.finished = self.step == self.schedule.steps
-        # Ended by time within its first pass it has one state only, and to rate texts takes long.
+        # With its first pass at most it has one state only, and to rate texts takes long.
         ends = self.finished and (self._best is not None or bool(self.strata))
-        if self.validation_indices and (ends or self.step % self.steps_per_pass == 0):
+        passed = not self.finished and self.step % self.steps_per_pass == 0
+        if self.validation_indices and (ends or passed):
             loss = self.validation_loss()
             if self._best is not None and loss > self._best[0] * OVERFITTING_RATIO:
                 self.finished = True

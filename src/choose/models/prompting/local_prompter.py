@@ -190,8 +190,8 @@ class LocalPrompts:
         return len(prompt.prefix) + len(prompt.rest) + self.reserve
 
 
-# Most rows to calibrate on, and how many of them tell what the others take.
-CALIBRATION_ROWS, FIRST_CALIBRATED = 64, 2
+# Rows to calibrate on at most and at least, and how many of them tell what the others take.
+CALIBRATION_ROWS, FEWEST_CALIBRATED, FIRST_CALIBRATED = 64, 4, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class LabelPrompts(LocalPrompts):
     def _scored_in_time(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]]
     ) -> Floats:
-        """Return (n, answers) log-probabilities of a few rows, and of more as the time allows."""
+        """Return (n, answers) log-probabilities of as many rows as the time allows, or of none."""
         # What is cached counts with the seconds that it took: the rows after it may not be.
         start, done = perf_counter() + self.cached_seconds, 0
         more, parts = min(FIRST_CALIBRATED, len(examples)), []
@@ -242,7 +242,8 @@ class LabelPrompts(LocalPrompts):
             each = (perf_counter() + self.cached_seconds - start) / done
             most = min(len(examples), done + seconds_to_aim() / max(each, 1e-9))
             more = int(decided_in_time("rows to calibrate on", int(most), len(examples))) - done
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.trie.lengths)))
+        enough = done >= min(FEWEST_CALIBRATED, len(examples)) > 0
+        return np.concatenate(parts) if enough else np.zeros((0, len(self.trie.lengths)))
 
 
 def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
@@ -252,7 +253,7 @@ def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
     """
     neutral = np.zeros(logprobs.shape[1])
     if not len(logprobs):
-        return Calibration(neutral, "There were no rows to calibrate on.")
+        return Calibration(neutral, "There were too few rows to calibrate on.")
     mean: Floats = logprobs.mean(axis=0)
     truth = np.asarray(targets)
     raw = int((logprobs.argmax(axis=1) == truth).sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def most_values(types: Mapping[str, str], targets: Sequence[str]) -> dict[str, i
     records = [parse(target) for target in targets] if lists else []
     given = {name: [record[name] for record in records if name in record] for name in lists}
     return {
-        name: limit_for([len(value) if isinstance(value, list) else 1 for value in values])
+        name: limit_for([len(value) if isinstance(value, list) else 1 for value in values], inf)
         for name, values in given.items()
     }
 
