@@ -71,7 +71,7 @@ def arguments(name: str) -> list[str] | None:
 def run(folder: Path, before: Path | None, name: str) -> None:
     """Run the command unless that was done, and keep what it says and its seconds on the clock.
 
-    Models are unpacked before; what earlier studies of the set have cached would make it faster.
+    Models are shared; what earlier studies of the set have cached would make it faster.
     """
     given, said = arguments(name), folder / f"{name}.txt"
     if given is None or said.exists():
@@ -85,7 +85,8 @@ def run(folder: Path, before: Path | None, name: str) -> None:
     cached = folder / f"{name}.cache"
     if not cached.exists():
         cached.mkdir()
-        (cached / "models").symlink_to(cache_dir() / "models")
+        (models := cache_dir() / "models").mkdir(parents=True, exist_ok=True)
+        (cached / "models").symlink_to(models)
     options = ["--budget", f"{budget:g}s", "--out", str(folder / name)]
     begun = perf_counter()
     done = subprocess.run(

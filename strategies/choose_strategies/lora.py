@@ -148,7 +148,7 @@ class Lora(HeadTuning):
     good_for: ClassVar[str] = "a stable task with many clean labels, answered often"
     needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (tune)"
     kinds: ClassVar[tuple[str, ...]] = PromptedStrategy.kinds
-    revision: ClassVar[int] = 14
+    revision: ClassVar[int] = 15
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{kind: {"base": DEFAULT_ENCODER} for kind in kinds[:2]},
         **{kind: {"targets": "all"} for kind in kinds[2:]},

@@ -47,7 +47,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
     good_for: ClassVar[str] = "questions whose answers occur in documents, which change"
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 7
+    revision: ClassVar[int] = 8
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "bare wording": {"wording": "bare"},
@@ -129,7 +129,7 @@ class LoraRag(ReadsDocuments, Lora):
     good_for: ClassVar[str] = "questions over documents where reading, not finding, is what fails"
     needs: ClassVar[str] = "documents (--documents), hundreds of answered questions, a model (tune)"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 8
+    revision: ClassVar[int] = 9
     # A row with a passage takes as long as ten without. All layers learn more in fewer passes than
     # half of them in the same time.
     writing_epochs: ClassVar[float | None] = 1.4

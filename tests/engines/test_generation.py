@@ -159,18 +159,18 @@ def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(tmp_path, monkeyp
     assert wrote(generator, asked[:1], rule) == told[:1]
 
 
-def test_a_loop_is_eight_copies_of_a_phrase_and_48_tokens() -> None:
-    in_loop = StopRule(10**6).cuts
-    phrase, other = [5, 6, 7, 8, 9, 5], [1, 2, 3]
-    assert in_loop([*other, *phrase * 8])
-    assert in_loop([*other, *phrase * 8, *phrase[:4]]), "in the middle of a copy"
-    assert not in_loop([*other, *phrase * 7, *phrase[:5]])
-    assert not in_loop([*phrase * 8, *other]), "it went on"
+@pytest.mark.parametrize(("until", "copies"), [("end", 4), ("line", 4), ("record", 8), ("list", 8)])
+def test_a_loop_is_some_copies_of_a_phrase_and_48_tokens(until, copies) -> None:
+    in_loop = StopRule(10**6, until).cuts
+    phrase, other = [*range(5, 16), 5], [1, 2, 3]
+    assert in_loop([*other, *phrase * copies])
+    assert in_loop([*other, *phrase * copies, *phrase[:4]]), "in the middle of a copy"
+    assert not in_loop([*other, *phrase * (copies - 1), *phrase[:5]])
+    assert not in_loop([*phrase * copies, *other]), "it went on"
     assert in_loop([*other, *[4] * 48])
     assert not in_loop([*other, *[4] * 47]), "yes, yes, yes and the like"
     assert in_loop([*range(100), *[*range(200, 300)] * 8])
-    assert not in_loop([*range(900)])
-    assert not in_loop([])
+    assert not any(map(in_loop, ([*range(900)], [])))
 
 
 @pytest.mark.parametrize(

@@ -344,8 +344,7 @@ def documents_can_change(make: Factory) -> None:
         fine = isinstance(seconds, int | float) and isfinite(seconds) and seconds >= 0
         assert fine, f"reread must return seconds, not {seconds!r}"
         for shown in strategy.predict(items).evidence or ():
-            places = [span_of(place) for place in shown]
-            for place in places:
+            for place in map(span_of, shown):
                 document = corpus.by_id.get(place.document)
                 assert document is not None, f"{place.id} is in no document after reread"
                 assert place.end <= len(document.text), f"{place.id} is outside its document"

@@ -167,8 +167,7 @@ def _folder(folder: Path, dropped: list[str]) -> tuple[list[Document], list[str]
         most = sorted(others.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
         kinds = ", ".join(f"{count:,} {quoted(end)[1:-1]}" for end, count in most)
         text = f"{plural(others.total(), 'file')} left out, since .txt and .md are read: {kinds}."
-        convert = f" {_CONVERT}" if _CONVERTIBLE & others.keys() else ""
-        notes.append(text + convert)
+        notes.append(f"{text} {_CONVERT}" if _CONVERTIBLE & others.keys() else text)
     return documents, notes
 
 

@@ -51,7 +51,7 @@ class DecodingCache:
     """The keys and values of the answers under way, each in a slot; slots in use come first.
 
     Attributes:
-        slots: most answers under way.
+        slots: most answers under way from here on.
         common: keys and values of the tokens that all prompts begin with, read once.
         common_tokens: how many they are.
         own: by layer (2, slots, key heads, columns, width).
@@ -118,8 +118,9 @@ class DecodingCache:
         own, kept = self.own[layer], min(self.columns, self.own[layer].shape[3])
         if self.columns != own.shape[3]:
             with torch.inference_mode(False):  # it changes outside of this mode, too
-                self.own[layer] = own.new_zeros(*own.shape[:3], self.columns, own.shape[4])
-            self.own[layer][..., :kept, :] = own[..., :kept, :]
+                new = own.new_zeros(2, self.slots, own.shape[2], self.columns, own.shape[4])
+            new[..., :kept, :] = own[:, : self.slots, :, :kept]
+            self.own[layer] = new
         return self.own[layer][:, : len(self.lengths)]
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
@@ -338,6 +339,8 @@ class Generator(PromptedModel):
                 progress.done += own  # reported with the first tokens that are written
                 self._advance(rows[:, None], under_way, cache, progress)
             else:
+                if not waiting:
+                    cache.slots = len(under_way)
                 start = perf_counter()
                 drafts = drafted(under_way)
                 steps = self.drafting if drafts[0][1:] else self.writing
@@ -452,10 +455,9 @@ class Generator(PromptedModel):
         last, rule = answer.tokens[-1], answer.rule
         if last in self.ends:
             return True
-        if rule.may_end(self.words[last]):
-            text = self.words.decode(answer.tokens)
-            if rule.end_of(text) is not None:
-                return True
+        ended = rule.may_end(self.words[last])
+        if ended and rule.end_of(self.words.decode(answer.tokens)) is not None:
+            return True
         answer.cut = rule.cuts(answer.tokens)
         return answer.cut
 

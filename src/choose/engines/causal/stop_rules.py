@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 COVERED, ROOM, MOST_ROOM = 0.99, 1.5, 64
 
 # A greedy answer is in a loop once this many whole copies of a phrase end it, this many tokens
-# together. Of 90 such answers in real studies 1 ended by itself; of 5,000 right answers of eight
-# sets (records, notes, answers to questions) none has even 4 copies over 8 tokens.
+# together. Of 129 texts in which half as many do, none ended by itself; lists that do may end after
+# their most items. Of 5,000 right answers of eight sets none has even 4 copies over 8 tokens.
 LOOP_COPIES, LOOP_TOKENS = 8, 48
 
 # Where few answers are under way, tokens are read that may follow, as each reads all weights: most
@@ -64,7 +64,8 @@ class StopRule:
 
     def cuts(self, tokens: Sequence[int]) -> bool:
         """Return whether an answer is as long as it may be, or in a loop."""
-        return len(tokens) >= self.limit or period(tokens, LOOP_COPIES, LOOP_TOKENS) > 0
+        copies = LOOP_COPIES // 2 if self.until in ("end", "line") else LOOP_COPIES
+        return len(tokens) >= self.limit or period(tokens, copies, LOOP_TOKENS) > 0
 
     def may_end(self, token: str) -> bool:
         """Return whether an answer may be complete with this token's text."""
@@ -80,8 +81,7 @@ class StopRule:
     def end_of(self, text: str) -> int | None:
         """Return the characters of the answer that a text begins with, None while it is open."""
         if self.until == "line":
-            visible = len(text) - len(text.lstrip())
-            found = text.find("\n", visible)
+            found = text.find("\n", len(text) - len(text.lstrip()))
             return found if found >= 0 else None
         if self.until in ("record", "quote"):
             return _end_of_json(text, within=self.until == "quote")

@@ -260,5 +260,4 @@ def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype, trains: bool) ->
     count = config.num_attention_heads
     size = config.hidden_size // count
     heads = AttentionHeads(count, count, size, size**-0.5, both_ways=True)
-    products = _products(layer, dtype, heads, trains)
-    return Layer(products, norms, heads, config.layer_norm_eps)
+    return Layer(_products(layer, dtype, heads, trains), norms, heads, config.layer_norm_eps)

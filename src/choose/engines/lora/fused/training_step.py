@@ -401,8 +401,7 @@ def _places(batch: RaggedBatch, parts: Sequence[RunPart]) -> list[torch.Tensor]:
     """Return the tokens of each part whose states its objective reads."""
     places, start = [], 0
     for part in parts:
-        starts = batch.starts[[start + row for row in part.asked]]
-        places.append(part.objective.places(starts))
+        places.append(part.objective.places(batch.starts[[start + row for row in part.asked]]))
         start += len(part.rows)
     return places
 
