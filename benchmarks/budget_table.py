@@ -148,7 +148,7 @@ def cells(decision: Decision, said: str, *, own: float, budget: float) -> list[s
     """
     verdict, whole = decision.verdict, decision.dataset.pool or 0
     took = re.search(r"^--- exit (\d+) after ([\d.]+ s)$", said, re.MULTILINE)
-    first = re.search(r"^after ([\d.]+ [sm])(in)?: ", said, re.MULTILINE) if own == budget else None
+    first = re.search(r"^after ([\d.]+ [sm])(in)?: ", said, re.MULTILINE)
     cards = [c for c in decision.scorecards if not _is_reference(c.strategy)]
     answered = {f: max([0, *(c.rows for c in cards if c.family == f)]) for f in FAMILIES}
     read = max([0, *(c.learned or 0 for c in cards if c.family == "fine-tuning")])
@@ -157,14 +157,14 @@ def cells(decision: Decision, said: str, *, own: float, budget: float) -> list[s
     least = min(decision.dataset.test_rows, 25 if budget < FIVE else 100)
     met = (
         None if took is None else took[1] == "0" and _seconds(took[2]) <= 1.05 * own + 5,
-        None if first is None else _seconds(first[1]) <= min(0.2 * budget, 60),
+        None if own < budget else bool(first) and _seconds(first[1]) <= min(0.2 * budget, 60),
         all(answered[family] >= least for family in asked),
         None if budget < FIVE else read >= min(NEARLY_ALL * whole, 500),
         None if budget < TEN else verdict.done or bool(verdict.steps),
     )
     return [
         UNKNOWN if took is None else f"{_seconds(took[2]):.0f}",
-        UNKNOWN if first is None else f"{_seconds(first[1]):.0f}",
+        UNKNOWN if own < budget or first is None else f"{_seconds(first[1]):.0f}",
         f"{verdict.kind}: {decision.named}" if verdict.usable else "nothing usable",
         UNKNOWN if decision.chance is None else chance(decision.chance),
         " / ".join(map(str, answered.values())),

@@ -300,6 +300,16 @@ def test_budgets_hold_on_the_clock_and_a_higher_one_goes_on() -> None:
     assert sum(rows.values()) > sum(before.values()) > 0
 
 
+@pytest.mark.slow(seconds=25)
+def test_a_budget_holds_where_answers_are_written() -> None:
+    for sample in ("orders", "handbook"):
+        start = time.monotonic()
+        words = ("compare", f"sample:{sample}", "--budget", "10s", "--out", sample)
+        done = subprocess.run([sys.executable, "-m", "choose", *words], capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        assert time.monotonic() - start <= 1.05 * 10 + 5
+
+
 @pytest.mark.slow(seconds=14)
 def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose, data, tmp_path):
     grid = ("-s", "tfidf", "--set", "seeds=3", "--set", "noise=0,0.1,0.2,0.3")

@@ -36,6 +36,10 @@ FIRST_SHARE, FIRST_SECONDS = 0.16, 34.0
 # these; a candidate of the first verdict has a few seconds at least.
 FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 3.0
 
+# Share of the remaining time that a fit cut short may take, at least, when it is made again early;
+# and how often a whole fit reads its rows, at least: one cut short has read most of them once.
+EARLY_SHARE, PASSES = 0.65, 2
+
 # Share of the time that other candidates leave in which the fit of a candidate should end, and how
 # many times its forecast it may take in any case: what is repeated must not be made shorter.
 SLOW_SHARE, FAST_SHARE, SLOWER = 0.7, 0.05, 1.3
@@ -259,9 +263,11 @@ def reach(
 ) -> Reach:
     """Forecast what a budget reaches, with the paces of candidates that were measured.
 
-    After round 0 fast ones come first; a first fit of a slow one is cut; `stored` runs are free.
+    After round 0 fast ones come first; a first fit of a slow one is cut; one that is fine-tuned is
+    cut again and then kept; `stored` runs are free.
     """
     left, learned, made = budget, dict[str, int](), {run.trial.key: run for run in stored}
+    kept = dict[str, str]()
     classes = {job.trial.candidate: find(job.trial.strategy) for r in rounds for job in r.jobs}
     known = {n: paces.get(n) or _assumed(cls, dataset) for n, cls in classes.items()}
     asked, table = {n: dict[str, int]() for n in classes}, [Row() for _ in rounds]
@@ -269,20 +275,23 @@ def reach(
     jobs = [(r, row, job) for r, row in zip(rounds, table, strict=True) for job in r.jobs]
     jobs.sort(key=lambda j: j[0].number > 0 and (j[0].part, j[2].trial.candidate) not in soon)
     for round, row, job in jobs:
-        name, key, compared = job.trial.candidate, job.trial.key, round.part == COMPARISON
+        name, compared = job.trial.candidate, round.part == COMPARISON
+        key = kept.get(name, job.trial.key) if compared else job.trial.key
         cls, own, run = classes[name], asked[name], made.get(key)
         had = own.get(key, len(run.asked.get(CLEAN, ())) if run else 0) if compared else 0
         fit, read = 0.0 if had else known[name].fit_seconds(job), run.share_read if run else 1.0
         if fit and not (cls.cheap or name in learned):
             read = min(1.0, FIRST_FIT / fit, FIRST_SHARE * budget / 2 / fit)
+        elif fit > left and compared and cls.family == "fine-tuning" and not kept:
+            read, kept[name] = EARLY_SHARE * left / fit, key
         needed = fit * read + known[name].answer_seconds(job, dataset, had)
         spent = row.get(name, 0.0)
-        if needed > left or spent is None:
+        if needed > left or spent is None or (name in kept and job.trial.fold):
             row[name] = None
             continue
         left, row[name] = left - needed, spent + needed
         if compared:
-            trained = int(read * job.trial.train_size) if cls.learns else 0
+            trained = int(min(1.0, PASSES * read) * job.trial.train_size) if cls.learns else 0
             if ALIKE * trained > learned.get(name, 0):  # answers after other pools are others
                 own.clear()
             learned[name] = max(learned.get(name, 0), trained)

@@ -14,8 +14,8 @@ from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.budget import Budget
-from choose.run.forecast import ALIKE, State
-from choose.run.requests import FIRST_ROWS, RESERVE, Requests, Summary
+from choose.run.forecast import ALIKE, EARLY_SHARE, State
+from choose.run.requests import FIRST_ANSWERS, RESERVE, Requests, Summary
 from choose.run.worker import Executor, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing
 from choose.store.store import Store
@@ -31,10 +31,7 @@ SHORT_FIT = 2.0
 
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
-GROWTH, AMPLE = 4, 0.5
-
-# Share of the remaining time that a fit cut short may take, at least, when it is made again early.
-EARLY_SHARE = 0.65
+JUMP, AMPLE = 4, 0.5
 
 # What the judge says of the runs so far, and of what is planned of each candidate.
 Judged = Callable[[Sequence[Run], Mapping[str, Whole]], Chances | None]
@@ -139,13 +136,13 @@ class Loop:
         All rows that candidates lack must have time after it.
         """
         chance = self.chances.candidates if self.chances else {}
-        few = max((r.rows for r in self._compared if r.rows * GROWTH <= self._whole), default=0)
+        few = max((r.rows for r in self._compared if r.rows * JUMP <= self._whole), default=0)
         for round in [round for round in self._compared if round.rows == few]:
             own = [
                 replace(job, ask=state.last[0].ask)
                 for job in round.jobs
                 if (state := self._state_of(job)) in states
-                if state.last[0].trial.train_size < few and chance.get(state.name, 1.0) * GROWTH < 1
+                if state.last[0].trial.train_size < few and chance.get(state.name, 1.0) * JUMP < 1
             ]
             before = sum(self._requests.forecast([job]).seconds for job in own)
             rests = sum(state.rest for state in self.states.values())
@@ -168,7 +165,7 @@ class Loop:
         if trained and min(longer) > left:
             needed, first = dict[Family, float](), len(self.pools.dataset.folds[0].questions)
             for state in (s for s in self.states.values() if s.slow and not s.out):
-                more = max(0, min(FIRST_ROWS, first) - state.rows) * (state.pace.answer or 0.0)
+                more = max(0, min(FIRST_ANSWERS, first) - state.rows) * (state.pace.answer or 0.0)
                 needed[state.family] = max(more, needed.get(state.family, 0.0))
             self._fit_again(trained[0], max(EARLY_SHARE * left, left - sum(needed.values())))
 
@@ -210,7 +207,7 @@ class Loop:
             elif job.trial.fold == 0:
                 # A text takes less time where all of the first rows are asked at once.
                 free = not (self.pools.dataset.task.labels or state.pace.dollars)
-                most = FIRST_ROWS if state.slow and free else 0
+                most = FIRST_ANSWERS if state.slow and free else 0
                 first = min(most, len(self.pools.dataset.folds[0].questions))
                 yield replace(last, ask=max(job.ask, last.ask, first))
 
@@ -229,7 +226,7 @@ class Loop:
         made = self.store.get(state.whole[0].trial) if state.whole else None
         if size < self._whole and made is not None and not made.error:
             return True  # by an earlier command
-        most = GROWTH * before if 2 * GROWTH * before < self._whole else self._whole
+        most = JUMP * before if 2 * JUMP * before < self._whole else self._whole
         if size < most and (state.pace.fit(most) or 0.0) <= AMPLE * self.budget.left():
             return True
         rests = [other.rest for other in self.states.values()]
@@ -366,7 +363,7 @@ class Loop:
             stays = chances.worth_asking or (state.name == chances.named and whole)
             # It would need another fit to answer more than the rows of the first fold.
             state.behind = behind and (state.pace.fit(most) or 0.0) > SHORT_FIT
-            few = min(FIRST_ROWS, first) if state.behind else FIRST_ROWS
+            few = min(FIRST_ANSWERS, first) if state.behind else FIRST_ANSWERS
             if rows < few and (open_yet or state is best.get(state.family)):
                 continue
             if behind or not stays:

@@ -21,7 +21,7 @@ from choose.types import Family, Run
 RESERVE = 0.1
 
 # The first rows, which the likeliest member of every family answers before it can be left behind.
-FIRST_ROWS = 100
+FIRST_ANSWERS = 100
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
 MOST_TOGETHER, ATTEMPTS = 10, 2
@@ -177,7 +177,7 @@ class Requests:
         rests = (s.rest for s in self.states.values() if s.family == state.family)
         owed = sum(rest for rest in rests if rest < state.rest) if slow and fits else 0.0
         begins = fits and not jobs[0].trial.fold
-        reserve = RESERVE if slow and (begins or state.rows >= FIRST_ROWS) else 0.0
+        reserve = RESERVE if slow and (begins or state.rows >= FIRST_ANSWERS) else 0.0
         ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
             if half := len(jobs) // 2:

@@ -279,8 +279,8 @@ _CALL = ("data", "labels", "test", "strategies", "study", "out", "name", "yes", 
 SHORTCUTS = {
     "quick": (
         "",
-        "A first look in two minutes. Every family learns from at most 500 rows and answers at "
-        "most 50; other settings override it.",
+        "A first look in two minutes. Every family learns from at most 500 rows and answers "
+        "about 50; other settings override it.",
     ),
     "base_url": ("URL", "Address of a server for `model`, such as https://HOST/v1."),
     "api_key_env": ("NAME", "Environment variable with the API key; default: the provider's."),

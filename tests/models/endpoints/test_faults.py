@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.run.requests import FIRST_ROWS
+from choose.run.requests import FIRST_ANSWERS
 from support.chat_server import RIGHT, Mix, Server, counting, endpoint_session, serving
 from support.endpoint_studies import bench, words_rule
 
 pytestmark = pytest.mark.slow(seconds=8)
 
 # Words do better than the server, which is left behind once it has answered so many rows.
-ASKED = FIRST_ROWS
+ASKED = FIRST_ANSWERS
 
 
 def test_faults_change_no_answer_and_nothing_is_paid_twice(tmp_path: Path) -> None:

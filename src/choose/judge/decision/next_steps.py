@@ -72,10 +72,10 @@ FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
 
 # A step names the least of these budgets, in minutes, that holds what it is about: `START` seconds
 # before the first answer, and `SPARE` times the forecast, as a tenth of a budget is kept from fits
-# and forecasts err; `FIT_SHARE` times a fit that the last budget could not hold. It is at most
-# `LONGER` times what was spent so far, which doubles rows and labels twice: fits are cut to the
-# time they have. Where nothing is known of a candidate, or of what else was left out, it takes
-# `UNKNOWN` and `OTHERS`.
+# and forecasts err; `FIT_SHARE` times a fit that the last budget could not hold. It need not hold
+# more than `LONGER` times what was spent so far, which doubles rows and labels twice: fits are cut
+# to the time they have. Where nothing is known of a candidate, or of what else was left out, it
+# takes `UNKNOWN` and `OTHERS`.
 BUDGETS = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240)
 START, SPARE, FIT_SHARE, LONGER, UNKNOWN, OTHERS = 20, 4 / 3, 2, 4, 15, 30
 
@@ -292,16 +292,17 @@ def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Itera
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
         shown = tuple(name for name in unfinished if name in case.shown)
-        least = max(shown or unfinished, key=case.unread)
-        one = case.candidates.scores[least]
-        unseen = one.whole - rows_seen(one.pool, one.main) if case.unread(least) else 0
+        own = [case.candidates.scores[name] for name in shown or unfinished]
+        unseen = [
+            one.whole - rows_seen(one.pool, one.main) for one in own if case.unread(one.info.name)
+        ]
         yield Step(
             kind="evaluate-rest",
             code="finish-rows",
             names=shown,
             rows=unfinished,
-            count=unseen or None,
-            total=one.whole,
+            count=max(unseen, default=0) or None,
+            total=own[0].whole,
             **_go_on(case, [*unfinished], further),
         )
 
@@ -386,7 +387,8 @@ def budget_for(case: Case, rows: Mapping[str, int], runs: Mapping[str, int]) -> 
     tables = (table for c in scores.candidates for table in c.by_pool.values())
     spent = sum(run.seconds_alone or 0.0 for table in tables for run in table.runs)
     needed = max(min(work, LONGER * spent / 60), unsure)
-    minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
+    larger = [minutes for minutes in BUDGETS if minutes >= needed][:2] or BUDGETS[-1:]
+    minutes = next((minutes for minutes in larger if minutes >= work), larger[0])
     share = minutes / max(work, minutes)
     asked = dict.fromkeys(case.unbegun, min(total, A_MINUTE * minutes))
     asked |= {n: total - round((1 - share) * lacks) for n, lacks in case.unfinished.items()}
