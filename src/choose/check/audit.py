@@ -206,10 +206,9 @@ def check_set(
 def compare_command(study: Study) -> Command:
     data, usual = study.data, Study().data
     path = None if data.path is None else str(data.path)
-    columns = ("text_column", "label_column", "evidence_column")
     options = {
         flag.replace("_", "-"): str(value)
-        for flag in ("test", *columns, "documents")
+        for flag in ("test", "text_column", "label_column", "evidence_column", "documents")
         if (value := getattr(data, flag)) is not None and value != getattr(usual, flag)
     }
     return Command(verb="compare", path=path, options=options, in_python=path is None)

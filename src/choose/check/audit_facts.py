@@ -55,8 +55,7 @@ def _about(corpus: Corpus, answered: Sequence[Example]) -> CorpusFacts:
     same: dict[str, list[str]] = defaultdict(list)
     for document in corpus.documents:
         whole = document.text
-        key = digest(whole if len(whole) > LONGEST else normalised(whole))
-        same[key].append(document.id)
+        same[digest(whole if len(whole) > LONGEST else normalised(whole))].append(document.id)
     copies = tuple(id for ids in same.values() for id in ids[1:])
     twins = {id for ids in same.values() if len(ids) > 1 for id in ids}
     return CorpusFacts(

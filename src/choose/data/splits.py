@@ -149,8 +149,7 @@ def cross_fit(rows: Sequence[Example], task: Task, count: int) -> Division:
     clusters, findings = _cluster(rows, len(rows) // count, task)
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
-    targets = strata_of(task, rows)
-    ids = set(targets)
+    ids = set(strata_of(task, rows))
     known = {e.id for e in rows if e.labelled}
     parts = [part for part in folds_of(task, rows, clusters, count) if not known.isdisjoint(part)]
     test_ids = [[id for id in part if id in known] for part in parts]

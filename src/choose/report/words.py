@@ -501,8 +501,7 @@ def _may_be(decision: Decision, found: FamilyResult) -> Iterator[str]:
     so by its promise; else without one.
     """
     verdict, margin = decision.verdict, decision.goal.get("margin") or 0.0
-    part = (c.names for c in verdict.caveats if c.code == "part-of-labels")
-    known = {found.best}.union(*part)
+    known = {found.best}.union(*(c.names for c in verdict.caveats if c.code == "part-of-labels"))
     most = next((n for n, share in found.shares.items() if share > 0.5 and n in known), None)
     card = next((s for s in decision.scorecards if s.candidate == (most or found.best)), None)
     odds, lead = verdict.chance[found.family], verdict.leads.get(found.family, 0.0)
@@ -1328,8 +1327,7 @@ def breakevens(decision: Decision) -> str:
         found = pair.breakeven or 0.0
         if found >= 1 and decision.named in (pair.a, pair.b):
             other, costlier = sorted((pair.a, pair.b), key=trained.__getitem__)
-            when = f"from {rough(found)} answers on"
-            told.append(f"{costlier} is cheaper than {other} {when}")
+            told.append(f"{costlier} is cheaper than {other} from {rough(found)} answers on")
     return f"Training included: {'; '.join(told)}." if told else ""
 
 
@@ -1437,8 +1435,7 @@ def left_out_line(left: LeftOut) -> str:
 
 def _why_left(left: LeftOut) -> str:
     if left.reason == "dropped" and left.answered is not None:
-        after = plural(left.answered, "answer")
-        return f"at most 2 % likely to be the one to use after {after}"
+        return f"at most 2 % likely to be the one to use after {plural(left.answered, 'answer')}"
     if left.reason != "too-long":
         return _WHY_LEFT[left.reason]
     took = "" if left.seconds is None else f" ({duration(left.seconds)})"

@@ -210,8 +210,7 @@ def record_cell(value: Any) -> tuple[str, ...]:
         return ()
     given = json_in(value, "[") if isinstance(value, str) else value
     try:
-        several = given if isinstance(given, list) else [given]
-        return tuple(dict.fromkeys(map(_record, several)))
+        return tuple(dict.fromkeys(map(_record, given if isinstance(given, list) else [given])))
     except ValueError as error:
         raise ValueError(f"the target is no record: {error}") from error
 

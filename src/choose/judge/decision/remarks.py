@@ -148,8 +148,7 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
     info = named.info
     if rule.on_premises and info.given and info.family in PROMPTED and not info.hosted:
         yield Caveat(code="host-unknown", names=(case.named,))
-    usd = case.candidates.costs[case.named].usd_per_1k
-    if rule.max_usd_per_1k is not None and usd is None:
+    if rule.max_usd_per_1k is not None and case.candidates.costs[case.named].usd_per_1k is None:
         yield Caveat(code="usd-unknown", names=(case.named,))
 
 

@@ -123,8 +123,7 @@ def visible_text(paid: PaidAnswer) -> tuple[str, Status | None]:
 
 def _normalised(text: str) -> str:
     """Return a text in lower case, with single spaces and without quotes or punctuation around."""
-    bare = _EDGE.sub("", text)
-    return " ".join(re.sub(r"[\s_\-]+", " ", bare or text).casefold().split())
+    return " ".join(re.sub(r"[\s_\-]+", " ", _EDGE.sub("", text) or text).casefold().split())
 
 
 # Longer than any label; the rest of an answer is not stored.
