@@ -218,7 +218,6 @@ def _record(facts: Facts, study: Study) -> Check:
     data, test, rows = facts.dataset, facts.test, facts.all
     clusters = [data.clusters.get(id, f"alone {id}") for id in data.asked]
     margin = study.goal.margin
-    own = _about_labels(facts, study.goal.metric) if data.task.labels else {}
     return Check(
         choose=version("choose-llm"),
         name=data.name,
@@ -239,7 +238,7 @@ def _record(facts: Facts, study: Study) -> Check:
         targets=None if data.task.labels else facts.targets,
         foreign=facts.foreign,
         issues=tuple(issues_of(facts)),
-        **own,
+        **(_about_labels(facts, study.goal.metric) if data.task.labels else {}),
     )
 
 

@@ -208,9 +208,8 @@ def _cluster(rows: Sequence[Example], limit: int, task: Task) -> tuple[dict[str,
     loose = ~np.isin(index.pairs[:, 0], list(texts))
     if loose.all():
         return clusters, []
-    apart = replace(index, pairs=index.pairs[loose])
     count = sum(cluster in big for cluster in clusters.values())
-    return clusters_of(rows, apart), [
+    return clusters_of(rows, replace(index, pairs=index.pairs[loose])), [
         f"{plural(count, 'row')} form chains of near-duplicates (a template?), too long to keep on "
         "one side of the split: only rows with the same text stay together, so accuracies are "
         "optimistic."

@@ -297,7 +297,6 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
     failed = [(card.candidate, error) for card in decision.scorecards for error in card.errors[:1]]
     more = f" ({len(failed) - 1:,} other candidates failed too)" * (len(failed) > 1)
     beside = (words.payback(decision), words.ending(decision), words.takeover(decision))
-    low = words.low_score(decision)
     return [
         *answer(decision),
         *families(decision),
@@ -306,7 +305,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
             for name, error in failed[:1]
         ),
         *paragraphs((*beside, *[*words.reading(decision)][:1]), "aside"),
-        *(next_steps(decision, say) if decision.verdict.steps or low else ()),
+        *(next_steps(decision, say) if decision.verdict.steps or words.low_score(decision) else ()),
     ]
 
 
@@ -929,21 +928,18 @@ def method(decision: Decision) -> Iterator[Block]:
     gates = [Fact(g.name, words.evidence(decision, g), g.status) for g in decision.gates]
     if gates:
         yield from part("Checks", [Facts(gates)], id="checks", finding=found)
-    notes = words.fit_notes(decision)
-    left_out = map(words.left_out_line, decision.left_out)
     yield Heading("Method", "method", 3, f"{words.division_line(decision.dataset)}.")
     yield Facts([Fact(name, text) for name, text in _facts(decision) if text])
-    yield from part("Left out", bullets(left_out), level=4)
+    yield from part("Left out", bullets(map(words.left_out_line, decision.left_out)), level=4)
     yield from part("About the data", bullets(decision.dataset.findings), level=4)
-    yield from part("Notes from training", bullets(notes), level=4)
+    yield from part("Notes from training", bullets(words.fit_notes(decision)), level=4)
 
 
 def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
     data, more = decision.dataset, len(decision.dataset.labels) - NAMED
-    division = words.division_line(data)
     models = short_models(card.model for card in decision.scorecards)
     rows = f"{data.name}: {plural(data.rows, 'row')}"
-    yield "Data", f"{rows}; {division}; fingerprint {data.fingerprint}"
+    yield "Data", f"{rows}; {words.division_line(data)}; fingerprint {data.fingerprint}"
     yield "Labels", ", ".join(data.labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
     yield "Goal", words.goal_line(decision.goal)
     named = (f"{short}: {spec}" for spec, short in models.items() if spec)

@@ -610,7 +610,6 @@ def caveats(decision: Decision) -> list[str]:
 def _caveat(decision: Decision, caveat: Caveat) -> str:
     before, now = map(in_percent, caveat.shares or (0.0, 0.0))
     failed = (evidence(decision, gate) for gate in decision.gates if gate.name in caveat.names)
-    families = listed([called(decision, name) for name in caveat.names])
     facts = _facts(caveat) | words_in(decision).stronger
     noun, *where = facts["stronger"].split(" ", 1)
     several = len(caveat.names) > 1
@@ -618,7 +617,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     return _CAVEATS[caveat.code].format_map(
         facts
         | {
-            "Families": upper(families),
+            "Families": upper(listed([called(decision, name) for name in caveat.names])),
             "other": caveat.names[-1] if caveat.names else "",
             "labels": plural(caveat.whole or 0, "label"),
             "total": f"{decision.dataset.test_rows:,}",
@@ -1187,9 +1186,8 @@ def label_sentences(audit: Audit) -> Iterator[str]:
         scores = f"On labels like these, perfect answers would score {span(perfect)} %."
         yield f"{noise_band(audit)}. {scores}"
     if (gain := audit.gain) is not None:
-        rows = plural(gain.rows, "most doubted row")
         raised = f"about {size_in_points(gain.gain)} to the accuracy of {gain.candidate}"
-        yield f"Correcting the {rows} would add {raised}."
+        yield f"Correcting the {plural(gain.rows, 'most doubted row')} would add {raised}."
     for pair in audit.overlaps[:3]:
         names = " and ".join(shorten(name, 28) for name in (pair.a, pair.b))
         yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."

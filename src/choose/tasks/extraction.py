@@ -241,9 +241,8 @@ def _plain(value: Any) -> Any:
 
 
 def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    everything = [*pool, *(test or ())]
     check_differ(pool, "rows have the same record", "extract")
-    names = {name for e in everything for target in e.targets for name in parse(target)}
+    names = {name for e in [*pool, *(test or ())] for target in e.targets for name in parse(target)}
     if len(names) > MOST_FIELDS:
         raise DataError(
             f"The records name {len(names):,} different fields, such as "

@@ -157,11 +157,10 @@ class TrainingRun(ABC):
         return [self.training_indices[place] for place in places[::step]]
 
     def create_optimiser(self, adapter_parameters: Sequence[torch.nn.Parameter]) -> None:
-        rate = self.schedule.learning_rate
         self._parameters = [*adapter_parameters, *self.model.head_parameters.values()]
         self._optimiser = torch.optim.AdamW(
             self.parameter_groups(adapter_parameters),
-            lr=rate,
+            lr=self.schedule.learning_rate,
             weight_decay=0.01,
             # None lets torch choose elsewhere; False would force its slowest implementation.
             fused=True if self.model.base.device in ("cpu", "cuda") else None,

@@ -141,11 +141,10 @@ def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
     choices = reply.payload.get("choices")
     choice = _mapping(choices[0] if isinstance(choices, list) and choices else None)
     message = _mapping(choice.get("message"))
-    finish = _hidden(choice.get("finish_reason"), keys, MAX_NAME) or "stop"
     return PaidAnswer(
         content=_hidden(_text(message.get("content")), keys),
         refusal=_hidden(message.get("refusal"), keys) or None,
-        finish=finish,
+        finish=_hidden(choice.get("finish_reason"), keys, MAX_NAME) or "stop",
         usage=parse_usage(reply.payload.get("usage")),
         seconds=reply.seconds,
         when=time.time(),

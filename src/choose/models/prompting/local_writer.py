@@ -52,11 +52,10 @@ class Filled:
         """Return records as answers; they are as certain as their least certain value."""
         shape = self.doubts.shape
         costs = {name: getattr(self.written, name).reshape(shape).sum(axis=1) for name in COSTS}
-        certain = self.written.confidence.reshape(shape).min(axis=1, initial=1.0)
         return Answers(
             outputs=tuple(records),
             status=tuple("ok" for _ in records),
-            confidence=certain,
+            confidence=self.written.confidence.reshape(shape).min(axis=1, initial=1.0),
             **costs,
             **facts,
         )
