@@ -86,8 +86,7 @@ def packages(path: Path, top_only: bool = False) -> set[str]:
 def test_only_endpoints_weights_and_clusters_import_a_network_client() -> None:
     """SECURITY.md: no telemetry of our own."""
     for path in SOURCES + STRATEGIES:
-        parts = {*path.relative_to(ROOT).parts, path.stem}
-        if not {"endpoints", "weights", "cluster"} & parts:
+        if not {"endpoints", "weights", "cluster"} & {*path.relative_to(ROOT).parts, path.stem}:
             assert not packages(path) & NETWORK, path.name
 
 
@@ -152,8 +151,7 @@ def test_strategies_and_benchmarks_use_the_fused_engine_through_the_fit_only() -
 
 
 def untrusting(call: ast.Call) -> bool:
-    told = {word.arg: word.value for word in call.keywords}
-    said = told.get("trust_remote_code")
+    said = {word.arg: word.value for word in call.keywords}.get("trust_remote_code")
     return isinstance(said, ast.Constant) and said.value is False
 
 
@@ -179,8 +177,7 @@ def test_whatever_loads_a_model_runs_no_code_of_it() -> None:
         if any(word in source(path) for word in loading)
     }
     found = [(name, call) for name, tree in trees.items() for call in loads(tree)]
-    names = {name for name, _ in found}
-    assert names >= {"model.py", "embeddings.py"}
+    assert {name for name, _ in found} >= {"model.py", "embeddings.py"}
     assert not [f"{name}: {ast.unparse(call)}" for name, call in found if not untrusting(call)]
 
 

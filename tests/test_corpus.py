@@ -36,8 +36,7 @@ def test_every_word_is_in_one_passage_of_its_own_document(texts: list[str]) -> N
 
 
 def test_a_long_sentence_is_cut_between_words() -> None:
-    passages = corpus("word " * 250).passages(100)
-    assert [len(p.text.split()) for p in passages] == [100, 100, 50]
+    assert [len(p.text.split()) for p in corpus("word " * 250).passages(100)] == [100, 100, 50]
 
 
 def test_spans_overlap_in_characters_of_one_document() -> None:
@@ -85,14 +84,12 @@ def test_the_sentence_of_a_place_in_a_book_is_found_without_reading_the_book() -
 
 def test_blanks_and_quotes_without_end_take_no_longer_than_words() -> None:
     for text in (" " * 400_000, ".'" + "'" * 400_000, "\t \r" * 100_000 + "x"):
-        passages = corpus(f"{text} end.").passages()
-        kept = "".join("".join(p.text.split()) for p in passages)
+        kept = "".join("".join(p.text.split()) for p in corpus(f"{text} end.").passages())
         assert kept == "".join(f"{text} end.".split())
 
 
 def test_a_run_of_letters_without_spaces_is_cut_into_passages() -> None:
-    passages = corpus("x" * 100_050).passages(100)
-    assert [len(p.text) for p in passages] == [20_000] * 5 + [50]
+    assert [len(p.text) for p in corpus("x" * 100_050).passages(100)] == [20_000] * 5 + [50]
 
 
 def test_passages_of_scripts_without_spaces_are_as_short_as_others() -> None:
@@ -105,7 +102,6 @@ def test_passages_of_scripts_without_spaces_are_as_short_as_others() -> None:
         passages = corpus(text).passages(100)
         assert all(100 < len(p.text) <= 300 for p in passages[:-1])
         assert "".join(p.text for p in passages) == text
-    mixed = "退款 takes five days。" * 40
-    [first, *_] = corpus(mixed).passages(20)
+    [first, *_] = corpus("退款 takes five days。" * 40).passages(20)
     # Four words a sentence; a mark stays with its sentence.
     assert first.text == "退款 takes five days。" * 5

@@ -125,8 +125,7 @@ def number(
     """Return a number between `low` and `high`, both included; `key` names it in messages."""
     figure = finite(value, low, high)
     if figure is None or 0 < abs(figure) < SMALLEST:
-        allowed = f"a number from {low:g} to {high:g}"
-        raise error(f"{key} is {shown(value)}; it must be {allowed}.")
+        raise error(f"{key} is {shown(value)}; it must be a number from {low:g} to {high:g}.")
     return figure
 
 

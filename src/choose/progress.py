@@ -74,8 +74,7 @@ class LoopProgress:
         """Return whether the rest would end after the deadline even if the forecast errs."""
         if share < GIVE_UP_SHARE or now - self.started < GIVE_UP_SECONDS:
             return False
-        remaining = self.seconds_remaining or 0.0
-        return remaining > (1.5 - share / 2) * (self.deadline - now)
+        return (self.seconds_remaining or 0.0) > (1.5 - share / 2) * (self.deadline - now)
 
     @property
     def total(self) -> float:

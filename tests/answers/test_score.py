@@ -84,8 +84,7 @@ def test_repeated_draws_are_repetitions(tmp_path: Path) -> None:
     decision = judged(tmp_path, given)
     mean = (share_right(table, "a") + share_right(table, "b")) / 2
     assert accuracies(decision)["gpt"] == pytest.approx(mean, abs=1e-3)
-    card = next(c for c in decision.scorecards if c.candidate == "gpt")
-    assert card.accuracy is not None
+    assert next(c for c in decision.scorecards if c.candidate == "gpt").accuracy is not None
     assert decision.dataset.test_rows == 150
 
 
@@ -103,8 +102,7 @@ def test_rows_that_were_not_asked_are_not_compared(tmp_path, asked, common):
     table = rows(100, gpt=0.9, claude=0.8)
     cut = [c if i in asked else None for i, c in enumerate(table["claude"])]
     decision = judged(tmp_path, table.with_columns(claude=pl.Series(cut, dtype=pl.String)))
-    standing = next(s for s in decision.scorecards if s.candidate == "claude")
-    assert standing.common == common
+    assert next(s for s in decision.scorecards if s.candidate == "claude").common == common
     said = f"claude answered {common} of 100 rows"
     assert any(said in one for one in decision.dataset.findings)
     assert not [s for s in decision.verdict.steps if s.command and s.command.verb == "compare"]
@@ -147,8 +145,7 @@ def test_files_are_joined_by_id_or_text(tmp_path: Path) -> None:
 
 
 def test_scores_come_in_without_answers(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    base = rng.random(200) * 0.5
+    base = np.random.default_rng(3).random(200) * 0.5
     table = pl.DataFrame({"id": range(200), "rag": base + 0.3, "gpt": base + 0.1})
     decision = judged(tmp_path, table, scores=True)
     assert decision.best == "rag"
@@ -172,8 +169,7 @@ def test_records_are_scored_by_their_own_metric(tmp_path: Path) -> None:
 def test_the_store_is_a_study_like_any_other(tmp_path: Path) -> None:
     decision = judged(tmp_path, rows(200, gpt=0.9, llama=0.6))
     assert choose.read(decision.store).verdict == decision.verdict
-    trials = Store.open(decision.store).grid()[1]
-    assert {trial.strategy for trial in trials} == {"given"}
+    assert {trial.strategy for trial in Store.open(decision.store).grid()[1]} == {"given"}
     assert decision.rows().columns == ["id", "text", "label", "gpt", "llama"]
     assert "gpt" in decision.to_html()
     with pytest.raises(StudyError, match="has the answers alone, which cannot be exported"):
@@ -368,8 +364,7 @@ def test_a_file_of_each_tool_is_judged_in_one_call(tmp_path: Path) -> None:
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the way to every value of JSON; of a list to its first two."""
-    keys = list(value) if isinstance(value, dict) else range(min(len(value), 2))
-    for key in keys:
+    for key in list(value) if isinstance(value, dict) else range(min(len(value), 2)):
         yield (*place, key)
         if isinstance(value[key], dict | list):
             yield from places(value[key], (*place, key))

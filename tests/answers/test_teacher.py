@@ -161,8 +161,7 @@ def test_without_labels_every_score_is_agreement(tmp_path):
     wrong = round((1 - decision.score) * 200)
     assert caveat.rows == wrong
     assert caveat.whole > wrong
-    page = str(decision)
-    assert " right" not in page.replace("taken as right", "").replace("who is right", "")
+    assert " right" not in str(decision).replace("taken as right", "").replace("who is right", "")
 
 
 @pytest.mark.data

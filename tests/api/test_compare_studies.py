@@ -29,8 +29,7 @@ def data(rows: int = ROWS, start: int = 0, **changed: Any) -> Dataset:
         Example(id=str(i), text=f"text {start + i}", target=LABELS[(start + i) % 2])
         for i in range(rows)
     ]
-    pool = Example(id="pool", text="learnt from", target="yes")
-    examples = {e.id: e for e in [*rows_, pool]}
+    examples = {e.id: e for e in [*rows_, Example(id="pool", text="learnt from", target="yes")]}
     examples.update(changed.get("examples", {}))
     return Dataset(
         name=changed.get("name", "made"),
@@ -66,8 +65,7 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
             Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): rows.asked})
         )
         trials.append(trial)
-    told = [planned(name, "tfidf", **params(name, bad)) for name, bad in wrong.items()]
-    store.plan(trials, told)
+    store.plan(trials, [planned(name, "tfidf", **params(name, bad)) for name, bad in wrong.items()])
     return folder
 
 
@@ -139,8 +137,7 @@ def test_given_answers_are_identical_in_whatever_folds(tmp_path: Path) -> None:
 
 def test_answers_that_moved_under_the_same_fits_are_compared(tmp_path: Path) -> None:
     a = stored(tmp_path / "a", {"one": set(range(20))})
-    b = stored(tmp_path / "b", {"one": set(range(20, 40))})
-    (shift,) = compare_stores(a, b).shifts
+    (shift,) = compare_stores(a, stored(tmp_path / "b", {"one": set(range(20, 40))})).shifts
     assert not shift.same_fits
     assert shift.difference.value == 0
     assert shift.p == pytest.approx(mcnemar_midp(20, 20))

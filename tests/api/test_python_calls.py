@@ -133,8 +133,7 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
     assert answers.height == 60
     for name in ("majority", "tfidf"):
         card = next(c for c in decision.scorecards if c.candidate == name)
-        right = (answers[name] == answers["label"]).mean()
-        assert right == pytest.approx(card.accuracy.value)
+        assert (answers[name] == answers["label"]).mean() == pytest.approx(card.accuracy.value)
         assert name != decision.best or decision.score == card.accuracy.value
     doubted = decision.labels_to_check()
     assert doubted.columns == ["id", "text", "label", "suggested", "score"]
@@ -147,8 +146,7 @@ def test_the_page_is_returned_and_written(decision: Decision, tmp_path: Path) ->
 
 
 def test_tab_lists_no_method_of_pydantic(decision: Decision) -> None:
-    names = set(dir(decision))
-    assert {"best", "rows", "labels_to_check", "to_html", "verdict"} <= names
+    assert {"best", "rows", "labels_to_check", "to_html", "verdict"} <= set(dir(decision))
     for record in (decision, decision.verdict, decision.scorecards[0]):
         shown = set(dir(record))
         assert not {n for n in shown if n.startswith(("model_", "parse_", "_"))}

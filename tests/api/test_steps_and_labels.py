@@ -42,8 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [(e.text, e.target) for e in pool(seed=3, rows=90)]
     labels = sorted({label for _, label in rows})
     for i in (4, 31, 62):
-        other = labels[(labels.index(rows[i][1]) + 1) % len(labels)]
-        rows[i] = (rows[i][0], other)
+        rows[i] = (rows[i][0], labels[(labels.index(rows[i][1]) + 1) % len(labels)])
     data = write_csv(folder / "words.csv", rows)
     settings = {"data": {"path": str(data)}, "grid": dict(resolve_study.QUICK)}
     run_study(plan.resolve(None, settings, None, ["tfidf"]), out=folder / ".choose" / "st")

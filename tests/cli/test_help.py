@@ -55,8 +55,7 @@ def test_all_options_of_compare_are_in_groups(choose) -> None:
         "Arguments:", "Your data:", "What to compare:", "Time and money:", "What is good enough:",
         "In a build:", "Options:",
     ]  # fmt: skip
-    options = {line.split()[0] for line in lines if line.startswith("  -")}
-    assert len(options) <= 33  # and --help
+    assert len({line.split()[0] for line in lines if line.startswith("  -")}) <= 33  # and --help
     extent = lines[lines.index("Time and money:") : lines.index("What is good enough:")]
     assert any("--quick" in line for line in extent)
 

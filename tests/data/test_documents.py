@@ -346,8 +346,7 @@ def read(path: str, documents: str, **data: Any) -> Rows:
 
 def text_of(dataset: Dataset, id: str) -> list[str]:
     corpus = corpus_of(dataset.task)
-    spans = dataset.examples[id].evidence
-    return [corpus.by_id[s.document].text[s.start : s.end] for s in spans]
+    return [corpus.by_id[s.document].text[s.start : s.end] for s in dataset.examples[id].evidence]
 
 
 def test_documents_make_the_task_answering_and_part_of_it(tmp_path: Path, office: str) -> None:

@@ -6,10 +6,9 @@ from choose.types import Example
 
 
 def rows(*texts: str, targets: str = "") -> list[Example]:
-    labels = targets or "x" * len(texts)
     return [
         Example(id=f"r{i}", text=t, target=label)
-        for i, (t, label) in enumerate(zip(texts, labels, strict=True))
+        for i, (t, label) in enumerate(zip(texts, targets or "x" * len(texts), strict=True))
     ]
 
 

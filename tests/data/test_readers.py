@@ -238,9 +238,8 @@ def test_numbers_and_truth_values_read_the_same_in_every_format() -> None:
 
 def test_class_labels_of_hugging_face_become_names() -> None:
     features = {"label": {"names": ["lost", "found"], "_type": "ClassLabel"}}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     pl.DataFrame({"text": ["a", "b"], "label": [1, 0]}).write_parquet(
-        "a.parquet", metadata=metadata
+        "a.parquet", metadata={"huggingface": json.dumps({"info": {"features": features}})}
     )
     assert read_source("a.parquet").table["label"].to_list() == ["found", "lost"]
 

@@ -37,13 +37,11 @@ def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair() -> Non
     truth = tickets.select("id").join(sample_table("truth.csv"), on="id", maintain_order="left")
     wrong = [(a, b) for a, b in zip(truth["label"], tickets["label"], strict=True) if a != b]
     assert 0.045 <= len(wrong) / len(tickets) <= 0.055
-    confused = sum({a, b} == {"billing", "payouts"} for a, b in wrong)
-    assert confused == len(wrong) / 2
+    assert sum({a, b} == {"billing", "payouts"} for a, b in wrong) == len(wrong) / 2
 
 
 def test_no_code_but_these_tests_reads_the_truth() -> None:
-    root = files("choose")
-    sources = list(root.rglob("*.py"))
+    sources = list(files("choose").rglob("*.py"))
     assert sources
     assert not [p for p in sources if "truth.csv" in p.read_text(encoding="utf-8")]
 
@@ -52,8 +50,7 @@ def stated(row: str) -> float:
     """Return the first figure that the data card states in a row of its table."""
     card = (SAMPLES / "handbook/CARD.md").read_text("utf-8")
     line = next(line for line in card.splitlines() if line.startswith(f"| {row}"))
-    found = re.search(r"\d+(\.\d+)?", line.split("|")[2])
-    return float(found.group())
+    return float(re.search(r"\d+(\.\d+)?", line.split("|")[2]).group())
 
 
 @pytest.fixture(scope="module")

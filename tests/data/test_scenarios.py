@@ -255,8 +255,7 @@ def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> No
         ids = {e.id for e in part.pool}
         assert ids == pool - set(part.questions)
         assert ids.isdisjoint(tested)
-        shares = [what.examples[id].target for id in part.questions].count("red") / 64
-        assert 0.2 < shares < 0.4
+        assert 0.2 < [what.examples[id].target for id in part.questions].count("red") / 64 < 0.4
     few = make_split(what, SplitSpec(0, 0, None, Scenario(kind="inner", ask=30)))
     assert len(few.questions) == 30
     assert len(few.pool) == len(pool) - 30
@@ -278,8 +277,7 @@ def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alon
 
 def test_the_pool_asked_of_itself_reaches_the_audit(tmp_path: Path) -> None:
     what = data(test=True)
-    store = run_all(what, tmp_path / "st", ("inner",))
-    found = out_of_fold(evidence_of(store), "tfidf")
+    found = out_of_fold(evidence_of(run_all(what, tmp_path / "st", ("inner",))), "tfidf")
     assert sorted(found) == sorted(what.folds[0].pool)
     assert np.mean([what.examples[id].target == said for id, said in found.items()]) > 0.9
 

@@ -43,8 +43,7 @@ def test_every_command_shown_exists_with_its_flags(page: Path) -> None:
     every = {flag for command in known.values() for p in command.params for flag in p.opts}
     assert set(re.findall(r"`(--[a-z0-9-]+)", page.read_text("utf-8"))) <= {*every, "--help"}
     for _, name, *rest in shown:
-        options = known[name].params
-        flags = {flag for one in options for flag in (*one.opts, *one.secondary_opts)}
+        flags = {flag for one in known[name].params for flag in (*one.opts, *one.secondary_opts)}
         for word in rest:
             if word.startswith("-") and word != "-":
                 assert word in flags, f"{page.name}: choose {name} has no {word}"
@@ -68,8 +67,7 @@ def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:
     command = [word for at, word in enumerate(command) if "probe" not in command[at : at + 2]]
     # So many that hardly anything is left to gain, although one family is all that is asked.
     write_csv(tmp_path / "labels.csv", [(e.text, e.target) for e in pool(seed=3, rows=600)])
-    quick = ["--set", "seeds=1", "--set", "noise=0", "--budget", "20s"]
-    result = choose(*command[1:], *quick)
+    result = choose(*command[1:], "--set", "seeds=1", "--set", "noise=0", "--budget", "20s")
     assert result.code == 0, result.err
     assert all((tmp_path / name).stat().st_size for name in ("report.html", "study/decision.json"))
 

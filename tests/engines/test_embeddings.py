@@ -112,8 +112,7 @@ def test_layers_that_compute_otherwise_keep_their_padding_and_unpacked_ones_do_n
     spec, monkeypatch
 ):
     encoder = Encoder(untuned(spec))
-    layer = encoder.model[0].model.encoder.layer[1]
-    layer.intermediate.intermediate_act_fn = torch.nn.SiLU()
+    encoder.model[0].model.encoder.layer[1].intermediate.intermediate_act_fn = torch.nn.SiLU()
     assert_alike(encoder, False)
     monkeypatch.setattr(linear_layers, "can_pack", lambda _: False)
     assert_alike(Encoder(untuned(spec)), True)
@@ -136,8 +135,7 @@ def test_a_checkpoint_in_half_precision_is_computed_in_whole(half: str, tmp_path
     from transformers import BertModel
 
     folder = tiny.encoder(tmp_path / "encoder")
-    whole = BertModel.from_pretrained(folder)
-    whole.to(getattr(torch, half)).save_pretrained(folder)
+    BertModel.from_pretrained(folder).to(getattr(torch, half)).save_pretrained(folder)
     encoder = load_encoder(str(folder))
     assert encoder.model.dtype == torch.float32
     cold = encoder.embed(TEXTS)

@@ -107,8 +107,7 @@ def test_company_changes_nothing(folder: Path, dtype: str, threads: str, monkeyp
     for number in (2, 0, 3, 1):
         lm.answers.clear()
         lm.shared.pasts.clear()
-        alone = lm.score([asked[number]], grown).logprobs
-        assert (alone[0] == together[number]).all()
+        assert (lm.score([asked[number]], grown).logprobs[0] == together[number]).all()
 
 
 def test_an_answer_is_computed_once_and_remembers_its_cost(lm, monkeypatch):
@@ -126,8 +125,7 @@ def test_a_pass_holds_no_more_logits_than_there_is_room_for(lm, monkeypatch):
     together = lm.score(asked, grown).logprobs
     lm.answers.clear()
     rows, vocabulary = 1 + len(grown.tokens), lm.model.config.vocab_size
-    some_bytes = int(2.5 * rows * vocabulary * 4)
-    fewer = replace(batch_limits.limits_of("cpu"), scoring_bytes=some_bytes)
+    fewer = replace(batch_limits.limits_of("cpu"), scoring_bytes=int(2.5 * rows * vocabulary * 4))
     monkeypatch.setitem(batch_limits._LIMITS, "cpu", fewer)
     passes: list[int] = []
     whole = lm.tree_pass
@@ -386,8 +384,7 @@ def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path, monkey
     grown, short = trie(other), prompts(other)
     told, some = short[0].prefix, (*short[2].rest, *short[3].rest)
     room = 512 - len(told) - int(grown.depth.max())
-    lengths = (room, room + 1, 600)
-    asked = [*short, *(Prompt(told, (some * 20)[:length]) for length in lengths)]
+    asked = [*short, *(Prompt(told, (some * 20)[:length]) for length in (room, room + 1, 600))]
     for prompt, row in zip(asked, other.score(asked, grown).logprobs, strict=True):
         other.answers.clear()
         other.shared.pasts.clear()

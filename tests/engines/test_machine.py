@@ -137,8 +137,7 @@ def test_tuning_leaves_the_prompted_model_as_it_was(folder: Path) -> None:
 
 
 def resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 @pytest.mark.skipif(_malloc_trim() is None, reason="another C library keeps no freed memory")

@@ -238,8 +238,7 @@ def a_run(base: Base, rows: int = 8, rate: float = 1e-2) -> ClassifierRun:
 def test_a_batch_is_trained_in_parts_where_memory_runs_out(family, room, tmp_path, monkeypatch):
     """The gradient of a batch is that of its parts, and of layers that are computed twice."""
     monkeypatch.setattr("choose.engines.lora.training_run.trains_in_bfloat16", lambda: False)
-    known = {**DECODERS, **ENCODERS}[family]
-    base = load_base(str(known.save(tmp_path, head=family in DECODERS)))
+    base = load_base(str({**DECODERS, **ENCODERS}[family].save(tmp_path, head=family in DECODERS)))
     whole = autograd_gradients(a_run(base))
     run, widths = a_run(base), list[int]()
     inner = run.model.adapter.get_base_model()
@@ -342,8 +341,6 @@ def test_a_class_that_transformers_does_not_know_is_one_line(refusal, tmp_path: 
 
 @pytest.mark.parametrize("name", ["Qwen2", "BERT"])
 def test_sizes_are_read_from_headers(name: str, tmp_path: Path) -> None:
-    known = {**DECODERS, **ENCODERS}[name]
-    folder = known.save(tmp_path, head=name in DECODERS)
+    folder = {**DECODERS, **ENCODERS}[name].save(tmp_path, head=name in DECODERS)
     base = load_base(str(folder), writes=name in DECODERS)
-    model = base.lm or base.model
-    assert count_weights(folder) == sum(p.numel() for p in model.parameters())
+    assert count_weights(folder) == sum(p.numel() for p in (base.lm or base.model).parameters())

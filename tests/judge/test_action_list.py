@@ -32,8 +32,7 @@ def late(candidate: str = "", reason: Reason | None = "out-of-time", **trials: i
 
 
 def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
-    players = [majority(), tfidf(0.80), prompt(0.83)]
-    whole = study(players, 600, 4)
+    whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=(late("prompt"),))
     assert (short.verdict.kind, short.verdict.unmeasured) == ("incomplete", ())
     (step,) = coded(short, "finish-rows")
@@ -225,10 +224,9 @@ def test_doubted_labels_come_first_where_they_are_worth_most_and_clean_ones_do_n
 
 def fraud(hits=2, others=5):
     """400 rows, 12 of them fraud; tfidf finds some and knn more; both reject all others."""
-    targets = ["f"] * 12 + ["n"] * 388
     return answered.study(
         "fn",
-        targets,
+        ["f"] * 12 + ["n"] * 388,
         [
             player("majority", ["n"] * 400),
             player("tfidf", ["f"] * hits + ["n"] * (12 - hits) + ["f"] + ["n"] * 387),
@@ -248,8 +246,7 @@ def test_recall_of_a_rare_label_is_said_first():
     assert others == sorted(others, reverse=True)
     (first,) = steps_of(found, "metric")
     assert typed(first.command) == "choose continue STUDY --metric balanced"
-    name = found.verdict.use_meanwhile
-    assert next(iter(rare.found)) == name
+    assert next(iter(rare.found)) == found.verdict.use_meanwhile
     balanced = judge(fraud(), Rule(metric="balanced"))  # this metric counts the rare label
     assert balanced.verdict.rare == ()
     assert not steps_of(balanced, "metric")

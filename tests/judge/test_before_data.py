@@ -105,8 +105,7 @@ def test_a_chance_that_is_named_comes_true() -> None:
 def test_more_rows_settle_more_surely_unless_run_variance_is_the_doubt() -> None:
     rng = np.random.default_rng(3)
     found = paired_difference(*scores(rng, 0.05, 200, 0.25))
-    times = np.array([1.1, 2.0, 5.0, 15.0, 1e6])
-    chances = chance_to_decide(found, MARGIN, times)
+    chances = chance_to_decide(found, MARGIN, np.array([1.1, 2.0, 5.0, 15.0, 1e6]))
     assert (np.diff(chances) > 0).all()
     assert chances[0] < 0.3
     assert chances[-1] == pytest.approx(1, abs=0.01)

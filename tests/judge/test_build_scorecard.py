@@ -57,8 +57,7 @@ def run(
 
 
 def broken(candidate="a", error="ValueError: no", **place):
-    made = run(TARGETS, candidate, **place)
-    return Run(trial=made.trial, error=error)
+    return Run(trial=run(TARGETS, candidate, **place).trial, error=error)
 
 
 def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS):
@@ -130,10 +129,9 @@ def test_wordings_of_a_prompt_and_settings_of_others_are_a_spread_never_a_maximu
 
 
 def test_settings_are_compared_on_the_rows_that_the_candidates_own_setting_answered_too():
-    first = IDS[:16]
     runs = [
         run(flipped(9, start=20)),
-        run(TARGETS[:1] + "z" + TARGETS[2:16], variant="C=1", ids=first),
+        run(TARGETS[:1] + "z" + TARGETS[2:16], variant="C=1", ids=IDS[:16]),
     ]
     (point,) = card(*runs).settings
     assert (point.setting, point.rows) == ("C=1", 16)
@@ -143,8 +141,7 @@ def test_settings_are_compared_on_the_rows_that_the_candidates_own_setting_answe
 def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
     rows = IDS[:10]
     said = "zx" + TARGETS[2:10]
-    found = card(run(flipped(1), views={"typos": (said, rows)})).stability
-    (view,) = found.views
+    (view,) = card(run(flipped(1), views={"typos": (said, rows)})).stability.views
     assert view.rows == 10
     assert view.change.value == 0.0
     changed = card(run(TARGETS, views={"typos": (said, rows)})).stability
@@ -172,13 +169,12 @@ def test_noise_is_measured_against_clean_labels_on_the_same_rows():
 
 def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
     noise = Scenario(kind="noise", rate=0.1)
-    few = IDS[:20]
     laid = study_scores(
         evidence(
             run(flipped(6, start=20)),
             run(flipped(9, start=20), scenario=noise),
             run(TARGETS, "b"),
-            run(TARGETS[:20], "b", ids=few, scenario=noise),
+            run(TARGETS[:20], "b", ids=IDS[:20], scenario=noise),
             run(TARGETS, "c"),
             run(TARGETS[:8], "c", ids=IDS[:8], scenario=noise),
             candidates=(info("a"), info("b"), info("c")),
@@ -231,8 +227,7 @@ def test_clusters_widen():
 
 def test_costs_are_those_of_a_trial_alone():
     seconds = {"fit_seconds": 1.0, "predict_seconds": 3.0, "seconds_spent": 4.0}
-    made = run(TARGETS, **seconds, seconds_alone=9.0, artefact_mb=2.0)
-    laid = study_scores(evidence(made))
+    laid = study_scores(evidence(run(TARGETS, **seconds, seconds_alone=9.0, artefact_mb=2.0)))
     cost = cost_of(laid.candidates[0], Rule(usd_per_hour=3.6))
     assert cost.fit_seconds == pytest.approx(1.0)
     assert cost.ms_per_item == pytest.approx(1000 * 3.0 / 30)

@@ -151,8 +151,7 @@ def test_what_was_not_measured_has_a_chance_unless_nothing_is_left_to_gain() -> 
 
 def test_nothing_is_removed_once_all_is_measured_and_a_first_fold_leaves_more_open() -> None:
     rng = np.random.default_rng([2, 3])
-    setting = replace(draw("cross-fit", "report", rng), folds=5, rows=ROWS)
-    seen = evidence(setting, rng)
+    seen = evidence(replace(draw("cross-fit", "report", rng), folds=5, rows=ROWS), rng)
     planned = whole(seen)
     whole_of = found(seen, planned)
     assert whole_of.later is not None
@@ -206,8 +205,7 @@ def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
     said, came = [], []
     for number in range(40):
         rng = np.random.default_rng([number, 5])
-        setting = replace(draw("cross-fit", "report", rng), folds=5, rows=400)
-        seen = evidence(setting, rng)
+        seen = evidence(replace(draw("cross-fit", "report", rng), folds=5, rows=400), rng)
         before, after = found(without(seen, folds=1), whole(seen)), found(seen)
         assert before.later is not None
         assert after.named is not None
@@ -243,8 +241,7 @@ def test_twelve_candidates_on_600_rows_take_less_than_a_fifth_of_a_second() -> N
 
 def test_the_best_of_many_that_tie_is_hardly_ever_called_sure() -> None:
     """Four baselines, and three fine-tuned candidates that cost more and gain nothing."""
-    names = [f"b{i}" for i in range(4)]
-    crowd = [replace(tfidf(0.8), name=name, own=1.5) for name in names]
+    crowd = [replace(tfidf(0.8), name=f"b{i}", own=1.5) for i in range(4)]
     tuned = [replace(lora(0.8, run_spread=0.05), name=f"l{i}", own=1.5) for i in range(3)]
     wrong = 0
     for seed in range(60):

@@ -94,8 +94,7 @@ def test_shares_are_those_counted_by_hand_and_intervals_are_by_documents() -> No
     assert found.updated.value == pytest.approx(sum(updated) / 12)
     assert found.stale.value == pytest.approx(1 / 12)
     values = [[float(n == 9)] for n in range(12)]
-    documents = [f"d{n // 3}" for n in range(12)]
-    expected = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
+    expected = two_way_interval(values, [f"d{n // 3}" for n in range(12)], pseudo=AGRESTI_COULL)
     assert found.stale.low == pytest.approx(max(0.0, expected.low))
     assert found.stale.high == expected.high
     assert found.stale.row_set.startswith("12:")
@@ -129,8 +128,7 @@ def test_candidates_that_ran_out_of_time_take_no_more_than_half_of_the_rows_toge
 
 def test_repetitions_without_all_rows_are_left_out() -> None:
     again = run("lora", {"clean": OLDS[:4]}, draw=1)
-    whole = run("lora", {"clean": OLDS}, draw=2)
-    found = outcome(drilled(RAG, LORA, again, whole), "lora")
+    found = outcome(drilled(RAG, LORA, again, run("lora", {"clean": OLDS}, draw=2)), "lora")
     assert found.stale.value == pytest.approx((3 / 12 + 1) / 2)
 
 

@@ -137,8 +137,7 @@ def test_prices_come_from_the_study_file():
         Candidate(name=model, strategy="prompt", params={"model": model})
         for model in ("endpoint:fast", "endpoint:slow", "org/fast")
     ]
-    stored = json.loads(json.dumps(describe_candidates(study, told)))
-    big, other, local = map(_candidate, stored)
+    big, other, local = map(_candidate, json.loads(json.dumps(describe_candidates(study, told))))
     assert big.token_prices == TokenPrices(usd_per_million_in=2.0, usd_per_million_out=8.0)
     assert big.remote
     assert (other.token_prices, other.remote) == (None, True)
@@ -168,11 +167,9 @@ def test_labels_are_paid_back_by_what_a_month_saves():
 
 
 def test_what_is_not_known_of_a_payback_is_null():
-    unpriced = field(by_an_api(None), rule(usd_per_hour=None, volume=None))
-    found = payback_of(unpriced, "probe")
+    found = payback_of(field(by_an_api(None), rule(usd_per_hour=None, volume=None)), "probe")
     assert (found.api_usd, found.own_usd, found.months) == (None, None, None)
-    costly = payback_of(field(by_an_api(1e-9), rule(volume=100)), "probe")
-    assert costly.months is None, "no saving"
+    assert payback_of(field(by_an_api(1e-9), rule(volume=100)), "probe").months is None, "no saving"
     assert payback_of(field(world(rows=300), rule()), "probe") is None  # no API
 
 

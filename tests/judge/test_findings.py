@@ -208,8 +208,7 @@ def test_f5_what_a_baseline_scores_without_passages_is_not_said() -> None:
     found = decisions.reading()
     copies = decisions.loss_split("sentence", nothing=Estimate(value=0.0, low=0.0, high=0.0))
     other = decisions.changed(found, recommended=None, use_meanwhile="sentence")
-    splits = {"loss_splits": (copies, *found.loss_splits)}
-    (said,) = words.reading(other.model_copy(update=splits))
+    (said,) = words.reading(other.model_copy(update={"loss_splits": (copies, *found.loss_splits)}))
     assert said.startswith("sentence scores 54 with the passages that it finds, 67 with the right")
     assert "with none" not in said
     (said,) = words.reading(found)

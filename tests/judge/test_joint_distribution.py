@@ -61,8 +61,7 @@ def test_with_all_answers_the_likeliest_mean_is_the_plain_one() -> None:
 def test_missing_answers_are_regressed_on_those_that_are_there() -> None:
     """Golden: with two candidates and known covariances it is the textbook regression estimate."""
     scores = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, np.nan], [1.0, np.nan]])
-    within = np.array([[0.2, 0.1], [0.1, 0.3]])
-    mean, error = _likeliest(scores, np.ones(4), within)
+    mean, error = _likeliest(scores, np.ones(4), np.array([[0.2, 0.1], [0.1, 0.3]]))
     slope, left = 0.1 / 0.2, 0.3 - 0.1**2 / 0.2
     assert mean == pytest.approx([0.75, 1.0 + slope * (0.75 - 0.5)])
     assert error[1, 1] == pytest.approx(left / 2 + slope**2 * 0.2 / 4)
@@ -121,8 +120,7 @@ def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> N
     assert (few.shape, many.shape) == ((32, 8), (160, 40)), "more points than candidates"
     assert many.T @ many / len(many) == pytest.approx(np.eye(40), abs=1e-9)
     covariance = np.array([[0.04, 0.01], [0.01, 0.02]])
-    law = JointDistribution(("a", "b"), (part(1.0, [0.6, 0.7], covariance),))
-    points, weights = law.points
+    points, weights = JointDistribution(("a", "b"), (part(1.0, [0.6, 0.7], covariance),)).points
     assert weights @ points == pytest.approx([0.6, 0.7])
     assert np.cov(points.T) == pytest.approx(covariance, rel=0.001)
     apart = part(0.25, [0.2, 0.7], 2 * covariance)
@@ -175,8 +173,7 @@ def test_widths_are_weighed_by_how_well_they_foretold_what_was_measured() -> Non
     parts = mixture(three, WIDTHS, mean, error)
     assert [part.share for part in parts] == pytest.approx((wanted / wanted.sum())[wanted > 0])
     prior = priors[0]
-    shrunk = 0.5 + prior @ np.linalg.inv(prior + error) @ (mean - 0.5)
-    assert parts[0].mean == pytest.approx(shrunk)
+    assert parts[0].mean == pytest.approx(0.5 + prior @ np.linalg.inv(prior + error) @ (mean - 0.5))
     both = np.linalg.inv(prior) + np.linalg.inv(error)
     assert parts[0].covariance == pytest.approx(np.linalg.inv(both))
 

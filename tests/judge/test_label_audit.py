@@ -132,8 +132,7 @@ def test_the_band_holds_the_true_rate(kind, rate, rows, labels, apart):
         found = audited(features, given, labels)
         if found.noise is None:
             continue
-        true = (given != truth).mean()
-        held.append(found.noise.low <= true <= found.noise.high)
+        held.append(found.noise.low <= (given != truth).mean() <= found.noise.high)
         low.append(found.noise.low)
     if (kind, labels) == ("hard", 2):
         assert not held
@@ -151,8 +150,7 @@ def test_a_weak_auditor_gives_no_estimate_where_confident_learning_would():
         features, given, _ = world(seed, "symmetric", 0.0, apart=0.7)
         found = audited(features, given)
         refused.append(found.noise is None)
-        p = out_of_fold(features, given)
-        counted = confident_labels(given, p)
+        counted = confident_labels(given, out_of_fold(features, given))
         claimed.append(((counted != NONE) & (counted != given)).mean())
         assert found.accuracy.value < 0.85
     assert all(refused)
@@ -223,8 +221,7 @@ def test_candidates_are_counted_where_they_agree():
     p = out_of_fold(features, given)
     contrary = np.roll(p, 1, axis=1)
     constant = np.tile(np.eye(6)[0], (len(given), 1))
-    found = told(given, {"a": p, "b": contrary, "majority": constant})
-    first = audit_labels(found).suspects[0]
+    first = audit_labels(told(given, {"a": p, "b": contrary, "majority": constant})).suspects[0]
     assert (first.agree, first.answered) == (1, 2)
 
 
@@ -248,8 +245,7 @@ def test_ten_thousand_rows_in_77_labels_take_seconds():
     given = rng.integers(0, 77, 10_000)
     p = rng.dirichlet(np.full(77, 0.05), 10_000) * 0.3
     p[np.arange(10_000), given] += 0.7
-    q = np.roll(p, 1, axis=0)
-    found = told(given, {"a": p, "b": q}, 77)
+    found = told(given, {"a": p, "b": np.roll(p, 1, axis=0)}, 77)
     start = time.perf_counter()
     audit_labels(found)
     assert time.perf_counter() - start < 5
@@ -377,8 +373,7 @@ def test_confident_counts_are_those_of_cleanlab(seed: int) -> None:
     sure = counted != NONE
     counts = np.zeros((5, 5), dtype=int)
     np.add.at(counts, (given[sure], counted[sure]), 1)
-    theirs = compute_confident_joint(given, probabilities, calibrate=False)
-    assert (counts == theirs).all()
+    assert (counts == compute_confident_joint(given, probabilities, calibrate=False)).all()
 
 
 @pytest.mark.slow(seconds=13)

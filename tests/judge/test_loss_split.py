@@ -88,8 +88,7 @@ def test_the_rows_are_those_that_were_answered_under_every_control() -> None:
     [found] = loss_splits(part, study_scores(part))
     assert found.rows == 284
     assert len({found.gold.row_set, found.nothing.row_set, found.retrieved.row_set}) == 1
-    expected = np.mean(1 - scores[GOLD][100:])
-    assert found.gap("reading").loss.value == pytest.approx(expected)
+    assert found.gap("reading").loss.value == pytest.approx(np.mean(1 - scores[GOLD][100:]))
 
 
 def test_without_every_control_nothing_is_split() -> None:
@@ -138,8 +137,7 @@ def test_retrieval_that_adds_nothing_does_not_bring_the_knowledge() -> None:
 def test_intervals_cover_and_the_named_loss_is_the_planted_one(name: str) -> None:
     """The committed run of `oracle.py --losses` in small, with what 150 studies allow beside."""
     found = tally(name, 150)
-    covered = [one.value for one in found.covered.values()]
-    assert 0.92 <= np.mean(covered) <= 0.98
+    assert 0.92 <= np.mean([one.value for one in found.covered.values()]) <= 0.98
     named = found.right["named"]
     assert named.value >= RIGHT
     assert named.count >= (100 if name == "drawn" else 148)

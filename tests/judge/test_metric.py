@@ -31,8 +31,7 @@ def targets(rng: np.random.Generator, rows: int) -> np.ndarray:
 
 def said(rng: np.random.Generator, given: np.ndarray, recalls: tuple[float, ...]) -> np.ndarray:
     """Answers with these recalls; a miss is the next label."""
-    right = rng.random(len(given)) < np.asarray(recalls)[given]
-    return np.where(right, given, (given + 1) % 3)
+    return np.where(rng.random(len(given)) < np.asarray(recalls)[given], given, (given + 1) % 3)
 
 
 def letters(codes: np.ndarray) -> list[str]:
@@ -141,16 +140,14 @@ def test_even_labels_of_which_one_was_asked_less_are_evened() -> None:
     """As many rows of either label; of one, most were not reached before the budget was."""
     given = np.tile([0, 1], 100)
     asked = (given == 0) | (np.arange(200) < 40)
-    rng = np.random.default_rng(9)
-    right = rng.random(200) < np.where(given == 0, 0.95, 0.5)
+    right = np.random.default_rng(9).random(200) < np.where(given == 0, 0.95, 0.5)
     evidence = answered.study("ab", letters(given), [answered.player("x", letters(given))])
     (run,) = evidence.runs
     ids = tuple(id for id, there in zip(evidence.items.ids, asked, strict=True) if there)
     outputs = tuple(letters(np.where(right, given, 1 - given)[asked]))
     answers = replace(run.answers["clean", 0], outputs=outputs, status=("ok",) * len(ids))
     cut = replace(run, asked={("clean", 0): ids}, answers={("clean", 0): answers})
-    laid = study_scores(replace(evidence, runs=(cut,)), BALANCED)
-    found = accuracy(laid.candidates[0])
+    found = accuracy(study_scores(replace(evidence, runs=(cut,)), BALANCED).candidates[0])
     wanted = np.mean([right[asked & (given == label)].mean() for label in (0, 1)])
     assert found.value == pytest.approx(wanted)
 
@@ -188,8 +185,7 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
 def test_balanced_accuracy_of_a_constant_answer_is_known_without_error() -> None:
     given = "a" * 97 + "b" * 3
     players = [answered.player("majority", "a" * 100), answered.player("tfidf", given)]
-    laid = study_scores(answered.study("ab", given, players), BALANCED)
-    found = accuracy(laid["majority"])
+    found = accuracy(study_scores(answered.study("ab", given, players), BALANCED)["majority"])
     assert (found.low, found.value, found.high) == (0.5, 0.5, 0.5)
     by_rows = accuracy(study_scores(answered.study("ab", given, players))["majority"])
     assert by_rows.low < by_rows.value == 0.97

@@ -49,8 +49,7 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
         certain += found.low > 0 or found.high < 0
         told = paired_difference(first.right, second.right)
         blind += told.low > 0 or told.high < 0
-    error = 1.645 * (0.05 * 0.95 / STUDIES) ** 0.5
-    assert certain / STUDIES <= 0.05 + error
+    assert certain / STUDIES <= 0.05 + 1.645 * (0.05 * 0.95 / STUDIES) ** 0.5
     if seeds == 1:
         assert blind / STUDIES > 0.1, "without it the variance of a single fit passes for a finding"
 
@@ -117,8 +116,7 @@ def test_rows_are_not_said_to_find_what_run_variance_hides() -> None:
 
 
 def test_a_row_set_tells_which_rows_not_only_how_many() -> None:
-    world = answered("ab", ["a", "b"] * 20, [player("tfidf", ["a", "b"] * 20)])
-    rows = study_scores(world).rows
+    rows = study_scores(answered("ab", ["a", "b"] * 20, [player("tfidf", ["a", "b"] * 20)])).rows
     first = np.arange(40) < 20
     assert rows.row_set(first) != rows.row_set(~first)
     assert rows.row_set(first).startswith("20:")

@@ -64,8 +64,7 @@ def test_each_doubling_removes_the_usual_share_of_errors_where_nothing_else_is_k
     gain = gain_of(one)
     assert gain.mean == pytest.approx(0.4 * (1 - 0.84**2))
     assert sqrt(gain.variance) == pytest.approx(0.06481, abs=0.00001)
-    now = Estimate(value=0.6, low=0.5, high=0.7, estimand="")
-    found = promised_score(now, gain)
+    found = promised_score(Estimate(value=0.6, low=0.5, high=0.7, estimand=""), gain)
     assert found.value == pytest.approx(0.71776)
     assert found.value - (found.low or 0) == pytest.approx(0.16166, abs=0.00001)
     for none in (learner(SIXTY, 1_000, 1_000), learner(SIXTY, 0, 1_000)):
@@ -94,8 +93,7 @@ def test_its_own_curve_counts_as_far_as_its_rows_tell() -> None:
     few, some, many = (gain_of(flat(rows)) for rows in (20, 100, 10**6))
     assert 0.065 > few.mean > some.mean > many.mean
     step = 0.02**2 + 2 * (FIT_SD / 0.5) ** 2
-    rate = 0.16 * step / (step + USUAL.variance)
-    assert many.mean == pytest.approx(0.5 * rate, abs=1e-5)
+    assert many.mean == pytest.approx(0.5 * (0.16 * step / (step + USUAL.variance)), abs=1e-5)
     wide = 1 / (1 / step + 1 / USUAL.variance) + 0.02**2
     assert many.variance == pytest.approx(0.25 * wide, rel=1e-4)
     assert gain_of(flat(10**6, repeats=False)).mean < many.mean

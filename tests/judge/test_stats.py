@@ -324,8 +324,7 @@ def _studies(rng, studies, n, repetitions, sd, sides=2):
 def _answers(rng, difficulty, repetitions, sd):
     n = len(difficulty)
     row, run = rng.normal(0, 1, (n, 1)), rng.normal(0, sd, (1, repetitions))
-    right = 1.5 - difficulty + row + run + rng.normal(0, 0.5, (n, repetitions)) > 0
-    return right.astype(float)
+    return (1.5 - difficulty + row + run + rng.normal(0, 0.5, (n, repetitions)) > 0).astype(float)
 
 
 @cache
@@ -458,8 +457,7 @@ def test_macro_f1_agrees_with_sklearn():
 
 def test_macro_f1_averages_labels_that_occur():
     targets = np.array([0, 0, 1, 1])
-    said = np.array([0, 0, 2, UNUSABLE])
-    assert macro_f1(targets, said, 3) == pytest.approx(0.5)
+    assert macro_f1(targets, np.array([0, 0, 2, UNUSABLE]), 3) == pytest.approx(0.5)
     assert macro_f1(targets, targets, 3) == pytest.approx(1.0)
 
 
@@ -480,8 +478,7 @@ def test_intervals_of_graded_differences_cover(rows, runs):
     rng, held, studies = np.random.default_rng(3), 0, 250
     for _ in range(studies):
         hard = rng.standard_normal((rows, 1))
-        sides = [graded(rng, hard, runs, 0.6) for _ in range(2)]
-        found = paired_difference(*sides, graded=True)
+        found = paired_difference(*[graded(rng, hard, runs, 0.6) for _ in range(2)], graded=True)
         held += found.low <= 0 <= found.high
     assert 0.92 <= held / studies <= 0.985
 
@@ -530,8 +527,7 @@ def test_differences_without_skewness_have_the_symmetric_interval():
 @pytest.mark.parametrize("documents", [1, 2, 3, 15, 300])
 def test_losses_of_exactly_zero_have_a_symmetric_interval_around_0(documents):
     """Rows of one document are alike, so fewer documents give wider intervals."""
-    names = [f"d{n % documents}" for n in range(300)]
-    found = skewed_interval(np.zeros((300, 3)), names)
+    found = skewed_interval(np.zeros((300, 3)), [f"d{n % documents}" for n in range(300)])
     assert found.low == pytest.approx(-found.high)
     least, most = {1: (0.9, 20), 15: (0.015, 0.02), 300: (0.008, 0.01)}.get(documents, (0.02, 1))
     assert least < found.high < most

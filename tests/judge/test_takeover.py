@@ -42,8 +42,7 @@ def test_the_first_level_that_fails_ends_the_search():
     """Rows of middle confidence are lost; those below would win them back, and are not tried."""
     sure = np.repeat([0.9, 0.5, 0.1], 300)
     cheap = np.repeat([1.0, 0.0, 1.0], 300)
-    strong = np.repeat([1.0, 1.0, 0.0], 300)
-    safe = safe_threshold(cheap, strong, sure, [0.9, 0.5, 0.1], 0.02)
+    safe = safe_threshold(cheap, np.repeat([1.0, 1.0, 0.0], 300), sure, [0.9, 0.5, 0.1], 0.02)
     assert safe.threshold == 0.9
     assert safe.share.value == pytest.approx(1 / 3)
     assert safe.lost.value == 0
@@ -82,8 +81,7 @@ def evidence(rows=1000, *, price=None, model="gpt-4o", clusters=None):
     other = np.array([rng.choice([x for x in LABELS if x != t]) for t in targets])
     sure = rng.uniform(0.4, 1.0, rows)
     said = list(np.where(rng.random(rows) < np.where(sure > 0.7, 1.0, 0.5), targets, other))
-    scores = answered.scores(LABELS, said, sure)
-    cheap = answered.player("probe", said, scores=scores, model=None)
+    cheap = answered.player("probe", said, scores=answered.scores(LABELS, said, sure), model=None)
     strong = list(np.where(rng.random(rows) < 0.95, targets, other))
     players = [cheap, answered.player(model, strong, "prompting", cheap=False)]
     found = answered.study(LABELS, list(targets), players, clusters=clusters)

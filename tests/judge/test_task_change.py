@@ -26,8 +26,7 @@ def drifting(drop, seed, *, rows=400, draws=3, seeded=True, sources=()):
 
     With `sources`, learning from the others costs as much on each source as it says.
     """
-    seeds = draws if seeded else 0
-    player = worlds.tfidf(0.75, seeds=seeds, run_spread=0.2)
+    player = worlds.tfidf(0.75, seeds=draws if seeded else 0, run_spread=0.2)
     base = worlds.study([worlds.majority(), player], rows, seed, folds=5)
     rng = np.random.default_rng(10_000 + seed)
     targets = np.array([worlds.LABELS.index(t) for t in base.items.targets])
@@ -42,8 +41,7 @@ def drifting(drop, seed, *, rows=400, draws=3, seeded=True, sources=()):
             ability = player.shifted(accuracy - player.accuracy) + player.run_spread * effect
             noise = EACH * rng.standard_normal((len(asked), draws))
             right = ability[None, :] > (difficulty + own)[asked][:, None] + noise
-            repetitions = draws if seeded or side == "any" else 1
-            for draw in range(repetitions):
+            for draw in range(draws if seeded or side == "any" else 1):
                 codes = targets.copy()
                 codes[asked] = np.where(right[:, draw], targets[asked], (targets[asked] + 1) % 4)
                 scenario = Scenario(kind="time", cut=cut, learns_from=side)

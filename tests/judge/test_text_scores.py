@@ -71,8 +71,7 @@ def test_stored_scores_are_read_not_computed(stored, monkeypatch):
     _, store = stored
     trial = store.grid()[1][0]
     monkeypatch.setattr(Extraction, "score", None)
-    run = Store.open(store.path).get(trial)
-    assert {*Extraction.own} == run.scores[CLEAN].keys()
+    assert {*Extraction.own} == Store.open(store.path).get(trial).scores[CLEAN].keys()
 
 
 @pytest.mark.parametrize("damage", ["absent", "zeros", "others"])
@@ -109,8 +108,7 @@ def test_malformed_answers_count_as_wrong_and_are_kept(stored):
 
 def test_equal_texts_have_equal_codes(stored: tuple[Decision, Store]) -> None:
     _, store = stored
-    evidence = evidence_of(store)
-    scores = study_scores(evidence, rule_of(store.study, store.dataset.task).metric)
+    scores = study_scores(evidence_of(store), rule_of(store.study, store.dataset.task).metric)
     table = scores["good"].main
     same = table.outputs == scores.rows.targets[:, None]
     assert (table.right[same] == 1).all()
@@ -174,8 +172,7 @@ def test_rows_stand_side_by_side(stored: tuple[Decision, Store]) -> None:
     assert [answer.candidate for answer in rows_[0].answers][:2] == ["good", "reader"]
     assert all(row.target == store.dataset.examples[row.id].target for row in rows_)
     assert any(a.output is None and a.raw for row in rows_ for a in row.answers)
-    better = sum(row.answers[0].score > row.answers[1].score for row in rows_)
-    assert better >= len(rows_) / 2
+    assert sum(row.answers[0].score > row.answers[1].score for row in rows_) >= len(rows_) / 2
     written = decision.model_dump_json()
     assert not any(store.dataset.examples[row.id].text in written for row in rows_)
 

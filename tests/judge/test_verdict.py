@@ -256,8 +256,7 @@ def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
     world = study(field(probe=0.7, prompt=0.5, retrieval=0.5, lora=0.9), 1000, 1, folds=5)
     runs = tuple(r for r in world.runs if r.trial.candidate != "lora" or r.trial.fold < 2)
     found = judge(replace(world, runs=runs), Rule(), left_out=(LeftOut(text="lora: 3 of 5 folds"),))
-    pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"})
-    assert pair.rows == 400
+    assert next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"}).rows == 400
     assert found.verdict.recommended == "lora"
     (named,) = [s for s in found.scorecards if s.chosen]
     assert (named.candidate, named.rows) == ("lora", 400)
@@ -280,8 +279,7 @@ def test_a_failed_fit_bars_a_candidate_from_recommendation():
 
 def test_the_same_facts_give_the_same_decision():
     world = study(field(), 300, 1)
-    shuffled = replace(world, runs=tuple(reversed(world.runs)))
-    assert judge(world, Rule()) == judge(shuffled, Rule())
+    assert judge(world, Rule()) == judge(replace(world, runs=tuple(reversed(world.runs))), Rule())
 
 
 def test_the_record_holds_what_it_is_judged_on():

@@ -60,8 +60,7 @@ def test_terms_are_the_most_frequent_where_they_would_be_too_many() -> None:
 
 def test_a_budget_stops_a_fit_at_its_next_pass() -> None:
     """M2: vectorising and the solver report their progress."""
-    rng = np.random.default_rng(7)
-    rows = random_sparse(3000, 20_000, density=0.003, format="csr", rng=rng)
+    rows = random_sparse(3000, 20_000, density=0.003, format="csr", rng=np.random.default_rng(7))
     texts = [f"word{i} and word{i * i % 977}" for i in range(3000)]
     with time_limit(0.0), pytest.raises(TimeLimitReached):
         TfidfFeatures("words").fit(texts)
@@ -140,8 +139,7 @@ def test_a_label_with_few_rows_keeps_to_the_common_threshold() -> None:
     absent = Thresholds.chosen(chances, members).least[2]
     members[0, 2] = True  # one row, whose own best threshold is its own chance
     chances[0, 2] = 0.45
-    rare = Thresholds.chosen(chances, members).least[2]
-    assert abs(rare - absent) < 0.05
+    assert abs(Thresholds.chosen(chances, members).least[2] - absent) < 0.05
     assert Thresholds.chosen(chances, np.zeros_like(members)).least.tolist() == [0.5] * 3
 
 
@@ -165,13 +163,11 @@ def test_each_label_is_fitted_as_scikit_learn_does_and_restored() -> None:
 def test_twins_and_groups_share_a_cluster_and_large_pools_are_sampled_evenly() -> None:
     rows = pool(rows=60)
     grouped = [replace(e, group=f"g{n % 12}") for n, e in enumerate(rows)]
-    twins = [replace(e, id=f"t{e.id}") for e in rows[:5]]
-    some = sample_rows(TASK, [*grouped, *twins], 1_000)
+    some = sample_rows(TASK, [*grouped, *[replace(e, id=f"t{e.id}") for e in rows[:5]]], 1_000)
     assert some.places.tolist() == [*range(65)]
     assert {*some.clusters[60:]} == {*some.clusters[:5]}
     assert all(len({*some.clusters[n:60:12]}) == 1 for n in range(12))
-    few = sample_rows(TASK, rows, 30)
-    targets = [rows[place].target for place in few.places]
+    targets = [rows[place].target for place in sample_rows(TASK, rows, 30).places]
     assert [targets.count(label) for label in TASK.labels] == [10, 10, 10]
 
 

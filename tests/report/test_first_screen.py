@@ -269,8 +269,7 @@ LONG = Command(
 
 def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
     step = Step(kind="evaluate-rest", code="finish", command=LONG)
-    found = decisions.changed(decisions.answered(), steps=(step,))
-    lines = shown(found, store=None).splitlines()
+    lines = shown(decisions.changed(decisions.answered(), steps=(step,)), store=None).splitlines()
     starts = [n for n, line in enumerate(lines) if "choose continue" in line]
     assert starts
     for start in starts:

@@ -18,8 +18,7 @@ SCORES = {"lora": 0.633, "probe": 0.62, "retrieval": 0.51}
 
 def standing(number: int = 3, **facts: object) -> Standing:
     one = Round(number, COMPARISON, 250 << number, 25 << number, ())
-    usual: dict[str, object] = {"round": one, "scores": SCORES}
-    return Standing(**{**usual, **facts})
+    return Standing(**{"round": one, "scores": SCORES, **facts})
 
 
 def shown(*, terminal: bool = False) -> tuple[LiveProgress, io.StringIO]:

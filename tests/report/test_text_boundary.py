@@ -237,8 +237,7 @@ def source(path: Path) -> str:
 
 @cache
 def every_call(path: Path) -> list[ast.Call]:
-    tree = ast.parse(source(path))
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [node for node in ast.walk(ast.parse(source(path))) if isinstance(node, ast.Call)]
 
 
 def calls(path: Path, *names: str) -> list[ast.Call]:
@@ -321,13 +320,11 @@ def test_pages_escape_everything_but_what_is_drawn_here() -> None:
     templates = [p.read_text("utf-8") for p in (SOURCE / "report/html/templates").iterdir()]
     assert templates
     assert not [t for t in templates if re.search(r"\|\s*safe|autoescape|Markup", t)]
-    raw = {p.name for p in modules(".") for c in calls(p, "Markup")}
-    assert raw <= {"page.py", "drawings.py"}
+    assert {p.name for p in modules(".") for c in calls(p, "Markup")} <= {"page.py", "drawings.py"}
 
 
 def test_clean_leaves_nothing_that_a_terminal_obeys() -> None:
-    every = "".join(map(chr, range(0x110000)))
-    assert dangers_of_record(clean(every)) == []
+    assert dangers_of_record(clean("".join(map(chr, range(0x110000))))) == []
 
 
 FULL_WIDTH = ("\uff1da", "\uff0ba", "\uff0da", "\uff20a")

@@ -154,8 +154,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, nodes: Nodes) -> Known
 
 
 def test_a_cluster_gives_the_answers_of_one_process(compare, undisturbed, tmp_path):
-    record = finish(compare("st"))
-    assert decided(record) == undisturbed[0]
+    assert decided(finish(compare("st"))) == undisturbed[0]
     here, there = answers(undisturbed[1]), answers(tmp_path / "st")
     assert here.keys() == there.keys()
     for key, (asked, given) in here.items():

@@ -143,8 +143,7 @@ def test_every_request_is_run_once_by_workers_that_fit_the_nodes() -> None:
         found += [result.number for result in made.results()]
     assert sorted(found) == list(range(9))
     assert list(made.results()) == []
-    by_node = [sum(w.node.id == id for w in cluster.workers) for id in ("1", "2")]
-    assert by_node == [1, 3]
+    assert [sum(w.node.id == id for w in cluster.workers) for id in ("1", "2")] == [1, 3]
     made.close()
     assert not any(worker.alive for worker in cluster.workers)
 
@@ -282,8 +281,7 @@ def test_a_node_that_would_answer_differently_is_refused_in_a_line(changed, says
 def test_models_compute_in_the_number_type_of_this_machine_on_every_node(monkeypatch):
     monkeypatch.setattr("choose.engines.hardware.device_and_dtype.dtype", lambda: "torch.bfloat16")
     monkeypatch.setenv("CHOOSE_KEEP_GB", "2")
-    probe = Candidate(name="a", strategy="probe", params={"encoder": "x/y"})
-    settings = settings_of([probe])
+    settings = settings_of([Candidate(name="a", strategy="probe", params={"encoder": "x/y"})])
     assert settings == {"CHOOSE_KEEP_GB": "2", "CHOOSE_DTYPE": "bfloat16"}
     remote = Candidate(name="b", strategy="zero-shot", params={"model": "endpoint:big"})
     assert "CHOOSE_DTYPE" not in settings_of([remote, Candidate(name="c", strategy="tfidf")])
@@ -401,8 +399,7 @@ def test_workers_see_no_key_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
-    cluster = Nodes(node("1"))
-    made = executor(cluster)
+    made = executor(Nodes(node("1")))
     asked = list[int]()
 
     class Endpoint:

@@ -73,8 +73,7 @@ def test_a_trial_goes_on_with_the_fit_that_was_kept_or_with_another(kept: bool) 
     first = run_of(worker, replace(job, ask=50))
     own = worker.fits[job.trial.key]
     worker.fits[job.trial.key] = replace(own, seconds=own.seconds + 1_000)
-    other = worker if kept else Worker(Pools(DATA))
-    longer = result_of(other, replace(job, ask=75), first)
+    longer = result_of(worker if kept else Worker(Pools(DATA)), replace(job, ask=75), first)
     run = longer.runs[0][0]
     assert len(first.asked[CLEAN]) == 50
     assert run.asked[CLEAN][:50] == first.asked[CLEAN]
@@ -221,6 +220,5 @@ def test_rows_are_answered_at_once_as_far_as_the_pace_is_known(each, sizes) -> N
         return Answers(outputs=(DATA.task.labels[0],) * len(some), status=("ok",) * len(some))
 
     end = perf_counter() + 60.5
-    strategy: Any = SimpleNamespace(predict=answer)
-    predict_until(strategy, items, DATA, most=100, end=end, each=each)
+    predict_until(SimpleNamespace(predict=answer), items, DATA, most=100, end=end, each=each)
     assert asked == sizes

@@ -94,8 +94,7 @@ def only(*chances: Mapping[str, float], moved: float = 0.2, told: Any = None, **
     def judged(runs: Sequence[Run], planned: Mapping[str, Whole]) -> Chances:
         (told if told is not None else []).append(planned)
         now = said.pop(0) if len(said) > 1 else said[0]
-        order = sorted(now, key=now.__getitem__)
-        members = {find(name).family: name for name in order}
+        members = {find(name).family: name for name in sorted(now, key=now.__getitem__)}
         families = {family: now[name] for family, name in members.items()}
         facts: Any = {"families": families, "members": members, "candidates": now, **more}
         losses, later = dict.fromkeys(families, 0.1), Outlook(1.0, 0.05, 0.05, moved)
@@ -666,8 +665,7 @@ def test_where_fitting_together_fails_each_is_fitted_alone(tmp_path: Path) -> No
 
 def test_a_group_that_the_time_ends_is_left_out(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "late", rows=300)
-    left = one.run()
-    assert "late" in {x.candidate for x in left.all()}
+    assert "late" in {x.candidate for x in one.run().all()}
     assert sum(one.rows("tfidf").values()) == 300
 
 
@@ -684,6 +682,5 @@ def test_folds_are_fitted_as_the_first_one_that_time_has_shortened(tmp_path, mon
     assert steps == [3] * 10
     last = [r for _, r in one.seen.jobs if r and r.trial.fold == 4 and r.shortened]
     jobs, earlier = tuple(Job(run.trial) for run in last), {run.trial.key: run for run in last}
-    again = GroupRequest(number=1, jobs=jobs, earlier=earlier)
-    made = Worker(one.pools).run_group(again).runs
+    made = Worker(one.pools).run_group(GroupRequest(number=1, jobs=jobs, earlier=earlier)).runs
     assert [run.shortened for run, _ in made] == [{"steps": 3}] * 2, "answers of one fit"

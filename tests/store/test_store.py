@@ -62,10 +62,8 @@ def test_everything_measured_of_answers_survives(tmp_path: Path) -> None:
         latency=np.array([0.5, 0.25]),
     )
     ids = run.asked["clean", 0][:2]
-    odd = Run(trial=run.trial, answers={("clean", 0): answers}, asked={("clean", 0): ids})
-    store.add(odd)
-    back = store.get(run.trial)
-    got = back.answers["clean", 0]
+    store.add(Run(trial=run.trial, answers={("clean", 0): answers}, asked={("clean", 0): ids}))
+    got = store.get(run.trial).answers["clean", 0]
     assert got.outputs == ("fruit", None)
     assert got.evidence == answers.evidence
     assert got.scores is None
@@ -82,8 +80,7 @@ def test_a_trial_is_there_only_with_its_last_file(tmp_path: Path) -> None:
 def test_a_failure_is_kept_and_tried_again(tmp_path: Path) -> None:
     store, (run, *_) = fresh(tmp_path)
     store.add(Run(trial=run.trial, error="ValueError: broken"))
-    back = store.get(run.trial)
-    assert back.error == "ValueError: broken"
+    assert store.get(run.trial).error == "ValueError: broken"
 
 
 def test_a_file_where_the_store_should_be(refusal, tmp_path: Path) -> None:
@@ -453,14 +450,12 @@ def test_documents_and_evidence_come_back_as_they_were(tmp_path, files):
     assert all(e.evidence for e in back.examples.values())
     assert back.fingerprint == data.fingerprint == Store.open(place).fingerprint
     assert back.task.digest == data.task.digest
-    columns = pl.read_parquet(place / DOCUMENTS).columns
-    assert columns == ["id", "title", "text"]
+    assert pl.read_parquet(place / DOCUMENTS).columns == ["id", "title", "text"]
     assert Corpus((Document(id="a", text="b"),)).digest == "803a0f0d2b3c47f95ce1c737210272ac"
 
 
 def test_other_tasks_have_no_such_file(tmp_path, files):
-    place = stored(tmp_path / "st", dataset())
-    assert not (place / DOCUMENTS).exists()
+    assert not (stored(tmp_path / "st", dataset()) / DOCUMENTS).exists()
     other = stored(tmp_path / "other", load(*files))
     assert (other / DOCUMENTS).exists()
     stored(other, load(files[0], None))

@@ -26,8 +26,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     command = [sys.executable, *f"-m pip install {quiet} {offline} --target".split()]
     places = [folder / "site", folder / "source"]
     subprocess.run([*command, *places], check=True, capture_output=True)
-    path = os.pathsep.join([str(folder / "site"), *sys.path])
-    return {**os.environ, "PYTHONPATH": path}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "site"), *sys.path])}
 
 
 def run(installed: dict[str, str], *arguments: object, code: str = "") -> str:

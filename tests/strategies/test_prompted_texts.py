@@ -149,8 +149,7 @@ def test_the_form_is_chosen_on_the_pool_and_said(models: dict[str, str]) -> None
     notes = strategy.facts()["notes"]
     assert "filled into given keys: field-f1 on 24 training rows" in notes[0]
     assert "Values of goods, who that the text does not hold are dropped." in notes
-    answers = strategy.predict(NEW)
-    assert set(answers.status) == {"ok"}
+    assert set(strategy.predict(NEW).status) == {"ok"}
     assert fitted("prompt", models, calibrate=False).prompter.skeleton is None
     assert fitted("prompt", models, Writing()).prompter.skeleton is None
     with time_limit(aim=0.0):  # two rows, of which neither form gets one right
@@ -173,8 +172,7 @@ def test_long_prompts_are_calibrated_on_fewer_rows(models, monkeypatch):
         return fitted("retrieval", models, k=2).facts()["notes"][0]
 
     assert "on 24 training rows" in calibrated(100_000)
-    some = re.search(r"on (\d+) training rows", calibrated(4_200))
-    assert 12 < int(some[1]) < 24
+    assert 12 < int(re.search(r"on (\d+) training rows", calibrated(4_200))[1]) < 24
     assert "on 12 training rows" in calibrated(1), "a few rows, however long they are"
 
 
@@ -222,8 +220,7 @@ def test_a_list_has_as_many_values_as_the_model_writes(models: dict[str, str]) -
     ]
     scripted: Any = Scripted(prompter.generator.template, written)
     skeleton = Skeleton(scripted, 9, {"who": 1e9, "goods": 1e9}, {"goods": 3})
-    asked = skeleton.questions(prompter._prompts(NEW[:4], ()))
-    filled = skeleton.filled(scripted.write(*asked))
+    filled = skeleton.filled(scripted.write(*skeleton.questions(prompter._prompts(NEW[:4], ()))))
     goods = [["2 mops", "é \\", "3"], ["x", "y", "z"], ["cut off"], []]
     assert [values[1] for values in filled.values] == goods
     records = [json.loads(record) for record in skeleton.records(filled)]
@@ -241,8 +238,7 @@ def test_thresholds_part_what_to_keep_from_what_to_drop() -> None:
     assert best_threshold(doubts, null, right) in (-3.0, 6.0, 4.0)
     assert best_threshold(doubts, [False] * 4, [True] * 4) < -2
     assert best_threshold(doubts, [True] * 4, [False] * 4) > 5
-    same = np.zeros(4)
-    assert best_threshold(same, [True, False, True, True], [False, True, False, False]) > 0
+    assert best_threshold(np.zeros(4), [True, False, True, True], [False, True, False, False]) > 0
     assert best_threshold(np.array([]), [], []) == 0.0
 
 
@@ -333,8 +329,7 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models):
     search, budget = search_of(models, rows, calls=12)
     assert search.measure(PromptSetting()).scores.mean() == 1.0
     assert budget.asked == 12
-    last = search.prompter(PromptSetting())
-    assert last.answer([rows[0].item()]).outputs == ("She is well.",)
+    assert search.prompter(PromptSetting()).answer([rows[0].item()]).outputs == ("She is well.",)
 
 
 def test_a_search_that_is_stopped_counts_what_is_done(models, endless, monkeypatch):
@@ -441,11 +436,9 @@ def test_questions_are_answered_briefly_and_on_one_line(models: dict[str, str]) 
     ]
     strategy = fitted("few-shot", models, QUESTIONS, shots=1)
     assert strategy.prompter._rule().until == "line"
-    turn = strategy.prompter._turn(NEW[1])
-    asked = turn_messages(strategy.prompter.wording, turn)[0][1]
+    asked = turn_messages(strategy.prompter.wording, strategy.prompter._turn(NEW[1]))[0][1]
     assert asked == "received: today\nQuestion: apple 1\nAnswer:"
-    answers = strategy.predict(NEW)
-    assert not any(output and "\n" in output for output in answers.outputs)
+    assert not any(output and "\n" in output for output in strategy.predict(NEW).outputs)
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,7 @@ def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_
     means = []
     for strategy in (plain, tuned):
         strategy.fit(TASK, coded)
-        given = strategy.predict([row.item() for row in coded]).outputs
-        pairs = zip(given, coded, strict=True)
+        pairs = zip(strategy.predict([row.item() for row in coded]).outputs, coded, strict=True)
         means.append(np.mean([TASK.score(o or "{}", row.targets)["ndcg@10"] for o, row in pairs]))
     assert means[1] > means[0] + 0.2, means
     [note] = tuned.facts()["notes"]
@@ -97,8 +96,7 @@ def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_
     assert [f.name for f in (tmp_path / "saved/encoder").rglob("*.safetensors")]
     loaded = SentenceTransformer(str(tmp_path / "saved/encoder"))
     ours = tuned.library.tuned.embed(["storm 1"])
-    theirs = loaded.encode(["storm 1"], normalize_embeddings=True)
-    assert np.allclose(ours, theirs, atol=1e-5)
+    assert np.allclose(ours, loaded.encode(["storm 1"], normalize_embeddings=True), atol=1e-5)
 
 
 def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
@@ -182,8 +180,7 @@ def test_the_kind_is_found_by_a_column_of_documents(tmp_path: Path) -> None:
     items = file_items(questions, None, asks=True)
     assert [item.text for item in items] == [row.text for row in rows()]
     questions, documents = write(tmp_path, with_answers=True)
-    answered = check(questions, documents)
-    assert answered.targets.unanswerable == 0
+    assert check(questions, documents).targets.unanswerable == 0
 
 
 def test_bad_files_end_with_one_line(tmp_path: Path) -> None:
@@ -233,8 +230,7 @@ def test_rows_without_evidence_keep_their_share(tmp_path: Path) -> None:
     files = {"path": asked, "documents": texts}
     data = load(**{key: write_lines(tmp_path / f"{key}.jsonl", it) for key, it in files.items()})
     part = with_some_documents(data, 300) or data
-    without = sum(not part.examples[id].evidence for id in part.asked)
-    assert 20 < without < len(part.asked) / 4 < 100
+    assert 20 < sum(not part.examples[id].evidence for id in part.asked) < len(part.asked) / 4 < 100
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(1_000, 300), (500, 600), (240, 1_200)])
@@ -284,8 +280,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, encoder: str) -> tuple[choos
     folder = tmp_path_factory.mktemp("ranked")
     settings = {"kind": "ranking", "encoder": encoder, "folds": 3, "noise": [0.0, 0.2], "views": []}
     names = ("bm25", "dense", "hybrid", "tuned-encoder")
-    store = folder / "store"
-    return compare_once("sample:handbook", store, *names, budget=600, **settings), folder
+    return compare_once("sample:handbook", folder / "store", *names, budget=600, **settings), folder
 
 
 @pytest.mark.slow
@@ -323,5 +318,4 @@ def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -
     result = run_command("predict", folder / "model", questions)
     assert result.code == 0, result.err
     assert result.out.count("\n") == 1 + len(rows()), "its own file needs no --text-column"
-    card = (folder / "model/README.md").read_text("utf-8")
-    assert "Ranks documents for a question." in card
+    assert "Ranks documents for a question." in (folder / "model/README.md").read_text("utf-8")

@@ -78,12 +78,10 @@ def test_what_is_found_is_read_unless_a_control_decides(name: str, model: str) -
     assert {len(ids) for ids in found} == {2}
     for control in CONDITIONS:
         items = given(control, rows(), CORPUS)
-        answers = strategy.predict(items)
-        shown = answers.evidence
+        shown = strategy.predict(items).evidence
         count = {NOTHING: 0, GOLD: 1, AMONG_OTHERS: 2}[control]
         assert [len(ids) for ids in shown] == [count] * len(items), control
-        wanted = [tuple(p.id for p in (item.passages or ())[:count]) for item in items]
-        assert list(shown) == wanted
+        assert list(shown) == [tuple(p.id for p in (item.passages or ())[:count]) for item in items]
 
 
 LONG = Corpus(
@@ -183,8 +181,7 @@ def test_passages_come_before_the_question_and_leave_no_trace_without() -> None:
 
 
 def test_more_passages_than_there_are_is_all_of_them(model: str) -> None:
-    strategy = fitted("rag", model, k=50, words=100, shots=0)
-    answers = strategy.predict([row.item() for row in rows()])
+    answers = fitted("rag", model, k=50, words=100, shots=0).predict([row.item() for row in rows()])
     every = {passage.id for passage in CORPUS.passages()}
     assert [set(shown) for shown in answers.evidence] == [every] * len(rows())
 
@@ -298,8 +295,7 @@ def sentence() -> Any:
 
 
 def test_the_evidence_is_the_passages_found(sentence: Any) -> None:
-    evidence = sentence.predict(ITEMS).evidence
-    for n, ids in enumerate(evidence):
+    for n, ids in enumerate(sentence.predict(ITEMS).evidence):
         assert span_of(ids[0]).document == f"d{n}"
         assert all(id in {p.id for p in TOWNS.passages()} for id in ids)
 

@@ -90,8 +90,7 @@ def answers(study_file: Path) -> dict[str, dict[str, Any]]:
             continue
         run = next(run_trials([job], read.pools)).run
         scores = run.answers["clean", 0].scores
-        by_id = scores[np.argsort(run.asked["clean", 0])]
-        rounded = np.maximum(by_id, -20.0).round(3).tolist()
+        rounded = np.maximum(scores[np.argsort(run.asked["clean", 0])], -20.0).round(3).tolist()
         found[job.trial.candidate] = {"revision": job.trial.revision, "scores": rounded}
     return dict(sorted(found.items()))
 

@@ -34,8 +34,7 @@ def test_the_nearest_stands_last(models: dict[str, str]) -> None:
     item = Item(id="q", text=pool()[5].text)
     rows = strategy._demonstrations([item])[0]
     assert rows[-1].id == pool()[5].id
-    prompt = strategy.prompter._build(item, rows)
-    text = strategy.prompter.lm.template.tokenizer.decode(prompt.rest)
+    text = strategy.prompter.lm.template.tokenizer.decode(strategy.prompter._build(item, rows).rest)
     places = [text.index(row.text) for row in rows]
     assert places == sorted(places)
     assert strategy.predict([item]).evidence[0][0] == pool()[5].id
@@ -51,8 +50,7 @@ def test_a_pool_row_does_not_see_itself(models: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("k", [0, 1, 500])
 def test_any_k_is_answered(models: dict[str, str], k: int) -> None:
-    strategy = fitted(models, k=k)
-    answers = strategy.predict(questions(3))
+    answers = fitted(models, k=k).predict(questions(3))
     assert all(len(ids) == min(k, len(pool())) for ids in answers.evidence)
 
 
@@ -70,5 +68,4 @@ def test_vectors_that_were_cached_count_as_the_time_they_took(models: dict[str, 
 
 def test_the_digest_covers_both_models(models: dict[str, str]) -> None:
     strategy: Any = build("retrieval", seed=0, **models)
-    other: Any = build("retrieval", seed=0, model=models["model"])
-    assert strategy.weights() != other.weights()
+    assert strategy.weights() != build("retrieval", seed=0, model=models["model"]).weights()

@@ -79,8 +79,7 @@ def test_a_pattern_fills_the_fields_whose_values_have_a_form() -> None:
 
 def test_the_gazetteer_knows_values_of_the_pool_alone() -> None:
     assert answer("gazetteer")["name"] == "Di Fox"
-    stranger = Item(id="s", text="Eve Moss here", fields={})
-    assert answer("gazetteer", stranger) == {}
+    assert answer("gazetteer", Item(id="s", text="Eve Moss here", fields={})) == {}
 
 
 def test_empty_and_nearest() -> None:

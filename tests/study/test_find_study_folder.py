@@ -162,8 +162,7 @@ def test_report_without_a_path_takes_the_newest_study_and_says_which(choose, ref
     decision = json.loads(choose("report", "1", "--json").out)
     (card,) = [c for c in decision["scorecards"] if c["candidate"] == listed[0]["candidate"]]
     assert listed[0]["score"] == card["accuracy"]["value"]
-    table = choose("report").out.splitlines()
-    assert [line.split()[0] for line in table[1:3]] == ["1", "2"]
+    assert [line.split()[0] for line in choose("report").out.splitlines()[1:3]] == ["1", "2"]
     assert json.loads(choose("report", "2", "--json").out)["goal"]["target"] is None
     assert "no study 3 in '.choose', which holds 2" in choose("report", "3").err
     assert choose("report", "2", "1").code == choose("export", "1", "router").code == 0

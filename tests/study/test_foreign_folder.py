@@ -129,8 +129,7 @@ def test_a_stored_study_names_no_server_no_key_and_no_cluster(choose, monkeypatc
         assert not server.asked
         with pytest.raises(TimeoutError):
             cluster.accept()
-        flags = {"base_url": server.url, "model": "m"}
-        study = load_study(store, {"endpoints": {"e": flags}})
+        study = load_study(store, {"endpoints": {"e": {"base_url": server.url, "model": "m"}}})
         assert study.endpoints["e"].api_key_env is None
         assert not study.run.on_ray
 

@@ -26,9 +26,8 @@ def test_by_default_every_installed_strategy_runs_cheap_ones_first() -> None:
 
 
 def test_every_hyperparameter_is_resolved_and_models_are_filled_in() -> None:
-    models = Models(encoder="some/encoder", model="some/model", tune="some/base")
     what = Study(
-        models=models,
+        models=Models(encoder="some/encoder", model="some/model", tune="some/base"),
         candidates=(
             CandidateSection(strategy="knn"),
             CandidateSection(
@@ -76,8 +75,7 @@ def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
 
 
 def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() -> None:
-    asked = only(Study(), ["all", "tuned-prompt", "setfit"])
-    field = candidates_of(asked, dataset().task)
+    field = candidates_of(only(Study(), ["all", "tuned-prompt", "setfit"]), dataset().task)
     assert {"tfidf", "tuned-prompt", "setfit"} <= {c.name for c in field.candidates}
     assert field.refusals == ()
     records = text_studies.dataset(text_studies.rows(60))
@@ -86,9 +84,7 @@ def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() ->
 
 
 def test_the_key_follows_content_and_nothing_else() -> None:
-    data = dataset()
-    jobs = jobs_of(study("tfidf"), data)
-    trial = jobs[-1].trial
+    trial = jobs_of(study("tfidf"), dataset())[-1].trial
     assert replace(trial, candidate="another name").key == trial.key
     for change in (
         {"revision": 99},

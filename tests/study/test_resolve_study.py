@@ -58,8 +58,7 @@ def test_a_price_on_the_command_line_leaves_the_address_of_the_file() -> None:
     own = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "OWN_KEY", "timeout": 26.0}
     file = {"data": {"path": "a.csv"}, "endpoints": {"openai:mini": own}}
     price = {"usd_per_million_in": 1.0, "usd_per_million_out": 2.0}
-    study = load_study(file, {"endpoints": {"openai:mini": price}})
-    found = study.endpoints["openai:mini"]
+    found = load_study(file, {"endpoints": {"openai:mini": price}}).endpoints["openai:mini"]
     assert (found.base_url, found.timeout) == (own["base_url"], 26.0)
     assert found.usd_per_million_out == 2.0
     other = {"base_url": "http://127.0.0.1:2/v1", **price}
@@ -136,8 +135,7 @@ def test_any_key_can_be_set_by_type() -> None:
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(refusal, text: str, says: str) -> None:
-    said = refusal(StudyError, lambda: load_study(None, overrides_of(settings_of([text]))))
-    assert says in said
+    assert says in refusal(StudyError, lambda: load_study(None, overrides_of(settings_of([text]))))
 
 
 def test_prices_reach_the_rule() -> None:

@@ -44,8 +44,7 @@ def held_out(pool_rows: int, test_rows: int) -> Dataset:
     rows = pool(seed=3, rows=pool_rows + test_rows)
     ids = [row.id for row in rows]
     fold = Fold(pool=tuple(ids[test_rows:]), questions=tuple(ids[:test_rows]))
-    whole = build_dataset("words", rows)
-    return replace(whole, folds=(fold,), division="held-out")
+    return replace(build_dataset("words", rows), folds=(fold,), division="held-out")
 
 
 def test_each_round_doubles_rows_until_both_are_used_up() -> None:
@@ -83,8 +82,7 @@ def test_pools_and_test_rows_are_nested_and_the_same_for_all() -> None:
         ids = {tuple(row.id for row in pools.of(job.trial).pool) for job in one.jobs}
         assert len({job.ask for job in one.jobs}) == 1
         seen[one.rows] = list(*ids)
-    sizes = sorted(seen)
-    for small, large in pairwise(sizes):
+    for small, large in pairwise(sorted(seen)):
         assert set(seen[small]) < set(seen[large])
 
 
@@ -153,14 +151,12 @@ def test_a_study_of_some_rounds_has_nothing_else() -> None:
 @pytest.mark.parametrize("name", [name for name in available() if not find(name).learns])
 def test_what_learns_nothing_is_never_fitted_on_other_rows(name: str) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    data = dataset(rows=520)
     dated = [
         replace(e, timestamp=start + timedelta(days=n))
-        for n, e in enumerate(data.examples.values())
+        for n, e in enumerate(dataset(rows=520).examples.values())
     ]
     planner = Planner(Study(grid=Grid(scenarios=("time",))), Pools(build_dataset("dated", dated)))
-    own = Candidate(name=name, strategy=name, params={"model": "m"})
-    points = [*planner._points(own)]
+    points = [*planner._points(Candidate(name=name, strategy=name, params={"model": "m"}))]
     assert (DRIFT in {p.part for p in points}) is not getattr(find(name), "constant", False)
     assert not {p.part for p in points} & {NOISE, REPETITIONS}
     assert not any(p.scenario.learns_from == "any" for p in points)

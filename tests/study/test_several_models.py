@@ -28,8 +28,7 @@ def study(*models, strategies=("prompt", "tfidf")):
     ],
 )
 def test_each_model_is_a_candidate_with_its_own_name(models, names):
-    found = [name for name in names_of(study(*models)) if name.startswith("prompt")]
-    assert found == names
+    assert [name for name in names_of(study(*models)) if name.startswith("prompt")] == names
 
 
 def test_other_candidates_run_once_and_each_prompt_has_its_model():

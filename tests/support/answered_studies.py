@@ -29,8 +29,7 @@ class ScriptedCandidate:
 
 
 def player(name: str, said: Said, family: Family = "baseline", **more: Any) -> ScriptedCandidate:
-    facts = {"model": name, **more}
-    return ScriptedCandidate(name=name, family=family, said=said, **facts)
+    return ScriptedCandidate(name=name, family=family, said=said, **{"model": name, **more})
 
 
 def laid_out(

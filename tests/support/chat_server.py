@@ -45,8 +45,7 @@ STALL, STEP, DRIP = 60.0, 0.005, 0.05
 
 def completion(content: str | None, finish: str = "stop", **more: Any) -> dict[str, Any]:
     """Return the body of a chat completion."""
-    counts = {"prompt_tokens": 50, "completion_tokens": 5, "total_tokens": 55}
-    usage = more.pop("usage", counts)
+    usage = more.pop("usage", {"prompt_tokens": 50, "completion_tokens": 5, "total_tokens": 55})
     message = {"role": "assistant", "content": content, **more.pop("message", {})}
     choice = {"index": 0, "finish_reason": finish, "message": message}
     return {"id": "c", "object": "chat.completion", "choices": [choice | more], "usage": usage}
@@ -66,8 +65,7 @@ def error(status: int, message: str, **headers: str) -> Http:
 
 def labels_of(body: dict[str, Any]) -> list[str]:
     """Return the labels of a request with a schema."""
-    schema = body["response_format"]["json_schema"]["schema"]
-    return schema["properties"]["label"]["enum"]
+    return body["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"]
 
 
 def in_form(label: str, body: dict[str, Any]) -> str:

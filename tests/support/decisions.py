@@ -83,8 +83,7 @@ def described(seen: Evidence) -> Evidence:
         for one in seen.candidates
     )
     found = ("4 rows occur twice with two different labels (rows 12, 80, 311, 402).",)
-    machine = {"cpu": "AMD EPYC", "threads": 2}
-    facts = {"name": "tickets", "findings": found, "machine": machine}
+    facts = {"name": "tickets", "findings": found, "machine": {"cpu": "AMD EPYC", "threads": 2}}
     return replace(seen, candidates=tuple(infos), **facts)
 
 
@@ -264,5 +263,4 @@ def poisoned(base: Any, vectors: Sequence[str]) -> Any:
 def hostile() -> Decision:
     """Every string that comes from outside holds markup, escapes and control characters."""
     facts = {"loss_splits": reading().loss_splits, "audit": audited().audit}
-    found = answered().model_copy(update=facts)
-    return cast(Decision, poisoned(found, (HOSTILE,)))
+    return cast(Decision, poisoned(answered().model_copy(update=facts), (HOSTILE,)))

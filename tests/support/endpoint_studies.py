@@ -104,5 +104,4 @@ def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None, **sect
     } | sections
     (folder / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
     keys = {KEY_VARIABLE: secret} if secret else {}
-    environment = {**os.environ, "CHOOSE_CACHE": str(folder / "cache"), **keys}
-    return Bench(folder, environment)
+    return Bench(folder, {**os.environ, "CHOOSE_CACHE": str(folder / "cache"), **keys})

@@ -46,14 +46,13 @@ def rows(count: int = 120, seed: int = 0) -> list[Example]:
 def dataset(examples: Sequence[Example], folds: int = 5) -> Dataset:
     """Divide rows into folds as they come."""
     ids = [e.id for e in examples]
-    parts = [ids[f::folds] for f in range(folds)]
     return Dataset(
         name="tables",
         task=Extraction(fields=fields_of(e.target for e in examples)),
         examples={e.id: e for e in examples},
         folds=tuple(
             Fold(pool=tuple(id for id in ids if id not in part), questions=tuple(part))
-            for part in parts
+            for part in [ids[f::folds] for f in range(folds)]
         ),
         division="cross-fit",
     )

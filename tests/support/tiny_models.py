@@ -71,9 +71,8 @@ def causal_lm(folder: Path, spread: float = 0.02) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     seen = texts() + [t for t in HOSTILE if t.isascii()]
-    tokenizer = byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], 400, seen)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], 400, seen),
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
         bos_token="<|im_start|>",

@@ -131,8 +131,7 @@ def test_a_clear_fact_is_exchanged_for_all_questions_that_share_it() -> None:
 
 
 def test_there_are_as_many_as_the_limits_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = " ".join(f"Shop {n} sells {1000 + 7 * n} things." for n in range(200))
-    corpus = two_pages(text)
+    corpus = two_pages(" ".join(f"Shop {n} sells {1000 + 7 * n} things." for n in range(200)))
     rows = [row(f"How many in {n}?", f"{1000 + 7 * n}", corpus, id=f"q{n}") for n in range(200)]
     ids = [r.id for r in rows]
     drill = exchanged(rows, corpus, ids)

@@ -162,8 +162,7 @@ def test_lists_json_cells_and_cells_with_a_separator_make_the_same_sets(tmp_path
 
 
 def test_a_separator_is_found_and_said(tmp_path: Path) -> None:
-    cells = ["|".join(labels) or "other" for labels in SETS]
-    path = written(tmp_path / "a.csv", cells)
+    path = written(tmp_path / "a.csv", ["|".join(labels) or "other" for labels in SETS])
     data = load(path)
     assert data.task.kind == "multilabel"
     assert "cells hold several labels, separated by '|'" in data.findings[0]
@@ -207,8 +206,7 @@ def test_the_separator_of_the_pool_is_that_of_the_test_file(tmp_path: Path) -> N
     test.write_text("text,labels\n" + "".join(f"text {n},card\n" for n in range(6)))
     assert load(pool, test=str(test)).task.kind == "multilabel"
     test.write_text("text,labels\nsome text,card;lost\nanother one,pin\n")
-    rows = load(pool, test=str(test)).examples.values()
-    assert '["card", "lost"]' in {e.target for e in rows}
+    assert '["card", "lost"]' in {e.target for e in load(pool, test=str(test)).examples.values()}
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,7 @@ def task_with(metric: str, kind: str = "extraction") -> Task:
         for i in range(12)
     ]
     write_lines("rows.jsonl", rows)
-    data = DataSection(path="rows.jsonl")
-    return load_dataset(data, TaskSection(kind=kind), metric).task
+    return load_dataset(DataSection(path="rows.jsonl"), TaskSection(kind=kind), metric).task
 
 
 def test_a_function_counts_first_and_the_usual_scores_stand_beside_it(scores: str) -> None:
@@ -109,8 +108,7 @@ def test_metrics_are_of_kinds_that_exist_and_only_those_of_labels_weigh_rows() -
 def test_the_digests_know_the_metric_and_its_code(kind, scores):
     plain, task = task_with("accuracy", kind), task_with(f"{scores}:{NAMED[kind]}", kind)
     assert len({plain.digest, task.digest}) == len({plain.scoring, task.scoring}) == 2
-    file = Path(scores)
-    file.write_text(f"{CODE}\n# changed\n", "utf-8")
+    Path(scores).write_text(f"{CODE}\n# changed\n", "utf-8")
     assert task_with(f"{scores}:{NAMED[kind]}", kind).scoring != task.scoring
 
 
@@ -156,8 +154,7 @@ def test_a_stored_study_runs_no_code(scores: str, monkeypatch: pytest.MonkeyPatc
 def test_metrics_of_labels_and_of_texts_are_kept_apart(scores: str) -> None:
     with pytest.raises(StudyError, match="'balanced' is not for the task's kind, extraction"):
         task_with("balanced")
-    rows = [{"text": f"row {i}", "target": "ab"[i % 2]} for i in range(12)]
-    write_lines("labels.jsonl", rows)
+    write_lines("labels.jsonl", [{"text": f"row {i}", "target": "ab"[i % 2]} for i in range(12)])
     data = DataSection(path="labels.jsonl")
     with pytest.raises(StudyError, match="Allowed here for --metric: accuracy, balanced"):
         load_dataset(data, TaskSection(), f"{scores}:exact")

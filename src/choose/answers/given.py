@@ -440,8 +440,7 @@ def with_teacher(read: Rows, study: Study) -> Rows:
         return read
     if read.corpus is not None:
         raise StudyError("--teacher-column is for answers without documents. Leave it out.")
-    every = [*read.pool, *(read.test or ())]
-    labelled = [e for e in every if e.target and e.text.strip()]
+    labelled = [e for e in [*read.pool, *(read.test or ())] if e.target and e.text.strip()]
     if not labelled:
         raise DataError(f"No row has a label in {quoted(read.roles.label)}: nothing can be scored.")
     reader = AnswerReader(make_task(read.kind, labelled, (), study.task))

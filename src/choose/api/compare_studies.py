@@ -130,8 +130,7 @@ def shifts(meeting: Meeting, named: Sequence[tuple[str, str]]) -> tuple[Shift, .
     """
     pairs = (_shift(meeting, meeting.first[old], meeting.second[new]) for old, new in named)
     measured = [shift for shift in pairs if shift is not None]
-    tested = [shift.p for shift in measured if shift.p is not None]
-    corrected = iter(holm(tested))
+    corrected = iter(holm([shift.p for shift in measured if shift.p is not None]))
     return tuple(
         shift if shift.p is None else shift.model_copy(update={"p_holm": next(corrected)})
         for shift in measured

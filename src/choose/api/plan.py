@@ -47,8 +47,7 @@ def resolve(
         for section, known in sample_settings(str(data)).items():
             settings[section] = {**known, **settings.get(section, {})}
         settings.setdefault("data", {})["path"] = str(data)
-    base = Path(study_file) if isinstance(study_file, str) else study_file
-    study = load_study(base, settings)
+    study = load_study(Path(study_file) if isinstance(study_file, str) else study_file, settings)
     return only(study, strategies) if strategies else study
 
 

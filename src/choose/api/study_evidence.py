@@ -31,10 +31,9 @@ from choose.types import Dataset, Run, Task
 
 
 def evidence_of(store: Store) -> Evidence:
-    trials = store.grid()[1]
     # A trial that answers views after the clean rows is in the grid twice. Two scenarios with the
     # same rows share a key and still count as two.
-    places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
+    places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in store.grid()[1]}
     runs = tuple(run for trial in places.values() if (run := store.get(trial)) is not None)
     return replace(nothing_measured(store), runs=runs, machine=_machine(runs))
 
@@ -162,8 +161,7 @@ def method_of(store: Store, runs: Iterable[Run] = ()) -> Method:
 
 def settings(study: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study's settings without folders and credentials, for sharing."""
-    plain = _without_credentials(study)
-    shown = {key: own for key, own in plain.items() if own not in ({}, [])}
+    shown = {key: own for key, own in _without_credentials(study).items() if own not in ({}, [])}
     if not any(shown.get("given", {}).values()):
         shown.pop("given", None)
     data = dict(shown.get("data", {}))

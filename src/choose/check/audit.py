@@ -206,10 +206,9 @@ def check_set(
 def compare_command(study: Study) -> Command:
     data, usual = study.data, Study().data
     path = None if data.path is None else str(data.path)
-    columns = ("text_column", "label_column", "evidence_column")
     options = {
         flag.replace("_", "-"): str(value)
-        for flag in ("test", *columns, "documents")
+        for flag in ("test", "text_column", "label_column", "evidence_column", "documents")
         if (value := getattr(data, flag)) is not None and value != getattr(usual, flag)
     }
     return Command(verb="compare", path=path, options=options, in_python=path is None)
@@ -219,7 +218,6 @@ def _record(facts: Facts, study: Study) -> Check:
     data, test, rows = facts.dataset, facts.test, facts.all
     clusters = [data.clusters.get(id, f"alone {id}") for id in data.asked]
     margin = study.goal.margin
-    own = _about_labels(facts, study.goal.metric) if data.task.labels else {}
     return Check(
         choose=version("choose-llm"),
         name=data.name,
@@ -240,7 +238,7 @@ def _record(facts: Facts, study: Study) -> Check:
         targets=None if data.task.labels else facts.targets,
         foreign=facts.foreign,
         issues=tuple(issues_of(facts)),
-        **own,
+        **(_about_labels(facts, study.goal.metric) if data.task.labels else {}),
     )
 
 

@@ -55,16 +55,14 @@ def _about(corpus: Corpus, answered: Sequence[Example]) -> CorpusFacts:
     same: dict[str, list[str]] = defaultdict(list)
     for document in corpus.documents:
         whole = document.text
-        key = digest(whole if len(whole) > LONGEST else normalised(whole))
-        same[key].append(document.id)
-    copies = tuple(id for ids in same.values() for id in ids[1:])
+        same[digest(whole if len(whole) > LONGEST else normalised(whole))].append(document.id)
     twins = {id for ids in same.values() if len(ids) > 1 for id in ids}
     return CorpusFacts(
         documents=len(corpus.documents),
         passages=len(corpus.passages()),
         words=sum(len(p.text.split()) for p in corpus.passages()),
         touched=sum(any(s.document in twins for s in e.evidence) for e in answered),
-        copies=copies,
+        copies=tuple(id for ids in same.values() for id in ids[1:]),
     )
 
 

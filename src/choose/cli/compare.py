@@ -107,8 +107,7 @@ def run(
     gates.check(names_of(study))
     try:
         with Progress(stderr(), cli.started) as observer:
-            approve = partial(ask_consent, yes=yes)
-            how: dict[str, Any] = {"observer": observer, "approve": approve}
+            how: dict[str, Any] = {"observer": observer, "approve": partial(ask_consent, yes=yes)}
             outcome = run_study(study, config, out=out, started=cli.started, **how)
     except Interrupted as stop:
         say(str(stop))

@@ -350,5 +350,4 @@ def _share_of_dates(column: pl.Series) -> float:
     if column.dtype != pl.String:
         return 0.0
     cells = [cell for cell in column if cell and cell.strip()]
-    read = sum(moment is not None for moment in parse_dates(cells))
-    return read / len(cells) if cells else 0.0
+    return sum(moment is not None for moment in parse_dates(cells)) / len(cells) if cells else 0.0

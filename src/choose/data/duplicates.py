@@ -109,8 +109,7 @@ def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
         return np.empty((0, 2), dtype=np.int32)
     vectorizer = TfidfVectorizer(token_pattern=r"\S+", lowercase=False)
     vectors = vectorizer.fit_transform(texts)
-    by_rarity = np.argsort(-vectorizer.idf_, kind="stable")
-    vectors = vectors[:, by_rarity].tocsr()
+    vectors = vectors[:, np.argsort(-vectorizer.idf_, kind="stable")].tocsr()
     vectors.sort_indices()
     similar = [np.empty((0, 2), dtype=np.int32)]
     for pairs in _candidates(_heads(vectors, threshold - _SHARED)):

@@ -149,8 +149,7 @@ def cross_fit(rows: Sequence[Example], task: Task, count: int) -> Division:
     clusters, findings = _cluster(rows, len(rows) // count, task)
     if len({clusters.get(e.id, f"alone {e.id}") for e in rows}) < count:
         raise _indivisible(rows, clusters, f"{count} folds")
-    targets = strata_of(task, rows)
-    ids = set(targets)
+    ids = set(strata_of(task, rows))
     known = {e.id for e in rows if e.labelled}
     parts = [part for part in folds_of(task, rows, clusters, count) if not known.isdisjoint(part)]
     test_ids = [[id for id in part if id in known] for part in parts]
@@ -209,9 +208,8 @@ def _cluster(rows: Sequence[Example], limit: int, task: Task) -> tuple[dict[str,
     loose = ~np.isin(index.pairs[:, 0], list(texts))
     if loose.all():
         return clusters, []
-    apart = replace(index, pairs=index.pairs[loose])
     count = sum(cluster in big for cluster in clusters.values())
-    return clusters_of(rows, apart), [
+    return clusters_of(rows, replace(index, pairs=index.pairs[loose])), [
         f"{plural(count, 'row')} form chains of near-duplicates (a template?), too long to keep on "
         "one side of the split: only rows with the same text stay together, so accuracies are "
         "optimistic."

@@ -240,12 +240,11 @@ class Model:
         An answer is a label, a list of labels or of documents, a record, or a text; None for an
         empty text or where the model gave no usable answer. `fields` as for `table`.
         """
-        one = isinstance(texts, str)
         asked = [texts] if isinstance(texts, str) else texts
         said = [p.label for p in self.stream(self._items(asked, fields))]
         answers = np.empty(len(said), dtype=object)
         answers[:] = [None if label is None else self._parsed(label) for label in said]
-        return answers[0] if one else answers
+        return answers[0] if isinstance(texts, str) else answers
 
     def table(
         self,

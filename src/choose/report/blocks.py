@@ -297,7 +297,6 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
     failed = [(card.candidate, error) for card in decision.scorecards for error in card.errors[:1]]
     more = f" ({len(failed) - 1:,} other candidates failed too)" * (len(failed) > 1)
     beside = (words.payback(decision), words.ending(decision), words.takeover(decision))
-    low = words.low_score(decision)
     return [
         *answer(decision),
         *families(decision),
@@ -306,7 +305,7 @@ def screen_blocks(decision: Decision, say: Say = words.parts_of) -> list[Block]:
             for name, error in failed[:1]
         ),
         *paragraphs((*beside, *[*words.reading(decision)][:1]), "aside"),
-        *(next_steps(decision, say) if decision.verdict.steps or low else ()),
+        *(next_steps(decision, say) if decision.verdict.steps or words.low_score(decision) else ()),
     ]
 
 
@@ -607,10 +606,9 @@ def _said(decision: Decision, given: GivenAnswer) -> str:
 def prompts(decision: Decision) -> Iterator[Block]:
     cards = [card for card in decision.scorecards if card.accuracy]
     used = {(c.candidate, s) for c in cards for s in ["", *(p.setting for p in c.settings)]}
-    every = decision.method.prompts if decision.method else ()
     told = [
         Listing(one.text, ", ".join(filter(None, (one.candidate, one.setting))))
-        for one in every
+        for one in (decision.method.prompts if decision.method else ())
         if (one.candidate, one.setting) in used
     ]
     note = "Angle brackets mark what differs from row to row. Other candidates use no prompt."
@@ -672,10 +670,9 @@ def part_by_part(decision: Decision) -> Iterator[Block]:
     pick, part_of = decision.card, words.words_in(decision).new
     if pick is None or pick.rows < words.FEW:
         return
-    cards = (pick, *(c for c in readers(decision) if c.candidate != pick.candidate))
     known = {
         c.candidate: {row.name: row for row in (c.text.fields if c.text else c.per_class)}
-        for c in cards
+        for c in (pick, *(c for c in readers(decision) if c.candidate != pick.candidate))
     }
     rows = (
         {
@@ -804,8 +801,7 @@ def scores(decision: Decision) -> Iterator[Block]:
     )
     role = "recommended" if verdict.recommended else "to use for now"
     note = f"The highlighted row is {role}. " if decision.verdict.usable else ""
-    covered = words.covered_by(card.accuracy for card in cards)
-    note += f"{DASH}: not measured, never zero. {covered}"
+    note += f"{DASH}: not measured, never zero. {words.covered_by(card.accuracy for card in cards)}"
     yield Heading("All candidates", "candidates", 3)
     yield from table(caption, rows, mark=named.get(decision.named, ""))
     yield Paragraph(note.strip(), "note")
@@ -932,24 +928,19 @@ def method(decision: Decision) -> Iterator[Block]:
     gates = [Fact(g.name, words.evidence(decision, g), g.status) for g in decision.gates]
     if gates:
         yield from part("Checks", [Facts(gates)], id="checks", finding=found)
-    notes = words.fit_notes(decision)
-    left_out = map(words.left_out_line, decision.left_out)
-    division = words.division_line(decision.dataset)
-    yield Heading("Method", "method", 3, f"{division}.")
+    yield Heading("Method", "method", 3, f"{words.division_line(decision.dataset)}.")
     yield Facts([Fact(name, text) for name, text in _facts(decision) if text])
-    yield from part("Left out", bullets(left_out), level=4)
+    yield from part("Left out", bullets(map(words.left_out_line, decision.left_out)), level=4)
     yield from part("About the data", bullets(decision.dataset.findings), level=4)
-    yield from part("Notes from training", bullets(notes), level=4)
+    yield from part("Notes from training", bullets(words.fit_notes(decision)), level=4)
 
 
 def _facts(decision: Decision) -> Iterator[tuple[str, str]]:
     data, more = decision.dataset, len(decision.dataset.labels) - NAMED
-    division = words.division_line(data)
     models = short_models(card.model for card in decision.scorecards)
     rows = f"{data.name}: {plural(data.rows, 'row')}"
-    yield "Data", f"{rows}; {division}; fingerprint {data.fingerprint}"
-    labels = ", ".join(data.labels[:NAMED])
-    yield "Labels", labels + (f" and {more} more" if more > 0 else "")
+    yield "Data", f"{rows}; {words.division_line(data)}; fingerprint {data.fingerprint}"
+    yield "Labels", ", ".join(data.labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
     yield "Goal", words.goal_line(decision.goal)
     named = (f"{short}: {spec}" for spec, short in models.items() if spec)
     yield "Models", "; ".join(named) or "none"

@@ -59,8 +59,7 @@ def code(text: object) -> str:
 
 
 def markdown_page(blocks: Iterable[Block]) -> str:
-    parts = ("\n".join(_lines(block)) for block in blocks)
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return "\n\n".join(filter(None, ("\n".join(_lines(block)) for block in blocks))) + "\n"
 
 
 def _lines(block: Block) -> Iterator[str]:

@@ -501,8 +501,7 @@ def _may_be(decision: Decision, found: FamilyResult) -> Iterator[str]:
     so by its promise; else without one.
     """
     verdict, margin = decision.verdict, decision.goal.get("margin") or 0.0
-    part = (c.names for c in verdict.caveats if c.code == "part-of-labels")
-    known = {found.best}.union(*part)
+    known = {found.best}.union(*(c.names for c in verdict.caveats if c.code == "part-of-labels"))
     most = next((n for n, share in found.shares.items() if share > 0.5 and n in known), None)
     card = next((s for s in decision.scorecards if s.candidate == (most or found.best)), None)
     odds, lead = verdict.chance[found.family], verdict.leads.get(found.family, 0.0)
@@ -611,7 +610,6 @@ def caveats(decision: Decision) -> list[str]:
 def _caveat(decision: Decision, caveat: Caveat) -> str:
     before, now = map(in_percent, caveat.shares or (0.0, 0.0))
     failed = (evidence(decision, gate) for gate in decision.gates if gate.name in caveat.names)
-    families = listed([called(decision, name) for name in caveat.names])
     facts = _facts(caveat) | words_in(decision).stronger
     noun, *where = facts["stronger"].split(" ", 1)
     several = len(caveat.names) > 1
@@ -619,7 +617,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     return _CAVEATS[caveat.code].format_map(
         facts
         | {
-            "Families": upper(families),
+            "Families": upper(listed([called(decision, name) for name in caveat.names])),
             "other": caveat.names[-1] if caveat.names else "",
             "labels": plural(caveat.whole or 0, "label"),
             "total": f"{decision.dataset.test_rows:,}",
@@ -1188,9 +1186,8 @@ def label_sentences(audit: Audit) -> Iterator[str]:
         scores = f"On labels like these, perfect answers would score {span(perfect)} %."
         yield f"{noise_band(audit)}. {scores}"
     if (gain := audit.gain) is not None:
-        rows = plural(gain.rows, "most doubted row")
         raised = f"about {size_in_points(gain.gain)} to the accuracy of {gain.candidate}"
-        yield f"Correcting the {rows} would add {raised}."
+        yield f"Correcting the {plural(gain.rows, 'most doubted row')} would add {raised}."
     for pair in audit.overlaps[:3]:
         names = " and ".join(shorten(name, 28) for name in (pair.a, pair.b))
         yield f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
@@ -1328,8 +1325,7 @@ def breakevens(decision: Decision) -> str:
         found = pair.breakeven or 0.0
         if found >= 1 and decision.named in (pair.a, pair.b):
             other, costlier = sorted((pair.a, pair.b), key=trained.__getitem__)
-            when = f"from {rough(found)} answers on"
-            told.append(f"{costlier} is cheaper than {other} {when}")
+            told.append(f"{costlier} is cheaper than {other} from {rough(found)} answers on")
     return f"Training included: {'; '.join(told)}." if told else ""
 
 
@@ -1437,8 +1433,7 @@ def left_out_line(left: LeftOut) -> str:
 
 def _why_left(left: LeftOut) -> str:
     if left.reason == "dropped" and left.answered is not None:
-        after = plural(left.answered, "answer")
-        return f"at most 2 % likely to be the one to use after {after}"
+        return f"at most 2 % likely to be the one to use after {plural(left.answered, 'answer')}"
     if left.reason != "too-long":
         return _WHY_LEFT[left.reason]
     took = "" if left.seconds is None else f" ({duration(left.seconds)})"

@@ -235,8 +235,7 @@ def _spare_seconds(job: Job, fit: Fitted, end: float) -> float:
     fit that was kept took no seconds: it has answered these rows before.
     """
     own = job.part == COMPARISON and not fit.strategy.cheap
-    more = own and end < inf and not isinstance(fit.strategy, Puts)
-    return SPARE * fit.seconds if more else 0.0
+    return SPARE * fit.seconds if own and end < inf and not isinstance(fit.strategy, Puts) else 0.0
 
 
 @cache

@@ -66,8 +66,7 @@ class GroupRequest:
     def after(self, waited: float) -> GroupRequest:
         """Return the request with the seconds that it has waited taken off its limits."""
         limits = ("seconds", "fit_seconds", "answer_seconds")
-        left = {name: max(0.0, getattr(self, name) - waited) for name in limits}
-        return replace(self, **left)
+        return replace(self, **{name: max(0.0, getattr(self, name) - waited) for name in limits})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,8 +170,7 @@ def by_model(section: CandidateSection, models: Models) -> Iterator[CandidateSec
     short = short_models(specs)
     served = [short[spec] for spec in specs]  # openai:gpt-4o
     alone = [n.partition(":")[2] if provider_of(n) else n for n in served]
-    names = alone if len({*alone}) == len(alone) else served
-    for spec, model in zip(specs, names, strict=True):
+    for spec, model in zip(specs, alone if len({*alone}) == len(alone) else served, strict=True):
         name = f"{section.name or section.strategy}-{_NO_SLASH.sub('-', model)}"
         yield section.model_copy(update={"name": name[:100], "model": spec})
 
@@ -180,14 +179,13 @@ def prompts_of(study: Study) -> tuple[CandidateSection, ...]:
     """Return a candidate for each prompt of the user's, of each strategy that takes one alone."""
     if not study.models.prompt:
         return ()
-    taking = [s for s in available() if _lacking(hyperparameters(s)) == [TEMPLATE]]
     return tuple(
         CandidateSection(
             strategy=strategy,
             name=f"own-{name}" if name in available() else name,
             params={TEMPLATE: text},
         )
-        for strategy in taking
+        for strategy in [s for s in available() if _lacking(hyperparameters(s)) == [TEMPLATE]]
         for name, text in study.models.prompt.items()
     )
 

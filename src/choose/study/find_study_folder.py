@@ -56,8 +56,7 @@ def folder_of(study: Study, dataset: Dataset, home: Path | None) -> Path:
     if home is not None and not differences(home, study, dataset):
         return home
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")[:60]
-    settings = digest(settings_of(study))[:6]
-    return HOME / f"{safe or 'study'}-{dataset.fingerprint[:8]}-{settings}"
+    return HOME / f"{safe or 'study'}-{dataset.fingerprint[:8]}-{digest(settings_of(study))[:6]}"
 
 
 def settings_of(study: Study) -> dict[str, Any]:

@@ -64,8 +64,7 @@ def load_study(
             if section == "endpoints":
                 given = {name: _with_address(base.get(name), own) for name, own in given.items()}
             settings[section] = {**base, **given}
-    origin = str(path) if isinstance(path, Path) else "the settings"
-    return check(settings, origin, overrides or {})
+    return check(settings, str(path) if isinstance(path, Path) else "the settings", overrides or {})
 
 
 def _code_in(settings: Mapping[str, Any]) -> str | None:

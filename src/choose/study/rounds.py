@@ -124,10 +124,9 @@ class Planner:
     def _jobs(self, candidate: Candidate, point: Point) -> Iterator[Job]:
         for fold in range(point.folds or len(self.dataset.folds)):
             place = SplitSpec(fold, point.repetition, None, point.scenario, candidate.taught)
-            trial = self._trial(candidate, place, point.variant)
             most = CONTROL_ROWS * len(self.dataset.folds)
             few = {"view_rows": most} if point.part in (CONTROLS, DRILLS) else {}
-            yield Job(trial, point.views, point.part, **few)
+            yield Job(self._trial(candidate, place, point.variant), point.views, point.part, **few)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
         """Yield a candidate's points: all of fast ones, of slow ones those that the study names.

@@ -281,5 +281,4 @@ def renumbered(text: str, draw: random.Random) -> str | None:
 
 def _rank(number: int) -> str:
     """Return what follows the digits of an ordinal, such as the th of 28th."""
-    teens = 10 <= number % 100 <= 20
-    return "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

@@ -210,8 +210,7 @@ def record_cell(value: Any) -> tuple[str, ...]:
         return ()
     given = json_in(value, "[") if isinstance(value, str) else value
     try:
-        several = given if isinstance(given, list) else [given]
-        return tuple(dict.fromkeys(map(_record, several)))
+        return tuple(dict.fromkeys(map(_record, given if isinstance(given, list) else [given])))
     except ValueError as error:
         raise ValueError(f"the target is no record: {error}") from error
 
@@ -242,9 +241,8 @@ def _plain(value: Any) -> Any:
 
 
 def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    everything = [*pool, *(test or ())]
     check_differ(pool, "rows have the same record", "extract")
-    names = {name for e in everything for target in e.targets for name in parse(target)}
+    names = {name for e in [*pool, *(test or ())] for target in e.targets for name in parse(target)}
     if len(names) > MOST_FIELDS:
         raise DataError(
             f"The records name {len(names):,} different fields, such as "

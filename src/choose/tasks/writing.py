@@ -66,8 +66,7 @@ def rouge_l(output: str, target: str) -> float:
     a, b = (_WORDS.findall(text.lower())[:MOST_WORDS] for text in (output, target))
     if not a or not b:
         return float(a == b)
-    common = _longest_common(a, b)
-    return 2 * common / (len(a) + len(b))
+    return 2 * _longest_common(a, b) / (len(a) + len(b))
 
 
 def _longest_common(a: Sequence[str], b: Sequence[str]) -> int:

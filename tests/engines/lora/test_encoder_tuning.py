@@ -43,25 +43,20 @@ def test_the_loss_of_four_rows_by_hand() -> None:
     vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
 
     def loss_of(*labels: int) -> float:
-        members = np.eye(2, dtype=np.bool_)[list(labels)]
-        alike = torch.from_numpy(overlaps(members))
+        alike = torch.from_numpy(overlaps(np.eye(2, dtype=np.bool_)[list(labels)]))
         return float(contrastive_loss(vectors[: len(labels)], alike))
 
-    loss = loss_of(0, 0, 1, 1)
-    assert loss == pytest.approx(math.log(1 + 2 * math.exp(-10)), rel=1e-3)
+    assert loss_of(0, 0, 1, 1) == pytest.approx(math.log(1 + 2 * math.exp(-10)), rel=1e-3)
     # The wrong labels: the partner has 1 / (e^10 + 2).
-    worse = loss_of(0, 1, 0, 1)
-    assert worse == pytest.approx(math.log(math.exp(10) + 2), rel=1e-5)
+    assert loss_of(0, 1, 0, 1) == pytest.approx(math.log(math.exp(10) + 2), rel=1e-5)
     # A row without a partner is no term of its own, but others are contrasted with it.
-    alone = loss_of(0, 0, 1)
-    assert alone == pytest.approx(math.log(1 + math.exp(-10)), rel=1e-2)
+    assert loss_of(0, 0, 1) == pytest.approx(math.log(1 + math.exp(-10)), rel=1e-2)
 
 
 def test_sets_are_alike_by_what_they_share_and_pairs_weigh_as_much() -> None:
     import torch
 
-    members = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]], dtype=np.bool_)
-    alike = overlaps(members)
+    alike = overlaps(np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]], dtype=np.bool_))
     assert alike.tolist() == [[1, 0.5, 0, 0], [0.5, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
     # With orthogonal rows every other row has a third, whatever the weights of a row add up to.
     loss = float(contrastive_loss(torch.eye(4), torch.from_numpy(alike)))
@@ -138,8 +133,7 @@ def test_it_learns_and_leaves_the_shared_model_and_its_embeddings_alone(name, en
     assert not any(p.requires_grad for p in base.model.parameters())
     shared.vectors.clear()
     assert np.abs(shared.embed([e.text for e in rows]) - before).max() < 1e-6
-    note = strategy.facts()["notes"][0]
-    assert "all weights of the encoder trained" in note
+    assert "all weights of the encoder trained" in strategy.facts()["notes"][0]
 
 
 @pytest.mark.parametrize("name", WHOLE)

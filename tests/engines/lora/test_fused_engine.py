@@ -129,8 +129,7 @@ def test_layers_that_torch_cannot_compile_are_computed_by_python(error, monkeypa
 
 
 def test_masks_of_long_rows_are_no_square_of_their_length() -> None:
-    layers = Decoder(small().model, torch.float32)
-    layout = layers.layout(ragged_batch(some_rows([700, 9]), "cpu"))
+    layout = Decoder(small().model, torch.float32).layout(ragged_batch(some_rows([700, 9]), "cpu"))
     sizes = {group.longest: tuple(group.mask.shape) for group in layout.groups}
     assert sizes == {700: (POSITIONS, POSITIONS), 9: (9, 9 * 3)}  # query heads of a key head
 
@@ -358,8 +357,7 @@ def test_dropout_keeps_the_mean_and_repeats() -> None:
     pairs = FlatAdapters(tuned(base, "attention").adapter, decoder).matrices()
 
     def keep(noise: tuple[int, ...]) -> torch.Tensor:
-        part = run_part([[1] * 400], pairs, 0.2, [(1, noise)])
-        return _dropout_masks(decoder, part)["qkv"]
+        return _dropout_masks(decoder, run_part([[1] * 400], pairs, 0.2, [(1, noise)]))["qkv"]
 
     first = keep((1, 2, 0))
     assert first.shape == (2, 400, 24)

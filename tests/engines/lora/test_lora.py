@@ -61,8 +61,7 @@ def right(answers: Answers) -> float:
 @pytest.mark.parametrize("kind", ["causal", "encoder"])
 def test_it_learns_on_both_kinds_of_base(bases: dict[str, str], kind: str) -> None:
     strategy = fitted(bases[kind], learning_rate=1e-2, epochs=None)
-    asked = [example.item() for example in pool()]
-    assert right(strategy.predict(asked)) > 0.8
+    assert right(strategy.predict([example.item() for example in pool()])) > 0.8
     before, after, effect = strategy._model.learning
     assert after < before
     assert effect > 1e-3
@@ -215,8 +214,7 @@ def test_batches_hold_every_row_once_and_little_padding() -> None:
     trained = list(shuffled_batches(lengths, 16, random.Random(0)))
     for batches in (asked, trained):
         assert sorted(place for batch in batches for place in batch) == list(range(333))
-        padded = sum(len(b) * max(lengths[i] for i in b) for b in batches)
-        assert padded < 1.3 * sum(lengths)
+        assert sum(len(b) * max(lengths[i] for i in b) for b in batches) < 1.3 * sum(lengths)
     assert trained != list(shuffled_batches(lengths, 16, random.Random(1)))
 
 

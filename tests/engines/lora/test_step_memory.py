@@ -88,8 +88,7 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     saved = sum(whole.values())
     # Weights count for all rows, since shorter ones of the same batch may keep them.
     unsaved = 4 * decoder.layers[0].heads.query_heads * LONG * 2 if length >= LONG else 0
-    counted = token_bytes(found, length) - unsaved
-    assert saved / (3 * length) == pytest.approx(counted, rel=apart)
+    assert saved / (3 * length) == pytest.approx(token_bytes(found, length) - unsaved, rel=apart)
     return saved
 
 
@@ -104,8 +103,7 @@ def test_parts_are_smaller_where_more_is_saved() -> None:
             <= limits_of("cpu").activation_bytes
             <= 0.65e9
         )
-    long = tokens_in_memory(usual, 2048)
-    assert long < tokens_in_memory(usual, 128)
+    assert tokens_in_memory(usual, 2048) < tokens_in_memory(usual, 128)
     # Passes of several trials on short texts are as large as is fast.
     assert tokens_in_memory(usual, 20) >= limits_of("cpu").training_tokens
     halves = adapters("attention", 0.05, torch.bfloat16)

@@ -218,8 +218,7 @@ def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(choose, serve
     study = bench(tmp_path, server.url)
     study.compare("--max-usd", "0.005")
     assert "max-usd was used up" in " ".join(choose("report", "st", "--full")[1].split())
-    first = len(server.asked)
-    assert 5 < first < 61
+    assert 5 < len(server.asked) < 61
     out, _ = study.run("compare", "--out", "st", "--yes", "--max-usd", "1")
     assert len(server.asked) == 61  # one to try the connection, and no row twice
     assert card(tmp_path / "st", "prompt")["rows"] == 60

@@ -159,8 +159,7 @@ def test_a_key_that_a_server_repeats_is_kept_nowhere(place, spelling, tmp_path):
     ):
         strategy = fitted()
         try:
-            answers = strategy.predict(rows(2))
-            said = [repr(answers), repr(strategy.facts())]
+            said = [repr(strategy.predict(rows(2))), repr(strategy.facts())]
         except EndpointError as error:
             said = [str(error)]
     said += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]

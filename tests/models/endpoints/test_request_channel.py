@@ -427,8 +427,7 @@ def test_damaged_lines_of_the_cache_are_passed_over(tmp_path: Path, line: str) -
     good = {"key": "good", "content": "a", "finish": "stop", "usage": {"read": "many"}}
     good |= {"seconds": float("nan"), "when": time.time()}
     path = tmp_path / "account.jsonl"
-    text = f"{line}\n{json.dumps(good)}\n{line}"
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    path.write_bytes(f"{line}\n{json.dumps(good)}\n{line}".encode("utf-8", "surrogateescape"))
     cache = AnswerCache(path, 30.0)
     assert list(cache.answers) == ["good"]
     assert cache.answers["good"].usage.read is None

@@ -152,8 +152,7 @@ def test_a_body_that_is_no_completion_but_was_billed_is_an_empty_answer() -> Non
 def test_what_never_changes_stands_first() -> None:
     with asked_of(RIGHT) as asked:
         fitted("few-shot", shots=6).predict(questions())
-    prompts = [json.dumps(body["messages"][:-1]) for body in asked[1:]]
-    assert len(set(prompts)) == 1
+    assert len({json.dumps(body["messages"][:-1]) for body in asked[1:]}) == 1
     assert [m["role"] for m in asked[-1]["messages"]] == [
         "system",
         *["user", "assistant"] * 6,
@@ -271,5 +270,4 @@ def test_a_server_that_is_not_there_is_not_waited_for_long(kind: str) -> None:
 
 
 def test_a_local_model_needs_no_check() -> None:
-    strategy: Any = build("prompt", seed=0, model="no/such-model")
-    strategy.check(TASK)
+    build("prompt", seed=0, model="no/such-model").check(TASK)

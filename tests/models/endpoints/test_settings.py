@@ -184,8 +184,7 @@ def test_a_cut_leaves_no_part_of_a_key(before: int) -> None:
 
 
 def answer(**fields: Any) -> Reply:
-    choice = {"message": {"content": fields.pop("content", "a")}, **fields}
-    return Reply({"choices": [choice]}, 0.1)
+    return Reply({"choices": [{"message": {"content": fields.pop("content", "a")}, **fields}]}, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,7 @@ def test_sums_over_sequences_are_those_of_all_sequences() -> None:
     texts = [part for part in np.split(scores, np.cumsum(LENGTHS)[:-1]) if len(part)]
     each = [enumerated(part, moves) for part in texts]
     assert total == pytest.approx(sum(one[0] for one in each))
-    in_order = np.concatenate([one[1] for one in each])[sums.order]
-    assert np.allclose(chances, in_order)
+    assert np.allclose(chances, np.concatenate([one[1] for one in each])[sums.order])
     assert np.allclose(pairs, sum(one[2] for one in each))
 
 
@@ -59,8 +58,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
     rows = csr_matrix((rng.random((8, 6)) < 0.5).astype(np.float64))
     allowed = np.ones((4, 3), dtype=bool)
     allowed[0, 2] = allowed[3, 2] = False
-    targets = np.array([0, 1, 2, 1, 0, 0, 1, 2])
-    loss = ChainLoss(rows, targets, LENGTHS, allowed, 2.0)
+    loss = ChainLoss(rows, np.array([0, 1, 2, 1, 0, 0, 1, 2]), LENGTHS, allowed, 2.0)
 
     def value(flat: Floats) -> float:
         return loss(flat.reshape(loss.shape))[0]
@@ -69,8 +67,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
         return loss(flat.reshape(loss.shape))[1].ravel()
 
     point = rng.normal(size=loss.shape).ravel()
-    error = check_grad(value, gradient, point, epsilon=1e-5)
-    assert error < 1e-3 * np.linalg.norm(gradient(point))
+    assert check_grad(value, gradient, point, epsilon=1e-5) < 1e-3 * np.linalg.norm(gradient(point))
 
 
 def learnt(texts: list[str], spans: list[list[Span]], C: float = 10.0) -> Tagger:
@@ -117,8 +114,7 @@ def test_fields_of_a_row_tell_what_a_bare_value_is() -> None:
 
 def test_a_value_is_as_sure_as_its_tags_are_probable() -> None:
     texts = ["x one"] * 30 + ["x two"] * 30
-    spans = [[Span("value", 1, 2)]] * 59 + [[]]
-    tagger = learnt(texts, spans)
+    tagger = learnt(texts, [[Span("value", 1, 2)]] * 59 + [[]])
     one, two = tagger.predict([words_of("x one"), words_of("x two")], [[], []])
     assert 0.9 < two[0].probability < one[0].probability < 1
 

@@ -23,10 +23,8 @@ def test_questions_about_one_document_are_held_out_together() -> None:
     assert not documents(learnt) & documents(held)
     assert {one.id for one in learnt} | {one.id for one in held} == {one.id for one in rows}
     assert 8 <= len(held) <= 23
-    linked = {len(documents(part) & {"d1", "d2"}) for part in (learnt, held)}
-    assert linked == {0, 2}
-    shuffled = random.Random(1).sample(rows, len(rows))
-    assert held_apart(shuffled, 0.25) == (learnt, held, apart)
+    assert {len(documents(part) & {"d1", "d2"}) for part in (learnt, held)} == {0, 2}
+    assert held_apart(random.Random(1).sample(rows, len(rows)), 0.25) == (learnt, held, apart)
 
 
 def test_rows_about_one_document_are_divided_all_the_same() -> None:

@@ -223,8 +223,7 @@ def _kind(sample: Sequence[str], filled: int, distinct: int, words: float, repea
 
 
 def _most(sample: Sequence[str], matches: Callable[[str], object]) -> bool:
-    fitting = sum(len(cell) <= _SHORT and bool(matches(cell)) for cell in sample)
-    return fitting >= MOST * len(sample)
+    return sum(len(cell) <= _SHORT and bool(matches(cell)) for cell in sample) >= MOST * len(sample)
 
 
 def _count_words(cell: str) -> float:

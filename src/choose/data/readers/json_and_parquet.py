@@ -75,8 +75,7 @@ def json_records(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         whole = text.rstrip()
         if whole.endswith("]") and (inside := whole[:-1].rstrip()).endswith(","):
             text = f"{inside[:-1]}]"  # a comma after the last item does no harm
-        document = _parsed(text, repr(str(path)))
-        for number, row in enumerate(_rows_within(path, document), start=1):
+        for number, row in enumerate(_rows_within(path, _parsed(text, repr(str(path)))), start=1):
             yield number, _object(row, f"Item {number} of {str(path)!r}")
         return
     for number, line in enumerate(text.split("\n"), start=1):
@@ -436,8 +435,7 @@ def _columns(data: Mapping[Any, Any]) -> list[dict[str, Any]]:
             f"These are the splits {', '.join(names)}. Give one of them, and another one as test."
         )
     listed = [c for c in columns if isinstance(c, Iterable) and not isinstance(c, str | Mapping)]
-    lengths = {len(list(column)) for column in listed}
-    if len(listed) < len(columns) or len(lengths) > 1:
+    if len(listed) < len(columns) or len({len(list(column)) for column in listed}) > 1:
         raise DataError(f"The columns of the dictionary are no lists of one length. {_ALLOWED}")
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -161,8 +161,7 @@ def _western(content: bytes, name: str) -> FileText | None:
     from charset_normalizer import from_bytes
 
     sample = b"\n".join(line for line in content[:_SAMPLE].splitlines() if not line.isascii())
-    high = sum(byte > 127 for byte in sample)
-    if sum(map(len, _SEQUENCE.findall(sample))) > _MIXED * high:
+    if sum(map(len, _SEQUENCE.findall(sample))) > _MIXED * sum(byte > 127 for byte in sample):
         return None
     if (found := from_bytes(sample, cp_isolation=["cp1252"]).best()) is None:
         return None

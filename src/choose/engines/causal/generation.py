@@ -276,8 +276,7 @@ class Generator(PromptedModel):
     def next_logits(self, prompts: Sequence[Parts], new: Tokens) -> torch.Tensor:
         """Return (n, vocabulary) logits after prompts that `new` tokens are added to."""
         answers = [Answer(b"", parts, StopRule(limit=len(new))) for parts in prompts]
-        common = tuple(part for part in common_parts(prompts) if part)
-        cache = self._cache(answers, common)
+        cache = self._cache(answers, tuple(part for part in common_parts(prompts) if part))
         rows = self._read(answers, cache)
         for some in filter(None, (new[:1], new[1:])):
             rows = cache.logits(self.model, [some] * len(prompts))[:, -1]
@@ -285,8 +284,7 @@ class Generator(PromptedModel):
         return rows
 
     def _text(self, tokens: Sequence[int], rule: StopRule) -> str:
-        kept = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
-        text = self.words.decode(kept)
+        text = self.words.decode(tokens[:-1] if tokens and tokens[-1] in self.ends else tokens)
         return text[: rule.end_of(text)]
 
     def _write_new(self, answers: Sequence[Answer]) -> None:
@@ -343,8 +341,7 @@ class Generator(PromptedModel):
                     cache.slots = len(under_way)
                 start = perf_counter()
                 drafts = drafted(under_way)
-                steps = self.drafting if drafts[0][1:] else self.writing
-                with steps.step(len(under_way)):
+                with (self.drafting if drafts[0][1:] else self.writing).step(len(under_way)):
                     rows = cache.logits(self.model, drafts)
                 seconds = (perf_counter() - start) / len(under_way)
                 for answer in under_way:

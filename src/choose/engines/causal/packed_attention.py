@@ -157,13 +157,12 @@ def max_stable_length(config: Any) -> int:
     first training; dynamic scaling by how far it exceeds it.
     """
     rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
-    settings = [part for part in (rope, *rope.values()) if isinstance(part, dict)]
     # An absent length is the model's own, which no prompt may exceed.
     return min(
         (
             int(part.get("original_max_position_embeddings") or 1 << 20)
-            for part in settings
-            if part.get("rope_type") in _LENGTH_DEPENDENT_ROPE
+            for part in (rope, *rope.values())
+            if isinstance(part, dict) and part.get("rope_type") in _LENGTH_DEPENDENT_ROPE
         ),
         default=1 << 20,
     )

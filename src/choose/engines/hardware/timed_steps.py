@@ -96,8 +96,7 @@ class TimedSteps:
             return
         most = self._counts[0]
         near = [count for count, pace in paces.items() if pace <= CLEARLY * paces[best]]
-        rounds = len(self._tried[most])
-        if best != most and rounds < (ROUNDS if most in near else 2):
+        if best != most and len(self._tried[most]) < (ROUNDS if most in near else 2):
             self._turns = [*dict.fromkeys([*self._counts[:2], *near])]
             return
         self._settle(best, paces)

@@ -109,8 +109,7 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             report_progress(done, total, PROGRESS_LABEL, at_most=seconds_to_aim() < inf)
             steps = max(run.step for run in runs)
             seconds = perf_counter() - since
-            rest = (total - done) * seconds / (work - before)
-            shorten(runs, seconds / max(1, steps - 1), rest)
+            shorten(runs, seconds / max(1, steps - 1), (total - done) * seconds / (work - before))
             if steps == 1:  # which sets up: those after it tell the pace
                 since, before = perf_counter(), work
 

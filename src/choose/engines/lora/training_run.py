@@ -125,8 +125,7 @@ class TrainingRun(ABC):
             had[own] += 1
         size = self.schedule.batch_size
         chosen = sorted(places, key=places.__getitem__)[: size * (self.schedule.steps - self.step)]
-        lengths = [len(self.rows[row]) for row in chosen]
-        for batch in shuffled_batches(lengths, size, self._chooser):
+        for batch in shuffled_batches([len(self.rows[row]) for row in chosen], size, self._chooser):
             yield [chosen[place] for place in batch]
 
     @abstractmethod
@@ -158,11 +157,10 @@ class TrainingRun(ABC):
         return [self.training_indices[place] for place in places[::step]]
 
     def create_optimiser(self, adapter_parameters: Sequence[torch.nn.Parameter]) -> None:
-        rate = self.schedule.learning_rate
         self._parameters = [*adapter_parameters, *self.model.head_parameters.values()]
         self._optimiser = torch.optim.AdamW(
             self.parameter_groups(adapter_parameters),
-            lr=rate,
+            lr=self.schedule.learning_rate,
             weight_decay=0.01,
             # None lets torch choose elsewhere; False would force its slowest implementation.
             fused=True if self.model.base.device in ("cpu", "cuda") else None,
@@ -227,8 +225,7 @@ class TrainingRun(ABC):
         assert learning is not None
         checked = "no early stopping"
         if self._best:
-            stopped = self.step < schedule.steps
-            end = f"stopped after {self.step}" if stopped else "taken to the end"
+            end = f"stopped after {self.step}" if self.step < schedule.steps else "taken to the end"
             checked = f"checked on {len(self.validation_indices)} rows, {end}"
         shorter = (
             f"Shortened to {schedule.steps} of {self.planned_steps} steps, to end in time: "

@@ -135,9 +135,8 @@ def convert(file: Path, folder: Path) -> Path:
             raise ModelError(f"Cannot read {file.name}: {loading_reason(error)}.") from error
         settings = quantised.config.to_dict()
         settings.pop("quantization_config", None)
-        config = type(quantised.config).from_dict(settings)
         model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            config, dtype=torch.float32
+            type(quantised.config).from_dict(settings), dtype=torch.float32
         )
         model.load_state_dict(quantised.state_dict())
         model.save_pretrained(folder)

@@ -28,9 +28,8 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
         gain, chance = case.candidates.gain(best[family], case.named), chances.get(family, 0.0)
         return best[family] != case.named, -round(chance, 2), -gain.value if gain else 1.0
 
-    measured = [_result(case, family) for family in sorted(known, key=behind)]
     missing = [FamilyResult(family=family) for family in case.missing if family not in known]
-    return (*measured, *missing)
+    return (*[_result(case, family) for family in sorted(known, key=behind)], *missing)
 
 
 def _result(case: Case, family: Family) -> FamilyResult:

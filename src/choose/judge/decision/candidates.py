@@ -137,8 +137,7 @@ class Candidates:
         most = max(rows, key=lambda name: rows[name])
         gaps = {name: self.gain(name, most) for name in self.names if name != most}
         levels = {name: value.value for name, value in self.accuracies.items()}
-        known = {name: levels[most] + gap.value for name, gap in gaps.items() if gap}
-        return {**levels, **known}
+        return {**levels, **{name: levels[most] + gap.value for name, gap in gaps.items() if gap}}
 
 
 def select_candidates(scores: StudyScores, rule: Rule) -> Candidates:

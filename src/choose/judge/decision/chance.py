@@ -372,8 +372,7 @@ class _Question:
         """Return (..., families) chances with what a part of the passages cannot tell of all."""
         if self.candidates.scores.searched is None:
             return chances
-        even = UNSEEN / len(self.families)
-        return (even + (1 - UNSEEN) * chances).clip(max=SURE - 0.01)
+        return (UNSEEN / len(self.families) + (1 - UNSEEN) * chances).clip(max=SURE - 0.01)
 
     def outlook(self, stated: Chances, planned: Mapping[str, Whole]) -> Outlook | None:
         """Return what is expected to be said once all that is planned, if anything, was measured.

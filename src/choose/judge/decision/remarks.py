@@ -148,8 +148,7 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
     info = named.info
     if rule.on_premises and info.given and info.family in PROMPTED and not info.hosted:
         yield Caveat(code="host-unknown", names=(case.named,))
-    usd = case.candidates.costs[case.named].usd_per_1k
-    if rule.max_usd_per_1k is not None and usd is None:
+    if rule.max_usd_per_1k is not None and case.candidates.costs[case.named].usd_per_1k is None:
         yield Caveat(code="usd-unknown", names=(case.named,))
 
 
@@ -168,8 +167,7 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     every, parts = candidates.scores.rows.labels, dict[str, int]()
     for name in sorted(asked, key=lambda name: -chance.get(candidates.family(name), 0.0)):
         one, likely = candidates.scores[name], chance.get(candidates.family(name), 1.0) >= POSSIBLE
-        read = rows_read(one.pool, one.main)
-        few = read < NEARLY_ALL * (one.whole if likely else one.pool)
+        few = rows_read(one.pool, one.main) < NEARLY_ALL * (one.whole if likely else one.pool)
         if few and case.gains[name].mean > 0:
             parts[name] = rows_seen(one.pool, one.main)
             yield Caveat(

@@ -381,12 +381,11 @@ def case_of(evidence: Evidence, rule: Rule, left_out: tuple[LeftOut, ...] = ()) 
             raise NothingToJudge(candidate=one.info.name, **one.errors[0].model_dump())
         raise NothingToJudge
     candidates = select_candidates(scores, rule)
-    chances = chances_of(candidates)
     unanswered, missing = missing_evidence(evidence)
     shift = label_shift(evidence.pool.targets, evidence.items.targets)
     return Case(
         candidates,
-        chances,
+        chances_of(candidates),
         audit=audit_labels(evidence),
         overlap=overlap_of(candidates),
         splits=loss_splits(evidence, scores),

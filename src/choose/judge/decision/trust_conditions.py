@@ -172,8 +172,7 @@ def relabelling_gain(audit: Audit, case: Case) -> RelabelGain | None:
     suspects = [s for s in audit.doubted if s.id in rows.index]
     if audit.noise is None or table is None or not suspects or not case.candidates.rule.by_rows:
         return None
-    place = [rows.index[s.id] for s in suspects]
-    outputs = np.ma.masked_equal(table.outputs[place], MISSING)
+    outputs = np.ma.masked_equal(table.outputs[[rows.index[s.id] for s in suspects]], MISSING)
     better = outputs == np.array([[code[s.suggested]] for s in suspects])
     worse = outputs == np.array([[code[s.label]] for s in suspects])
     each = better.mean(axis=1).filled(0.0) - worse.mean(axis=1).filled(0.0)

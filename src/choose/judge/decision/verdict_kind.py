@@ -48,8 +48,7 @@ def conflicts_limit(case: Case) -> bool:
     assert table is not None
     if not table.rows.labels:
         return False
-    exact = table.answers == table.rows.targets[table.complete][:, None]
-    wrong = exact.mean(axis=1) < 0.5
+    wrong = (table.answers == table.rows.targets[table.complete][:, None]).mean(axis=1) < 0.5
     errors = int(wrong.sum())
     conflicting = int((wrong & table.rows.conflicting[table.complete]).sum())
     return errors > 0 and wilson(conflicting, errors)[0] > 0.5

@@ -89,7 +89,6 @@ def _doubtful(candidates: Candidates, common: _Common) -> tuple[Doubtful, ...]:
         usable = np.flatnonzero(answers >= 0)
         votes[usable, answers[usable]] += 1
     agree = votes.max(axis=1, initial=0)
-    order = np.argsort(-agree, kind="stable")[:LISTED]
     return tuple(
         Doubtful(
             id=ids[place[i]],
@@ -97,7 +96,7 @@ def _doubtful(candidates: Candidates, common: _Common) -> tuple[Doubtful, ...]:
             instead=rows.labels[votes[i].argmax()] if agree[i] else None,
             agree=int(agree[i]),
         )
-        for i in order.tolist()
+        for i in np.argsort(-agree, kind="stable")[:LISTED].tolist()
     )
 
 

@@ -79,8 +79,7 @@ class Auditor:
     def outputs(self) -> Codes:
         """Return (n,) codes of the likeliest labels; a tie with the given label goes to it."""
         outputs: Codes = self.probabilities.argmax(axis=1)
-        tied = self.given >= self.probabilities.max(axis=1)
-        return np.where(tied, self.targets, outputs)
+        return np.where(self.given >= self.probabilities.max(axis=1), self.targets, outputs)
 
     @cached_property
     def given(self) -> Floats:
@@ -320,10 +319,8 @@ def most_doubtful(auditor: Auditor) -> Codes:
     which: of the planted errors in the sample tickets they put 24 among the first 30, its own rows
     hold 16 of 28.
     """
-    known = confirmed_labels(auditor)[auditor.targets]
-    rows: Codes = np.flatnonzero(auditor.contradicts & known)
-    scores = log_odds(auditor.targets, auditor.probabilities)[rows]
-    return rows[np.argsort(-scores, kind="stable")]
+    rows: Codes = np.flatnonzero(auditor.contradicts & confirmed_labels(auditor)[auditor.targets])
+    return rows[np.argsort(-log_odds(auditor.targets, auditor.probabilities)[rows], kind="stable")]
 
 
 def _suspects(evidence: Evidence, auditor: Auditor, rows: Codes) -> Iterator[Suspect]:

@@ -174,9 +174,8 @@ def _in_tiers(
     factor: float,
     least: float,
 ) -> list[CandidateScores]:
-    known = sorted(figure for figure in figures.values() if figure is not None)
     tiers: list[float] = []
-    for figure in known:
+    for figure in sorted(figure for figure in figures.values() if figure is not None):
         if not tiers or figure > factor * tiers[-1]:
             tiers.append(max(figure, least))
 

@@ -83,10 +83,9 @@ def curve_of(candidate: CandidateScores) -> tuple[CurvePoint, ...]:
 
 def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
     clean = main.outputs[:, [main.draws.index(draw) for draw in table.draws]]
-    answered = (table.outputs != MISSING) & (clean != MISSING)
     return ViewPoint(
         view=view,
-        rows=int(answered.any(axis=1).sum()),
+        rows=int(((table.outputs != MISSING) & (clean != MISSING)).any(axis=1).sum()),
         change=mean_change(changed(main, table), table.rows),
     )
 
@@ -433,8 +432,7 @@ def text_figures(evidence: Evidence, candidate: CandidateScores) -> TextFigures 
 
 
 def _mean(candidate: CandidateScores, table: ScoreTable, metric: str) -> Estimate:
-    scores = table.by_row(lambda run: scores_in(run, CLEAN, metric))
-    block = scores[table.complete][:, table.whole]
+    block = table.by_row(lambda run: scores_in(run, CLEAN, metric))[table.complete][:, table.whole]
     found = mean_over(block, table.complete, table.rows, expected=ASSUMED_SD**2)
     return replace(found, estimand=candidate.estimand)
 

@@ -68,8 +68,7 @@ def rows_read(pool: int, table: ScoreTable | None) -> float:
 
     That is what a fit cut short counts as on a learning curve.
     """
-    runs = table.runs if table else ()
-    return pool * min((run.share_read for run in runs), default=1.0)
+    return pool * min((run.share_read for run in (table.runs if table else ())), default=1.0)
 
 
 def rows_seen(pool: int, table: ScoreTable | None) -> int:
@@ -177,8 +176,7 @@ def promised_score(now: Estimate, gain: Normal) -> Estimate:
 
 def _around_its_set(info: CandidateInfo) -> Normal | None:
     """Return how its rate differs from its set's; None of prompts, with passages or without."""
-    prompted = info.family == "retrieval" and info.reads
-    return None if prompted else OF_FAMILY.get(info.family)
+    return None if info.family == "retrieval" and info.reads else OF_FAMILY.get(info.family)
 
 
 def _seen_rate(candidate: CandidateScores) -> Normal | None:

@@ -356,8 +356,7 @@ def _measured(
         trial = run.trial
         if not info.given and trial.train_size > full.get(trial.fold, trial.train_size):
             continue  # it read fewer of these rows
-        largest = info.given or trial.train_size == full.get(trial.fold)
-        size = 0 if largest else trial.train_size
+        size = 0 if info.given or trial.train_size == full.get(trial.fold) else trial.train_size
         rate = trial.scenario.rate if trial.scenario.kind == "noise" else 0.0
         cells[trial.variant, rate, size].append(run)
     learns = info.learns and not info.constant

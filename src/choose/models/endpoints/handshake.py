@@ -175,8 +175,7 @@ def _as_answered(channel: RequestChannel, accepts: Capabilities, paid: PaidAnswe
     short = paid.usage.hidden and accepts.max_tokens < OUTPUT_LIMITS[0]
     if longer and (short or (reasons and paid.finish == "length")):
         return replace(accepts, max_tokens=longer[0])
-    is_object = isinstance(json_in(paid.content, "{"), dict)
-    return replace(accepts, schema=accepts.schema and is_object)
+    return replace(accepts, schema=accepts.schema and isinstance(json_in(paid.content, "{"), dict))
 
 
 def fault_message(channel: RequestChannel, fault: RequestFault) -> str:

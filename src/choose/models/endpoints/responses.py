@@ -123,8 +123,7 @@ def visible_text(paid: PaidAnswer) -> tuple[str, Status | None]:
 
 def _normalised(text: str) -> str:
     """Return a text in lower case, with single spaces and without quotes or punctuation around."""
-    bare = _EDGE.sub("", text)
-    return " ".join(re.sub(r"[\s_\-]+", " ", bare or text).casefold().split())
+    return " ".join(re.sub(r"[\s_\-]+", " ", _EDGE.sub("", text) or text).casefold().split())
 
 
 # Longer than any label; the rest of an answer is not stored.
@@ -142,11 +141,10 @@ def parse_reply(reply: Reply, keys: Sequence[str] = ()) -> PaidAnswer:
     choices = reply.payload.get("choices")
     choice = _mapping(choices[0] if isinstance(choices, list) and choices else None)
     message = _mapping(choice.get("message"))
-    finish = _hidden(choice.get("finish_reason"), keys, MAX_NAME) or "stop"
     return PaidAnswer(
         content=_hidden(_text(message.get("content")), keys),
         refusal=_hidden(message.get("refusal"), keys) or None,
-        finish=finish,
+        finish=_hidden(choice.get("finish_reason"), keys, MAX_NAME) or "stop",
         usage=parse_usage(reply.payload.get("usage")),
         seconds=reply.seconds,
         when=time.time(),

@@ -186,10 +186,8 @@ class AnswerWriter:
         )
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        prompts = [self.prompts.prompt(item) for item in items]
-        written = self.generator.write(prompts, self.rule)
-        answers = answers_of(self.task, written)
-        return without_inventions(answers, items, self.task, self.literal)
+        written = self.generator.write([self.prompts.prompt(item) for item in items], self.rule)
+        return without_inventions(answers_of(self.task, written), items, self.task, self.literal)
 
     def facts(self) -> dict[str, Any]:
         return {

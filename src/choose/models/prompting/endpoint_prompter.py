@@ -75,12 +75,11 @@ class EndpointPrompter:
 
     def connect(self) -> Capabilities:
         """Find out what the server accepts; cached for each task and endpoint."""
-        first = Capabilities.initial(self.channel.endpoint, self.format, self.plain)
         work = handshake(
             self.channel,
             self.format,
             messages=lambda accepts: self.messages(accepts, [Turn(PROBE_TEXT)]),
-            first=first,
+            first=Capabilities.initial(self.channel.endpoint, self.format, self.plain),
         )
         self.accepts = self.session.run(work, drain=0.1)
         return self.accepts

@@ -119,8 +119,7 @@ class LocalPrompts:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return facts and arrays for an export: the task, demonstrations, and what was chosen."""
-        facts = {"task": self.task.facts(), "shown": row_facts(self.rows), "note": self.note}
-        return facts, {}
+        return {"task": self.task.facts(), "shown": row_facts(self.rows), "note": self.note}, {}
 
     def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         self.note = str(facts["note"])
@@ -336,8 +335,7 @@ class SetPrompter(LabelPrompts):
         template = load_causal(settings.model).template
         names = [single_line(name) for name in task.choice_names]
         whole = [(*template.content(name), template.end) for name in (*names, NO_LABEL)]
-        listed = [tuple(template.content(f"{name},")) for name in names]
-        self.trie = LabelTrie.of([*whole, *listed])
+        self.trie = LabelTrie.of([*whole, *(tuple(template.content(f"{name},")) for name in names)])
         super().__init__(settings, task, shown, int(self.trie.depth.max(initial=0)))
         self.choices = task.choices
         self.fitted: dict[str, Floats] = {}
@@ -374,14 +372,12 @@ class SetPrompter(LabelPrompts):
             "mean": odds.mean(axis=0),
             "prior": np.log((counts + 0.5) / (len(members) - counts + 0.5)),
         }
-        features = self._features(odds)
-        model = LogisticRegression().fit(features.reshape(-1, 2), members.ravel())
+        model = LogisticRegression().fit(self._features(odds).reshape(-1, 2), members.ravel())
         self.fitted["weights"] = np.array([*model.coef_[0], model.intercept_[0]])
         self.thresholds = Thresholds.chosen(self._chances(odds), members)
-        weight = self.fitted["weights"][0]
         self.note = (
             f"Labels are calibrated on {len(members)} training rows: a log-odd of the model counts "
-            f"{weight:.2f}."
+            f"{self.fitted['weights'][0]:.2f}."
         )
 
     def answer(
@@ -396,8 +392,7 @@ class SetPrompter(LabelPrompts):
         else:
             chances = self._chances(_log_odds(labels))
             chosen = self.thresholds(chances)
-        lengths = self.trie.lengths[: len(self.choices)]
-        written = (chosen @ lengths).astype(np.int64)
+        written = (chosen @ self.trie.lengths[: len(self.choices)]).astype(np.int64)
         facts |= {"tokens_in": scored.tokens_in, "tokens_cached": scored.tokens_cached}
         facts |= {"tokens_out": np.maximum(written, 1), "latency": scored.latency}
         return set_answers(self.choices, chosen, chances, **facts)

@@ -52,11 +52,10 @@ class Filled:
         """Return records as answers; they are as certain as their least certain value."""
         shape = self.doubts.shape
         costs = {name: getattr(self.written, name).reshape(shape).sum(axis=1) for name in COSTS}
-        certain = self.written.confidence.reshape(shape).min(axis=1, initial=1.0)
         return Answers(
             outputs=tuple(records),
             status=tuple("ok" for _ in records),
-            confidence=certain,
+            confidence=self.written.confidence.reshape(shape).min(axis=1, initial=1.0),
             **costs,
             **facts,
         )
@@ -93,8 +92,7 @@ class Skeleton:
         """Return the values that were written to `questions`."""
         fields = len(self.thresholds)
         shape = (len(written.texts) // fields, fields)
-        names = [*self] * shape[0]
-        values = [self._value(*one) for one in zip(names, written.texts, strict=True)]
+        values = [self._value(*one) for one in zip([*self] * shape[0], written.texts, strict=True)]
         return Filled(
             values=tuple(tuple(values[n * shape[1] : (n + 1) * shape[1]]) for n in range(shape[0])),
             doubts=(written.rivals - written.logprobs).reshape(shape),
@@ -251,8 +249,7 @@ class LocalWriter(LocalPrompts):
     ) -> LocalWriter:
         """Return a writer whose limit of new tokens covers the targets of the pool."""
         contents = load_causal(settings.model).template.contents
-        targets = [lines_of(example.target) for example in pool]
-        tokens = contents.ids(targets)
+        tokens = contents.ids([lines_of(example.target) for example in pool])
         limit = limit_for([len(ids) + 1 for ids in tokens])
         lists = most_values(field_types(task), [example.target for example in pool])
         writer = cls(settings, task, shown, limit, lists)

@@ -284,8 +284,7 @@ _TYPES = {"date": "date, as 2025-01-31", "list": "list of texts"}
 
 def lines_of(text: str) -> str:
     """Return a text with its line breaks, but without blank lines and control characters."""
-    lines = (single_line(line) for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
+    return "\n".join(filter(None, map(single_line, text.splitlines())))
 
 
 def single_line(text: str) -> str:

@@ -203,10 +203,9 @@ class Tagger:
             self.weights = np.zeros(shape, dtype=np.float32)
             return
         places = {tag: place for place, tag in enumerate(self.tags)}
-        targets = np.array([places[tag] for row in rows for tag in row])
         loss = ChainLoss(
             _matrix(codes, self.columns),
-            targets,
+            np.array([places[tag] for row in rows for tag in row]),
             [len(row) for row in rows],
             self._allowed(),
             self.C,

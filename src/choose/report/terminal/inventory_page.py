@@ -34,9 +34,8 @@ def _of_strategy(strategy: Description) -> Fact:
     if strategy.error is not None:
         return Fact(strategy.name, f"{strategy.error} (from {strategy.origin})", "fail")
     text = strategy.title or strategy.summary
-    elsewhere = not strategy.origin.startswith(f"{FIRST_PARTY} ")
     lines = [f"{text}: {strategy.good_for}" if strategy.good_for else text]
-    lines += [f"from {strategy.origin}"] * elsewhere
+    lines += [f"from {strategy.origin}"] * (not strategy.origin.startswith(f"{FIRST_PARTY} "))
     return Fact(f"{strategy.name}{'*' * strategy.only_if_named}", "\n".join(lines))
 
 

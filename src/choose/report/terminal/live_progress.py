@@ -50,9 +50,8 @@ class LiveProgress:
             self._bar.stop()
         if self._jobs and self._console.is_terminal:
             reused = f", {self._reused:,} of them from the store" if self._reused else ""
-            runs = plural(self._ended, "run")
             took = duration(perf_counter() - self._start)
-            self._say(f"Finished in {took}: {runs}{reused}.", style="dim")
+            self._say(f"Finished in {took}: {plural(self._ended, 'run')}{reused}.", style="dim")
         if self._traffic is not None:
             self._say(traffic_summary(self._traffic))
 
