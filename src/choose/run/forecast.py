@@ -263,38 +263,52 @@ def reach(
 ) -> Reach:
     """Forecast what a budget reaches, with the paces of candidates that were measured.
 
-    After round 0 fast ones come first; a first fit of a slow one is cut; one that is fine-tuned is
-    cut again and then kept; `stored` runs are free.
+    A first fit of a slow one is cut, one that is fine-tuned again; `stored` runs are free.
     """
     left, learned, made = budget, dict[str, int](), {run.trial.key: run for run in stored}
     kept = dict[str, str]()
-    classes = {job.trial.candidate: find(job.trial.strategy) for r in rounds for job in r.jobs}
-    known = {n: paces.get(n) or _assumed(cls, dataset) for n, cls in classes.items()}
-    asked, table = {n: dict[str, int]() for n in classes}, [Row() for _ in rounds]
-    soon = {(COMPARISON, name) for name, cls in classes.items() if cls.cheap}
-    jobs = [(r, row, job) for r, row in zip(rounds, table, strict=True) for job in r.jobs]
-    jobs.sort(key=lambda j: j[0].number > 0 and (j[0].part, j[2].trial.candidate) not in soon)
-    for round, row, job in jobs:
-        name, compared = job.trial.candidate, round.part == COMPARISON
-        key = kept.get(name, job.trial.key) if compared else job.trial.key
-        cls, own, run = classes[name], asked[name], made.get(key)
+    known = _known(rounds, paces, dataset)
+    asked, table = {n: dict[str, int]() for n in known}, [Row() for _ in rounds]
+    for round, row, job in _in_turn(rounds, table):
+        trial, name, compared = job.trial, job.trial.candidate, round.part == COMPARISON
+        key = kept.get(name, trial.key) if compared else trial.key
+        (cls, pace), own, run = known[name], asked[name], made.get(key)
         had = own.get(key, len(run.asked.get(CLEAN, ())) if run else 0) if compared else 0
-        fit, read = 0.0 if had else known[name].fit_seconds(job), run.share_read if run else 1.0
+        fit, read = 0.0 if had else pace.fit_seconds(job), run.share_read if run else 1.0
         if fit and not (cls.cheap or name in learned):
             read = min(1.0, FIRST_FIT / fit, FIRST_SHARE * budget / 2 / fit)
         elif fit > left and compared and cls.family == "fine-tuning" and not kept:
             read, kept[name] = EARLY_SHARE * left / fit, key
-        needed = fit * read + known[name].answer_seconds(job, dataset, had)
+        needed = fit * read + pace.answer_seconds(job, dataset, had)
         spent = row.get(name, 0.0)
-        if needed > left or spent is None or (name in kept and job.trial.fold):
+        if needed > left or spent is None or (name in kept and trial.fold):
             row[name] = None
             continue
         left, row[name] = left - needed, spent + needed
         if compared:
-            trained = int(min(1.0, PASSES * read) * job.trial.train_size) if cls.learns else 0
+            once = int(min(1.0, PASSES * read) * trial.train_size)
+            trained = cls.learns * (run.rows_read if run else once)
             if ALIKE * trained > learned.get(name, 0):  # answers after other pools are others
                 own.clear()
             learned[name] = max(learned.get(name, 0), trained)
             own[key] = max(job.ask, had)
-    totals = {name: sum(own.values()) for name, own in asked.items()}
-    return Reach(learned=learned, asked=totals, seconds=table)
+    return Reach(learned=learned, asked={n: sum(asked[n].values()) for n in asked}, seconds=table)
+
+
+def _known(
+    rounds: Sequence[Round], paces: Mapping[str, Pace], dataset: Dataset
+) -> dict[str, tuple[type[Strategy], Pace]]:
+    """Return the class of each candidate, and its pace or what is assumed of it."""
+    classes = {job.trial.candidate: find(job.trial.strategy) for r in rounds for job in r.jobs}
+    return {n: (cls, paces.get(n) or _assumed(cls, dataset)) for n, cls in classes.items()}
+
+
+def _in_turn(rounds: Sequence[Round], table: Sequence[Row]) -> list[tuple[Round, Row, Job]]:
+    """Return jobs with their rounds and rows of a table; after round 0 fast ones come first."""
+    jobs = [(r, row, job) for r, row in zip(rounds, table, strict=True) for job in r.jobs]
+    return sorted(
+        jobs,
+        key=lambda j: (
+            j[0].number > 0 and not (j[0].part == COMPARISON and find(j[2].trial.strategy).cheap)
+        ),
+    )

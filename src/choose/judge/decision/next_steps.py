@@ -74,10 +74,11 @@ FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
 # before the first answer, and `SPARE` times the forecast, as a tenth of a budget is kept from fits
 # and forecasts err; `FIT_SHARE` times a fit that the last budget could not hold. It need not hold
 # more than `LONGER` times what was spent so far, which doubles rows and labels twice: fits are cut
-# to the time they have. Where nothing is known of a candidate, or of what else was left out, it
-# takes `UNKNOWN` and `OTHERS`.
+# to the time they have; but it holds all work that is at most `NEARLY_HELD` times as long. Where
+# nothing is known of a candidate, or of what else was left out, it takes `UNKNOWN` and `OTHERS`.
 BUDGETS = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240)
 START, SPARE, FIT_SHARE, LONGER, UNKNOWN, OTHERS = 20, 4 / 3, 2, 4, 15, 30
+NEARLY_HELD = 1.25
 
 # Test rows that a candidate of unknown speed is taken to answer in a minute.
 A_MINUTE = 20
@@ -387,8 +388,9 @@ def budget_for(case: Case, rows: Mapping[str, int], runs: Mapping[str, int]) -> 
     tables = (table for c in scores.candidates for table in c.by_pool.values())
     spent = sum(run.seconds_alone or 0.0 for table in tables for run in table.runs)
     needed = max(min(work, LONGER * spent / 60), unsure)
-    larger = [minutes for minutes in BUDGETS if minutes >= needed][:2] or BUDGETS[-1:]
-    minutes = next((minutes for minutes in larger if minutes >= work), larger[0])
+    minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
+    if minutes < work < NEARLY_HELD * minutes:
+        minutes = next((m for m in BUDGETS if m >= work), minutes)
     share = minutes / max(work, minutes)
     asked = dict.fromkeys(case.unbegun, min(total, A_MINUTE * minutes))
     asked |= {n: total - round((1 - share) * lacks) for n, lacks in case.unfinished.items()}
