@@ -60,6 +60,8 @@ def test_the_table_of_budgets_says_what_a_run_missed(rows: int, seconds: int, ea
     said = f"after {seconds - 260} s: open: lora 46 %\n--- exit 0 after {seconds} s\n"
     cells = budget_table.cells(found, said, own=300, budget=300)
     assert cells[4:] == [" / ".join([str(rows)] * 4), f"{rows} of 5000", *[each] * 4, "-"]
+    silent = budget_table.cells(found, "--- exit 0 after 9 s\n", own=300, budget=300)
+    assert (silent[7], budget_table.cells(found, said, own=150, budget=300)[7]) == ("fail", "-")
 
 
 @pytest.mark.slow

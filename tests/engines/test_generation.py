@@ -162,7 +162,7 @@ def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(tmp_path, monkeyp
 @pytest.mark.parametrize(("until", "copies"), [("end", 4), ("line", 4), ("record", 8), ("list", 8)])
 def test_a_loop_is_some_copies_of_a_phrase_and_48_tokens(until, copies) -> None:
     in_loop = StopRule(10**6, until).cuts
-    phrase, other = [*range(5, 16), 5], [1, 2, 3]
+    phrase, other = [*range(5, 21), 5], [1, 2, 3]
     assert in_loop([*other, *phrase * copies])
     assert in_loop([*other, *phrase * copies, *phrase[:4]]), "in the middle of a copy"
     assert not in_loop([*other, *phrase * (copies - 1), *phrase[:5]])

@@ -37,7 +37,7 @@ FIRST_SHARE, FIRST_SECONDS = 0.16, 34.0
 FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 3.0
 
 # Share of the remaining time that a fit cut short may take, at least, when it is made again early;
-# and how often a whole fit reads its rows, at least: one cut short has read most of them once.
+# and how often a whole one usually reads its rows at least.
 EARLY_SHARE, PASSES = 0.65, 2
 
 # Share of the time that other candidates leave in which the fit of a candidate should end, and how
@@ -263,7 +263,7 @@ def reach(
 ) -> Reach:
     """Forecast what a budget reaches, with the paces of candidates that were measured.
 
-    A first fit of a slow one is cut, one that is fine-tuned again; `stored` runs are free.
+    First fits of slow ones are cut; one is made again, and kept. `stored` runs are free.
     """
     left, learned, made = budget, dict[str, int](), {run.trial.key: run for run in stored}
     kept = dict[str, str]()
@@ -274,25 +274,34 @@ def reach(
         key = kept.get(name, trial.key) if compared else trial.key
         (cls, pace), own, run = known[name], asked[name], made.get(key)
         had = own.get(key, len(run.asked.get(CLEAN, ())) if run else 0) if compared else 0
-        fit, read = 0.0 if had else pace.fit_seconds(job), run.share_read if run else 1.0
-        if fit and not (cls.cheap or name in learned):
-            read = min(1.0, FIRST_FIT / fit, FIRST_SHARE * budget / 2 / fit)
-        elif fit > left and compared and cls.family == "fine-tuning" and not kept:
-            read, kept[name] = EARLY_SHARE * left / fit, key
-        needed = fit * read + pace.answer_seconds(job, dataset, had)
+        fit, answers = 0.0 if had else pace.fit_seconds(job), pace.answer_seconds(job, dataset, had)
+        first, tuned = name not in learned, cls.family == "fine-tuning" and compared
+        again = tuned and fit > left and not (first or kept or trial.fold)
+        needed = _cut(fit, answers, left, budget, first=first and not cls.cheap, again=again)
         spent = row.get(name, 0.0)
-        if needed > left or spent is None or (name in kept and trial.fold):
+        if needed + answers > left or spent is None or (name in kept and trial.fold):
             row[name] = None
             continue
-        left, row[name] = left - needed, spent + needed
-        if compared:
-            once = int(min(1.0, PASSES * read) * trial.train_size)
-            trained = cls.learns * (run.rows_read if run else once)
+        left, row[name] = left - needed - answers, spent + needed + answers
+        if compared and key not in own:
+            read = min(1.0, (PASSES if tuned else 1) * needed / fit) if fit else 1.0
+            trained = cls.learns * (run.rows_read if run else int(read * trial.train_size))
             if ALIKE * trained > learned.get(name, 0):  # answers after other pools are others
                 own.clear()
             learned[name] = max(learned.get(name, 0), trained)
+            kept |= {name: key} if again else {}
+        if compared:
             own[key] = max(job.ask, had)
     return Reach(learned=learned, asked={n: sum(asked[n].values()) for n in asked}, seconds=table)
+
+
+def _cut(
+    fit: float, answers: float, left: float, budget: float, *, first: bool, again: bool
+) -> float:
+    """Return the seconds of a fit: the first of a slow candidate is cut, and one made again."""
+    if first:
+        return min(fit, FIRST_FIT, FIRST_SHARE * budget / 2)
+    return max(0.0, min(EARLY_SHARE * left, left - answers)) if again else fit
 
 
 def _known(

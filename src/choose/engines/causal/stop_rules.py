@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 COVERED, ROOM, MOST_ROOM = 0.99, 1.5, 64
 
 # A greedy answer is in a loop once this many whole copies of a phrase end it, this many tokens
-# together. Of 129 texts in which half as many do, none ended by itself; lists that do may end after
-# their most items. Of 5,000 right answers of eight sets none has even 4 copies over 8 tokens.
+# together; half as many where no list can be: of 129 texts that had these none ended by itself, and
+# lists may end after their most items. Of 5,000 right answers of eight sets none has 4 over 8.
 LOOP_COPIES, LOOP_TOKENS = 8, 48
 
 # Where few answers are under way, tokens are read that may follow, as each reads all weights: most

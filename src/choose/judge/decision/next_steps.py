@@ -294,16 +294,16 @@ def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Itera
     if unfinished:
         shown = tuple(name for name in unfinished if name in case.shown)
         own = [case.candidates.scores[name] for name in shown or unfinished]
-        unseen = [
-            one.whole - rows_seen(one.pool, one.main) for one in own if case.unread(one.info.name)
-        ]
+        more = (one for one in own if case.unread(one.info.name))
+        unseen = [(one.whole - rows_seen(one.pool, one.main), one.whole) for one in more]
+        count, whole = max(unseen, default=(0, own[0].whole))
         yield Step(
             kind="evaluate-rest",
             code="finish-rows",
             names=shown,
             rows=unfinished,
-            count=max(unseen, default=0) or None,
-            total=own[0].whole,
+            count=count or None,
+            total=whole,
             **_go_on(case, [*unfinished], further),
         )
 
