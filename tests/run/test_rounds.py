@@ -443,6 +443,8 @@ def test_a_fit_that_was_cut_short_counts_with_what_it_would_have_taken(tmp_path:
     pace, trial = Pace(), Set(tmp_path, "tfidf").rounds[0].jobs[0].trial
     pace.add(Run(trial=trial, fit_seconds=1.0, shortened={SHARE_READ: 0.25}))
     assert pace.fit(2 * trial.train_size) == pytest.approx(8.0)
+    slow = Pace(answer=5.0)
+    assert [slow.seconds_anew(27, had) for had in (3, 27, 50)] == [45.0, 135.0, 135.0]
 
 
 def read_parts(monkeypatch: pytest.MonkeyPatch, *shares: float) -> None:
@@ -473,6 +475,15 @@ def test_a_fit_that_time_cut_short_is_made_again_in_the_time_that_is_left(
     assert {run.share_read for run in runs} == {read}
     assert len({*runs[0].answers["clean", 0].outputs}) == 1, "answers of one fit"
     assert len(runs[0].asked["clean", 0]) >= 25
+
+
+def test_a_fit_that_is_still_short_is_made_again_before_more_rows_are_answered_by_it(
+    tmp_path, now, monkeypatch
+):
+    read_parts(monkeypatch, 0.1, 0.03, 0.08)
+    one = Set(tmp_path, "tfidf", "steady", rows=3_000)
+    clocked(one, now, 900.0, paces={"steady": (1.5, 1.0)})
+    assert [size for name, size in one.fitted if name == "steady"] == [250, 2_400, 2_400]
 
 
 @pytest.mark.parametrize(("seconds", "sizes"), [(600.0, [250, 1_000, 9_600]), (None, [250, 1_000])])
@@ -518,7 +529,8 @@ def test_a_forecast_leaves_fast_ones_their_time_and_counts_what_is_stored(tmp_pa
     trials = [job.trial for round in one.rounds for job in round.jobs]
     paces = {"tfidf": Pace(fits={250: 1.0}, answer=0.0), "steady": Pace(fits={250: 90.0}, answer=0)}
     first = reach(one.rounds, one.data, budget=60.0, paces=paces)
-    assert (first.asked["tfidf"], first.learned["steady"]) == (700, 13), "its first fit is cut"
+    assert (first.asked["tfidf"], first.learned["steady"]) == (700, 142), "cut, and made again"
+    assert sum(seconds or 0.0 for row in first.seconds for seconds in row.values()) <= 60.0
     one.run()
     made = [run for trial in trials if (run := one.store.get(trial))]
     again = reach(one.rounds, one.data, budget=0.1, paces=paces_of(made), stored=made)

@@ -89,7 +89,7 @@ class Loop:
                 self._run_round(left[0])
                 if left[0] is self._last_round:
                     self._catch_up()
-                elif left[0] is self._compared[0]:
+                elif left[0].part == COMPARISON:
                     self._learn_early()
                 del left[0]
         except KeyboardInterrupt:

@@ -111,7 +111,7 @@ class Requests:
         others = [job for job in jobs if job.trial != whole.trial]
         if any(self._decided_first(job) and self.store.get(job.trial) for job in others):
             return False
-        seconds -= SLOWER * asked * (state.pace.answer or 0.0)
+        seconds -= SLOWER * state.pace.seconds_anew(asked, state.had(last))
         if min(state.pace.fit_seconds(whole), 2 * (before.fit_seconds or 0.0)) > seconds:
             return False
         self._send([replace(whole, ask=asked)], Limits(self.budget.left(), seconds), anew=True)
