@@ -12,6 +12,7 @@ from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.words import typed
 from choose.schema.plan import COMPARISON, LeftOut, Reason
+from choose.types import ROWS_READ, SHARE_READ
 from support import answered_studies as answered
 from support.answered_studies import blobs, cut, evidence, out_of_fold, player
 from support.decisions import without
@@ -164,6 +165,17 @@ def test_what_is_missing_takes_the_least_minutes_that_hold_it():
         work = (20 + 4 / 3 * (times * 60 + 5 * 5 / 4)) / 60
         assert (step.minutes, step.whole or work) == (minutes, pytest.approx(work, rel=0.05))
         assert (step.whole is None) is (minutes > work)
+
+
+def test_the_fewest_rows_that_were_learned_from_are_told():
+    """ "454 of 877", which was the one of the shortest fit; others had learned from 250."""
+    world = cut(study([majority(), probe(0.81), lora(0.83, seeds=1)], 600, 2), "lora", 480)
+    for read, lacks in ((399, 1201), (450, 1200)):
+        cuts = {"lora": {SHARE_READ: 0.5, ROWS_READ: read}}
+        runs = (replace(r, shortened=cuts.get(r.trial.candidate, {})) for r in world.runs)
+        found = judge(replace(world, pool_rows=(1600,), runs=tuple(runs)), Rule())
+        (step,) = coded(found, "finish-rows")
+        assert (step.count, step.total) == (lacks, 1600)
 
 
 def test_what_was_left_out_is_named():
