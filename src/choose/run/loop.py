@@ -339,8 +339,8 @@ class Loop:
 
         All stop once no round that is left could move a chance across a word, but the named one
         where it has learned from all rows or can: its repetitions tell how much its runs vary. The
-        likeliest of each family answers some rows first, and so do all prompts and models of the
-        named family that may be its best: which of them to use is asked too.
+        likeliest of each family answers some rows first, the better of those that are behind, and
+        so do all of the named family that may be its best: which of them to use is asked too.
         """
         chances = self.chances
         if chances is None or chances.named is None:
@@ -349,14 +349,13 @@ class Loop:
         going = [s for s in self.states.values() if s.name in chances.candidates and not s.out]
         best: dict[Family, State] = {}
         first = len(self.pools.dataset.folds[0].questions)
-        likely = {
-            s.name: (chances.candidates[s.name], chances.scores.get(s.name, 0)) for s in going
-        }
+        chance = {s.name: chances.candidates[s.name] for s in going}
+        chance |= {name: 0.0 for name, own in chance.items() if own <= LEAST_CHANCE}
+        likely = {name: (own, chances.scores.get(name, 0)) for name, own in chance.items()}
         for state in sorted(going, key=lambda s: likely[s.name], reverse=True):
             best.setdefault(state.family, state)
         for state in [s for s in self.states.values() if s.slow and s.last and not s.out]:
-            rows, chance = state.rows, chances.candidates.get(state.name, 0.0)
-            behind = chance <= LEAST_CHANCE  # one beyond a limit has none
+            rows, behind = state.rows, not chance.get(state.name)  # one beyond a limit has none
             open_yet = state.family == chances.family != "fine-tuning" and not behind
             most = max(job.trial.train_size for job in state.last.values())
             whole = most >= self._whole or state in self._waiting or not chances.usable
