@@ -305,7 +305,7 @@ def test_a_long_fit_waits_and_is_left_out_once_where_it_was_dropped_by_then(
 ):
     """One below 25 % learns from a part before, where that does not cost the whole fit its time."""
     monkeypatch.setattr("choose.study.rounds.FIRST_ROWS", 25)
-    one = Set(tmp_path, "tfidf", "sluggish", "steady", rows=300)
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", rows=300)
     said = [{"tfidf": 0.5, "sluggish": 0.5, "steady": p} for p in (*[0.4] * 3, *chances)]
     paces = {"steady": (1.0, 0.0), "sluggish": (0.0, 0.1)}
     out = clocked(one, now, seconds, paces=paces, judged=only(*said)).all()
@@ -484,6 +484,15 @@ def test_a_fit_that_is_still_short_is_made_again_before_more_rows_are_answered_b
     one = Set(tmp_path, "tfidf", "steady", rows=3_000)
     clocked(one, now, 900.0, paces={"steady": (1.5, 1.0)})
     assert [size for name, size in one.fitted if name == "steady"] == [250, 2_400, 2_400]
+
+
+def test_the_likeliest_does_not_wait_for_all_rows_of_cheaper_ones(tmp_path, now, monkeypatch):
+    read_parts(monkeypatch, 1.0, 0.45, 1.0)  # of the cheaper one first
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", rows=300)
+    judged = only({"tfidf": 0.2, "steady": 0.5, "sluggish": 0.3})
+    paces = {"steady": (0.5, 0.01), "sluggish": (0.38, 0.01)}
+    clocked(one, now, 500.0, judged=judged, paces=paces)
+    assert [run.share_read for run in stored(one, "steady")] == [1.0]
 
 
 @pytest.mark.parametrize(("seconds", "sizes"), [(600.0, [250, 1_000, 9_600]), (None, [250, 1_000])])

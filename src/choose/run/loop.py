@@ -156,18 +156,24 @@ class Loop:
                 self._run_round(replace(round, jobs=tuple(own)))
 
     def _learn_early(self) -> None:
-        """Fit the likeliest fine-tuned one again, if none can soon read more.
+        """Fit the likeliest fine-tuned one again, if it cannot soon read more.
 
-        That may take most of the time, or what the first answers of all families do not need.
+        That may take most of the time, or what the first answers of all families do not need. One
+        whose fit was cut short does not wait for all rows of cheaper ones.
         """
         trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
-        longer = [state.pace.fit(2 * state.last[0].trial.train_size) or 0.0 for state in trained]
-        if trained and min(longer) > left:
+        if not trained:
+            return
+        likeliest, last = trained[0], trained[0].last[0].trial
+        longer = likeliest.pace.fit(2 * last.train_size) or 0.0
+        if likeliest.runs[last.key].share_read < 1:
+            longer += sum(state.rest for state in trained if state.rest < likeliest.rest)
+        if longer > left:
             needed, first = dict[Family, float](), len(self.pools.dataset.folds[0].questions)
             for state in (s for s in self.states.values() if s.slow and not s.out):
                 more = max(0, min(FIRST_ANSWERS, first) - state.rows) * (state.pace.answer or 0.0)
                 needed[state.family] = max(more, needed.get(state.family, 0.0))
-            self._fit_again(trained[0], max(EARLY_SHARE * left, left - sum(needed.values())))
+            self._fit_again(likeliest, max(EARLY_SHARE * left, left - sum(needed.values())))
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""
