@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from math import inf, log
+from math import inf, log, sqrt
 from typing import NamedTuple
 
 from choose.run.budget import Budget
@@ -84,7 +84,7 @@ class Pace:
 
         Many texts that are written at a time take far less than a few did.
         """
-        return (self.answer or 0.0) * min(rows, (rows * had) ** 0.5)
+        return (self.answer or 0.0) * min(rows, sqrt(rows * had))
 
     def fit_seconds(self, job: Job) -> float:
         """Return the forecast of a job's fit."""
