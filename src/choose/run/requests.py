@@ -23,6 +23,9 @@ RESERVE = 0.1
 # The first rows, which the likeliest member of every family answers before it can be left behind.
 FIRST_ANSWERS = 100
 
+# Seconds that the libraries of models take to load, at least.
+LOADING = 2.0
+
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
 MOST_TOGETHER, ATTEMPTS = 10, 2
 
@@ -178,7 +181,11 @@ class Requests:
         owed = sum(rest for rest in rests if rest < state.rest) if slow and fits else 0.0
         begins = fits and not jobs[0].trial.fold
         reserve = RESERVE if slow and (begins or state.rows >= FIRST_ANSWERS) else 0.0
-        ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
+        # The first slow one loads the libraries of models.
+        loaded = any(s.slow and s.pace.answer is not None for s in self.states.values())
+        least = LOADING if state.slow and not loaded else 0.0
+        seconds = max(least, seconds + owed)
+        ends = self.budget.fits(seconds, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
             if half := len(jobs) // 2:
                 waiting += [jobs[:half], jobs[half:]]

@@ -17,6 +17,7 @@ from choose.engines.weights.safe_folders import (
     missing_keys,
 )
 from choose.errors import ModelError
+from choose.progress import report_progress
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,7 @@ def load_placed(loader: Any, folder: Path, *, dtype: torch.dtype, kind: str) -> 
         ModelError: if a file is damaged, weights are missing, transformers does not know the class,
             or memory does not suffice.
     """
+    report_progress(1, 2, "loading a model", at_most=True)  # its libraries are
     where = device()
     check_fits(count_weights(folder), str(folder), dtype.itemsize, where)
     # Straight to the card: a copy in the machine's memory would have to fit there too.
