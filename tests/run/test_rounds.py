@@ -277,6 +277,16 @@ def test_a_new_member_is_not_begun_where_the_quickest_fit_of_its_family_would_no
     assert sum(one.rows("steady").values()) == rows
 
 
+@pytest.mark.parametrize(("seconds", "rows"), [(1.9, 0), (2.1, 25)])
+def test_models_are_begun_where_their_libraries_can_load_in_time(tmp_path, now, seconds, rows):
+    """A budget of 10 s ended 6 s late on a busy machine: a model was begun 1 s before its end."""
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", rounds=1)
+    left = clocked(one, now, seconds, paces={"steady": (0.006, 0.0), "sluggish": (0.0, 0.0)})
+    for name in ("steady", "sluggish"):  # the second one finds them loaded
+        assert sum(one.rows(name).values()) == rows
+        assert bool([x for x in left.all() if x.candidate == name]) is not bool(rows)
+
+
 def test_a_slower_member_waits_until_a_faster_one_can_answer_all_rows(tmp_path, now):
     """Of two that tie, one answered 200 of 602 rows since fits of the other took all the time."""
     one = Set(tmp_path, "tfidf", "sluggish", "steady")

@@ -25,6 +25,7 @@ from choose.models.prompting.prompts import PromptSettings
 from choose.models.retrieval import passage_search
 from choose.models.retrieval.passage_search import given, gold_passage, library_for
 from choose.models.retrieval.reading import fitting, with_passages
+from choose.progress import time_limit
 from choose.strategy import build
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Example, Item
@@ -225,6 +226,20 @@ def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, mode
     marks = [[t for t in some if t in template.contents.marks] for some in (clean[0], injected[0])]
     assert marks[0] == marks[1]
     assert INJECTED in template.tokenizer.decode(injected[0])
+
+
+def test_a_tenth_of_a_short_fit_may_embed_passages(model, encoder, monkeypatch) -> None:
+    """On covid_qa that took 26 of 98 s in which rows could have been read."""
+    monkeypatch.setattr(passage_search, "seconds_to_embed", lambda *_: 50.0)
+    own: dict[str, Any] = {**settings("lora-rag", model), "retriever": "auto", "encoder": encoder}
+    tried = {}
+    for aim in (400.0, 600.0):
+        monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
+        strategy: Any = build("lora-rag", seed=0, **own)
+        with time_limit(aim=aim):
+            strategy.fit(TASK, rows())
+        tried[aim] = {way for _, way, *_ in passage_search._INDEXES}
+    assert tried == {400.0: {"bm25"}, 600.0: {"bm25", "dense"}}
 
 
 def many() -> list[Example]:
