@@ -50,7 +50,7 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
         trial = plain_trial(
             name,
             strategy="tfidf",
-            params=params(name, bad),
+            params={"who": name, "C": len(bad)},  # which tell fits apart
             train_size=1,
             task="t",
             pool="p",
@@ -65,13 +65,8 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
             Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): rows.asked})
         )
         trials.append(trial)
-    store.plan(trials, [planned(name, "tfidf", **params(name, bad)) for name, bad in wrong.items()])
+    store.plan(trials, [planned(t.candidate, "tfidf", **t.params) for t in trials])
     return folder
-
-
-def params(name: str, wrong: set[int]) -> dict[str, Any]:
-    """Tell fits apart by name and number of errors."""
-    return {"who": name, "C": len(wrong)}
 
 
 @pytest.fixture

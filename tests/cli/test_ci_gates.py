@@ -5,24 +5,14 @@ from pathlib import Path
 
 from choose.cli.ci_gates import expect, not_under
 from choose.conformance import pool
-from choose.schema.decision import Decision
 from support import decisions
 from support.studies import write_csv
 
 QUICK = ("-s", "tfidf", "--set", "seeds=1", "--set", "noise=0", "--out", "st")
 
 
-def adopted() -> Decision:
-    """Lora, fine-tuning, adopted."""
-    return decisions.decision("adopt")
-
-
-def undecided() -> Decision:
-    return decisions.decision("too-close")
-
-
 def test_a_verdict_a_family_or_a_candidate_can_be_expected() -> None:
-    decision = adopted()
+    decision = decisions.decision("adopt")
     named, family = decision.verdict.recommended, decision.verdict.family
     assert named
     assert family
@@ -36,7 +26,7 @@ def test_a_verdict_a_family_or_a_candidate_can_be_expected() -> None:
 
 
 def test_what_is_used_meanwhile_is_no_recommendation() -> None:
-    decision = undecided()
+    decision = decisions.decision("too-close")
     assert decision.verdict.recommended is None
     found = expect(decision, decision.verdict.use_meanwhile)
     assert not found.met
@@ -45,7 +35,7 @@ def test_what_is_used_meanwhile_is_no_recommendation() -> None:
 
 
 def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None:
-    for decision in (adopted(), undecided()):
+    for decision in (decisions.decision("adopt"), decisions.decision("too-close")):
         pick = decision.verdict.recommended or decision.verdict.use_meanwhile
         card = next(c for c in decision.scorecards if c.candidate == pick)
         assert card.accuracy.low is not None
@@ -54,8 +44,8 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
         over = not_under(decision, card.accuracy.value + 0.001)
         assert not over.met
         assert pick in over.found
-    assert not not_under(decisions.changed(adopted(), usable=False), 0.0).met
-    assert not not_under(adopted().model_copy(update={"scorecards": ()}), 0.0).met
+    assert not not_under(decisions.changed(decisions.decision("adopt"), usable=False), 0.0).met
+    assert not not_under(decisions.decision("adopt", scorecards=()), 0.0).met
 
 
 def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:

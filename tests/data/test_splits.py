@@ -26,7 +26,7 @@ from choose.errors import DataError, StudyError
 from choose.formatting import normalised
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Dataset, Example, Scenario
-from support.studies import TASK, label_rows, load_dataset
+from support.studies import TASK, label_rows, load, load_dataset
 
 WORDS = ("red", "blue", "green", "amber", "violet", "teal", "olive", "navy", "coral", "beige")
 
@@ -305,10 +305,6 @@ def test_what_counts_as_the_same_text(a: str, b: str, same: bool) -> None:
     assert (normalised(a) == normalised(b)) is same
 
 
-def load(**data: object) -> Dataset:
-    return load_dataset(DataSection(**data), TaskSection())
-
-
 def test_a_folder_names_a_set_whose_file_says_nothing() -> None:
     assert dataset_name("/data/banking77/train.csv") == "banking77"
     assert dataset_name("/data/trec6/test.csv") == "trec6"
@@ -320,7 +316,7 @@ def test_one_file_is_not_both_pool_and_test(refusal) -> None:
     Path("a.csv").write_text("text,label\na,b\n")
     with pytest.raises(DataError, match="both the labelled set and the test file"):
         load(path="a.csv", test="./a.csv")
-    assert "No labelled set" in refusal(StudyError, load)
+    assert "No labelled set" in refusal(StudyError, load_dataset, DataSection(), TaskSection())
 
 
 def test_an_error_says_in_which_of_two_files_it_is() -> None:

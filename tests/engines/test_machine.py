@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils import backend_registration
 
 from choose.api.compare import export
-from choose.conformance import TASK, pool, questions
+from choose.conformance import questions
 from choose.engines.causal import loading
 from choose.engines.causal.loading import load_causal
 from choose.engines.embeddings import load_encoder
@@ -29,9 +29,8 @@ from choose.engines.hardware.batch_limits import _malloc_trim, limits_of, releas
 from choose.engines.hardware.timed_steps import ROUNDS, WARM_UP, TimedSteps, thread_counts
 from choose.engines.lora import model as adapters
 from choose.engines.lora.fit import _share_of_step
-from choose.strategy import build
 from support import tiny_models as tiny
-from support.studies import small_study, write_csv
+from support.studies import fit_strategy, small_study, write_csv
 
 
 def test_a_processor_without_avx2_is_said_once(monkeypatch, capsys):
@@ -119,15 +118,12 @@ def test_the_same_weights_are_held_once(folder: Path) -> None:
 
 
 def test_tuning_leaves_the_prompted_model_as_it_was(folder: Path) -> None:
-    prompted = build("prompt", seed=0, model=str(folder))
-    prompted.fit(TASK, pool())
+    prompted = fit_strategy("prompt", model=str(folder))
     before = prompted.predict(questions()).scores
     lm = loading.load_causal(str(folder))
     weights = {name: tensor.clone() for name, tensor in lm.model.named_parameters()}
     modules = [type(module) for module in lm.model.modules()]
-    tuned = build("lora", seed=0, base=str(folder))
-    tuned.fit(TASK, pool())
-    tuned.predict(questions())
+    fit_strategy("lora", base=str(folder)).predict(questions())
     lm.answers.clear()
     assert np.array_equal(prompted.predict(questions()).scores, before)
     assert [type(module) for module in lm.model.modules()] == modules

@@ -225,8 +225,7 @@ def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
     z = (np.array([lead, -lead]) - 0.02) / sd
     up, down = sd * (norm.pdf(z) + z * norm.cdf(z))  # expected parts beyond the margin
     costly = down + NEEDLESS * 0.02 * norm.cdf(-z[0])
-    wanted = "costly" if costly < up else "cheap"
-    assert least_loss(law, ("cheap", "costly"), 0.02) == wanted
+    assert least_loss(law, ("cheap", "costly"), 0.02) == ("costly" if costly < up else "cheap")
     assert least_loss(law, ("costly",), 0.02) == "costly"
 
 

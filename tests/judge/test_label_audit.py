@@ -27,11 +27,10 @@ from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, NoiseBand
 from choose.stats import Estimate
-from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
 from support.answered_studies import blobs, evidence, hardness, out_of_fold
-from support.studies import sample_table
+from support.studies import fit_strategy, sample_table
 
 STUDIES = 20
 
@@ -389,8 +388,7 @@ def test_the_default_candidates_find_the_planted_errors():
         examples = [Example(id=str(i), text=texts[i], target=given[i]) for i in pool]
         items = [Item(id=str(i), text=texts[i]) for i in asked]
         for name, table in scores.items():
-            strategy = build(name, seed=0)
-            strategy.fit(task, examples)
+            strategy = fit_strategy(name, examples, task)
             table[asked] = np.exp(strategy.predict(items).scores)
     study = evidence(given, scores, labels)
     auditor, found = auditor_of(study), audit_labels(study)

@@ -16,7 +16,6 @@ from choose.run.predict_test_rows import asking_order
 from choose.stats.paired import paired_difference
 from choose.stats.two_way import independent_rows
 from choose.types import Example
-from simulation.setting import SimulatedCandidate
 from support.answered_studies import player
 from support.answered_studies import study as answered
 from support.simulated_studies import lora, probe, retrieval, study, tfidf
@@ -26,19 +25,16 @@ STUDIES = 100
 LUCK = 0.15
 
 
-def tied(seeds: int) -> list[SimulatedCandidate]:
-    """Return two candidates that noise and a smaller pool make equal, fitted so often."""
-    same = {"at": {200: 0.75}, "noisy": {0.2: 0.75}, "run_spread": LUCK, "seeds": seeds}
-    return [lora(0.9, **same), replace(probe(0.8, **same), name="other")]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("what", ["noise", "size"])
 def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, what: str) -> None:
+    """Of two candidates that noise and a smaller pool make equal, fitted so often."""
+    same = {"at": {200: 0.75}, "noisy": {0.2: 0.75}, "run_spread": LUCK, "seeds": seeds}
+    players = [lora(0.9, **same), replace(probe(0.8, **same), name="other")]
     certain, blind = 0, 0
     for seed in range(STUDIES):
-        laid = study_scores(study(tied(seeds), 800, seed))
+        laid = study_scores(study(players, 800, seed))
         one, other = laid["lora"], laid["other"]
         first, second = (
             (one.noise[0.2], other.noise[0.2])

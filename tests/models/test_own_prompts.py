@@ -7,8 +7,8 @@ import pytest
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.prompting.prompts import LABELS, TEXT, OwnPrompt
-from choose.strategy import build
 from support.chat_server import RIGHT, asked_of
+from support.studies import fit_strategy
 
 TOLD = "Sort it: {labels}.\n\nText: {text}\nLabel:"
 CHAT = [
@@ -58,8 +58,7 @@ def test_what_is_no_prompt_is_refused_with_what_to_write(refusal, form, says):
 
 def asked_with(template, **settings):
     with asked_of(RIGHT, **settings) as asked:
-        strategy = build("own-prompt", seed=0, model="endpoint:big", template=template)
-        strategy.fit(TASK, pool())
+        strategy = fit_strategy("own-prompt", model="endpoint:big", template=template)
         answers = strategy.predict(questions(3))
     assert answers.outputs == tuple(e.target for e in pool(1, 3))
     sent = [body["messages"] for body in asked]

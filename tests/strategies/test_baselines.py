@@ -10,19 +10,16 @@ import polars as pl
 import pytest
 
 from choose.conformance import TASK, pool
-from choose.strategy import build
 from choose.study.candidates import default_strategies
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
 from choose_strategies.baselines import NEIGHBOURS, SHARPNESS
 from support.studies import TASK as SETS
-from support.studies import label_rows
+from support.studies import fit_strategy, label_rows
 
 
 def fitted(name: str, encoder: str, rows: list[Example], task: Any = TASK, **more: Any) -> Any:
-    strategy: Any = build(name, seed=0, encoder=encoder, **more)
-    strategy.fit(task, rows)
-    return strategy
+    return fit_strategy(name, rows, task, encoder=encoder, **more)
 
 
 def noisy(rows: list[Example], share: float = 0.4) -> list[Example]:
@@ -81,9 +78,8 @@ def test_cheap_baselines_of_all_rows(shared_data: Path, name: str, least: float)
         for part in ("train.csv", "test.csv")
     )
     labels = tuple(sorted({*rows["label"]}))
-    strategy = build(name, seed=0)
     given = enumerate(rows.select("text", "label").iter_rows())
     examples = [Example(id=f"t{n}", text=text, target=label) for n, (text, label) in given]
-    strategy.fit(Classification(labels=labels, names=labels), examples)
+    strategy = fit_strategy(name, examples, Classification(labels=labels, names=labels))
     items = [Item(id=f"q{n}", text=text) for n, text in enumerate(asked["text"])]
     assert np.mean(np.array(strategy.predict(items).outputs) == asked["label"].to_numpy()) >= least

@@ -17,7 +17,7 @@ from choose.strategy import build
 from choose.tasks.multilabel import Multilabel, judged_set, read_set
 from choose.types import Answers, Example
 from choose_strategies.lora import UNTRAINED
-from support.studies import LABELS, TASK, label_rows
+from support.studies import LABELS, TASK, fit_strategy, label_rows
 
 POOL, ASKED = label_rows(90), label_rows(40, seed=1)
 
@@ -39,10 +39,8 @@ TUNED = [
 @pytest.mark.parametrize(("name", "rate", "rows", "gain"), TUNED)
 def test_models_are_tuned_on_sets(name, rate, rows, gain, model, encoder):
     own = {"base": model} if name == "lora" else {"encoder": encoder}
-    strategy: Any = build(name, seed=0, **own, **rate)
-    constant = build("majority", seed=0)
-    for one in (strategy, constant):
-        one.fit(TASK, POOL)
+    strategy = fit_strategy(name, POOL, TASK, **own, **rate)
+    constant = fit_strategy("majority", POOL, TASK)
     items = [e.item() for e in rows]
     answers = strategy.predict(items)
     assert mean_f1(answers, rows) > mean_f1(constant.predict(items), rows) + gain
@@ -73,8 +71,7 @@ def test_lora_starts_from_the_share_of_each_label(model: str) -> None:
 
 @pytest.mark.parametrize("name", ["prompt", "few-shot"])
 def test_prompts_are_calibrated_on_labelled_rows(model, name):
-    strategy: Any = build(name, seed=0, model=model)
-    strategy.fit(TASK, POOL)
+    strategy = fit_strategy(name, POOL, TASK, model=model)
     items = [e.item() for e in ASKED[:6]]
     answers = strategy.predict(items)
     assert all(TASK.problem_with(output or "") is None for output in answers.outputs)
@@ -84,16 +81,13 @@ def test_prompts_are_calibrated_on_labelled_rows(model, name):
     text = strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
     assert all(label in text for label in LABELS)
     assert "separated by commas, or none" in text
-    plain: Any = build(name, seed=0, model=model, calibrate=False)
-    plain.fit(TASK, POOL)
+    plain = fit_strategy(name, POOL, TASK, model=model, calibrate=False)
     assert plain.prompter.thresholds is None
     assert all(o is not None for o in plain.predict(items).outputs)
 
 
 def test_a_label_scores_alone_or_before_a_comma_and_the_calibration_has_no_other_row(model):
-    strategy: Any = build("prompt", seed=0, model=model)
-    strategy.fit(TASK, POOL)
-    prompter = strategy.prompter
+    prompter = fit_strategy("prompt", POOL, TASK, model=model).prompter
     scored = prompter.score([ASKED[0].item()])
     scores = prompter._first(scored.logprobs)
     count = len(LABELS)

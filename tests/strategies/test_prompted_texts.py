@@ -32,6 +32,7 @@ from choose.tasks.writing import Writing
 from choose.types import Example, Item, Task
 from support import tiny_models as tiny
 from support.chat_server import asked_of, sent
+from support.studies import fit_strategy
 
 RECORDS = Extraction(
     fields={"who": "text", "day": "date", "goods": "list"},
@@ -62,11 +63,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"model": str(lm), "encoder": str(tiny.encoder(folder / "encoder"))}
 
 
-def fitted(name: str, models: dict[str, str], task: Task = RECORDS, **params: Any) -> Any:
+def fitted(name, models, task=RECORDS, pool=None, **params):
     known = models if name == "retrieval" else {"model": models["model"]}
-    strategy: Any = build(name, seed=0, **known, **params)
-    strategy.fit(task, rows())
-    return strategy
+    return fit_strategy(name, pool or rows(), task, **known, **params)
 
 
 def asked(strategy: Any, item: Item, shown: list[Example] = []) -> str:  # noqa: B006
@@ -159,8 +158,7 @@ def test_the_form_is_chosen_on_the_pool_and_said(models: dict[str, str]) -> None
 
 
 def test_a_pool_of_a_few_records_is_calibrated_on_all_of_them(models: dict[str, str]) -> None:
-    strategy: Any = build("prompt", seed=0, model=models["model"])
-    strategy.fit(RECORDS, rows(5))
+    strategy = fitted("prompt", models, pool=rows(5))
     assert any("on 5 training rows" in note for note in strategy.facts()["notes"])
     assert len(strategy.predict([row.item() for row in rows(2)])) == 2
 
@@ -365,8 +363,7 @@ def test_thresholds_are_chosen_field_by_field() -> None:
 
 def test_demonstrations_that_do_not_fit_are_counted(models: dict[str, str]) -> None:
     long = [Example(id=r.id, text="pear " * 240, target=r.target) for r in rows()]
-    strategy: Any = build("few-shot", seed=0, model=models["model"], shots=20, calibrate=False)
-    strategy.fit(RECORDS, long)
+    strategy = fitted("few-shot", models, pool=long, shots=20, calibrate=False)
     fitting = len(strategy.prompter.shown)
     assert 0 < fitting < 20
     assert any(f"{20 - fitting} demonstrations did not fit" in n for n in strategy.facts()["notes"])

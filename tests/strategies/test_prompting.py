@@ -21,12 +21,11 @@ from choose.progress import time_limit
 from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
+from support.studies import fit_strategy
 
 
-def fitted(name: str, model: str, seed: int = 0, **params: Any) -> Any:
-    strategy: Any = build(name, seed=seed, model=model, **params)
-    strategy.fit(TASK, pool())
-    return strategy
+def fitted(name: str, model: str, **params: Any) -> Any:
+    return fit_strategy(name, model=model, **params)
 
 
 def shown(strategy: Any, item: Item) -> str:
@@ -64,8 +63,7 @@ def test_tokens_and_time_are_reported(model: str) -> None:
 
 def test_cached_scores_carry_what_they_cost(model: str) -> None:
     load_causal(model).answers.clear()
-    first = fitted("prompt", model)
-    assert first.facts()["cached_seconds"] == 0
+    assert fitted("prompt", model).facts()["cached_seconds"] == 0
     again = fitted("prompt", model).facts()
     assert again["cached_seconds"] > 0
     assert again["dtype"] in ("float32", "bfloat16")
@@ -128,8 +126,7 @@ def test_a_question_is_cut_to_the_room_that_is_left(model, encoder, name, text):
 
 def test_a_model_whose_instruction_leaves_no_room_is_refused(refusal, model: str) -> None:
     described = replace(TASK, descriptions={TASK.labels[0]: "what grows on trees " * 600})
-    strategy: Any = build("prompt", seed=0, model=model, calibrate=False)
-    strategy.fit(described, pool())
+    strategy = fit_strategy("prompt", pool(), described, model=model, calibrate=False)
     assert "shorter label descriptions" in refusal(ModelError, strategy.predict, questions())
 
 

@@ -29,7 +29,7 @@ from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_te
 from choose.tasks.value_parsing import occurs
 from choose.types import Candidate, Example, Item
 from support.commands import run_command
-from support.studies import compare_once, json_lines, load, write_lines
+from support.studies import compare_once, fit_strategy, json_lines, load, write_lines
 
 # Words that the small encoder knows.
 FRUITS, TOOLS, CODES = (WORDS_OF[kind] for kind in ("fruit", "tool", "weather"))
@@ -56,8 +56,7 @@ TASK = with_corpus(Ranking(), shelf())
 
 
 def test_bm25_ranks_documents_by_their_best_passage() -> None:
-    strategy = build("bm25", seed=0)
-    strategy.fit(TASK, rows())
+    strategy = fit_strategy("bm25", rows(), TASK)
     asked = ["Where was a lynx heard?", "the apple and the saw", "xyzzy"]
     answers = strategy.predict([Item(id=str(n), text=text) for n, text in enumerate(asked)])
     lynx, apple, nothing = (read_scores(output or "") for output in answers.outputs)
@@ -100,8 +99,8 @@ def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_
 
 
 def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
-    strategy = build("tuned-encoder", seed=0, encoder=encoder)
-    strategy.fit(TASK, [Example(id="a", text="x", target="{}"), *rows()[:3]])
+    few = [Example(id="a", text="x", target="{}"), *rows()[:3]]
+    strategy = fit_strategy("tuned-encoder", few, TASK, encoder=encoder)
     assert strategy.facts()["notes"] == [
         "The retriever is not tuned: there are 3 training questions whose passage is known (at "
         "least 8)."
@@ -111,20 +110,17 @@ def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
 def test_one_document_is_no_choice(encoder: str) -> None:
     only = with_corpus(Ranking(), Corpus((Document(id="doc-apple", text="An apple."),)))
     asked = [replace(row, target='{"doc-apple": 1}') for row in rows()]
-    strategy: Any = build("tuned-encoder", seed=0, encoder=encoder)
-    strategy.fit(only, asked)
+    strategy = fit_strategy("tuned-encoder", asked, only, encoder=encoder)
     assert "the documents are a single passage" in strategy.facts()["notes"][0]
     assert read_scores(strategy.predict([asked[0].item()]).outputs[0]).keys() == {"doc-apple"}
 
 
 def test_tuning_is_kept_only_where_it_helps_held_out_questions(encoder: str) -> None:
-    idle: Any = build("tuned-encoder", seed=0, encoder=encoder, learning_rate=1e-9)
-    idle.fit(TASK, rows())
+    idle = fit_strategy("tuned-encoder", rows(), TASK, encoder=encoder, learning_rate=1e-9)
     assert "is not tuned, since that gained nothing on" in idle.facts()["notes"][0]
     assert idle.library.tuned is None
     assert idle.facts()["artefact_mb"] == 0
-    kept: Any = build("tuned-encoder", seed=0, encoder=encoder, epochs=1.0)
-    kept.fit(TASK, rows())
+    kept = fit_strategy("tuned-encoder", rows(), TASK, encoder=encoder, epochs=1.0)
     assert kept.library.tuned is not None
     assert kept.facts()["artefact_mb"] > 0
 
@@ -135,10 +131,9 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
     named = [Document(id=f"x{n}", text=text) for n, text in enumerate(texts)]
     task = with_corpus(Ranking(), Corpus((Document(id="doc", text="A lynx."), *named)))
     asked = [Example(id=f"q{n}", text=a, target='{"doc": 1}') for n, a in enumerate(FRUITS)]
-    strategy = build("tuned-encoder", seed=0, encoder=encoder, epochs=0)
     name, real = "tuned_retriever", question_encoder_tuning.tuned_retriever
     with patch.object(question_encoder_tuning, name, side_effect=real) as spied:
-        strategy.fit(task, asked)
+        strategy = fit_strategy("tuned-encoder", asked, task, encoder=encoder, epochs=0)
     seen = spied.call_args.args[1]
     assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}
@@ -148,8 +143,7 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
 
 def test_the_nearest_row_gives_its_documents_by_grade() -> None:
     row = Example(id="a", text="a lynx", target=relevance_text({"b": 1, "c": 3, "a": 2}))
-    strategy = build("nearest", seed=0)
-    strategy.fit(TASK, [row])
+    strategy = fit_strategy("nearest", [row], TASK)
     given = strategy.predict([row.item()]).outputs[0] or ""
     assert [*read_scores(given)] == ["c", "a", "b"]
     assert rank_scores([*read_scores(given)], read_scores(row.target))["ndcg@10"] == 1.0

@@ -31,6 +31,7 @@ from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Example, Item
 from choose_strategies import rag
 from support.chat_server import asked_of, sent
+from support.studies import fit_strategy
 
 COLOURS = ("red", "blue", "green", "brown", "white", "black")
 THINGS = [f"{size} {thing}" for size in ("large", "small") for thing in ("door", "lamp", "rug")]
@@ -66,9 +67,7 @@ def settings(name: str, model: str) -> dict[str, Any]:
 
 
 def fitted(name, model, pool=None, task=TASK, **more):
-    strategy = build(name, seed=0, **settings(name, model), **more)
-    strategy.fit(task, rows() if pool is None else pool)
-    return strategy
+    return fit_strategy(name, pool or rows(), task, **settings(name, model), **more)
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -274,8 +273,7 @@ def test_demonstrations_are_the_shortest_rows_with_their_passages(model: str) ->
 
 def test_at_an_endpoint_a_fit_asks_nothing() -> None:
     with asked_of(lambda body: sent("red")) as asked:
-        strategy: Any = build("rag", seed=0, model="endpoint:big", retriever="bm25")
-        strategy.fit(TASK, many())
+        strategy = fit_strategy("rag", many(), TASK, model="endpoint:big", retriever="bm25")
         assert not asked
     assert strategy.passages() == (3, 100)
 
@@ -304,9 +302,7 @@ GIVEN = Passage(span=Span("given", 3, 40), text="A pie was baked. The bridge ope
 
 @pytest.fixture
 def sentence() -> Any:
-    strategy: Any = build("sentence", seed=0)
-    strategy.fit(OF_TOWNS, ASKED)
-    return strategy
+    return fit_strategy("sentence", ASKED, OF_TOWNS)
 
 
 def test_the_evidence_is_the_passages_found(sentence: Any) -> None:
@@ -341,8 +337,7 @@ def test_documents_without_a_word_in_common_give_no_answer(sentence: Any) -> Non
 
 def test_with_few_rows_or_a_given_number_nothing_is_chosen(sentence: Any) -> None:
     assert sentence.facts()["notes"] == []
-    given_number: Any = build("sentence", seed=0, k=2)
-    given_number.fit(OF_TOWNS, ASKED)
+    given_number = fit_strategy("sentence", ASKED, OF_TOWNS, k=2)
     assert {len(ids) for ids in given_number.predict(ITEMS).evidence} == {2}
 
 
@@ -372,19 +367,12 @@ def test_the_best_sentence_is_of_the_first_passage(sentence: Any) -> None:
     assert sentence.predict(ITEMS[:1]).evidence == ((TOWNS.passages()[0].id,),)
 
 
-CHANGED = Corpus(
-    tuple(
-        replace(document, text=document.text.replace("opened in 19", "opened in 17"))
-        for document in TOWNS.documents
-    )
-)
-
-
 def test_other_documents_are_read_without_a_fit(sentence, monkeypatch):
     """What else holds of those that reread is part of the contract of strategies."""
     monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     before = sentence.predict(ITEMS)
-    assert 0 < sentence.reread(CHANGED) < 60
+    new = (replace(d, text=d.text.replace("opened in 19", "opened in 17")) for d in TOWNS.documents)
+    assert 0 < sentence.reread(Corpus(tuple(new))) < 60
     after = sentence.predict(ITEMS)
     assert after.evidence == before.evidence  # the same places, of other documents
     assert after.outputs == tuple((o or "").replace("19", "17") for o in before.outputs)

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from choose.conformance import TASK, pool, questions
+from choose.conformance import pool, questions
 from choose.engines.embeddings import load_encoder
 from choose.strategy import build
 from choose.types import Item
+from support.studies import fit_strategy
 
 
 @pytest.fixture
@@ -16,15 +17,12 @@ def models(model: str, encoder: str) -> dict[str, str]:
 
 
 def fitted(models: dict[str, str], **params: Any) -> Any:
-    strategy: Any = build("retrieval", seed=0, **models, **params)
-    strategy.fit(TASK, pool())
-    return strategy
+    return fit_strategy("retrieval", **models, **params)
 
 
 def test_evidence_is_nearest_first_and_what_knn_sees(models: dict[str, str]) -> None:
     evidence = fitted(models, k=4).predict(questions()).evidence
-    knn = build("knn", seed=0, encoder=models["encoder"], k=4)
-    knn.fit(TASK, pool())
+    knn = fit_strategy("knn", encoder=models["encoder"], k=4)
     assert evidence == knn.predict(questions()).evidence
     assert all(len(ids) == 4 for ids in evidence)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from choose.conformance import TASK, pool, questions
+from choose.conformance import questions
 from choose.engines.hardware import device_and_dtype as runtime
-from choose.strategy import available, build, find, hyperparameters, kinds
-from choose.types import Answers
+from choose.strategy import available, find, hyperparameters, kinds
+from support.studies import fit_strategy
 
 GOLDEN = Path(__file__).with_name("golden_answers.json")
 # Those that answer with labels; what a server answers is not ours to fix.
@@ -27,21 +27,16 @@ CLOSE = dict.fromkeys(("lora", "setfit", "full-fine-tuning"), 0.2)
 LONG = ("tuned-prompt",)
 
 
-def answered(name: str, models: dict[str, str]) -> Answers:
-    params = {role: spec for role, spec in models.items() if role in hyperparameters(name)}
-    params |= {"template": "Answer this: {text}"} if name == "own-prompt" else {}
-    strategy = build(name, seed=1, **params)
-    strategy.fit(TASK, pool())
-    return strategy.predict(questions())
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in NAMED]
 )
 def test_answers_change_only_with_the_revision(name, model, encoder, monkeypatch):
     monkeypatch.setenv("CHOOSE_DTYPE", "float32")
     monkeypatch.setattr(runtime, "dtype", runtime.dtype.__wrapped__)  # not what was cached before
-    found = answered(name, {"model": model, "base": model, "encoder": encoder})
+    models = {"model": model, "base": model, "encoder": encoder}
+    params = {role: spec for role, spec in models.items() if role in hyperparameters(name)}
+    params |= {"template": "Answer this: {text}"} if name == "own-prompt" else {}
+    found = fit_strategy(name, seed=1, **params).predict(questions())
     assert found.scores is not None
     if os.environ.get("WRITE_GOLDEN"):
         known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}

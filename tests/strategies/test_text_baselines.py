@@ -11,6 +11,7 @@ from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction, as_text, fields_of
 from choose.tasks.writing import Writing
 from choose.types import Example, Item
+from support.studies import fit_strategy
 
 RECORDS = ("empty", "gazetteer", "pattern", "tagger", "nearest")
 
@@ -48,9 +49,7 @@ NEW = Item(
 
 @cache
 def fitted(name: str) -> Strategy:
-    strategy = build(name, seed=0)
-    strategy.fit(TASK if name in RECORDS else Writing(), ROWS)
-    return strategy
+    return fit_strategy(name, ROWS, TASK if name in RECORDS else Writing())
 
 
 def answer(name: str, item: Item = NEW) -> dict[str, object]:
@@ -100,8 +99,7 @@ def test_lead_takes_as_many_sentences_as_score_best_on_the_pool() -> None:
         Example(id=str(n), text=f"One {n}. Two {n}! Three {n}? Four.", target=f"One {n}. Two {n}!")
         for n in range(9)
     ]
-    strategy = build("lead", seed=0)
-    strategy.fit(Writing(), examples)
+    strategy = fit_strategy("lead", examples, Writing())
     assert strategy.predict([Item(id="q", text="A b. C d. E f.")]).outputs == ("A b. C d.",)
     assert strategy.predict([Item(id="q", text=" ")]).status == ("empty",)
 
@@ -120,8 +118,7 @@ READ = Answering(passage="passage", unanswerable=True)
 
 
 def test_the_best_sentence_shares_rare_words_with_the_question() -> None:
-    strategy: Any = build("sentence", seed=0)
-    strategy.fit(READ, QUESTIONS)
+    strategy = fit_strategy("sentence", QUESTIONS, READ)
     items = [
         Item(id="a", text="When did its bridge open?", fields={"passage": PASSAGE}),
         Item(id="b", text="In which month is a fair held?", fields={"passage": PASSAGE}),

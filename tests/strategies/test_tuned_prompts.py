@@ -19,7 +19,7 @@ from choose.schema.plan import Spending
 from choose.strategy import build
 from choose_strategies.prompting import MAY_DIFFER
 from support.chat_server import PRICED, RIGHT, Http, Server, endpoint_session, sent, serving
-from support.studies import HELD_OUT, compare, label_rows, write_csv
+from support.studies import HELD_OUT, compare, fit_strategy, label_rows, write_csv
 from support.studies import TASK as SETS
 
 Body = dict[str, Any]
@@ -49,9 +49,7 @@ def asked_of(bodies: list[Body]) -> list[Body]:
 
 
 def fitted(name: str = "tuned-prompt", rows: int = 40, **params: Any) -> Any:
-    strategy: Any = build(name, seed=0, **{"model": "endpoint:big", "calls": FEW, **params})
-    strategy.fit(TASK, pool(rows=rows))
-    return strategy
+    return fit_strategy(name, pool(rows=rows), **{"model": "endpoint:big", "calls": FEW, **params})
 
 
 def said_of(strategy: Any) -> str:
@@ -84,8 +82,7 @@ def test_a_small_pool_or_few_calls_leave_the_usual_prompt_and_say_so() -> None:
         assert fitted(rows=15).facts()["notes"][0] == TOO_SMALL
         assert "comparing takes at least 60 questions" in fitted(calls=59).facts()["notes"][0]
         assert not asked
-        usual: Any = build("prompt", seed=0, model="endpoint:big")
-        usual.fit(TASK, pool(rows=15))
+        usual = fit_strategy("prompt", pool(rows=15), model="endpoint:big")
         found, other = fitted(rows=15).predict(questions()), usual.predict(questions())
     assert found.outputs == other.outputs
     assert fitted_plan(rows=15) == fitted_plan(calls=59) == 0
@@ -98,8 +95,7 @@ def test_few_calls_go_into_rows_rather_than_rewriting() -> None:
 
 def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(model, monkeypatch):
     monkeypatch.setattr(PromptSearch, "best", lambda self: next(iter(self.known)))
-    strategy, usual = fitted(model=model), build("prompt", seed=0, model=model)
-    usual.fit(TASK, pool(rows=40))
+    strategy, usual = fitted(model=model), fit_strategy("prompt", pool(rows=40), model=model)
     assert (strategy.predict(questions()).scores == usual.predict(questions()).scores).all()
     assert strategy.prompt(TASK).endswith(MAY_DIFFER)
 
@@ -217,8 +213,7 @@ def sets_by_words(body: Body) -> Http:
 def test_a_search_among_prompts_for_sets_of_labels_is_scored_by_example_f1() -> None:
     rows = label_rows(60)
     with endpoint_session(sets_by_words):
-        strategy: Any = build("tuned-prompt", seed=0, model="endpoint:big", calls=150)
-        strategy.fit(SETS, rows[:40])
+        strategy = fit_strategy("tuned-prompt", rows[:40], SETS, model="endpoint:big", calls=150)
         answers = strategy.predict([e.item() for e in rows[40:]])
     assert answers.outputs == tuple(e.target for e in rows[40:])
     note = said_of(strategy)
@@ -283,8 +278,7 @@ def test_rows_of_a_few_groups_are_not_divided(groups: int, divided: bool) -> Non
 
 @pytest.mark.slow
 def test_what_was_chosen_survives_saving(model: str, tmp_path: Path) -> None:
-    local: Any = build("tuned-prompt", seed=0, model=model, calls=FEW)
-    local.fit(TASK, pool(rows=40))
+    local = fit_strategy("tuned-prompt", pool(rows=40), model=model, calls=FEW)
     local.save(tmp_path / "saved")
     again: Any = build("tuned-prompt", seed=0, model=model)
     again.load(tmp_path / "saved")

@@ -17,6 +17,7 @@ from filelock import FileLock
 import choose
 from choose.api.compare import run_study
 from choose.api.plan import plan_trials, resolve
+from choose.conformance import TASK as TOY
 from choose.conformance import pool
 from choose.data.dataset import dataset_from, read_rows
 from choose.data.scenarios import Pools
@@ -25,6 +26,7 @@ from choose.export.exported_model import Model
 from choose.judge.evidence import CandidateInfo
 from choose.schema.plan import Job
 from choose.schema.study_sections import DataSection, TaskSection
+from choose.strategy import build
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.multilabel import Multilabel, set_text
 from choose.types import Dataset, Example, Item, Trial
@@ -68,6 +70,13 @@ def planned(name: str, strategy: str, **params: Any) -> dict[str, Any]:
 
 def dataset(rows: int = 60) -> Dataset:
     return build_dataset("words", pool(seed=3, rows=rows))
+
+
+def fit_strategy(name, rows=None, task=TOY, *, seed=0, **params):
+    """Return a strategy that is fitted to rows: to those of the toy task, if none are given."""
+    strategy = build(name, seed=seed, **params)
+    strategy.fit(task, pool() if rows is None else rows)
+    return strategy
 
 
 def study(*strategies: str, **grid: object) -> Study:

@@ -30,18 +30,11 @@ GOLD = (*_RIGHT, "truth", *LABEL, "reference", "answer", "answers")
 ID = ("id", "row_id", "example_id", "item_id", "question_id", "custom_id", "doc_id", "uid", "row")
 TEXTS = (*TEXT, *QUESTION, "prompt")
 
-# Method 93 of a ZIP archive is zstd, which Python reads from 3.14 on.
-ZSTD = 93
-
 # Scores that inspect writes as letters.
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
 # What a reader raises in a file that is laid out in another way.
 _OTHER_FORM = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError)
-
-# Assertions of promptfoo whose value is a right answer.
-_EQUAL = ("equals", "iequals", "icontains", "contains", "is-equal")
-
 
 # Figures of an answer that a tool may have measured.
 FIGURES = ("seconds", "tokens_in", "tokens_out", "usd")
@@ -241,7 +234,7 @@ def _archive(path: str) -> Mapping[str, Any]:
 
 def _part(archive: ZipFile, part: ZipInfo) -> Mapping[str, Any]:
     """Return one JSON file of an archive; polars decompresses zstd."""
-    if part.compress_type != ZSTD:
+    if part.compress_type != 93:  # zstd, which Python reads from 3.14 on
         found = json.loads(archive.read(part))
     else:
         with Path(str(archive.filename)).open("rb") as file:
@@ -305,7 +298,7 @@ def _asserted(one: Mapping[str, Any]) -> str | None:
     """Return the value of an assertion that an answer is or holds it, if there is one."""
     for part in (one.get("gradingResult") or {}).get("componentResults") or ():
         asserted = part.get("assertion") or {}
-        if asserted.get("type") in _EQUAL:
+        if asserted.get("type") in ("equals", "iequals", "icontains", "contains", "is-equal"):
             shown = (part.get("metadata") or {}).get("renderedAssertionValue")
             value = asserted.get("value") if shown is None else shown
             return value if isinstance(value, str) else json.dumps(value)

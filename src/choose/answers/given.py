@@ -148,8 +148,7 @@ def wanted(section: AnswersSection) -> Wanted:
         else:
             prices[name] = price(value, name)
             columns.append(name)
-    named = {name for name, _ in files}
-    kept = [name for name in dict.fromkeys(columns) if name not in named]
+    kept = [name for name in dict.fromkeys(columns) if name not in dict(files)]
     return Wanted(columns=tuple(kept), files=tuple(files), prices=prices)
 
 

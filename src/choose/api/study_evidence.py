@@ -173,10 +173,6 @@ def settings(study: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "data": data} if data else shown
 
 
-# More than any study has, where a first look asked for a few.
-ALL_ROUNDS = "rounds=30"
-
-
 def with_commands(verdict: Verdict, study: Mapping[str, Any], folder: Path) -> Verdict:
     """Put the folder of a study with some settings into the commands of its next steps.
 
@@ -192,7 +188,8 @@ def with_commands(verdict: Verdict, study: Mapping[str, Any], folder: Path) -> V
 
     def placed(command: Command) -> Command:
         on, own = few and "budget" in command.options, command.options.get("set", "")
-        options = {**command.options, **({"set": f"{own} {ALL_ROUNDS}".strip()} if on else {})}
+        more = {"set": f"{own} rounds=30".strip()} if on else {}  # more than any study has
+        options = {**command.options, **more}
         return command.model_copy(update={**found, "options": options})
 
     steps = tuple(
@@ -207,9 +204,7 @@ def _without_credentials(value: Any) -> Any:
         return {key: _without_credentials(own) for key, own in value.items() if own != {}}
     if isinstance(value, list):
         return [_without_credentials(inner) for inner in value]
-    if isinstance(value, str) and "://" in value:
-        return _CREDENTIALS.sub("", value)
-    return value
+    return _CREDENTIALS.sub("", value) if isinstance(value, str) and "://" in value else value
 
 
 def _prompts(store: Store) -> Iterator[PromptText]:

@@ -66,9 +66,6 @@ def _about(corpus: Corpus, answered: Sequence[Example]) -> CorpusFacts:
     )
 
 
-_UNSPACED = re.compile(f"[{UNSPACED}]")
-
-
 def balance_of(rows: Sequence[Example]) -> Balance:
     counts = sorted(Counter(e.target for e in rows).items(), key=lambda c: (-c[1], c[0]))
     return Balance(
@@ -159,7 +156,7 @@ class Facts:
     def unspaced(self) -> bool:
         """Return whether most letters are of scripts without spaces between words."""
         text = "".join(e.text[:400] for e in sample_of(self.all, 1_000))
-        return 2 * len(_UNSPACED.findall(text)) > sum(map(str.isalpha, text))
+        return 2 * len(re.findall(f"[{UNSPACED}]", text)) > sum(map(str.isalpha, text))
 
     @cached_property
     def audited(self) -> dict[str, Example]:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from choose.errors import ChooseError, StudyError
 from choose.formatting import clean, harmless_json
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ def print_record(record: str) -> None:
 
 def ask_consent(spending: Spending, yes: bool) -> None:
     """Print the plan of requests and return if they may be sent; `yes` confirms in advance."""
-    from choose.errors import StudyError
     from choose.report.terminal.plan_page import plan_lines
 
     for line in plan_lines(spending):
@@ -114,7 +114,6 @@ def show(
     full disk for example.
     """
     from choose.api.compare import write_page
-    from choose.errors import ChooseError
     from choose.report.terminal.pages import render, render_full
     from choose.study.find_study_folder import stored_studies
 
@@ -140,7 +139,6 @@ def show(
 def _write_reports(decision: Decision, store: Path, outputs: Sequence[Path]) -> bool:
     """Write a decision to files, and return whether all could be written; an error is printed."""
     from choose.api.compare import texts
-    from choose.errors import ChooseError
     from choose.report.write import write
 
     stored = texts(store) if outputs else {}

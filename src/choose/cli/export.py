@@ -18,7 +18,6 @@ from choose.files import write_atomic
 from choose.outside_values import number
 
 if TYPE_CHECKING:
-    from choose.export.write_folder import Exported
     from choose.types import Item
 
 
@@ -47,19 +46,11 @@ def export(
     named = study_named(store)
     with working("Training on all rows"):
         exported = export_candidate(named, folder, candidate=candidate, router=router)
+    manifest = exported.manifest
     if as_json:
-        about = exported.manifest.model_dump(mode="json", by_alias=True)
+        about = manifest.model_dump(mode="json", by_alias=True)
         record = {"folder": str(exported.folder), **about, "rows_inside": exported.rows_inside}
         print_record(json.dumps(record, indent=1))
-    _tell(exported)
-    if not as_json:
-        say(f"Use it: choose predict {folder} FILE    Read first: {folder / 'README.md'}")
-
-
-def _tell(exported: Exported) -> None:
-    from choose.cli.console import say
-
-    manifest = exported.manifest
     if manifest.why == "meanwhile":
         say(f"The study is not sure yet; {manifest.candidate} is what it uses for now.")
     say(f"Exported {manifest.candidate}, trained on {manifest.rows:,} rows: {exported.folder}")
@@ -67,6 +58,8 @@ def _tell(exported: Exported) -> None:
         say(f"Rows below a confidence of {routes.threshold:.2f} come back as: ask {routes.to}.")
     if exported.rows_inside:
         say("The folder contains labelled texts verbatim. Share it accordingly.")
+    if not as_json:
+        say(f"Use it: choose predict {folder} FILE    Read first: {folder / 'README.md'}")
 
 
 def predict(

@@ -84,9 +84,6 @@ ASSUMPTIONS = {
     "tokens": _assumption("N", "Tokens of a request to an API (default: 300)."),
 }
 
-# Flags of a study that a plan without data takes too.
-_BOTH = ("target", "volume", "usd_per_hour")
-
 
 @takes({**STUDY_FLAGS, **ASSUMPTIONS})
 def plan(
@@ -108,7 +105,8 @@ def plan(
     if no_data:
         if data is not None:
             raise StudyError(f"--no-data is without data, and {data!r} was given. Leave one out.")
-        both = {name: flags[name] for name in _BOTH if flags[name] is not None}
+        also = ("target", "volume", "usd_per_hour")  # flags of a study that go without data too
+        both = {name: flags[name] for name in also if flags[name] is not None}
         print_before_data(wishes({**assumed, **both}, flags["usd_per_million"] or ()), as_json)
     elif assumed:
         raise StudyError(

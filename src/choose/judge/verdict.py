@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
 
 from choose.judge.decision.candidate_comparisons import cards_of, families_of, pairs_of, payback_of
 from choose.judge.decision.next_steps import steps_of
@@ -13,7 +12,6 @@ from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.differing_rows import confusion_of, side_by_side
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.schema.candidate_scorecard import Scorecard
 from choose.schema.decision import DatasetRecord, Decision, Gate, Verdict
 from choose.schema.plan import LeftOut
 
@@ -48,22 +46,15 @@ def judge(
         payback=payback_of(candidates, case.named),
         loss_splits=case.splits,
         without_evidence=case.unanswered,
-        **_rows_to_read(evidence, case, cards),
+        audit=audit_with_gain(case),
+        overlap=case.overlap,
+        confusion=confusion_of(candidates, case.named),
+        side_by_side=side_by_side(evidence, candidates, cards),
         takeover=case.takeover,
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),
     )
-
-
-def _rows_to_read(evidence: Evidence, case: Case, cards: tuple[Scorecard, ...]) -> dict[str, Any]:
-    """Return the parts of the record that list rows."""
-    return {
-        "audit": audit_with_gain(case),
-        "overlap": case.overlap,
-        "confusion": confusion_of(case.candidates, case.named),
-        "side_by_side": side_by_side(evidence, case.candidates, cards),
-    }
 
 
 def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:

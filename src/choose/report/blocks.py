@@ -485,16 +485,14 @@ def _state(decision: Decision, card: Scorecard) -> str:
     return "ahead" if gap and gap.low is not None and gap.low > 0 else "open"
 
 
-TARGET = Command(verb="compare", study="STUDY", options={"target": "80%"})
-
-
 def next_steps(decision: Decision, say: Say) -> Iterator[Block]:
     yield Heading("Do next")
     steps = [
         Todo(words.sentences_of(decision, step), say(step.command) if step.command else ())
         for step in decision.verdict.steps
     ]
-    steps += [Todo([low], say(TARGET)) for low in [words.low_score(decision)] if low]
+    target = Command(verb="compare", study="STUDY", options={"target": "80%"})
+    steps += [Todo([low], say(target)) for low in [words.low_score(decision)] if low]
     yield Steps(steps) if steps else Paragraph("No open question that this study could answer.")
 
 

@@ -667,8 +667,7 @@ def _blind(decision: Decision) -> str:
         scores = f" ({both} on {plural(one.rows or 0, 'row')})" if both else ""
         who += [f"{called(decision, family)}{scores}" for family in one.names]
     model = listed(sorted(map(short_model, models))) or "a small model"
-    was = "was" if len(families) == 1 else "were"
-    return f"{upper(listed(who))} with {model} {was}"
+    return f"{upper(listed(who))} with {model} {'was' if len(families) == 1 else 'were'}"
 
 
 def _facts(record: Caveat | Gate | Remark | Step) -> dict[str, str]:

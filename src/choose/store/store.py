@@ -329,9 +329,6 @@ def damaged_files(damage: Mapping[str, str]) -> Iterator[LeftOut]:
 # The HTML report, what was planned but not measured, and the looks at the test rows.
 PAGE, LEFT_OUT, LOOKS = "report.html", "left_out.json", "looks.json"
 
-# Held by the command that runs the study.
-LOCK = ".lock"
-
 
 class Store:
     """The folder of one study; `damage` says by file why it could not be read, and is ignored."""
@@ -358,7 +355,7 @@ class Store:
     def held(self) -> Iterator[Self]:
         """Hold the study while it runs; the system lets go of it however the command ends."""
         try:
-            lock = FileLock(self.path / LOCK).acquire(timeout=0)
+            lock = FileLock(self.path / ".lock").acquire(timeout=0)
         except Timeout:
             raise StoreError(
                 f"Another choose command is running the study in {str(self.path)!r}. Wait until it "
@@ -452,9 +449,7 @@ class Store:
             return None
         dataset = self._readable_dataset()
         run = read_run(folder, trial, dataset, self._note)
-        if run is None or dataset is None:
-            return run
-        return with_scores(folder, run, dataset)
+        return run if run is None or dataset is None else with_scores(folder, run, dataset)
 
     def _readable_dataset(self) -> Dataset | None:
         """Return the dataset, or None where it is damaged: the next run writes it anew."""

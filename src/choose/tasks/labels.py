@@ -95,12 +95,9 @@ def check_classes(labels: Sequence[str]) -> None:
 _FRACTION = re.compile(r"[+-]?\d{0,12}[.,]\d{1,12}|[+-]?\d{1,3}")
 
 
-def _is_joined(label: str, known: Collection[str]) -> bool:
-    for separator in SEPARATORS:
-        parts = [part.strip() for part in label.split(separator)]
-        if len(parts) > 1 and all(part in known for part in parts):
-            return True
-    return False
+def _is_joined(label: str, known: set[str]) -> bool:
+    parts = ([part.strip() for part in label.split(separator)] for separator in SEPARATORS)
+    return any(len(each) > 1 and known.issuperset(each) for each in parts)
 
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

@@ -64,9 +64,7 @@ def rouge_l(output: str, target: str) -> float:
     are equal.
     """
     a, b = (_WORDS.findall(text.lower())[:MOST_WORDS] for text in (output, target))
-    if not a or not b:
-        return float(a == b)
-    return 2 * _longest_common(a, b) / (len(a) + len(b))
+    return 2 * _longest_common(a, b) / (len(a) + len(b)) if a and b else float(a == b)
 
 
 def _longest_common(a: Sequence[str], b: Sequence[str]) -> int:

@@ -48,9 +48,9 @@ def lora(base: str, seed: int = 0, **params: object):
     return build("lora", seed=seed, base=base, **{"epochs": 8.0, **params})
 
 
-def fitted(base: str, seed: int = 0, **params: object):
+def fitted(base: str, seed: int = 0, rows: Any = None, **params: object):
     strategy = lora(base, seed, **params)
-    strategy.fit(TASK, pool())
+    strategy.fit(TASK, pool() if rows is None else rows)
     return strategy
 
 
@@ -126,8 +126,7 @@ def test_adapters_of_no_known_layers_are_refused(bases: dict[str, str]) -> None:
 
 
 def test_facts_say_how_it_was_trained(bases: dict[str, str]) -> None:
-    strategy = lora(bases["causal"], max_tokens=4)
-    strategy.fit(TASK, pool())
+    strategy = fitted(bases["causal"], max_tokens=4)
     facts = strategy.facts()
     assert facts["threads"] >= 1
     assert facts["dtype"] in ("float32", "bfloat16")
@@ -139,14 +138,11 @@ def test_facts_say_how_it_was_trained(bases: dict[str, str]) -> None:
 
 
 def test_a_pool_of_one_class_answers_it_with_its_prior(bases: dict[str, str]) -> None:
-    strategy = lora(bases["causal"])
-    strategy.fit(TASK, [e for e in pool() if e.target == "tool"])
+    strategy = fitted(bases["causal"], rows=[e for e in pool() if e.target == "tool"])
     answers = strategy.predict(questions(3))
     assert set(answers.outputs) == {"tool"}
     np.testing.assert_allclose(np.exp(answers.scores[0]), [1 / 11, 9 / 11, 1 / 11], rtol=1e-5)
-    empty = lora(bases["causal"])
-    empty.fit(TASK, [])
-    assert len(empty.predict(questions(3))) == 3
+    assert len(fitted(bases["causal"], rows=[]).predict(questions(3))) == 3
 
 
 @pytest.mark.parametrize("rows", [2, 8, 48, 300, 616, 1499, 1500, 3000, 10_000, 100_000])
@@ -176,8 +172,7 @@ def test_a_group_answers_as_each_alone(bases: dict[str, str], kind: str) -> None
     assert together[0].side_by_side()
     together[0].fit_group(together, TASK, pools)
     for seed, (one, own) in enumerate(zip(together, pools, strict=True)):
-        alone = lora(bases[kind], seed)
-        alone.fit(TASK, own)
+        alone = fitted(bases[kind], seed, own)
         ours, theirs = one.predict(questions()).scores, alone.predict(questions()).scores
         np.testing.assert_allclose(ours, theirs, atol=0.3)
         assert one.facts()["notes"][0] == alone.facts()["notes"][0]
@@ -310,9 +305,8 @@ def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps
 def test_a_training_that_is_shortened_is_not_given_up(aim, model, monkeypatch):
     told = list[bool]()
     monkeypatch.setattr(fit, "report_progress", lambda *_, at_most=False: told.append(at_most))
-    strategy = build("lora", seed=0, base=model, epochs=1)
     with time_limit(fits=True, aim=aim):
-        strategy.fit(TASK, pool(rows=20))
+        fitted(model, rows=pool(rows=20), epochs=1)
     assert {*told[1:]} == {aim < inf}
 
 

@@ -39,11 +39,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(variable, raising=False)
 
 
-def names() -> list[str]:
-    return [f"{name}:{provider.example}" for name, provider in PROVIDERS.items()]
-
-
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [f"{name}:{p.example}" for name, p in PROVIDERS.items()])
 def test_each_provider_is_an_endpoint_with_its_usual_address_and_key(name: str) -> None:
     study = check({"models": {"model": name}}, "the settings")
     assert study.models.model == f"endpoint:{name}"

@@ -23,6 +23,7 @@ from support.chat_server import (
     labels_of,
     sent,
 )
+from support.studies import fit_strategy
 
 
 def refusing(*features: str, message: str = "Unsupported parameter: {}") -> Responder:
@@ -184,8 +185,7 @@ def test_examples_that_do_not_fit_end_a_command_and_are_passed_over_by_a_search(
     assert "15 of 15 requests unanswered (HTTP 400: This model's maximum" in str(raised.value)
     assert "\n" not in str(raised.value)
     with asked_of(small_context):
-        strategy: Any = build("tuned-prompt", seed=0, model="endpoint:big", calls=102)
-        strategy.fit(TASK, pool(rows=40))
+        strategy = fit_strategy("tuned-prompt", pool(rows=40), model="endpoint:big", calls=102)
         assert set(strategy.predict(questions()).status) == {"ok"}
 
 
@@ -211,8 +211,7 @@ def test_long_texts_are_cut_and_said_so() -> None:
 def test_names_are_shown_and_labels_answered() -> None:
     task = replace(TASK, names=("sweet fruit", "hand tool", "the weather"))
     with asked_of(lambda body: sent(json.dumps({"label": "hand tool"}))) as asked:
-        strategy: Any = build("prompt", seed=0, model="endpoint:big")
-        strategy.fit(task, pool())
+        strategy = fit_strategy("prompt", pool(), task, model="endpoint:big")
         assert set(strategy.predict(questions(2)).outputs) == {"tool"}
     assert labels_of(asked[-1]) == ["sweet fruit", "hand tool", "the weather"]
 

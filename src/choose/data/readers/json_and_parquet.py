@@ -218,10 +218,6 @@ def _paths(name: str, value: Any, levels: int) -> Iterator[str]:
         yield name
 
 
-# What polars raises for a Parquet file that is damaged.
-_DAMAGED = (pl.exceptions.PolarsError, OSError, ValueError)
-
-
 def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
     """Lay numbered records out as columns of strings; `path` names them in messages."""
     numbers: list[int] = []
@@ -254,7 +250,7 @@ def read_parquet(path: Path) -> pl.DataFrame:
     try:
         table = pl.read_parquet(path, glob=False)
         names = _class_names(path)
-    except _DAMAGED as error:
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else "it is damaged"
         raise DataError(
             f"{str(path)!r} cannot be read as Parquet: {reason}. Write it again, or use CSV."

@@ -34,9 +34,6 @@ JSON, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
 # Excel saves "Unicode text" as .txt: cells between tabs.
 _ENDINGS = (".csv", ".tsv", ".tab", *JSON, *PARQUET)
 
-# The rows of a bundled sample with documents.
-_QUESTIONS = "questions.jsonl"
-
 # Bytes; tables are held in memory.
 LARGEST = 2_000_000_000
 
@@ -292,7 +289,8 @@ def _sample(name: str) -> Traversable:
             f"No bundled sample {name!r}.{did_you_mean(name, known)} "
             f"Bundled: {', '.join(f'sample:{entry}' for entry in known) or 'none'}."
         )
-    named = (root.joinpath(name, file) for file in (f"{name}.csv", f"{name}.jsonl", _QUESTIONS))
+    endings = (f"{name}.csv", f"{name}.jsonl", "questions.jsonl")
+    named = (root.joinpath(name, file) for file in endings)
     return next(file for file in named if file.is_file())
 
 

@@ -75,9 +75,7 @@ def label_hours(labels: float, rule: Rule) -> float | None:
     """Return hours for so many labels; None where the pace is not known."""
     if labels == 0:
         return 0.0
-    if rule.minutes_per_label is None:
-        return None
-    return labels * rule.minutes_per_label / 60
+    return None if rule.minutes_per_label is None else labels * rule.minutes_per_label / 60
 
 
 def label_usd(labels: float, rule: Rule) -> float | None:
