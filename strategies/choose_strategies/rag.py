@@ -139,7 +139,9 @@ class LoraRag(ReadsDocuments, Lora):
     # half of them in the same time.
     writing_epochs: ClassVar[float | None] = 1.4
     least_checked: ClassVar[int | None] = 500
-    kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"answering": {"targets": "all"}}
+    kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "answering": Lora.kind_settings["answering"]
+    }
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=3": {"k": 3}}
 
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
