@@ -139,9 +139,9 @@ class Lora(HeadTuning):
     causal LM learns to write them, and reads texts of eight times `max_tokens`.
 
     `learning_rate` and `epochs` default to a schedule that depends on the pool; `targets` are the
-    query and value projections ("attention") or every linear layer ("all", the default of `compare`
-    where answers are written). What is written has no dropout by default. `layers` is the share
-    of layers, counted from the last, that get adapters: all, or half in short fits on many texts.
+    query and value projections ("attention") or every linear layer ("all"). Studies take "all" and
+    no dropout where answers are written. `layers` is the share of layers, counted from the last,
+    that get adapters: all, or half in short fits on many texts.
     """
 
     title: ClassVar[str] = "LoRA fine-tuning"

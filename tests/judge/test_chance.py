@@ -200,6 +200,15 @@ def test_a_forecast_starts_from_what_is_named_and_not_from_what_is_unusable() ->
     assert result.later.moved == 0
 
 
+def test_where_none_is_usable_a_short_first_fit_hides_no_longer_one() -> None:
+    """As on covid_qa: a LoRA read 40 rows first, then all; a prompt knows the smaller pool only."""
+    seen = study([majority(0.7), prompt(0.35, at={100: 0.35}), lora(0.6, at={100: 0.2})], 200, 3)
+    runs = [r for r in seen.runs if r.trial.candidate != "prompt" or r.trial.train_size == 100]
+    result = found(replace(seen, runs=tuple(runs)))
+    assert not result.usable
+    assert result.named == "lora"
+
+
 def test_what_is_expected_to_be_said_is_what_simulated_ends_say() -> None:
     """Of studies of which a fifth was seen; words count of all families, and which is named."""
     said, came = [], []

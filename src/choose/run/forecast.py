@@ -15,7 +15,7 @@ from choose.types import CLEAN, Dataset, Family, Run
 ALIKE = 0.95
 
 # Seconds of a fit on 250 rows of 100 characters, and of an answer, that are assumed of a candidate
-# before any were measured; and of one that is tuned to write what is no label.
+# before any were measured; and of one that is tuned to write what is no label, whatever a row has.
 FAST = (0.1, 0.002)
 SLOW: Mapping[Family, tuple[float, float]] = {
     "baseline": (5.0, 0.05),
@@ -242,7 +242,8 @@ def limits_of(
 def _assumed(cls: type[Strategy], dataset: Dataset) -> Pace:
     """Return the pace of a candidate before it is measured, by the root of a row's characters.
 
-    What is tuned to write reads passages and fields, too, so that its fits do not follow these.
+    Fits of what is tuned to write are assumed to take as long whatever these are: it may read
+    passages, too.
     """
     fit, answer = FAST if cls.cheap else SLOW[cls.family]
     rows = dataset.examples.values()

@@ -168,14 +168,12 @@ class Loop:
         longer = likeliest.pace.fit(2 * last.train_size) or 0.0
         if likeliest.runs[last.key].share_read < 1:
             longer += sum(state.rest for state in trained if state.rest < likeliest.rest)
-        if 0 < left < longer:
+        if longer > left:
             needed, first = dict[Family, float](), len(self.pools.dataset.folds[0].questions)
             for state in (s for s in self.states.values() if s.slow and not s.out):
                 more = max(0, min(FIRST_ANSWERS, first) - state.rows) * (state.pace.answer or 0.0)
                 needed[state.family] = max(more, needed.get(state.family, 0.0))
-            # Little is repeated of what cannot read all.
-            rest = self.budget.left(RESERVE / 2) - sum(needed.values())
-            self._fit_again(likeliest, max(EARLY_SHARE * left, rest))
+            self._fit_again(likeliest, max(EARLY_SHARE * left, left - sum(needed.values())))
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
+from choose.engines.weights.spec import names_endpoint
 from choose.run.budget import Budget
 from choose.run.forecast import ALIKE, SLOWER, Limits, Needed, State, limits_of
 from choose.run.predict_test_rows import FIRST_CHUNK
@@ -23,7 +24,7 @@ RESERVE = 0.1
 # The first rows, which the likeliest member of every family answers before it can be left behind.
 FIRST_ANSWERS = 100
 
-# Seconds that the libraries of models take to load, at least.
+# Seconds that the libraries of models take to load, at least, for the first that needs them.
 LOADING = 2.0
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
@@ -75,6 +76,7 @@ class Requests:
     _numbers: int = 0
     _found: bool = False
     _told: bool = False
+    _loaded: bool = False
 
     def run(self, round: Round, jobs: Iterable[Job]) -> bool:
         """Run jobs as workers become free, and take their results; return whether there are any."""
@@ -181,9 +183,7 @@ class Requests:
         owed = sum(rest for rest in rests if rest < state.rest) if slow and fits else 0.0
         begins = fits and not jobs[0].trial.fold
         reserve = RESERVE if slow and (begins or state.rows >= FIRST_ANSWERS) else 0.0
-        # The first slow one loads the libraries of models.
-        loaded = any(s.slow and s.pace.answer is not None for s in self.states.values())
-        least = LOADING if state.slow and not loaded else 0.0
+        least = LOADING if self._loads(jobs[0]) and not self._loaded else 0.0
         seconds = max(least, seconds + owed)
         ends = self.budget.fits(seconds, dollars=needed.dollars, reserve=reserve)
         if not ends or self.budget.left() <= 0:
@@ -208,7 +208,7 @@ class Requests:
             number=self._numbers,
             jobs=tuple(jobs),
             earlier={key: run for key, run in state.runs.items() if key in keys},
-            first={} if anew else self._decided_first(jobs[0]),
+            first=None if anew else self._decided_first(jobs[0]),
             seconds=limits.all,
             fit_seconds=limits.fit,
             answer_seconds=limits.answers,
@@ -219,12 +219,12 @@ class Requests:
         self.observer.job(jobs[0], None)
         self.runner.submit(request)
 
-    def _decided_first(self, job: Job) -> Mapping[str, float]:
-        """Return what time decided in the first fit on all rows, which the others follow."""
+    def _decided_first(self, job: Job) -> Mapping[str, float] | None:
+        """Return what time decided in the first fit on all rows, if the others follow it."""
         trial, state = job.trial, self._state_of(job)
         first = next((state.runs.get(j.trial.key) for j in state.whole if not j.trial.fold), None)
         if not first or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
-            return {}
+            return None
         return first.shortened
 
     def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> list[Sequence[Job]]:
@@ -277,6 +277,7 @@ class Requests:
         state = self._state_of(job)
         had = state.had(job)
         state.add(job, run)
+        self._loaded |= self._loads(job)
         spent = self.spent() - self.budget.spent
         self.budget.spent += spent
         if spent > 0 and (rows := state.had(job) - had) > 0:
@@ -301,6 +302,10 @@ class Requests:
 
     def _state_of(self, job: Job) -> State:
         return self.states[job.trial.candidate]
+
+    def _loads(self, job: Job) -> bool:
+        """Return whether a job loads a model here."""
+        return self._state_of(job).slow and not names_endpoint(job.trial.params)
 
     def _unanswered_families(self) -> set[Family]:
         answered = {state.family for state in self.states.values() if state.last}

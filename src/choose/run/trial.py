@@ -135,7 +135,7 @@ def run_trials(
     fits: Mapping[str, Fitted] = MappingProxyType({}),
     earlier: Mapping[str, Run] = MappingProxyType({}),
     pace: float = 0.0,
-    first: Mapping[str, float] = MappingProxyType({}),
+    first: Mapping[str, float] | None = None,
 ) -> Iterator[Ended]:
     """Yield each job's run, with a traceback where the strategy raised.
 
@@ -155,7 +155,7 @@ def run_trials(
     for job in jobs:
         start, key = perf_counter(), job.trial.key
         try:
-            fit = fits.get(key) or fit_alone(job, pools, fit_seconds, known.get(key, first or None))
+            fit = fits.get(key) or fit_alone(job, pools, fit_seconds, known.get(key, first))
             run, stopped = _answer(job, pools, fit, end, earlier.get(key), pace)
         except (MoneySpent, TimeLimitReached):
             raise

@@ -40,7 +40,8 @@ class GroupRequest:
         fit_seconds: after which a fit should have ended: it makes fewer steps where it would not.
         answer_seconds: after which no more rows are begun; a few are answered in any case.
         earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
-        first: what time decided in the candidate's first fit on as many rows, made alike by all.
+        first: what time decided in the candidate's first fit on as many rows, made alike by all;
+            None before it.
         anew: whether to fit again, in more steps than those that `earlier` runs had time for.
         pace: seconds of an answer after an earlier fit of the candidate; 0 before the first.
     """
@@ -51,7 +52,7 @@ class GroupRequest:
     fit_seconds: float = inf
     answer_seconds: float = inf
     earlier: Mapping[str, Run] = field(default_factory=dict)
-    first: Mapping[str, float] = field(default_factory=dict)
+    first: Mapping[str, float] | None = None
     anew: bool = False
     pace: float = 0.0
 

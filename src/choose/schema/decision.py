@@ -346,7 +346,8 @@ class Verdict(Record):
         leads: by other family how far it leads the named one, where it is the one to use.
         unmeasured: families of the study of which nothing was measured; their chance is the prior.
         usable: whether the named candidate is more likely than not to beat every reference, and
-            none scores more by the margin; where none is usable, the one that scored most is named.
+            none scores more by the margin; where none is usable, the one of highest expected score
+            is named.
         done: whether the choice is sure and less than the margin is left to gain (1 less the middle
             of its interval).
         caveats: what no chance counts, the most serious first.

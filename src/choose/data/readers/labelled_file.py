@@ -289,8 +289,8 @@ def _sample(name: str) -> Traversable:
             f"No bundled sample {name!r}.{did_you_mean(name, known)} "
             f"Bundled: {', '.join(f'sample:{entry}' for entry in known) or 'none'}."
         )
-    endings = (f"{name}.csv", f"{name}.jsonl", "questions.jsonl")
-    named = (root.joinpath(name, file) for file in endings)
+    names = (f"{name}.csv", f"{name}.jsonl", "questions.jsonl")
+    named = (root.joinpath(name, file) for file in names)
     return next(file for file in named if file.is_file())
 
 

@@ -30,7 +30,8 @@ def load_placed(loader: Any, folder: Path, *, dtype: torch.dtype, kind: str) -> 
         ModelError: if a file is damaged, weights are missing, transformers does not know the class,
             or memory does not suffice.
     """
-    report_progress(1, 2, "loading a model", at_most=True)  # its libraries are
+    # Its libraries are loaded, which takes about half of the time.
+    report_progress(1, 2, "loading a model", at_most=True)
     where = device()
     check_fits(count_weights(folder), str(folder), dtype.itemsize, where)
     # Straight to the card: a copy in the machine's memory would have to fit there too.

@@ -94,7 +94,7 @@ class Chances:
 
     Attributes:
         named: the candidate of least expected loss, which is used now; where none is usable, the
-            one that scored most; None where only floors answered.
+            one of highest expected score; None where only floors answered.
         families: by family the chance that it is the one to use, which decides; `stated` is what is
             said. What is missing to 1 is the chance that no family beats the floor.
         candidates: by candidate the chance that its family is the one, and it the best of it; 0 for
@@ -277,18 +277,14 @@ class _Question:
     def to_use(self, chances: Mapping[Family, float]) -> str | None:
         """Return the member of least expected loss; where none is usable, that of highest score.
 
-        That one leads most others on the rows that both answered.
+        That score is the one to be expected by all answers, without promises: a first fit that time
+        cut short says little of what a longer one has reached.
         """
         candidates = self.candidates
-        members = candidates.best.values()
-
-        def ahead(name: str) -> tuple[int, float]:
-            others = (other for other in members if other != name)
-            gains = [gain for other in others if (gain := candidates.gain(name, other))]
-            return sum(gain.value > 0 for gain in gains), candidates.levels[name]
-
         if not self.able:
-            return max(members, key=ahead, default=None)
+            scores, weights = candidates.distribution.points
+            means = dict(zip(candidates.distribution.names, weights @ scores, strict=True))
+            return max(candidates.best.values(), key=means.__getitem__, default=None)
         of = {name: chances[candidates.family(name)] for name in self.able}
         return least_loss(self.joint, self.able, candidates.rule.margin, chances=of)
 

@@ -16,6 +16,7 @@ from scipy.special import ndtr
 from choose.judge.decision.candidates import Candidates
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
+from choose.judge.scores.promised_score import rows_seen
 from choose.judge.scores.score_tables import CandidateScores
 from choose.stats.paired import Difference
 from choose.types import Floats
@@ -39,7 +40,10 @@ _STEP = 1.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelGain:
-    """The gain of a candidate between a smaller training pool and the compared one."""
+    """The gain of a candidate between a smaller training pool and the compared one.
+
+    `fewer` and `labels` are the rows of these that its fits have read.
+    """
 
     candidate: str
     fewer: int
@@ -49,14 +53,15 @@ class LabelGain:
 
 def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
     """Return the gain since the largest measured pool that is `SMALLER` than the compared one."""
-    sizes = [size for size in candidate.sizes if size <= SMALLER * candidate.pool]
-    if candidate.main is None or not sizes or not candidate.info.learns:
+    labels = rows_seen(candidate.pool, candidate.main)
+    by_rows = {rows_seen(size, table): table for size, table in candidate.sizes.items()}
+    fewer = max((rows for rows in by_rows if rows <= SMALLER * labels), default=0)
+    if candidate.main is None or not fewer or not candidate.info.learns:
         return None
-    name, fewer = candidate.info.name, max(sizes)
-    gained = compare(full_pool(candidate), other_pool(candidate, candidate.sizes[fewer]))
+    gained = compare(full_pool(candidate), other_pool(candidate, by_rows[fewer]))
     if gained is None:
         return None
-    return LabelGain(candidate=name, fewer=fewer, labels=candidate.pool, gained=gained)
+    return LabelGain(candidate=candidate.info.name, fewer=fewer, labels=labels, gained=gained)
 
 
 def steepest_gain(candidates: Candidates, names: tuple[str, ...]) -> LabelGain | None:
@@ -67,7 +72,7 @@ def steepest_gain(candidates: Candidates, names: tuple[str, ...]) -> LabelGain |
     gains = [
         r
         for one in map(candidates.scores.__getitem__, names)
-        if one.pool > SMALLER * one.whole
+        if rows_seen(one.pool, one.main) > SMALLER * one.whole
         and (r := gain_from_labels(one)) is not None
         and r.gained.low > 0
         and r.gained.value >= candidates.rule.margin

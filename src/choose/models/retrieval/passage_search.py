@@ -430,8 +430,8 @@ def library_from(facts: Mapping[str, Any], tuned: Encoder | None = None) -> Libr
 def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -> list[Library]:
     """Return the documents of a task with a retriever, or with each where `way` is ``auto``.
 
-    Of more than `MOST_EMBEDDED` passages, or where embedding them would take more than the time of
-    a fit that has one, ``auto`` is BM25 alone. An index that another fit has made is used.
+    Of more than `MOST_EMBEDDED` passages, or where embedding them would end after the aim of a time
+    limit, ``auto`` is BM25 alone. An index that another fit has made is used.
     """
     corpus = corpus_of(task)
     if corpus is None:
