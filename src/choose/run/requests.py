@@ -223,9 +223,9 @@ class Requests:
         """Return what time decided in the first fit on all rows, if the others follow it."""
         trial, state = job.trial, self._state_of(job)
         first = next((state.runs.get(j.trial.key) for j in state.whole if not j.trial.fold), None)
-        if not first or trial.variant or trial.train_size < ALIKE * first.trial.train_size:
+        if not first or first.error or trial.variant:
             return None
-        return first.shortened
+        return first.shortened if trial.train_size >= ALIKE * first.trial.train_size else None
 
     def _leave_out(self, state: State, jobs: Sequence[Job], needed: Needed) -> list[Sequence[Job]]:
         """Record jobs that would not end in time; return what the last fit answers for them."""
@@ -277,7 +277,7 @@ class Requests:
         state = self._state_of(job)
         had = state.had(job)
         state.add(job, run)
-        self._loaded |= self._loads(job)
+        self._loaded |= run.error is None and self._loads(job)
         spent = self.spent() - self.budget.spent
         self.budget.spent += spent
         if spent > 0 and (rows := state.had(job) - had) > 0:

@@ -272,7 +272,7 @@ class Step(Record):
             ``finish-rows``, training rows that one has not learned from, at most.
         total: of which `count` are a part; for ``separate``, rows for a chance of 80 %; for
             ``all-passages``, all of them; for
-            ``still-rising``, labels now.
+            ``still-rising``, rows that its fits have read (`count`: by the earlier ones).
         share: a score to reach, or the share of the uncertainty that is due to runs.
         gained: what the last labels gained.
         labels: about how many more promise the margin; null where as many again promise less.
