@@ -22,9 +22,9 @@ from choose.tasks.document_drill import Drill, drill_of
 from choose.types import Answers, Dataset, Item, Task
 
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
-# this share of the time that is left, and at most so many times as were answered: what a model
-# writes for many rows at once takes far less for each of them, and far more for a few.
-FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE = 3, 500, 4, 0.75
+# this share of the time that is left, or all of it for the last rows, and at most so many times as
+# were answered: what a model writes for many rows at once takes far less for each of them.
+FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE = 3, 500, 8, 0.75
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -106,7 +106,7 @@ def predict_until(
     while done < len(order) and (not parts or perf_counter() < end):
         more = wanted - done if done < wanted else len(order)
         left = end - perf_counter() if done < wanted else spare
-        few = min(_rows_in(left, each, done), more)
+        few = _rows_in(left, each, done, more)
         if parts and few * each >= left:
             break
         start, chunk = perf_counter(), order[done : done + few]
@@ -122,12 +122,14 @@ def predict_until(
     return order[:done], concatenated(parts) if parts else _NONE
 
 
-def _rows_in(seconds: float, each: float, done: int) -> int:
-    """Return the rows of the next chunk, where so many are answered, at `each` seconds."""
+def _rows_in(seconds: float, each: float, done: int, more: int) -> int:
+    """Return the rows of the next chunk, of `more`; so many are answered, at `each` seconds."""
     if seconds == inf:
-        return 10**9  # all of them
-    few = CHUNK_SHARE * seconds / each if each else 0
-    return int(max(FIRST_CHUNK, min(few, CHUNK_GROWTH * done or MOST_CHUNK, MOST_CHUNK)))
+        return more
+    few = seconds / each if each else 0.0
+    few = few if few >= more else CHUNK_SHARE * few
+    most = min(few, CHUNK_GROWTH * done or MOST_CHUNK, MOST_CHUNK)
+    return int(min(more, max(FIRST_CHUNK, most)))
 
 
 # The answers to no rows.

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -52,18 +53,24 @@ class DecodingCache:
 
     Attributes:
         slots: most answers under way from here on.
+        most_columns: most that a slot may need.
         common: keys and values of the tokens that all prompts begin with, read once.
         common_tokens: how many they are.
-        own: by layer (2, slots, key heads, columns, width).
+        own: by layer (2, slots, key heads, columns, width), at the start of its store: memory that
+            is new to a process costs more than copying what is in it.
         lengths: tokens in each slot in use.
+        room: tokens of the longest prompt that joined or soon may, for which slots grow at once.
         places: (n, k) of the new tokens in their slots.
     """
 
     slots: int
+    most_columns: int
     common: Past | None
     common_tokens: int
     own: Past = field(default_factory=dict)
+    _stores: dict[int, torch.Tensor] = field(default_factory=dict)
     lengths: list[int] = field(default_factory=list)
+    room: int = 0
     places: Any = None
     _biases: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
@@ -78,7 +85,10 @@ class DecodingCache:
             if before is not None:
                 new = torch.cat([before[layer][:, :, self.common_tokens :], new], 2)
             if layer not in self.own:
-                self.own[layer] = read.new_zeros(2, self.slots, read.shape[1], 0, read.shape[3])
+                shape = (2, self.slots, read.shape[1], self.most_columns, read.shape[3])
+                with torch.inference_mode(False):  # it changes outside of this mode, too
+                    self._stores[layer] = read.new_empty(math.prod(shape))
+                self.own[layer] = self._stores[layer][:0].view(*shape[:3], 0, shape[4])
             self.lengths[-1] = new.shape[2]
             self.in_use(layer)[:, -1, :, : new.shape[2]] = new
 
@@ -111,16 +121,16 @@ class DecodingCache:
     def columns(self) -> int:
         """Return the columns of each slot: room for the longest answer and its new tokens."""
         new = 1 if self.places is None else self.places.shape[1]
-        return -(-(max(self.lengths) + new) // COLUMNS) * COLUMNS
+        return -(-(max(self.room, *self.lengths) + new) // COLUMNS) * COLUMNS
 
     def in_use(self, layer: int) -> torch.Tensor:
         """Return (2, n, key heads, columns, width): the slots in use, without gaps between them."""
         own, kept = self.own[layer], min(self.columns, self.own[layer].shape[3])
         if self.columns != own.shape[3]:
-            with torch.inference_mode(False):  # it changes outside of this mode, too
-                new = own.new_zeros(2, self.slots, own.shape[2], self.columns, own.shape[4])
-            new[..., :kept, :] = own[:, : self.slots, :, :kept]
-            self.own[layer] = new
+            shape = (2, self.slots, own.shape[2], self.columns, own.shape[4])
+            before = own[:, : self.slots, :, :kept].clone()
+            self.own[layer] = self._stores[layer][: math.prod(shape)].view(shape).zero_()
+            self.own[layer][..., :kept, :] = before
         return self.own[layer][:, : len(self.lengths)]
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
@@ -192,7 +202,8 @@ def _compare_rival(answer: Answer, row: torch.Tensor) -> None:
 # What models call the state of the tokens that they have read.
 _PASTS = ("past_key_values", "cache_params", "cache")
 
-# Answers join those under way when this share of the slots is free: few at a time read slowly.
+# Answers join those under way when this share of the slots is free, or enough for all that wait:
+# few at a time read slowly.
 FREE_SHARE = 0.25
 
 
@@ -324,7 +335,10 @@ class Generator(PromptedModel):
         cache = self._cache(answers, common)
         while waiting or under_way:
             free = cache.slots - len(under_way)
-            if waiting and (free >= FREE_SHARE * cache.slots or not under_way):
+            few = min(FREE_SHARE * cache.slots, len(waiting))
+            if waiting and (free >= few or not under_way):
+                lengths = (answer.length for answer in islice(waiting, free))
+                cache.room = max(lengths) - cache.common_tokens
                 joining = self._next(waiting, free)
                 own = sum(len(answer.parts[-1]) for answer in joining)
                 start = perf_counter()
@@ -338,7 +352,7 @@ class Generator(PromptedModel):
                 self._advance(rows[:, None], under_way, cache, progress)
             else:
                 if not waiting:
-                    cache.slots = len(under_way)
+                    cache.slots, cache.room = len(under_way), 0
                 start = perf_counter()
                 drafts = drafted(under_way)
                 with (self.drafting if drafts[0][1:] else self.writing).step(len(under_way)):
@@ -357,7 +371,7 @@ class Generator(PromptedModel):
         limits = limits_of(self.model.device.type)
         fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
         slots = max(1, min(limits.writing_rows, len(answers), fitting))
-        return DecodingCache(slots, self.shared.past(common), before)
+        return DecodingCache(slots, capacity, self.shared.past(common), before)
 
     def _next(self, waiting: deque[Answer], free: int) -> list[Answer]:
         """Take the next answers whose prompts are read in one pass."""
@@ -365,7 +379,8 @@ class Generator(PromptedModel):
         tokens, taken = 0, list[Answer]()
         while waiting and len(taken) < free:
             tokens += len(waiting[0].parts[-1])
-            if taken and tokens > most:
+            # Each of a pair has half of the threads, so a pass holds two that are long.
+            if taken and tokens > most * (1 + (len(taken) == 1)):
                 break
             taken.append(waiting.popleft())
         return taken
