@@ -3,6 +3,7 @@
 What was not measured is a dash, never a zero.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -287,17 +288,9 @@ def clean(text: object) -> str:
 
 def harmless_json(text: str) -> str:
     """Return JSON with everything that a terminal could obey or hide as escapes; same content."""
-    lines = text.split("\n")
-    return "\n".join(
-        line if line.isprintable() else "".join(map(_json_escape, line)) for line in lines
+    return re.sub(
+        r"[^ -~\n]", lambda m: m[0] if m[0].isprintable() else json.dumps(m[0])[1:-1], text
     )
-
-
-def _json_escape(char: str) -> str:
-    if char.isprintable():
-        return char
-    units = char.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 def _harmless(char: str) -> str:

@@ -142,12 +142,9 @@ def whole(
 def check_values(value: object, key: str, free: bool = False, depth: int = 0) -> None:
     """Refuse what no setting may hold, at any depth; `key` is where it occurs, such as ``[grid]``.
 
-    Args:
-        value: settings as read from TOML, JSON or flags.
-        key: the name in messages.
-        free: whether it is passed on as it is (hyperparameters, request bodies): integers may take
-            64 bits, and dates, which neither takes, are refused.
-        depth: levels above.
+    The value is of TOML, JSON or flags, `depth` levels down. One that is passed on as it is
+    (hyperparameters, request bodies) is `free`: integers may take 64 bits, and dates, which neither
+    takes, are refused.
     """
     if depth > DEPTH:
         raise StudyError(f"{key} is nested more than {DEPTH} levels deep. Write it flat.")

@@ -107,10 +107,8 @@ def decided_in_time(what: str, value: float, whole: float) -> float:
     Everything in a fit that depends on its speed goes through here, so that it can be made again
     alike: then this is the number of that time.
 
-    Args:
-        what: names the decision within the fit; one that is taken again counts for itself.
-        value: what the time allows.
-        whole: what it would be with more time.
+    `what` names the decision within the fit; one that is taken again counts for itself. The time
+    allows `value`; with more time it would be `whole`.
     """
     decided = _decided.get()
     if decided is None:

@@ -73,16 +73,13 @@ class Commands(TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         write_examples("", formatter)
-        self.format_commands(ctx, formatter)
-        formatter.write("\nOptions: --version, --help. All of a command: COMMAND --help-all.\n")
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(map(len, self.commands))
         for title, names in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl(
                     [(f"{n:<{width}}", self.commands[n].get_short_help_str(200)) for n in names]
                 )
+        formatter.write("\nOptions: --version, --help. All of a command: COMMAND --help-all.\n")
 
 
 class Command(TyperCommand):

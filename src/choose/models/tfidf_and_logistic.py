@@ -461,10 +461,7 @@ def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> f
     The usual one stays unless another is better by more than a standard error of the paired
     difference, and where the rows are too few or the time is too short.
 
-    Args:
-        rows: (n, d) features.
-        targets: (n,) labels.
-        clusters: (n,) numbers; rows of one cluster are held out together.
+    Rows are (n, d) features, targets (n,), clusters (n,) numbers, each held out as a whole.
     """
     if len(rows) < ROWS_A_LABEL * len(set(targets)):
         return STRENGTHS[0]

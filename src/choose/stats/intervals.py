@@ -79,10 +79,8 @@ def growth_of_folds(folds: Sequence[int], labelled: int, learnt: int) -> float:
     (Bengio and Grandvalet 2004), so its size is one measured on real sets (`benchmarks/folds.py`):
     half the variance of the rows up to 240 training rows, less in proportion beyond.
 
-    Args:
-        folds: (folds,) rows that were tested in each.
-        labelled: rows in all folds.
-        learnt: training rows of a fit.
+    `folds` are the rows that were tested in each fold, of all `labelled` rows, and `learnt` are the
+    training rows of a fit.
     """
     tested = sum(folds)
     if not tested or not learnt:
@@ -113,9 +111,7 @@ def skewed_interval(differences: npt.ArrayLike, clusters: Sequence[str] | None =
     cumulant K of the mean, the variance is lower by d K/V where the mean is lower by d (Johnson
     1978), so that the distance d of a limit solves d^2 = t^2 (V + d K/V), as Wilson's does.
 
-    Args:
-        differences: (n, S) or (n,) differences from -1 to 1, as an (items, repetitions) matrix.
-        clusters: cluster of each row.
+    Differences are from -1 to 1, an (items, repetitions) matrix or (n,); clusters are by row.
     """
     y = np.asarray(differences, dtype=np.float64)
     n, repetitions = (y := y[:, None] if y.ndim == 1 else y).shape

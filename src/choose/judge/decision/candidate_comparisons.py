@@ -133,9 +133,7 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
 def payback_of(candidates: Candidates, named: str) -> Payback | None:
     """Return what a month costs by an API and on this machine; None unless both were measured.
 
-    Args:
-        candidates: the candidates.
-        named: the candidate to use, which represents its side.
+    The candidate to use, `named`, represents its side.
     """
     infos = [candidates.scores[name].info for name in candidates.names]
     learning = [i for i in infos if i.learns and not (_bought(i) or i.given or i.floor)]

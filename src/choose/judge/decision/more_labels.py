@@ -93,12 +93,9 @@ class RowsNeeded(NamedTuple):
 def rows_to_decide(difference: Difference, margin: float) -> RowsNeeded | None:
     """Return how many test rows would decide a comparison, those at hand included.
 
-    None where discordance was not measured, where variance between runs, which rows do not reduce,
+    The difference is the lead of the costlier of two, `margin` the smallest lead that matters. None
+    where discordance was not measured, where variance between runs, which rows do not reduce,
     makes up half of the error or more, and where the chance never reaches `EVEN`.
-
-    Args:
-        difference: the lead of the costlier of two.
-        margin: the smallest lead that matters.
     """
     if difference.run_share >= 0.5 or difference.discordance <= 0:
         return None

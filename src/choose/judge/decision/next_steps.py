@@ -368,10 +368,7 @@ class Further(NamedTuple):
 def budget_for(case: Case, rows: Mapping[str, int], runs: Mapping[str, int]) -> Further:
     """Return the least budget of a command that goes on, and what the judge will say then.
 
-    Args:
-        case: what was measured, and how long it took.
-        rows: test rows that candidates have not answered.
-        runs: planned trials of candidates that have not run.
+    By candidate, `rows` are test rows without an answer, `runs` planned trials that have not run.
     """
     if not (rows or runs or case.unbegun):
         return Further(OTHERS)

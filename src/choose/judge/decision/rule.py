@@ -349,10 +349,8 @@ class Case:
     ) -> dict[str, Whole]:
         """Return what will have been measured after a share of the trials and labels left.
 
-        Args:
-            asked: by candidate the test rows that it will have answered.
-            runs: by candidate the trials of its repetitions that are left.
-            share: of these trials, and of the labels that fits have not read.
+        By candidate, `asked` are the test rows that it will have answered, and `runs` the trials of
+        its repetitions that are left. The share is of these, and of labels that fits have not read.
         """
         found, total = {}, len(self.rows.targets)
         for name in {**asked, **runs}:

@@ -130,12 +130,8 @@ def safe_threshold(
     as in Learn then Test, Angelopoulos et al. 2021). The rows that only one of the two gets right
     have exact bounds (`clopper_pearson`), whose errors add up to those 5 %.
 
-    Args:
-        cheap: (n,) whether the cheap candidate is right.
-        strong: (n,) whether the strong one is.
-        confidence: (n,) of the cheap one.
-        levels: to try, descending, chosen on other rows than these.
-        most: the share of all rows that may be lost.
+    `cheap` and `strong` are (n,) whether each is right, the confidence (n,) is of the cheap one,
+    and `most` is a share of all rows. Levels are descending, chosen on other rows than these.
     """
     safe, n = Safe(), len(cheap)
     for level in levels:

@@ -138,9 +138,7 @@ def _reads_one(table: ScoreTable, common: _Common) -> bool:
 def largest_shares(losses: Mapping[str, Floats], documents: Sequence[str]) -> dict[str, float]:
     """Return in which share of resamples of the documents each mean loss is the largest.
 
-    Args:
-        losses: (rows,) by name.
-        documents: of each row.
+    Losses are (rows,) by name, and each row has its document.
     """
     names, place = np.unique(np.asarray(documents), return_inverse=True)
     sums = np.stack([np.bincount(place, weights=v, minlength=len(names)) for v in losses.values()])

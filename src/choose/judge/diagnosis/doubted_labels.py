@@ -146,9 +146,7 @@ def confident_labels(targets: Codes, probabilities: Floats) -> Codes:
     A row counts as the likeliest of the labels whose probability reaches their threshold: the mean
     probability of the label over the rows that carry it.
 
-    Args:
-        targets: (n,) codes of the labels as given.
-        probabilities: (n, labels), out of fold.
+    Targets are (n,) codes of the labels as given, probabilities (n, labels), out of fold.
     """
     labels = probabilities.shape[1]
     given = probabilities[np.arange(len(targets)), targets]

@@ -160,11 +160,9 @@ def joint_distribution(
 ) -> JointDistribution:
     """Return that of the true scores of some candidates, at least one of which answered a row.
 
-    Args:
-        candidates: all; those without an answer have the distribution that the others leave them.
-        rows: the test rows.
-        planned: by candidate what will have been measured at the end, for `ends`.
-        promises: whether what labels promise that a candidate has not learned from counts.
+    Those without an answer have the distribution that the others leave them. `planned` is by
+    candidate what will have been measured at the end, for `ends`. With `promises`, what labels
+    promise that a candidate has not learned from counts.
     """
     seen = _measured(candidates, rows)
     infos = [c.info for c in candidates]
@@ -461,9 +459,7 @@ def _design_effects(scores: Floats, weights: Floats, clusters: tuple[str, ...] |
 def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
     """Return what the variance between fits adds to that of a candidate's mean score.
 
-    Args:
-        candidate: who answered some rows or none.
-        repetitions: how many there will be at the end, where they are more than now.
+    There will be `repetitions` at the end, where they are more than now.
     """
     if not candidate.repeats:
         return 0.0
@@ -505,11 +501,8 @@ def least_loss(
 ) -> str:
     """Return the candidate of least expected loss; the likelier, then the cheaper, of equals.
 
-    Args:
-        joint: of the true scores of these candidates, and perhaps of others.
-        names: the candidates, cheapest first.
-        margin: the smallest gain that matters.
-        chances: of each candidate to be the one to use; with them, losses within `NEAR` are equal.
+    The names are of candidates in `joint`, cheapest first; `margin` is the smallest gain that
+    matters. With the chances of each to be the one to use, losses within `NEAR` are equal.
     """
     points, weights = joint.points
     losses = weights @ losses_of(points[:, [joint.names.index(name) for name in names]], margin)

@@ -73,10 +73,7 @@ def other_pool(candidate: CandidateScores, table: ScoreTable) -> Side:
 def compare(a: Side, b: Side, *, shared_draws: bool = False) -> Difference | None:
     """Return the accuracy of a minus that of b, or None where they share no row.
 
-    Args:
-        a: first side.
-        b: second side, on the same rows.
-        shared_draws: use only the repetitions of both sides where there are several.
+    With `shared_draws` only the repetitions of both sides count where there are several.
     """
     x, y = side_by_side(a.table, b.table, shared_draws)
     variance, alone = ASSUMED_SD**2, a.fitted_once + b.fitted_once
@@ -88,11 +85,8 @@ def accuracy_loss(
 ) -> Difference | None:
     """Return accuracy of `before` minus that of `after`, or None where they share no row.
 
-    Args:
-        before: first side.
-        after: second side, on the same rows.
-        mask: rows to compare on; all unless given.
-        assumed: variance to add for fits that were not varied.
+    They are compared on the rows in the mask, or all. `assumed` is the variance to add for fits
+    that were not varied.
     """
     x, y = side_by_side(before, after)
     if mask is not None:
@@ -126,13 +120,9 @@ def _whole(scores: Floats) -> Floats:
 
 
 def mean_over(block: Floats, mask: Mask, rows: ScoredRows, **options: Any) -> Estimate:
-    """Return the mean of (rows, repetitions) scores without gaps, of the rows in the mask.
+    """Return the mean of (rows in the mask, repetitions) scores without gaps.
 
-    Args:
-        block: the scores.
-        mask: which of all rows they are.
-        rows: all rows.
-        options: of `two_way_interval`.
+    The mask says which of all `rows` they are; the options are those of `two_way_interval`.
     """
     clusters, weights = rows.clusters_of(mask), rows.weights_of(mask)
     found = two_way_interval(block, clusters, weights, **options)

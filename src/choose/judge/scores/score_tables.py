@@ -188,10 +188,8 @@ class ScoreTable:
 def score_table(runs: Sequence[Run], rows: ScoredRows, view: str = "") -> ScoreTable | None:
     """Return the answers of some runs, one column a repetition, or None without any.
 
-    Args:
-        runs: finished and failed runs.
-        rows: the rows that they answered.
-        view: of which to read all repeats, a later one over an earlier one; else clean answers.
+    Failed ones are left out. Of a `view` all repeats are read, a later one over an earlier one;
+    else the clean answers.
     """
     done = tuple(run for run in runs if run.error is None and CLEAN in run.answers)
     draws = tuple(sorted({run.trial.draw for run in done}))

@@ -195,7 +195,15 @@ class AnswerCache:
             row = json.loads(line)
             when = finite(row["when"])
             if when is not None and time.time() - when <= self.days * 86_400:
-                self.answers.setdefault(str(row["key"]), _paid(row, when))
+                paid = PaidAnswer(
+                    content=str(row["content"]),
+                    finish=str(row["finish"]),
+                    refusal=row.get("refusal"),
+                    usage=Usage(**{name: count(number) for name, number in row["usage"].items()}),
+                    seconds=finite(row["seconds"], low=0.0) or 0.0,
+                    when=when,
+                )
+                self.answers.setdefault(str(row["key"]), paid)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return  # a line that a crash cut short was never counted; others are damaged
 
@@ -204,14 +212,3 @@ class AnswerCache:
             f"Cannot write {self.path}: {error.strerror or error}. Paid answers are "
             "cached there; free some space, or point CHOOSE_CACHE elsewhere."
         )
-
-
-def _paid(row: Mapping[str, Any], when: float) -> PaidAnswer:
-    return PaidAnswer(
-        content=str(row["content"]),
-        finish=str(row["finish"]),
-        refusal=row.get("refusal"),
-        usage=Usage(**{name: count(number) for name, number in row["usage"].items()}),
-        seconds=finite(row["seconds"], low=0.0) or 0.0,
-        when=when,
-    )
