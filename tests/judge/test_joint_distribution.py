@@ -29,6 +29,7 @@ from choose.judge.scores.joint_distribution import (
     joint_distribution,
     least_loss,
     normal_points,
+    points_of,
 )
 from choose.judge.scores.score_tables import study_scores
 from choose.types import Family
@@ -50,9 +51,8 @@ def drawn(rng: np.random.Generator, rows: int, asked: int) -> np.ndarray:
 
 def test_with_all_answers_the_likeliest_mean_is_the_plain_one() -> None:
     scores = drawn(np.random.default_rng(1), 200, 200)
-    weights = np.ones(200)
-    within = _covariance_of_rows(scores, weights)
-    mean, error = _likeliest(scores, weights, within)
+    within = _covariance_of_rows(scores, np.ones(200))
+    mean, error = _likeliest(scores, np.ones(200), within)
     assert mean == pytest.approx(scores.mean(axis=0), abs=1e-9)
     assert error == pytest.approx(within / 200, rel=1e-9)
     assert np.diag(within) == pytest.approx(scores.var(axis=0), rel=0.03)
@@ -77,8 +77,7 @@ def test_the_law_holds_the_truth_nearly_as_often_as_it_says_and_errs_less() -> N
     truth = drawn(rng, 400_000, 400_000).mean(axis=0)
     for _ in range(300):
         scores = drawn(rng, 800, 40)
-        weights = np.ones(len(scores))
-        mean, error = _likeliest(scores, weights, _covariance_of_rows(scores, weights))
+        mean, error = _likeliest(scores, np.ones(800), _covariance_of_rows(scores, np.ones(800)))
         sd = np.sqrt(error[0, 0] + error[1, 1] - 2 * error[0, 1])
         wanted = truth[1] - truth[0]
         plain.append((scores[:40, 1] - scores[:40, 0]).mean() - wanted)
@@ -130,6 +129,13 @@ def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> N
     assert weights @ points == pytest.approx([0.5, 0.7])
     wanted = pytest.approx(np.array([[0.08, 0.0125], [0.0125, 0.025]]))
     assert np.cov(points.T, aweights=weights, ddof=0) == wanted == covariance_of(mixed)
+
+
+def test_points_of_ends_do_not_depend_on_the_signs_of_eigenvectors(monkeypatch) -> None:
+    some, eigh = [part(1.0, [0.6, 0.7], np.array([[0.04, 0.01], [0.01, 0.02]]))], np.linalg.eigh
+    points = points_of(some, 64)
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: (eigh(matrix)[0], -eigh(matrix)[1]))
+    assert points_of(some, 64) == pytest.approx(points)
 
 
 def mean_of(law: JointDistribution) -> np.ndarray:
@@ -233,17 +239,13 @@ def answered(right: np.ndarray, **facts: Any) -> Any:
     return SimpleNamespace(main=SimpleNamespace(right=right), **facts)
 
 
-def between(right: np.ndarray) -> float:
-    return _between_fits(answered(right, repeats=True))
-
-
 def test_a_repetition_of_a_fifth_of_the_rows_counts_as_a_fifth_of_one() -> None:
     """Golden, by hand: of ten rows the second fit answered two, one of them otherwise."""
 
     def of(second: Sequence[float]) -> float:
         right = np.full((10, 2), np.nan)
         right[:, 0], right[: len(second), 1] = [1.0, 0.0] * 5, second
-        return between(right)
+        return _between_fits(answered(right, repeats=True))
 
     assumed = 4 * 0.03**2
     assert of([1, 1]) == pytest.approx((assumed + 2 * 0.2 * 0.25**2) / 4.2 / 1.2)
@@ -256,7 +258,7 @@ def test_the_variance_that_half_a_repetition_shows_is_as_large_as_the_true_one()
     for _ in range(1_500):
         right = np.tile(rng.normal(0.5, 0.1, size=2), (200, 1))
         right[100:, 1] = np.nan
-        shown.append(between(right) * 1.5 * 4.5 - 4 * 0.03**2)
+        shown.append(_between_fits(answered(right, repeats=True)) * 1.5 * 4.5 - 4 * 0.03**2)
     assert np.mean(shown) / 0.5 == pytest.approx(0.1**2, rel=0.12)
 
 

@@ -6,7 +6,7 @@ from choose.schema.candidate_scorecard import MONTHS
 from choose.tasks.metrics import DEFAULT, metric_of
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "30"
+RULE = "31"
 
 # The smallest gain that matters where the study states none.
 USUAL_MARGIN = 0.02

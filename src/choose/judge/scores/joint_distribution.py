@@ -294,9 +294,10 @@ def points_of(parts: Sequence[Part], least: int) -> Floats:
     bounds = np.cumsum([np.atleast_1d(part.share) for part in parts], axis=0)[:-1]
     of = (ndtr(normal[:, -1]) > bounds[..., None]).sum(axis=0)
     means = np.stack([np.atleast_2d(part.mean) for part in parts], axis=1)
-    # A root of each covariance; a direction that rounding made negative has no variance.
+    # The symmetric root of each covariance, as signs of eigenvectors differ between processors; a
+    # direction that rounding made negative has no variance.
     roots = [np.linalg.eigh(part.covariance) for part in parts]
-    apart = np.stack([normal[:, :-1] @ (v * np.sqrt(w.clip(0.0))).T for w, v in roots])
+    apart = np.stack([normal[:, :-1] @ (v * np.sqrt(w.clip(0.0))) @ v.T for w, v in roots])
     end, point = np.indices(of.shape, sparse=True)
     return np.asarray(means[end, of] + apart[of, point])
 
