@@ -371,7 +371,8 @@ class Generator(PromptedModel):
         limits = limits_of(self.model.device.type)
         fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
         slots = max(1, min(limits.writing_rows, len(answers), fitting))
-        return DecodingCache(slots, capacity, self.shared.past(common), before)
+        # Drafts beside a short answer may be longer than it.
+        return DecodingCache(slots, capacity + COLUMNS, self.shared.past(common), before)
 
     def _next(self, waiting: deque[Answer], free: int) -> list[Answer]:
         """Take the next answers whose prompts are read in one pass."""
