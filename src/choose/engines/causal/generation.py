@@ -381,7 +381,7 @@ class Generator(PromptedModel):
         while waiting and len(taken) < free:
             tokens += len(waiting[0].parts[-1])
             # Each of a pair has half of the threads, so a pass holds two that are long.
-            if taken and tokens > most * (1 + (len(taken) == 1)):
+            if taken and tokens > (2 * most if len(taken) == 1 else most):
                 break
             taken.append(waiting.popleft())
         return taken
