@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from choose.engines.causal.stop_rules import (
     prompt_key,
 )
 from choose.engines.hardware import batch_limits
+from choose.engines.hardware.timed_steps import TimedSteps
 from choose.engines.output_cache import caching
 from choose.engines.weights.spec import DEFAULT_LM
 from choose.errors import ModelError
@@ -405,11 +407,83 @@ def test_shared_parts_are_found(generator: Generator) -> None:
     assert divided[1:3] == [(told, (*a, *b), (8, 9)), (told, (*a, *c))]
     assert divided[3:5] == [(told, (5,)), ((), (*a, *b, 7, 7))]
     assert divided[6] == (told[:2], told[2:])
+    longer = tuple(range(400, 440))
+    nested = [Prompt(told, (*longer, *b, 7, n)) for n in (1, 2)] + [Prompt(told, (*longer, *c))]
+    assert divide(nested) == [
+        *((told, longer, b, (7, n)) for n in (1, 2)),
+        (told, longer, c),
+    ]
     assert divide([Prompt((), a)] * 2) == [((), a[:-2], a[-2:])] * 2
     chain = [Prompt((), tuple(range(n))) for n in range(1, 1500)]  # deeper than Python's stack
     for prompt, parts in zip(chain, divide(chain), strict=True):
         assert tuple(token for part in parts for token in part) == prompt.rest
         assert parts[-1]
+
+
+def test_parts_that_prompts_share_have_a_slot_of_their_own_while_there_is_one(
+    generator, monkeypatch, tmp_path
+):
+    """Answers to ten prompts about one passage outlast each other, so others wait for a slot."""
+    settings = {**tiny.SMALL, "sliding_window": 90, "max_position_embeddings": 2048}
+    other = load_generator(
+        str(tiny.random_lm(tmp_path, "Mistral", settings, generator.template.tokenizer))
+    )
+    assert other.packed
+    other.model.float()
+    told, content = other.template.content("Sort: a pear, a plum."), other.template.content
+    passages = [content(f"{n}{PASSAGE[n:]}") for n in range(4)]
+    asked = [Prompt(told, (*passages[0], *content(f"{n} plums?"))) for n in range(10)]
+    asked += [Prompt(told, (*p, *content(f"{n}?"))) for p in passages[1:] for n in range(2)]
+    asked += [Prompt(told, (*content("for "), *content(f"{n} pears?"))) for n in range(2)]
+    parts = divide(asked)
+    assert len({p[:-1] for p in parts}) == 5
+    assert {len(p[1]) >= generation.COLUMNS for p in parts if len(p) > 2} == {True}
+    rules = [StopRule(1 + 7 * n % 11) for n in range(len(asked))]
+    found, waited = list[tuple[Any, ...]](), list[bool]()
+    has_room, attend = DecodingCache.has_room, DecodingCache.logits
+    monkeypatch.setattr(
+        DecodingCache, "has_room", lambda *a: waited.append(room := has_room(*a)) or room
+    )
+    monkeypatch.setattr(
+        DecodingCache,
+        "logits",
+        lambda self, *a: found.append((len(self.chains), len(self.followed))) or attend(self, *a),
+    )
+    few = replace(batch_limits.limits_of("cpu"), writing_rows=4)
+    monkeypatch.setitem(batch_limits._LIMITS, "cpu", few)
+    written = other.write(asked, rules)
+    for prompt, rule, text in zip(asked, rules, written.texts, strict=True):
+        whole = [*prompt.prefix, *prompt.rest]
+        tokens, _, _ = generate_alone(other.model, whole, rule, other.words, other.ends)
+        assert text == other._text(tokens, rule)
+    assert not all(waited)
+    assert (4, 1) in found
+    assert any(1 < followed < answers for answers, followed in found)
+
+
+def test_steps_are_timed_by_what_they_read(generator, monkeypatch):
+    """Whatever part of a prompt others had read, a step of so many tokens takes as long."""
+    works, read = list[float](), list[int]()
+
+    @contextmanager
+    def step(self: TimedSteps, work: float) -> Iterator[int]:
+        works.append(work)
+        yield 1
+
+    monkeypatch.setattr(TimedSteps, "step", step)
+    for module in (generation, packed_attention):
+        straight = module.logits
+        monkeypatch.setattr(
+            module,
+            "logits",
+            lambda model, pack, straight=straight: (
+                read.append(sum(len(piece.tokens) for piece in pack.pieces))
+                or straight(model, pack)
+            ),
+        )
+    generator.write(prompts(generator.template), StopRule(1))
+    assert works == read
+    assert max(read) > 4 * min(read)
 
 
 def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,11 @@
 """Greedy answers of a causal language model: batched, shared prefixes read once."""
 
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
+from itertools import groupby, islice
 from time import perf_counter
 from typing import Any
 
@@ -14,17 +14,20 @@ import torch
 
 from choose.engines.causal.chat_template import Prompt
 from choose.engines.causal.packed_attention import (
+    ROWS,
     CustomAttention,
     LayerInput,
     Pack,
     Parts,
     Past,
+    Piece,
     PromptedModel,
     Tokens,
     bytes_per_token,
     cap_scores,
     common_parts,
     divide,
+    is_full,
     logits,
     max_stable_length,
 )
@@ -43,154 +46,259 @@ from choose.engines.hardware.timed_steps import TimedSteps
 from choose.progress import report_progress
 
 # Slots have a multiple of so many columns: products of keys with gaps between slots copy them all
-# first, which is most of their time, and gaps that are closed once in a while cost little.
+# first, which is most of their time, and gaps that are closed once in a while cost little. Parts
+# that prompts share have a slot of their own if they are as long.
 COLUMNS = 64
 
 
 @dataclass(eq=False)
-class DecodingCache:
-    """The keys and values of the answers under way, each in a slot; slots in use come first.
+class Slots:
+    """The keys and values of several texts, each in a slot; slots in use come first.
 
     Attributes:
-        slots: most answers under way from here on.
+        count: most slots in use from here on.
         most_columns: most that a slot may need.
-        common: keys and values of the tokens that all prompts begin with, read once.
-        common_tokens: how many they are.
-        own: by layer (2, slots, key heads, columns, width), at the start of its store: memory that
-            is new to a process costs more than copying what is in it.
         lengths: tokens in each slot in use.
-        room: tokens of the longest prompt that joined or soon may, for which slots grow at once.
-        places: (n, k) of the new tokens in their slots.
+        room: tokens of the longest text that joined or soon may, for which slots grow at once.
+        new: tokens that are added to each slot.
+        kept: by layer (2, slots, key heads, columns, width), at the start of its store: memory that
+            is new to a process costs more than copying what is in it.
     """
 
-    slots: int
-    most_columns: int
-    common: Past | None
-    common_tokens: int
-    own: Past = field(default_factory=dict)
-    _stores: dict[int, torch.Tensor] = field(default_factory=dict)
+    count: int = 0
+    most_columns: int = 0
     lengths: list[int] = field(default_factory=list)
     room: int = 0
-    places: Any = None
-    _biases: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    new: int = 0
+    kept: Past = field(default_factory=dict)
+    _stores: dict[int, torch.Tensor] = field(default_factory=dict)
 
-    def add(self, before: Past | None, past: Past, start: int, stop: int) -> None:
-        """Put a prompt into the next slot: `before`, then columns `start` to `stop` of `past`.
-
-        `before` are the keys and values of all shared parts; those in common are left out.
-        """
-        self.lengths.append(0)
-        for layer, read in past.items():
-            new = read[:, :, start:stop]
-            if before is not None:
-                new = torch.cat([before[layer][:, :, self.common_tokens :], new], 2)
-            if layer not in self.own:
-                shape = (2, self.slots, read.shape[1], self.most_columns, read.shape[3])
+    def add(self, tokens: int, past: Iterable[tuple[int, torch.Tensor]]) -> None:
+        """Put so many tokens into the next slot, by layer (2, key heads, tokens, width)."""
+        self.lengths.append(tokens)
+        for layer, read in past:
+            if layer not in self.kept:
+                shape = (2, self.count, read.shape[1], self.most_columns, read.shape[3])
                 with torch.inference_mode(False):  # it changes outside of this mode, too
                     self._stores[layer] = read.new_empty(math.prod(shape))
-                self.own[layer] = self._stores[layer][:0].view(*shape[:3], 0, shape[4])
-            self.lengths[-1] = new.shape[2]
-            self.in_use(layer)[:, -1, :, : new.shape[2]] = new
+                self.kept[layer] = self._stores[layer][:0].view(*shape[:3], 0, shape[4])
+            self.in_use(layer)[:, -1, :, :tokens] = read
 
     def remove(self, slot: int) -> None:
-        """Free a slot: the last answer under way moves into it."""
+        """Free a slot: the last one in use moves into it."""
         last = len(self.lengths) - 1
         if slot < last:
-            for own in self.own.values():
-                own[:, slot, :, : self.lengths[last]] = own[:, last, :, : self.lengths[last]]
+            for kept in self.kept.values():
+                kept[:, slot, :, : self.lengths[last]] = kept[:, last, :, : self.lengths[last]]
             self.lengths[slot] = self.lengths[last]
         self.lengths.pop()
 
+    @property
+    def columns(self) -> int:
+        """Return the columns of each slot: room for the longest text and its new tokens."""
+        return -(-(max([self.room, *self.lengths]) + self.new) // COLUMNS) * COLUMNS
+
+    def in_use(self, layer: int) -> torch.Tensor:
+        """Return (2, n, key heads, columns, width): the slots in use, without gaps between them."""
+        kept, columns = self.kept[layer], self.columns
+        if columns != kept.shape[3]:
+            shape = (2, self.count, kept.shape[2], columns, kept.shape[4])
+            before = kept[:, : self.count, :, :columns].clone()
+            self.kept[layer] = self._stores[layer][: math.prod(shape)].view(shape).zero_()
+            self.kept[layer][..., : before.shape[3], :] = before
+        return self.kept[layer][:, : len(self.lengths)]
+
+
+@dataclass(eq=False)
+class DecodingCache:
+    """The keys and values of the answers under way, and of what they follow.
+
+    Attributes:
+        common: keys and values of the tokens that all prompts begin with, read once.
+        common_tokens: how many they are.
+        own: slots of the answers.
+        shared: slots of the parts after the common ones that several prompts share.
+        chains: shared parts of each answer.
+        followed: those in each slot of `shared`.
+        places: (n, k) of the new tokens in their slots.
+        before: (n, 1) tokens in the shared slots that answers follow.
+        members: (shared slots, m) the answers that follow each, the first answer where fewer do.
+        followers: answers that follow a shared slot, which one, and their place in `members`.
+    """
+
+    common: Past | None
+    common_tokens: int
+    own: Slots = field(default_factory=lambda: Slots(new=1))
+    shared: Slots = field(default_factory=Slots)
+    chains: list[Parts] = field(default_factory=list)
+    followed: list[Parts] = field(default_factory=list)
+    places: Any = None
+    before: Any = None
+    members: Any = None
+    followers: Any = ()
+    _biases: dict[int | None, torch.Tensor] = field(default_factory=dict)
+
+    def shared_tokens(self, chain: Parts) -> int:
+        """Return the tokens of shared parts that have a slot of their own."""
+        tokens = sum(map(len, chain)) - self.common_tokens
+        return tokens if tokens >= COLUMNS else 0
+
+    def own_tokens(self, answer: Answer) -> int:
+        """Return the tokens of a prompt that are in the slot of its answer."""
+        return answer.length - self.common_tokens - self.shared_tokens(answer.shared)
+
+    @property
+    def tokens_read(self) -> int:
+        """Return how many tokens' keys and values a step reads."""
+        shared = len(self.followed) * self.shared.columns
+        return self.common_tokens + shared + len(self.chains) * self.own.columns
+
+    def has_room(self, joining: Collection[Parts], chain: Parts) -> bool:
+        """Return whether the shared parts of another answer have a slot, or may get one."""
+        new = {c for c in (*joining, chain) if self.shared_tokens(c)} - {*self.followed}
+        return len(self.followed) + len(new) <= self.shared.count
+
+    def make_room(self, answers: Sequence[Answer]) -> None:
+        """Let slots grow at once for answers that soon may join; of these there may be none."""
+        self.own.room = max(map(self.own_tokens, answers), default=0)
+        self.shared.room = max((self.shared_tokens(a.shared) for a in answers), default=0)
+
+    def close(self) -> None:
+        """Keep no slot for others than the answers under way."""
+        self.own.count, self.shared.count = len(self.chains), len(self.followed)
+        self.make_room([])
+
+    def add(self, chain: Parts, before: Past | None, past: Past, some: slice) -> None:
+        """Put a prompt into the next slot: some columns of `past`, after the shared parts.
+
+        `before` are the keys and values of all these; what is in common is in no slot.
+        """
+        rest = {n: read[:, :, self.common_tokens :] for n, read in (before or {}).items()}
+        if apart := self.shared_tokens(chain):
+            if chain not in self.followed:
+                self.followed.append(chain)
+                self.shared.add(apart, rest.items())
+            rest = {}
+        self.chains.append(chain)
+        tokens = some.stop - some.start + (sum(map(len, chain)) - self.common_tokens) * (not apart)
+        new = ((n, read[:, :, some]) for n, read in past.items())
+        self.own.add(tokens, ((n, torch.cat([rest[n], r], 2) if rest else r) for n, r in new))
+
+    def remove(self, slot: int) -> None:
+        """Free a slot: the last answer under way moves into it."""
+        self.own.remove(slot)
+        chain, self.chains[slot] = self.chains[slot], self.chains[-1]
+        self.chains.pop()
+        if chain in self.followed and chain not in self.chains:
+            place = self.followed.index(chain)
+            self.shared.remove(place)
+            self.followed[place] = self.followed[-1]
+            self.followed.pop()
+
     def logits(self, model: Any, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return (n, k, vocabulary) logits after k new tokens of n answers, beyond `lengths`."""
+        """Return (n, k, vocabulary) logits after k new tokens of n answers, beyond their slots."""
         new, device = torch.tensor(tokens, device=model.device), model.device
-        self.places = torch.tensor(self.lengths, device=device)[:, None]
+        self.own.new = new.shape[1]
+        self.places = torch.tensor(self.own.lengths, device=device)[:, None]
         self.places = self.places + torch.arange(new.shape[1], device=device)
+        self._find_followers(device)
         self._biases.clear()
         with _DECODING.used_by(model, self), torch.inference_mode(), packed_products(model):
             output = model(
                 input_ids=new.view(1, -1),
-                position_ids=(self.places + self.common_tokens).view(1, -1),
+                position_ids=(self.places + self.before + self.common_tokens).view(1, -1),
                 # Any mask will do: transformers then makes none of its own.
                 attention_mask=torch.zeros(1, 1, 1, 1, dtype=model.dtype, device=device),
                 use_cache=False,
             )
         return output.logits[0].view(*new.shape, -1)
 
-    @property
-    def columns(self) -> int:
-        """Return the columns of each slot: room for the longest answer and its new tokens."""
-        new = 1 if self.places is None else self.places.shape[1]
-        return -(-(max(self.room, *self.lengths) + new) // COLUMNS) * COLUMNS
-
-    def in_use(self, layer: int) -> torch.Tensor:
-        """Return (2, n, key heads, columns, width): the slots in use, without gaps between them."""
-        own, kept = self.own[layer], min(self.columns, self.own[layer].shape[3])
-        if self.columns != own.shape[3]:
-            shape = (2, self.slots, own.shape[2], self.columns, own.shape[4])
-            before = own[:, : self.slots, :, :kept].clone()
-            self.own[layer] = self._stores[layer][: math.prod(shape)].view(shape).zero_()
-            self.own[layer][..., :kept, :] = before
-        return self.own[layer][:, : len(self.lengths)]
+    def _find_followers(self, device: Any) -> None:
+        before = [self.shared_tokens(chain) for chain in self.chains]
+        self.before = torch.tensor(before, device=device)[:, None]
+        members: list[list[int]] = [[] for _ in self.followed]
+        places = []
+        for answer, chain in enumerate(self.chains):
+            if before[answer]:
+                slot = self.followed.index(chain)
+                places.append((answer, slot, len(members[slot])))
+                members[slot].append(answer)
+        most = max(map(len, members), default=0)
+        filled = [[*own, *[0] * (most - len(own))] for own in members]
+        self.members = torch.tensor(filled, dtype=torch.long, device=device)
+        self.followers = torch.tensor(places, dtype=torch.long, device=device).view(-1, 3).unbind(1)
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
-        """Return (n, 1, 1, k, common + columns) 0 where a token attends, else minus infinity."""
+        """Return (n, 1, 1, k, all columns) 0 where a token attends, else minus infinity.
+
+        The columns are those of an answer's own slot, of the shared one, and those in common.
+        """
         if window not in self._biases:
-            columns = torch.arange(self.common_tokens + self.columns, device=like.device)
-            position = (self.places + self.common_tokens)[..., None]
+            device, n = like.device, len(self.chains)
+            position = (self.places + self.before + self.common_tokens)[..., None]
+            common = torch.arange(self.common_tokens, device=device).expand(n, -1)
+            shared = torch.arange(self.shared.columns, device=device).expand(n, -1)
+            shared = torch.where(shared < self.before, shared + self.common_tokens, 1 << 30)
+            own = torch.arange(self.own.columns, device=device) + self.before + self.common_tokens
+            columns = torch.cat([own, shared, common], 1)[:, None]
             masked = columns > position
             if window is not None:
                 masked |= position - columns >= window
-            bias = torch.zeros(masked.shape, dtype=like.dtype, device=like.device)
+            bias = torch.zeros(masked.shape, dtype=like.dtype, device=device)
             self._biases[window] = bias.masked_fill_(masked, -torch.inf)[:, None, None]
         return self._biases[window]
 
 
 def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
-    """Let the k new tokens of each of n answers attend to the common past and their own slot.
+    """Let the k new tokens of each of n answers attend to what they follow and their own slot.
 
-    The common past is read once for all of them: one product instead of n.
+    What several answers follow is read once for them: one product instead of many.
     """
-    (n, k), own = state.places.shape, state.in_use(given.layer)
+    (n, k), own = state.places.shape, state.own.in_use(given.layer)
     heads, width = given.key.shape[1], given.query.shape[3]
     slots = torch.arange(n, device=own.device)[:, None]
     own[0, slots, :, state.places] = given.key[0].transpose(0, 1).view(n, k, heads, width)
     own[1, slots, :, state.places] = given.value[0].transpose(0, 1).view(n, k, heads, width)
-    # (key heads, queries of a key head, n, k, width)
-    grouped = (given.query[0] * given.scale).reshape(heads, -1, n, k, width)
-    common = None if state.common is None else state.common[given.layer]
-    result = _attend(grouped, own, common, state.bias(given.window, given.query), given.cap)
-    return result.permute(2, 3, 0, 1, 4).reshape(1, n * k, -1, width)
+    # (n, key heads, queries of a key head, k, width)
+    query = (given.query[0] * given.scale).view(heads, -1, n, k, width).permute(2, 0, 1, 3, 4)
+    parts = [(own, _for_each)]
+    if state.followed:
+        parts.append((state.shared.in_use(given.layer), partial(_for_followers, state)))
+    if state.common is not None:
+        parts.append((state.common[given.layer], _for_all))
+    scores = [times(query, keys.transpose(-1, -2)) for (keys, _), times in parts]
+    bias = state.bias(given.window, given.query)
+    weights = (cap_scores(torch.cat(scores, -1), given.cap) + bias).softmax(-1)
+    split = weights.split_with_sizes([score.shape[-1] for score in scores], -1)
+    found = [times(w, values) for w, ((_, values), times) in zip(split, parts, strict=True)]
+    return sum(found[1:], found[0]).permute(0, 3, 1, 2, 4).reshape(1, n * k, -1, width)
+
+
+def _for_each(rows: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """Multiply (n, key heads, groups, k, a) by (n, key heads, a, b)."""
+    some = rows.flatten(0, 1).flatten(1, 2)
+    return torch.bmm(some, by.flatten(0, 1)).view(*rows.shape[:-1], -1)
+
+
+def _for_all(rows: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """Multiply (n, key heads, groups, k, a) by (key heads, a, b)."""
+    some = rows.transpose(0, 1)
+    found = torch.bmm(some.flatten(1, 3), by)
+    return found.view(*some.shape[:-1], -1).transpose(0, 1)
+
+
+def _for_followers(state: DecodingCache, rows: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """Multiply (n, key heads, groups, k, a) by (shared slots, key heads, a, b); 0 without one."""
+    answers, slots, places = state.followers
+    some = rows[state.members].transpose(1, 2)
+    found = torch.bmm(some.flatten(0, 1).flatten(1, 3), by.flatten(0, 1))
+    found = found.view(*some.shape[:-1], -1)[slots, :, places]
+    if len(answers) == len(rows):
+        return found
+    return found.new_zeros(*rows.shape[:-1], found.shape[-1]).index_copy_(0, answers, found)
 
 
 _DECODING = CustomAttention("choose_decoding", _attend_slots)
-
-
-def _attend(
-    query: torch.Tensor,
-    own: torch.Tensor,
-    common: torch.Tensor | None,
-    bias: torch.Tensor,
-    cap: float | None,
-) -> torch.Tensor:
-    """Return (key heads, groups, n, k, width)."""
-    heads, groups, n, k, width = query.shape
-    each = query.permute(2, 0, 1, 3, 4).reshape(n * heads, groups * k, width)
-    keys, values = (part.reshape(n * heads, -1, width) for part in own)
-    scores = cap_scores(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, k, -1), cap)
-    past = 0
-    if common is not None:
-        together = query.reshape(heads, groups * n * k, width)
-        before = cap_scores(torch.bmm(together, common[0].transpose(1, 2)), cap)
-        before = before.view(heads, groups, n, k, -1).permute(2, 0, 1, 3, 4)
-        scores, past = torch.cat([before, scores], -1), before.shape[-1]
-    weights = (scores + bias).softmax(-1)
-    late = torch.bmm(weights[..., past:].reshape(n * heads, groups * k, -1), values)
-    late = late.view(n, heads, groups, k, width).permute(1, 2, 0, 3, 4)
-    if common is None:
-        return late
-    before = weights[..., :past].permute(1, 2, 0, 3, 4).reshape(heads, groups * n * k, past)
-    return torch.bmm(before, common[1]).view(query.shape) + late
 
 
 def _compare_rival(answer: Answer, row: torch.Tensor) -> None:
@@ -255,6 +363,11 @@ class Generator(PromptedModel):
         slow = "Its attention cannot be shared: answers are written one by one."
         return [*memory_notes(self.model.device.type), *([] if self.packed else [slow])]
 
+    @cached_property
+    def _weights(self) -> float:
+        """Return the size of the model in tokens' keys and values."""
+        return self.model.num_parameters() * self.model.dtype.itemsize / bytes_per_token(self.model)
+
     def write(self, prompts: Sequence[Prompt], rule: StopRule | Sequence[StopRule]) -> Written:
         """Return the greedy answer to each prompt, under one rule or one for each.
 
@@ -291,7 +404,7 @@ class Generator(PromptedModel):
         rows = self._read(answers, cache)
         for some in filter(None, (new[:1], new[1:])):
             rows = cache.logits(self.model, [some] * len(prompts))[:, -1]
-            cache.lengths = [length + len(some) for length in cache.lengths]
+            cache.own.lengths = [length + len(some) for length in cache.own.lengths]
         return rows
 
     def _text(self, tokens: Sequence[int], rule: StopRule) -> str:
@@ -334,72 +447,80 @@ class Generator(PromptedModel):
         waiting, under_way = deque(in_order(answers)), list[Answer]()
         cache = self._cache(answers, common)
         while waiting or under_way:
-            free = cache.slots - len(under_way)
-            few = min(FREE_SHARE * cache.slots, len(waiting))
-            if waiting and (free >= few or not under_way):
-                lengths = (answer.length for answer in islice(waiting, free))
-                cache.room = max(lengths) - cache.common_tokens
-                joining = self._next(waiting, free)
-                own = sum(len(answer.parts[-1]) for answer in joining)
-                start = perf_counter()
-                with self.reading.step(own):
-                    rows = self._read(joining, cache)
-                pace = (perf_counter() - start) / own
-                for answer in joining:
-                    answer.seconds += pace * len(answer.parts[-1])
+            if joining := self._next(waiting, cache):
                 under_way += joining
-                progress.done += own  # reported with the first tokens that are written
-                self._advance(rows[:, None], under_way, cache, progress)
-            else:
-                if not waiting:
-                    cache.slots, cache.room = len(under_way), 0
-                start = perf_counter()
-                drafts = drafted(under_way)
-                with (self.drafting if drafts[0][1:] else self.writing).step(len(under_way)):
-                    rows = cache.logits(self.model, drafts)
-                seconds = (perf_counter() - start) / len(under_way)
-                for answer in under_way:
-                    answer.seconds += seconds
-                self._advance(rows, under_way, cache, progress, drafts)
+                progress.done += sum(len(answer.parts[-1]) for answer in joining)
+                self._advance(self._begin(joining, cache)[:, None], under_way, cache, progress)
+                continue
+            if not waiting:
+                cache.close()
+            start, drafts = perf_counter(), drafted(under_way)
+            steps = self.drafting if drafts[0][1:] else self.writing
+            # Reading memory is what takes the time: the weights, and each token under way.
+            with steps.step(self._weights + cache.tokens_read):
+                rows = cache.logits(self.model, drafts)
+            seconds = (perf_counter() - start) / len(under_way)
+            for answer in under_way:
+                answer.seconds += seconds
+            self._advance(rows, under_way, cache, progress, drafts)
 
     def _cache(self, answers: Sequence[Answer], common: Parts) -> DecodingCache:
         """Return room for as many answers as memory allows, with the common past."""
         self.shared.read([common])
-        before = sum(len(part) for part in common)
-        most = max(answer.most for answer in answers) - before
-        capacity = -(-most // COLUMNS) * COLUMNS
-        limits = limits_of(self.model.device.type)
-        fitting = limits.writing_bytes // (capacity * bytes_per_token(self.model))
-        slots = max(1, min(limits.writing_rows, len(answers), fitting))
+        before, follow = sum(map(len, common)), Counter(answer.shared for answer in answers)
+        cache = DecodingCache(self.shared.past(common), before)
+        own = max(cache.own_tokens(answer) + answer.rule.limit for answer in answers)
+        shared = {c: n for c in follow if (n := cache.shared_tokens(c))}
         # Drafts beside a short answer may be longer than it.
-        return DecodingCache(slots, capacity + COLUMNS, self.shared.past(common), before)
+        cache.own.most_columns = (-(-own // COLUMNS) + 1) * COLUMNS
+        cache.shared.most_columns = -(-max(shared.values(), default=0) // COLUMNS) * COLUMNS
+        # Shared slots for twice as many answers, as some of those that follow them have ended.
+        each = 2 * len(shared) / sum(follow[c] for c in shared) if shared else 0.0
+        columns = cache.own.most_columns + each * cache.shared.most_columns
+        limits = limits_of(self.model.device.type)
+        fitting = int(limits.writing_bytes / (columns * bytes_per_token(self.model)))
+        cache.own.count = max(1, min(limits.writing_rows, len(answers), fitting))
+        cache.shared.count = math.ceil(each * cache.own.count)
+        return cache
 
-    def _next(self, waiting: deque[Answer], free: int) -> list[Answer]:
-        """Take the next answers whose prompts are read in one pass."""
+    def _next(self, waiting: deque[Answer], cache: DecodingCache) -> list[Answer]:
+        """Take the next answers whose prompts are read in one pass, if there are slots enough."""
+        free = cache.own.count - len(cache.chains)
+        enough = min(FREE_SHARE * cache.own.count, len(waiting))
+        if not waiting or (free < enough and cache.chains):
+            return []
+        cache.make_room([*islice(waiting, free)])
         most = self.reading.most(limits_of(self.model.device.type).scoring_tokens)
         tokens, taken = 0, list[Answer]()
         while waiting and len(taken) < free:
             tokens += len(waiting[0].parts[-1])
-            # Each of a pair has half of the threads, so a pass holds two that are long.
-            if taken and tokens > (2 * most if len(taken) == 1 else most):
+            full = is_full(len(taken), tokens, most)
+            if full or not cache.has_room([a.shared for a in taken], waiting[0].shared):
                 break
             taken.append(waiting.popleft())
         return taken
+
+    def _begin(self, answers: Sequence[Answer], cache: DecodingCache) -> torch.Tensor:
+        """Read prompts into the cache, and return (n, vocabulary) logits after them."""
+        start, own = perf_counter(), sum(len(answer.parts[-1]) for answer in answers)
+        self.shared.read([answer.shared for answer in answers])
+        with self.reading.step(own):
+            rows = self._read(answers, cache)
+        pace = (perf_counter() - start) / own
+        for answer in answers:
+            answer.seconds += pace * len(answer.parts[-1])
+        return rows
 
     def _read(self, answers: Sequence[Answer], cache: DecodingCache) -> torch.Tensor:
         """Read prompts into the cache, and return (n, vocabulary) logits after them."""
         self.shared.read([answer.shared for answer in answers])
         wanted = [1 if answer.rule.rival is None else 2 for answer in answers]
-        pieces = [
-            self.shared.piece(answer.shared, answer.parts[-1], rows)
-            for answer, rows in zip(answers, wanted, strict=True)
-        ]
-        pack = Pack(pieces, saves_past=True)
+        pack = Pack([*self._pieces(answers, wanted)], saves_past=True)
         rows = logits(self.model, pack)
         start = 0
-        for answer, piece in zip(answers, pieces, strict=True):
-            stop = start + len(piece.tokens)
-            cache.add(self.shared.past(answer.shared), pack.past, start, stop)
+        for answer in answers:
+            stop = start + len(answer.parts[-1])
+            cache.add(answer.shared, self.shared.past(answer.shared), pack.past, slice(start, stop))
             start = stop
         self.shared.forget_oldest()
         if max(wanted) == 1:
@@ -409,6 +530,18 @@ class Generator(PromptedModel):
             if answer.rule.rival is not None:
                 _compare_rival(answer, rows[place - 1])
         return rows[last]
+
+    def _pieces(self, answers: Sequence[Answer], wanted: Sequence[int]) -> Iterator[Piece]:
+        """Yield prompts as pieces of a pass: short ones that follow the same parts are one."""
+        for chain, some in groupby(zip(answers, wanted, strict=True), lambda one: one[0].shared):
+            texts, rows = list[Tokens](), list[int]()
+            for answer, count in some:
+                if texts and sum(map(len, texts)) + len(answer.parts[-1]) > ROWS:
+                    yield self.shared.piece(chain, texts, rows)
+                    texts, rows = [], []
+                texts.append(answer.parts[-1])
+                rows.append(count)
+            yield self.shared.piece(chain, texts, rows)
 
     def _advance(
         self,
@@ -430,7 +563,7 @@ class Generator(PromptedModel):
             for number, (token, logprob) in enumerate(best, 1):
                 self._add(answer, token, logprob)
                 tokens += 1
-                cache.lengths[slot] += bool(read)
+                cache.own.lengths[slot] += bool(read)
                 if (ended := self._ended(answer)) or [token] != [*read[number : number + 1]]:
                     break
             if ended:

@@ -13,8 +13,10 @@ import torch
 from choose.engines.causal.chat_template import Prompt
 from choose.engines.causal.packed_attention import (
     Pack,
+    Parts,
     Piece,
     PromptedModel,
+    is_full,
     logits,
     max_stable_length,
     pass_work,
@@ -133,6 +135,10 @@ def added_length(prompt: Prompt, trie: LabelTrie) -> int:
     return len(prompt.rest) + len(trie.tokens)
 
 
+def _chain(prompt: Prompt) -> Parts:
+    return (prompt.prefix,) if prompt.prefix else ()
+
+
 def label_logprobs(rows: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
     """Return (prompts, labels) from the (prompts * (1 + nodes), vocabulary) logits."""
     norms = torch.cat([part.float().logsumexp(-1) for part in torch.split(rows, NORMALISED_ROWS)])
@@ -206,11 +212,11 @@ class CausalLM(PromptedModel):
         batch = [left[key] for key in some]
         tokens = sum(added_length(prompt, trie) for prompt in batch)
         start = perf_counter()
+        batched = self._can_batch(batch[0], trie)
+        if batched:
+            self.shared.read([_chain(prompt) for prompt in batch])
         with self.steps.step(tokens):
-            if self._can_batch(batch[0], trie):
-                rows = self.tree_pass(batch, trie)
-            else:
-                rows = self.plain(batch[0], trie)[None]
+            rows = self.tree_pass(batch, trie) if batched else self.plain(batch[0], trie)[None]
         pace = (perf_counter() - start) / tokens
         for key, row, prompt in zip(some, rows, batch, strict=True):
             self.answers[key] = row, pace * added_length(prompt, trie)
@@ -229,11 +235,11 @@ class CausalLM(PromptedModel):
                 if not some:
                     return [key]
                 continue
-            full = tokens + added_length(prompt, trie) > most_tokens
-            if some and (full or (len(some) + 1) * rows > most_rows):
+            tokens += added_length(prompt, trie)
+            full = is_full(len(some), tokens, most_tokens)
+            if full or (some and (len(some) + 1) * rows > most_rows):
                 break
             some.append(key)
-            tokens += added_length(prompt, trie)
         return some
 
     def _can_batch(self, prompt: Prompt, trie: LabelTrie) -> bool:
@@ -252,7 +258,7 @@ class CausalLM(PromptedModel):
         prefix, rest = len(prompt.prefix), len(prompt.rest)
         if not rest:  # the pass needs a token before the answer
             return self._piece(Prompt(prompt.prefix[:-1], prompt.prefix[-1:]), trie)
-        chain = (prompt.prefix,) if prefix else ()
+        chain = _chain(prompt)
         self.shared.read([chain])
         return Piece(
             tokens=np.concatenate([np.array(prompt.rest, dtype=np.int64), trie.tokens]),

@@ -15,7 +15,7 @@ import torch
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.hardware.batch_limits import limits_of
 from choose.engines.hardware.packed_products import packed_products
-from choose.engines.hardware.timed_steps import share_threads
+from choose.engines.hardware.timed_steps import TimedSteps, share_threads
 from choose.engines.output_cache import ResultCache
 from choose.errors import ModelError
 from choose.types import Bools, Counts, Floats
@@ -323,7 +323,7 @@ def divide(prompts: Sequence[Prompt]) -> list[Parts]:
     """Return each prompt's tokens in parts: the last is its own, others belong to several prompts.
 
     The first part is the prompt's declared prefix, which may be empty. Prompts that begin alike
-    below it share a second part.
+    below it share a second part, and those of them that go on alike a third.
     """
     # A pass needs a token before the answer.
     rests = [p if p.rest else Prompt(p.prefix[:-1], p.prefix[-1:]) for p in prompts]
@@ -332,11 +332,21 @@ def divide(prompts: Sequence[Prompt]) -> list[Parts]:
     for place, prompt in enumerate(rests):
         by_prefix.setdefault(prompt.prefix, []).append(place)
     for prefix, places in by_prefix.items():
-        # Each keeps two tokens: a rival is compared with the last one.
-        for unit, shared in shared_beginnings([rests[p].rest[:-2] for p in places], SHORTEST_PART):
-            for place in (places[i] for i in unit):
-                rest = rests[place].rest
-                found[place] = (prefix, rest[:shared], rest[shared:]) if shared else (prefix, rest)
+        divided = _divide_alike([rests[place].rest for place in places])
+        for place, parts in zip(places, divided, strict=True):
+            found[place] = (prefix, *parts)
+    return found
+
+
+def _divide_alike(texts: Sequence[Tokens], levels: int = 2) -> list[Parts]:
+    found: list[Parts] = [(text,) for text in texts]
+    # Each keeps two tokens: a rival is compared with the last one.
+    units = shared_beginnings([text[:-2] for text in texts], SHORTEST_PART) if levels else []
+    for unit, shared in units:
+        rests = [texts[i][shared:] for i in unit]
+        if shared:
+            for i, rest in zip(unit, _divide_alike(rests, levels - 1), strict=True):
+                found[i] = (texts[i][:shared], *rest)
     return found
 
 
@@ -370,6 +380,15 @@ def count_alike(first: Sequence[object], second: Sequence[object]) -> int:
     return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
+def is_full(texts: int, tokens: int, most: int) -> bool:
+    """Return whether a pass of some texts has no room for one with which it has so many tokens.
+
+    Each of a pair has half of the threads, so a pass holds two that are long, or three: a long one
+    alone is read more slowly.
+    """
+    return texts > 0 and tokens > (2 * most if texts < 3 else most)
+
+
 @dataclass(eq=False)
 class SharedPast:
     """Keys and values of the parts that prompts share, each read once while it is in memory.
@@ -379,21 +398,30 @@ class SharedPast:
 
     model: Any
     pasts: OrderedDict[Parts, Past] = field(default_factory=OrderedDict)
+    steps: TimedSteps = field(default_factory=TimedSteps)
 
     def past(self, chain: Parts) -> Past | None:
         """Return the keys and values of all tokens of some parts; None without any."""
         return self.pasts[chain] if chain else None
 
-    def piece(self, chain: Parts, tokens: Tokens, wanted: int = 1) -> Piece:
-        """Return tokens that follow some parts, as a piece of a pass with the last rows wanted."""
-        before, count = sum(len(part) for part in chain), len(tokens)
+    def piece(self, chain: Parts, texts: Sequence[Tokens], wanted: Sequence[int]) -> Piece:
+        """Return texts that each follow some parts, as a piece of a pass.
+
+        Of each, so many of the last rows are wanted.
+        """
+        before, ends = sum(map(len, chain)), np.cumsum([len(text) for text in texts])
+        sees = np.zeros((ends[-1], before + ends[-1]), dtype=np.bool_)
+        sees[:, :before] = True
+        for text, end in zip(texts, ends, strict=True):
+            own = slice(end - len(text), end)
+            sees[own, before:][:, own] = np.tri(len(text), dtype=np.bool_)
         return Piece(
-            tokens=np.array(tokens, dtype=np.int64),
-            positions=np.arange(before, before + count),
-            sees=np.tri(count, before + count, before, dtype=np.bool_),
+            tokens=np.concatenate([np.array(text, dtype=np.int64) for text in texts]),
+            positions=np.concatenate([before + np.arange(len(text)) for text in texts]),
+            sees=sees,
             past=self.past(chain),
             past_tokens=before,
-            wanted=np.arange(max(count - wanted, 0), count),
+            wanted=np.concatenate([np.arange(e - n, e) for e, n in zip(ends, wanted, strict=True)]),
         )
 
     def read(self, chains: Sequence[Parts]) -> None:
@@ -410,7 +438,7 @@ class SharedPast:
         some: list[Parts] = []
         for chain in chains:
             tokens += len(chain[-1])
-            if some and tokens > most:
+            if is_full(len(some), tokens, most):
                 yield some
                 some, tokens = [], len(chain[-1])
             some.append(chain)
@@ -418,8 +446,9 @@ class SharedPast:
             yield some
 
     def _read_pass(self, chains: Sequence[Parts]) -> None:
-        pack = Pack([self.piece(c[:-1], c[-1]) for c in chains], saves_past=True)
-        logits(self.model, pack)
+        pack = Pack([self.piece(c[:-1], [c[-1]], [1]) for c in chains], saves_past=True)
+        with self.steps.step(sum(len(chain[-1]) for chain in chains)):
+            logits(self.model, pack)
         start = 0
         for chain in chains:
             stop = start + len(chain[-1])
