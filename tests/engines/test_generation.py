@@ -438,27 +438,30 @@ def test_parts_that_prompts_share_have_a_slot_of_their_own_while_there_is_one(
     parts = divide(asked)
     assert len({p[:-1] for p in parts}) == 5
     assert {len(p[1]) >= generation.COLUMNS for p in parts if len(p) > 2} == {True}
-    rules = [StopRule(1 + 7 * n % 11) for n in range(len(asked))]
-    found, waited = list[tuple[Any, ...]](), list[bool]()
-    has_room, attend = DecodingCache.has_room, DecodingCache.logits
-    monkeypatch.setattr(
-        DecodingCache, "has_room", lambda *a: waited.append(room := has_room(*a)) or room
-    )
-    monkeypatch.setattr(
-        DecodingCache,
-        "logits",
-        lambda self, *a: found.append((len(self.chains), len(self.followed))) or attend(self, *a),
-    )
-    few = replace(batch_limits.limits_of("cpu"), writing_rows=4)
-    monkeypatch.setitem(batch_limits._LIMITS, "cpu", few)
-    written = other.write(asked, rules)
-    for prompt, rule, text in zip(asked, rules, written.texts, strict=True):
+    rules, told = [StopRule(2 + 7 * n % 11) for n in range(len(asked))], list[str]()
+    for prompt, rule in zip(asked, rules, strict=True):
         whole = [*prompt.prefix, *prompt.rest]
         tokens, _, _ = generate_alone(other.model, whole, rule, other.words, other.ends)
-        assert text == other._text(tokens, rule)
-    assert not all(waited)
-    assert (4, 1) in found
-    assert any(1 < followed < answers for answers, followed in found)
+        told.append(other._text(tokens, rule))
+    found, waited = set[tuple[int, int]](), set[bool]()
+    has_room, attend = DecodingCache.has_room, DecodingCache.logits
+    monkeypatch.setattr(
+        DecodingCache, "has_room", lambda *a: waited.add(room := has_room(*a)) or room
+    )
+
+    def logits(self: DecodingCache, *given: Any) -> Any:
+        found.add((len(self.chains), len(self.followed)))
+        return attend(self, *given)
+
+    monkeypatch.setattr(DecodingCache, "logits", logits)
+    for slots, share in ((2, 0.25), (4, 0.25), (8, 0.75), (8, 0.25), (64, 0.25)):
+        forget(other)
+        few = replace(batch_limits.limits_of("cpu"), writing_rows=slots, scoring_tokens=300)
+        monkeypatch.setitem(batch_limits._LIMITS, "cpu", few)
+        monkeypatch.setattr(generation, "FREE_SHARE", share)
+        assert list(other.write(asked, rules).texts) == told
+    assert waited == {True, False}
+    assert {(18, 4), (4, 1), (2, 0)} <= found
 
 
 def test_steps_are_timed_by_what_they_read(generator, monkeypatch):

@@ -511,6 +511,20 @@ def test_the_likeliest_does_not_wait_for_all_rows_of_cheaper_ones(tmp_path, now,
     assert [run.share_read for run in stored(one, "steady")] == [1.0]
 
 
+def test_first_answers_of_a_family_come_before_a_fit_that_takes_less(tmp_path, now, monkeypatch):
+    monkeypatch.setattr(fakes.Steady, "family", "fine-tuning")
+    monkeypatch.setattr(fakes.Sluggish, "family", "retrieval", raising=False)
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", rows=3_000)
+    judged = only({"tfidf": 0.5, "steady": 0.5, "sluggish": 0.0})
+    paces = {"steady": (0.01, 0.0), "sluggish": (0.1, 1.0)}
+    clocked(one, now, 900.0, judged=judged, paces=paces)
+    begun = [(j.trial.candidate, j.ask) for j, run in one.seen.jobs if run is None]
+    slow = [(name, ask) for name, ask in begun if name in ("steady", "sluggish")]
+    # In the second round both keep their fits.
+    assert slow[2:6] == [("steady", 50), ("sluggish", 50), ("sluggish", 100), ("steady", 100)]
+    assert [size for name, size in one.fitted if name == "steady"][:2] == [250, 1_000]
+
+
 @pytest.mark.parametrize(("seconds", "sizes"), [(600.0, [250, 1_000, 9_600]), (None, [250, 1_000])])
 def test_a_budget_that_is_left_tells_what_the_named_one_reaches_with_more_rows(
     tmp_path, now, monkeypatch, seconds, sizes

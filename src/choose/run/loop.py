@@ -26,9 +26,6 @@ from choose.types import STANDARD, Family, Run
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
 
-# Rows that the likeliest fine-tuned candidate reads before all families have their first answers.
-FIRST_LEARNED = 500
-
 # Seconds of a fit that is made even for a candidate that is behind.
 SHORT_FIT = 2.0
 
@@ -161,9 +158,8 @@ class Loop:
     def _learn_early(self) -> None:
         """Fit the likeliest fine-tuned one again, if it cannot soon read more.
 
-        That may take what the first answers of all families do not need, or most of the time until
-        it has read some rows. One whose fit was cut short does not wait for all rows of cheaper
-        ones.
+        That may take most of the time, or what the first answers of all families do not need. One
+        whose fit was cut short does not wait for all rows of cheaper ones.
         """
         trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
         if not trained:
@@ -175,10 +171,11 @@ class Loop:
         if longer > left:
             needed, first = dict[Family, float](), len(self.pools.dataset.folds[0].questions)
             for state in (s for s in self.states.values() if s.slow and not s.out):
-                more = max(0, min(FIRST_ANSWERS, first) - state.rows) * (state.pace.answer or 0.0)
-                needed[state.family] = max(more, needed.get(state.family, 0.0))
-            share = EARLY_SHARE * left if likeliest.learned < FIRST_LEARNED else 0.0
-            self._fit_again(likeliest, max(share, left - sum(needed.values())))
+                more = max(0, min(FIRST_ANSWERS, first) - state.rows)
+                had = more if self.pools.dataset.task.labels else state.rows
+                seconds = state.pace.seconds_anew(more, had)
+                needed[state.family] = max(seconds, needed.get(state.family, 0.0))
+            self._fit_again(likeliest, max(EARLY_SHARE * left, left - sum(needed.values())))
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""

@@ -145,17 +145,18 @@ class Requests:
         """Return jobs by candidate in the order of their turns; fast ones come first.
 
         In the first round a family with fewer answers precedes others, by the same member until it
-        has all. Later the cheaper one comes first.
+        has all. Later the cheaper one comes first, after families that lack first answers only.
         """
 
         def turn(jobs: Sequence[Job]) -> tuple[float, ...]:
             state = self._state_of(jobs[0])
             if not state.slow:
                 return (0,)
+            answered = max(s.rows for s in self.states.values() if s.family == state.family)
             if round.number:
-                return 1, self.forecast(jobs).seconds
-            family = (s.rows for s in self.states.values() if s.family == state.family)
-            most = min(round.ask, max(family))
+                needed = self.forecast(jobs)
+                return 1, answered >= FIRST_ANSWERS or any(needed.fits), needed.seconds
+            most = min(round.ask, answered)
             return 1, most, state.rows if most == round.ask else -state.rows
 
         order = list(self.states)  # of equal ones the first of the plan

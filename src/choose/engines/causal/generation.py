@@ -95,8 +95,9 @@ class Slots:
 
     @property
     def columns(self) -> int:
-        """Return the columns of each slot: room for the longest text and its new tokens."""
-        return -(-(max([self.room, *self.lengths]) + self.new) // COLUMNS) * COLUMNS
+        """Return the columns of each slot, room for the longest text and what is added to it."""
+        most = max(self.room, *self.lengths) + self.new if self.lengths else 0
+        return -(-most // COLUMNS) * COLUMNS
 
     def in_use(self, layer: int) -> torch.Tensor:
         """Return (2, n, key heads, columns, width): the slots in use, without gaps between them."""
@@ -174,15 +175,14 @@ class DecodingCache:
         `before` are the keys and values of all these; what is in common is in no slot.
         """
         rest = {n: read[:, :, self.common_tokens :] for n, read in (before or {}).items()}
-        if apart := self.shared_tokens(chain):
-            if chain not in self.followed:
-                self.followed.append(chain)
-                self.shared.add(apart, rest.items())
-            rest = {}
+        if (apart := self.shared_tokens(chain)) and chain not in self.followed:
+            self.followed.append(chain)
+            self.shared.add(apart, rest.items())
         self.chains.append(chain)
-        tokens = some.stop - some.start + (sum(map(len, chain)) - self.common_tokens) * (not apart)
+        tokens = some.stop - some.start + sum(map(len, chain)) - self.common_tokens - apart
         new = ((n, read[:, :, some]) for n, read in past.items())
-        self.own.add(tokens, ((n, torch.cat([rest[n], r], 2) if rest else r) for n, r in new))
+        own = new if apart or not rest else ((n, torch.cat([rest[n], r], 2)) for n, r in new)
+        self.own.add(tokens, own)
 
     def remove(self, slot: int) -> None:
         """Free a slot: the last answer under way moves into it."""
