@@ -127,7 +127,6 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small language model with random weights."""
     from support import tiny_models
 
     return str(tiny_models.causal_lm(tmp_path_factory.mktemp("tiny") / "lm"))
@@ -135,7 +134,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small sentence encoder with random weights."""
     from support import tiny_models
 
     return str(tiny_models.encoder(tmp_path_factory.mktemp("tiny") / "encoder"))

@@ -200,7 +200,6 @@ _WORD = re.compile(rf"[{UNSPACED}]{{1,2}}[^\w\s]{{0,8}}|[^\s{UNSPACED}]{{1,200}}
 
 
 def _packed(text: str, words: int) -> Iterator[tuple[int, int]]:
-    """Yield the places of passages: sentences, as many as fit."""
     start = end = -1
     count = 0
     for first, last, length in _sentences(text, words):

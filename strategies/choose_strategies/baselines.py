@@ -261,7 +261,6 @@ class Knn(Encoded):
         return np.array([place[t] for t in targets if place], dtype=np.int64)
 
     def _shares(self, codes: Counts, weights: Floats) -> Floats:
-        """Return (n, labels) shares of the votes of (n, k) neighbours with these labels."""
         votes = np.full((len(codes), len(self.labels)), FLOOR)
         for neighbour, weight in zip(codes.T, weights.T, strict=True):
             votes[np.arange(len(codes)), neighbour] += weight

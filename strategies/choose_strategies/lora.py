@@ -102,7 +102,6 @@ class HeadTuning(FineTuned):
         return None
 
     def _answers(self, tokens: Any) -> Answers:
-        """Return the most probable labels, or those above their thresholds."""
         import torch
 
         logits = self._model.predict_logits(tokens.ids, "predicting").double()
@@ -223,7 +222,6 @@ class Lora(HeadTuning):
 
     @staticmethod
     def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
-        """Train the runs, together where they adapt the same base."""
         from choose.engines.lora.classifier import ClassifierRun
         from choose.engines.lora.fit import engine_notes, train_together
 
@@ -251,7 +249,6 @@ class Lora(HeadTuning):
         return notes
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:
-        """Return a run that is ready to train, or None where the pool holds one class."""
         from choose.engines.lora.batching import tokenise
         from choose.engines.lora.classifier import ClassifierRun
         from choose.models.prompting.answer_writer import AnswerWriter

@@ -85,7 +85,6 @@ class Rag(ReadsDocuments, PromptedStrategy):
         self.prompter, self._short = prompter_for(settings, reading(task), examples, shown), set()
 
     def _demonstrations(self, examples: Sequence[Example]) -> list[Example]:
-        """Return the shortest of some rows, with the passages that hold their answers."""
         rows = in_order([row for row in examples if row.evidence] or examples)[:SHORTEST_OF]
         shown = [shown_example(row, self.library) for row in rows]
         return sorted(shown, key=lambda row: sum(map(len, row.fields.values())))[: self.shots]

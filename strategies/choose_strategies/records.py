@@ -337,7 +337,6 @@ class FieldTagger(TextBaseline):
         return [f"{name}={value.casefold()}" for name, value in shown if len(value) <= 40]
 
     def _fit_classes(self, examples: Sequence[Example], names: Iterable[str]) -> None:
-        """Fit a classifier of the whole text for each field whose few values occur nowhere."""
         records = [parse(example.target) for example in examples]
         wanted = {}
         for name in sorted(names):
@@ -409,7 +408,6 @@ def _written_pairs(
     rows: Sequence[tuple[Example, Sequence[Word], Sequence[tuple[str, str]]]],
     spans: Sequence[Sequence[Span]],
 ) -> Iterable[tuple[str, str, str]]:
-    """Yield (field, as written in the text, value) of the values that occur there."""
     for (example, words, values), row in zip(rows, spans, strict=True):
         for span in row:
             text = written(example.text, words, span)

@@ -195,7 +195,6 @@ class Sentence(TextBaseline):
         return [[*(item.passages or ())[:most]] for item in items]
 
     def _best(self, item: Item, passages: Sequence[Passage], *, whole: bool = False) -> str:
-        """Return the best sentence of what is read, of equals the first; or the first passage."""
         asked = _words(item.text)
         # The question's own passage is in a field, unless another could have been given.
         own = item.fields.get(self.passage, "") if item.passages is None else ""

@@ -50,7 +50,6 @@ def compared(frame, out):
 
 
 def targets_of(plan, name):
-    """Return by candidate what the first trial of it learns, by id."""
     trial = next(job.trial for job in plan.jobs if job.trial.candidate == name)
     return {row.id: row.target for row in plan.pools.of(trial).pool}
 

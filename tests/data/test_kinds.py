@@ -221,7 +221,6 @@ TOWNS = ["Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice",
 
 
 def questions(rows: int = 60, **more: Any) -> list[dict[str, Any]]:
-    """Return questions of which three each are about one passage."""
     return [
         {
             "id": f"q{i}",

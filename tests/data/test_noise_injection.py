@@ -104,7 +104,6 @@ PAGE = (
 
 
 def on_pages(pages: int = 30) -> tuple[Answering, list[Example]]:
-    """Return two questions on each page, and some without an answer."""
     answers = ("1742", "King Henry", "Duke Robert", "the old arches", "14 months")
     documents, rows = [], []
     for n in range(pages):

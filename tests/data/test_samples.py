@@ -47,7 +47,6 @@ def test_no_code_but_these_tests_reads_the_truth() -> None:
 
 
 def stated(row: str) -> float:
-    """Return the first figure that the data card states in a row of its table."""
     card = (SAMPLES / "handbook/CARD.md").read_text("utf-8")
     line = next(line for line in card.splitlines() if line.startswith(f"| {row}"))
     return float(re.search(r"\d+(\.\d+)?", line.split("|")[2]).group())
@@ -64,7 +63,6 @@ def questions() -> Rows:
 
 
 def replaced(documents: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Return the id of the older version by that of the newer one."""
     versions: dict[str, list[dict[str, Any]]] = {}
     for document in documents.values():
         stem, dated, _ = document["id"].rpartition("-20")
@@ -149,7 +147,6 @@ def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(choos
 
 
 def planned(choose: Any, *words: str) -> str:
-    """Return the digest of the rows that a plan reads."""
     result = choose("plan", *words, "--json")
     assert result.code == 0
     return json.loads(result.out)["fingerprint"]

@@ -56,7 +56,6 @@ NUMBERS = {1: "one", 2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 
 
 
 def stated() -> dict[str, list[str]]:
-    """Return the figures of the code that the row of a candidate names."""
     words, calls = NUMBERS, default("tuned-prompt", "calls")
     written = prompting.TunedPrompt.kind_settings["writing"]["calls"]
     return {
@@ -124,7 +123,6 @@ def test_every_command_and_flag_is_in_the_reference() -> None:
 
 @pytest.fixture(scope="module")
 def published() -> jsonschema.Draft202012Validator:
-    """The schema of a record, which itself keeps to that of schemas."""
     schema = decision_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)

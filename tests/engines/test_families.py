@@ -71,7 +71,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def plain(folder: Path, head: bool = True) -> Any:
-    """Return the model as transformers loads it, with its own attention."""
     from transformers import AutoModel, AutoModelForCausalLM
 
     loader = AutoModelForCausalLM if head else AutoModel
@@ -120,7 +119,6 @@ def test_labels_and_texts_are_those_of_transformers(name: str, folders: Any) -> 
 
 
 def gradients(run: TrainingRun) -> dict[str, torch.Tensor]:
-    """Return the gradients of a step by the engine that a fit chooses."""
     return (fused_gradients if supports(run.model.base.model) else autograd_gradients)(run)
 
 

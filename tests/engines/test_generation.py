@@ -75,7 +75,6 @@ def prompts(template: ChatTemplate) -> list[Prompt]:
 
 
 def wrote(generator: Generator, asked: list[Prompt], rule: StopRule) -> list[Wrote]:
-    """Return the tokens of each answer, and whether it was cut."""
     generator.write(asked, rule)
     rows = [generator.answers[prompt_key(prompt, rule)][0] for prompt in asked]
     return [([int(token) for token in row[4:]], bool(row[0])) for row in rows]

@@ -80,8 +80,6 @@ def foreign_module(folder: Path) -> None:
 
 
 def renamed(old: str, new: str) -> Change:
-    """Return a change of a name in the list of modules."""
-
     def change(folder: Path) -> None:
         text = (folder / "modules.json").read_text()
         (folder / "modules.json").write_text(text.replace(old, new))

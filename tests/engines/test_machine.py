@@ -172,7 +172,6 @@ class Machine:
         return self.now
 
     def run(self, steps: TimedSteps, count: int, work: float = 10.0) -> list[int]:
-        """The threads of some steps."""
         for _ in range(count):
             with steps.step(work) as threads:
                 assert threads == self.threads
@@ -351,7 +350,6 @@ WRONG = [("CHOOSE_THREADS", "two"), ("CHOOSE_THREADS", "²"), ("CHOOSE_DTYPE", "
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return a labelled file, a study of it and an export."""
     folder = tmp_path_factory.mktemp("stated")
     study = small_study(folder, "tfidf")
     made = export(study, folder / "made", candidate="tfidf").folder

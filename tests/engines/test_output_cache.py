@@ -32,7 +32,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def anew(encoder: str) -> Encoder:
-    """Return the encoder as a new process would have it."""
     loaded = load_encoder(encoder)
     return Encoder(loaded.model, loaded.cache)
 
@@ -227,7 +226,6 @@ def test_a_changed_file_of_engines_or_models_is_another_key(encoder, tmp_path, m
     changed = tmp_path / file
 
     def embedded() -> int:
-        """Return how many texts a new process embeds with that code."""
         monkeypatch.setattr(cache, "MODEL_CODE", code)
         cache.environment.cache_clear()
         loaded, texts = load_encoder(encoder), []

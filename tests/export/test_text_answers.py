@@ -79,7 +79,6 @@ DAYS = ("Monday", "Tuesday", "Friday")
 
 @pytest.fixture(scope="module")
 def dated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an export of a model that can answer by a further column alone."""
     here = tmp_path_factory.mktemp("dated")
     known = [
         replace(row, target=as_text({"day": DAYS[i % 3]}), fields={"day": DAYS[i % 3]})

@@ -23,18 +23,15 @@ ROWS = [(f"{text} {i}", label) for i in range(6) for text, label in WORDS]
 
 
 def csv(*lines: str, header: str = "text,label") -> str:
-    """Return a usable CSV with more lines at its end."""
     return "\n".join([header, *map(",".join, ROWS), *lines]) + "\n"
 
 
 def jsonl(*lines: str) -> bytes:
-    """Return usable JSON Lines with more lines at their end."""
     body = [json.dumps({"text": text, "label": label}) for text, label in ROWS]
     return ("\n".join([*body, *lines]) + "\n").encode("utf-8", "surrogatepass")
 
 
 def parquet(**columns: object) -> bytes:
-    """Return Parquet with text, label and further columns."""
     table = {"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS], **columns}
     buffer = io.BytesIO()
     pl.DataFrame(table).write_parquet(buffer)

@@ -107,7 +107,6 @@ def _outcome(case: Case, folder: Path) -> Outcome:
 
 
 def _wrong(case, code, out, err, before, after):
-    """Return what an outcome violates, or an empty text."""
     changed = [name for name, content in before.items() if after.get(name) != content]
     if code != 2:  # a report of the study may be written anew
         changed = [name for name in changed if not name.startswith("st/")]
@@ -135,7 +134,6 @@ def _wrong(case, code, out, err, before, after):
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder by name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {ascii(str(path.relative_to(folder)))[1:-1]: path.read_bytes() for path in files}
 

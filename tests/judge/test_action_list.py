@@ -28,7 +28,6 @@ def coded(decision, code):
 
 
 def late(candidate: str = "", reason: Reason | None = "out-of-time", **trials: int) -> LeftOut:
-    """Return what did not run of a candidate."""
     return LeftOut(candidate=candidate, reason=reason, trials=trials)
 
 

@@ -76,7 +76,6 @@ def scores(rng: np.random.Generator, lead: float, rows: int, apart: float) -> np
 
 
 def decided(lead: Difference) -> bool:
-    """Return whether a lead of the margin is shown, or shown not to be there."""
     return (lead.low > 0 and lead.value >= MARGIN) or lead.high < MARGIN
 
 

@@ -164,7 +164,6 @@ def test_nothing_is_removed_once_all_is_measured_and_a_first_fold_leaves_more_op
 
 
 def removed(seen: Evidence, planned: dict[str, Whole]) -> float:
-    """Return the loss that what is planned is expected to remove."""
     result = found(seen, planned)
     assert result.later is not None
     return result.later.removed

@@ -40,7 +40,6 @@ def names(count):
 
 
 def world(seed, kind, rate, *, rows=600, labels=6, apart=1.4):
-    """Return features, labels as given and true labels."""
     rng = np.random.default_rng([seed, rows, labels])
     features, truth, near = blobs(rng, rows, labels, apart)
     count, given = round(rate * rows), truth.copy()
@@ -56,7 +55,6 @@ def world(seed, kind, rate, *, rows=600, labels=6, apart=1.4):
 
 
 def told(given, probabilities, labels=6, **more):
-    """Return a study of labels by their numbers."""
     label = names(labels)
     return evidence([label[g] for g in given], probabilities, label, **more)
 
@@ -355,7 +353,6 @@ def gate(found):
 
 
 def noisy(seed: int, rows: int = 400, labels: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels of which some are wrong, and probabilities that know better."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, labels, rows)
     given = np.where(rng.random(rows) < 0.15, rng.integers(0, labels, rows), truth)

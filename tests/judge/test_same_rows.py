@@ -58,7 +58,6 @@ def players() -> list[SimulatedCandidate]:
 
 
 def changed_answers(run: Run, wrong: float, rows: int | None = None) -> Answers:
-    """Return a run's answers with part of them made wrong, to its first rows."""
     rng = np.random.default_rng(crc32(f"{run.trial.candidate} {run.trial.fold} {wrong}".encode()))
     outputs = [
         LABELS[(LABELS.index(str(said)) + 1) % len(LABELS)] if rng.random() < wrong else said

@@ -43,7 +43,6 @@ def gate(found, name):
 
 
 def field(**accuracy):
-    """Return a full field whose members the test overrides."""
     return [
         majority(),
         tfidf(accuracy.get("tfidf", 0.7)),

@@ -172,7 +172,6 @@ def test_texts_without_end_have_their_first_copy(base, monkeypatch):
     notes = [Example(id=str(i), text=w, target=f"{w} is well.") for i, w in enumerate(WORDS)]
 
     def write(self: Generator, prompts: Any, rule: StopRule) -> Written:
-        """Write the row's text without end."""
         rest = [self.template.tokenizer.decode(p.rest) for p in prompts]
         seen = [next(w for w in WORDS if w in text) for text in rest]
         return tiny.written([f"{w} is well. " * 9 for w in seen], [True] * len(rest))

@@ -48,7 +48,6 @@ def test_text_and_marks_stand_out(scheme: dict[str, str]) -> None:
 
 
 def page() -> str:
-    """Return a page with a stacked table, a chart and notes on it."""
     facts = {"audit": decisions.audited().audit}
     return page_of(decisions.answered().model_copy(update=facts), {"r21": "words"})
 

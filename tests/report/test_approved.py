@@ -50,7 +50,6 @@ def demo() -> Decision:
 
 
 def priced() -> Decision:
-    """Return that record with dollars, of answers and a month."""
     base, found = demo(), []
     for place, card in enumerate(base.scorecards):
         cost = card.cost.model_copy(update={"usd_per_1k": 0.012 * (place + 1)})

@@ -141,7 +141,6 @@ def test_nothing_runs_and_no_request_leaves_in_a_real_browser(tmp_path: Path) ->
 
 
 def dom(page: Path, home: Path) -> str:
-    """Return the document after a browser has loaded it and let scripts run."""
     assert BROWSER is not None
     done = subprocess.run(
         [

@@ -24,7 +24,6 @@ from support.html import page_of
 
 
 def plain(text: str) -> str:
-    """Return text without markup, line breaks, code spans and escapes."""
     text = html.unescape(re.sub(r"<[^>]+>", " ", text)).replace("\\", "").replace("`", "")
     return " ".join(text.split())
 

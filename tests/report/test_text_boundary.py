@@ -165,7 +165,6 @@ name = {second}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with hostile rows and the study file that names them."""
     folder = tmp_path_factory.mktemp("hostile")
     text = STUDY.format(
         path=json.dumps(str(labelled_set(folder))),
@@ -241,7 +240,6 @@ def every_call(path: Path) -> list[ast.Call]:
 
 
 def calls(path: Path, *names: str) -> list[ast.Call]:
-    """Return the calls in a module of functions and methods with these names."""
     if not any(f"{name}(" in source(path) for name in names):
         return []  # most modules need not be parsed
     return [

@@ -125,7 +125,6 @@ def decided(record: Any) -> Any:
 
 
 def answers(store: Path) -> dict[str, Any]:
-    """Return all answers and scores of a store, by trial and view."""
     opened, found = Store.open(store), {}
     for trial in opened.grid()[1]:
         run = opened.get(trial)
@@ -170,7 +169,6 @@ def test_a_cluster_gives_the_answers_of_one_process(compare, undisturbed, tmp_pa
 
 @pytest.fixture(scope="module")
 def wheel(installed: Path) -> str:
-    """The spec of a small encoder in a wheel of the nodes' package index."""
     folder = encoder(installed / "made" / "small_encoder")
     pin = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     about = "Metadata-Version: 2.1\nName: small-encoder\nVersion: 1.0\n"

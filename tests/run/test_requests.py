@@ -38,7 +38,6 @@ def jobs(name: str, data: Dataset = DATA) -> list[Job]:
 
 
 def result_of(worker: Worker, job: Job, run: Run | None = None) -> GroupResult:
-    """Return what comes of a job, which goes on with a run."""
     earlier = {job.trial.key: run} if run else {}
     return worker.run_group(GroupRequest(number=1, jobs=(job,), earlier=earlier))
 
@@ -193,7 +192,6 @@ def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(m
 
 
 def read_from(*ids: str) -> Answers:
-    """Return the answer of a strategy that says which places it read."""
     found = Answers(outputs=("a",), status=("ok",), evidence=(ids,))
     strategy: Any = SimpleNamespace(reads=True, predict=lambda items: found)
     return predict(strategy, [Item(id="1", text="What?")], Answering())

@@ -538,7 +538,6 @@ def test_a_budget_that_is_left_tells_what_the_named_one_reaches_with_more_rows(
 
 
 def stored(one: Set, name: str) -> list[Run]:
-    """Return what the store holds of a candidate."""
     trials = {j.trial.key: j.trial for r in one.rounds for j in r.jobs if j.trial.candidate == name}
     return [run for trial in trials.values() if (run := one.store.get(trial)) is not None]
 

@@ -23,7 +23,6 @@ def fitted(name: str, encoder: str, rows: list[Example], task: Any = TASK, **mor
 
 
 def noisy(rows: list[Example], share: float = 0.4) -> list[Example]:
-    """Return rows of which a share has the target of another row."""
     rng = random.Random(1)
     return [replace(e, target=rng.choice(rows).target) if rng.random() < share else e for e in rows]
 

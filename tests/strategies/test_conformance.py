@@ -52,7 +52,6 @@ def tiny_models(model: str, encoder: str) -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def behind() -> Iterator[None]:
-    """A model behind an endpoint that reads the words of the toy task."""
     with endpoint_session(RIGHT):
         yield
 

@@ -18,7 +18,6 @@ DOCS = ROOT / "docs" / "your-own-strategy.md"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of a process in which the package is installed."""
     folder = tmp_path_factory.mktemp("package")
     shutil.copytree(PACKAGE, folder / "source")
     quiet = "--quiet --disable-pip-version-check --no-input"

@@ -18,7 +18,6 @@ TOWNS = ("Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice",
 
 
 def questions(rows: int = 60) -> list[dict[str, object]]:
-    """Return questions of which every fifth has no answer, three to a passage."""
     found: list[dict[str, object]] = []
     for n in range(rows):
         page, town = n // 3, TOWNS[n % 10]

@@ -150,7 +150,6 @@ def test_the_nearest_row_gives_its_documents_by_grade() -> None:
 
 
 def write(folder: Path, with_answers: bool = False) -> tuple[str, str]:
-    """Write the questions, with their relevant documents, and the documents."""
     lines = [
         {"id": e.id, "question": e.text, "relevant": [*read_scores(e.target)]}
         | ({"answers": [TOOLS[n % len(TOOLS)]]} if with_answers else {})

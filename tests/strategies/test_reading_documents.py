@@ -193,7 +193,6 @@ INJECTED = (
 
 
 def prompts(strategy: Any, items: list[Item]) -> list[list[int]]:
-    """Return the tokens of the prompts that are put to the model."""
     shown = strategy.find_passages(items).items
     if isinstance(strategy, rag.LoraRag):
         made = (strategy._writer.prompts.prompt(item) for item in shown)
@@ -242,7 +241,6 @@ def test_a_tenth_of_a_short_fit_may_embed_passages(model, encoder, monkeypatch) 
 
 
 def many() -> list[Example]:
-    """Return five questions about each document."""
     return [
         replace(row, id=f"{row.id}-{n}", text=f"{text} {row.text.lower()}")
         for row in rows()

@@ -30,7 +30,6 @@ ASKING = {
 
 
 def long(seed: str) -> str:
-    """Return about eight kilobytes that no other row has."""
     chooser = random.Random(seed)
     return " ".join("".join(chooser.choices(ascii_lowercase, k=7)) for _ in range(1_000))
 
@@ -129,7 +128,6 @@ def test_passages_are_forecast_as_they_are_sent(name: str) -> None:
 
 
 def coloured(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return short documents, each with a question on it."""
     texts = {f"thing{n}": f"The colour of thing{n} is blue{n}." for n in range(count)}
     rows = [
         {"question": f"What colour is {name}?", "answers": [f"blue{n}"]}

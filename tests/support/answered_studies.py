@@ -89,7 +89,6 @@ def _run_of(p: ScriptedCandidate, ids: tuple[str, ...]) -> Run:
 
 
 def cut(seen: Evidence, name: str, rows: int) -> Evidence:
-    """Return the study in which a candidate answered the first rows only."""
     kept = set(seen.items.ids[:rows])
 
     def shorter(run: Run) -> Run:
@@ -148,7 +147,6 @@ def evidence(targets, probabilities, labels, *, held_out=False, items=None, **ca
 
 
 def run(name, ids, probabilities, labels, inner):
-    """Return one finished trial with these probabilities."""
     trial = plain_trial(
         name, scenario=Scenario(kind="inner") if inner else STANDARD, train_size=100
     )

@@ -44,7 +44,6 @@ STALL, STEP, DRIP = 60.0, 0.005, 0.05
 
 
 def completion(content: str | None, finish: str = "stop", **more: Any) -> dict[str, Any]:
-    """Return the body of a chat completion."""
     usage = more.pop("usage", {"prompt_tokens": 50, "completion_tokens": 5, "total_tokens": 55})
     message = {"role": "assistant", "content": content, **more.pop("message", {})}
     choice = {"index": 0, "finish_reason": finish, "message": message}
@@ -52,24 +51,20 @@ def completion(content: str | None, finish: str = "stop", **more: Any) -> dict[s
 
 
 def sent(content: str | None, finish: str = "stop", **more: Any) -> Http:
-    """Return a completion as HTTP."""
     body = json.dumps(completion(content, finish, **more)).encode()
     return 200, {"content-type": "application/json"}, body
 
 
 def error(status: int, message: str, **headers: str) -> Http:
-    """Return an error as HTTP."""
     body = json.dumps({"error": {"message": message, "type": "t", "code": None}}).encode()
     return status, {"content-type": "application/json", **headers}, body
 
 
 def labels_of(body: dict[str, Any]) -> list[str]:
-    """Return the labels of a request with a schema."""
     return body["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"]
 
 
 def in_form(label: str, body: dict[str, Any]) -> str:
-    """Return a label in JSON where a schema is given, else alone."""
     return json.dumps({"label": label}) if "response_format" in body else label
 
 
@@ -147,7 +142,6 @@ class Reply:
 
 @cache
 def bomb(encoding: str, megabytes: int = 200) -> bytes:
-    """Return JSON that unpacks to so many megabytes of one text."""
     packer = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
     parts = [packer.compress(b'{"choices": [{"message": {"content": "')]
     parts += [packer.compress(b"x" * (1 << 20)) for _ in range(megabytes)]
@@ -208,7 +202,6 @@ class Mix:
     seed: int = 0
 
     def pick(self, key: str, attempt: int = 0) -> str | None:
-        """Return what goes wrong with this attempt, if anything."""
         chooser = random.Random(f"{self.seed}-{key}-{attempt}")
         return chooser.choice(self.kinds) if chooser.random() < self.share else None
 
@@ -269,7 +262,6 @@ class Server:
 
     @property
     def paid_twice(self) -> list[Receipt]:
-        """Return requests for what had been answered and paid for before."""
         return [receipt for receipt in [*self.receipts] if receipt.after_paid]
 
     def take(self, body: dict[str, Any], headers: Mapping[str, str]) -> tuple[Receipt, Reply]:

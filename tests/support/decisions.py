@@ -150,12 +150,10 @@ def _of_kind(kind: Kind) -> Decision:
 
 
 def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
-    """Return the decision of a study of this kind, with some other facts."""
     return _of_kind(kind).model_copy(update=facts)
 
 
 def changed(base: Decision, **facts: object) -> Decision:
-    """Return a decision whose verdict has some other facts."""
     return base.model_copy(update={"verdict": base.verdict.model_copy(update=facts)})
 
 
@@ -172,7 +170,6 @@ def answered() -> Decision:
 
 @cache
 def audited() -> Decision:
-    """A study of which 4 % of the labels are wrong."""
     models = (tfidf(0.84), probe(0.86), lora(0.86))
     return judged(*models, folds=5, mislabelled=0.04, scored=True)
 
@@ -201,7 +198,6 @@ def partly_searched() -> Decision:
 
 
 def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
-    """Return what a candidate that reads documents loses."""
     return reading().loss_splits[0].model_copy(update={"candidate": candidate, **facts})
 
 

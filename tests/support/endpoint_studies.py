@@ -30,7 +30,6 @@ WORDS = {
 
 
 def words_rule(question: str) -> str:
-    """Return a label by the words of the toy rows, right nine times in ten."""
     text = question.lower()
     counts = {label: sum(word in text for word in words) for label, words in WORDS.items()}
     best = max(counts, key=lambda label: counts[label])
@@ -40,7 +39,6 @@ def words_rule(question: str) -> str:
 
 
 def argv(arguments: Sequence[object]) -> list[str]:
-    """Return the words of a command, which names the study file of its folder."""
     words = list(map(str, arguments))
     return [*words, "-c", "choose.toml"] if words[0] in ("check", "compare", "plan") else words
 

@@ -164,7 +164,6 @@ FAKES = (
 
 
 def entry_points(fakes: Iterable[type]) -> dict[str, EntryPoint]:
-    """Return what makes fakes known under their lower-case names."""
     return {
         cls.__name__.lower(): EntryPoint(
             cls.__name__.lower(), f"{cls.__module__}:{cls.__name__}", strategy.GROUP

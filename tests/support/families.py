@@ -74,7 +74,6 @@ def _byte_level(marks: tuple[str, ...]) -> str:
 
 @cache
 def _unigram(marks: tuple[str, ...]) -> str:
-    """Return a Unigram over blanks as letters, in the manner of DeBERTa-v3."""
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     trainer = trainers.UnigramTrainer(
@@ -87,7 +86,6 @@ def _unigram(marks: tuple[str, ...]) -> str:
 
 @cache
 def _word_piece(marks: tuple[str, ...]) -> str:
-    """Return a WordPiece in lower case, in the manner of BERT."""
     from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = trained(
@@ -146,7 +144,6 @@ class Family:
     images: Mapping[str, Any] = field(default_factory=dict)
 
     def tokenizer(self) -> Any:
-        """Return its tokenizer."""
         from tokenizers import Tokenizer, processors
         from transformers import PreTrainedTokenizerFast
 

@@ -52,12 +52,10 @@ class OnCard(torch.Tensor):
         return computed(operator, args, named or {})
 
     def tolist(self) -> Any:
-        """Return the numbers."""
         return self.values.tolist()
 
     @property
     def data(self) -> Any:
-        """Return the same numbers, which autograd does not follow."""
         return self.detach()
 
     @data.setter
@@ -73,14 +71,12 @@ class Card(TorchDispatchMode):
 
 
 def on_processor(some: Any) -> Any:
-    """Return a tensor or a device as it is on the processor."""
     if isinstance(some, torch.device):
         return torch.device("cpu")
     return some.values if isinstance(some, OnCard) else some
 
 
 def computed(operator: Any, args: Any, named: Any) -> Any:
-    """Return an operator's results, on the device on which it would compute them."""
     tensors = [one for one in tree_leaves((args, named)) if isinstance(one, torch.Tensor)]
     ours = {id(one.values): one for one in tensors if isinstance(one, OnCard)}
     check_devices(operator, args, tensors)
@@ -195,7 +191,6 @@ def results(folder: str) -> dict[str, Any]:
 
 
 def trained(folder: str, rows: list[tuple[int, ...]]) -> dict[str, Any]:
-    """Return the gradients of a step, and logits after whole fits."""
     from choose.engines.lora import fit
     from choose.engines.lora.classifier import ClassifierRun
     from choose.engines.lora.model import load_base

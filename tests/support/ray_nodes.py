@@ -97,7 +97,6 @@ def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
 
 
 def parents() -> dict[int, int]:
-    """Return the parent of each process."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
@@ -107,7 +106,6 @@ def parents() -> dict[int, int]:
 
 
 def descendants(process: int) -> list[int]:
-    """Return the processes below one."""
     children = parents()
     found, new = list[int](), [process]
     while new:
@@ -117,7 +115,6 @@ def descendants(process: int) -> list[int]:
 
 
 def workers(below: int | None = None) -> list[int]:
-    """Return the processes in which requests run, of one node or of all."""
     among = parents() if below is None else descendants(below)
     found = []
     for process in among:

@@ -63,7 +63,6 @@ ONCE: dict[str, Any] = {"seeds": 1, "noise": [0.0], "views": [], "scenarios": []
 
 
 def planned(name: str, strategy: str, **params: Any) -> dict[str, Any]:
-    """Return what the plan of a study records of a candidate."""
     info = CandidateInfo(name=name, strategy=strategy, family="baseline")
     return {"params": params, **asdict(info)}
 
@@ -111,7 +110,6 @@ def load_dataset(section: DataSection, task: TaskSection, metric: str = "accurac
 
 
 def write_lines(path: str | Path, rows: Iterable[object]) -> str:
-    """Write rows as JSON lines and return the path."""
     Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return str(path)
 
@@ -136,7 +134,6 @@ def sample_table(name: str) -> pl.DataFrame:
 
 
 def json_lines(model: Model, *texts: str) -> list[dict[str, Any]]:
-    """Return what an exported model writes of texts as JSON lines."""
     lines, items = io.StringIO(), [Item(id=str(n), text=text) for n, text in enumerate(texts, 1)]
     model.write(lines, model.stream(items), with_text=False, as_json=True)
     return [json.loads(line) for line in lines.getvalue().splitlines()]
@@ -171,7 +168,6 @@ def label_rows(count: int = 120, seed: int = 0) -> list[Example]:
 
 
 def label_file(path: Path, rows: list[Example]) -> str:
-    """Write rows as JSON lines with lists."""
     lines = ({"id": e.id, "text": e.text, "labels": json.loads(e.target)} for e in rows)
     return write_lines(path, lines)
 

@@ -25,7 +25,6 @@ TIMES = ("19:30", "8 pm", "noon", "20:15")
 
 
 def rows(count: int = 120, seed: int = 0) -> list[Example]:
-    """Return e-mails about tables, each with the record of what it says."""
     rng, found = random.Random(seed), []
     for i in range(count):
         record: dict[str, Any] = {}

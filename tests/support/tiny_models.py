@@ -48,7 +48,6 @@ def trained(model: Any, trainer: Any, seen: Sequence[str] = (), **parts: Any) ->
 
 
 def byte_level(marks: Sequence[str], size: int = 340, seen: Sequence[str] = ()) -> Any:
-    """Return a byte-level BPE in the manner of GPT-2, Qwen and OLMo."""
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     trainer = trainers.BpeTrainer(
@@ -181,7 +180,6 @@ def random_lm(folder: Path, name: str, settings: dict[str, Any], tokenizer: Any)
 
 
 def written(texts: Sequence[str], cut: Sequence[bool]) -> Written:
-    """Return answers as a generator writes them, each of seven tokens."""
     zeros, counts = np.zeros(len(texts)), np.full(len(texts), 7, dtype=np.int64)
     return Written(
         texts=tuple(texts),
@@ -226,13 +224,11 @@ def taken(model: Any) -> dict[str, Any]:
 
 
 def autograd_gradients(run: Any) -> dict[str, Any]:
-    """Return the gradients of a step of autograd over all rows."""
     AutogradEngine([run]).step([(run, [*range(len(run.rows))])])
     return taken(run.model)
 
 
 def fused_gradients(run: Any) -> dict[str, Any]:
-    """Return the gradients of a step of the fused engine over all rows."""
     engine = FusedEngine([run])
     with ThreadPoolExecutor(1) as pool:
         engine.step([(run, [*range(len(run.rows))])], pool)
@@ -259,6 +255,5 @@ def gradients_of_answers(model: Any, rows: Sequence[AnswerRow], prefix: Any) -> 
 
 
 def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
-    """Return rows of random tokens, none of them the first two."""
     chooser = random.Random(3)
     return [[chooser.randrange(2, words) for _ in range(length)] for length in lengths]

@@ -169,7 +169,6 @@ def read_answers(path: str, scores: bool = False) -> AnswerFile:
 
 
 def _tool_of(path: str, head: Mapping[str, Any]) -> str:
-    """Return which tool wrote a file, by the keys of its first object; empty for a table."""
     if path.lower().endswith(".eval") or {"eval", "status", "version"} <= head.keys():
         return "inspect"
     if "evalId" in head and isinstance(head.get("results"), Mapping):
@@ -181,7 +180,6 @@ def _tool_of(path: str, head: Mapping[str, Any]) -> str:
 
 
 def _head(path: str) -> Mapping[str, Any]:
-    """Return the object that a JSON file is, or the first line of JSON Lines; else nothing."""
     lower, found = path.lower(), None
     if lower.endswith((".json", ".jsonl", ".ndjson")):
         with suppress(OSError, ValueError, RecursionError), checked_file(path, LARGEST) as file:
@@ -233,7 +231,6 @@ def _archive(path: str) -> Mapping[str, Any]:
 
 
 def _part(archive: ZipFile, part: ZipInfo) -> Mapping[str, Any]:
-    """Return one JSON file of an archive; polars decompresses zstd."""
     if part.compress_type != 93:  # zstd, which Python reads from 3.14 on
         found = json.loads(archive.read(part))
     else:
@@ -295,7 +292,6 @@ def _answered(one: Mapping[str, Any], name: str, row: str, draw: int) -> Answere
 
 
 def _asserted(one: Mapping[str, Any]) -> str | None:
-    """Return the value of an assertion that an answer is or holds it, if there is one."""
     for part in (one.get("gradingResult") or {}).get("componentResults") or ():
         asserted = part.get("assertion") or {}
         if asserted.get("type") in ("equals", "iequals", "icontains", "contains", "is-equal"):
@@ -349,7 +345,6 @@ def _lines(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _choices(line: Mapping[str, Any]) -> list[str]:
-    """Return the texts whose likelihood was compared; none where an answer was generated."""
     if not all(isinstance(r, list) and len(r) == 2 for r in line["filtered_resps"]):
         return []
     asked = line.get("arguments") or {}
@@ -378,7 +373,6 @@ def _batch(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
 
 
 def _text_of_batch(body: Mapping[str, Any]) -> str | None:
-    """Return what a model wrote: a chat completion, a response, or a message of Anthropic."""
     if choices := body.get("choices"):
         message = choices[0].get("message") or {}
         return message.get("content") or message.get("refusal") or ""

@@ -102,7 +102,6 @@ class AnswerReader:
         self.read = cache(self._read)
 
     def _read(self, cell: str | None) -> tuple[str | None, Status]:
-        """Return the answer in the form of the task, or None, with its status."""
         if cell is None:
             return None, "empty"
         if isinstance(self.task, Multilabel) and (found := self.task.parted(cell)) is not None:
@@ -468,7 +467,6 @@ def with_teacher(read: Rows, study: Study) -> Rows:
 
 
 def _read(row: Example, reader: AnswerReader) -> Example:
-    """Return a row with its teacher's answer as one of the task, which may be its only target."""
     said = reader.read(row.taught)[0]
     if said is None:
         return row
@@ -575,7 +573,6 @@ def _answers_in(file: AnswerFile, name: str, reader: AnswerReader) -> tuple[str,
 
 
 def _joined(file: AnswerFile, dataset: Dataset) -> list[Sequence[str]]:
-    """Return the ids of the rows that each row of a file answers, by its id or else its text."""
     key, text = usual(file.table.columns, ID), usual(file.table.columns, TEXTS)
     found: list[Sequence[str]] = []
     if key is not None:  # ids of a test file may have a prefix
@@ -667,7 +664,6 @@ def _answers(draw: Draw, rows: Sequence[int], reader: AnswerReader) -> Answers:
 
 
 def _measured(draw: Draw, figure: str, rows: Sequence[int], kind: Any = np.float64) -> Any:
-    """Return a figure of some rows, if it is known of all of them."""
     values = draw.figures.get(figure)
     known = [found for row in rows if values and (found := values[row]) is not None]
     return np.array(known, dtype=kind) if known and len(known) == len(rows) else None

@@ -213,7 +213,6 @@ def _run_rounds(
 
 
 def _notes_on(plan: TrialPlan) -> Iterator[str]:
-    """Yield the notes of the plan, and labels without a row in the first round."""
     yield from plan.notes
     dataset = plan.pools.dataset
     task, first = dataset.task, dataset.folds[0].pool[:FIRST_ROWS]  # drawn first

@@ -169,7 +169,6 @@ def _shift(meeting: Meeting, old: CandidateScores, new: CandidateScores) -> Shif
 def _difference(
     meeting: Meeting, old: CandidateScores, new: CandidateScores, *, refitted: bool
 ) -> Difference:
-    """Return the difference with what its interval is about."""
     assert old.main is not None
     assert new.main is not None
     x, y = new.main.right[meeting.after], old.main.right[meeting.before]
@@ -212,7 +211,6 @@ def _fits(table: ScoreTable) -> frozenset[str]:
 
 
 def _common_scores(before: Store, after: Store, pairs: Sequence[tuple[str, str]]) -> Meeting:
-    """Score both studies on their common rows, by the metric of the later one."""
     metric = rule_of(after.study, after.dataset.task).metric
     one, two = (study_scores(evidence_of(store), metric) for store in (before, after))
     return Meeting(

@@ -137,7 +137,6 @@ def _pairs(texts: Any, labels: Any) -> list[dict[str, Any]]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value; None for what pandas and numpy have for missing ones."""
     if type(value).__name__ in ("NAType", "NaTType") or (
         isinstance(value, float) and value != value
     ):
@@ -399,7 +398,6 @@ class Decision(record.Decision):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        """Return the first screen, whole, and where the report is."""
         screen = first_screen(self, self.store)._repr_html_()
         try:
             page = write_page(self, self.store).absolute().as_uri()

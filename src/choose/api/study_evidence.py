@@ -93,14 +93,12 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
 
 
 def _candidate(planned: Mapping[str, Any]) -> CandidateInfo:
-    """Return a candidate as it was planned; `params` are not for the judge."""
     known = {name: value for name, value in planned.items() if name != "params"}
     prices = known["token_prices"]
     return CandidateInfo(**{**known, "token_prices": TokenPrices(**prices) if prices else None})
 
 
 def _unseen(dataset: Dataset) -> Mapping[str, int]:
-    """Return the labels of test rows that no training row of their fold has, with the rows."""
     found, rows = Counter[str](), dataset.examples
     for fold in (fold for fold in dataset.folds if fold.pool):
         known = {rows[id].target for id in fold.pool}

@@ -114,7 +114,6 @@ def _discard_stdout() -> None:
 
 
 def _system_error(error: OSError) -> str:
-    """Return one line for a path that no file can have, or a disk that fails."""
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is None:
         return f"Cannot write the output: {reason}. Free some space, or write elsewhere."
@@ -123,7 +122,6 @@ def _system_error(error: OSError) -> str:
 
 
 def _usage_error(error: Any) -> str:
-    """Return the parser's message on one line; a command without arguments prints its help."""
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()

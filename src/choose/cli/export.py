@@ -107,7 +107,6 @@ def _fill(path: Path, write: Callable[[TextIO], None]) -> None:
 
 
 def _check(folder: Path, file: str, output: Path | None, min_confidence: float | None) -> None:
-    """Refuse what could not be done, before the model is loaded."""
     from choose.store.store import check_destination
 
     if min_confidence is not None:

@@ -71,7 +71,6 @@ Data = Annotated[
 
 
 def _names(texts: list[str] | None) -> list[str] | None:
-    """Read ``-s tfidf,probe`` like ``-s tfidf -s probe``."""
     parts = [part.strip() for text in texts or () for part in text.split(",")]
     return [part for part in parts if part] or texts
 

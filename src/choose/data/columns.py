@@ -119,7 +119,6 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
 def _by_name(
     table: pl.DataFrame, section: DataSection, columns: Sequence[str], known: Sequence[str]
 ) -> dict[str, str | None]:
-    """Return the columns of roles that a flag or their usual name determines."""
     usually = {
         "time": usual(columns, TIME),
         "group": usual(columns, GROUP),
@@ -203,7 +202,6 @@ def ranked_documents(
 
 
 def _holds_answers(table: pl.DataFrame, section: DataSection) -> bool:
-    """Return whether a column of no usual name reads like answers: most of its cells differ."""
     try:
         label = roles_of(table, section).label
     except DataError:
@@ -215,7 +213,6 @@ def _holds_answers(table: pl.DataFrame, section: DataSection) -> bool:
 def _text_and_label(
     known: Sequence[str], section: DataSection
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns that a flag or a usual name determines."""
     text = text_columns(known, section.text_column)
     label = column_named(known, section.label_column, "label")
     asks = section.documents is not None

@@ -162,7 +162,6 @@ def _without_teacher(table: pl.DataFrame, section: DataSection) -> DataSection:
 def _kind(
     table: pl.DataFrame, section: DataSection, roles: Roles, stated: str | None
 ) -> tuple[str, list[str]]:
-    """Return the kind of task, and what is to be said of it and of columns of passages."""
     if section.documents is not None:
         if stated is not None and KINDS[stated].has_documents == "no":
             raise no_questions(stated)
@@ -209,7 +208,6 @@ def _with_documents(
 def _test_examples(
     table: pl.DataFrame, section: DataSection, kind: str, roles: Roles, separator: str | None
 ) -> list[Example]:
-    """Return the test rows, with text and label in the columns of the pool, parted as there."""
     section = _without_teacher(table, roles.named_in(section))
     return _examples(section.test, table, section, kind, separator=separator)
 
@@ -270,7 +268,6 @@ def dataset_from(
 
 
 def _source_notes(dataset: Dataset, named: str | None) -> list[str]:
-    """Return that no source can be left out, where a column of sources is named."""
     if named is None or sources(dataset):
         return []
     if len({e.source for e in dataset.examples.values()} - {None}) < 2:

@@ -146,7 +146,6 @@ def clusters_of(examples: Sequence[Example], index: TextIndex) -> dict[str, str]
 
 
 def _components(edges: Pairs, nodes: int) -> Pairs:
-    """Return the connected component of each node, (nodes,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -77,7 +77,6 @@ def examples_from(
 
 
 def _optional(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str | None]:
-    """Return the cells of a column, stripped; None for blank ones, and for no column."""
     if name is None:
         return [None] * len(rows)
     return [cell.strip() or None for cell in cells_of(table, name, rows)]

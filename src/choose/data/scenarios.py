@@ -256,7 +256,6 @@ def _class_counts(dataset: Dataset, ids: Iterable[str]) -> Counter[str]:
 
 
 def _starts(dataset: Dataset) -> dict[str, float]:
-    """Return the share of the dated rows that precedes each class."""
     rows = timeline(dataset)
     positions: dict[str, list[int]] = {}
     for position, example in enumerate(rows):
@@ -454,7 +453,6 @@ def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
 def _first(
     rows: Sequence[Example], targets: Mapping[str, str], size: int, draw: int
 ) -> list[Example]:
-    """Return the first `size` rows of a draw; all rows come in the order of draw 0."""
     by_id = {e.id: e for e in rows}
     order = sampling_order(by_id, targets, draw if size < len(rows) else 0)
     return [by_id[id] for id in order[:size]]

@@ -93,7 +93,6 @@ def _divide(
 
 
 def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
-    """Return the folds, each pool in the order of draw 0."""
     targets = strata_of(task, division.rows)
     folds = []
     for test_ids, excluded in zip(division.test, division.excluded, strict=True):
@@ -161,7 +160,6 @@ def cross_fit(rows: Sequence[Example], task: Task, count: int) -> Division:
 
 
 def _leaks(removed: Sequence[Example], concerned: int, test_rows: int) -> Iterator[str]:
-    """Count the pool rows that were removed because they repeat a test row or share its group."""
     if removed:
         yield (
             f"{concerned:,} of {plural(test_rows, 'test row')} also occur in the pool, with "
@@ -174,7 +172,6 @@ def _leaks(removed: Sequence[Example], concerned: int, test_rows: int) -> Iterat
 def _touching(
     rows: Sequence[Example], others: Sequence[Example], index: TextIndex
 ) -> list[Example]:
-    """Return the rows that repeat one of the others, also in other words, or share its group."""
     texts, groups = index.near([e.id for e in others]), {e.group for e in others} - {None}
     return [e for e in rows if index.text_of[e.id] in texts or e.group in groups]
 

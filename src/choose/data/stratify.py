@@ -101,7 +101,6 @@ def hold_out(
 
 
 def _units(ids: Sequence[str], clusters: Mapping[str, str], random: Random) -> list[list[str]]:
-    """Return the clusters in random order; a row in no cluster is one of its own."""
     units: dict[tuple[str, str], list[str]] = {}
     for id in ids:
         key = ("cluster", clusters[id]) if id in clusters else ("row", id)
@@ -112,7 +111,6 @@ def _units(ids: Sequence[str], clusters: Mapping[str, str], random: Random) -> l
 
 
 def _quotas(totals: Counter[str], count: int) -> Counter[str]:
-    """Allocate `count` rows to the classes in proportion, by the largest remainders."""
     rows = sum(totals.values())
     exact = {c: n * count / rows for c, n in totals.items()}
     quota = Counter({c: int(share) for c, share in exact.items()})

@@ -292,7 +292,6 @@ class Model:
         return "label" if self.labels else "answer"
 
     def _parsed(self, text: str) -> Any:
-        """Return an answer for JSON: a record, a list of labels, scores of documents, or a text."""
         task = self.manifest.task
         return json.loads(text) if isinstance(task, Extraction | Multilabel | Ranking) else text
 

@@ -366,7 +366,6 @@ def families(decision: Decision) -> Iterator[Block]:
 def _family_row(
     decision: Decision, family: str, card: Scorecard, *, apart: bool, pool: int
 ) -> dict[str, str]:
-    """Return a family's cells."""
     member, own = shorten(card.candidate, NAME), _place(decision, card, apart=apart, pool=pool)
     if (gap := card.difference) and not card.chosen:
         own[f"against {decision.named}"] = plus_minus(gap)
@@ -466,7 +465,6 @@ def _found_head(label: str) -> str:
 
 
 def _alone(decision: Decision) -> str:
-    """Return the head of scores on all rows that each answered, with all that it learned from."""
     return f"{words.score_head(decision.goal)} (own rows)"
 
 
@@ -595,7 +593,6 @@ def differing_rows(decision: Decision, texts: Mapping[str, str]) -> Iterator[Blo
 
 
 def _said(decision: Decision, given: GivenAnswer) -> str:
-    """Return an answer, with its score where it may be right in part, or what was unusable."""
     if given.output is None:
         return f"{NO_ANSWER}: {given.raw}" if given.raw else NO_ANSWER
     return given.output + ("" if decision.dataset.labels else f" ({given.score:.2f})")
@@ -738,7 +735,6 @@ def money(decision: Decision, say: Say) -> Iterator[Block]:
 
 
 def _served(service: Service | None) -> dict[str, str]:
-    """Return what was seen of an endpoint: seconds from request to answer, without queueing."""
     if service is None:
         return {}
     return {
@@ -809,7 +805,6 @@ def scores(decision: Decision) -> Iterator[Block]:
 
 
 def _of_texts(text: TextFigures | None) -> dict[str, str]:
-    """Return the figures beside the score of answers that are no labels."""
     if text is None:
         return {}
     return {

@@ -119,7 +119,6 @@ def _likeness(repeats: Repeats) -> str:
 
 
 def _name_rarest(hidden: Sequence[Count]) -> str:
-    """Name the rarest label with its rows: ``'fraud' (12)`` or ``'fraud' (12) and 3 others``."""
     first = f"{quoted(hidden[0].name)} ({hidden[0].rows:,})"
     return first if len(hidden) == 1 else f"{first} and {plural(len(hidden) - 1, 'other label')}"
 
@@ -205,7 +204,6 @@ def _balance(check: Check) -> Iterator[str]:
 
 
 def _targets(check: Check) -> TargetFacts:
-    """Return the facts of targets, which a topic is only about where there are some."""
     assert check.targets is not None
     return check.targets
 
@@ -362,7 +360,6 @@ def _agree(check: Check, pairs: str) -> str:
 
 
 def _worth(check: Check, found: Step) -> str:
-    """Say what a look at the doubted labels is worth."""
     gain = check.audit.gain if check.audit and check.audited_in else None
     if gain is None:
         return f"Half of such labels are usually wrong: {per_100(found.points)} % of all rows here."

@@ -282,7 +282,6 @@ def _until_then(decision: Decision) -> str:
 
 
 def _ahead(decision: Decision) -> Scorecard | None:
-    """Return the best of another family that has more so far, on the same rows and on its own."""
     bests = {family.best for family in decision.verdict.families}
     own = decision.card.accuracy.value if decision.card and decision.card.accuracy else 1.0
     shown = {
@@ -360,7 +359,6 @@ def _own_score(decision: Decision) -> str:
 
 
 def _missing(decision: Decision) -> str:
-    """Say which families or passages were left out, what they take, and how sure it should make."""
     names, rest = decision.verdict.unmeasured, _rest(decision)
     families = listed([called(decision, family) for family in names])
     said = f"{families} {'was' if len(names) == 1 else 'were'} not measured"
@@ -484,7 +482,6 @@ def within_family(decision: Decision) -> str:
 
 
 def _others(decision: Decision) -> Iterator[str]:
-    """Yield which other families may be the better choice, the likeliest first."""
     verdict = decision.verdict
     if decision.chance is None:
         return
@@ -552,7 +549,6 @@ def _on_equal_rows(decision: Decision, card: Scorecard) -> str:
 
 
 def _points(value: float) -> str:
-    """Return points; with two decimals near the limit of a small loss, which both sides share."""
     if round(value, 3) == SMALL_LOSS:
         return f"{number(100 * value, 2)} points"
     return points(round(value, 3)) if value >= NO_LOSS else "less than 0.1 points"
@@ -633,7 +629,6 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
 
 
 def _learned(decision: Decision) -> str:
-    """Say what all training rows may bring, and how many one read that is in no table."""
     parts = {n: one for one in decision.verdict.caveats if one.code == PART for n in one.names}
     best = {family.best for family in decision.verdict.families}
     noun, whole = score_noun(decision.goal), max(one.whole or 0 for one in parts.values())
@@ -711,7 +706,6 @@ def beyond_limits(decision: Decision) -> str:
 
 
 def _limits(decision: Decision, names: Collection[str]) -> str:
-    """Return the limits that candidates break: ``340 ms an answer, limit 100 ms``."""
     broken = (b for s in decision.scorecards if s.candidate in names for b in s.beyond)
     return "; ".join(
         "its model ends"
@@ -901,7 +895,6 @@ def sentences_of(decision: Decision, step: Step) -> list[str]:
 
 
 def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
-    """Return what templates say of the step itself."""
     words = words_in(decision)
     price = f" and {dollars(step.usd)}" if step.usd is not None else ""
     took = "" if step.minutes is None else f"That takes up to {duration(60 * step.minutes)}"
@@ -926,7 +919,6 @@ def _facts_of(decision: Decision, step: Step) -> dict[str, str]:
 
 
 def _more_of(decision: Decision, step: Step) -> dict[str, str]:
-    """Return what templates say of the decision that a step is about."""
     audit, name = decision.audit, "".join(step.names[:1])
     rare = [one for one in decision.verdict.rare if one.missed]
     surer = "" if step is _rest(decision) else _surer(decision, step)
@@ -976,7 +968,6 @@ def _surer(decision: Decision, step: Step) -> str:
 
 
 def _by_family(decision: Decision, names: Sequence[str]) -> str:
-    """Return ``retrieval and fine-tuning (lora, setfit)``: candidates that no table names."""
     families: dict[str, list[str]] = {}
     for card in decision.scorecards:
         if card.candidate in names:
@@ -989,7 +980,6 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
 
 
 def _so_far(decision: Decision, step: Step) -> str:
-    """Return how many rows members in the table answered and read, or else who has some left."""
     own = {name: rows for name, rows in step.rows.items() if name in step.names}
     if not own:
         return f"rows are left for {_by_family(decision, [*step.rows])}"
@@ -1002,7 +992,6 @@ def _so_far(decision: Decision, step: Step) -> str:
 
 
 def _on(step: Step) -> str:
-    """Say that the command of a step goes on from here, and what it needs besides."""
     if step.minutes is None:
         return (
             "The same command with a higher --max-usd continues from here and pays for no answer "

@@ -304,7 +304,6 @@ def connect(section: RunSection, data_may_leave: bool, keys: Iterable[str] = ())
 
 
 def _join(ray: Any, address: str, keys: Iterable[str]) -> None:
-    """Connect this process to a cluster, or start one where the address is ``local``."""
     absent = StudyError(
         f"No Ray cluster answers at {address!r}. Start one with `ray start --head`, name the "
         "HOST:PORT of its head with --set address=HOST:PORT, or leave executor=ray out."
@@ -350,7 +349,6 @@ def _without(variables: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Discard what Ray's C++ writes to stderr while it connects: its errors are raised too."""
     stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)
@@ -503,7 +501,6 @@ class RayExecutor:
         self.cluster.close()
 
     def _wait(self, seconds: float) -> list[GroupResult]:
-        """Wait for something to end, at most some seconds; return the results of requests."""
         by_ref = {a.pending: a for a in self.actors if a.pending}
         if not by_ref:
             sleep(min(seconds, 0.5))
@@ -553,7 +550,6 @@ class RayExecutor:
             self.say([sentence])
 
     def _look(self) -> None:
-        """See which nodes have come or gone, and start the workers that they lack."""
         self.looked = monotonic()
         nodes = [node for node in self.cluster.nodes() if node.id not in self.refused]
         for actor in [a for a in self.actors if not a.pending and a.node not in nodes]:

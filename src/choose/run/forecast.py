@@ -319,7 +319,6 @@ def _cut(
 def _known(
     rounds: Sequence[Round], paces: Mapping[str, Pace], dataset: Dataset
 ) -> dict[str, tuple[type[Strategy], Pace]]:
-    """Return the class of each candidate, and its pace or what is assumed of it."""
     classes = {job.trial.candidate: find(job.trial.strategy) for r in rounds for job in r.jobs}
     return {n: (cls, paces.get(n) or _assumed(cls, dataset)) for n, cls in classes.items()}
 

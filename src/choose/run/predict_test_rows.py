@@ -52,7 +52,6 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
 
 
 def _check_evidence(answers: Answers) -> None:
-    """Refuse evidence of a strategy that reads documents if it names no places in them."""
     for id in dict.fromkeys(chain.from_iterable(answers.evidence or ())):
         try:
             span_of(id)
@@ -178,7 +177,6 @@ def answer_views(
 def _views_of(
     job: Job, ids: Sequence[str], dataset: Dataset, strategy: Strategy
 ) -> Iterator[tuple[tuple[str, int], list[Item]]]:
-    """Yield views of the rows and of what is read with them."""
     rows, task = dataset.examples, dataset.task
     most = max(1, job.view_rows // len(dataset.folds))
     sample = stratified_sample(ids, {id: rows[id].target for id in ids}, most, "views-0")

@@ -274,7 +274,6 @@ class Requests:
         return left
 
     def _count(self, job: Job, run: Run) -> None:
-        """Count a run that ended, and the dollars of its answers."""
         state = self._state_of(job)
         had = state.had(job)
         state.add(job, run)
@@ -305,7 +304,6 @@ class Requests:
         return self.states[job.trial.candidate]
 
     def _loads(self, job: Job) -> bool:
-        """Return whether a job loads a model here."""
         return self._state_of(job).slow and not names_endpoint(job.trial.params)
 
     def _unanswered_families(self) -> set[Family]:

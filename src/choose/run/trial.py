@@ -179,7 +179,6 @@ def failed_run(trial: Trial, error: str, seconds: float | None = None) -> Run:
 
 
 def _with_scores(run: Run, dataset: Dataset) -> Run:
-    """Return a run with its scores; without them where a metric fails, as the store will say."""
     try:
         return scored(run, dataset)
     except StudyError:
@@ -189,7 +188,6 @@ def _with_scores(run: Run, dataset: Dataset) -> Run:
 def _answer(
     job: Job, pools: Pools, fit: Fitted, end: float, before: Run | None, pace: float
 ) -> tuple[Run, Exception | None]:
-    """Return a trial's run, which goes on from another fit's `before`, and what stopped it."""
     dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
     before = before if before is not None and before.error is None else Run(trial=job.trial)
     known, spare = before.answers.get(CLEAN), _spare_seconds(job, fit, end)

@@ -452,7 +452,6 @@ class Store:
         return run if run is None or dataset is None else with_scores(folder, run, dataset)
 
     def _readable_dataset(self) -> Dataset | None:
-        """Return the dataset, or None where it is damaged: the next run writes it anew."""
         try:
             return self.dataset
         except StoreError:
@@ -473,7 +472,6 @@ class Store:
             return self._with_documents(dataset_from(table, facts))
 
     def _with_documents(self, dataset: Dataset) -> Dataset:
-        """Attach the documents of a task that has some; what cannot be read of them is damage."""
         file, digest = self.path / DOCUMENTS, dataset.task.facts().get("documents")
         if not digest:
             return dataset
@@ -663,7 +661,6 @@ def check_destination(
 
 
 def _check_place(name: str, path: Path, inputs: Sources, stores: Sources) -> None:
-    """Refuse a place that is an input, or lies in one or in a study."""
     # Both the location of a link and its target.
     places = {_real(path), _real(path.parent) / path.name}
     above = {parent for place in places for parent in place.parents}
@@ -683,7 +680,6 @@ def _check_place(name: str, path: Path, inputs: Sources, stores: Sources) -> Non
 
 
 def _same(path: Path, source: str | Path) -> bool:
-    """Return whether two names are one file, by links of any kind."""
     try:
         return path.samefile(source)
     except OSError:

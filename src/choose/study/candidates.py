@@ -127,7 +127,6 @@ def default_strategies() -> tuple[str, ...]:
 
 
 def _named(study: Study) -> tuple[CandidateSection, ...]:
-    """Return what a study names: a strategy that takes a prompt alone, once for each prompt."""
     prompts, sections = prompts_of(study), list[CandidateSection]()
     for section in study.candidates:
         each = [
@@ -238,7 +237,6 @@ def _specs(models: Specs) -> dict[str, str]:
 
 
 def _lacking(params: Mapping[str, Any]) -> list[str]:
-    """Return the hyperparameters that have no default and were not given."""
     return [name for name, value in params.items() if value is Parameter.empty]
 
 

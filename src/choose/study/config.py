@@ -165,7 +165,6 @@ class Models(Specs):
     @field_validator("prompt", mode="before")
     @classmethod
     def _read(cls, given: object) -> object:
-        """Read files, so that a stored study holds the prompts themselves."""
         files = [given] if isinstance(given, str) else given
         if isinstance(files, list | tuple):
             return {PurePath(str(file)).stem: read_prompt(str(file)) for file in files}

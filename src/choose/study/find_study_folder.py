@@ -159,7 +159,6 @@ def stored_studies(home: Path = HOME) -> list[StoredStudy]:
 
 
 def _decided(folder: Path) -> dict[str, Any]:
-    """Return what a list shows of a decision; nothing where there is none that can be read."""
     try:
         decision = json.loads(read_text(folder / "decision.json"))
         verdict = decision["verdict"]

@@ -264,7 +264,6 @@ def _sentence(invalid: ValidationError, origin: str, overrides: Overrides) -> st
 
 
 def _as_flag(section: str, key: str, value: Any) -> str:
-    """Return a value as it is given on a command line."""
     each = value if isinstance(value, list | tuple) else [value]
     given = ", ".join(shown(re.sub(r"^endpoint:(?=\w+:)", "", str(one)))[1:-1] for one in each)
     flag = key.replace("_", "-")

@@ -163,7 +163,6 @@ class Planner:
             yield from (p for p in self._scenario_points(cls) if wanted(p.part))
 
     def _reading_points(self, cls: type[Strategy]) -> Iterator[Point]:
-        """Yield the controls of a candidate that reads documents, and documents that change."""
         if not getattr(cls, "reads", False) or corpus_of(self.dataset.task) is None:
             return
         yield Point(CONTROLS, views=CONDITIONS)

@@ -116,7 +116,6 @@ def _bill(
 
 
 def _tokens_of(requests: Sequence[Request], dataset: Dataset) -> tuple[float, float, int]:
-    """Return tokens in of some requests, tokens of an answer, and the passages shown in all."""
     examples = dataset.examples
     texts = {id: sum(map(_tokens, (e.text, *e.fields.values()))) for id, e in examples.items()}
     labels = [_tokens(n) for n in dataset.task.names]
@@ -143,7 +142,6 @@ def _tokens_of(requests: Sequence[Request], dataset: Dataset) -> tuple[float, fl
 
 
 def _passage_tokens(dataset: Dataset, words: int) -> float:
-    """Return the mean tokens of a passage with its title; 0 without documents."""
     corpus = corpus_of(dataset.task)
     passages = corpus.passages(words) if corpus is not None else ()
     return sum(_tokens(passage.shown) for passage in passages) / max(1, len(passages))

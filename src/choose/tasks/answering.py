@@ -177,7 +177,6 @@ def exact_match(output: str, target: str) -> float:
 
 @lru_cache(maxsize=100_000)
 def _readings(text: str, day_first: bool) -> tuple[str, Any, str | None]:
-    """Return a text without case, marks and articles, as a number, and as a date."""
     number = as_number(text)
     day = as_date(text, day_first) if number is None else None
     return canonical(text, "text"), number, day
@@ -212,7 +211,6 @@ def is_squad(value: Any) -> bool:
 
 
 def _texts(value: Any) -> list[Any]:
-    """Return the answers in a cell, of objects with their texts; none of null."""
     if value is None:
         return []
     if isinstance(value, list):
@@ -221,7 +219,6 @@ def _texts(value: Any) -> list[Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Return what a cell holds that is JSON of texts, or of SQuAD's answers; else the text."""
     found = json_in(text, "[", "{")
     listed = isinstance(found, list) and all(isinstance(one, str) for one in found)
     return found if listed or is_squad(found) else text

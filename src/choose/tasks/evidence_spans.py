@@ -129,7 +129,6 @@ def _exact(text: str, answer: str) -> Iterator[tuple[int, int]]:
 
 
 def _whole(text: str, answer: str, start: int, end: int) -> bool:
-    """Return whether no word goes on before or after a place; scripts without spaces have none."""
     if UNSPACED.search(answer):
         return True
     before = _WORD.match(answer[0]) and start > 0 and _WORD.match(text[start - 1])

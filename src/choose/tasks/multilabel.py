@@ -49,7 +49,6 @@ def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
 
 
 def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) -> bool:
-    """Return whether cells hold several labels with this between them; `empty` ones hold none."""
     distinct = set(cells)
     parts = [[p.strip() for p in cell.split(separator)] for cell in cells if cell not in empty]
     several = [row for row in parts if len(row) > 1]
@@ -81,7 +80,6 @@ def sets_in(values: Sequence[Any]) -> str | None:
 
 
 def _listed(value: Any) -> list[Any] | None:
-    """Return the list of scalars that a cell is, or holds as JSON or as Python prints it."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         for read in (json.loads, _printed):
             with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
@@ -222,7 +220,6 @@ def multilabel_from(
 
 @lru_cache(maxsize=64)
 def _spellings(choices: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
-    """Return the label by its own spelling and that of its name; ambiguous ones are left out."""
     found: dict[str, set[str]] = {}
     for label, name in zip(choices, names, strict=True):
         for written in (label, name):

@@ -146,7 +146,6 @@ def _loaded(file: str) -> ModuleType:
 
 
 def _checked(name: str, output: Any, targets: Sequence[Any]) -> dict[str, float]:
-    """Call a metric and return its numbers by name."""
     try:
         found = _function(name)(output, list(targets))
     except StudyError:
@@ -168,7 +167,6 @@ def _checked(name: str, output: Any, targets: Sequence[Any]) -> dict[str, float]
 
 
 def _number(value: Any) -> float | None:
-    """Return a number from 0 to 1 as such; None for anything else."""
     if isinstance(value, str | bytes) or value is None:
         return None
     try:
@@ -179,7 +177,6 @@ def _number(value: Any) -> float | None:
 
 
 def _said(error: Exception) -> str:
-    """Return an error in words: its kind without "Error", and its text on one line."""
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
     text = " ".join(str(error).split())[:200]
     return f"{text} ({kind} error)" if text else f"{kind} error"

@@ -156,7 +156,6 @@ def type_of(values: Sequence[Any]) -> FieldType:
 
 
 def _text(text: str) -> str:
-    """Return a text without case, punctuation and articles, but with its numbers unchanged."""
     plain = "".join(_UNUSUAL.get(c, c) for c in unicodedata.normalize("NFKC", text))
     numbers = " ".join(_NUMBERS.findall(plain))
     words = squad_normal(plain) or " ".join(plain.casefold().split())

@@ -39,7 +39,6 @@ def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small(kind: str = "llama", first: bool = False, **more: Any) -> Base:
-    """A random model of two layers without dropout, norms and biases random too."""
     shape = {"vocab_size": 60, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
     own = {"num_attention_heads": 6, "num_key_value_heads": 2, "sliding_window": None}
     if kind in ENCODERS:

@@ -232,7 +232,6 @@ def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
 
 
 def divided(sizes: list[int], held_out: int, seed: int = 0) -> tuple[Counter[int], list[int]]:
-    """Return how many of each class are checked, and the places."""
     targets = [kind for kind, size in enumerate(sizes) for _ in range(size)]
     learnt, checked = split_validation(targets, held_out, random.Random(seed))
     assert sorted([*learnt, *checked]) == list(range(len(targets)))

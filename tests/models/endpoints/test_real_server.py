@@ -35,7 +35,6 @@ class Served:
     log: Path
 
     def requests(self) -> int:
-        """Return how many answers it gave by its own log."""
         told = self.log.read_text(errors="replace")
         return told.count('"POST /v1/chat/completions HTTP/1.1" 200')
 
@@ -66,7 +65,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def healthy(url: str) -> bool:
-    """Return whether a server answers."""
     try:
         with urllib.request.urlopen(url, timeout=1) as answer:
             return bool(answer.status == 200)

@@ -227,7 +227,6 @@ def _most(sample: Sequence[str], matches: Callable[[str], object]) -> bool:
 
 
 def _count_words(cell: str) -> float:
-    """Return the number of words of a cell, which is read up to some characters."""
     text = unicodedata.normalize("NFC", cell[:2_000])
     return len(UNSPACED.sub(" ", text).split()) + len(UNSPACED.findall(text)) / 2
 
@@ -362,7 +361,6 @@ def _of_two(one: Column, two: Column) -> Guess:
 
 
 def _labels(free: Sequence[Column], only: bool) -> tuple[str, ...]:
-    """Return the likeliest labels; `only`: no other column is left, so that a rare value may do."""
     if only:
         return tuple(c.name for c in free if c.distinct > 1 and c.distinct < c.filled)
     found = [c for c in free if c.kind in ("category", "code")]
@@ -397,7 +395,6 @@ def _best(columns: Sequence[Column], rank: Callable[[Column], float]) -> list[Co
 
 
 def _is(column: Column, words: Iterable[str]) -> bool:
-    """Return whether a column's name, or a word in it, is one of these."""
     return column.name.strip().casefold() in words or not set(column.parts).isdisjoint(words)
 
 

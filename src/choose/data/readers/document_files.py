@@ -119,7 +119,6 @@ def _located(name: str) -> AbstractContextManager[Path]:
 
 
 def _is_folder(path: Path) -> bool:
-    """Return whether documents are in a folder, else in a regular file."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -172,7 +171,6 @@ def _folder(folder: Path, dropped: list[str]) -> tuple[list[Document], list[str]
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether a path is a regular file, or one that this user may not look at."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
@@ -191,7 +189,6 @@ def _walk(folder: Path, unreadable: list[str]) -> Iterator[Path]:
 
 
 def _id(path: Path) -> str:
-    """Return a path as an id; names that are not UTF-8 have a mark instead of a letter."""
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
@@ -216,7 +213,6 @@ def _texts(
 
 
 def _text(path: Path) -> FileText:
-    """Return the text of a file, with line feeds as line ends."""
     try:
         read = text_of(path)
     except OSError as error:
@@ -226,7 +222,6 @@ def _text(path: Path) -> FileText:
 
 
 def _title(path: Path, text: str) -> str:
-    """Return the first heading of a Markdown text, or the name of the file."""
     heading = None if path.suffix.lower() == ".txt" else _HEADING.search(text)
     if heading is not None:
         line = text[heading.end() : heading.end() + _LONGEST_TITLE].partition("\n")[0]

@@ -147,7 +147,6 @@ def _cells_of(
 
 
 def _said(rows: Sequence[Example], column: str | None) -> str:
-    """Say where the evidence is from, and how many questions have some."""
     asked = [e for e in rows if e.text.strip() and not abstains(e.target)]
     known = sum(bool(e.evidence) for e in asked)
     lacking = len(asked) - known

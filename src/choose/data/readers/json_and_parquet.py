@@ -129,7 +129,6 @@ def _object(record: Any, where: str) -> dict[str, Any]:
 
 
 def _deep(value: Any, levels: int) -> bool:
-    """Return whether lists and objects are nested more than so many levels."""
     inner = value.values() if isinstance(value, dict) else value
     return not levels or any(
         _deep(one, levels - 1) for one in inner if isinstance(one, dict | list)
@@ -185,7 +184,6 @@ def turns(value: Any) -> list[tuple[str, str]] | None:
 
 
 def _text(content: Any) -> str:
-    """Return the text of a turn, which may come in parts."""
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):
@@ -370,7 +368,6 @@ def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Serie
 
 
 def _class_names(path: Path) -> dict[str, list[str]]:
-    """Return the names of the class labels that Hugging Face writes into a file's metadata."""
     try:
         written = json.loads(pl.read_parquet_metadata(path).get("huggingface", "{}"))
         return {

@@ -230,7 +230,6 @@ def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
 
 
 def _check(path: Path, largest: float) -> None:
-    """Refuse what is no table by its ending, its first bytes or its size."""
     name = str(path)
     try:
         if not path.exists():
@@ -260,7 +259,6 @@ def _check(path: Path, largest: float) -> None:
 
 
 def _check_ending(path: Path, head: bytes) -> None:
-    """Refuse an ending that says nothing, or that the first bytes contradict."""
     name, suffix = str(path), path.suffix.lower()
     if suffix not in _ENDINGS and not (suffix == ".txt" and b"\t" in head.split(b"\n")[0]):
         raise DataError(

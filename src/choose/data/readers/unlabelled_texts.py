@@ -107,5 +107,4 @@ def fields_of_row(record: Mapping[str, Any], fields: Sequence[str], number: int)
 
 
 def _holds(columns: Collection[str], name: str) -> bool:
-    """Return whether a column, or the root of a dotted path, is there."""
     return name in columns or any(name.startswith(f"{column}.") for column in columns)

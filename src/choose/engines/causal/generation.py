@@ -160,14 +160,11 @@ class DecodingCache:
         return len(self.followed) + len(new) <= self.shared.count
 
     def make_room(self, answers: Sequence[Answer]) -> None:
-        """Let slots grow at once for answers that soon may join; of these there may be none."""
+        """Let slots grow at once for answers that soon may join; without any, leave none free."""
+        if not answers:
+            self.own.count, self.shared.count = len(self.chains), len(self.followed)
         self.own.room = max(map(self.own_tokens, answers), default=0)
         self.shared.room = max((self.shared_tokens(a.shared) for a in answers), default=0)
-
-    def close(self) -> None:
-        """Keep no slot for others than the answers under way."""
-        self.own.count, self.shared.count = len(self.chains), len(self.followed)
-        self.make_room([])
 
     def add(self, chain: Parts, before: Past | None, past: Past, some: slice) -> None:
         """Put a prompt into the next slot: some columns of `past`, after the shared parts.
@@ -453,7 +450,7 @@ class Generator(PromptedModel):
                 self._advance(self._begin(joining, cache)[:, None], under_way, cache, progress)
                 continue
             if not waiting:
-                cache.close()
+                cache.make_room([])
             start, drafts = perf_counter(), drafted(under_way)
             steps = self.drafting if drafts[0][1:] else self.writing
             # Reading memory is what takes the time: the weights, and each token under way.
@@ -597,7 +594,6 @@ class Generator(PromptedModel):
         return [list(zip(*one, strict=True)) for one in both]
 
     def _ended(self, answer: Answer) -> bool:
-        """Return whether an answer is complete, or as long as it may be."""
         last, rule = answer.tokens[-1], answer.rule
         if last in self.ends:
             return True

@@ -207,7 +207,6 @@ class CausalLM(PromptedModel):
         )
 
     def _score_some(self, left: dict[bytes, Prompt], trie: LabelTrie) -> list[bytes]:
-        """Score the prompts of the next pass, and return their keys."""
         some = self._next_pass(left, trie)
         batch = [left[key] for key in some]
         tokens = sum(added_length(prompt, trie) for prompt in batch)
@@ -243,7 +242,6 @@ class CausalLM(PromptedModel):
         return some
 
     def _can_batch(self, prompt: Prompt, trie: LabelTrie) -> bool:
-        """Return whether a prompt can share a pass with others, its labels as a trie."""
         return self.tree and total_length(prompt, trie) <= self.max_batched_length
 
     def tree_pass(self, prompts: Sequence[Prompt], trie: LabelTrie) -> Floats:

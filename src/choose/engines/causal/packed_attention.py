@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from scipy.linalg import block_diag
 
 from choose.engines.causal.chat_template import ChatTemplate, Prompt
 from choose.engines.hardware.batch_limits import limits_of
@@ -410,15 +411,11 @@ class SharedPast:
         Of each, so many of the last rows are wanted.
         """
         before, ends = sum(map(len, chain)), np.cumsum([len(text) for text in texts])
-        sees = np.zeros((ends[-1], before + ends[-1]), dtype=np.bool_)
-        sees[:, :before] = True
-        for text, end in zip(texts, ends, strict=True):
-            own = slice(end - len(text), end)
-            sees[own, before:][:, own] = np.tri(len(text), dtype=np.bool_)
+        own = block_diag(*(np.tri(len(text), dtype=np.bool_) for text in texts))
         return Piece(
             tokens=np.concatenate([np.array(text, dtype=np.int64) for text in texts]),
             positions=np.concatenate([before + np.arange(len(text)) for text in texts]),
-            sees=sees,
+            sees=np.pad(own, ((0, 0), (before, 0)), constant_values=True),
             past=self.past(chain),
             past_tokens=before,
             wanted=np.concatenate([np.arange(e - n, e) for e, n in zip(ends, wanted, strict=True)]),

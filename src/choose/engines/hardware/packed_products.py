@@ -92,7 +92,6 @@ def state_of_weights(model: Any) -> tuple[Any, ...]:
 
 
 def _linears(model: Any) -> list[Any]:
-    """Return the linear layers that can be packed, none of a model that is too large."""
     if model.device.type != "cpu" or not can_pack(model.dtype):
         return []
     found = [

@@ -293,7 +293,6 @@ class AnswerRun(TrainingRun):
 
 
 def _loss(scores: Sequence[AnswerScore]) -> float:
-    """Return the mean loss of a token in nats; infinity without any."""
     if not scores:
         return math.inf
     return -float(sum(s.logprobs.sum() for s in scores) / sum(len(s.logprobs) for s in scores))

@@ -306,7 +306,6 @@ class ClassifierRun(TrainingRun):
 
 
 def _rarest_labels(members: Bools) -> list[int]:
-    """Return the rarest label of each row's set, by which validation rows are stratified."""
     rarity = np.argsort(members.sum(axis=0), kind="stable")
     return [int(rarity[row[rarity].argmax()]) for row in members]
 

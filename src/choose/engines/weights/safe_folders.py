@@ -157,7 +157,6 @@ def _pairs(settings: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _modules(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the folder and the type of each module."""
     listed = folder / "modules.json"
     if not listed.is_file():
         return

@@ -159,7 +159,6 @@ def select_candidates(scores: StudyScores, rule: Rule) -> Candidates:
 
 
 def _beyond(candidate: CandidateScores, cost: Cost, rule: Rule) -> Iterator[Beyond]:
-    """Yield the limits that a candidate breaks; a figure that is not known breaks none."""
     ms, usd = answer_ms(candidate), cost.usd_per_1k
     if rule.max_ms is not None and ms is not None and ms > rule.max_ms:
         yield Beyond(limit="ms", value=ms, most=rule.max_ms)
@@ -172,7 +171,6 @@ def _beyond(candidate: CandidateScores, cost: Cost, rule: Rule) -> Iterator[Beyo
 
 
 def _excess(limits: Sequence[Beyond]) -> float:
-    """Return by what factor limits are broken at most; one that has no figure counts most."""
     return max(one.value / one.most if one.value and one.most else inf for one in limits)
 
 

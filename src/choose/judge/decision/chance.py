@@ -405,5 +405,4 @@ class _Question:
 
 
 def _words(chances: Floats) -> npt.NDArray[np.int64]:
-    """Return the words of chances as numbers: 0 is open, 1 likely, 2 sure."""
     return np.asarray(np.searchsorted((LIKELY, SURE), chances, side="right"))

@@ -197,7 +197,6 @@ def _effort(case: Case, labels: float) -> dict[str, Any]:
 
 
 def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
-    """Yield which of these still gain by training labels."""
     if (growth := steepest_gain(case.candidates, names)) is not None:
         needed = labels_for_gain(case.candidates.scores.candidates, growth.candidate, case.margin)
         yield Step(
@@ -240,7 +239,6 @@ def _rows_to_label(names: tuple[str, ...], needed: RowsNeeded) -> Step:
 
 
 def _why_more(case: Case) -> Step:
-    """Return why more labels are needed, and how many where that is known."""
     for names in ((case.named, *case.rivals), case.candidates.names):
         for step in _rising(case, names):
             return step
@@ -269,7 +267,6 @@ def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, An
 
 
 def _search_all(searched: Searched) -> Step:
-    """Return the search of all passages, where answers were found among a part of them."""
     minutes = next((m for m in BUDGETS if 60 * m >= searched.budget), 0)
     hours = ceil(searched.budget / 3600)
     return Step(
@@ -282,7 +279,6 @@ def _search_all(searched: Searched) -> Step:
 
 
 def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[Step]:
-    """Yield the candidates of which nothing was evaluated within the budget."""
     if late := tuple(name for name in waiting if name not in case.unpaid):
         yield Step(kind="evaluate-rest", code="begin", names=late, **_go_on(case, waiting, further))
     else:
@@ -290,7 +286,6 @@ def _begin(case: Case, waiting: tuple[str, ...], further: Further) -> Iterator[S
 
 
 def _evaluate(case: Case, unfinished: dict[str, int], further: Further) -> Iterator[Step]:
-    """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
         shown = tuple(name for name in unfinished if name in case.shown)
         own = [case.candidates.scores[name] for name in shown or unfinished]

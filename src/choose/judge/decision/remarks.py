@@ -141,7 +141,6 @@ def _agreement(case: Case) -> Caveat:
 
 
 def _limits_unknown(case: Case) -> Iterator[Caveat]:
-    """Yield the limits of which it is not known whether the named candidate keeps them."""
     rule, named = case.candidates.rule, case.candidates.scores[case.named]
     if rule.max_ms is not None and answer_ms(named) is None:
         yield Caveat(code="ms-unknown", names=(case.named,))

@@ -363,7 +363,6 @@ class Case:
 
 
 def _trials(candidate: CandidateScores) -> int:
-    """Return the trials of one repetition, one for each fold that was tested."""
     trials = len(candidate.main.runs) if candidate.main else 1
     return max(1, round(trials / max(1, candidate.repetitions)))
 

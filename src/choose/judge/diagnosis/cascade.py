@@ -71,7 +71,6 @@ def takeover_of(candidates: Candidates) -> Takeover | None:
 
 
 def _chooses(pair: _Pairing, rows: ScoredRows) -> Mask:
-    """Return which of the common rows choose what the others test."""
     parts = random_parts(len(pair.cheap), rows.clusters_of(pair.complete), PARTS)
     return np.asarray(parts == 0, dtype=np.bool_)
 
@@ -149,7 +148,6 @@ def safe_threshold(
 
 
 def _confidence(run: Run) -> Floats:
-    """Return (n,) the probability of each answer given."""
     scores = run.answers[CLEAN].scores
     assert scores is not None
     return np.asarray(np.exp(scores.max(axis=1)))

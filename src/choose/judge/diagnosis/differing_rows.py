@@ -79,7 +79,6 @@ def _row_scores(candidate: CandidateScores) -> Floats:
 
 
 def _doubtful(candidates: Candidates, common: _Common) -> tuple[Doubtful, ...]:
-    """Return the rows that all get wrong, those first that most give the same other label."""
     rows, place = candidates.scores.rows, np.flatnonzero(common.complete)[common.wrong_in_all]
     ids, targets = list(rows.index), rows.targets[place]
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)

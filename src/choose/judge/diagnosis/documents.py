@@ -127,7 +127,6 @@ def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
 
 
 def _reads_one(table: ScoreTable, common: _Common) -> bool:
-    """Return whether rows are read with one passage at most, whatever there is."""
     runs = (run for run in table.runs if run.trial.draw in common.draws)
     answers = [a for run in runs if (a := run.answers.get((AMONG_OTHERS, 0))) is not None]
     shown = [passages for one in answers for passages in one.evidence or ()]
@@ -238,7 +237,6 @@ def document_drill(evidence: Evidence, scores: StudyScores) -> DocumentDrill | N
 
 
 def _asked(candidate: CandidateScores, rows: Drill) -> Asked | None:
-    """Return a candidate's answers in its fullest repetitions; None without any."""
     if (table := candidate.main) is None:
         return None
     before = _outputs(table.runs, CLEAN, rows)
@@ -323,6 +321,5 @@ class _Judge:
         return float(GIVEN <= old > self.task.nearness(out, [self.rows.targets[id]]))
 
     def _mean(self, values: Floats) -> Estimate:
-        """Return the mean of (rows, repetitions) values from 0 to 1."""
         estimate = two_way_interval(values, self.documents)
         return replace(estimate, estimand=estimand_of(values.shape[1]), row_set=row_set(self.ids))

@@ -338,7 +338,6 @@ def _suspects(evidence: Evidence, auditor: Auditor, rows: Codes) -> Iterator[Sus
 
 
 def _votes(evidence: Evidence, auditor: Auditor) -> Codes:
-    """Return (n, candidates) usable answers, else `NONE`; who always answers alike has no vote."""
     place = {id: row for row, id in enumerate(auditor.ids)}
     code: dict[str | None, int] = {label: code for code, label in enumerate(evidence.labels)}
     columns = [np.empty((len(place), 0), dtype=np.int64)]

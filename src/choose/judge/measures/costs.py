@@ -87,7 +87,6 @@ def label_usd(labels: float, rule: Rule) -> float | None:
 
 
 def _answer_usd(runs: Sequence[Run], info: CandidateInfo, rule: Rule) -> float | None:
-    """Return the dollars of an answer, or None where it was not measured or is not priced."""
     if info.usd_per_1k is not None:
         return info.usd_per_1k / 1000
     if info.given:  # an hour of this machine prices no answer that it did not give
@@ -107,7 +106,6 @@ def _seconds_per_answer(runs: Sequence[Run]) -> list[float]:
 
 
 def _usd_by_tokens(runs: Sequence[Run], prices: TokenPrices | None) -> float | None:
-    """Return the mean over rows, each the mean of its repetitions."""
     if prices is None:
         return None
     usd_by_row: dict[str, list[float]] = defaultdict(list)

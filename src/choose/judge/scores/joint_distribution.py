@@ -388,7 +388,6 @@ def _prior(infos: Sequence[CandidateInfo], width: Width) -> Floats:
 
 
 def _covariance_of_rows(scores: Floats, weights: Floats) -> Floats:
-    """Return (candidates, candidates) covariances of a row's scores, with imaginary rows."""
     known = ~np.isnan(scores)
     shares = known * weights[:, None]
     counts = shares.sum(axis=0)

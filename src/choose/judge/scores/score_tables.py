@@ -73,7 +73,6 @@ class ScoredRows:
 
     @cached_property
     def _id_hashes(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-        """Return (rows,) hashes whose sum does not depend on the order of the rows."""
         return np.array([id_hash(id) for id in self.index], dtype=np.uint64)
 
     def clusters_of(self, mask: Mask) -> list[str] | None:

@@ -216,7 +216,6 @@ class EndpointClient:
         return Reply(self._completion(response, text), perf_counter() - start)
 
     def _completion(self, response: Any, text: str) -> dict[str, Any]:
-        """Return the JSON of a chat completion, or raise what the response is instead."""
         status, headers = response.status_code, response.headers
         try:
             payload = json.loads(text)
@@ -240,7 +239,6 @@ class EndpointClient:
 
 
 def _error_in(payload: Mapping[str, Any]) -> Any:
-    """Return the error in an HTTP 200 response, if any: some gateways send errors that way."""
     choices = payload.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(first, dict):
@@ -251,7 +249,6 @@ def _error_in(payload: Mapping[str, Any]) -> Any:
 
 
 def _code_of(error: Any) -> int | None:
-    """Return the HTTP status that an error object names, if any."""
     text = str(error.get("code", error.get("status")) if isinstance(error, dict) else None)
     return int(text) if text.isdecimal() and 400 <= int(text) < 600 else None
 

@@ -64,7 +64,6 @@ class LabelParser:
 
     @cached_property
     def _spellings(self) -> dict[str, str]:
-        """Return the label of each accepted spelling; ambiguous spellings are left out."""
         labels = zip(self.task.labels, self.task.names, strict=True)
         pairs = [(label, label) for label in self.task.labels] + [(n, la) for la, n in labels]
         spellings: dict[str, set[str]] = {}
@@ -79,7 +78,6 @@ class LabelParser:
         return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, spellings))})(?!\w)")
 
     def _structured(self, text: str) -> str | None:
-        """Parse a JSON object, fenced or not, with one label."""
         start, end = text.find("{"), text.rfind("}")
         if start < 0 or end < start or len(text) - (end - start) > 40:
             return None
@@ -122,7 +120,6 @@ def visible_text(paid: PaidAnswer) -> tuple[str, Status | None]:
 
 
 def _normalised(text: str) -> str:
-    """Return a text in lower case, with single spaces and without quotes or punctuation around."""
     return " ".join(re.sub(r"[\s_\-]+", " ", _EDGE.sub("", text) or text).casefold().split())
 
 
@@ -173,7 +170,6 @@ def parse_usage(given: Any) -> Usage:
 
 
 def _text(content: Any) -> str:
-    """Return the text of a message; some servers split it into parts."""
     if isinstance(content, list):
         content = "".join(str(_mapping(part).get("text") or "") for part in content)
     return content if isinstance(content, str) else ""

@@ -190,7 +190,6 @@ class Endpoint(Settings):
 
 
 def _secrets(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the names, at any depth, of values that look like an API key by name or form."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _secrets(inner, str(key))

@@ -50,14 +50,12 @@ def instruction(task: Task) -> str:
 
 
 def _end(task: Task) -> Literal["end", "line", "record"]:
-    """Return where answers end, besides the token that closes them."""
     if isinstance(task, Answering):
         return "line"
     return "record" if field_types(task) else "end"
 
 
 def _clean(text: str) -> str:
-    """Return a text without lone surrogates, which no tokenizer takes."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

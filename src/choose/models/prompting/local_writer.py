@@ -195,7 +195,6 @@ def _right(task: Task, one: str, other: str) -> float:
 
 
 def _string(text: str) -> str:
-    """Return the value of a JSON string from what is between its quotes."""
     try:
         value = json.loads(f'"{text}"', strict=False)
     except ValueError:  # a stray backslash

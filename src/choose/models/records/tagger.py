@@ -274,7 +274,6 @@ def _tags(words: int, spans: Sequence[Span]) -> list[str]:
 
 
 def _matrix(codes: Sequence[Codes], columns: Codes) -> Any:
-    """Return (words, columns) sparse features, 1 where a feature holds."""
     from scipy.sparse import csr_matrix
 
     flat = np.stack(codes, axis=1) if codes else np.zeros((0, 0), dtype=np.int64)

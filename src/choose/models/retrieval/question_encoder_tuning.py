@@ -159,7 +159,6 @@ class _Steps:
 
 
 def _embedded(model: Any, texts: Sequence[str]) -> torch.Tensor:
-    """Return (n, d) unit vectors with their gradients."""
     safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
     features = model.preprocess(safe, prompt=(model.prompts or {}).get(model.default_prompt_name))
     moved = {k: v.to(model.device) if torch.is_tensor(v) else v for k, v in features.items()}

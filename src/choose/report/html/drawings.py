@@ -126,7 +126,6 @@ class _Plot:
         yield _DRAWN["turned"].format(12, ABOVE + HEIGHT / 2, beside)
 
     def _spaced(self) -> list[int]:
-        """Return the sizes whose figures have room: the largest always, then from the left."""
         kept: list[int] = []
         for size in self.sizes[:-1]:
             left = self.x(kept[-1]) if kept else -APART

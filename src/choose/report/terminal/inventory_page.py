@@ -30,7 +30,6 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
 
 
 def _of_strategy(strategy: Description) -> Fact:
-    """Return a strategy with what it is, and where it is from if that is elsewhere."""
     if strategy.error is not None:
         return Fact(strategy.name, f"{strategy.error} (from {strategy.origin})", "fail")
     text = strategy.title or strategy.summary

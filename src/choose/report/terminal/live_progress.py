@@ -128,7 +128,6 @@ class LiveProgress:
         self._console.print(literal(sentence, style), soft_wrap=not self._console.is_terminal)
 
     def _shown(self) -> RenderableType:
-        """Return a bar with the status, below a line of requests."""
         lines, seconds = [], perf_counter() - self._start
         if self._traffic is not None:
             lines.append(_one_line(traffic_line(self._traffic, seconds)))

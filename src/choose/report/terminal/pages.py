@@ -258,7 +258,6 @@ def _part(block: Block, width: int) -> Iterator[RenderableType]:
 
 
 def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
-    """Yield the answer with how sure it is at its right; a question comes before it."""
     style = MOODS.get(block.mood, "bold")
     if block.question and block.data:
         about, size = clean(f"{block.question} {block.data}?"), block.size
@@ -281,7 +280,6 @@ def _answer(block: Answer, width: int) -> Iterator[RenderableType]:
 
 
 def _step(number: str, step: Todo, width: int) -> Iterator[RenderableType]:
-    """Yield what to do and, below it, its command."""
     beside = len(number) + 1
     yield pairs([(number, fold(step.text, width - beside))], gap=1)
     if step.command:
@@ -385,5 +383,4 @@ def _grids(columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
 
 
 def _name(cell: str) -> str:
-    """Return the name alone of a candidate with a long title: ``tfidf``."""
     return cell.rpartition(" (")[2][:-1] if len(cell) > CELL and cell.endswith(")") else cell

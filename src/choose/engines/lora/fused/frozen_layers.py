@@ -244,7 +244,6 @@ def is_encoder(model: Any) -> bool:
 
 
 def _has_plain_linears(layer: Any) -> bool:
-    """Return whether no linear layer has an adapter, a hook, or lacks a bias."""
     return all(
         type(one) is torch.nn.Linear and one.bias is not None and "forward" not in one.__dict__
         for paths in ENCODER_PRODUCTS.values()

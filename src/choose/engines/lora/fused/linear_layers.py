@@ -258,7 +258,6 @@ def _add_up(parts: Sequence[torch.Tensor], total: torch.Tensor) -> torch.Tensor:
 
 
 def _adapted_paths(layer: Any) -> dict[str, list[str]]:
-    """Return the paths of a layer's adapted linears by product."""
     adapted = {
         name: [path for path in paths if hasattr(layer.get_submodule(path), "lora_A")]
         for name, paths in products_of(layer).items()

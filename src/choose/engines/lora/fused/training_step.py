@@ -358,7 +358,6 @@ def forward_backward(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[Ru
 
 
 def _adapters_of(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[dict[str, RunAdapters]]:
-    """Return the adapters of each part by product, with memory for their gradients."""
     runs, start = [], 0
     for part in parts:
         stop, masks = start + sum(map(len, part.rows)), _dropout_masks(decoder, part)
@@ -398,7 +397,6 @@ def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tens
 
 
 def _places(batch: RaggedBatch, parts: Sequence[RunPart]) -> list[torch.Tensor]:
-    """Return the tokens of each part whose states its objective reads."""
     places, start = [], 0
     for part in parts:
         places.append(part.objective.places(batch.starts[[start + row for row in part.asked]]))

@@ -73,7 +73,6 @@ def _same_vectors(model: Any, forwards: Forwards) -> bool:
 
 
 def _forward(encoder: Any) -> Forward:
-    """Return what computes as an encoder's `forward`."""
     plain, reader = encoder.forward, Reader(Encoder(encoder, torch.float32, trains=False))
 
     def forward(
