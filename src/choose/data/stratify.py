@@ -114,7 +114,7 @@ def _quotas(totals: Counter[str], count: int) -> Counter[str]:
     rows = sum(totals.values())
     exact = {c: n * count / rows for c, n in totals.items()}
     quota = Counter({c: int(share) for c, share in exact.items()})
-    rest = sorted(exact, key=lambda c: (int(exact[c]) - exact[c], c))
+    rest = sorted(exact, key=lambda c: (int(exact[c]) - exact[c], c))  # largest remainders
     quota.update(rest[: count - sum(quota.values())])
     return quota
 

@@ -734,7 +734,7 @@ def money(decision: Decision, say: Say) -> Iterator[Block]:
         yield Steps([Todo(["Add prices to see dollars; stored answers are reused."], say(PRICES))])
 
 
-def _served(service: Service | None) -> dict[str, str]:
+def _served(service: Service | None) -> dict[str, str]:  # without queueing
     if service is None:
         return {}
     return {

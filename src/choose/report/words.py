@@ -549,7 +549,7 @@ def _on_equal_rows(decision: Decision, card: Scorecard) -> str:
 
 
 def _points(value: float) -> str:
-    if round(value, 3) == SMALL_LOSS:
+    if round(value, 3) == SMALL_LOSS:  # a limit that both sides share
         return f"{number(100 * value, 2)} points"
     return points(round(value, 3)) if value >= NO_LOSS else "less than 0.1 points"
 

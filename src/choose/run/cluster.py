@@ -349,7 +349,7 @@ def _without(variables: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)  # its errors are raised, too
     try:
         os.dup2(nothing, 2)
         yield

@@ -172,7 +172,7 @@ class Loop:
             needed, first = dict[Family, float](), len(self.pools.dataset.folds[0].questions)
             for state in (s for s in self.states.values() if s.slow and not s.out):
                 more = max(0, min(FIRST_ANSWERS, first) - state.rows)
-                had = more if self.pools.dataset.task.labels else state.rows
+                had = more if self.pools.dataset.task.labels else state.rows  # written together
                 seconds = state.pace.seconds_anew(more, had)
                 needed[state.family] = max(seconds, needed.get(state.family, 0.0))
             self._fit_again(likeliest, max(EARLY_SHARE * left, left - sum(needed.values())))

@@ -455,7 +455,7 @@ class Store:
         try:
             return self.dataset
         except StoreError:
-            return None
+            return None  # the next run writes it anew
 
     def _note(self, file: Path, error: BaseException) -> None:
         reason = " ".join(str(error).split())[:100] or type(error).__name__

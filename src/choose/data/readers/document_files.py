@@ -189,7 +189,7 @@ def _walk(folder: Path, unreadable: list[str]) -> Iterator[Path]:
 
 
 def _id(path: Path) -> str:
-    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")  # a name may be no UTF-8
 
 
 def _texts(

@@ -170,7 +170,7 @@ def _beyond(candidate: CandidateScores, cost: Cost, rule: Rule) -> Iterator[Beyo
         yield Beyond(limit="ends")
 
 
-def _excess(limits: Sequence[Beyond]) -> float:
+def _excess(limits: Sequence[Beyond]) -> float:  # what has no figure counts most
     return max(one.value / one.most if one.value and one.most else inf for one in limits)
 
 

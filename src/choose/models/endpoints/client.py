@@ -238,7 +238,7 @@ class EndpointClient:
         await self._client.aclose()
 
 
-def _error_in(payload: Mapping[str, Any]) -> Any:
+def _error_in(payload: Mapping[str, Any]) -> Any:  # some gateways send it with status 200
     choices = payload.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(first, dict):

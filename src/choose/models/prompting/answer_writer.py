@@ -56,7 +56,7 @@ def _end(task: Task) -> Literal["end", "line", "record"]:
 
 
 def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text.encode("utf-8", "replace").decode("utf-8")  # no tokenizer takes lone surrogates
 
 
 class AnswerPrompts:
