@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from choose.errors import ChooseError as ChooseError
     from choose.export.exported_model import Model as Model
 
-# Threads of OpenMP wait for each other in a loop, for milliseconds if nothing else is set. Where
-# another program keeps a core busy, the loop takes the time of the thread that is waited for, and a
-# pass takes ten times as long. A tenth of a millisecond suffices between products. It is read when
-# torch is loaded.
+# Threads of OpenMP wait for each other in a loop, for many milliseconds if nothing else is set.
+# Where another program keeps a core busy, the loop takes the time of the thread that is waited for,
+# and a pass takes ten times as long. Some tenths of a millisecond suffice between products; with
+# one, threads fall asleep at most of them. It is read when torch is loaded.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "12000")
 
 # Loaded when first asked for, so that `import choose` takes milliseconds.
 _WHERE = {

@@ -70,6 +70,7 @@ class Loop:
             self.states[name] = State(name, find(trial.strategy), self.pools.dataset, own)
         self._runner = self.executor or LocalExecutor(Worker(self.pools))
         self._waiting, self._patient = set[State](), True
+        self._best = dict[Family, State]()  # the likeliest of each family, by the last verdict
         self._requests = Requests(
             states=self.states,
             runner=self._runner,
@@ -169,13 +170,12 @@ class Loop:
         if likeliest.runs[last.key].share_read < 1:
             longer += sum(state.rest for state in trained if state.rest < likeliest.rest)
         if longer > left:
-            needed, first = dict[Family, float](), len(self.pools.dataset.folds[0].questions)
-            for state in (s for s in self.states.values() if s.slow and not s.out):
+            needed, first = 0.0, len(self.pools.dataset.folds[0].questions)
+            for state in (s for s in self.states.values() if s.slow and self._is_best(s)):
                 more = max(0, min(FIRST_ANSWERS, first) - state.rows)
                 had = more if self.pools.dataset.task.labels else state.rows  # written together
-                seconds = state.pace.seconds_anew(more, had)
-                needed[state.family] = max(seconds, needed.get(state.family, 0.0))
-            self._fit_again(likeliest, max(EARLY_SHARE * left, left - sum(needed.values())))
+                needed += state.pace.seconds_anew(more, had)
+            self._fit_again(likeliest, max(EARLY_SHARE * left, left - needed))
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""
@@ -215,7 +215,7 @@ class Loop:
             elif job.trial.fold == 0:
                 # A text takes less time where all of the first rows are asked at once.
                 free = not (self.pools.dataset.task.labels or state.pace.dollars)
-                most = FIRST_ANSWERS if state.slow and free else 0
+                most = FIRST_ANSWERS if state.slow and free and self._is_best(state) else 0
                 first = min(most, len(self.pools.dataset.folds[0].questions))
                 yield replace(last, ask=max(job.ask, last.ask, first))
 
@@ -302,6 +302,9 @@ class Loop:
     def _state_of(self, job: Job) -> State:
         return self.states[job.trial.candidate]
 
+    def _is_best(self, state: State) -> bool:
+        return not state.out and self._best.get(state.family, state) is state
+
     # Who goes on.
 
     def _report_chances(self, round: Round, ended: bool) -> None:
@@ -355,13 +358,13 @@ class Loop:
             return
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
         going = [s for s in self.states.values() if s.name in chances.candidates and not s.out]
-        best: dict[Family, State] = {}
+        self._best.clear()
         first = len(self.pools.dataset.folds[0].questions)
         chance = {s.name: chances.candidates[s.name] for s in going}
         chance |= {name: 0.0 for name, own in chance.items() if own <= LEAST_CHANCE}
         likely = {name: (own, chances.scores.get(name, 0)) for name, own in chance.items()}
         for state in sorted(going, key=lambda s: likely[s.name], reverse=True):
-            best.setdefault(state.family, state)
+            self._best.setdefault(state.family, state)
         for state in [s for s in self.states.values() if s.slow and s.last and not s.out]:
             rows, behind = state.rows, not chance.get(state.name)  # one beyond a limit has none
             open_yet = state.family == chances.family != "fine-tuning" and not behind
@@ -371,7 +374,7 @@ class Loop:
             # It would need another fit to answer more than the rows of the first fold.
             state.behind = behind and (state.pace.fit(most) or 0.0) > SHORT_FIT
             few = min(FIRST_ANSWERS, first) if state.behind else FIRST_ANSWERS
-            if rows < few and (open_yet or state is best.get(state.family)):
+            if rows < few and (open_yet or state is self._best.get(state.family)):
                 continue
             if behind or not stays:
                 state.leave("dropped" if behind else "not-needed")
