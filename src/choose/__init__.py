@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # and a pass takes ten times as long. Some tenths of a millisecond suffice between products; with
 # one, threads fall asleep at most of them. It is read when torch is loaded.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "12000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "8000")
 
 # Loaded when first asked for, so that `import choose` takes milliseconds.
 _WHERE = {
