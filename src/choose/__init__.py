@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from choose.errors import ChooseError as ChooseError
     from choose.export.exported_model import Model as Model
 
-# Threads of OpenMP wait for each other in a loop, for many milliseconds if nothing else is set.
-# Where another program keeps a core busy, the loop takes the time of the thread that is waited for,
-# and a pass takes ten times as long. Some tenths of a millisecond suffice between products; with
-# one, threads fall asleep at most of them. It is read when torch is loaded.
+# Threads of OpenMP wait for each other in a loop, for milliseconds if nothing else is set: where
+# another program keeps a core busy, a pass takes ten times as long. With much less, they fall
+# asleep at most products. It is read when torch is loaded.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "8000")
 

@@ -69,8 +69,8 @@ class Loop:
             own = [job for job in self._last_round.jobs if job.trial.candidate == name]
             self.states[name] = State(name, find(trial.strategy), self.pools.dataset, own)
         self._runner = self.executor or LocalExecutor(Worker(self.pools))
-        self._waiting, self._patient = set[State](), True
-        self._best = dict[Family, State]()  # the likeliest of each family, by the last verdict
+        self._waiting, self._patient, self._best = set[State](), True, dict[Family, State]()
+        self._first = min(FIRST_ANSWERS, len(self.pools.dataset.folds[0].questions))
         self._requests = Requests(
             states=self.states,
             runner=self._runner,
@@ -170,9 +170,9 @@ class Loop:
         if likeliest.runs[last.key].share_read < 1:
             longer += sum(state.rest for state in trained if state.rest < likeliest.rest)
         if longer > left:
-            needed, first = 0.0, len(self.pools.dataset.folds[0].questions)
+            needed = 0.0
             for state in (s for s in self.states.values() if s.slow and self._is_best(s)):
-                more = max(0, min(FIRST_ANSWERS, first) - state.rows)
+                more = max(0, self._first - state.rows)
                 had = more if self.pools.dataset.task.labels else state.rows  # written together
                 needed += state.pace.seconds_anew(more, had)
             self._fit_again(likeliest, max(EARLY_SHARE * left, left - needed))
@@ -215,8 +215,7 @@ class Loop:
             elif job.trial.fold == 0:
                 # A text takes less time where all of the first rows are asked at once.
                 free = not (self.pools.dataset.task.labels or state.pace.dollars)
-                most = FIRST_ANSWERS if state.slow and free and self._is_best(state) else 0
-                first = min(most, len(self.pools.dataset.folds[0].questions))
+                first = self._first if state.slow and free and self._is_best(state) else 0
                 yield replace(last, ask=max(job.ask, last.ask, first))
 
     def _waits(self, state: State, last: Job, job: Job) -> bool:
@@ -359,7 +358,6 @@ class Loop:
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
         going = [s for s in self.states.values() if s.name in chances.candidates and not s.out]
         self._best.clear()
-        first = len(self.pools.dataset.folds[0].questions)
         chance = {s.name: chances.candidates[s.name] for s in going}
         chance |= {name: 0.0 for name, own in chance.items() if own <= LEAST_CHANCE}
         likely = {name: (own, chances.scores.get(name, 0)) for name, own in chance.items()}
@@ -373,7 +371,7 @@ class Loop:
             stays = chances.worth_asking or (state.name == chances.named and whole)
             # It would need another fit to answer more than the rows of the first fold.
             state.behind = behind and (state.pace.fit(most) or 0.0) > SHORT_FIT
-            few = min(FIRST_ANSWERS, first) if state.behind else FIRST_ANSWERS
+            few = self._first if state.behind else FIRST_ANSWERS
             if rows < few and (open_yet or state is self._best.get(state.family)):
                 continue
             if behind or not stays:
