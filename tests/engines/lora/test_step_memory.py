@@ -14,6 +14,7 @@ from choose.engines.lora.fused.attention import LONG
 from choose.engines.lora.fused.frozen_layers import Decoder, Encoder
 from choose.engines.lora.fused.linear_layers import FlatAdapters
 from choose.engines.lora.fused.training_step import (
+    MAX_PART_TOKENS,
     RunPart,
     _adapters_of,
     _dropout_masks,
@@ -95,14 +96,11 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
 @pytest.mark.slow
 def test_parts_are_smaller_where_more_is_saved() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
-    assert 550 <= max_part_tokens(usual, 128) < 600
+    assert max_part_tokens(usual, 128) == MAX_PART_TOKENS < tokens_in_memory(usual, 128) < 600
     assert max_part_tokens(every, 128) < 400
     for one in (usual, every):
-        assert (
-            max_part_tokens(one, 128) * token_bytes(one, 128)
-            <= limits_of("cpu").activation_bytes
-            <= 0.65e9
-        )
+        most = max_part_tokens(one, 128) * token_bytes(one, 128)
+        assert most <= limits_of("cpu").activation_bytes <= 0.65e9
     assert tokens_in_memory(usual, 2048) < tokens_in_memory(usual, 128)
     # Passes of several trials on short texts are as large as is fast.
     assert tokens_in_memory(usual, 20) >= limits_of("cpu").training_tokens

@@ -91,8 +91,8 @@ PARTS_PER_BATCH = 2
 def split_batch(
     lengths: Sequence[int], max_tokens: int, least: int = PARTS_PER_BATCH
 ) -> list[list[int]]:
-    """Divide a batch's rows into parts of about as many tokens, about `max_tokens` at most."""
-    count = min(len(lengths), max(least, math.ceil(sum(lengths) / max_tokens)))
+    """Divide a batch's rows into parts of about `max_tokens` at most: a multiple of `least`."""
+    count = min(len(lengths), least * max(1, math.ceil(sum(lengths) / (least * max_tokens))))
     parts: list[list[int]] = [[] for _ in range(count)]
     sizes = [0] * count
     for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

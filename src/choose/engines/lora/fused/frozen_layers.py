@@ -55,13 +55,13 @@ class PackedLayers(ABC):
         layers: what the compiled functions take.
         vocabulary: the product that turns the last states into logits, where the base writes.
         parts: the fewest passes of a batch, for as many cores.
-        multiple: what the tokens of a part are filled up to a multiple of.
+        multiple: what the tokens of a part are filled up to a multiple of; 0: a sixteenth of them.
     """
 
     layers: list[Any]
     vocabulary: Any = None
     parts = PARTS_PER_BATCH
-    multiple = 1
+    multiple = 0
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.model, self.dtype = model, dtype

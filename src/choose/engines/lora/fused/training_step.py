@@ -188,7 +188,7 @@ def _lay_out(
 ) -> None:
     """Add the rows of one part of a batch, each prefix once before those that continue it.
 
-    A row that no loss asks for fills them up to a multiple of tokens.
+    A row that no loss asks for fills them up, as new numbers of tokens need new kernels.
     """
     first, places = len(part.rows), dict[tuple[int, ...], int]({(): -1})
     for i in indices:
@@ -196,7 +196,8 @@ def _lay_out(
         if prefix not in places:
             places[prefix] = part.add(prefix)
         part.asked.append(part.add(run.rows[i], places[prefix]))
-    if filler := -sum(map(len, part.rows[first:])) % multiple:
+    tokens = sum(map(len, part.rows[first:]))
+    if filler := -tokens % (multiple or 1 << (tokens >> 4 or 1).bit_length() - 1):
         part.add((0,) * filler)
     part.dropout_seeds.append((len(part.rows) - first, (run.seed, run.step, number)))
 
@@ -294,7 +295,7 @@ def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
 
 
 # Most tokens of a part of a batch, where memory would allow more.
-MAX_PART_TOKENS = 1024
+MAX_PART_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +467,4 @@ def group_into_passes(
     if runs == 1:
         return [[n] for n in range(len(parts))]
     sizes = [sum(map(len, part.rows)) for part in parts]
-    # The same number of passes for each worker.
-    turns = math.ceil(sum(sizes) / (workers * max_tokens))
-    return split_batch(sizes, max_tokens, workers * turns)
+    return split_batch(sizes, max_tokens, workers)
