@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # Never raised. The sums are some hundred lines below, so that an addition changes nothing here.
-LINES = {("src", "strategies"): 49_311, ("tests",): 34_493}
+LINES = {("src", "strategies"): 49_312, ("tests",): 34_492}
 MODULES = 172
 
 

@@ -55,7 +55,7 @@ class PackedLayers(ABC):
         layers: what the compiled functions take.
         vocabulary: the product that turns the last states into logits, where the base writes.
         parts: the fewest passes of a batch, for as many cores.
-        multiple: what the tokens of a part are filled up to a multiple of; 0: a sixteenth of them.
+        multiple: tokens of a part are filled up to one of it; 0: of a power of two, 1/16 at most.
     """
 
     layers: list[Any]

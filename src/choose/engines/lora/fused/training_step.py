@@ -294,8 +294,8 @@ def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
     return base.engine_state[dtype]
 
 
-# Most tokens of a part of a batch, where memory would allow more.
-MAX_PART_TOKENS = 512
+# Most tokens of the parts of a batch that are passes at a time, where memory would allow more.
+MAX_PART_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,7 +431,8 @@ def max_part_tokens(adapters: FlatAdapters, longest: int) -> int:
     It depends on the run's own adapters only, so that a run's parts are the same whatever other
     runs are trained with it.
     """
-    return max(1, min(MAX_PART_TOKENS >> halvings("cpu"), tokens_in_memory(adapters, longest)))
+    most = (MAX_PART_TOKENS >> halvings("cpu")) // adapters.decoder.parts
+    return max(1, min(most, tokens_in_memory(adapters, longest)))
 
 
 def needs_recomputing(adapters: FlatAdapters, longest: int) -> bool:
