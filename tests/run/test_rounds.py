@@ -460,7 +460,7 @@ def test_a_fit_that_was_cut_short_counts_with_what_it_would_have_taken(tmp_path:
     pace.add(Run(trial=trial, fit_seconds=1.0, shortened={SHARE_READ: 0.25}))
     assert pace.fit(2 * trial.train_size) == pytest.approx(8.0)
     slow = Pace(answer=5.0)
-    assert [slow.seconds_anew(27, had) for had in (3, 27, 50)] == [45.0, 135.0, 135.0]
+    assert [slow.seconds_anew(27, had) for had in (4, 25, 50)] == [54.0, 135.0, 135.0]
 
 
 def read_parts(monkeypatch: pytest.MonkeyPatch, *shares: float) -> None:

@@ -14,7 +14,7 @@ from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.budget import Budget
-from choose.run.forecast import ALIKE, EARLY_SHARE, State
+from choose.run.forecast import ALIKE, EARLY_SHARE, TOGETHER, State
 from choose.run.requests import FIRST_ANSWERS, RESERVE, Requests, Summary
 from choose.run.worker import Executor, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing
@@ -173,7 +173,7 @@ class Loop:
             needed = 0.0
             for state in (s for s in self.states.values() if s.slow and self._is_best(s)):
                 more = max(0, self._first - state.rows)
-                had = more if self.pools.dataset.task.labels else state.rows  # written together
+                had = TOGETHER if self.pools.dataset.task.labels else state.rows
                 needed += state.pace.seconds_anew(more, had)
             self._fit_again(likeliest, max(EARLY_SHARE * left, left - needed))
 

@@ -198,11 +198,11 @@ class AnswerObjective:
         for start in range(0, len(states), LOGIT_ROWS):
             some = slice(start, start + LOGIT_ROWS)
             targets = self.targets[some]
-            to_logits = vocabulary.forward(states[some].to(dtype)).float().softmax(-1)
+            logits = vocabulary.forward(states[some].to(dtype))
+            to_logits = logits.float().softmax(-1)
             to_logits[torch.arange(len(targets), device=targets.device), targets] -= 1
-            to_logits *= self.weight
-            to_states.append(vocabulary.backward(to_logits.to(dtype)).float())
-        return torch.cat(to_states), ()
+            to_states.append(vocabulary.backward(logits.copy_(to_logits)).float())
+        return torch.cat(to_states) * self.weight, ()
 
 
 class AnswerRun(TrainingRun):
