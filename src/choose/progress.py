@@ -33,6 +33,7 @@ class LoopProgress:
         deadline: when to stop, as a `perf_counter` reading.
         fits: whether the work is a fit, of which nothing is left if it does not end in time.
         aim: when a fit should have ended, as a `perf_counter` reading: it may make fewer steps.
+        enough: the same, of one that has read enough rows by then.
         started: when the work started, as a `perf_counter` reading.
         loop: the name of the current loop.
         begun: when the current loop began, as far as reports tell.
@@ -42,6 +43,7 @@ class LoopProgress:
     deadline: float
     fits: bool = False
     aim: float = inf
+    enough: float = inf
     loop: str = ""
     started: float = field(default_factory=perf_counter)
     begun: float = 0.0
@@ -160,30 +162,32 @@ def seconds_left() -> float:
     return inf if progress is None else max(0.0, progress.deadline - perf_counter())
 
 
-def seconds_to_aim() -> float:
+def seconds_to_aim(enough: bool = False) -> float:
     """Return the seconds until a fit should have ended: at least 0, infinite without an aim.
 
-    Training that can do with fewer steps shortens its schedule, so that it ends by then.
+    Training that can do with fewer steps shortens its schedule, so that it ends by then, which may
+    be sooner where it has read `enough` rows.
     """
-    progress = _current.get()
-    return inf if progress is None else max(0.0, progress.aim - perf_counter())
+    progress = _current.get() or LoopProgress(inf)
+    return max(0.0, (progress.enough if enough else progress.aim) - perf_counter())
 
 
 @contextmanager
 def time_limit(
-    seconds: float = inf, fits: bool = False, aim: float = inf
+    seconds: float = inf, fits: bool = False, aim: float = inf, enough: float = inf
 ) -> Iterator[LoopProgress]:
     """Stop the enclosed work at its first report after `seconds`, and track its progress.
 
     A loop does something before it is stopped. The deadline of an enclosing
     time limit still applies. A fit (`fits`) is stopped once it is clear that it ends too late; it
-    should end within `aim` seconds.
+    should end within `aim` seconds, or `enough` where it has read enough rows.
     """
     outer = _current.get()
     now = perf_counter()
     deadline = min(now + seconds, outer.deadline if outer else inf)
     aim = min(now + aim, outer.aim if outer else inf)
-    progress = LoopProgress(deadline, fits=fits, aim=aim, started=now)
+    enough = min(now + enough, outer.enough if outer else inf)
+    progress = LoopProgress(deadline, fits=fits, aim=aim, enough=enough, started=now)
     token = _current.set(progress)
     try:
         yield progress

@@ -2,6 +2,9 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 import budget_table
 import budgets as bench
 import documents
+import gpu
 import label_audit
 from choose.engines.lora.classifier import untrained_model
 from choose.engines.lora.model import AdapterSpec, load_base
@@ -123,3 +127,48 @@ def test_every_part_is_measured_once(folder, tmp_path, capsys, monkeypatch):
     documents.main(options)
     assert capsys.readouterr().out == first
     assert keep.read_text() == kept
+
+
+# A second process would run the undisturbed studies again, on the core that a worker has.
+FEW = ("--quick", "--jobs", "1")
+
+
+@pytest.mark.slow(seconds=70)
+def test_no_crash_loses_a_trial_or_changes_a_decision() -> None:
+    """A few kills, full disks, read-only stores, two writers, clocks and damaged stores."""
+    command = [sys.executable, str(Path(bench.__file__).with_name("crashes.py")), *FEW]
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env={**os.environ, **path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 cases lost" in done.stdout
+
+
+@pytest.mark.slow
+def test_all_sides_run_in_small(tmp_path, capsys, monkeypatch):
+    call = ["--tiny", "--json", "--folder", str(tmp_path), "--sides"]
+    assert gpu.main([*call, "harness,vllm"]) == 0
+    assert gpu.read_results(tmp_path / "tiny.results").keys() == {"harness", "vllm"}
+    # In this process, which has loaded the libraries.
+    for side in ("choose", "generate", "trainer"):
+        file = tmp_path / "tiny.results" / f"{side}.jsonl"
+        gpu.one_side(tmp_path / "tiny", side, gpu.SMALL, file)
+    capsys.readouterr()
+    monkeypatch.setattr(gpu, "find_spec", lambda _: None)
+    assert gpu.main([*call, "vllm"]) == 0, "what was measured before is kept"
+    found = json.loads(capsys.readouterr().out)["tiny"]
+    monkeypatch.undo()
+    assert found["vllm"] == {"absent": {"failed": "vllm is not installed"}}
+    lora = {"lora 12", "lora 24"}
+    ours = {"labels 6", "labels 77", "texts", "texts shared", "peak", *lora}
+    assert found["choose"].keys() == ours
+    assert found["harness"].keys() == {"labels 6", "labels 77"}
+    assert found["generate"].keys() == {"texts", "texts shared"}
+    assert found["trainer"].keys() == lora
+    assert not [one for side in found.values() for name, one in side.items()
+                if "failed" in one and name != "absent"]  # fmt: skip
+    assert all(one["tokens_a_second"] > 0 for one in found["choose"].values())
+    assert gpu.ratios(found).keys() == ours - {"peak"}
+    assert 0 < found["choose"]["peak"]["share"] < 1.5
+    told = "\n".join(gpu.report({"tiny": found}))
+    assert "x generate" in told
+    assert "tokens/s" in told

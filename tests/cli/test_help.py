@@ -97,11 +97,7 @@ def test_demo_has_a_quick_look(choose, monkeypatch) -> None:
     monkeypatch.setattr(
         "choose.cli.compare.run", lambda *_, **__: given.update(_[2].get("grid", {}))
     )
-    for flags, budget in (
-        ((), None),
-        (("--quick",), 120.0),
-        (("--quick", "--budget", "3m"), "3m"),
-    ):
+    for flags, budget in (((), None), (("--quick",), 120.0), (("--quick", "--budget", "3m"), "3m")):
         given.clear()
         assert choose("demo", *flags).code == 0
         assert given.get("budget") == budget

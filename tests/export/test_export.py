@@ -21,7 +21,7 @@ from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
 from choose.export.exported_model import CHUNK, Model
 from choose.export.write_folder import Exported, atomic_folder, doubtful_below, select, write_export
-from choose.run.trial import run_trials
+from choose.run.trial import Limits, run_trials
 from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.types import CLEAN, Answers, Item, Run, Trial
@@ -113,7 +113,7 @@ def test_a_fit_that_time_cut_short_is_made_again_alike(study: Path, tmp_path: Pa
     shutil.copytree(study, tmp_path / "st")
     store = Store.open(tmp_path / "st")
     trial = next(t for t in store.grid()[1] if t.candidate == "lora" and t.fold == 0)
-    [ended] = run_trials([Job(trial)], Pools(store.dataset), fit_seconds=1e-3)
+    [ended] = run_trials([Job(trial)], Pools(store.dataset), limits=Limits(fit=1e-3))
     assert f"on {trial.train_size} of {trial.train_size} rows" in " ".join(ended.run.notes)
     shutil.rmtree(store.path / "trials" / trial.key)  # a run that read more stays
     assert store.add(ended.run)

@@ -11,6 +11,8 @@ from support import decisions
 from support.html import page_of, parsed
 
 STYLE = (files("choose.report.html") / "templates" / "style.css").read_text(encoding="utf-8")
+BLOCKS = [b for b in re.findall(r":root \{([^}]*)\}", STYLE) if "--ink" in b]
+SCHEMES = [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in BLOCKS]
 TEXT = ("ink", "soft", "good", "bad", "wait")
 LEVELS = {f"h{n}": n for n in range(1, 7)}
 
@@ -29,18 +31,12 @@ def contrast(a: str, b: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def schemes() -> list[dict[str, str]]:
-    """Return the colours of each scheme: light, dark, paper."""
-    blocks = [b for b in re.findall(r":root \{([^}]*)\}", STYLE) if "--ink" in b]
-    return [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in blocks]
-
-
 def test_contrast_is_measured_as_wcag_does() -> None:
     assert contrast("#000", "#fff") == pytest.approx(21)
     assert contrast("#777", "#fff") == pytest.approx(4.48, abs=0.005)
 
 
-@pytest.mark.parametrize("scheme", schemes(), ids=["light", "dark", "paper"])
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["light", "dark", "paper"])
 def test_text_and_marks_stand_out(scheme: dict[str, str]) -> None:
     for ground in (scheme["paper"], scheme["tint"]):
         assert min(contrast(scheme[name], ground) for name in TEXT) >= 4.5

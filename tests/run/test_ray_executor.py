@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from io import StringIO
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,7 @@ from choose.run.cluster import (
     sizes_of,
     why_not,
 )
+from choose.run.trial import Limits
 from choose.run.worker import GroupRequest, GroupResult
 from choose.schema.study_sections import RunSection
 from choose.types import Candidate
@@ -185,12 +187,11 @@ def test_a_request_that_has_waited_has_less_time_left(monkeypatch: pytest.Monkey
     cluster = Nodes(node("1"))
     made = executor(cluster)
     made.submit(request(1))
-    made.submit(request(2, seconds=60.0, fit_seconds=50.0))
+    made.submit(request(2, limits=Limits(60.0, 50.0, enough=10.0)))
     clock[0] += 15.0
     list(made.results())
     sent = cluster.workers[0].request
-    assert (sent.number, sent.seconds) == (2, 45.0)
-    assert sent.fit_seconds == 35.0
+    assert (sent.number, sent.limits) == (2, (45.0, 35.0, inf, 0.0))
 
 
 def test_a_request_goes_to_the_smallest_worker_that_is_large_enough() -> None:

@@ -21,13 +21,13 @@ from choose.run import forecast, loop, predict_test_rows, requests, trial
 from choose.run.budget import Budget
 from choose.run.forecast import Needed, Pace, State, limits_of, paces_of, reach
 from choose.run.loop import Loop, Summary
-from choose.run.trial import failed_run, run_trials
+from choose.run.trial import Limits, failed_run, run_trials
 from choose.run.worker import GroupRequest, GroupResult, LocalExecutor, Silent, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.config import Study
-from choose.types import SHARE_READ, Dataset, Run
+from choose.types import SHARE_READ, Dataset, Family, Run
 from support import fake_strategies as fakes
 from support.studies import ONCE, compare, dataset, study, write_csv
 
@@ -214,12 +214,14 @@ class Clocked(LocalExecutor):
     def __init__(self, worker, now, paces):
         super().__init__(worker)
         self.now, self.paces = now, paces
-        self.fitted: list[tuple[str, int]] = []
+        self.fitted, self.again = list[tuple[str, int]](), list[Limits]()
 
     def results(self) -> Iterator[GroupResult]:
         while self._waiting:
             request = self._waiting.popleft()
-            for result in self.worker.parts(replace(request, seconds=inf, fit_seconds=inf)):
+            self.again += [request.limits] if request.anew else []
+            unlimited = request.limits._replace(all=inf, fit=inf)
+            for result in self.worker.parts(replace(request, limits=unlimited)):
                 runs = tuple((self._timed(run, request), said) for run, said in result.runs)
                 yield replace(result, runs=runs)
 
@@ -239,7 +241,8 @@ class Clocked(LocalExecutor):
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = [0.0]
     monkeypatch.setattr("choose.run.budget.perf_counter", lambda: clock[0])
-    monkeypatch.setattr(trial, "SPARE", 0.0)  # of seconds on another clock
+    for module in (trial, requests):
+        monkeypatch.setattr(module, "SPARE", 0.0)  # of seconds on another clock
     return clock
 
 
@@ -248,7 +251,7 @@ def clocked(one: Set, now: list[float], seconds: float, **settings: Any) -> Summ
     paces = {"steady": (0.1, 0.1), "sluggish": (0.1, 0.1), **settings.pop("paces", {})}
     here = Clocked(Worker(one.pools), now, paces)
     left = one.run(budget=Budget(seconds, started=now[0]), executor=here, **settings)
-    one.fitted = here.fitted
+    one.fitted, one.again = here.fitted, here.again
     return left
 
 
@@ -393,8 +396,9 @@ def test_rows_of_the_first_round_take_what_the_others_leave(tmp_path: Path) -> N
     own, other = (State(name, find(name), one.data) for name in ("steady", "liar"))
     own.last[0] = one.rounds[0].jobs[0]
     asked = Needed([0.0], 50.0, 0.0), {other: 10.0}
-    for first, most in ((True, 90), (False, 50)):
-        limits = limits_of(own, *asked, budget=Budget(100.0), silent=set(), first=first)
+    alone: set[Family] = {own.family}
+    for first, lacking, most in ((True, set(), 90), (False, set(), 50), (False, alone, 100)):
+        limits = limits_of(own, *asked, budget=Budget(100.0), lacking=lacking, first=first)
         assert most - 2 < limits.all <= most
 
 
@@ -502,6 +506,18 @@ def test_a_fit_that_is_still_short_is_made_again_before_more_rows_are_answered_b
     assert [size for name, size in one.fitted if name == "steady"] == [250, 2_400, 2_400]
 
 
+@pytest.mark.parametrize(("each", "fit", "enough"), [(1.0, 640, 581), (6.0, 220, 0)])
+def test_an_early_fit_that_reads_enough_leaves_time_for_first_answers(
+    tmp_path, now, monkeypatch, each, fit, enough
+):
+    read_parts(monkeypatch, 0.1, 0.03)
+    monkeypatch.setattr(requests, "SPARE", 0.1)
+    one = Set(tmp_path, "tfidf", "steady", rows=3_000)
+    clocked(one, now, 900.0, paces={"steady": (1.5, each)})
+    # After 25 answers, 75 are needed; those of the new fit, and its further ones, count.
+    assert (one.again[0].fit, one.again[0].enough) == pytest.approx((fit, enough), abs=1)
+
+
 def test_the_likeliest_does_not_wait_for_all_rows_of_cheaper_ones(tmp_path, now, monkeypatch):
     read_parts(monkeypatch, 1.0, 0.45, 1.0)  # of the cheaper one first
     one = Set(tmp_path, "tfidf", "steady", "sluggish", rows=300)
@@ -567,7 +583,7 @@ def test_a_forecast_leaves_fast_ones_their_time_and_counts_what_is_stored(tmp_pa
     trials = [job.trial for round in one.rounds for job in round.jobs]
     paces = {"tfidf": Pace(fits={250: 1.0}, answer=0.0), "steady": Pace(fits={250: 90.0}, answer=0)}
     first = reach(one.rounds, one.data, budget=60.0, paces=paces)
-    assert (first.asked["tfidf"], first.learned["steady"]) == (700, 142), "cut, and made again"
+    assert (first.asked["tfidf"], first.learned["steady"]) == (700, 146), "cut, and made again"
     assert sum(seconds or 0.0 for row in first.seconds for seconds in row.values()) <= 60.0
     one.run()
     made = [run for trial in trials if (run := one.store.get(trial))]

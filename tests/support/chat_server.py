@@ -209,11 +209,6 @@ class Mix:
 # The server.
 
 
-def key_of(body: Mapping[str, Any]) -> str:
-    """Return what identifies a question: everything in its body."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
 @dataclass(slots=True, eq=False)
 class Receipt:
     """One request: its n-th attempt, what went wrong, and the tokens that it cost.
@@ -266,7 +261,7 @@ class Server:
 
     def take(self, body: dict[str, Any], headers: Mapping[str, str]) -> tuple[Receipt, Reply]:
         """Note a request and return what goes over the wire."""
-        key = key_of(body)
+        key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         with self._lock:
             before = [receipt for receipt in self.receipts if receipt.key == key]
             receipt = Receipt(body, key, 1 + len(before), any(r.paid for r in before))

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 
 # Share of a budget in which the study is judged, and its page written.
-CLOSING = 0.03
+CLOSING = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,11 +297,7 @@ def plain(study: Study) -> dict[str, Any]:
 
 
 def export(
-    store: str | Path,
-    folder: str | Path,
-    *,
-    candidate: str | None = None,
-    router: bool = False,
+    store: str | Path, folder: str | Path, *, candidate: str | None = None, router: bool = False
 ) -> Exported:
     """Fit a candidate on all labels of a study, and write it.
 

@@ -382,11 +382,7 @@ class Decision(record.Decision):
         return Path(path)
 
     def export(
-        self,
-        folder: str | Path,
-        *,
-        candidate: str | None = None,
-        router: bool = False,
+        self, folder: str | Path, *, candidate: str | None = None, router: bool = False
     ) -> Exported:
         """Fit the recommended candidate, or another one, on all labels and export it."""
         with keyword_errors():

@@ -25,8 +25,7 @@ def export(
     store: Store,
     folder: Annotated[Path, typer.Argument(help="New folder to write.")],
     candidate: Annotated[
-        str | None,
-        typer.Option(help="Candidate to train. Default: what the study says to use."),
+        str | None, typer.Option(help="Candidate to train. Default: what the study says to use.")
     ] = None,
     router: Annotated[
         bool,

@@ -23,17 +23,11 @@ TASKS = {
     "rankings": "ranking",
 }
 
-models = typer.Typer(
-    help="List or fetch model weights.",
-    rich_markup_mode=None,
-)
+models = typer.Typer(help="List or fetch model weights.", rich_markup_mode=None)
 
 
 @models.callback(invoke_without_command=True)
-def listing(
-    context: typer.Context,
-    as_json: AsJson = False,
-) -> None:
+def listing(context: typer.Context, as_json: AsJson = False) -> None:
     """List the embedded weights, and the providers that --model PROVIDER:MODEL names."""
     if context.invoked_subcommand is not None:
         return
@@ -42,11 +36,7 @@ def listing(
 
     entries, served = inventory(), provider_entries()
     if as_json:
-        record = {
-            "schema": 1,
-            "models": [asdict(entry) for entry in entries],
-            "providers": served,
-        }
+        record = {"schema": 1, "models": [asdict(entry) for entry in entries], "providers": served}
         print_record(json.dumps(record, indent=1, ensure_ascii=False))
         return
     from choose.report.terminal.inventory_page import models_page

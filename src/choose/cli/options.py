@@ -30,8 +30,7 @@ def _show_all(context: typer.Context, wanted: bool) -> None:
 
 
 HelpAll = Annotated[
-    bool,
-    typer.Option("--help-all", is_eager=True, callback=_show_all, help="Show every option."),
+    bool, typer.Option("--help-all", is_eager=True, callback=_show_all, help="Show every option.")
 ]
 
 PANELS = {
@@ -101,11 +100,7 @@ SET_FLAG = {
 
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="Study file, or the folder of a study; flags override it.",
-    ),
+    typer.Option("--config", "-c", help="Study file, or the folder of a study; flags override it."),
 ]
 
 Out = Annotated[Path | None, typer.Option(help="Folder of the study. Default: .choose/…")]
@@ -113,10 +108,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder of the study. Default: .c
 Output = Annotated[
     list[Path] | None,
     typer.Option(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="Also write report.html, .md or .json. Repeatable.",
+        "-o", "--output", metavar="FILE", help="Also write report.html, .md or .json. Repeatable."
     ),
 ]
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from math import inf, log, sqrt
+from math import log, sqrt
 from typing import NamedTuple
 
 from choose.run.budget import Budget
-from choose.run.trial import answers
+from choose.run.trial import Limits, answers
 from choose.schema.plan import COMPARISON, Job, Reach, Reason, Round
 from choose.strategy import Strategy, find
 from choose.types import CLEAN, Dataset, Family, Run
@@ -32,13 +32,16 @@ GROWTH: Mapping[Family, float] = {"prompting": 0.0, "retrieval": 0.5}
 # verdict comes a little later.
 FIRST_SHARE, FIRST_SECONDS = 0.16, 34.0
 
+# The first rows, which the likeliest member of every family answers before it can be left behind.
+FIRST_ANSWERS = 100
+
 # Share of the seconds of a candidate's first request in which its fit should end, and the most of
 # these; a candidate of the first verdict has a few seconds at least.
 FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 3.0
 
 # Share of the remaining time that a fit cut short may take, at least, when it is made again early;
 # how often a whole one usually reads its rows; and how many texts written at a time save time.
-EARLY_SHARE, PASSES, TOGETHER = 0.65, 2, 25
+EARLY_SHARE, PASSES, TOGETHER = 2 / 3, 2, 25
 
 # Share of the time that other candidates leave in which the fit of a candidate should end, and how
 # many times its forecast it may take in any case: what is repeated must not be made shorter.
@@ -197,28 +200,21 @@ class State:
         return self.needed(more).seconds if asks and more else 0.0
 
 
-class Limits(NamedTuple):
-    """The seconds after which a request ends, its fit should, and no further rows are begun."""
-
-    all: float
-    fit: float
-    answers: float = inf
-
-
 def limits_of(
     state: State,
     needed: Needed,
     others: Mapping[State, float],
     *,
     budget: Budget,
-    silent: Set[Family],
+    lacking: Set[Family],
     first: bool,
 ) -> Limits:
     """Return the limits of a request of a candidate.
 
-    The first verdict waits for a candidate of every slow family: the `silent` ones, which have no
-    answer yet, share its seconds, and rows that take longer are answered after it. All other
-    candidates share the remaining time; in the `first` round rows take all that others leave.
+    The first verdict waits for a candidate of every slow family: those `lacking` any answer share
+    its seconds, and rows that take longer are answered after it. All other candidates share the
+    remaining time, at first among families `lacking` their first rows; in the `first` round rows
+    take all that others leave.
 
     What is `needed` are the seconds of the request; `others` wait, and need so many.
     """
@@ -229,9 +225,10 @@ def limits_of(
     if state.last:
         after = left - sum(others.values())
         fit = max(SLOW_SHARE * max(after, left / 2), SLOWER * max(needed.fits))
-        return Limits(left if any(needed.fits) else max(left / len(families), first * after), fit)
+        share = left / len(families & lacking if state.family in lacking else families)
+        return Limits(left if any(needed.fits) else max(share, first * after), fit)
     share, hard = left / len(slow), left
-    if waited_for := families & silent:
+    if waited_for := families & lacking:
         verdict = min(FIRST_SHARE * budget.seconds, FIRST_SECONDS)
         share = max(min(LEAST_SECONDS, share), (verdict - budget.elapsed) / len(waited_for))
         # The last of them leaves time for those that wait.

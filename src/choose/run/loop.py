@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
-from math import isfinite
+from math import inf, isfinite
 
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.budget import Budget
-from choose.run.forecast import ALIKE, EARLY_SHARE, TOGETHER, State
-from choose.run.requests import FIRST_ANSWERS, RESERVE, Requests, Summary
+from choose.run.forecast import ALIKE, EARLY_SHARE, FIRST_ANSWERS, TOGETHER, State
+from choose.run.requests import RESERVE, Requests, Summary
 from choose.run.worker import Executor, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing
 from choose.store.store import Store
@@ -159,8 +159,9 @@ class Loop:
     def _learn_early(self) -> None:
         """Fit the likeliest fine-tuned one again, if it cannot soon read more.
 
-        That may take most of the time, or what the first answers of all families do not need. One
-        whose fit was cut short does not wait for all rows of cheaper ones.
+        That may take what the first answers of all families do not need, and most of the time if it
+        reads too few rows in it. One whose fit was cut short does not wait for all rows of cheaper
+        ones.
         """
         trained, left = self._likeliest_trained(), self.budget.left(RESERVE)
         if not trained:
@@ -175,7 +176,7 @@ class Loop:
                 more = max(0, self._first - state.rows)
                 had = TOGETHER if self.pools.dataset.task.labels else state.rows
                 needed += state.pace.seconds_anew(more, had)
-            self._fit_again(likeliest, max(EARLY_SHARE * left, left - needed))
+            self._fit_again(likeliest, max(EARLY_SHARE * left, left - needed), left - needed)
 
     def _likeliest_trained(self) -> list[State]:
         """Return the fine-tuned candidates that may be the one to use, the likeliest first."""
@@ -184,13 +185,13 @@ class Loop:
         chance = self.chances.candidates if self.chances else dict.fromkeys(self.states, 0.0)
         return sorted(filter(self._may_be_used, going), key=lambda s: -chance.get(s.name, 0.0))
 
-    def _fit_again(self, state: State, seconds: float) -> None:
+    def _fit_again(self, state: State, seconds: float, enough: float = inf) -> None:
         """Let a candidate learn from all rows within so many seconds, if its last fit did not."""
         own = [job for r in self.rounds for job in r.jobs if self._state_of(job) is state]
         # The named one that nothing can change any more: what it reaches with more rows is told.
         settled = state.out and state.why == "not-needed" and isfinite(seconds)
         goes_on = not state.out or (settled and self.chances and state.name == self.chances.named)
-        if goes_on and self._requests.fit_again(self._last_round, own, seconds=seconds):
+        if goes_on and self._requests.fit_again(self._last_round, own, seconds, enough):
             state.held = settled
             self._report_chances(self._last_round, ended=False)
             if not settled or (self.chances and self.chances.worth_asking):

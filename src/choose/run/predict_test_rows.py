@@ -22,9 +22,9 @@ from choose.tasks.document_drill import Drill, drill_of
 from choose.types import Answers, Dataset, Item, Task
 
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
-# this share of the time that is left, or all of it for the last rows, and at most so many times as
+# this share of the time that is left, or more of it for the last rows, and at most so many times as
 # were answered: what a model writes for many rows at once takes far less for each of them.
-FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE = 3, 500, 8, 0.75
+FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE, LAST_SHARE = 3, 500, 8, 0.75, 0.9
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -126,7 +126,7 @@ def _rows_in(seconds: float, each: float, done: int, more: int) -> int:
     if seconds == inf:
         return more
     few = seconds / each if each else 0.0
-    few = few if few >= more else CHUNK_SHARE * few
+    few = few if LAST_SHARE * few >= more else CHUNK_SHARE * few
     most = min(few, CHUNK_GROWTH * done or MOST_CHUNK, MOST_CHUNK)
     return int(min(more, max(FIRST_CHUNK, most)))
 

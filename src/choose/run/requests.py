@@ -9,9 +9,9 @@ from typing import Any
 
 from choose.engines.weights.spec import names_endpoint
 from choose.run.budget import Budget
-from choose.run.forecast import ALIKE, SLOWER, Limits, Needed, State, limits_of
+from choose.run.forecast import ALIKE, FIRST_ANSWERS, SLOWER, Needed, State, limits_of
 from choose.run.predict_test_rows import FIRST_CHUNK
-from choose.run.trial import answers, failed_run
+from choose.run.trial import SPARE, Limits, answers, failed_run
 from choose.run.worker import Executor, GroupRequest, GroupResult, Observer
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reason, Round
 from choose.store.store import Store
@@ -20,9 +20,6 @@ from choose.types import Family, Run
 # Share of the budget that is left for repetitions and what follows them when a fit in the first
 # fold of the comparison begins, or answers beyond the first rows of a candidate.
 RESERVE = 0.1
-
-# The first rows, which the likeliest member of every family answers before it can be left behind.
-FIRST_ANSWERS = 100
 
 # Seconds that the libraries of models take to load, at least, for the first that needs them.
 LOADING = 2.0
@@ -98,8 +95,10 @@ class Requests:
         with closing(self.runner.results()) as results:
             return [cut for result in results if (cut := self._take(round, result))]
 
-    def fit_again(self, round: Round, jobs: Sequence[Job], *, seconds: float) -> bool:
+    def fit_again(self, round: Round, jobs: Sequence[Job], seconds: float, enough: float) -> bool:
         """Learn from all rows within so many seconds, if the last fit read some of them.
+
+        A fit that has read enough rows takes `enough` seconds.
 
         Return whether that was begun: all can be read then or twice as many as by the last fit, and
         the rows of round 0 or as many as it had answered; it has not failed, and no other has
@@ -116,10 +115,12 @@ class Requests:
         others = [job for job in jobs if job.trial != whole.trial]
         if any(self._decided_first(job) and self.store.get(job.trial) for job in others):
             return False
-        seconds -= SLOWER * state.pace.seconds_anew(asked, state.had(last))
+        after = SLOWER * state.pace.seconds_anew(asked, state.had(last))
+        seconds, enough = seconds - after, (enough - after) / (1 + SPARE)
         if min(state.pace.fit_seconds(whole), 2 * (before.fit_seconds or 0.0)) > seconds:
             return False
-        self._send([replace(whole, ask=asked)], Limits(self.budget.left(), seconds), anew=True)
+        limits = Limits(self.budget.left(), seconds, enough=max(0.0, enough))
+        self._send([replace(whole, ask=asked)], limits, anew=True)
         while self._flying:
             self._take_results(round)
         return True
@@ -197,8 +198,8 @@ class Requests:
         for rest in waiting:
             other = self._state_of(rest[0])
             others[other] = others.get(other, 0.0) + self.forecast(rest).seconds
-        silent = self._unanswered_families()
-        limits = limits_of(state, needed, others, budget=self.budget, silent=silent, first=first)
+        lacking = self._families_below(FIRST_ANSWERS if state.last else 0)
+        limits = limits_of(state, needed, others, budget=self.budget, lacking=lacking, first=first)
         self._send(jobs, limits)
 
     def _send(self, jobs: Sequence[Job], limits: Limits, *, anew: bool = False) -> None:
@@ -210,9 +211,7 @@ class Requests:
             jobs=tuple(jobs),
             earlier={key: run for key, run in state.runs.items() if key in keys},
             first=None if anew else self._decided_first(jobs[0]),
-            seconds=limits.all,
-            fit_seconds=limits.fit,
-            answer_seconds=limits.answers,
+            limits=limits,
             anew=anew,
             pace=state.pace.answer or 0.0,
         )
@@ -261,10 +260,10 @@ class Requests:
         if result.last or result.lost:
             del self._flying[result.number]
             self._leave_rest(request, result)
-        if not (self._told or round.number or self._unanswered_families()):
+        if not (self._told or round.number or self._families_below(0)):
             self._told = True
             self.first_verdict(round)
-        if not result.last or result.stopped or request.answer_seconds == inf:
+        if not result.last or result.stopped or request.limits.answers == inf:
             return ()
         state = self.states[request.candidate]
         left = [j for j in request.jobs if j.trial.key in state.runs and not state.has_ended(j)]
@@ -306,6 +305,7 @@ class Requests:
     def _loads(self, job: Job) -> bool:
         return self._state_of(job).slow and not names_endpoint(job.trial.params)
 
-    def _unanswered_families(self) -> set[Family]:
-        answered = {state.family for state in self.states.values() if state.last}
+    def _families_below(self, rows: int) -> set[Family]:
+        """Return the families of which no candidate has answered, and so many rows."""
+        answered = {s.family for s in self.states.values() if s.last and s.rows >= rows}
         return {state.family for state in self.states.values() if not state.out} - answered

@@ -21,6 +21,22 @@ from choose.tasks.scoring import scored
 from choose.types import CLEAN, Dataset, Run, Trial
 
 
+class Limits(NamedTuple):
+    """Seconds of a request: after which it ends, its fit should, and no further rows are begun.
+
+    A fit should end sooner where it has read `enough` rows: it makes fewer steps where it would
+    not. A few rows are answered in any case.
+    """
+
+    all: float = inf
+    fit: float = inf
+    answers: float = inf
+    enough: float = inf
+
+
+UNLIMITED = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A fitted strategy.
@@ -71,19 +87,20 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
 
 
 def fit_alone(
-    job: Job, pools: Pools, seconds: float = inf, known: Mapping[str, float] | None = None
+    job: Job, pools: Pools, limits: Limits = UNLIMITED, known: Mapping[str, float] | None = None
 ) -> Fitted:
-    """Fit the strategy of one trial, in fewer steps where it would take more than `seconds`.
+    """Fit the strategy of one trial, in fewer steps where it would take too long.
 
     A fit of which is `known` what time has decided is made alike.
     """
-    end = perf_counter() + seconds  # loading a model is part of what should end by then
+    begun = perf_counter()  # loading a model is part of what should end by then
     strategy = build(job.trial.strategy, seed=job.trial.seed, **job.trial.params)
     if isinstance(strategy, Prepares):
         strategy.prepare()
     rows = pools.of(job.trial)
     start = perf_counter()
-    with time_limit(fits=True, aim=end - start), as_decided(known) as shortened:
+    aim, enough = begun + limits.fit - start, begun + limits.enough - start
+    with time_limit(fits=True, aim=aim, enough=enough), as_decided(known) as shortened:
         strategy.fit(pools.dataset.task, rows.pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy), shortened=shortened)
@@ -131,7 +148,7 @@ def run_trials(
     pools: Pools,
     *,
     end: float = inf,
-    fit_seconds: float = inf,
+    limits: Limits = UNLIMITED,
     fits: Mapping[str, Fitted] = MappingProxyType({}),
     earlier: Mapping[str, Run] = MappingProxyType({}),
     pace: float = 0.0,
@@ -141,7 +158,7 @@ def run_trials(
 
     A strategy that raises makes a failed run; interruptions and spent budgets propagate. Several
     jobs, of one strategy, are fitted together where it can, else each alone. No further test rows
-    are begun after `end`, by `perf_counter`; a fit should have ended after `fit_seconds`. Earlier
+    are begun after `end`, by `perf_counter`; `limits` tell when a fit should have ended. Earlier
     `fits` are used, and `earlier` runs continued, by trial key. What was shortened before, or in
     the `first` fit of the candidate, is fitted alone, alike.
     """
@@ -155,7 +172,7 @@ def run_trials(
     for job in jobs:
         start, key = perf_counter(), job.trial.key
         try:
-            fit = fits.get(key) or fit_alone(job, pools, fit_seconds, known.get(key, first))
+            fit = fits.get(key) or fit_alone(job, pools, limits, known.get(key, first))
             run, stopped = _answer(job, pools, fit, end, earlier.get(key), pace)
         except (MoneySpent, TimeLimitReached):
             raise

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from math import inf
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import perf_counter
@@ -21,7 +20,7 @@ from choose.engines.environment_settings import cores
 from choose.errors import MoneySpent
 from choose.models.endpoints.request_session import current_session
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.trial import Fitted, run_trials
+from choose.run.trial import UNLIMITED, Fitted, Limits, run_trials
 from choose.schema.plan import Job, LeftOut, Reach, Round, Standing, Traffic
 from choose.types import STANDARD, Dataset, Run
 
@@ -36,9 +35,7 @@ class GroupRequest:
     Attributes:
         number: identifies the request in its results.
         jobs: what to run; several are of one strategy, and fitted together where it can.
-        seconds: after which work stops at its next report of progress.
-        fit_seconds: after which a fit should have ended: it makes fewer steps where it would not.
-        answer_seconds: after which no more rows are begun; a few are answered in any case.
+        limits: of seconds; after all, work stops at its next report of progress.
         earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
         first: what time decided in the candidate's first fit on as many rows, made alike by all;
             None before it.
@@ -48,9 +45,7 @@ class GroupRequest:
 
     number: int
     jobs: tuple[Job, ...]
-    seconds: float = inf
-    fit_seconds: float = inf
-    answer_seconds: float = inf
+    limits: Limits = UNLIMITED
     earlier: Mapping[str, Run] = field(default_factory=dict)
     first: Mapping[str, float] | None = None
     anew: bool = False
@@ -66,8 +61,7 @@ class GroupRequest:
 
     def after(self, waited: float) -> GroupRequest:
         """Return the request with the seconds that it has waited taken off its limits."""
-        limits = ("seconds", "fit_seconds", "answer_seconds")
-        return replace(self, **{name: max(0.0, getattr(self, name) - waited) for name in limits})
+        return replace(self, limits=Limits(*(max(0.0, own - waited) for own in self.limits)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,15 +159,16 @@ class Worker:
 
     def parts(self, request: GroupRequest) -> Generator[GroupResult]:
         """Yield a result for each run as it ends, then the last one, without a run."""
-        end = perf_counter() + min(request.seconds, request.answer_seconds)
+        limits = request.limits
+        end = perf_counter() + min(limits.all, limits.answers)
         fits = {} if request.anew else {k: self.fits[k] for k in request.keys if k in self.fits}
-        with time_limit(request.seconds):
+        with time_limit(limits.all):
             try:
                 for run, traceback, fit in run_trials(
                     request.jobs,
                     self.pools,
                     end=end,
-                    fit_seconds=request.fit_seconds,
+                    limits=limits,
                     fits=fits,
                     earlier={} if request.anew else request.earlier,
                     pace=request.pace,

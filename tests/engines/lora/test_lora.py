@@ -275,29 +275,36 @@ def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, model
 
 
 @pytest.mark.parametrize(
-    ("aim", "left", "steps"),
-    # 197 steps of a second are left; 16 steps read 128 rows, and 32 all.
+    ("aim", "enough", "left", "steps"),
+    # 197 steps of a second are left; 16 steps read 128 rows, 32 all, and 66 as many as are enough.
     [
-        (200, 600, 200),
-        (100, 600, 103),
-        (38, 900, 32),
-        (40, 900, 43),
-        (2, 900, 16),
-        (2, 200, 7),
-        (0, 0, 4),
+        (200, inf, 600, 200),
+        (100, inf, 600, 103),
+        (38, inf, 900, 32),
+        (40, inf, 900, 43),
+        (2, inf, 900, 16),
+        (2, inf, 200, 7),
+        (0, inf, 0, 4),
+        (200, 80, 600, 83),
+        (100, 2, 600, 66),
+        (50, 2, 600, 53),
     ],
 )
-def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(aim, left, steps, monkeypatch):
-    monkeypatch.setattr(fit, "seconds_to_aim", lambda: aim)
+def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(
+    aim, enough, left, steps, monkeypatch
+):
+    monkeypatch.setattr(fit, "seconds_to_aim", lambda soon: enough if soon else aim)
     monkeypatch.setattr(fit, "seconds_left", lambda: left)
     ends = list[int]()
     run: Any = SimpleNamespace(
         step=3, rows=range(250), schedule=Schedule(200, 8, 1e-3, 0), finished=False
     )
-    run.steps_per_pass = 32
-    run.shorten = ends.append
+    run.steps_per_pass, run.embeds_after, run.shorten = 32, False, ends.append
     fit.shorten([run], 1.0, 197.0)
-    assert ends == [steps]
+    run.embeds_after = True  # all 250 rows, which take nearly four steps
+    fit.shorten([run], 1.0, 197.0)
+    assert ends[0] == steps
+    assert aim != 100 or ends[1] == min(steps, 99)
 
 
 @pytest.mark.parametrize("aim", [inf, 600.0])
@@ -313,7 +320,7 @@ def test_a_training_without_time_for_more_ends_after_two_steps_as_often_as_it_is
     model, monkeypatch
 ):
     for aim, known in ((0.0, None), (inf, {"steps after step 1": 2.0})):
-        monkeypatch.setattr(fit, "seconds_to_aim", lambda aim=aim: aim)
+        monkeypatch.setattr(fit, "seconds_to_aim", lambda _=False, aim=aim: aim)
         monkeypatch.setattr(fit, "seconds_left", lambda: 0.0)
         with as_decided(known) as made:
             build("lora", seed=0, base=model, epochs=9).fit(TASK, pool(rows=20))

@@ -189,10 +189,7 @@ def answer(**fields: Any) -> Reply:
 
 @pytest.mark.parametrize(
     "reply",
-    [
-        answer(content="x" * 3_990 + ODD),
-        answer(content=[{"text": ODD[:9]}, {"text": ODD[9:]}]),
-    ],
+    [answer(content="x" * 3_990 + ODD), answer(content=[{"text": ODD[:9]}, {"text": ODD[9:]}])],
     ids=["cut", "parts"],
 )
 def test_an_answer_that_is_cut_or_in_parts_keeps_no_key(reply: Reply) -> None:

@@ -98,6 +98,7 @@ class ContrastiveRun(TrainingRun):
     """
 
     trained, output = "all weights of the encoder trained", "a component of an embedding"
+    embeds_after = True
 
     def __init__(
         self,

@@ -34,6 +34,12 @@ RELEASE_EVERY_TOKENS = 2_400
 # one sees at least or all: so many, or as many as it reads in this share of the time that is left.
 FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.02
 
+# Rows that are enough where others wait: somewhat more than the 500 that are aimed at.
+ENOUGH_ROWS = 528
+
+# What it takes to embed a row, of what training on it takes.
+EMBEDS = 0.12
+
 # A shortened training ends with its first pass where it could read no more than this share again.
 MORE = 0.3
 
@@ -120,12 +126,16 @@ def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
     `pace` are the seconds of a step, `rest` those of the steps that are left, as forecast; after
     the first one, set-up and all. They count then only if the aim has passed.
     """
-    step, left = max(run.step for run in runs), seconds_to_aim()
+    step = max(run.step for run in runs)
+    after = [EMBEDS * pace * len(r.rows) / r.schedule.batch_size for r in runs if r.embeds_after]
+    needed = sum(after) if step >= FIRST_STEPS else 0.0
+    left, soon = (max(0.0, seconds_to_aim(enough) - needed) for enough in (False, True))
     last = whole = max(run.schedule.steps for run in runs)
-    if left < rest and (step >= FIRST_STEPS or not left):
+    if min(left, soon) < rest and (step >= FIRST_STEPS or not left):
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
         late = step + LATE_SHARE * seconds_left() / pace
-        last = int(min(whole, max(min(least, late), step + max(1.0, left / pace))))
+        enough = max(step + soon / pace, *(-(-ENOUGH_ROWS // r.schedule.batch_size) for r in runs))
+        last = int(min(whole, max(min(least, late), min(enough, step + max(1.0, left / pace)))))
         once = max(run.steps_per_pass for run in runs)
         last = once if step < once <= last < (1 + MORE) * once else last
     last = int(decided_in_time(f"steps after step {step}", last, whole))

@@ -82,6 +82,7 @@ class TrainingRun(ABC):
     # What is trained and what it changes, in notes.
     trained, output = "an adapter trained", "a logit"
     prefix: tuple[int, ...] = ()
+    embeds_after = False  # all rows, once trained
     strata: Sequence[int] = ()
 
     def __init__(

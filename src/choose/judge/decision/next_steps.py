@@ -86,7 +86,10 @@ A_MINUTE = 20
 
 def steps_of(case: Case, kind: Kind) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
-    metric = list(_metric(case))
+    metric = list[Step]()
+    if case.candidates.families and any(rare.missed for rare in rare_labels(case)):
+        again = _command("score" if _all_given(case) else "compare", metric=FOR_RARE_LABELS)
+        metric = [Step(kind="metric", code="rare-label", command=again)]
     if case.candidates.nearest is not None:
         return ()
     if case.done:
@@ -155,12 +158,6 @@ def _removes(case: Case, step: Step) -> float:
     if step.kind in ("evaluate-rest", "more-runs"):
         return case.chances.loss
     return case.margin / 2 if step.value is None else step.value.value
-
-
-def _metric(case: Case) -> Iterator[Step]:
-    if case.candidates.families and any(rare.missed for rare in rare_labels(case)):
-        again = _command("score" if _all_given(case) else "compare", metric=FOR_RARE_LABELS)
-        yield Step(kind="metric", code="rare-label", command=again)
 
 
 def _all_given(case: Case) -> bool:
