@@ -152,6 +152,8 @@ def test_the_deadline_of_an_enclosing_limit_holds(clock: Clock) -> None:
     with time_limit(2.5), pytest.raises(TimeLimitReached), time_limit(60):
         clock.work(100, 1.0)
     assert clock.now == 3.0
+    with time_limit(aim=9.0), time_limit(enough=5.0):
+        assert [progress.seconds_to_aim(enough) for enough in (False, True)] == [9.0, 5.0]
 
 
 def test_a_loop_that_says_its_length_first_is_stopped_after_a_step(clock: Clock) -> None:
