@@ -121,10 +121,7 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
     assert decision.recommended in ("tfidf", None)
     table = decision.table()
     assert table["candidate"][0] == "tfidf"
-    assert table["title"].to_list() == [
-        "words + logistic regression",
-        "always the same answer",
-    ]
+    assert table["title"].to_list() == ["words + logistic regression", "always the same answer"]
     assert table["difference"][0] is None
     by = {s.candidate: s for s in decision.scorecards}
     assert table["difference"][1] == by["majority"].difference.value

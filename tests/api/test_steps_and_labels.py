@@ -132,11 +132,7 @@ def three_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_csv(project / "rare.csv", rare_rows())
     stores: tuple[tuple[dict[str, str], str, str], ...] = (
         ({"path": "the project/words.csv"}, "majority", "the project/st 1"),
-        (
-            {"path": "the project/words.csv", "test": "the project/more.csv"},
-            "tfidf",
-            ".choose/st",
-        ),
+        ({"path": "the project/words.csv", "test": "the project/more.csv"}, "tfidf", ".choose/st"),
         ({"path": str(project / "rare.csv")}, "tfidf", "st3"),
     )
     with contextlib.chdir(folder):

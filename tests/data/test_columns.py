@@ -47,11 +47,7 @@ def test_every_part_can_be_found_or_named() -> None:
     header = "id,text,label,created_at,conversation_id"
     row, _ = rows(f"{header}\n7,hi,a,2024-01-02,c1\n8,ho,b,2024-01-02,c2\n")
     assert row == Example(
-        id="7",
-        text="hi",
-        target="a",
-        timestamp=datetime(2024, 1, 2, tzinfo=UTC),
-        group="c1",
+        id="7", text="hi", target="a", timestamp=datetime(2024, 1, 2, tzinfo=UTC), group="c1"
     )
     [row] = rows(
         "body,kind,when,who,text\nhi,a,2024-01-02,c1,no\n",

@@ -74,10 +74,7 @@ def stated() -> dict[str, list[str]]:
         "rag": [
             f"{words[rag.LOCAL]} passage of {rag.WORDS} words, at an endpoint {words[rag.SERVED]}"
         ],
-        "hybrid": [
-            f"the constant {passage_search.RANK_CONSTANT}",
-            f"{rankings.WORDS} words",
-        ],
+        "hybrid": [f"the constant {passage_search.RANK_CONSTANT}", f"{rankings.WORDS} words"],
         "lora": [
             f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on, from "
             f"{answer_tuning.EARLY_STOPPING_MIN_ROWS} where answers are written"

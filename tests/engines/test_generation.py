@@ -408,10 +408,7 @@ def test_shared_parts_are_found(generator: Generator) -> None:
     assert divided[6] == (told[:2], told[2:])
     longer = tuple(range(400, 440))
     nested = [Prompt(told, (*longer, *b, 7, n)) for n in (1, 2)] + [Prompt(told, (*longer, *c))]
-    assert divide(nested) == [
-        *((told, longer, b, (7, n)) for n in (1, 2)),
-        (told, longer, c),
-    ]
+    assert divide(nested) == [*((told, longer, b, (7, n)) for n in (1, 2)), (told, longer, c)]
     assert divide([Prompt((), a)] * 2) == [((), a[:-2], a[-2:])] * 2
     chain = [Prompt((), tuple(range(n))) for n in range(1, 1500)]  # deeper than Python's stack
     for prompt, parts in zip(chain, divide(chain), strict=True):

@@ -159,8 +159,7 @@ def test_an_error_that_is_not_of_the_file_deletes_nothing(code, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    "code",
-    [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ],
+    "code", [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ]
 )
 def test_an_error_of_the_file_itself_replaces_it(code, tmp_path, monkeypatch):
     here, codes, write = file(tmp_path / "f.sqlite"), [code], cache._write

@@ -385,7 +385,7 @@ def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeyp
     fast = ("tfidf", "majority")
     rows = [f"{name} {len(run.asked['clean', 0])}" for name, run in ended if name not in fast]
     later = ["certain 25", "sluggish 25", "steady 25"]
-    assert rows == ["certain 3", "sluggish 3", *(later if share == 1 else later[::2] + later[1:2])]
+    assert rows == ["certain 2", "sluggish 2", *(later if share == 1 else later[::2] + later[1:2])]
     first = one.seen.standings[0]
     assert not first.ended
     assert [name for name, rows in first.rows.items() if not rows] == ["steady"]

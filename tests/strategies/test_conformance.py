@@ -91,8 +91,7 @@ WRITING = [n for n in available() if set(kinds(n)) - {"classification"} and n !=
 
 @pytest.mark.parametrize("check", TEXT_CHECKS[:-1], ids=lambda check: check.__name__)
 @pytest.mark.parametrize(
-    "name",
-    [*(pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in WRITING), *SLOWLY],
+    "name", [*(pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in WRITING), *SLOWLY]
 )
 def test_contract_of_records_and_texts(name, check, tiny_models):
     generator = load_generator(str(tiny_models["model"]))
@@ -105,8 +104,7 @@ READING_NAMES = sorted(name for name in available() if traits(name)["reads"])
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n == "lora-rag")) for n in READING_NAMES],
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "lora-rag")) for n in READING_NAMES]
 )
 def test_contract_of_those_that_reread(name: str, tiny_models: dict[str, object]) -> None:
     assert {*READING_NAMES} >= {"lora-rag", "rag", "sentence"}

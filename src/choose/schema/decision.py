@@ -76,15 +76,7 @@ class Pair(Record):
     breakeven: float | None = None
 
 
-GateCode = Literal[
-    "alone",
-    "decided",
-    "detects",
-    "detects-none",
-    "drift",
-    "labels",
-    "sources",
-]
+GateCode = Literal["alone", "decided", "detects", "detects-none", "drift", "labels", "sources"]
 
 
 class Gate(Record):
@@ -111,12 +103,7 @@ class Gate(Record):
     value: Estimate | None = None
 
 
-RemarkCode = Literal[
-    "target-met",
-    "target-missed",
-    "searched",
-    "other-source",
-]
+RemarkCode = Literal["target-met", "target-missed", "searched", "other-source"]
 
 
 class Remark(Record):

@@ -276,7 +276,7 @@ def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, model
 
 @pytest.mark.parametrize(
     ("aim", "enough", "left", "steps"),
-    # 197 steps of a second are left; 16 steps read 128 rows, 32 all, and 66 as many as are enough.
+    # 197 steps of a second are left; 16 steps read 128 rows, and 32 all, which are enough.
     [
         (200, inf, 600, 200),
         (100, inf, 600, 103),
@@ -286,8 +286,8 @@ def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, model
         (2, inf, 200, 7),
         (0, inf, 0, 4),
         (200, 80, 600, 83),
-        (100, 2, 600, 66),
-        (50, 2, 600, 53),
+        (100, 2, 600, 32),
+        (20, 2, 600, 23),
     ],
 )
 def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(
@@ -305,6 +305,21 @@ def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(
     fit.shorten([run], 1.0, 197.0)
     assert ends[0] == steps
     assert aim != 100 or ends[1] == min(steps, 99)
+    run.rows, run.embeds_after = range(2500), False  # of which some are enough
+    fit.shorten([run], 1.0, 197.0)
+    assert (enough, aim) != (2, 100) or ends[2] == 66
+
+
+@pytest.mark.parametrize(("head", "left", "ends"), [({}, 0, 1), ({}, 200, 9), ({"w": 1}, 0, 9)])
+def test_a_late_training_makes_a_single_step_if_it_has_no_head(head, left, ends, monkeypatch):
+    told = list[int]()
+    monkeypatch.setattr(fit, "seconds_to_aim", lambda _: 0.0)
+    monkeypatch.setattr(fit, "seconds_left", lambda: left)
+    run: Any = SimpleNamespace(step=0, rows=range(250), schedule=Schedule(9, 8, 1e-3, 0))
+    run.steps_per_pass, run.embeds_after, run.finished = 32, False, False
+    run.model, run.shorten = SimpleNamespace(head_parameters=head), told.append
+    fit.shorten([run], inf, inf)
+    assert told == [ends]
 
 
 @pytest.mark.parametrize("aim", [inf, 600.0])

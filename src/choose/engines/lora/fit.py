@@ -32,9 +32,10 @@ RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which a training's pace is known, the first of which sets up; rows that a shortened
 # one sees at least or all: so many, or as many as it reads in this share of the time that is left.
-FIRST_STEPS, LEAST_ROWS, LATE_SHARE = 3, 128, 0.02
+# Where that share is less than the last figure, a late one without a head makes a single step.
+FIRST_STEPS, LEAST_ROWS, LATE_SHARE, LEAST_SECONDS = 3, 128, 0.02, 2.0
 
-# Rows that are enough where others wait: somewhat more than the 500 that are aimed at.
+# Rows that are enough where others wait, or all: somewhat more than the 500 that are aimed at.
 ENOUGH_ROWS = 528
 
 # What it takes to embed a row, of what training on it takes.
@@ -99,6 +100,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
     tokens, work, since, before = 0, 0.0, perf_counter(), 0.0
+    shorten(runs, inf, inf)
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
@@ -124,18 +126,23 @@ def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
     """Shorten schedules that would end after what is aimed at.
 
     `pace` are the seconds of a step, `rest` those of the steps that are left, as forecast; after
-    the first one, set-up and all. They count then only if the aim has passed.
+    the first one, set-up and all. They count then only if the aim has passed. Before it they are
+    not known; a head has to learn before its adapter can.
     """
     step = max(run.step for run in runs)
     after = [EMBEDS * pace * len(r.rows) / r.schedule.batch_size for r in runs if r.embeds_after]
     needed = sum(after) if step >= FIRST_STEPS else 0.0
     left, soon = (max(0.0, seconds_to_aim(enough) - needed) for enough in (False, True))
     last = whole = max(run.schedule.steps for run in runs)
-    if min(left, soon) < rest and (step >= FIRST_STEPS or not left):
+    hurried = step == 0 and LATE_SHARE * seconds_left() < LEAST_SECONDS
+    single = hurried and not any(run.model.head_parameters for run in runs)
+    late = not left and (step > 0 or single)
+    if min(left, soon) < rest and (step >= FIRST_STEPS or late):
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
-        late = step + LATE_SHARE * seconds_left() / pace
-        enough = max(step + soon / pace, *(-(-ENOUGH_ROWS // r.schedule.batch_size) for r in runs))
-        last = int(min(whole, max(min(least, late), min(enough, step + max(1.0, left / pace)))))
+        most = step + LATE_SHARE * seconds_left() / pace
+        asked = (-(-min(len(r.rows), ENOUGH_ROWS) // r.schedule.batch_size) for r in runs)
+        enough = max(step + soon / pace, *asked)
+        last = int(min(whole, max(min(least, most), min(enough, step + max(1.0, left / pace)))))
         once = max(run.steps_per_pass for run in runs)
         last = once if step < once <= last < (1 + MORE) * once else last
     last = int(decided_in_time(f"steps after step {step}", last, whole))

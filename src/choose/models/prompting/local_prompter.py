@@ -190,7 +190,7 @@ class LocalPrompts:
 
 
 # Rows to calibrate on at most and at least, and how many of them tell what the others take.
-CALIBRATION_ROWS, FEWEST_CALIBRATED, FIRST_CALIBRATED = 64, 4, 2
+CALIBRATION_ROWS, FEWEST_CALIBRATED, FIRST_CALIBRATED = 64, 4, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +233,15 @@ class LabelPrompts(LocalPrompts):
         """Return (n, answers) log-probabilities of as many rows as the time allows, or of none."""
         # What is cached counts with the seconds that it took: the rows after it may not be.
         start, done = perf_counter() + self.cached_seconds, 0
-        more, parts = min(FIRST_CALIBRATED, len(examples)), []
+        few, parts = min(FIRST_CALIBRATED, len(examples)), []
+        more = int(decided_in_time("first rows to calibrate on", few * (seconds_to_aim() > 0), few))
         while more:
             items = [row.item() for row in examples[done : done + more]]
             parts.append(self.score(items, demonstrations[done : done + more]).logprobs)
             done += more
             each = (perf_counter() + self.cached_seconds - start) / done
             most = min(len(examples), done + seconds_to_aim() / max(each, 1e-9))
+            most = most if most >= FEWEST_CALIBRATED else done
             more = int(decided_in_time("rows to calibrate on", int(most), len(examples))) - done
         enough = done >= min(FEWEST_CALIBRATED, len(examples)) > 0
         return np.concatenate(parts) if enough else np.zeros((0, len(self.trie.lengths)))

@@ -207,8 +207,10 @@ def _string(text: str) -> str:
 # the second figure. Reading and writing them is most of a fit.
 CALIBRATION_TOKENS, LEAST_ROWS = 6_144, 12
 
-# Seconds of the answers to a row, in both forms, that are assumed where a fit should end soon.
-SECONDS_A_ROW = 2.0
+# Seconds of the answers to a row, in both forms, that are assumed where a fit should end soon; the
+# fewest rows to choose on; and what is noted without them.
+SECONDS_A_ROW, FEWEST_ROWS = 2.0, 2
+UNTRIED = " Records are filled into given keys: there was no time to try them whole."
 
 
 class LocalWriter(LocalPrompts):
@@ -277,7 +279,9 @@ class LocalWriter(LocalPrompts):
         skeleton = self._skeleton(dict.fromkeys(field_types(self.task), 0.0))
         own = demonstrations or [()] * len(examples)
         prompts = self._prompts([example.item() for example in examples], own)
-        count = min(_affordable(prompts, skeleton), rows_in_time())
+        if not (count := min(_affordable(prompts, skeleton), rows_in_time())):
+            self.skeleton, self.note = skeleton, self.note + UNTRIED
+            return
         examples, prompts = examples[:count], prompts[:count]
         asked, rules = skeleton.questions(prompts)
         # In one call, since both forms begin with the same prompts, which are then read once.
@@ -344,9 +348,9 @@ class LocalWriter(LocalPrompts):
 
 
 def rows_in_time() -> int:
-    """Return how many rows a fit that should end soon may write answers to: two at least."""
-    rows = max(2, min(1_000, seconds_to_aim() / SECONDS_A_ROW))
-    return int(decided_in_time("rows to choose a form on", rows, 1_000))
+    """Return how many rows a fit that should end soon may write answers to: none, or a few."""
+    rows = int(min(1_000, seconds_to_aim() / SECONDS_A_ROW))
+    return int(decided_in_time("rows to choose a form on", rows * (rows >= FEWEST_ROWS), 1_000))
 
 
 def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:
