@@ -207,9 +207,9 @@ def _string(text: str) -> str:
 # the second figure. Reading and writing them is most of a fit.
 CALIBRATION_TOKENS, LEAST_ROWS = 6_144, 12
 
-# Seconds of the answers to a row, in both forms, that are assumed where a fit should end soon; the
-# fewest rows to choose on; and what is noted without them.
-SECONDS_A_ROW, FEWEST_ROWS = 2.0, 2
+# Seconds of the answers to a row, in both forms, that are assumed where a fit should end soon, and
+# what is noted of one that should have ended.
+SECONDS_A_ROW = 2.0
 UNTRIED = " Records are filled into given keys: there was no time to try them whole."
 
 
@@ -348,9 +348,9 @@ class LocalWriter(LocalPrompts):
 
 
 def rows_in_time() -> int:
-    """Return how many rows a fit that should end soon may write answers to: none, or a few."""
-    rows = int(min(1_000, seconds_to_aim() / SECONDS_A_ROW))
-    return int(decided_in_time("rows to choose a form on", rows * (rows >= FEWEST_ROWS), 1_000))
+    """Return how many rows a fit that should end soon may write answers to: two at least, if any."""
+    rows = max(2, min(1_000, seconds_to_aim() / SECONDS_A_ROW)) if seconds_to_aim() else 0
+    return int(decided_in_time("rows to choose a form on", rows, 1_000))
 
 
 def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:
