@@ -208,7 +208,7 @@ def test_other_places_fail_with_what_is_wrong(id: str, refusal: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("each", "sizes"), [(0.0, [2, 16, 82]), (0.5, [100]), (0.58, [78, 22]), (3.0, [15, 85])]
+    ("each", "sizes"), [(0.0, [2, 24, 74]), (0.5, [100]), (0.58, [78, 22]), (3.0, [15, 85])]
 )
 def test_rows_are_answered_at_once_as_far_as_the_pace_is_known(each, sizes) -> None:
     asked, items = list[int](), [DATA.examples[id].item() for id in DATA.folds[0].questions]

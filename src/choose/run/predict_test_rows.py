@@ -24,7 +24,7 @@ from choose.types import Answers, Dataset, Item, Task
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
 # this share of the time that is left, or more of it for the last rows, and at most so many times as
 # were answered: what a model writes for many rows at once takes far less for each of them.
-FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE, LAST_SHARE = 2, 500, 8, 0.75, 0.9
+FIRST_CHUNK, MOST_CHUNK, CHUNK_GROWTH, CHUNK_SHARE, LAST_SHARE = 2, 500, 12, 0.75, 0.9
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:

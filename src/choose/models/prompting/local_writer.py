@@ -348,7 +348,7 @@ class LocalWriter(LocalPrompts):
 
 
 def rows_in_time() -> int:
-    """Return how many rows a fit that should end soon may write answers to: two at least, if any."""
+    """Return how many rows a fit that should end soon may answer: none, or two at least."""
     rows = max(2, min(1_000, seconds_to_aim() / SECONDS_A_ROW)) if seconds_to_aim() else 0
     return int(decided_in_time("rows to choose a form on", rows, 1_000))
 
