@@ -100,13 +100,15 @@ def test_other_views_are_of_the_rows_that_are_answered(monkeypatch: pytest.Monke
     assert said == "money", "they are not called late"
 
 
-def test_the_newest_fit_of_the_comparison_is_kept_alone() -> None:
-    first, *others = jobs("steady")
+@pytest.mark.parametrize(("name", "most"), [("steady", 1), ("tfidf", 2)])
+def test_the_newest_fit_of_the_comparison_is_kept_alone_if_it_takes_long(name, most) -> None:
+    first, *others = jobs(name)
     second = next(j for j in others if j.trial.train_size > first.trial.train_size)
-    worker = Worker(Pools(DATA))
+    worker, kept = Worker(Pools(DATA)), list[str]()
     for job in (first, second):
         assert result_of(worker, job).kept == (job.trial.key,)
-        assert [*worker.fits] == [job.trial.key]
+        kept = [*kept, job.trial.key][-most:]
+        assert [*worker.fits] == kept
     again = replace(second, trial=replace(second.trial, draw=1, seed=1))
     assert result_of(worker, again).kept == ()
 

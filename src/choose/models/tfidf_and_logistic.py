@@ -29,17 +29,8 @@ _REPORT_EVERY = 1_000
 # Options of scikit-learn's vectoriser by name; saved strategies hold these names. Single-character
 # words and digits carry meaning in short texts, and the default pattern drops them.
 VECTORISERS: Mapping[str, Mapping[str, Any]] = {
-    "words": {
-        "ngram_range": (1, 2),
-        "sublinear_tf": True,
-        "token_pattern": r"(?u)\b\w+\b|[^\w\s]",
-    },
-    "characters": {
-        "analyzer": "char_wb",
-        "ngram_range": (2, 4),
-        "sublinear_tf": True,
-        "min_df": 2,
-    },
+    "words": {"ngram_range": (1, 2), "sublinear_tf": True, "token_pattern": r"(?u)\b\w+\b|[^\w\s]"},
+    "characters": {"analyzer": "char_wb", "ngram_range": (2, 4), "sublinear_tf": True, "min_df": 2},
     # For a pool of blanks, or of one row, in which the others find no term.
     "letters": {"analyzer": "char", "lowercase": False},
 }

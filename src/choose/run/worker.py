@@ -22,6 +22,7 @@ from choose.models.endpoints.request_session import current_session
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.trial import UNLIMITED, Fitted, Limits, run_trials
 from choose.schema.plan import Job, LeftOut, Reach, Round, Standing, Traffic
+from choose.strategy import find
 from choose.types import STANDARD, Dataset, Run
 
 # Why a request ended before all its jobs were done.
@@ -145,11 +146,11 @@ class Silent(Observer):
 
 @dataclass
 class Worker:
-    """The labelled set, and by trial key the newest fit of each candidate in each fold."""
+    """The labelled set, and by trial key the newest fits: of cheap candidates one of each pool."""
 
     pools: Pools
     fits: dict[str, Fitted] = field(default_factory=dict)
-    _newest: dict[tuple[str, int], str] = field(default_factory=dict)
+    _newest: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     def run_group(self, request: GroupRequest) -> GroupResult:
         """Run a request to its end and return everything that came of it."""
@@ -189,11 +190,15 @@ class Worker:
                 yield GroupResult(number=request.number)
 
     def _keep(self, run: Run, fit: Fitted | None) -> tuple[str, ...]:
-        """Keep a fit of the comparison in place of an older one of its candidate and fold."""
+        """Keep a fit of the comparison in place of an older one of its candidate and fold.
+
+        What is cheap answers after earlier pools, too, as often as slow candidates do.
+        """
         trial = run.trial
         if fit is None or trial.scenario != STANDARD or trial.variant or trial.draw:
             return ()
-        place = trial.candidate, trial.fold
+        cheap = find(trial.strategy).cheap
+        place = trial.candidate, trial.fold, trial.train_size if cheap else 0
         if self._newest.get(place) != trial.key:
             self.fits.pop(self._newest.get(place, ""), None)
             self._newest[place] = trial.key

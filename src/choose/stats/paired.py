@@ -178,8 +178,7 @@ def _assume(moments: _Moments, variance: float) -> _Moments:
     second = error.second + variance
     df = error.df_second * (second / error.second) ** 2 if error.second else inf
     return moments._replace(
-        error=BehrensFisher(error.first, error.df_first, second, df),
-        method="items x repetitions",
+        error=BehrensFisher(error.first, error.df_first, second, df), method="items x repetitions"
     )
 
 
@@ -199,12 +198,7 @@ def imaginary(parts: Iterable[Floats]) -> tuple[float, float]:
 
 
 def _analyse(
-    x: Floats,
-    y: Floats,
-    graded: bool,
-    common: bool,
-    names: Sequence[str] | None,
-    w: Floats | None,
+    x: Floats, y: Floats, graded: bool, common: bool, names: Sequence[str] | None, w: Floats | None
 ) -> _Moments:
     # Repetition by repetition of one side, as all pairs at once may not fit into memory.
     pseudo = imaginary(x - column[:, None] for column in y.T) if graded else BONETT_PRICE
