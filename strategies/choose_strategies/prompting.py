@@ -32,7 +32,7 @@ class Prompt(PromptedStrategy):
     good_for: ClassVar[str] = "labels that a sentence explains; tasks that change often"
     needs: ClassVar[str] = "a language model of several billion parameters (--model)"
     family: ClassVar[Family] = "prompting"
-    revision: ClassVar[int] = 12
+    revision: ClassVar[int] = 13
 
     def shows(self, task: Task) -> int:
         return 0
@@ -58,7 +58,7 @@ class OwnPrompted(Prompt):
     title: ClassVar[str] = "your own prompt"
     good_for: ClassVar[str] = "a prompt that you use already: is it better than the usual one?"
     needs: ClassVar[str] = "--prompt FILE, which names it, and a language model as for prompt"
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     template: str = field()
@@ -83,7 +83,7 @@ class FewShot(Prompt):
     title: ClassVar[str] = "prompt with examples"
     good_for: ClassVar[str] = "conventions that are easier to show than to explain"
     needs: ClassVar[str] = "a language model as for prompt, and a few labelled rows a label"
-    revision: ClassVar[int] = 12
+    revision: ClassVar[int] = 13
     seeded: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **Prompt.variants,
@@ -173,7 +173,7 @@ class TunedPrompt(FewShot):
     title: ClassVar[str] = "tuned prompt"
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
-    revision: ClassVar[int] = 13
+    revision: ClassVar[int] = 14
     on_request: ClassVar[bool] = True
     starts_from: ClassVar[str] = "prompt"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

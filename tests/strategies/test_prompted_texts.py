@@ -151,7 +151,7 @@ def test_the_form_is_chosen_on_the_pool_and_said(models: dict[str, str]) -> None
     assert set(strategy.predict(NEW).status) == {"ok"}
     assert fitted("prompt", models, calibrate=False).prompter.skeleton is None
     assert fitted("prompt", models, Writing()).prompter.skeleton is None
-    for aim, note in ((0.0, "no time to try"), (3.9, "f1 on 2 training rows 0.00 with given keys")):
+    for aim, note in ((0.0, "no time to try"), (5.9, "f1 on 2 training rows 0.00 with given keys")):
         with time_limit(aim=aim):  # two rows, of which neither form gets one right
             hurried = fitted("prompt", models)
         assert note in hurried.prompter.note

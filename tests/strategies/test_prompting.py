@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from choose.models.prompting.local_prompter import (
     fit_calibration,
 )
 from choose.models.prompting.prompts import WORDINGS, instruction, numeric_labels, single_line
-from choose.progress import time_limit
+from choose.progress import as_decided, time_limit
 from choose.strategy import build
 from choose.tasks.labels import Classification
 from choose.types import Example, Item
@@ -189,6 +190,17 @@ def test_few_shot_does_not_calibrate_on_what_it_shows(model, monkeypatch):
     strategy = fitted("few-shot", model)
     assert asked
     assert not {turn.text for turn in strategy.prompter.shown} & set(asked)
+
+
+@pytest.mark.parametrize(("aim", "count"), [(inf, 1), (inf, 3), (inf, 4), (0.0, 4)])
+def test_few_rows_are_all_calibrated_on_unless_time_is_over(model, aim, count):
+    prompter = fitted("prompt", model).prompter
+    rows = [Example(id=str(i), text="t", target="a") for i in range(count)]
+    with time_limit(aim=aim), as_decided() as made:
+        found = len(prompter._scored_in_time(rows, ()))
+    assert (found, bool(made)) == (count * (aim > 0), aim == 0)
+    with as_decided(made):
+        assert len(prompter._scored_in_time(rows, ())) == found
 
 
 @pytest.mark.parametrize(("cached", "count"), [(0.0, 64), (100.0, 0)])

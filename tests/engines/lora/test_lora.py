@@ -35,6 +35,7 @@ from choose.errors import StrategyError
 from choose.progress import as_decided, time_limit
 from choose.strategy import Saves, build
 from choose.tasks.labels import Classification
+from choose.tasks.writing import Writing
 from choose.types import ROWS_READ, SHARE_READ, Answers, Example, Item
 
 
@@ -310,18 +311,6 @@ def test_a_training_is_shortened_to_its_aim_but_reads_some_rows(
     assert (enough, aim) != (2, 100) or ends[2] == 66
 
 
-@pytest.mark.parametrize(("head", "left", "ends"), [({}, 0, 1), ({}, 200, 9), ({"w": 1}, 0, 9)])
-def test_a_late_training_makes_a_single_step_if_it_has_no_head(head, left, ends, monkeypatch):
-    told = list[int]()
-    monkeypatch.setattr(fit, "seconds_to_aim", lambda _: 0.0)
-    monkeypatch.setattr(fit, "seconds_left", lambda: left)
-    run: Any = SimpleNamespace(step=0, rows=range(250), schedule=Schedule(9, 8, 1e-3, 0))
-    run.steps_per_pass, run.embeds_after, run.finished = 32, False, False
-    run.model, run.shorten = SimpleNamespace(head_parameters=head), told.append
-    fit.shorten([run], inf, inf)
-    assert told == [ends]
-
-
 @pytest.mark.parametrize("aim", [inf, 600.0])
 def test_a_training_that_is_shortened_is_not_given_up(aim, model, monkeypatch):
     told = list[bool]()
@@ -331,16 +320,17 @@ def test_a_training_that_is_shortened_is_not_given_up(aim, model, monkeypatch):
     assert {*told[1:]} == {aim < inf}
 
 
-def test_a_training_without_time_for_more_ends_after_two_steps_as_often_as_it_is_made(
-    model, monkeypatch
-):
-    for aim, known in ((0.0, None), (inf, {"steps after step 1": 2.0})):
+@pytest.mark.parametrize(("task", "step"), [(TASK, 1), (Writing(), 0)])
+def test_a_late_training_ends_soon_as_often_as_it_is_made(task, step, model, monkeypatch):
+    """A head takes two steps, as the first one leaves its adapter as it was."""
+    last = f"steps after step {step}"
+    for aim, known in ((0.0, None), (inf, {last: step + 1.0})):
         monkeypatch.setattr(fit, "seconds_to_aim", lambda _=False, aim=aim: aim)
         monkeypatch.setattr(fit, "seconds_left", lambda: 0.0)
         with as_decided(known) as made:
-            build("lora", seed=0, base=model, epochs=9).fit(TASK, pool(rows=20))
-        assert made["steps after step 1"] == 2
-        assert made.keys() - {SHARE_READ, ROWS_READ} == {"steps after step 1"}
+            build("lora", seed=0, base=model, epochs=9).fit(task, pool(rows=20))
+        assert made[last] == step + 1
+        assert made.keys() - {SHARE_READ, ROWS_READ} == {last}
 
 
 def test_a_first_pass_that_time_cuts_reads_a_row_of_each_label_and_their_shares() -> None:

@@ -32,7 +32,7 @@ RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which a training's pace is known, the first of which sets up; rows that a shortened
 # one sees at least or all: so many, or as many as it reads in this share of the time that is left.
-# Where that share is less than the last figure, a late one without a head makes a single step.
+# Where that share is less than the last figure, a late one that writes makes a single step.
 FIRST_STEPS, LEAST_ROWS, LATE_SHARE, LEAST_SECONDS = 3, 128, 0.02, 2.0
 
 # Rows that are enough where others wait, or all: somewhat more than the 500 that are aimed at.
@@ -100,7 +100,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
     tokens, work, since, before = 0, 0.0, perf_counter(), 0.0
-    shorten(runs, inf, inf)
+    shorten(runs, 1.0, inf)  # neither is known
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
@@ -135,7 +135,7 @@ def shorten(runs: Sequence[TrainingRun], pace: float, rest: float) -> None:
     left, soon = (max(0.0, seconds_to_aim(enough) - needed) for enough in (False, True))
     last = whole = max(run.schedule.steps for run in runs)
     hurried = step == 0 and LATE_SHARE * seconds_left() < LEAST_SECONDS
-    single = hurried and not any(run.model.head_parameters for run in runs)
+    single = hurried and not any(r.embeds_after or r.model.head_parameters for r in runs)
     late = not left and (step > 0 or single)
     if min(left, soon) < rest and (step >= FIRST_STEPS or late):
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
@@ -169,8 +169,8 @@ def verify_learning(run: TrainingRun) -> None:
         StrategyError: if the loss did not fall or no output changed.
     """
     assert run.model.learning is not None
-    before, after, effect = run.model.learning
-    if not after < before:
+    before, after, effect = run.model.learning  # a single step may raise the loss of other rows
+    if not after < before and run.step > 1:
         raise StrategyError(
             f"Training did not learn: the loss on its own rows went from {before:.4f} to "
             f"{after:.4f}. Try a lower learning_rate, or more epochs."

@@ -233,17 +233,18 @@ class LabelPrompts(LocalPrompts):
         """Return (n, answers) log-probabilities of as many rows as the time allows, or of none."""
         # What is cached counts with the seconds that it took: the rows after it may not be.
         start, done = perf_counter() + self.cached_seconds, 0
-        few, parts = min(FIRST_CALIBRATED, len(examples)), []
+        few, fewest = (min(n, len(examples)) for n in (FIRST_CALIBRATED, FEWEST_CALIBRATED))
         more = int(decided_in_time("first rows to calibrate on", few * (seconds_to_aim() > 0), few))
+        parts = list[Floats]()
         while more:
             items = [row.item() for row in examples[done : done + more]]
             parts.append(self.score(items, demonstrations[done : done + more]).logprobs)
             done += more
             each = (perf_counter() + self.cached_seconds - start) / done
             most = min(len(examples), done + seconds_to_aim() / max(each, 1e-9))
-            most = most if most >= FEWEST_CALIBRATED else done
+            most = most if most >= fewest else done
             more = int(decided_in_time("rows to calibrate on", int(most), len(examples))) - done
-        enough = done >= min(FEWEST_CALIBRATED, len(examples)) > 0
+        enough = done >= fewest > 0
         return np.concatenate(parts) if enough else np.zeros((0, len(self.trie.lengths)))
 
 
@@ -254,7 +255,7 @@ def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
     """
     neutral = np.zeros(logprobs.shape[1])
     if not len(logprobs):
-        return Calibration(neutral, "There were too few rows to calibrate on.")
+        return Calibration(neutral, "There were too few rows to calibrate on, or too little time.")
     mean: Floats = logprobs.mean(axis=0)
     truth = np.asarray(targets)
     raw = int((logprobs.argmax(axis=1) == truth).sum())
