@@ -103,8 +103,7 @@ def test_rows_that_were_not_asked_are_not_compared(tmp_path, asked, common):
     cut = [c if i in asked else None for i, c in enumerate(table["claude"])]
     decision = judged(tmp_path, table.with_columns(claude=pl.Series(cut, dtype=pl.String)))
     assert next(s for s in decision.scorecards if s.candidate == "claude").common == common
-    said = f"claude answered {common} of 100 rows"
-    assert any(said in one for one in decision.dataset.findings)
+    assert any(f"claude answered {common} of 100 rows" in one for one in decision.dataset.findings)
     assert not [s for s in decision.verdict.steps if s.command and s.command.verb == "compare"]
 
 

@@ -99,8 +99,7 @@ def test_nothing_from_the_future_or_the_same_moment_is_learnt_from(cut, per_day)
     what = data(per_day=per_day)
     past = make_split(what, SplitSpec(0, 0, None, at(cut)))
     newest = max(e.timestamp for e in past.pool)
-    oldest = min(what.examples[id].timestamp for id in past.questions)
-    assert newest < oldest
+    assert newest < min(what.examples[id].timestamp for id in past.questions)
     assert abs(len(past.pool) - cut * 400) <= per_day
     assert abs(len(past.questions) - 40) <= per_day
 

@@ -342,8 +342,7 @@ def one_missing(file: Path) -> None:
 
 def _with_number(file: Path, number: float, place: int) -> None:
     arrays = load_file(file)
-    names = sorted(name for name in arrays if "pooler" not in name)
-    arrays[names[place]].flat[0] = number
+    arrays[sorted(name for name in arrays if "pooler" not in name)[place]].flat[0] = number
     save_file(arrays, file, {"format": "pt"})
 
 

@@ -216,8 +216,7 @@ def test_blend_matches_simulation():
 
 def test_bonett_price_without_repetitions():
     a = np.array([1] * 25 + [0] * 10 + [1] * 65)
-    b = np.array([0] * 25 + [1] * 10 + [1] * 65)
-    found = paired_difference(a, b)
+    found = paired_difference(a, np.array([0] * 25 + [1] * 10 + [1] * 65))
     up, down, n = 26 / 102, 11 / 102, 102
     half = 1.959964 * sqrt((up + down - (up - down) ** 2) / n)
     assert found.value == pytest.approx(0.15)

@@ -402,6 +402,19 @@ def test_rows_of_the_first_round_take_what_the_others_leave(tmp_path: Path) -> N
         assert most - 2 < limits.all <= most
 
 
+def test_what_takes_long_is_answered_alike_after_the_first_rows_of_all(tmp_path, monkeypatch):
+    one = Set(tmp_path, "tfidf", "steady", rows=5_000)
+    settings = {"pools": one.pools, "store": one.store, "observer": one.seen}
+    loop = Loop(rounds=one.rounds, budget=Budget(100.0), **settings)
+    loop.states["steady"].last[0] = one.rounds[0].jobs[0]
+    loop.states["tfidf"].pace.answer = 1.0
+    monkeypatch.setattr(State, "had", lambda *_: 500)
+    for lacking, rows in (({"retrieval"}, 100), (set(), 500)):
+        monkeypatch.setattr(requests.Requests, "families_below", lambda *_, own=lacking: own)
+        asked = {job.trial.candidate: job.ask for job in loop._answer_alike()}
+        assert asked == {"majority": 500, "tfidf": rows}
+
+
 def test_a_long_fit_is_followed_by_more_answers_where_these_take_little(tmp_path, monkeypatch):
     monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.004)
     for budget, most in ((None, 25), (600.0, 140)):
@@ -463,8 +476,7 @@ def test_a_fit_that_was_cut_short_counts_with_what_it_would_have_taken(tmp_path:
     pace, trial = Pace(), Set(tmp_path, "tfidf").rounds[0].jobs[0].trial
     pace.add(Run(trial=trial, fit_seconds=1.0, shortened={SHARE_READ: 0.25}))
     assert pace.fit(2 * trial.train_size) == pytest.approx(8.0)
-    slow = Pace(answer=5.0)
-    assert [slow.seconds_anew(27, had) for had in (4, 25, 50)] == [54.0, 135.0, 135.0]
+    assert [Pace(answer=5.0).seconds_anew(27, had) for had in (4, 25, 50)] == [54.0, 135.0, 135.0]
 
 
 def read_parts(monkeypatch: pytest.MonkeyPatch, *shares: float) -> None:
@@ -522,8 +534,7 @@ def test_the_likeliest_does_not_wait_for_all_rows_of_cheaper_ones(tmp_path, now,
     read_parts(monkeypatch, 1.0, 0.45, 1.0)  # of the cheaper one first
     one = Set(tmp_path, "tfidf", "steady", "sluggish", rows=300)
     judged = only({"tfidf": 0.2, "steady": 0.5, "sluggish": 0.3})
-    paces = {"steady": (0.5, 0.01), "sluggish": (0.38, 0.01)}
-    clocked(one, now, 500.0, judged=judged, paces=paces)
+    clocked(one, now, 500.0, judged=judged, paces={"steady": (0.5, 0.01), "sluggish": (0.38, 0.01)})
     assert [run.share_read for run in stored(one, "steady")] == [1.0]
 
 
@@ -532,8 +543,7 @@ def test_first_answers_of_a_family_come_before_a_fit_that_takes_less(tmp_path, n
     monkeypatch.setattr(fakes.Sluggish, "family", "retrieval", raising=False)
     one = Set(tmp_path, "tfidf", "steady", "sluggish", rows=3_000)
     judged = only({"tfidf": 0.5, "steady": 0.5, "sluggish": 0.0})
-    paces = {"steady": (0.01, 0.0), "sluggish": (0.1, 1.0)}
-    clocked(one, now, 900.0, judged=judged, paces=paces)
+    clocked(one, now, 900.0, judged=judged, paces={"steady": (0.01, 0.0), "sluggish": (0.1, 1.0)})
     begun = [(j.trial.candidate, j.ask) for j, run in one.seen.jobs if run is None]
     slow = [(name, ask) for name, ask in begun if name in ("steady", "sluggish")]
     # In the second round both keep their fits.

@@ -134,8 +134,7 @@ def write(content: bytes) -> Edit:
 
 def changed(key: str, value: object) -> Edit:
     def edit(path: Path) -> None:
-        content = json.loads(path.read_text("utf-8"))
-        path.write_text(json.dumps({**content, key: value}), "utf-8")
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), key: value}), "utf-8")
 
     return edit
 

@@ -143,8 +143,7 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
 
 def test_the_nearest_row_gives_its_documents_by_grade() -> None:
     row = Example(id="a", text="a lynx", target=relevance_text({"b": 1, "c": 3, "a": 2}))
-    strategy = fit_strategy("nearest", [row], TASK)
-    given = strategy.predict([row.item()]).outputs[0] or ""
+    given = fit_strategy("nearest", [row], TASK).predict([row.item()]).outputs[0] or ""
     assert [*read_scores(given)] == ["c", "a", "b"]
     assert rank_scores([*read_scores(given)], read_scores(row.target))["ndcg@10"] == 1.0
 

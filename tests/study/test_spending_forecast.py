@@ -119,8 +119,7 @@ def test_passages_are_forecast_as_they_are_sent(name: str) -> None:
     each = sum(told) / len(told)
     assert each <= bill.read / bill.requests <= 1.3 * each + 150
     # Clean rows, the control among others and the drill show two, the gold passage one.
-    passages = {"reads": (2 + 0 + 1 + 2 + 2) * 12, "alone": 0}
-    assert bill.passages == passages.get(name, bill.passages)
+    assert bill.passages == {"reads": (2 + 0 + 1 + 2 + 2) * 12, "alone": 0}.get(name, bill.passages)
     if name == "reads":
         assert bill.requests == 5 * 12
         [line] = [line for line in plan_lines(plans[0]) if line.startswith("reads:")]

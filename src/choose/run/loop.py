@@ -14,7 +14,7 @@ from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.budget import Budget
-from choose.run.forecast import ALIKE, EARLY_SHARE, FIRST_ANSWERS, TOGETHER, State
+from choose.run.forecast import ALIKE, EARLY_SHARE, FAST_SHARE, FIRST_ANSWERS, TOGETHER, State
 from choose.run.requests import RESERVE, Requests, Summary
 from choose.run.worker import Executor, LocalExecutor, Observer, Worker
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round, Standing
@@ -288,14 +288,17 @@ class Loop:
     def _answer_alike(self) -> Iterator[Job]:
         """Yield what fast candidates lack of the rows that slow ones answered after a pool.
 
-        Only answers after the same pool are compared.
+        Only answers after the same pool are compared. Rows that take long come after the first ones
+        of every family.
         """
-        asked = Counter[int]()
+        lacking, asked = self._requests.families_below(self._first), Counter[int]()
         for state in self.states.values():
             if state.slow and (last := state.last.get(0)):
                 asked |= Counter({last.trial.train_size: state.had(last)})
         for job in (job for round in self._compared for job in round.jobs):
             state, ask = self._state_of(job), asked[job.trial.train_size]
+            if lacking and (state.pace.answer or 0.0) * ask > FAST_SHARE * self.budget.left():
+                ask = min(ask, self._first)
             if job.ask < ask and not (state.out or state.slow or job.trial.fold):
                 yield replace(job, ask=ask)
 

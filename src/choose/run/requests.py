@@ -198,7 +198,7 @@ class Requests:
         for rest in waiting:
             other = self._state_of(rest[0])
             others[other] = others.get(other, 0.0) + self.forecast(rest).seconds
-        lacking = self._families_below(FIRST_ANSWERS if state.last else 0)
+        lacking = self.families_below(FIRST_ANSWERS if state.last else 0)
         limits = limits_of(state, needed, others, budget=self.budget, lacking=lacking, first=first)
         self._send(jobs, limits)
 
@@ -260,7 +260,7 @@ class Requests:
         if result.last or result.lost:
             del self._flying[result.number]
             self._leave_rest(request, result)
-        if not (self._told or round.number or self._families_below(0)):
+        if not (self._told or round.number or self.families_below(0)):
             self._told = True
             self.first_verdict(round)
         if not result.last or result.stopped or request.limits.answers == inf:
@@ -305,7 +305,7 @@ class Requests:
     def _loads(self, job: Job) -> bool:
         return self._state_of(job).slow and not names_endpoint(job.trial.params)
 
-    def _families_below(self, rows: int) -> set[Family]:
+    def families_below(self, rows: int) -> set[Family]:
         """Return the families of which no candidate has answered, and so many rows."""
         answered = {s.family for s in self.states.values() if s.last and s.rows >= rows}
         return {state.family for state in self.states.values() if not state.out} - answered

@@ -176,8 +176,7 @@ def test_early_stopping_keeps_what_writes_more_answers(base, monkeypatch):
 
 @pytest.mark.parametrize(("prompt", "checked"), [(10, 48), (100, 10), (2_000, 3)])
 def test_the_check_of_learning_reads_few_long_rows(base: Base, prompt: int, checked: int) -> None:
-    rows = some_rows([(prompt, 3)] * 48)
-    sample = run_of(tuned(base), rows).check_sample()
+    sample = run_of(tuned(base), some_rows([(prompt, 3)] * 48)).check_sample()
     assert len(sample) == checked
     assert len(set(sample)) == checked
 
